@@ -1,0 +1,36 @@
+# Everything a contributor or the CI runs. Rust does the work; these are the short names.
+
+# Tools that tests/setup made go before the machine's.
+export PATH := $(CURDIR)/.tools/cargo/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-peers bench lint
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: ## Every flow against the embedded emulator; ARGS=--exit ends after the table
+	cargo run -- demo $(ARGS)
+
+test: ## All tests that need no big parts, doc tests included; also builds without the emulator
+	tests/setup/base
+	cargo check --locked --no-default-features --all-targets
+	cargo test --locked
+
+test-peers: ## tokend against Keycloak, the oidc-provider and MSAL
+	tests/setup/peers
+	cargo test --locked --features peer-tests --test peers
+
+bench: ## The benchmarks
+	cargo bench --locked
+
+# All features, so that the tests behind `peer-tests` are looked at too.
+lint: ## Format, clippy, docs; licenses and sources too when cargo-deny is there (tests/setup/deny)
+	cargo fmt --check
+	cargo clippy --locked --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps
+	@if command -v cargo-deny >/dev/null; then \
+		set -x; cargo deny --locked check bans licenses sources; \
+	else \
+		echo 'cargo-deny is not installed (tests/setup/deny): bans, licenses and sources were not checked'; \
+	fi

@@ -1,0 +1,67 @@
+//! What `/status` tells: plain data that the sidecar fills in. No secret, no token, no user.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The state of the process.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct Report {
+    /// tokend's version.
+    pub version: String,
+    /// When it started, in seconds since 1970.
+    pub started: i64,
+    /// Whether `/readyz` says so.
+    pub ready: bool,
+    /// The apps, by name.
+    pub apps: Vec<AppReport>,
+    /// The cache in memory.
+    pub cache: CacheReport,
+    /// Files that could not be reloaded: the value before is still in use.
+    pub reload_failures: Vec<ReloadReport>,
+    /// Tasks that panicked since the start.
+    pub task_panics: u64,
+}
+
+/// One app.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct AppReport {
+    /// Its name.
+    pub name: String,
+    /// Where it is registered.
+    pub authority: String,
+    /// How it proves itself.
+    pub credential: CredentialReport,
+}
+
+/// One credential.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct CredentialReport {
+    /// `secret`, `certificate` or another kind.
+    pub kind: String,
+    /// When it ends, in seconds since 1970; null where that is not known.
+    pub expires_on: Option<i64>,
+    /// What is wrong with it; null if nothing is.
+    pub problem: Option<String>,
+}
+
+/// The cache in memory.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct CacheReport {
+    /// Partitions in it.
+    pub entries: u64,
+    /// What they weigh.
+    pub bytes: u64,
+    /// What they may weigh.
+    pub max_bytes: u64,
+}
+
+/// A file that could not be reloaded.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct ReloadReport {
+    /// What it holds, as the configuration names it: its key.
+    pub what: String,
+    /// How often it failed since it was good.
+    pub failures: u64,
+    /// What is wrong with it; null where only the count is known.
+    pub problem: Option<String>,
+}

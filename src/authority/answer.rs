@@ -1,0 +1,178 @@
+//! What an authority's answer means: pure functions from a reply to a document, a token or a failure (RSP-6).
+
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, StatusCode};
+use serde::de::DeserializeOwned;
+
+use super::throttle::retry_after;
+use crate::oauth::{ErrorBody, TokenResponse};
+use crate::secret::redact;
+use crate::transport::{self, Reply};
+
+/// The most of an authority's text that is passed on, in bytes.
+const TEXT_LIMIT: usize = 2048;
+
+/// Why there is no token, no key and no document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// An OAuth error.
+    Refused {
+        /// The status: 401 says that the client did not prove itself, 400 that the request is wrong (RFC 6749 §5.2).
+        status: u16,
+        /// What it said, cut and cleared of the request's secrets.
+        body: Box<ErrorBody>,
+        /// A pause that it asked for.
+        retry_after: Option<Duration>,
+    },
+    /// 429.
+    Throttled {
+        /// What it said, if it was JSON.
+        body: Option<Box<ErrorBody>>,
+        /// The pause that it asked for.
+        retry_after: Option<Duration>,
+    },
+    /// 5xx.
+    Unavailable {
+        /// The status.
+        status: u16,
+        /// What it said, if it was JSON.
+        body: Option<Box<ErrorBody>>,
+        /// The pause that it asked for.
+        retry_after: Option<Duration>,
+    },
+    /// No connection, or it broke.
+    Unreachable,
+    /// No answer in time.
+    TimedOut,
+    /// An answer that is none.
+    Invalid(&'static str),
+}
+
+// === impl Failure ===
+
+impl Failure {
+    /// Whether the same call may succeed at once: 5xx without a pause, a broken connection, a time-out (ERR-1, ERR-2).
+    pub fn is_worth_repeating(&self) -> bool {
+        matches!(self, Self::Unavailable { retry_after: None, .. } | Self::Unreachable | Self::TimedOut)
+    }
+
+    /// Whether the authority said something.
+    pub fn is_answer(&self) -> bool {
+        !matches!(self, Self::Unreachable | Self::TimedOut)
+    }
+}
+
+impl From<transport::Failure> for Failure {
+    fn from(failure: transport::Failure) -> Self {
+        match failure {
+            transport::Failure::Connect | transport::Failure::Broken => Self::Unreachable,
+            transport::Failure::TimedOut => Self::TimedOut,
+            transport::Failure::TooLarge => Self::Invalid("the answer is larger than 1 MiB"),
+        }
+    }
+}
+
+/// Reads a metadata document or a key set.
+pub(super) fn document<T: DeserializeOwned>(reply: Result<Reply, transport::Failure>) -> Result<T, Failure> {
+    let reply = reply?;
+    match reply.status {
+        StatusCode::OK => {
+            serde_json::from_slice(text(&reply.body)).map_err(|_| Failure::Invalid("the document is not what it should be"))
+        }
+        StatusCode::TOO_MANY_REQUESTS => Err(Failure::Throttled { body: None, retry_after: None }),
+        status if status.is_server_error() => Err(Failure::Unavailable { status: status.as_u16(), body: None, retry_after: None }),
+        _ => Err(Failure::Invalid("the document is not there: check the address of the authority")),
+    }
+}
+
+/// Reads a token endpoint's answer. `secrets` are the request's, which must not come back in any text.
+pub(super) fn token(reply: Result<Reply, transport::Failure>, secrets: &[&str], now: SystemTime) -> Result<TokenResponse, Failure> {
+    let Reply { status, headers, body } = reply?;
+    let body = text(&body);
+    let error = error_body(body, secrets);
+    let retry_after = pause(&headers, now);
+    match (status, error) {
+        (StatusCode::TOO_MANY_REQUESTS, body) => Err(Failure::Throttled { body, retry_after }),
+        (status, body) if status.is_server_error() => Err(Failure::Unavailable { status: status.as_u16(), body, retry_after }),
+        // Entra says this with 400 at times; whose turn it is does not depend on that.
+        (status, Some(body)) if matches!(body.error.as_str(), "temporarily_unavailable" | "server_error") => {
+            Err(Failure::Unavailable { status: status.as_u16(), body: Some(body), retry_after })
+        }
+        // Also with 200: some servers report errors so.
+        (status, Some(body)) => Err(Failure::Refused { status: status.as_u16(), body, retry_after }),
+        (StatusCode::OK, None) => success(body),
+        _ => Err(Failure::Invalid("the answer is no OAuth answer")),
+    }
+}
+
+fn success(body: &[u8]) -> Result<TokenResponse, Failure> {
+    let response: TokenResponse = serde_json::from_slice(body).map_err(|_| Failure::Invalid("the answer is no JSON object"))?;
+    if response.access_token.is_none() {
+        return Err(Failure::Invalid("the answer has no access_token"));
+    }
+    Ok(response)
+}
+
+/// A byte order mark is no part of the text.
+fn text(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body)
+}
+
+fn error_body(body: &[u8], secrets: &[&str]) -> Option<Box<ErrorBody>> {
+    let body: ErrorBody = serde_json::from_slice(body).ok()?;
+    let clean = |text: String| redact(&text, TEXT_LIMIT, secrets);
+    Some(Box::new(ErrorBody {
+        error: redact(&body.error, 128, secrets),
+        error_description: body.error_description.map(clean),
+        suberror: body.suberror.map(clean),
+        error_codes: body.error_codes,
+        classification: body.classification.map(clean),
+        // A challenge that is cut is none: it is passed on whole or not at all.
+        claims: body.claims.filter(|claims| claims.len() <= 4 * TEXT_LIMIT).map(|claims| redact(&claims, usize::MAX, secrets)),
+        trace_id: body.trace_id.map(clean),
+        correlation_id: body.correlation_id.map(clean),
+    }))
+}
+
+fn pause(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    retry_after(headers.get(http::header::RETRY_AFTER)?.to_str().ok()?, now)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use bytes::Bytes;
+    use http::{HeaderMap, StatusCode};
+
+    use super::{Failure, token};
+    use crate::transport::Reply;
+
+    fn read(status: u16, body: &str, secrets: &[&str]) -> Result<(), Failure> {
+        let status = StatusCode::from_u16(status).unwrap();
+        let reply = Reply { status, headers: HeaderMap::new(), body: Bytes::copy_from_slice(body.as_bytes()) };
+        token(Ok(reply), secrets, SystemTime::UNIX_EPOCH).map(|_| ())
+    }
+
+    #[test]
+    fn rsp_6_every_shape_of_answer() {
+        assert!(read(200, r#"{"access_token":"t"}"#, &[]).is_ok());
+        assert!(read(200, "\u{feff}{\"access_token\":\"t\"}", &[]).is_ok());
+        assert!(matches!(read(200, "<html>", &[]), Err(Failure::Invalid(_))));
+        assert!(matches!(read(200, "{}", &[]), Err(Failure::Invalid(_))));
+        assert!(matches!(read(200, r#"{"error":"invalid_grant"}"#, &[]), Err(Failure::Refused { .. })));
+        assert!(matches!(read(400, "<html>", &[]), Err(Failure::Invalid(_))));
+        assert!(matches!(read(302, "", &[]), Err(Failure::Invalid(_))));
+        assert!(matches!(read(502, "<html>", &[]), Err(Failure::Unavailable { status: 502, body: None, .. })));
+        assert!(matches!(read(400, r#"{"error":"temporarily_unavailable"}"#, &[]), Err(Failure::Unavailable { .. })));
+        assert!(matches!(read(429, "slow down", &[]), Err(Failure::Throttled { body: None, .. })));
+    }
+
+    #[test]
+    fn req_14_the_requests_secrets_do_not_come_back() {
+        let body = r#"{"error":"invalid_client","error_description":"bad s3cr3t+canary= and s3cr3t%2Bcanary%3D","claims":"s3cr3t+canary="}"#;
+        let failure = read(401, body, &["s3cr3t+canary="]);
+        assert!(!format!("{failure:?}").contains("s3cr3t"), "{failure:?}");
+    }
+}

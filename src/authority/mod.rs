@@ -1,0 +1,358 @@
+//! The authority: where its endpoints are, how a token is asked of it, which keys it signs with.
+//!
+//! One `Authority` per (address, CA), shared by the apps that are registered there.
+
+mod answer;
+mod cloud;
+mod fetched;
+mod jwks;
+mod metrics;
+mod settings;
+mod throttle;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use tokio::sync::Semaphore;
+use url::Url;
+
+pub use answer::Failure;
+pub use fetched::Fetched;
+pub use jwks::{Keys, SigningKey, Usability};
+pub use metrics::Metrics;
+pub use settings::{Address, AssertionAudience, CallSettings, Settings, is_loopback};
+pub use throttle::{Hold, Holds};
+
+use crate::clock::Clock;
+use crate::oauth::{Form, Metadata, TokenResponse};
+use crate::secret::Secret;
+use crate::tasks::Tasks;
+use crate::telemetry::Context;
+use crate::token::{Matching, Tenant};
+use crate::transport::{Door, Outgoing};
+
+/// How old a metadata document may be before it is fetched again in the background.
+const METADATA_AGE: Duration = Duration::from_secs(3600);
+
+/// One authorization server.
+#[derive(Debug)]
+pub struct Authority {
+    /// Where it is.
+    pub address: Address,
+    /// How client assertions name it.
+    pub assertion_audience: AssertionAudience,
+    door: Door,
+    calls: CallSettings,
+    turns: Semaphore,
+    metadata: Fetched<Metadata>,
+    keys: Keys,
+    v1: Option<(Fetched<Metadata>, Keys)>,
+    clock: Clock,
+    tasks: Tasks,
+    metrics: Metrics,
+}
+
+/// Whether a call may be repeated when its outcome is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// Client credentials, on-behalf-of, token exchange (ERR-1, ERR-2).
+    Once,
+    /// A code, device code or refresh token: sent once, whatever happens.
+    Never,
+}
+
+/// One call at a token endpoint.
+#[derive(Debug)]
+pub struct TokenCall {
+    /// Where to.
+    pub endpoint: Url,
+    /// The grant and the client's proof.
+    pub form: Form,
+    /// The proof as `Authorization: Basic`, where the server wants it so.
+    pub basic: Option<Secret>,
+    /// Whether it may be repeated.
+    pub repeat: Repeat,
+}
+
+/// Which key set verifies a token: Entra's v1 tokens are signed by keys whose `issuer` is the v1 one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Generation {
+    /// Entra v2 tokens and every OIDC issuer.
+    Current,
+    /// Entra v1 tokens.
+    V1,
+}
+
+// === impl Authority ===
+
+impl Authority {
+    /// Makes an authority; nothing is asked of it until somebody needs something.
+    pub fn new(settings: &Settings, calls: CallSettings, door: Door, clock: Clock, tasks: Tasks, metrics: Metrics) -> Arc<Self> {
+        let v1 = matches!(settings.address, Address::Entra { .. }).then(|| (Fetched::new("metadata"), Keys::new()));
+        Arc::new(Self {
+            address: settings.address.clone(),
+            assertion_audience: settings.assertion_audience,
+            door,
+            turns: Semaphore::new(calls.concurrency),
+            calls,
+            metadata: Fetched::new("metadata"),
+            keys: Keys::new(),
+            v1,
+            clock,
+            tasks,
+            metrics,
+        })
+    }
+
+    /// How its scopes are compared.
+    pub fn matching(&self) -> Matching {
+        if self.is_entra() { Matching::Superset } else { Matching::Identical }
+    }
+
+    /// Whether it is Entra-style.
+    pub fn is_entra(&self) -> bool {
+        matches!(self.address, Address::Entra { .. })
+    }
+
+    /// What keys name it by: the cloud's canonical host, or the issuer.
+    pub fn canonical(&self) -> String {
+        match &self.address {
+            Address::Entra { .. } => cloud::canonical(&self.address.host()).to_owned(),
+            Address::Oidc { issuer, .. } => issuer.clone(),
+        }
+    }
+
+    /// The tenant of its address; none at OIDC issuers.
+    pub fn tenant(&self) -> Option<&Tenant> {
+        match &self.address {
+            Address::Entra { tenant, .. } => Some(tenant),
+            Address::Oidc { .. } => None,
+        }
+    }
+
+    /// The issuers of an Entra cloud's tokens, v2 and v1 form, as what stands before the tenant and after it.
+    pub fn issuer_forms(&self) -> [(String, &'static str); 2] {
+        let host = self.address.host();
+        let origin = format!("{}://{}", self.address.url().scheme(), cloud::canonical(&host));
+        let v1 = cloud::v1_issuer(&host).map_or_else(|| origin.clone(), str::to_owned);
+        [(format!("{origin}/"), "/v2.0"), (format!("{v1}/"), "/")]
+    }
+
+    /// The id of the own tenant: from the address, or from the issuer of the metadata where the address has a domain name. `None`:
+    /// the authority has no tenant of its own.
+    ///
+    /// # Errors
+    /// The metadata cannot be had, or its issuer is not the cloud's.
+    pub async fn own_tenant_id(self: &Arc<Self>, context: Context) -> Result<Option<String>, Failure> {
+        match self.tenant() {
+            None => Ok(None),
+            Some(tenant) if tenant.is_any() => Ok(None),
+            Some(tenant) if tenant.is_guid() => Ok(Some(tenant.to_string())),
+            Some(_) => {
+                let metadata = self.metadata(context).await?;
+                let inside = |(before, after): &(String, &str)| {
+                    metadata.issuer.strip_prefix(before.as_str()).and_then(|rest| rest.strip_suffix(after)).map(str::to_owned)
+                };
+                let id = self.issuer_forms().iter().find_map(inside).filter(|id| uuid::Uuid::try_parse(id).is_ok());
+                id.map(Some).ok_or(Failure::Invalid("the metadata document names no tenant of this cloud as its issuer"))
+            }
+        }
+    }
+
+    /// The metadata document.
+    ///
+    /// # Errors
+    /// It cannot be had, or it is another issuer's (AUT-6).
+    pub async fn metadata(self: &Arc<Self>, context: Context) -> Result<Arc<Metadata>, Failure> {
+        self.metadata_of(Generation::Current, context).await
+    }
+
+    async fn metadata_of(self: &Arc<Self>, generation: Generation, context: Context) -> Result<Arc<Metadata>, Failure> {
+        let place = match (generation, &self.v1) {
+            (Generation::V1, Some((metadata, _))) => metadata,
+            _ => &self.metadata,
+        };
+        let this = Arc::clone(self);
+        let fetch = Box::pin(async move { this.fetch_metadata(generation, context).await });
+        place.get(&self.clock, &self.tasks, METADATA_AGE, fetch).await
+    }
+
+    async fn fetch_metadata(&self, generation: Generation, context: Context) -> Result<Metadata, Failure> {
+        let url = match (&self.address, generation) {
+            (Address::Entra { tenant, .. }, Generation::Current) => {
+                self.path(&format!("{tenant}/v2.0/.well-known/openid-configuration"))
+            }
+            (Address::Entra { tenant, .. }, Generation::V1) => self.path(&format!("{tenant}/.well-known/openid-configuration")),
+            (Address::Oidc { issuer, .. }, _) => {
+                Url::parse(&format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'))).ok()
+            }
+        };
+        let metadata: Metadata = self.fetch(url, "discovery", context).await?;
+        // OpenID Connect Discovery §4.3: another issuer's document would hand our secret to that issuer's endpoints.
+        match &self.address {
+            Address::Oidc { issuer, .. } if metadata.issuer != *issuer => {
+                Err(Failure::Invalid("the metadata document names another issuer than the one configured"))
+            }
+            _ => Ok(metadata),
+        }
+    }
+
+    /// Fetches a JSON document.
+    async fn fetch<T: serde::de::DeserializeOwned>(&self, url: Option<Url>, purpose: &str, context: Context) -> Result<T, Failure> {
+        let url = url.filter(|url| self.may_call(url)).ok_or(Failure::Invalid("an endpoint is no URL that may be called"))?;
+        let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
+        let outgoing = Outgoing { method: Method::GET, url: &url, headers, body: None, purpose };
+        let started = self.clock.moment();
+        let reply = self.door.send(context, outgoing, self.calls.timeout).await;
+        let result = answer::document(reply);
+        self.metrics.call(purpose, result.as_ref().err(), self.clock.moment().since(started));
+        result
+    }
+
+    /// Endpoints that a document names are held to the rule for the address itself: https, or http where that was allowed.
+    fn may_call(&self, url: &Url) -> bool {
+        url.scheme() == "https" || (url.scheme() == "http" && self.address.url().scheme() == "http" && is_loopback(url))
+    }
+
+    /// The token endpoint for a tenant. Entra's follows from the address, so that it needs no document.
+    ///
+    /// # Errors
+    /// The metadata document cannot be had or names none.
+    pub async fn token_endpoint(self: &Arc<Self>, tenant: Option<&Tenant>, context: Context) -> Result<Url, Failure> {
+        match &self.address {
+            Address::Entra { tenant: own, .. } => self
+                .path(&format!("{}/oauth2/v2.0/token", tenant.unwrap_or(own)))
+                .ok_or(Failure::Invalid("the token endpoint is no URL")),
+            Address::Oidc { .. } => {
+                let metadata = self.metadata(context).await?;
+                self.named(metadata.token_endpoint.as_deref(), "the metadata document names no usable token_endpoint")
+            }
+        }
+    }
+
+    /// The authorization endpoint for a tenant.
+    ///
+    /// # Errors
+    /// The metadata document cannot be had or names none.
+    pub async fn authorization_endpoint(self: &Arc<Self>, tenant: Option<&Tenant>, context: Context) -> Result<Url, Failure> {
+        match &self.address {
+            Address::Entra { .. } => self.entra_authorize(tenant).ok_or(Failure::Invalid("the authorization endpoint is no URL")),
+            Address::Oidc { .. } => {
+                let metadata = self.metadata(context).await?;
+                self.named(
+                    metadata.authorization_endpoint.as_deref(),
+                    "the metadata document names no usable authorization_endpoint",
+                )
+            }
+        }
+    }
+
+    /// Where a user is sent for a claims challenge; known without a document at Entra-style authorities only.
+    pub fn entra_authorize(&self, tenant: Option<&Tenant>) -> Option<Url> {
+        let own = self.tenant()?;
+        self.path(&format!("{}/oauth2/v2.0/authorize", tenant.unwrap_or(own)))
+    }
+
+    fn named(&self, endpoint: Option<&str>, otherwise: &'static str) -> Result<Url, Failure> {
+        endpoint.and_then(|text| Url::parse(text).ok()).filter(|url| self.may_call(url)).ok_or(Failure::Invalid(otherwise))
+    }
+
+    fn path(&self, path: &str) -> Option<Url> {
+        self.address.url().join(&format!("/{path}")).ok()
+    }
+
+    /// The key with this id, fetching the set if it is not known and was not asked for lately.
+    ///
+    /// # Errors
+    /// The keys cannot be had. `Ok(None)`: they can, and this is not one of them.
+    pub async fn key(
+        self: &Arc<Self>,
+        generation: Generation,
+        kid: Option<&str>,
+        context: Context,
+    ) -> Result<Option<Arc<SigningKey>>, Failure> {
+        let keys = match (generation, &self.v1) {
+            (Generation::V1, Some((_, keys))) => keys,
+            _ => &self.keys,
+        };
+        let this = Arc::clone(self);
+        let fetch = Box::pin(async move {
+            let metadata = this.metadata_of(generation, context).await?;
+            let url = this.named(metadata.jwks_uri.as_deref(), "the metadata document names no usable jwks_uri")?;
+            this.fetch(Some(url), "keys", context).await
+        });
+        keys.find(kid, &self.clock, &self.tasks, fetch).await
+    }
+
+    /// Asks for a token; waits for its turn first. The time-out bounds turn, call and retry together.
+    ///
+    /// # Errors
+    /// There is no token; whether the authority refused, cannot serve or did not answer.
+    pub async fn token(&self, call: &TokenCall, context: Context) -> Result<TokenResponse, Failure> {
+        let whole = async {
+            let _turn = self.turns.acquire().await;
+            match self.attempt(call, context).await {
+                Err(failure) if call.repeat == Repeat::Once && failure.is_worth_repeating() => {
+                    if failure.is_answer() {
+                        tokio::time::sleep(self.calls.retry_delay).await;
+                    }
+                    self.attempt(call, context).await
+                }
+                outcome => outcome,
+            }
+        };
+        tokio::time::timeout(self.calls.timeout, whole).await.unwrap_or(Err(Failure::TimedOut))
+    }
+
+    async fn attempt(&self, call: &TokenCall, context: Context) -> Result<TokenResponse, Failure> {
+        let outgoing = Outgoing {
+            method: Method::POST,
+            url: &call.endpoint,
+            headers: self.headers(call, context),
+            body: Some(call.form.encode()),
+            purpose: call.form.grant(),
+        };
+        let deadline = match call.repeat {
+            Repeat::Never => self.calls.timeout,
+            // Half, so that a call that hangs leaves time for its repetition (ERR-2).
+            Repeat::Once => self.calls.timeout.saturating_sub(self.calls.retry_delay) / 2,
+        };
+        let started = self.clock.moment();
+        let mut secrets = call.form.secrets();
+        secrets.extend(call.basic.as_ref().map(Secret::expose));
+        let result = answer::token(self.door.send(context, outgoing, deadline).await, &secrets, self.clock.wall());
+        self.metrics.call(call.form.grant(), result.as_ref().err(), self.clock.moment().since(started));
+        result
+    }
+
+    /// REQ-11: what Entra-style authorities log and count by; OIDC issuers get only what OAuth defines.
+    fn headers(&self, call: &TokenCall, context: Context) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded;charset=utf-8"));
+        if let Some(mut basic) =
+            call.basic.as_ref().and_then(|basic| HeaderValue::try_from(format!("Basic {}", basic.expose())).ok())
+        {
+            basic.set_sensitive(true);
+            headers.insert(AUTHORIZATION, basic);
+        }
+        if self.is_entra() {
+            if let Ok(id) = HeaderValue::try_from(context.correlation_id.to_string()) {
+                headers.insert(HeaderName::from_static("client-request-id"), id);
+            }
+            for (name, value) in [
+                ("return-client-request-id", "true"),
+                ("x-client-sku", "tokend"),
+                ("x-client-ver", env!("CARGO_PKG_VERSION")),
+                ("x-client-os", std::env::consts::OS),
+                ("x-client-cpu", std::env::consts::ARCH),
+                ("x-ms-lib-capability", "retry-after, h429"),
+            ] {
+                headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+            }
+        }
+        headers
+    }
+}

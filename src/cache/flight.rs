@@ -1,0 +1,205 @@
+//! One call for all who want the same thing at the same time.
+//!
+//! A flight is detached: it runs as a task of its own, with its own deadline, and goes on when a caller leaves. Its place is freed
+//! when it ends, however it ends.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::tasks::Tasks;
+
+type Outcome<V, E> = Option<Result<V, E>>;
+type Places<K, V, E> = Arc<Mutex<HashMap<K, watch::Receiver<Outcome<V, E>>>>>;
+
+/// Calls under way, by what they bring.
+pub struct Flight<K, V, E> {
+    places: Places<K, V, E>,
+    tasks: Tasks,
+}
+
+/// Whether somebody waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A caller waits: the flight outlives the soft stop.
+    Awaited,
+    /// Nobody waits: the flight ends at the soft stop.
+    Background,
+}
+
+/// Frees the place when the flight ends, also by a panic or at shutdown.
+struct Place<K: Eq + Hash, V, E> {
+    key: K,
+    places: Places<K, V, E>,
+}
+
+// === impl Flight ===
+
+impl<K, V, E> Flight<K, V, E>
+where
+    K: Copy + Eq + Hash + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    E: Clone + Send + Sync + 'static,
+{
+    /// No flights yet.
+    pub fn new(tasks: Tasks) -> Self {
+        Self { places: Arc::default(), tasks }
+    }
+
+    /// Joins the flight for `key`, or starts it with `work`. `None`: it broke off without an outcome.
+    ///
+    /// A background flight that is dropped at shutdown while a caller has joined it is flown once more, awaited.
+    pub async fn join(&self, key: K, work: impl Future<Output = Result<V, E>> + Send + 'static) -> Outcome<V, E> {
+        let mut work = Some(work);
+        loop {
+            let (receiver, mine) = match self.place(key) {
+                (receiver, None) => (receiver, false),
+                (receiver, Some(sender)) => {
+                    self.fly(key, Kind::Awaited, sender, work.take()?);
+                    (receiver, true)
+                }
+            };
+            let outcome = wait(receiver).await;
+            if outcome.is_some() || mine {
+                return outcome;
+            }
+        }
+    }
+
+    /// Starts a flight that nobody waits for, unless one is under way.
+    pub fn start(&self, key: K, kind: Kind, work: impl Future<Output = Result<V, E>> + Send + 'static) {
+        if let (_, Some(sender)) = self.place(key) {
+            self.fly(key, kind, sender, work);
+        }
+    }
+
+    /// How many are under way.
+    pub fn len(&self) -> usize {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    #[expect(clippy::type_complexity, reason = "both halves of one channel, the second only for who leads")]
+    fn place(&self, key: K) -> (watch::Receiver<Outcome<V, E>>, Option<watch::Sender<Outcome<V, E>>>) {
+        match self.places.lock().unwrap_or_else(PoisonError::into_inner).entry(key) {
+            Entry::Occupied(place) => (place.get().clone(), None),
+            Entry::Vacant(place) => {
+                let (sender, receiver) = watch::channel(None);
+                place.insert(receiver.clone());
+                (receiver, Some(sender))
+            }
+        }
+    }
+
+    fn fly(
+        &self,
+        key: K,
+        kind: Kind,
+        sender: watch::Sender<Outcome<V, E>>,
+        work: impl Future<Output = Result<V, E>> + Send + 'static,
+    ) {
+        let place = Place { key, places: Arc::clone(&self.places) };
+        let flight = async move {
+            // In this order: whoever finds the place free must find the outcome where the work put it.
+            let outcome = work.await;
+            drop(place);
+            sender.send_replace(Some(outcome));
+        };
+        match kind {
+            Kind::Awaited => self.tasks.awaited("flight", flight),
+            Kind::Background => self.tasks.background("renewal", flight),
+        }
+    }
+}
+
+impl<K: Eq + Hash, V, E> Drop for Place<K, V, E> {
+    fn drop(&mut self) {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
+impl<K, V, E> fmt::Debug for Flight<K, V, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flight").finish_non_exhaustive()
+    }
+}
+
+async fn wait<V: Clone, E: Clone>(mut receiver: watch::Receiver<Outcome<V, E>>) -> Outcome<V, E> {
+    receiver.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    use super::{Flight, Kind};
+    use crate::tasks::Tasks;
+
+    type Test = Flight<u32, u32, &'static str>;
+
+    #[tokio::test]
+    async fn cch_14_one_call_for_all_and_the_error_is_shared_too() {
+        let flight = Test::new(Tasks::default());
+        let calls = Arc::new(AtomicU32::new(0));
+        let work = |outcome| {
+            let calls = Arc::clone(&calls);
+            async move {
+                tokio::task::yield_now().await;
+                calls.fetch_add(1, Ordering::SeqCst);
+                outcome
+            }
+        };
+        let all = futures_util::future::join_all((0..100).map(|_| flight.join(1, work(Ok(7))))).await;
+        assert!(all.iter().all(|outcome| *outcome == Some(Ok(7))));
+        let all = futures_util::future::join_all((0..100).map(|_| flight.join(1, work(Err("no"))))).await;
+        assert!(all.iter().all(|outcome| *outcome == Some(Err("no"))));
+        assert_eq!((calls.load(Ordering::SeqCst), flight.len()), (2, 0));
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_leaves_does_not_cancel_the_call() {
+        let tasks = Tasks::default();
+        let flight = Test::new(tasks.clone());
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let mut leaving = Box::pin(flight.join(1, async move { receiver.await.map_err(|_| "gone") }));
+        assert!(futures_util::poll!(&mut leaving).is_pending());
+        drop(leaving);
+        let staying = flight.join(1, async { Err("a second call") });
+        let (outcome, ()) = tokio::join!(staying, async { sender.send(7).unwrap_or_default() });
+        assert_eq!(outcome, Some(Ok(7)));
+    }
+
+    #[tokio::test]
+    async fn a_panic_frees_the_place() {
+        let flight = Test::new(Tasks::default());
+        assert_eq!(flight.join(1, async { panic!("on purpose") }).await, None);
+        assert_eq!(flight.join(1, async { Ok(1) }).await, Some(Ok(1)));
+    }
+
+    #[tokio::test]
+    async fn a_dropped_renewal_is_flown_again_for_a_caller_who_joined_it() {
+        let tasks = Tasks::default();
+        let flight = Arc::new(Test::new(tasks.clone()));
+        flight.start(1, Kind::Background, std::future::pending());
+        let joined = Arc::clone(&flight);
+        let (sender, outcome) = tokio::sync::oneshot::channel();
+        // As a request is: tracked, so that the stop waits for it.
+        tasks.awaited("caller", async move {
+            let _gone = sender.send(joined.join(1, async { Ok(3) }).await);
+        });
+        tokio::task::yield_now().await;
+        assert!(tasks.stop(Duration::from_secs(5)).await);
+        assert_eq!(outcome.await, Ok(Some(Ok(3))));
+    }
+}

@@ -1,0 +1,233 @@
+//! Everything that the command line says, and everything that is said on it: pure functions from arguments to a command, from findings
+//! to text. What a command does stands in `run`.
+
+mod check;
+mod healthcheck;
+mod run;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+use url::Url;
+
+pub use run::run;
+
+use crate::finding::{Findings, Severity};
+
+/// The exit status of bad usage and bad configuration (EX_USAGE of sysexits.h).
+pub const USAGE: u8 = 64;
+
+/// The variable that names the configuration file where `--config` does not.
+const CONFIG: &str = "TOKEND_CONFIG";
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Run the sidecar.
+    Serve {
+        /// The configuration file.
+        config: Option<PathBuf>,
+    },
+    /// Run the sidecar with the emulator and show every flow.
+    #[cfg(feature = "emulator")]
+    Demo {
+        /// End after the table.
+        exit: bool,
+    },
+    /// Run the emulator alone.
+    #[cfg(feature = "emulator")]
+    Emulator {
+        /// Where it listens.
+        listen: std::net::SocketAddr,
+        /// Where it writes its CA certificate.
+        ca_file: Option<PathBuf>,
+        /// The tenants, apps and users that it knows, instead of its own.
+        directory: Option<PathBuf>,
+    },
+    /// Report every finding about the configuration.
+    Check {
+        /// The configuration file.
+        config: Option<PathBuf>,
+        /// Also acquire one token for each app.
+        online: bool,
+    },
+    /// Print openapi.yaml.
+    Openapi,
+    /// Ask a running sidecar whether it is ready.
+    Healthcheck {
+        /// The configuration file that says where the admin listener is.
+        config: Option<PathBuf>,
+        /// What to ask instead.
+        url: Option<Url>,
+    },
+}
+
+/// The end of the process before any command: a usage error, help, or the version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// The exit status.
+    pub code: u8,
+    /// What to print.
+    pub text: String,
+    /// Whether it is what was asked for, and so goes to standard output; an error goes to standard error.
+    pub asked_for: bool,
+}
+
+#[derive(Parser)]
+#[command(name = "tokend", version, about = "A token acquisition sidecar: OAuth 2.0 tokens for apps, over a local REST API")]
+struct Line {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Args)]
+struct ConfigFile {
+    /// The configuration file (YAML, TOML or JSON); without it TOKEND_CONFIG, else the environment alone
+    #[arg(long, value_name = "PATH")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run the sidecar
+    Serve(ConfigFile),
+    /// Run the sidecar against an emulated authority and show every flow
+    #[cfg(feature = "emulator")]
+    Demo {
+        /// End after the table, with status 1 if a flow failed
+        #[arg(long)]
+        exit: bool,
+    },
+    /// Run the emulated authority alone
+    #[cfg(feature = "emulator")]
+    Emulator {
+        /// Where it listens
+        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8652")]
+        listen: std::net::SocketAddr,
+        /// Write its CA certificate to this file
+        #[arg(long, value_name = "PATH")]
+        ca_file: Option<PathBuf>,
+        /// Read tenants, apps and users from this JSON file
+        #[arg(long, value_name = "PATH")]
+        directory: Option<PathBuf>,
+    },
+    /// Report everything that is wrong with the configuration, with remedies
+    Check {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Also acquire one token for each app
+        #[arg(long)]
+        online: bool,
+    },
+    /// Print openapi.yaml
+    Openapi,
+    /// Ask the running sidecar whether it is ready, for exec probes
+    Healthcheck {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Ask this URL instead of the configured admin listener
+        #[arg(long, value_name = "URL")]
+        url: Option<Url>,
+    },
+}
+
+/// Reads the command line; the first of `args` is the program's name.
+///
+/// # Errors
+/// There is nothing to run: bad usage (64), or help and version (0).
+pub fn parse<A>(args: impl IntoIterator<Item = A>, environment: &BTreeMap<String, String>) -> Result<Command, Exit>
+where
+    A: Into<OsString> + Clone,
+{
+    let line = Line::try_parse_from(args)?;
+    let file =
+        |given: ConfigFile| given.config.or_else(|| environment.get(CONFIG).filter(|path| !path.is_empty()).map(PathBuf::from));
+    Ok(match line.verb {
+        Verb::Serve(given) => Command::Serve { config: file(given) },
+        #[cfg(feature = "emulator")]
+        Verb::Demo { exit } => Command::Demo { exit },
+        #[cfg(feature = "emulator")]
+        Verb::Emulator { listen, ca_file, directory } => Command::Emulator { listen, ca_file, directory },
+        Verb::Check { file: given, online } => Command::Check { config: file(given), online },
+        Verb::Openapi => Command::Openapi,
+        Verb::Healthcheck { file: given, url } => Command::Healthcheck { config: file(given), url },
+    })
+}
+
+/// The findings as text for standard error, in the order they were made, and their number.
+pub fn render(findings: &Findings) -> String {
+    let mut text = String::new();
+    for finding in findings.iter() {
+        text.push_str(&format!("{finding}\n"));
+    }
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    text.push_str(&format!("{}, {}\n", plural(count(Severity::Error), "error"), plural(count(Severity::Warning), "warning")));
+    text
+}
+
+fn plural(count: usize, word: &str) -> String {
+    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
+}
+
+// === impl Exit ===
+
+impl From<clap::Error> for Exit {
+    fn from(error: clap::Error) -> Self {
+        let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+        Self { code: if asked_for { 0 } else { USAGE }, text: error.render().to_string(), asked_for }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::PathBuf;
+
+    use super::{Command, Exit, parse, render};
+    use crate::finding::{Findings, Problem};
+
+    fn run(args: &[&str]) -> Result<Command, Exit> {
+        parse(std::iter::once("tokend").chain(args.iter().copied()), &BTreeMap::new())
+    }
+
+    #[test]
+    fn bad_usage_is_64_and_help_is_0() {
+        for bad in [&["serv"][..], &[], &["serve", "--colour"], &["healthcheck", "--url", "::"], &["serve", "extra"]] {
+            assert!(run(bad).is_err_and(|exit| exit.code == 64 && !exit.asked_for && !exit.text.is_empty()), "{bad:?}");
+        }
+        for asked in [&["--help"][..], &["--version"], &["serve", "--help"]] {
+            assert!(run(asked).is_err_and(|exit| exit.code == 0 && exit.asked_for), "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn the_file_comes_from_the_line_or_else_the_environment() {
+        let environment = BTreeMap::from([("TOKEND_CONFIG".to_owned(), "/env.yaml".to_owned())]);
+        let config = |args: &[&str]| parse(std::iter::once("tokend").chain(args.iter().copied()), &environment);
+        assert_eq!(config(&["serve"]), Ok(Command::Serve { config: Some(PathBuf::from("/env.yaml")) }));
+        assert_eq!(config(&["check", "--config", "/a"]), Ok(Command::Check { config: Some(PathBuf::from("/a")), online: false }));
+        assert_eq!(run(&["healthcheck"]), Ok(Command::Healthcheck { config: None, url: None }));
+    }
+
+    #[test]
+    #[cfg(feature = "emulator")]
+    fn the_emulator_has_defaults() {
+        let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 8652));
+        assert_eq!(run(&["emulator"]), Ok(Command::Emulator { listen, ca_file: None, directory: None }));
+        assert_eq!(run(&["demo", "--exit"]), Ok(Command::Demo { exit: true }));
+    }
+
+    #[test]
+    fn findings_end_in_their_number() {
+        let mut findings = Findings::default();
+        findings.error(Some("t.yaml"), "apps", Problem::new("r", "m"));
+        findings.warning(None, "X", Problem::new("r", "m"));
+        assert_eq!(
+            render(&findings),
+            "error: t.yaml: apps: r\n  remedy: m\nwarning: environment: X: r\n  remedy: m\n1 error, 1 warning\n"
+        );
+    }
+}

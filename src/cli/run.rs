@@ -1,0 +1,159 @@
+//! What the commands do: load, say what was found, and hand over to the parts.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use super::{Command, USAGE, check, healthcheck, render};
+use crate::clock::Clock;
+use crate::config::{self, Input, Settings};
+use crate::finding::Findings;
+use crate::lifecycle::Signals;
+use crate::listen::Address;
+use crate::sidecar::{self, Parts, Prepared};
+use crate::tasks::Tasks;
+use crate::telemetry::{self, Metrics};
+
+/// The exit status of a start that failed.
+const FAILED: u8 = 1;
+
+/// Runs a command and returns the exit status.
+pub fn run(command: Command, environment: BTreeMap<String, String>) -> u8 {
+    match command {
+        Command::Serve { config } => serve(config, environment),
+        Command::Check { config, online } => match load(config, environment) {
+            Err(code) => code,
+            Ok((prepared, _)) if online => block_on(check::online(&prepared)).unwrap_or(FAILED),
+            Ok(_) => {
+                out("the configuration is good\n");
+                0
+            }
+        },
+        Command::Openapi => match sidecar::api_document() {
+            Ok(text) => {
+                out(&text);
+                0
+            }
+            Err(error) => failed(&format!("the API document cannot be written: {error}")),
+        },
+        Command::Healthcheck { config, url } => {
+            let admin = match url {
+                Some(url) => healthcheck::Target::Url(url),
+                None => match config::load(&Input { file: config, environment }) {
+                    (Some(settings), _) => healthcheck::Target::Listener(places(&settings)),
+                    (None, findings) => return bad(&findings),
+                },
+            };
+            match block_on(healthcheck::run(admin)) {
+                Some(Ok(())) => 0,
+                Some(Err(reason)) => failed(&reason),
+                None => FAILED,
+            }
+        }
+        #[cfg(feature = "emulator")]
+        Command::Demo { exit } => block_on(crate::demo::run(exit, out)).map_or(FAILED, |good| if good { 0 } else { FAILED }),
+        #[cfg(feature = "emulator")]
+        Command::Emulator { listen, ca_file, directory } => block_on(emulate(listen, ca_file, directory)).unwrap_or(FAILED),
+    }
+}
+
+/// Settings whose files are loaded; else the findings are shown, and the exit status says so.
+fn load(file: Option<PathBuf>, environment: BTreeMap<String, String>) -> Result<(Prepared, Settings), u8> {
+    let (settings, mut findings) = config::load(&Input { file, environment });
+    let Some(settings) = settings else { return Err(bad(&findings)) };
+    let (prepared, more) = sidecar::prepare(settings.clone(), &Clock::system());
+    findings.extend(more);
+    match prepared {
+        Some(prepared) => {
+            if !findings.is_empty() {
+                err(&render(&findings));
+            }
+            Ok((prepared, settings))
+        }
+        None => Err(bad(&findings)),
+    }
+}
+
+fn serve(config: Option<PathBuf>, environment: BTreeMap<String, String>) -> u8 {
+    let (prepared, settings) = match load(config, environment) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    let telemetry = match telemetry::init(&settings.telemetry, io::stderr) {
+        Ok(telemetry) => telemetry,
+        Err(problem) => return failed(&format!("{}: {}", problem.reason, problem.remedy)),
+    };
+    let parts = Parts { clock: Clock::system(), tasks: Tasks::default(), metrics: Metrics::default(), sampler: telemetry.sampler };
+    let served = block_on(async move {
+        // Before anything is bound: a signal during the start must not be lost.
+        let signals = Signals::process().map_err(|error| format!("signals cannot be handled: {error}"))?;
+        let sidecar = prepared.build(parts).await.map_err(|error| error.to_string())?;
+        Ok::<bool, String>(sidecar.run(signals).await)
+    });
+    // Last, when nothing can make a span any more.
+    telemetry.flush();
+    match served {
+        Some(Ok(_)) => 0,
+        Some(Err(reason)) => failed(&reason),
+        None => FAILED,
+    }
+}
+
+#[cfg(feature = "emulator")]
+async fn emulate(listen: std::net::SocketAddr, ca_file: Option<PathBuf>, directory: Option<PathBuf>) -> u8 {
+    let clock = Clock::system();
+    let options = crate::emulator::Options { listen, ca_file, directory, now: std::sync::Arc::new(move || clock.wall()) };
+    let (emulator, mut signals) = match (crate::emulator::bind(options).await, Signals::process()) {
+        (Ok(emulator), Ok(signals)) => (emulator, signals),
+        (Err(error), _) => return failed(&error.to_string()),
+        (_, Err(error)) => return failed(&error.to_string()),
+    };
+    out(&format!("the emulator is at {0}; {0}/_emulator/directory tells all about it\n", emulator.origin()));
+    let stop = tokio_util::sync::CancellationToken::new();
+    tokio::select! {
+        () = emulator.run(stop.child_token()) => {}
+        () = signals.next() => stop.cancel(),
+    }
+    0
+}
+
+/// Where the configured admin listener can be asked.
+fn places(settings: &Settings) -> Vec<healthcheck::Place> {
+    let tcp = |port: u16| healthcheck::Place::Tcp(([127, 0, 0, 1], port).into());
+    let place = |address: &Address| match address {
+        Address::Tcp(address) => healthcheck::Place::Tcp(*address),
+        Address::Any(port) => tcp(*port),
+        Address::Unix(path) => healthcheck::Place::Unix(path.clone()),
+    };
+    settings.admin.addresses.iter().map(place).collect()
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> Option<T> {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => Some(runtime.block_on(work)),
+        Err(error) => {
+            failed(&format!("the runtime cannot be started: {error}"));
+            None
+        }
+    }
+}
+
+fn bad(findings: &Findings) -> u8 {
+    err(&render(findings));
+    USAGE
+}
+
+fn failed(reason: &str) -> u8 {
+    err(&format!("tokend: {reason}\n"));
+    FAILED
+}
+
+/// Standard output may be a closed pipe; there is nobody left to tell then.
+pub(super) fn out(text: &str) {
+    let mut stdout = io::stdout().lock();
+    let _closed = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+fn err(text: &str) {
+    let _closed = io::stderr().lock().write_all(text.as_bytes());
+}

@@ -1,0 +1,93 @@
+//! Time as an argument: every decision that depends on the time asks a `Clock`, so that a test moves time instead of waiting for it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Where the time comes from.
+#[derive(Clone, Debug)]
+pub enum Clock {
+    /// The machine's wall clock, and its monotonic clock for intervals.
+    System {
+        /// The moment from which [`Clock::moment`] counts.
+        started: Instant,
+    },
+    /// A clock that moves only when told to: milliseconds since the Unix epoch.
+    Manual(Arc<AtomicU64>),
+}
+
+/// A point on the monotonic clock, in milliseconds since the process started: for back-offs, holds and cool-downs, which a step of
+/// the wall clock must not stretch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(u64);
+
+// === impl Clock ===
+
+impl Clock {
+    /// The machine's clocks.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clocks")]
+    pub fn system() -> Self {
+        Self::System { started: Instant::now() }
+    }
+
+    /// A clock that stands still at `unix` seconds until [`Clock::advance`] moves it.
+    pub fn manual(unix: i64) -> Self {
+        Self::Manual(Arc::new(AtomicU64::new(u64::try_from(unix).unwrap_or(0) * 1000)))
+    }
+
+    /// Moves a manual clock; the machine's clock does not move by wishing.
+    pub fn advance(&self, by: Duration) {
+        if let Self::Manual(now) = self {
+            now.fetch_add(millis(by), Ordering::SeqCst);
+        }
+    }
+
+    /// Wall time as `SystemTime`.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clocks")]
+    pub fn wall(&self) -> SystemTime {
+        match self {
+            Self::System { .. } => SystemTime::now(),
+            Self::Manual(now) => UNIX_EPOCH + Duration::from_millis(now.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Wall time in whole seconds since the Unix epoch, the unit of `expires_on` and of JWT dates.
+    pub fn unix(&self) -> i64 {
+        let since = self.wall().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    }
+
+    /// Time since the start at the clock's full resolution, for measuring what takes microseconds.
+    pub fn precise(&self) -> Duration {
+        match self {
+            Self::System { started } => started.elapsed(),
+            Self::Manual(now) => Duration::from_millis(now.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// The monotonic clock.
+    pub fn moment(&self) -> Moment {
+        match self {
+            Self::System { started } => Moment(millis(started.elapsed())),
+            Self::Manual(now) => Moment(now.load(Ordering::SeqCst)),
+        }
+    }
+}
+
+// === impl Moment ===
+
+impl Moment {
+    /// This moment plus `by`.
+    pub fn after(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(millis(by)))
+    }
+
+    /// How long after `earlier` this moment is; zero if it is not.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

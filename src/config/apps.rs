@@ -1,0 +1,230 @@
+//! `apps`: from raw shapes to the settings of each app, with a finding for everything that cannot work.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::report::Report;
+use super::scalar::{List, Scalar, Text};
+use super::shape::join;
+use super::{name, raw, source};
+use crate::authority::Address;
+use crate::finding::Problem;
+use crate::token::{ScopeError, Scopes, Tenant};
+use crate::{authority, credential, flow, inbound};
+
+/// Reads all apps.
+pub(super) fn apps(
+    raw: Option<raw::Entries<raw::App>>,
+    environment: &BTreeMap<String, String>,
+    report: &mut Report<'_>,
+) -> Vec<flow::AppSettings> {
+    let raw = raw.unwrap_or_default();
+    if raw.is_empty() {
+        let remedy =
+            "define one under `apps`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET; `tokend demo` needs none";
+        report.missing("apps", Problem::new("no app is configured", remedy));
+    }
+    raw.into_iter().filter_map(|(name, raw)| app(name, raw.unwrap_or_default(), environment, report)).collect()
+}
+
+fn app(name: String, raw: raw::App, environment: &BTreeMap<String, String>, report: &mut Report<'_>) -> Option<flow::AppSettings> {
+    let path = entry_path("apps", &name, report);
+    let at = |member: &str| join(&path, member);
+    let address = address(&path, raw.authority, raw.issuer, raw.insecure_http, report);
+    if let Some(address) = &address {
+        let members = Pointless {
+            assertion_audience: raw.assertion_audience.is_some(),
+            offline_access: raw.offline_access.is_some(),
+            tenants: raw.tenants.as_ref().is_some_and(|list| !list.0.is_empty()),
+        };
+        pointless(&path, address, &members, report);
+    }
+    let client_id = client_id(&at("client_id"), raw.client_id, report);
+    let credential = source::credential(&at("credential"), raw.credential, environment, report);
+    if let (Some(Address::Oidc { .. }), Some(credential::Settings::Certificate { sha1: true, .. })) = (&address, &credential) {
+        let problem = Problem::new("it has no effect at an issuer", "remove it: the algorithm follows what the issuer announces");
+        report.warning(&at("credential.certificate.sha1"), problem);
+    }
+    let inbound = raw.inbound.map(|raw| inbound(&at("inbound"), raw, address.as_ref(), report));
+    let tenants = tenants(&at("tenants"), raw.tenants, report);
+    let client_capabilities = words(&at("client_capabilities"), raw.client_capabilities, report);
+    let ca_file = raw.ca_file.and_then(|file| source::filled(&at("ca_file"), file, report)).map(PathBuf::from);
+    source::not_yet(&at("refresh_tokens"), raw.refresh_tokens.as_ref(), "each kind of authority has its own default", report);
+    let (file, key) = report.place(&path);
+    let assertion_audience = raw.assertion_audience.map_or_else(Default::default, |scalar| scalar.0);
+    Some(flow::AppSettings {
+        name,
+        authority: authority::Settings { key, file, address: address?, ca_file, assertion_audience },
+        client_id: client_id?,
+        credential: credential?,
+        inbound,
+        tenants,
+        client_capabilities,
+        offline_access: raw.offline_access.is_some_and(|scalar| scalar.0),
+    })
+}
+
+/// The path of an app or api, and a finding if its name is none.
+pub(super) fn entry_path(parent: &str, entry: &str, report: &mut Report<'_>) -> String {
+    let path = join(parent, name::shown_entry(entry));
+    if !name::is_valid(entry) {
+        let reason = "the name has characters that names do not have";
+        report.error(&path, Problem::new(reason, "use lower-case letters, digits and `-`, and begin with a letter or digit"));
+    }
+    path
+}
+
+fn address(
+    path: &str,
+    entra: Option<Text>,
+    issuer: Option<Text>,
+    insecure_http: Option<Scalar<bool>>,
+    report: &mut Report<'_>,
+) -> Option<Address> {
+    let insecure_http = insecure_http.is_some_and(|scalar| scalar.0);
+    let key = join(path, "authority");
+    match (entra, issuer) {
+        (Some(text), None) => report.take(&key, Address::entra(&text.0, insecure_http)),
+        (None, Some(text)) => report.take(&join(path, "issuer"), Address::oidc(&text.0, insecure_http)),
+        (Some(_), Some(_)) => {
+            let problem = Problem::new(
+                "`authority` and `issuer` are both given",
+                "keep `authority` for Entra, `issuer` for any other OpenID Connect server",
+            );
+            report.error(&join(path, "issuer"), problem);
+            None
+        }
+        (None, None) => {
+            let remedy = "write `authority: https://login.microsoftonline.com/TENANT` for Entra, or `issuer: https://…` for any other server";
+            report.missing(&key, Problem::new("the app has no authority", remedy));
+            None
+        }
+    }
+}
+
+/// Which members are given that only one kind of authority has.
+struct Pointless {
+    assertion_audience: bool,
+    offline_access: bool,
+    tenants: bool,
+}
+
+fn pointless(path: &str, address: &Address, given: &Pointless, report: &mut Report<'_>) {
+    match address {
+        Address::Oidc { .. } if given.tenants => {
+            report.error(
+                &join(path, "tenants"),
+                Problem::new("an issuer has no tenants", "remove it, or define one app for each issuer"),
+            );
+        }
+        Address::Oidc { .. } => {}
+        Address::Entra { .. } => {
+            for (member, given) in [("assertion_audience", given.assertion_audience), ("offline_access", given.offline_access)] {
+                if given {
+                    report.warning(&join(path, member), Problem::new("it has no effect at an Entra-style authority", "remove it"));
+                }
+            }
+        }
+    }
+}
+
+fn client_id(path: &str, raw: Option<Text>, report: &mut Report<'_>) -> Option<String> {
+    const REMEDY: &str = "write the client id of the app registration";
+    let Some(Text(text)) = raw else {
+        report.missing(path, Problem::new("the app has no client id", REMEDY));
+        return None;
+    };
+    if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        report.error(path, Problem::new("the client id is empty, or has spaces or control characters", REMEDY));
+        return None;
+    }
+    Some(text)
+}
+
+fn inbound(path: &str, raw: raw::Inbound, address: Option<&Address>, report: &mut Report<'_>) -> inbound::Settings {
+    let audiences = words(&join(path, "audiences"), raw.audiences, report);
+    if audiences.is_empty() && matches!(address, Some(Address::Oidc { .. })) {
+        let problem =
+            Problem::new("without an audience no token would be accepted", "list the audiences that tokens for this app carry");
+        report.missing(&join(path, "audiences"), problem);
+    }
+    let scopes = scopes(&join(path, "scopes"), raw.scopes, report);
+    let tenants = inbound_tenants(&join(path, "tenants"), raw.tenants, address, report);
+    inbound::Settings { audiences, scopes: scopes.iter().map(str::to_owned).collect(), tenants }
+}
+
+/// A multi-tenant app says whose users it accepts; any other app accepts those of its own tenant and cannot say anything else.
+fn inbound_tenants(path: &str, raw: Option<List>, address: Option<&Address>, report: &mut Report<'_>) -> inbound::Tenants {
+    const REMEDY: &str = "list the ids of the tenants, or write \"*\" for every tenant";
+    let multi = match address {
+        Some(Address::Entra { tenant, .. }) => tenant.is_any(),
+        Some(Address::Oidc { .. }) => false,
+        None => return inbound::Tenants::Own,
+    };
+    let list = entries(path, raw);
+    match (multi, list.as_slice()) {
+        (true, []) => report.missing(path, Problem::new("nothing says which tenants' users this multi-tenant app accepts", REMEDY)),
+        (false, []) => {}
+        (false, _) => {
+            let remedy = "remove it, or name a multi-tenant authority such as https://login.microsoftonline.com/organizations";
+            report.error(path, Problem::new("this app accepts the users of its own authority only", remedy));
+        }
+        (true, [(_, every)]) if every == "*" => return inbound::Tenants::Every,
+        (true, list) => {
+            let ids = list.iter().filter_map(|(key, text)| {
+                let id = Tenant::parse(text)
+                    .filter(Tenant::is_guid)
+                    .ok_or_else(|| Problem::new("it is no tenant id, which is what tokens carry", REMEDY));
+                report.take(key, id).map(|tenant| tenant.as_str().to_owned())
+            });
+            return inbound::Tenants::Listed(ids.collect());
+        }
+    }
+    inbound::Tenants::Own
+}
+
+fn tenants(path: &str, raw: Option<List>, report: &mut Report<'_>) -> Vec<Tenant> {
+    let list = entries(path, raw);
+    let parse = |text: &str| {
+        Tenant::parse(text).filter(|tenant| !tenant.is_any()).ok_or_else(|| {
+            Problem::new(
+                "it is no tenant id and no domain name of a tenant",
+                "write the id or a verified domain name of one tenant",
+            )
+        })
+    };
+    list.iter().filter_map(|(key, text)| report.take(key, parse(text))).collect()
+}
+
+/// A list of scopes; one text may hold several, separated by spaces.
+pub(super) fn scopes(path: &str, raw: Option<List>, report: &mut Report<'_>) -> Scopes {
+    let list = entries(path, raw);
+    let parsed = Scopes::from_list(list.iter().flat_map(|(_, text)| text.split_ascii_whitespace())).map_err(|error| match error {
+        ScopeError::Duplicate => Problem::new("a scope is listed twice", "list each scope once"),
+        ScopeError::Empty | ScopeError::BadCharacter => Problem::new(
+            "a scope has characters that scopes do not have",
+            "write the scopes as the api's documentation does, without quotes",
+        ),
+    });
+    report.take(path, parsed).unwrap_or_default()
+}
+
+/// Texts without spaces and control characters.
+pub(super) fn words(path: &str, raw: Option<List>, report: &mut Report<'_>) -> Vec<String> {
+    let list = entries(path, raw);
+    let plain = |text: &str| {
+        let good = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control());
+        if good {
+            Ok(text.to_owned())
+        } else {
+            Err(Problem::new("the entry is empty or has spaces", "write one entry each: [a, b]"))
+        }
+    };
+    list.iter().filter_map(|(key, text)| report.take(key, plain(text))).collect()
+}
+
+/// The entries of a list, each with the path that findings name.
+pub(super) fn entries(path: &str, raw: Option<List>) -> Vec<(String, String)> {
+    let list = raw.unwrap_or_default().0.into_iter().enumerate();
+    list.filter_map(|(index, text)| text.map(|text| (format!("{path}[{index}]"), text))).collect()
+}

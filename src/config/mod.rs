@@ -1,0 +1,158 @@
+//! Text and environment become settings, or a list of everything that keeps them from it.
+//!
+//! Two stages. First the text, with the environment laid over it, becomes a tree and then raw shapes whose members may all be absent
+//! (`text`, `environment`, `azure`, `shape`). Then the raw shapes become the settings of the parts (`apps`, `apis`, `service`, `traces`).
+//! Both stages collect findings and go on, so that an operator mends a configuration in one go. No file but the configuration itself
+//! is opened here, and the environment is a parameter.
+
+mod apis;
+mod apps;
+mod azure;
+mod environment;
+mod name;
+mod node;
+mod raw;
+mod report;
+mod scalar;
+mod service;
+mod settings;
+mod shape;
+mod source;
+mod text;
+mod traces;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::finding::{Findings, Problem};
+
+pub use settings::{Settings, Shutdown};
+
+use report::Report;
+
+/// What a configuration is read from.
+#[derive(Clone, Debug, Default)]
+pub struct Input {
+    /// The one file; without it the environment alone.
+    pub file: Option<PathBuf>,
+    /// All environment variables. Only `main` reads the process's own.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// How a text is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// YAML, which JSON is too.
+    Yaml,
+    /// TOML.
+    Toml,
+    /// JSON.
+    Json,
+}
+
+/// Reads the file and the environment. There are settings only where no finding is an error.
+pub fn load(input: &Input) -> (Option<Settings>, Findings) {
+    let Some(path) = &input.file else { return read(None, None, &input.environment) };
+    let name = path.display().to_string();
+    match contents(path) {
+        Ok(text) => read(Some((&text, Format::of(path))), Some(&name), &input.environment),
+        Err(problem) => {
+            let mut findings = Findings::default();
+            findings.error(Some(&name), "--config", problem);
+            (None, findings)
+        }
+    }
+}
+
+/// Reads a text as if it stood in a file called `name`, and the environment over it.
+pub fn parse(text: &str, format: Format, name: &str, environment: &BTreeMap<String, String>) -> (Option<Settings>, Findings) {
+    read(Some((text, format)), Some(name), environment)
+}
+
+fn contents(path: &Path) -> Result<String, Problem> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        Problem::new(
+            format!("the file cannot be read: {}", error.kind()),
+            "mend the path in --config or TOKEND_CONFIG, or the file's permissions",
+        )
+    })?;
+    String::from_utf8(bytes).map_err(|_| Problem::new("the file is not UTF-8 text", "save it as UTF-8"))
+}
+
+fn read(text: Option<(&str, Format)>, name: Option<&str>, environment: &BTreeMap<String, String>) -> (Option<Settings>, Findings) {
+    let mut report = Report::new(name);
+    let (text, format) = text.unwrap_or(("", Format::Yaml));
+    match text::read(text.trim_start_matches('\u{feff}'), format) {
+        Ok(file) => {
+            let tree = layered(file, environment, &mut report);
+            let settings = assemble(shape::shape(tree, &mut report), environment, &mut report);
+            (settings.filter(|_| !report.has_errors()), report.finish())
+        }
+        Err(text::Syntax { position, problem }) => {
+            let key =
+                position.map_or_else(|| "the whole file".to_owned(), |(line, column)| format!("line {line}, column {column}"));
+            report.error_at(name, &key, problem);
+            (None, report.finish())
+        }
+    }
+}
+
+/// The file's tree with the environment over it.
+fn layered(file: ::config::Config, environment: &BTreeMap<String, String>, report: &mut Report<'_>) -> serde_json::Value {
+    let tree = text::tree(file.clone());
+    let mut layers = environment::layers(environment, &tree, report);
+    let has_apps = tree.get("apps").is_some_and(|apps| !apps.is_null() && apps.as_object().is_none_or(|apps| !apps.is_empty()));
+    if !has_apps && !layers.iter().any(|layer| layer.path.first().is_some_and(|first| first == "apps")) {
+        layers.extend(azure::layers(environment, report));
+    }
+    let mut config = file;
+    for path in layers.iter().flat_map(|layer| environment::replaced(layer, &tree)) {
+        config = text::overlay(config, &path, ::config::ValueKind::Nil.into());
+    }
+    for layer in layers {
+        let path = layer.path.join(".");
+        report.attribute(path.clone(), layer.variable);
+        config = text::overlay(config, &path, layer.value);
+    }
+    text::tree(config)
+}
+
+/// Raw shapes become settings; every part is read, whatever is wrong with another.
+fn assemble(raw: raw::Root, environment: &BTreeMap<String, String>, report: &mut Report<'_>) -> Option<Settings> {
+    let names: Vec<String> = raw.apps.iter().flat_map(BTreeMap::keys).cloned().collect();
+    let limits = service::limits(raw.limits, raw.hosts, report);
+    let (listen, admin) = service::listeners(raw.listen, raw.admin_listen, raw.listen_mode, &limits, report);
+    source::not_yet("tls", raw.tls.as_ref(), "bind `listen` to loopback or a Unix socket", report);
+    if raw.callers.is_some_and(|callers| !callers.is_empty()) {
+        source::not_yet("callers", Some(&scalar::Later), "without it every local process is a caller", report);
+    }
+    let settings = Settings {
+        listen,
+        admin,
+        apps: apps::apps(raw.apps, environment, report),
+        apis: apis::apis(raw.apis, &names, report),
+        cache: service::cache(raw.cache, report),
+        calls: service::calls(raw.authority, &limits, report),
+        outbound: service::outbound(raw.outbound, report),
+        shutdown: service::shutdown(raw.shutdown),
+        telemetry: traces::telemetry(raw.log, raw.otlp, environment, report),
+        http: limits,
+    };
+    Some(settings)
+}
+
+// === impl Format ===
+
+impl Format {
+    /// By the file's extension; YAML for all others, because mounted files often have none.
+    pub fn of(path: &Path) -> Self {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("toml") => Self::Toml,
+            Some("json") => Self::Json,
+            _ => Self::Yaml,
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The shapes of a configuration as it is written: every member may be absent, and no other member may be there.
+//!
+//! None of them has `Debug`: an inline secret is still a plain text here.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::scalar::{Later, List, Mode, Scalar, Size, Text};
+use crate::authority::AssertionAudience;
+use crate::telemetry::{Format, Level};
+
+/// A map of apps or apis; `None` where one was refused or has no member.
+pub(super) type Entries<T> = BTreeMap<String, Option<T>>;
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Root {
+    pub(super) listen: Option<List>,
+    pub(super) listen_mode: Option<Scalar<Mode>>,
+    pub(super) admin_listen: Option<List>,
+    pub(super) hosts: Option<List>,
+    pub(super) tls: Option<Later>,
+    pub(super) apps: Option<Entries<App>>,
+    pub(super) apis: Option<Entries<Api>>,
+    pub(super) callers: Option<Vec<Later>>,
+    pub(super) cache: Option<Cache>,
+    pub(super) authority: Option<Calls>,
+    pub(super) outbound: Option<Outbound>,
+    pub(super) limits: Option<Limits>,
+    pub(super) shutdown: Option<Shutdown>,
+    pub(super) log: Option<Log>,
+    pub(super) otlp: Option<Otlp>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct App {
+    pub(super) authority: Option<Text>,
+    pub(super) issuer: Option<Text>,
+    pub(super) client_id: Option<Text>,
+    pub(super) credential: Option<Credential>,
+    pub(super) inbound: Option<Inbound>,
+    pub(super) tenants: Option<List>,
+    pub(super) client_capabilities: Option<List>,
+    pub(super) ca_file: Option<Text>,
+    pub(super) insecure_http: Option<Scalar<bool>>,
+    pub(super) assertion_audience: Option<Scalar<AssertionAudience>>,
+    pub(super) offline_access: Option<Scalar<bool>>,
+    pub(super) refresh_tokens: Option<Later>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Credential {
+    pub(super) secret: Option<Place>,
+    pub(super) certificate: Option<Certificate>,
+    pub(super) pfx: Option<Later>,
+    pub(super) private_key: Option<Later>,
+    pub(super) federated_token: Option<Later>,
+    pub(super) managed_identity: Option<Later>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Place {
+    pub(super) file: Option<Text>,
+    pub(super) env: Option<Text>,
+    pub(super) inline: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Certificate {
+    pub(super) file: Option<Text>,
+    pub(super) env: Option<Text>,
+    pub(super) inline: Option<Text>,
+    pub(super) sha1: Option<Scalar<bool>>,
+    pub(super) kid: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Inbound {
+    pub(super) audiences: Option<List>,
+    pub(super) scopes: Option<List>,
+    pub(super) tenants: Option<List>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Api {
+    pub(super) app: Option<Text>,
+    pub(super) scopes: Option<List>,
+    pub(super) base_url: Option<Text>,
+    pub(super) overrides: Option<Scalar<bool>>,
+    pub(super) app_token: Option<Scalar<bool>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cache {
+    pub(super) memory: Option<Memory>,
+    pub(super) recheck: Option<Scalar<Duration>>,
+    pub(super) redis: Option<Later>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Memory {
+    pub(super) max_bytes: Option<Scalar<Size>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Calls {
+    pub(super) connect_timeout: Option<Scalar<Duration>>,
+    pub(super) timeout: Option<Scalar<Duration>>,
+    pub(super) concurrency: Option<Scalar<u64>>,
+    pub(super) retry_delay: Option<Scalar<Duration>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Outbound {
+    pub(super) proxy: Option<Text>,
+    pub(super) no_proxy: Option<List>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Limits {
+    pub(super) body: Option<Scalar<Size>>,
+    pub(super) header: Option<Scalar<Size>>,
+    pub(super) inflight: Option<Scalar<Size>>,
+    pub(super) concurrency: Option<Scalar<u64>>,
+    pub(super) request_timeout: Option<Scalar<Duration>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Shutdown {
+    pub(super) delay: Option<Scalar<Duration>>,
+    pub(super) grace: Option<Scalar<Duration>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Log {
+    pub(super) level: Option<Scalar<Level>>,
+    pub(super) format: Option<Scalar<Format>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Otlp {
+    pub(super) endpoint: Option<Text>,
+    pub(super) sample_ratio: Option<Scalar<f64>>,
+    pub(super) headers: Option<Place>,
+}

@@ -1,0 +1,199 @@
+//! What concerns the process and not an app: listeners, limits, cache, the way out, shutdown.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::apis::web_url;
+use super::apps::{entries, words};
+use super::report::Report;
+use super::scalar::{Form, List, Mode, Scalar, Size};
+use super::settings::Shutdown;
+use super::{raw, source};
+use crate::finding::Problem;
+use crate::listen::{self, Address};
+use crate::{authority, cache, http, transport};
+
+/// A Unix socket is for the user and the group of tokend.
+const MODE: Mode = Mode(0o660);
+/// Idle connections of pools count as well, so there may be more of them than requests.
+const CONNECTIONS: usize = 4096;
+/// Probes, scrapes and people.
+const ADMIN_CONNECTIONS: usize = 256;
+/// How long a request's head may take; it has no key of its own.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Reads both listeners: tokens, admin.
+pub(super) fn listeners(
+    tokens: Option<List>,
+    admin: Option<List>,
+    mode: Option<Scalar<Mode>>,
+    limits: &http::Settings,
+    report: &mut Report<'_>,
+) -> (listen::Settings, listen::Settings) {
+    let mode = or(mode, MODE).0;
+    let token_addresses = addresses("listen", tokens, "127.0.0.1:8650", report);
+    for (key, address) in &token_addresses {
+        if !address.is_local() {
+            let reason = "TLS and caller authentication are needed beyond loopback and are not available in this version";
+            report.error(key, Problem::new(reason, "bind to 127.0.0.1, ::1 or a Unix socket"));
+        }
+    }
+    let admin_addresses = addresses("admin_listen", admin, "127.0.0.1:8651", report);
+    let all: Vec<_> = token_addresses.iter().chain(&admin_addresses).collect();
+    for (index, (key, address)) in all.iter().enumerate() {
+        if !has_port_zero(address) && all.iter().take(index).any(|(_, other)| other == address) {
+            report
+                .error(key, Problem::new("the same address is listed before", "give each address once, and each listener its own"));
+        }
+    }
+    let settings = |addresses: Vec<(String, Address)>, connections| {
+        let addresses = addresses.into_iter().map(|(_, address)| address).collect();
+        listen::Settings { addresses, mode, header: limits.header, connections, header_timeout: HEADER_TIMEOUT }
+    };
+    let connections = CONNECTIONS.max(limits.concurrency.saturating_mul(2));
+    (settings(token_addresses, connections), settings(admin_addresses, ADMIN_CONNECTIONS))
+}
+
+fn addresses(path: &str, raw: Option<List>, default: &str, report: &mut Report<'_>) -> Vec<(String, Address)> {
+    let raw = raw.unwrap_or_else(|| List(vec![Some(default.to_owned())]));
+    let list = entries(path, Some(raw));
+    if list.is_empty() {
+        report
+            .missing(path, Problem::new("there is no address to listen at", format!("list one, or remove the key for {default}")));
+    }
+    let mut all = Vec::new();
+    for (key, text) in list {
+        let parsed = report.take(&key, Address::parse(&text)).unwrap_or_default();
+        all.extend(parsed.into_iter().map(|address| (key.clone(), address)));
+    }
+    all
+}
+
+fn has_port_zero(address: &Address) -> bool {
+    match address {
+        Address::Tcp(address) => address.port() == 0,
+        Address::Any(port) => *port == 0,
+        Address::Unix(_) => false,
+    }
+}
+
+/// Reads `limits` and `hosts`.
+pub(super) fn limits(raw: Option<raw::Limits>, hosts: Option<List>, report: &mut Report<'_>) -> http::Settings {
+    let (raw, default) = (raw.unwrap_or_default(), http::Settings::default());
+    let body = size("limits.body", raw.body, default.body, 1..=GIB, report);
+    let inflight = size("limits.inflight", raw.inflight, default.inflight, 1..=64 * GIB, report);
+    if inflight < body {
+        let problem =
+            Problem::new("it is less than `limits.body`: a large body could never be read", "raise it, or lower `limits.body`");
+        report.missing("limits.inflight", problem);
+    }
+    http::Settings {
+        body,
+        // Below 8 KiB hyper does not serve HTTP/1.1 at all.
+        header: size("limits.header", raw.header, default.header, 8 * 1024..=16 * 1024 * 1024, report),
+        inflight,
+        concurrency: count("limits.concurrency", raw.concurrency, default.concurrency, report),
+        request_timeout: duration("limits.request_timeout", raw.request_timeout, default.request_timeout, report),
+        hosts: self::hosts(hosts, report),
+    }
+}
+
+fn hosts(raw: Option<List>, report: &mut Report<'_>) -> Vec<String> {
+    let list = entries("hosts", raw);
+    let host = |text: &str| {
+        url::Host::parse(text)
+            .map(|host| host.to_string())
+            .map_err(|_| Problem::new("it is no host name", "write a host name or an address without scheme, port and path"))
+    };
+    list.iter().filter_map(|(key, text)| report.take(key, host(text))).collect()
+}
+
+/// Reads `cache`.
+pub(super) fn cache(raw: Option<raw::Cache>, report: &mut Report<'_>) -> cache::Settings {
+    let (raw, default) = (raw.unwrap_or_default(), cache::Settings::default());
+    source::not_yet("cache.redis", raw.redis.as_ref(), "tokens are kept in the memory of each replica", report);
+    if raw.recheck.is_some() && raw.redis.is_none() {
+        report.warning("cache.recheck", Problem::new("it has no effect without `cache.redis`", "remove it"));
+    }
+    let max_bytes = raw.memory.unwrap_or_default().max_bytes.map_or(default.max_bytes, |scalar| scalar.0.0);
+    // One user's tokens may take 256 KiB: a cache that holds fewer than four users is a mistake in the unit.
+    if max_bytes < 1 << 20 {
+        report.error("cache.memory.max_bytes", Problem::new("it is less than 1MiB", "write at least 1MiB; the default is 64MiB"));
+    }
+    cache::Settings { max_bytes }
+}
+
+/// Reads `authority`.
+pub(super) fn calls(raw: Option<raw::Calls>, limits: &http::Settings, report: &mut Report<'_>) -> authority::CallSettings {
+    let (raw, default) = (raw.unwrap_or_default(), authority::CallSettings::default());
+    let calls = authority::CallSettings {
+        connect_timeout: duration("authority.connect_timeout", raw.connect_timeout, default.connect_timeout, report),
+        timeout: duration("authority.timeout", raw.timeout, default.timeout, report),
+        concurrency: count("authority.concurrency", raw.concurrency, default.concurrency, report),
+        retry_delay: or(raw.retry_delay, default.retry_delay),
+    };
+    if calls.timeout >= limits.request_timeout && !limits.request_timeout.is_zero() {
+        let problem = Problem::new(
+            "it is not less than `limits.request_timeout`: requests end before the authority's time is up",
+            "lower it, or raise `limits.request_timeout`",
+        );
+        report.warning("authority.timeout", problem);
+    }
+    calls
+}
+
+/// Reads `outbound`.
+pub(super) fn outbound(raw: Option<raw::Outbound>, report: &mut Report<'_>) -> transport::Settings {
+    let raw = raw.unwrap_or_default();
+    let proxy = raw.proxy.and_then(|text| report.take("outbound.proxy", web_url(&text.0)));
+    if proxy.as_ref().is_some_and(|url| url.password().is_some()) && !report.is_from_a_variable("outbound.proxy") {
+        let problem = Problem::new(
+            "a password stands in the configuration itself",
+            "set it by the variable TOKEND_OUTBOUND__PROXY from a secret",
+        );
+        report.warning("outbound.proxy", problem);
+    }
+    transport::Settings { proxy, no_proxy: words("outbound.no_proxy", raw.no_proxy, report) }
+}
+
+/// Reads `shutdown`.
+pub(super) fn shutdown(raw: Option<raw::Shutdown>) -> Shutdown {
+    let raw = raw.unwrap_or_default();
+    Shutdown { delay: or(raw.delay, Duration::ZERO), grace: or(raw.grace, Duration::from_secs(20)) }
+}
+
+const GIB: usize = 1 << 30;
+
+fn or<T: Form>(value: Option<Scalar<T>>, default: T) -> T {
+    value.map_or(default, |scalar| scalar.0)
+}
+
+/// A time limit: nothing can be done in no time.
+fn duration(path: &str, value: Option<Scalar<Duration>>, default: Duration, report: &mut Report<'_>) -> Duration {
+    let value = or(value, default);
+    if value.is_zero() {
+        report.error(path, Problem::new("it is zero", "write a time above zero; no key switches a limit off"));
+    }
+    value
+}
+
+fn count(path: &str, value: Option<Scalar<u64>>, default: usize, report: &mut Report<'_>) -> usize {
+    let value =
+        value.map_or(Some(default), |scalar| usize::try_from(scalar.0).ok()).filter(|value| (1..=1_000_000).contains(value));
+    value.unwrap_or_else(|| {
+        report.error(
+            path,
+            Problem::new("it is not between 1 and 1000000", "write a number in these bounds; no key switches a limit off"),
+        );
+        default
+    })
+}
+
+fn size(path: &str, value: Option<Scalar<Size>>, default: usize, bounds: RangeInclusive<usize>, report: &mut Report<'_>) -> usize {
+    let value = value.map_or(Some(default), |scalar| usize::try_from(scalar.0.0).ok()).filter(|value| bounds.contains(value));
+    value.unwrap_or_else(|| {
+        let reason = format!("it is not between {} and {} bytes", bounds.start(), bounds.end());
+        report.error(path, Problem::new(reason, "write a size in these bounds, such as 256KiB; no key switches a limit off"));
+        default
+    })
+}

@@ -1,0 +1,39 @@
+//! Everything that a configuration says, as the parts' own types.
+
+use std::time::Duration;
+
+use crate::{authority, cache, flow, http, listen, telemetry, transport};
+
+/// A whole configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The token listener.
+    pub listen: listen::Settings,
+    /// The admin listener.
+    pub admin: listen::Settings,
+    /// The edge's bounds.
+    pub http: http::Settings,
+    /// The apps, by name.
+    pub apps: Vec<flow::AppSettings>,
+    /// The named apis.
+    pub apis: Vec<flow::ApiSettings>,
+    /// The cache.
+    pub cache: cache::Settings,
+    /// Calls to authorities.
+    pub calls: authority::CallSettings,
+    /// The way out.
+    pub outbound: transport::Settings,
+    /// From SIGTERM on.
+    pub shutdown: Shutdown,
+    /// Logs and traces.
+    pub telemetry: telemetry::Settings,
+}
+
+/// `shutdown`.
+#[derive(Clone, Copy, Debug)]
+pub struct Shutdown {
+    /// How long `/readyz` is 503 while requests are still accepted.
+    pub delay: Duration,
+    /// How long requests in progress may take after that.
+    pub grace: Duration,
+}

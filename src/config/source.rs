@@ -1,0 +1,125 @@
+//! Where a secret's text is: `{file: …}`, `{env: …}` or `{inline: …}`, and which kind of credential it is.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::report::Report;
+use super::scalar::{Later, Text};
+use super::shape::join;
+use super::{name, raw};
+use crate::credential;
+use crate::finding::Problem;
+use crate::reload::{Place, Source};
+use crate::secret::Secret;
+
+const KINDS: &str =
+    "write exactly one, such as `secret: {file: /run/secrets/client-secret}` or `certificate: {file: /run/secrets/client.pem}`";
+
+/// Reads the one credential of an app.
+pub(super) fn credential(
+    path: &str,
+    raw: Option<raw::Credential>,
+    environment: &BTreeMap<String, String>,
+    report: &mut Report<'_>,
+) -> Option<credential::Settings> {
+    let raw = raw.unwrap_or_default();
+    let later = [
+        ("pfx", &raw.pfx),
+        ("private_key", &raw.private_key),
+        ("federated_token", &raw.federated_token),
+        ("managed_identity", &raw.managed_identity),
+    ];
+    for (kind, value) in later {
+        not_yet(&join(path, kind), value.as_ref(), "use `secret` or `certificate`", report);
+    }
+    match (raw.secret, raw.certificate) {
+        (Some(_), Some(_)) => {
+            report.error(path, Problem::new("there are two kinds of credential", KINDS));
+            None
+        }
+        (Some(place), None) => source(&join(path, "secret"), place, environment, report).map(credential::Settings::Secret),
+        (None, Some(certificate)) => {
+            let path = join(path, "certificate");
+            let place = raw::Place { file: certificate.file, env: certificate.env, inline: certificate.inline };
+            let sha1 = certificate.sha1.is_some_and(|scalar| scalar.0);
+            let kid = certificate.kid.and_then(|kid| filled(&join(&path, "kid"), kid, report));
+            let source = source(&path, place, environment, report)?;
+            Some(credential::Settings::Certificate { source, sha1, kid })
+        }
+        (None, None) => {
+            report.missing(path, Problem::new("the app has no credential", KINDS));
+            None
+        }
+    }
+}
+
+/// Reads the one place of a secret.
+pub(super) fn source(
+    path: &str,
+    raw: raw::Place,
+    environment: &BTreeMap<String, String>,
+    report: &mut Report<'_>,
+) -> Option<Source> {
+    const REMEDY: &str = "write one of {file: /run/secrets/…}, {env: NAME} and {inline: …}";
+    match (raw.file, raw.env, raw.inline) {
+        (Some(file), None, None) => {
+            let path = join(path, "file");
+            filled(&path, file, report).map(|file| from(&path, Place::File(PathBuf::from(file)), report))
+        }
+        (None, Some(variable), None) => variable_source(&join(path, "env"), variable, environment, report),
+        (None, None, Some(text)) => {
+            let path = join(path, "inline");
+            let text = filled(&path, text, report)?;
+            // A variable is no worse a place than `{env: …}`; a file that many can read is.
+            if !report.is_from_a_variable(&path) {
+                let problem =
+                    Problem::new("a secret stands in the configuration itself", "move it to a file of its own and write {file: …}");
+                report.warning(&path, problem);
+            }
+            Some(from(&path, Place::Value(Secret::new(text)), report))
+        }
+        (None, None, None) => {
+            report.missing(path, Problem::new("nothing says where the text is", REMEDY));
+            None
+        }
+        _ => {
+            report.error(path, Problem::new("more than one place is named", REMEDY));
+            None
+        }
+    }
+}
+
+fn variable_source(path: &str, variable: Text, environment: &BTreeMap<String, String>, report: &mut Report<'_>) -> Option<Source> {
+    let variable = filled(path, variable, report)?;
+    match environment.get(&variable) {
+        Some(value) if !value.trim().is_empty() => Some(from(path, Place::Value(Secret::new(value.as_str())), report)),
+        found => {
+            // Whoever writes the secret itself here must not find it in the log: only what looks like a name is shown.
+            let what = if found.is_some() { "empty" } else { "not set" };
+            let reason = format!("the environment variable {} is {what}", name::shown(&variable));
+            report.error(path, Problem::new(reason, "set it to the text, or name another variable or a file"));
+            None
+        }
+    }
+}
+
+fn from(path: &str, place: Place, report: &Report<'_>) -> Source {
+    let (file, key) = report.place(path);
+    Source { key, file, place }
+}
+
+/// A text that is not empty.
+pub(super) fn filled(path: &str, text: Text, report: &mut Report<'_>) -> Option<String> {
+    if text.0.trim().is_empty() {
+        report.error(path, Problem::new("the value is empty", "write a value, or remove the key"));
+        return None;
+    }
+    Some(text.0)
+}
+
+/// A key that the documentation has and this version has not.
+pub(super) fn not_yet(path: &str, value: Option<&Later>, remedy: &str, report: &mut Report<'_>) {
+    if value.is_some() {
+        report.error(path, Problem::new("this is not available in this version", format!("remove it; {remedy}")));
+    }
+}

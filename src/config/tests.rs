@@ -1,0 +1,292 @@
+//! Whole configurations, good and bad, from `tests/fixtures/config`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Format, Input, Settings, load, parse};
+use crate::authority::Address;
+use crate::finding::{Findings, Severity};
+use crate::listen;
+use crate::reload::Place;
+use crate::{credential, inbound};
+
+fn environment(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
+    variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn fixture(name: &str, variables: &[(&str, &str)]) -> (Option<Settings>, Findings) {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/config").join(name);
+    load(&Input { file: Some(file), environment: environment(variables) })
+}
+
+fn yaml(text: &str, variables: &[(&str, &str)]) -> (Option<Settings>, Findings) {
+    parse(text, Format::Yaml, "t.yaml", &environment(variables))
+}
+
+fn keys(findings: &Findings) -> Vec<&str> {
+    findings.iter().map(|finding| finding.key.as_str()).collect()
+}
+
+const APP: &str = "apps: {a: {issuer: https://id.example, client_id: c, credential: {secret: {file: /s}}}}\n";
+
+#[test]
+fn the_three_formats_say_the_same() {
+    let read = |name: &str| {
+        let (settings, findings) = fixture(name, &[("EVERYONE_SECRET", "canary-secret")]);
+        assert!(findings.is_empty(), "{name}: {findings:?}");
+        format!("{:#?}", settings.unwrap()).replace(name, "FILE")
+    };
+    let yaml = read("good.yaml");
+    assert_eq!(yaml, read("good.toml"));
+    assert_eq!(yaml, read("good.json"));
+    assert!(!yaml.contains("canary"));
+}
+
+#[test]
+fn every_value_of_the_good_file_arrives() {
+    let (settings, _) = fixture("good.yaml", &[("EVERYONE_SECRET", "s")]);
+    let settings = settings.unwrap();
+    assert_eq!((settings.listen.addresses.len(), settings.listen.mode, settings.listen.header), (2, 0o600, 32 * 1024));
+    assert_eq!(settings.admin.addresses, [listen::Address::Any(9651)]);
+    assert_eq!(settings.http.hosts, ["tokend.internal"]);
+    assert_eq!((settings.http.body, settings.http.concurrency, settings.listen.connections), (512 * 1024, 4096, 8192));
+    assert_eq!(settings.cache.max_bytes, 128 << 20);
+    assert_eq!(settings.calls.connect_timeout, Duration::from_millis(500));
+    assert_eq!(settings.shutdown.grace, Duration::from_secs(60));
+    assert!(settings.telemetry.otlp.is_some_and(|otlp| (otlp.sample_ratio - 0.25).abs() < f64::EPSILON && otlp.headers.is_some()));
+    let [everyone, orders, shop] = settings.apps.as_slice() else { panic!("three apps") };
+    assert_eq!(
+        (everyone.client_id.as_str(), everyone.inbound.as_ref().map(|inbound| &inbound.tenants)),
+        ("0012", Some(&inbound::Tenants::Every))
+    );
+    assert_eq!(everyone.credential.source().key, "apps.everyone.credential.secret.env");
+    assert!(matches!(&orders.credential, credential::Settings::Certificate { sha1: true, kid: Some(kid), .. } if kid == "key-1"));
+    assert_eq!((orders.authority.key.as_str(), orders.tenants.len()), ("apps.orders", 1));
+    assert!(shop.offline_access && matches!(shop.authority.address, Address::Oidc { .. }));
+}
+
+#[test]
+fn an_app_alone_has_the_defaults_of_the_contract() {
+    let (settings, findings) = yaml(APP, &[]);
+    assert!(findings.is_empty(), "{findings:?}");
+    let settings = settings.unwrap();
+    let address = |settings: &listen::Settings| format!("{:?}", settings.addresses);
+    assert_eq!(
+        (address(&settings.listen), address(&settings.admin)),
+        ("[Tcp(127.0.0.1:8650)]".to_owned(), "[Tcp(127.0.0.1:8651)]".to_owned())
+    );
+    assert_eq!((settings.listen.mode, settings.listen.connections), (0o660, 4096));
+    assert_eq!((settings.http.body, settings.http.header, settings.http.inflight), (256 << 10, 64 << 10, 32 << 20));
+    assert_eq!((settings.http.concurrency, settings.http.request_timeout), (2048, Duration::from_secs(15)));
+    assert_eq!((settings.calls.timeout, settings.calls.concurrency), (Duration::from_secs(8), 64));
+    assert_eq!((settings.shutdown.delay, settings.shutdown.grace), (Duration::ZERO, Duration::from_secs(20)));
+    assert!(settings.telemetry.otlp.is_none() && settings.outbound.proxy.is_none());
+}
+
+/// What `bad.yaml` is told, in alphabetical order.
+const BAD: [&str; 49] = [
+    "admin_listen[0]",
+    "apis.empty.scopes",
+    "apis.graph.app",
+    "apis.graph.base_url",
+    "apis.graph.scopes",
+    "apps.(name not shown)",
+    "apps.both.client_id",
+    "apps.both.credential.secret",
+    "apps.both.issuer",
+    "apps.multi.client_id",
+    "apps.multi.credential.certificate.env",
+    "apps.multi.credential.certificate.sha1",
+    "apps.multi.inbound.tenants",
+    "apps.multi.tenants[0]",
+    "apps.multi.tenants[1]",
+    "apps.none.authority",
+    "apps.none.client_id",
+    "apps.none.credential",
+    "apps.orders.authority",
+    "apps.orders.clientid",
+    "apps.orders.client_id",
+    "apps.orders.credential.federated_token",
+    "apps.orders.credential.secret.inline",
+    "apps.shop.(name not shown)",
+    "apps.shop.assertion_audience",
+    "apps.shop.credential",
+    "apps.shop.inbound.audiences",
+    "apps.shop.inbound.tenants",
+    "apps.shop.tenants",
+    "authority.concurrency",
+    "authority.timeout",
+    "cache.memory.max_bytes",
+    "cache.redis",
+    "callers",
+    "hosts[0]",
+    "limits.header",
+    "limits.inflght",
+    "limits.inflight",
+    "limits.request_timeout",
+    "listen[0]",
+    "listen[1]",
+    "log.format",
+    "log.level",
+    "otlp.endpoint",
+    "otlp.headers",
+    "otlp.sample_ratio",
+    "outbound.proxy",
+    "shutdown",
+    "tls",
+];
+
+#[test]
+fn a_bad_file_shows_every_finding_at_once_and_no_value() {
+    let (settings, findings) = fixture("bad.yaml", &[("CANARY", "canary-of-the-environment")]);
+    assert!(settings.is_none());
+    let mut found = keys(&findings);
+    found.sort_unstable();
+    found.dedup();
+    let mut expected = BAD.to_vec();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+    for finding in findings.iter() {
+        assert!(!finding.reason.is_empty() && !finding.remedy.is_empty(), "{finding:?}");
+        let text = format!("{finding} {finding:?}").to_ascii_lowercase();
+        assert!(!text.contains("canary") && !text.contains("eyj"), "{finding}");
+        assert!(finding.file.as_deref().is_some_and(|file| file.ends_with("bad.yaml")), "{finding}");
+    }
+}
+
+#[test]
+fn what_this_version_does_not_have_is_not_called_unknown() {
+    let text = "{tls: {}, callers: [{}], cache: {redis: {}}, apps: {a: {credential: {pfx: {}, managed_identity: {}}, refresh_tokens: reusable}}}";
+    let (_, findings) = yaml(text, &[]);
+    for key in
+        ["tls", "callers", "cache.redis", "apps.a.credential.pfx", "apps.a.credential.managed_identity", "apps.a.refresh_tokens"]
+    {
+        let found: Vec<_> = findings.iter().filter(|finding| finding.key == key).collect();
+        assert!(
+            matches!(found.as_slice(), [finding] if finding.reason.contains("not available in this version")),
+            "{key}: {found:?}"
+        );
+    }
+    let (settings, findings) = yaml(&format!("{APP}cache: {{recheck: 60s}}\ncallers: []\n"), &[]);
+    assert!(settings.is_some());
+    assert!(findings.iter().all(|finding| finding.severity == Severity::Warning && finding.key == "cache.recheck"), "{findings:?}");
+    assert!(!findings.is_empty());
+}
+
+#[test]
+fn the_token_listener_stays_on_the_machine() {
+    for address in ["0.0.0.0:1", "'*:1'", "'[::]:1'", "10.0.0.1:1"] {
+        let (settings, findings) = yaml(&format!("{APP}listen: {address}\n"), &[]);
+        assert!(settings.is_none() && findings.iter().any(|finding| finding.remedy.contains("127.0.0.1")), "{address}");
+        assert!(yaml(&format!("{APP}admin_listen: {address}\n"), &[]).0.is_some(), "{address}");
+    }
+    assert!(yaml(&format!("{APP}listen: [localhost:1, 'unix:/s']\n"), &[]).0.is_some());
+}
+
+#[test]
+fn the_environment_goes_over_the_file() {
+    let variables = [
+        ("TOKEND_LISTEN", "[127.0.0.1:1, '[::1]:1']"),
+        ("TOKEND_APPS__A__CREDENTIAL__CERTIFICATE", "{env: PEM, sha1: false}"),
+        ("TOKEND_APPS__A__CLIENT_ID", "0012"),
+        ("TOKEND_LIMITS__CONCURRENCY", "7"),
+        ("TOKEND_LOG__LEVEL", "warn"),
+        ("PEM", "pem-text"),
+    ];
+    let (settings, findings) = yaml(APP, &variables);
+    assert!(findings.is_empty(), "{findings:?}");
+    let settings = settings.unwrap();
+    assert_eq!((settings.listen.addresses.len(), settings.http.concurrency), (2, 7));
+    let app = settings.apps.first().unwrap();
+    assert_eq!(app.client_id, "0012");
+    let source = app.credential.source();
+    assert!(matches!(&source.place, Place::Value(secret) if secret.expose() == "pem-text"));
+    assert_eq!(
+        (source.key.as_str(), &source.file),
+        ("TOKEND_APPS__A__CREDENTIAL__CERTIFICATE (apps.a.credential.certificate.env)", &None)
+    );
+}
+
+#[test]
+fn findings_name_the_variable() {
+    let variables =
+        [("TOKEND_LOG__LEVEL", "loud"), ("TOKEND_LIMITS", "{body: [1]}"), ("TOKEND_APPS__A__AUTHORTY", "x"), ("TOKEND_OTLP", "[a")];
+    let (_, findings) = yaml(APP, &variables);
+    assert_eq!(keys(&findings), ["TOKEND_OTLP", "TOKEND_APPS__A__AUTHORTY", "TOKEND_LIMITS (limits.body)", "TOKEND_LOG__LEVEL"]);
+    assert!(findings.iter().all(|finding| finding.file.is_none()));
+}
+
+#[test]
+fn the_environment_alone_is_enough() {
+    let variables = [
+        ("TOKEND_APPS__MY_APP__ISSUER", "https://id.example"),
+        ("TOKEND_APPS__MY_APP__CLIENT_ID", "c"),
+        ("TOKEND_APPS__MY_APP__CREDENTIAL__SECRET__INLINE", "canary-secret"),
+        ("AZURE_TENANT_ID", "ignored"),
+    ];
+    let (settings, findings) = load(&Input { file: None, environment: environment(&variables) });
+    assert!(findings.is_empty(), "{findings:?}");
+    let settings = settings.unwrap();
+    assert_eq!(settings.apps.first().map(|app| app.name.as_str()), Some("my-app"));
+    assert!(!format!("{settings:?}").contains("canary"));
+}
+
+#[test]
+fn azure_variables_define_the_app_default_where_there_is_none() {
+    let variables = [("AZURE_TENANT_ID", "contoso.example"), ("AZURE_CLIENT_ID", "c"), ("AZURE_CLIENT_SECRET", "s3cret-canary")];
+    for (text, names) in [("log: {level: info}", vec!["default"]), (APP, vec!["a"])] {
+        let (settings, findings) = yaml(text, &variables);
+        assert!(findings.is_empty(), "{findings:?}");
+        assert_eq!(settings.unwrap().apps.iter().map(|app| app.name.as_str()).collect::<Vec<_>>(), names);
+    }
+    let (settings, _) = load(&Input { file: None, environment: environment(&variables) });
+    assert_eq!(
+        settings.unwrap().apps.first().map(|app| app.credential.source().key.clone()).as_deref(),
+        Some("AZURE_CLIENT_SECRET")
+    );
+    let (_, findings) =
+        load(&Input { file: None, environment: environment(&[("AZURE_CLIENT_ID", "c"), ("AZURE_FEDERATED_TOKEN_FILE", "/f")]) });
+    assert_eq!(keys(&findings), ["AZURE_TENANT_ID", "AZURE_CLIENT_SECRET"]);
+    let (_, findings) = load(&Input { file: None, environment: environment(&[("AZURE_TENANT_ID", "a b")]) });
+    assert_eq!(keys(&findings), ["AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_CLIENT_SECRET"]);
+    let bad = [
+        ("AZURE_TENANT_ID", "t"),
+        ("AZURE_CLIENT_ID", "c"),
+        ("AZURE_CLIENT_CERTIFICATE_PATH", "/p"),
+        ("AZURE_AUTHORITY_HOST", "http://h"),
+    ];
+    let (_, findings) = load(&Input { file: None, environment: environment(&bad) });
+    assert_eq!(keys(&findings), ["AZURE_AUTHORITY_HOST"]);
+}
+
+#[test]
+fn otel_variables_count_where_otlp_is_not_in_the_file() {
+    let endpoint = |settings: Option<Settings>| {
+        settings.and_then(|settings| settings.telemetry.otlp).map(|otlp| (otlp.endpoint.to_string(), otlp.sample_ratio))
+    };
+    let base = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
+    let traces = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://other:4318/v1/traces");
+    assert_eq!(endpoint(yaml(APP, &[base]).0), Some(("http://collector:4318/".to_owned(), 0.05)));
+    assert_eq!(
+        endpoint(yaml(APP, &[base, traces, ("OTEL_TRACES_SAMPLER_ARG", "0.5")]).0),
+        Some(("http://other:4318/".to_owned(), 0.5))
+    );
+    assert_eq!(endpoint(yaml(APP, &[base, ("OTEL_SDK_DISABLED", "true")]).0), None);
+    let text = format!("{APP}otlp: {{endpoint: 'http://mine:4318'}}\n");
+    assert_eq!(endpoint(yaml(&text, &[base, ("OTEL_SDK_DISABLED", "true")]).0), Some(("http://mine:4318/".to_owned(), 0.05)));
+    assert_eq!(keys(&yaml(APP, &[base, ("OTEL_TRACES_SAMPLER_ARG", "2")]).1), ["OTEL_TRACES_SAMPLER_ARG"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_one_finding() {
+    let (_, findings) = load(&Input { file: Some(PathBuf::from("/nowhere/t.yaml")), environment: environment(&[]) });
+    assert_eq!(keys(&findings), ["--config"]);
+    let (_, findings) = yaml("apps:\n  a: {client_id: canary\n", &[]);
+    let findings: Vec<_> = findings.iter().collect();
+    assert!(
+        matches!(findings.as_slice(), [finding] if finding.key.starts_with("line ") && !format!("{finding:?}").contains("canary"))
+    );
+    let (_, findings) = yaml("", &[]);
+    assert_eq!(keys(&findings), ["apps"]);
+}

@@ -1,0 +1,246 @@
+//! How the app proves itself to its authority: a secret, or an assertion signed with a certificate's key.
+
+mod assertion;
+mod certificate;
+mod settings;
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+pub use assertion::Signer;
+pub use certificate::ClientKey;
+pub use settings::Settings;
+
+use crate::clock::Clock;
+use crate::finding::Problem;
+use crate::oauth::{ASSERTION_JWT_BEARER, Form};
+use crate::reload::Reloading;
+use crate::secret::Secret;
+use crate::tasks::Tasks;
+
+/// An app's credential, following its file.
+#[derive(Debug)]
+pub enum Credential {
+    /// A client secret.
+    Secret(Arc<Reloading<Secret>>),
+    /// A certificate and its key.
+    Certificate(Signer),
+}
+
+/// To whom the app proves itself.
+#[derive(Clone, Copy, Debug)]
+pub enum Target<'a> {
+    /// An Entra-style authority.
+    Entra {
+        /// The token endpoint used: the assertion's audience (ASN-4).
+        endpoint: &'a str,
+    },
+    /// An OIDC issuer, which announces what it takes.
+    Oidc {
+        /// The assertion's audience: the issuer, or the token endpoint for old servers.
+        audience: &'a str,
+        /// `token_endpoint_auth_methods_supported`.
+        methods: Option<&'a [String]>,
+        /// `token_endpoint_auth_signing_alg_values_supported`.
+        algorithms: Option<&'a [String]>,
+    },
+}
+
+/// A proof, ready to be sent.
+#[derive(Debug)]
+pub struct Proof {
+    /// The form with the proof's members.
+    pub form: Form,
+    /// `Authorization: Basic`, where the server takes nothing else.
+    pub basic: Option<Secret>,
+    /// Which version of the credential was used.
+    pub version: u64,
+}
+
+/// Why there is no proof: what is wrong and how to mend it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unusable(pub Problem);
+
+// === impl Credential ===
+
+impl Credential {
+    /// Loads a credential and tries it once.
+    ///
+    /// # Errors
+    /// It cannot be read, or it is not what it should be.
+    pub fn load(settings: &Settings) -> Result<Self, Problem> {
+        match settings {
+            Settings::Secret(source) => Ok(Self::Secret(Reloading::load(source.clone(), parse_secret)?)),
+            Settings::Certificate { source, sha1, kid } => {
+                let key = Reloading::load(source.clone(), ClientKey::parse)?;
+                Ok(Self::Certificate(Signer::new(key, *sha1, kid.clone())))
+            }
+        }
+    }
+
+    /// Follows the credential's file.
+    pub fn watch(&self, tasks: &Tasks) {
+        match self {
+            Self::Secret(secret) => secret.watch(tasks),
+            Self::Certificate(signer) => signer.key().watch(tasks),
+        }
+    }
+
+    /// Compares the file now, because what it holds was refused. Returns whether there is a new credential.
+    pub async fn refresh(&self, tasks: &Tasks) -> bool {
+        let changed = match self {
+            Self::Secret(secret) => {
+                let secret = Arc::clone(secret);
+                tasks.compute(move || secret.refresh()).await
+            }
+            Self::Certificate(signer) => {
+                let key = Arc::clone(signer.key());
+                tasks.compute(move || key.refresh()).await
+            }
+        };
+        changed.unwrap_or(false)
+    }
+
+    /// Which version of it is in force.
+    pub fn version(&self) -> u64 {
+        match self {
+            Self::Secret(secret) => secret.current().version,
+            Self::Certificate(signer) => signer.key().current().version,
+        }
+    }
+
+    /// What kind it is, for `/status`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Secret(_) => "secret",
+            Self::Certificate(_) => "certificate",
+        }
+    }
+
+    /// When it ends, in seconds since the Unix epoch; secrets do not say.
+    pub fn expires_on(&self) -> Option<i64> {
+        match self {
+            Self::Secret(_) => None,
+            Self::Certificate(signer) => Some(signer.key().current().value.not_after()),
+        }
+    }
+
+    /// Why its newest contents were refused, and how often that happened.
+    pub fn reload_state(&self) -> (Option<Arc<Problem>>, u64) {
+        match self {
+            Self::Secret(secret) => (secret.problem(), secret.failures()),
+            Self::Certificate(signer) => (signer.key().problem(), signer.key().failures()),
+        }
+    }
+
+    /// Adds the proof to a form that has its `client_id` still to come.
+    ///
+    /// # Errors
+    /// The credential cannot be used at this authority.
+    pub async fn prove(
+        &self,
+        client_id: &str,
+        target: Target<'_>,
+        form: Form,
+        clock: &Clock,
+        tasks: &Tasks,
+    ) -> Result<Proof, Unusable> {
+        match self {
+            Self::Secret(secret) => {
+                let current = secret.current();
+                prove_by_secret(client_id, &current.value, target, form).map(|(form, basic)| Proof {
+                    form,
+                    basic,
+                    version: current.version,
+                })
+            }
+            Self::Certificate(signer) => {
+                let (assertion, version) = signer.assertion(client_id, target, clock, tasks).await?;
+                let form = form
+                    .with("client_id", client_id)
+                    .with("client_assertion_type", ASSERTION_JWT_BEARER)
+                    .with_secret("client_assertion", assertion);
+                Ok(Proof { form, basic: None, version })
+            }
+        }
+    }
+}
+
+fn prove_by_secret(client_id: &str, secret: &Secret, target: Target<'_>, form: Form) -> Result<(Form, Option<Secret>), Unusable> {
+    let post = |form: Form| form.with("client_id", client_id).with_secret("client_secret", secret.clone());
+    let Target::Oidc { methods: Some(methods), .. } = target else {
+        return match target {
+            Target::Entra { .. } => Ok((post(form), None)),
+            // OpenID Connect Discovery §3: what is not announced is client_secret_basic.
+            Target::Oidc { .. } => Ok((form, Some(basic(client_id, secret)))),
+        };
+    };
+    let takes = |method: &str| methods.iter().any(|taken| taken == method);
+    if takes("client_secret_post") {
+        Ok((post(form), None))
+    } else if takes("client_secret_basic") {
+        Ok((form, Some(basic(client_id, secret))))
+    } else {
+        Err(Unusable(Problem::new(
+            "the issuer takes neither client_secret_post nor client_secret_basic",
+            "give the app a certificate (private_key_jwt), or allow a secret at the issuer",
+        )))
+    }
+}
+
+/// RFC 6749 §2.3.1: both parts are form-encoded first.
+fn basic(client_id: &str, secret: &Secret) -> Secret {
+    let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    Secret::new(STANDARD.encode(format!("{}:{}", encode(client_id), encode(secret.expose()))))
+}
+
+/// A secret file often ends in a newline that is no part of the secret.
+fn parse_secret(contents: &[u8]) -> Result<Secret, Problem> {
+    let text = std::str::from_utf8(contents).map_err(|_| Problem::new("it is not UTF-8 text", "write the secret as text"))?;
+    let text = text.trim_end_matches(['\r', '\n']);
+    if text.is_empty() {
+        return Err(Problem::new("it is empty", "write the client secret into it"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Problem::new("it has control characters or several lines", "write the client secret alone, on one line"));
+    }
+    Ok(Secret::new(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Target, parse_secret, prove_by_secret};
+    use crate::oauth::Form;
+    use crate::secret::Secret;
+
+    #[test]
+    fn the_announced_method_is_used() {
+        let secret = Secret::new("p:w d");
+        let prove = |methods: Option<&[String]>| {
+            prove_by_secret("a b", &secret, Target::Oidc { audience: "i", methods, algorithms: None }, Form::default())
+        };
+        let methods = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        assert!(
+            prove(Some(&methods(&["client_secret_basic", "client_secret_post"])))
+                .is_ok_and(|(form, basic)| form.has("client_secret") && basic.is_none())
+        );
+        // base64 of "a+b:p%3Aw+d"
+        let expected = "YStiOnAlM0F3K2Q=";
+        assert!(
+            prove(Some(&methods(&["client_secret_basic"])))
+                .is_ok_and(|(_, basic)| basic.is_some_and(|basic| basic.expose() == expected))
+        );
+        assert!(prove(None).is_ok_and(|(form, basic)| basic.is_some() && !form.has("client_secret")));
+        assert!(prove(Some(&methods(&["private_key_jwt"]))).is_err());
+    }
+
+    #[test]
+    fn a_secret_is_one_line() {
+        assert!(parse_secret(b"abc\n").is_ok_and(|secret| secret.expose() == "abc"));
+        assert!(parse_secret(b"").is_err());
+        assert!(parse_secret(b"a\nb").is_err());
+        assert!(parse_secret(b"\xff").is_err());
+    }
+}

@@ -1,0 +1,73 @@
+//! A user of the REST API, and a browser that signs in at the emulator.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// Speaks to the sidecar and to the emulator.
+pub(super) struct Client {
+    http: reqwest::Client,
+    base: String,
+    origin: String,
+}
+
+/// What came back.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: Value,
+}
+
+// === impl Client ===
+
+impl Client {
+    pub(super) fn new(ca: &str, base: &str, origin: &str) -> Result<Self, String> {
+        let ca = reqwest::Certificate::from_pem(ca.as_bytes()).map_err(|error| error.to_string())?;
+        let http = reqwest::Client::builder()
+            .tls_certs_only([ca])
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .timeout(Duration::from_secs(20))
+            .build()
+            .map_err(|error| error.to_string())?;
+        Ok(Self { http, base: base.to_owned(), origin: origin.to_owned() })
+    }
+
+    /// Asks tokend, with a user's token if there is one.
+    pub(super) async fn ask(&self, path: &str, body: &Value, bearer: Option<&str>) -> Result<Answer, String> {
+        self.post(&format!("{}{path}", self.base), body, bearer).await
+    }
+
+    /// Has the emulator mint a token.
+    pub(super) async fn mint(&self, order: &Value) -> Result<String, String> {
+        let answer = self.post(&format!("{}/_emulator/token", self.origin), order, None).await?;
+        answer.body["token"].as_str().map(str::to_owned).ok_or_else(|| "the emulator minted no token".to_owned())
+    }
+
+    /// Follows an authorize URL as a browser that is signed in would, and returns the code.
+    pub(super) async fn sign_in(&self, url: &str) -> Result<String, String> {
+        let response = send(self.http.get(url)).await?;
+        let location = response.headers().get("location").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let url = url::Url::parse(location).map_err(|_| format!("no redirect came, but {}", response.status()))?;
+        let code = url.query_pairs().find(|(name, _)| name == "code").map(|(_, code)| code.into_owned());
+        code.ok_or_else(|| "the redirect has no code".to_owned())
+    }
+
+    async fn post(&self, url: &str, body: &Value, bearer: Option<&str>) -> Result<Answer, String> {
+        let mut request = self.http.post(url).header("content-type", "application/json").body(body.to_string());
+        if let Some(bearer) = bearer {
+            request = request.bearer_auth(bearer);
+        }
+        let response = send(request).await?;
+        let status = response.status().as_u16();
+        let bytes = response.bytes().await.map_err(|error| error.to_string())?;
+        Ok(Answer { status, body: serde_json::from_slice(&bytes).unwrap_or_default() })
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the demo is a user of the sidecar, not a part of it: it goes through no door of its"
+)]
+async fn send(request: reqwest::RequestBuilder) -> Result<reqwest::Response, String> {
+    request.send().await.map_err(|error| error.to_string())
+}

@@ -1,0 +1,86 @@
+//! The flows that the demo shows, in an order in which each has what it needs.
+
+use serde_json::{Value, json};
+
+use super::client::Client;
+use crate::clock::Clock;
+
+const GRAPH: &str = "https://graph.microsoft.com/.default";
+const REDIRECT: &str = "http://localhost:3000/callback";
+
+/// One line of the table.
+pub(super) struct Step {
+    pub(super) flow: &'static str,
+    pub(super) status: u16,
+    pub(super) source: String,
+    pub(super) milliseconds: f64,
+    pub(super) detail: Option<String>,
+    body: Value,
+}
+
+// === impl Step ===
+
+impl Step {
+    /// Whether it brought what it should.
+    pub(super) fn is_good(&self) -> bool {
+        self.status == 200
+    }
+
+    fn token(&self) -> &str {
+        self.body["access_token"].as_str().unwrap_or_default()
+    }
+}
+
+/// Runs all flows.
+pub(super) async fn all(client: &Client) -> Vec<Step> {
+    let app_token = json!({"app": "daemon", "scopes": [GRAPH]});
+    let by_certificate = json!({"app": "orders", "scopes": ["api://billing/.default"]});
+    let of_issuer = json!({"app": "shop", "scopes": ["stock.read"]});
+    let mut steps = vec![
+        ask(client, "client credentials, secret", "/client-credentials", &app_token, None).await,
+        ask(client, "client credentials, secret, again", "/client-credentials", &app_token, None).await,
+        ask(client, "client credentials, certificate", "/client-credentials", &by_certificate, None).await,
+        ask(client, "client credentials, OIDC issuer", "/client-credentials", &of_issuer, None).await,
+    ];
+    steps.extend(signed_in(client).await);
+    steps.extend(exchanged(client).await);
+    steps
+}
+
+/// An authorization code, and the user's token exchanged on the user's behalf.
+async fn signed_in(client: &Client) -> Vec<Step> {
+    let wanted = json!({"app": "web", "scopes": ["api://orders/access_as_user"], "redirect_uri": REDIRECT,
+        "prompt": "none", "login_hint": "ana@contoso.example"});
+    let start = ask(client, "authorization code, URL with PKCE", "/auth-code/url", &wanted, None).await;
+    let code = client.sign_in(start.body["authorization_url"].as_str().unwrap_or_default()).await.unwrap_or_default();
+    let redemption = json!({"app": "web", "scopes": ["api://orders/access_as_user"], "redirect_uri": REDIRECT, "code": code,
+        "code_verifier": start.body["code_verifier"], "nonce": start.body["nonce"]});
+    let redeemed = ask(client, "authorization code, redeemed", "/auth-code", &redemption, None).await;
+    let behalf = json!({"app": "orders", "scopes": ["https://graph.microsoft.com/User.Read"]});
+    let first = ask(client, "on behalf of ana", "/obo", &behalf, Some(redeemed.token())).await;
+    let again = ask(client, "on behalf of ana, again", "/obo", &behalf, Some(redeemed.token())).await;
+    vec![start, redeemed, first, again]
+}
+
+/// RFC 8693 at an OIDC issuer.
+async fn exchanged(client: &Client) -> Vec<Step> {
+    let order = json!({"realm": "shop", "app": "https://orders.shop.example", "user": "eva", "scopes": "orders.read"});
+    let user = client.mint(&order).await.unwrap_or_default();
+    let wanted = json!({"app": "shop", "scopes": ["stock.read"], "audience": "https://stock.shop.example"});
+    vec![ask(client, "token exchange for eva, OIDC issuer", "/obo", &wanted, Some(&user)).await]
+}
+
+async fn ask(client: &Client, flow: &'static str, path: &str, body: &Value, bearer: Option<&str>) -> Step {
+    let clock = Clock::system();
+    let answer = client.ask(path, body, bearer).await;
+    let milliseconds = clock.precise().as_secs_f64() * 1000.0;
+    match answer {
+        Err(error) => Step { flow, status: 0, source: "-".to_owned(), milliseconds, detail: Some(error), body: Value::Null },
+        Ok(answer) => {
+            let text = |name: &str| answer.body[name].as_str().map(str::to_owned);
+            let source = text("token_source").unwrap_or_else(|| "-".to_owned());
+            let detail = text("detail").map(|detail| format!("{detail} {}", text("error_description").unwrap_or_default()));
+            Step { flow, status: answer.status, source, milliseconds, detail, body: answer.body }
+        }
+    }
+}

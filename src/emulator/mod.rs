@@ -1,0 +1,179 @@
+//! A scriptable, Entra-like authority for `tokend emulator`, `tokend demo` and the tests.
+//!
+//! It is the oracle of this project, so it shares no line with the rest of the crate: it spells every field of the wire
+//! itself, and a name that tokend misspells is refused here as the real service would refuse it.
+//!
+//! The way of a request: `listen` (TLS) → `serve` (parse, record, script) → `entra` or `oidc` (the protocol) →
+//! `answer` (effects of the script) → the wire. `control` serves everything under `/_emulator/`.
+
+mod aadsts;
+mod answer;
+mod assertion;
+mod authorize;
+mod call;
+mod certificate;
+mod client_auth;
+mod control;
+mod device;
+mod directory;
+mod entra;
+mod entra_answer;
+mod entra_grants;
+mod fault;
+mod grants;
+mod jose;
+mod keys;
+mod listen;
+mod metadata;
+mod mint;
+mod obo;
+mod oidc;
+mod oidc_auth;
+mod oidc_grants;
+mod oidc_tokens;
+mod page;
+mod record;
+mod registration;
+mod scopes;
+mod script;
+mod serve;
+mod time;
+mod tokens;
+mod world;
+
+#[cfg(test)]
+mod tests;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
+
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use self::{certificate::Authority, directory::Directory, keys::Keys, world::World};
+
+/// How an emulator starts.
+#[derive(Clone)]
+pub struct Options {
+    /// The address to listen on: loopback only, port 0 for any free port.
+    pub listen: SocketAddr,
+    /// Where the certificate of its CA is written (PEM), for clients that shall trust it.
+    pub ca_file: Option<PathBuf>,
+    /// A JSON file of tenants, apps, users and realms; the built-in one if absent.
+    pub directory: Option<PathBuf>,
+    /// The clock that tokens and assertions are dated by.
+    pub now: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("listen", &self.listen)
+            .field("ca_file", &self.ca_file)
+            .field("directory", &self.directory)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why an emulator could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It knows every secret it accepts, so it must not be reachable from elsewhere.
+    #[error("the emulator listens on loopback only, not on {0}")]
+    NotLoopback(SocketAddr),
+    /// The address is taken or not ours.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file could not be read or written.
+    #[error("cannot use the file {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The directory file has a mistake.
+    #[error("the emulator's directory is wrong: {0}")]
+    Directory(String),
+    /// A key or certificate could not be made.
+    #[error("cannot make keys and certificates: {0}")]
+    Certificate(String),
+}
+
+/// A bound emulator, accepting once [`Emulator::run`] is polled.
+pub struct Emulator {
+    world: Arc<World>,
+    listener: TcpListener,
+    tls: TlsAcceptor,
+}
+
+impl std::fmt::Debug for Emulator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Emulator").field("origin", &self.world.origin).finish_non_exhaustive()
+    }
+}
+
+/// Reads the directory, makes keys and certificates, and binds. Nothing is served before [`Emulator::run`].
+///
+/// # Errors
+/// An address beyond loopback or in use, a wrong directory file, a CA file that cannot be written.
+pub async fn bind(options: Options) -> Result<Emulator, Error> {
+    if !options.listen.ip().is_loopback() {
+        return Err(Error::NotLoopback(options.listen));
+    }
+    let now = (options.now)();
+    let directory = load(options.directory.as_ref(), now).await?;
+    let listener = TcpListener::bind(options.listen).await.map_err(|source| Error::Bind { address: options.listen, source })?;
+    let address = listener.local_addr().map_err(|source| Error::Bind { address: options.listen, source })?;
+
+    let authority = Authority::new()?;
+    let tls = listen::acceptor(&authority)?;
+    if let Some(path) = &options.ca_file {
+        tokio::fs::write(path, &authority.pem).await.map_err(|source| Error::File { path: path.clone(), source })?;
+    }
+    let keys = Keys::generate().map_err(|_| Error::Certificate("RSA key generation failed".to_owned()))?;
+    let world = Arc::new(World::new(address, authority.pem, directory, keys, options.now));
+    Ok(Emulator { world, listener, tls })
+}
+
+async fn load(file: Option<&PathBuf>, now: SystemTime) -> Result<Directory, Error> {
+    match file {
+        None => Directory::built_in(now),
+        Some(path) => {
+            let text = tokio::fs::read_to_string(path).await.map_err(|source| Error::File { path: path.clone(), source })?;
+            Directory::parse(&text, now)
+        }
+    }
+}
+
+// === impl Emulator ===
+
+impl Emulator {
+    /// Scheme, address and port: `https://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.world.origin
+    }
+
+    /// The certificate of the CA that signed the emulator's own.
+    #[must_use]
+    pub fn ca_pem(&self) -> &str {
+        &self.world.ca_pem
+    }
+
+    /// Everything there is to know about it, credentials in full: what `GET /_emulator/directory` answers.
+    #[must_use]
+    pub fn directory(&self) -> serde_json::Value {
+        self.world.describe()
+    }
+
+    /// Serves until `shutdown` fires; every connection, also one with a hung answer, has ended when this returns.
+    pub async fn run(self, shutdown: CancellationToken) {
+        listen::run(self.listener, self.tls, self.world, shutdown).await;
+    }
+}

@@ -1,0 +1,101 @@
+//! What all requests share: the directory, the keys, what was issued, the script and the record.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+
+use serde_json::{Value, json};
+
+use super::{directory::Directory, grants::Grants, keys::Keys, record::Record, script::Script, time};
+
+pub(super) struct World {
+    pub(super) origin: String,
+    /// `origin` without the scheme, as instance discovery names it.
+    pub(super) host: String,
+    /// Other spellings of `origin` that reach this listener; an assertion may have been made out to any of them.
+    pub(super) origins: Vec<String>,
+    pub(super) ca_pem: String,
+    pub(super) directory: Directory,
+    clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+    keys: Mutex<Keys>,
+    grants: Mutex<Grants>,
+    script: Mutex<Script>,
+    record: Mutex<Record>,
+}
+
+impl World {
+    pub(super) fn new(
+        address: SocketAddr,
+        ca_pem: String,
+        directory: Directory,
+        keys: Keys,
+        clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+    ) -> Self {
+        let host = address.to_string();
+        let port = address.port();
+        Self {
+            origin: format!("https://{host}"),
+            origins: ["127.0.0.1", "localhost", "[::1]"].map(|name| format!("https://{name}:{port}")).to_vec(),
+            host,
+            ca_pem,
+            directory,
+            clock,
+            keys: Mutex::new(keys),
+            grants: Mutex::default(),
+            script: Mutex::default(),
+            record: Mutex::default(),
+        }
+    }
+
+    /// Unix seconds by the clock that was handed over.
+    pub(super) fn now(&self) -> i64 {
+        time::unix((self.clock)())
+    }
+
+    /// The same with milliseconds.
+    pub(super) fn now_precise(&self) -> f64 {
+        let since = (self.clock)().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        (since.as_secs_f64() * 1_000.0).round() / 1_000.0
+    }
+
+    pub(super) fn keys(&self) -> MutexGuard<'_, Keys> {
+        lock(&self.keys)
+    }
+
+    pub(super) fn grants(&self) -> MutexGuard<'_, Grants> {
+        lock(&self.grants)
+    }
+
+    pub(super) fn script(&self) -> MutexGuard<'_, Script> {
+        lock(&self.script)
+    }
+
+    pub(super) fn record(&self) -> MutexGuard<'_, Record> {
+        lock(&self.record)
+    }
+
+    /// Forgets all that happened; keys and directory stay.
+    pub(super) fn reset(&self) {
+        self.script().clear();
+        *self.grants() = Grants::default();
+        self.record().clear();
+    }
+
+    pub(super) fn describe(&self) -> Value {
+        json!({
+            "origin": self.origin,
+            "ca_pem": self.ca_pem,
+            "tenants": self.directory.tenants,
+            "apps": self.directory.apps,
+            "users": self.directory.users,
+            "realms": self.directory.realms,
+        })
+    }
+}
+
+/// A panic in one request must not take the emulator from the tests that follow.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

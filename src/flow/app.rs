@@ -1,0 +1,143 @@
+//! An app, built once: everything a request needs of it is looked up, hashed and counted from here.
+
+use std::sync::{Arc, OnceLock};
+
+use super::metrics::AppMetrics;
+use super::refusal::{Kind, Refusal};
+use super::settings::AppSettings;
+use crate::authority::Authority;
+use crate::cache::{KeySpace, Owner, Variant};
+use crate::credential::Credential;
+use crate::inbound::{Inbound, Issuers, Policy};
+use crate::token::{Scopes, Tenant, Turn};
+
+/// A client registration that tokend acts as.
+#[derive(Debug)]
+pub struct App {
+    /// Its name in requests.
+    pub name: String,
+    /// Its client id.
+    pub client_id: String,
+    /// Where it is registered.
+    pub authority: Arc<Authority>,
+    /// How it proves itself.
+    pub credential: Arc<Credential>,
+    /// Whose tokens it accepts; without, `/obo` is refused.
+    pub(super) guard: Option<Guard>,
+    /// Verifies id tokens.
+    pub(super) verifier: Arc<Inbound>,
+    pub(super) tenants: Vec<Tenant>,
+    pub(super) capabilities: Vec<String>,
+    pub(super) offline_access: bool,
+    pub(super) space: KeySpace,
+    pub(super) app_partition: [u8; 32],
+    pub(super) plain_variant: [u8; 32],
+    pub(super) metrics: AppMetrics,
+    canonical: String,
+    own_tenant: OnceLock<Option<String>>,
+}
+
+/// Who judges inbound tokens for an app.
+#[derive(Debug)]
+pub(super) struct Guard {
+    pub(super) policy: Policy,
+}
+
+/// A named downstream API.
+#[derive(Clone, Debug)]
+pub(super) struct Api {
+    pub(super) app: Option<String>,
+    pub(super) scopes: Scopes,
+}
+
+// === impl App ===
+
+impl App {
+    /// Builds an app over its authority and credential.
+    pub fn new(
+        settings: &AppSettings,
+        authority: Arc<Authority>,
+        credential: Arc<Credential>,
+        verifier: Arc<Inbound>,
+        metrics: AppMetrics,
+    ) -> Self {
+        let canonical = authority.canonical();
+        let tenant = authority.tenant().map(Tenant::to_string).unwrap_or_default();
+        let space = KeySpace::new(&canonical, &tenant, &settings.client_id);
+        // Capabilities mean something at Entra-style authorities alone.
+        let capabilities = if authority.is_entra() { settings.client_capabilities.clone() } else { Vec::new() };
+        let guard = settings.inbound.as_ref().map(|inbound| {
+            let (client_id, issuers) = if authority.is_entra() {
+                (
+                    Some(settings.client_id.as_str()),
+                    Issuers::Entra { tenants: inbound.tenants.clone(), forms: authority.issuer_forms() },
+                )
+            } else {
+                (None, Issuers::Oidc(canonical.clone()))
+            };
+            Guard { policy: Policy::new(inbound, client_id, issuers) }
+        });
+        Self {
+            name: settings.name.clone(),
+            client_id: settings.client_id.clone(),
+            credential,
+            guard,
+            verifier,
+            tenants: settings.tenants.clone(),
+            app_partition: space.partition(Owner::App),
+            plain_variant: Variant { capabilities: &capabilities, ..Variant::default() }.hash(),
+            space,
+            capabilities,
+            offline_access: settings.offline_access,
+            metrics,
+            canonical,
+            own_tenant: OnceLock::new(),
+            authority,
+        }
+    }
+
+    /// Its key space in a tenant: the own one's is at hand.
+    pub(super) fn space_in(&self, tenant: Option<&Tenant>) -> KeySpace {
+        tenant.map_or_else(|| self.space.clone(), |tenant| KeySpace::new(&self.canonical, tenant.as_str(), &self.client_id))
+    }
+
+    /// What accounts call its environment.
+    pub(super) fn environment(&self) -> String {
+        if self.authority.is_entra() { self.canonical.clone() } else { self.authority.address.host() }
+    }
+
+    /// What keys and holds name its authority by.
+    pub(super) fn canonical(&self) -> &str {
+        &self.canonical
+    }
+
+    /// The id of its authority's own tenant, learnt once.
+    pub(super) async fn own_tenant(&self, context: crate::telemetry::Context) -> Result<Option<&str>, crate::authority::Failure> {
+        if let Some(known) = self.own_tenant.get() {
+            return Ok(known.as_deref());
+        }
+        let id = self.authority.own_tenant_id(context).await?;
+        Ok(self.own_tenant.get_or_init(|| id).as_deref())
+    }
+
+    /// The tenant that a request names: `None` for the authority's own.
+    ///
+    /// # Errors
+    /// It is no tenant's name (400), the authority has none (400), or the app does not list it (403).
+    pub(super) fn tenant(&self, named: Option<&str>) -> Result<Option<Tenant>, Refusal> {
+        let Some(named) = named else { return Ok(None) };
+        let Some(own) = self.authority.tenant() else {
+            return Err(Refusal::member("`tenant` has no meaning at an OIDC issuer: leave it out"));
+        };
+        let tenant = Tenant::parse(named)
+            .ok_or_else(|| Refusal::member("`tenant` is no tenant id and no domain name: write one of [A-Za-z0-9.-]{1,253}"))?;
+        if tenant == *own {
+            Ok(None)
+        } else if self.tenants.contains(&tenant) {
+            Ok(Some(tenant))
+        } else {
+            let detail = "this `tenant` is not one that the app lists: add it to `apps.*.tenants`";
+            Err(Refusal::new(Turn::Rights, Kind::TenantNotAllowed, detail))
+        }
+    }
+}

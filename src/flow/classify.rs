@@ -1,0 +1,123 @@
+//! From what an authority said to a refusal: whose turn it is, decided by `error`, `suberror`, `claims` and flow, never by AADSTS
+//! numbers (ERR-5, ERR-7, ERR-9).
+
+use super::metrics::Flow;
+use super::refusal::{Kind, Refusal};
+use crate::authority::Failure;
+use crate::clock::Moment;
+use crate::oauth::ErrorBody;
+use crate::token::{Retry, Turn};
+
+/// Entra's suberrors that ask for the user (RFC 6749 has none).
+const INTERACTION: [&str; 6] =
+    ["basic_action", "additional_action", "message_only", "consent_required", "user_password_expired", "interaction_required"];
+
+/// Whose turn it is after an OAuth error.
+pub(super) fn turn(flow: Flow, body: &ErrorBody) -> Turn {
+    let suberror = body.suberror.as_deref().unwrap_or_default();
+    if body.claims.is_some() {
+        return Turn::User;
+    }
+    match body.error.as_str() {
+        "interaction_required" | "login_required" | "consent_required" => Turn::User,
+        "invalid_client" | "unauthorized_client" => Turn::Operator,
+        "invalid_grant" => match (flow, suberror) {
+            (_, "client_mismatch" | "protection_policy_required") => Turn::Rights,
+            (Flow::ClientCredentials, _) => Turn::Operator,
+            (Flow::AuthCode, suberror) if INTERACTION.contains(&suberror) => Turn::User,
+            (Flow::AuthCode, _) => Turn::Caller,
+            (Flow::OnBehalfOf, _) => Turn::User,
+        },
+        "invalid_request" | "invalid_scope" | "invalid_resource" | "invalid_target" => Turn::Caller,
+        _ => Turn::Operator,
+    }
+}
+
+/// The refusal for a failed call. `until` is when a pause ends, where there is one.
+pub(super) fn refuse(flow: Flow, failure: Failure, until: Option<Moment>) -> Refusal {
+    let retry = until.map_or(Retry::Backoff, Retry::At);
+    match failure {
+        Failure::Refused { body, .. } => {
+            let turn = turn(flow, &body);
+            let detail = match turn {
+                Turn::User => "the authority asks for the user: sign in again, with `claims` if there are any",
+                Turn::Caller => "the authority does not accept the request: see `error_description`",
+                Turn::Rights => "the authority does not let this app act here: see `suberror`",
+                _ => "the authority refuses the app: check its credential and registration",
+            };
+            let retry = until.map_or(Retry::Never, Retry::At);
+            Refusal { answer: Some(body), ..Refusal::new(turn, Kind::Refused, detail) }.retrying(retry)
+        }
+        Failure::Throttled { body, .. } => {
+            let detail = "the authority asks for fewer requests: wait as long as Retry-After says";
+            Refusal { answer: body, ..Refusal::new(Turn::Throttled, Kind::Throttled, detail) }.retrying(retry)
+        }
+        Failure::Unavailable { body, .. } => {
+            let detail = "the authority cannot serve at the moment: try again later";
+            Refusal { answer: body, ..Refusal::new(Turn::Unavailable, Kind::AuthorityUnavailable, detail) }.retrying(retry)
+        }
+        Failure::Unreachable => {
+            let detail = "the authority cannot be reached: check the network, its address and `ca_file`";
+            Refusal::new(Turn::Unavailable, Kind::AuthorityUnavailable, detail).retrying(retry)
+        }
+        Failure::TimedOut => {
+            let detail = "the authority did not answer in time: try again later";
+            Refusal::new(Turn::OutOfTime, Kind::AuthorityTimeout, detail).retrying(retry)
+        }
+        Failure::Invalid(what) => {
+            let detail = format!("the authority's answer cannot be used: {what}");
+            Refusal::new(Turn::Operator, Kind::InvalidAuthorityResponse, detail).retrying(retry)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Flow, turn};
+    use crate::oauth::ErrorBody;
+    use crate::token::Turn;
+
+    fn body(error: &str, suberror: Option<&str>, claims: bool) -> ErrorBody {
+        ErrorBody {
+            error: error.to_owned(),
+            suberror: suberror.map(str::to_owned),
+            claims: claims.then(|| "{}".to_owned()),
+            ..ErrorBody::default()
+        }
+    }
+
+    #[test]
+    fn err_5_the_matrix_of_who_has_to_act() {
+        use Flow::{AuthCode, ClientCredentials, OnBehalfOf};
+        let cases = [
+            ("invalid_grant", None, false, [Turn::Operator, Turn::User, Turn::Caller]),
+            ("invalid_grant", Some("consent_required"), false, [Turn::Operator, Turn::User, Turn::User]),
+            ("invalid_grant", Some("basic_action"), true, [Turn::User, Turn::User, Turn::User]),
+            ("invalid_grant", Some("bad_token"), false, [Turn::Operator, Turn::User, Turn::Caller]),
+            ("invalid_grant", Some("client_mismatch"), false, [Turn::Rights, Turn::Rights, Turn::Rights]),
+            ("invalid_grant", Some("protection_policy_required"), false, [Turn::Rights, Turn::Rights, Turn::Rights]),
+            ("interaction_required", None, false, [Turn::User, Turn::User, Turn::User]),
+            ("interaction_required", Some("message_only"), true, [Turn::User, Turn::User, Turn::User]),
+            ("login_required", None, false, [Turn::User, Turn::User, Turn::User]),
+            ("consent_required", None, false, [Turn::User, Turn::User, Turn::User]),
+            ("invalid_client", None, false, [Turn::Operator, Turn::Operator, Turn::Operator]),
+            ("unauthorized_client", None, false, [Turn::Operator, Turn::Operator, Turn::Operator]),
+            ("invalid_scope", None, false, [Turn::Caller, Turn::Caller, Turn::Caller]),
+            ("invalid_resource", None, false, [Turn::Caller, Turn::Caller, Turn::Caller]),
+            ("invalid_request", None, false, [Turn::Caller, Turn::Caller, Turn::Caller]),
+            ("something_new", None, false, [Turn::Operator, Turn::Operator, Turn::Operator]),
+        ];
+        for (error, suberror, claims, expected) in cases {
+            let body = body(error, suberror, claims);
+            let turns = [ClientCredentials, OnBehalfOf, AuthCode].map(|flow| turn(flow, &body));
+            assert_eq!(turns, expected, "{error} {suberror:?} {claims}");
+        }
+    }
+
+    #[test]
+    fn err_9_aadsts_numbers_change_nothing() {
+        let mut with_numbers = body("invalid_grant", None, false);
+        with_numbers.error_codes = vec![50076, 999_999];
+        assert_eq!(turn(Flow::OnBehalfOf, &with_numbers), turn(Flow::OnBehalfOf, &body("invalid_grant", None, false)));
+    }
+}

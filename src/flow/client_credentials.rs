@@ -1,0 +1,69 @@
+//! Client credentials (RFC 6749 §4.4): a token for the app itself, with exactly the caller's scopes (REQ-1).
+
+use std::sync::Arc;
+
+use super::acquire::{Ask, Recipe};
+use super::app::App;
+use super::classify::refuse;
+use super::exchange::{self, Trouble};
+use super::issue::{Expected, Owner};
+use super::members::{self, Claims};
+use super::metrics::Flow;
+use super::refusal::Refusal;
+use super::request::{Call, Common};
+use super::{Inner, Outcome};
+use crate::authority::Repeat;
+use crate::cache;
+use crate::oauth::Form;
+use crate::token::Tenant;
+
+pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, call: Call, request: &Common<'_>) -> Outcome {
+    let arrived = inner.cache.generation();
+    let scopes = members::scopes(inner, request)?;
+    members::target(app, request, &scopes)?;
+    let claims = Claims::read(request)?;
+    let tenant = app.tenant(request.tenant)?;
+    // AUT-3: an app's own token is one tenant's.
+    if tenant.as_ref().or(app.authority.tenant()).is_some_and(Tenant::is_any) {
+        let detail = "client credentials need one tenant, and the authority names a set of them: name one as `tenant`";
+        return Err(Refusal::member(detail).into());
+    }
+    let partition = match &tenant {
+        None => app.app_partition,
+        named => app.space_in(named.as_ref()).partition(cache::Owner::App),
+    };
+    let ask = Ask {
+        flow: Flow::ClientCredentials,
+        app,
+        call,
+        partition,
+        variant: claims.variant(app, request, [None, None]),
+        scopes: &scopes,
+        bypass: claims.bypass(arrived),
+        challenge: claims.challenge(),
+    };
+    let recipe = || Recipe {
+        form: Form::default()
+            .with("grant_type", "client_credentials")
+            .with_some("scope", (!scopes.is_empty()).then(|| scopes.to_string()))
+            .with_some("audience", request.audience)
+            .with_some("resource", request.resource)
+            .with_some("claims", claims.merged(app)),
+        expected: Expected { asked: scopes.clone().into_owned(), tenant: tenant.clone(), owner: Owner::App, exchange: false },
+    };
+    inner.acquire(ask, recipe).await
+}
+
+/// One token past the cache: proves the address, the credential and the registration together.
+pub(super) async fn probe(inner: &Arc<Inner>, app: &Arc<App>, call: Call) -> Result<(), Arc<Refusal>> {
+    let entra = app.authority.is_entra();
+    // An app may always have a token for itself, so that this needs no api.
+    let scope = entra.then(|| format!("{}/.default", app.client_id));
+    let form = Form::default().with("grant_type", "client_credentials").with_some("scope", scope);
+    let tenant = app.tenants.first().filter(|_| app.authority.tenant().is_some_and(Tenant::is_any));
+    match exchange::run(inner, app, &form, tenant, Repeat::Once, call).await {
+        Ok(_) => Ok(()),
+        Err(Trouble::Credential(problem)) => Err(exchange::unusable(&problem).into()),
+        Err(Trouble::Authority(failure)) => Err(refuse(Flow::ClientCredentials, failure, None).into()),
+    }
+}

@@ -1,0 +1,93 @@
+//! One grant sent to the authority with the app's proof; a refused credential is read anew once.
+
+use super::Inner;
+use super::app::App;
+use super::holds::concerns_credential;
+use super::refusal::{Kind, Refusal};
+use crate::authority::{Address, AssertionAudience, Failure, Repeat, TokenCall};
+use crate::credential::{Proof, Target, Unusable};
+use crate::finding::Problem;
+use crate::oauth::{Form, TokenResponse};
+use crate::telemetry::Context;
+use crate::token::{Tenant, Turn};
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The authority's doing.
+    Authority(Failure),
+    /// The credential's.
+    Credential(Problem),
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::Authority(failure)
+    }
+}
+
+impl From<Unusable> for Trouble {
+    fn from(Unusable(problem): Unusable) -> Self {
+        Self::Credential(problem)
+    }
+}
+
+/// Sends a grant.
+pub(super) async fn run(
+    inner: &Inner,
+    app: &App,
+    form: &Form,
+    tenant: Option<&Tenant>,
+    repeat: Repeat,
+    context: Context,
+) -> Result<TokenResponse, Trouble> {
+    let endpoint = app.authority.token_endpoint(tenant, context).await?;
+    let mut again = repeat == Repeat::Once;
+    loop {
+        let proof = prove(inner, app, endpoint.as_str(), form.clone(), context).await?;
+        let call = TokenCall { endpoint: endpoint.clone(), form: proof.form, basic: proof.basic, repeat };
+        let outcome = app.authority.token(&call, context).await;
+        let refused = matches!(&outcome, Err(Failure::Refused { status, body, .. }) if concerns_credential(*status, &body.error));
+        if refused {
+            // The file may have been replaced since it was last compared (ASN-6). What is sent once is not sent again all the same.
+            app.credential.refresh(&inner.tasks).await;
+            if again && app.credential.version() != proof.version {
+                again = false;
+                continue;
+            }
+        }
+        return Ok(outcome?);
+    }
+}
+
+async fn prove(inner: &Inner, app: &App, endpoint: &str, form: Form, context: Context) -> Result<Proof, Trouble> {
+    let metadata;
+    let target = match &app.authority.address {
+        Address::Entra { .. } => Target::Entra { endpoint },
+        Address::Oidc { issuer, .. } => {
+            metadata = app.authority.metadata(context).await?;
+            let audience = match app.authority.assertion_audience {
+                AssertionAudience::Issuer => issuer,
+                AssertionAudience::TokenEndpoint => endpoint,
+            };
+            Target::Oidc {
+                audience,
+                methods: metadata.token_endpoint_auth_methods_supported.as_deref(),
+                algorithms: metadata.token_endpoint_auth_signing_alg_values_supported.as_deref(),
+            }
+        }
+    };
+    Ok(app.credential.prove(&app.client_id, target, form, &inner.clock, &inner.tasks).await?)
+}
+
+/// The refusal for a credential that cannot be used.
+pub(super) fn unusable(problem: &Problem) -> Refusal {
+    let detail = format!("the app's credential cannot be used: {}: {}", problem.reason, problem.remedy);
+    Refusal::new(Turn::Operator, Kind::CredentialUnusable, detail)
+}
+
+/// Where the user of a claims challenge is sent.
+pub(super) fn authorization_uri(app: &App, tenant: Option<&Tenant>, refusal: &Refusal) -> Option<String> {
+    let challenged = refusal.answer.as_ref().is_some_and(|answer| answer.claims.is_some());
+    challenged.then(|| app.authority.entra_authorize(tenant).map(String::from)).flatten()
+}

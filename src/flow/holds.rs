@@ -1,0 +1,131 @@
+//! What a failure stops, and for how long (contract, cache point 11): a throttled app, one partition, one request, or a credential.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::refusal::Refusal;
+use crate::authority::{Failure, Hold, Holds};
+use crate::cache::{Key, Partition};
+use crate::clock::{Clock, Moment};
+
+/// For a 429 that names no time.
+const UNNAMED_PAUSE: Duration = Duration::from_secs(5);
+/// For a refused grant.
+const REFUSED: Duration = Duration::from_secs(5);
+/// For a refused credential; a new one is tried at once.
+const CREDENTIAL: Duration = Duration::from_secs(60);
+/// The first and the longest pause of a partition whose calls fail.
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+
+/// Remembered refusals.
+pub(super) type Remembered = Holds<Arc<Refusal>>;
+
+/// Everything that a failure of one request may stop.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keys {
+    pause: Key,
+    partition: Key,
+    request: Key,
+    credential: Key,
+}
+
+/// What a request is, as far as holds go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Subject<'a> {
+    pub(super) authority: &'a str,
+    pub(super) client_id: &'a str,
+    pub(super) credential_version: u64,
+    pub(super) partition: &'a Partition,
+    pub(super) variant: &'a [u8; 32],
+    pub(super) asked: &'a str,
+    pub(super) challenge: u64,
+}
+
+/// Which hold a failure makes, and until when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stop {
+    key: Key,
+    pub(super) until: Moment,
+    failures: u32,
+}
+
+// === impl Keys ===
+
+impl Keys {
+    pub(super) fn of(subject: &Subject<'_>) -> Self {
+        let app = [subject.authority.as_bytes(), subject.client_id.as_bytes()];
+        let version = subject.credential_version.to_be_bytes();
+        let challenge = subject.challenge.to_be_bytes();
+        Self {
+            pause: Key::of(&[b"pause", app[0], app[1], subject.asked.as_bytes()]),
+            partition: Key::of(&[b"partition", subject.partition]),
+            request: Key::of(&[b"request", subject.partition, subject.variant, subject.asked.as_bytes(), &challenge]),
+            // The version is part of it: a new credential is not stopped by what was said of the old one.
+            credential: Key::of(&[b"credential", app[0], app[1], &version]),
+        }
+    }
+
+    /// The refusal that stands for this request now.
+    pub(super) fn standing(&self, remembered: &Remembered, now: Moment) -> Option<Arc<Refusal>> {
+        [self.credential, self.pause, self.partition, self.request]
+            .iter()
+            .find_map(|key| remembered.standing(&key.0, now))
+            .map(|hold| hold.failure)
+    }
+
+    /// What a failure stops.
+    pub(super) fn stop(&self, failure: &Failure, remembered: &Remembered, clock: &Clock, jitter: f64) -> Stop {
+        let asked = match failure {
+            Failure::Refused { retry_after, .. }
+            | Failure::Throttled { retry_after, .. }
+            | Failure::Unavailable { retry_after, .. } => {
+                // Zero would stop nothing: a second keeps a broken server from being hammered.
+                retry_after.map(|pause| pause.max(Duration::from_secs(1)))
+            }
+            Failure::Unreachable | Failure::TimedOut | Failure::Invalid(_) => None,
+        };
+        let (key, pause) = match (failure, asked) {
+            (_, Some(pause)) => (self.pause, pause),
+            (Failure::Throttled { .. }, None) => (self.pause, UNNAMED_PAUSE),
+            (Failure::Refused { status, body, .. }, None) if concerns_credential(*status, &body.error) => {
+                (self.credential, CREDENTIAL)
+            }
+            (Failure::Refused { .. }, None) => (self.request, REFUSED),
+            (Failure::Unavailable { .. } | Failure::Unreachable | Failure::TimedOut | Failure::Invalid(_), None) => {
+                (self.partition, backoff(remembered.failures(&self.partition.0), jitter))
+            }
+        };
+        Stop { key, until: clock.moment().after(pause), failures: remembered.failures(&key.0).saturating_add(1) }
+    }
+
+    /// A failure before the authority was asked: this request alone waits.
+    pub(super) fn stop_request(&self, clock: &Clock) -> Stop {
+        Stop { key: self.request, until: clock.moment().after(REFUSED), failures: 1 }
+    }
+
+    /// A success clears its partition and its request (ERR-8).
+    pub(super) fn clear(&self, remembered: &Remembered) {
+        remembered.clear(&self.partition.0);
+        remembered.clear(&self.request.0);
+    }
+}
+
+// === impl Stop ===
+
+impl Stop {
+    pub(super) fn remember(self, remembered: &Remembered, refusal: Arc<Refusal>) {
+        remembered.hold(self.key.0, Hold { until: self.until, failures: self.failures, failure: refusal });
+    }
+}
+
+/// Whether the client itself was refused. Keycloak says `invalid_client` with 400 of an unknown audience, and `unauthorized_client`
+/// with 401 of a wrong secret: the status tells the two apart (RFC 6749 §5.2).
+pub(super) fn concerns_credential(status: u16, error: &str) -> bool {
+    status == 401 && matches!(error, "invalid_client" | "unauthorized_client")
+}
+
+fn backoff(failures: u32, jitter: f64) -> Duration {
+    let doubled = FIRST_BACKOFF * 2_u32.saturating_pow(failures.min(10));
+    doubled.min(LONGEST_BACKOFF).mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0))
+}

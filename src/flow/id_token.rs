@@ -1,0 +1,86 @@
+//! What an id token must be before its user is believed (OpenID Connect §3.1.3.7, RFC 9207).
+
+use std::sync::Arc;
+
+use super::app::App;
+use super::on_behalf_of::no_keys;
+use super::refusal::{Kind, Refusal};
+use crate::authority::Address;
+use crate::inbound::{Rejection, digest, is_issuer_of};
+use crate::oauth::Claims;
+use crate::telemetry::Context;
+use crate::token::{Tenant, Turn};
+
+/// Accepted difference between two clocks, in seconds.
+const SKEW: i64 = 60;
+
+/// Verifies an id token: signature, `iss`, `aud`, `azp`, `exp`, and `nonce` if one is given.
+pub(super) async fn verify(
+    app: &App,
+    id_token: &str,
+    nonce: Option<&str>,
+    tenant: Option<&Tenant>,
+    now: i64,
+    context: Context,
+) -> Result<Arc<Claims>, Refusal> {
+    let verified = app.verifier.verify(id_token, &digest(id_token), context).await.map_err(|rejection| match rejection {
+        Rejection::Invalid(why) => mismatch(&format!("the id token is not accepted: {why}")),
+        Rejection::NoKeys(failure) => no_keys(failure),
+    })?;
+    let claims = &verified.claims;
+    let own = match tenant {
+        Some(tenant) if tenant.is_guid() => Some(tenant.as_str()),
+        Some(_) => None,
+        None => app.own_tenant(context).await.map_err(no_keys)?,
+    };
+    let wrong = issuer(app, claims, own)
+        .or_else(|| (!claims.aud.has(&app.client_id)).then_some("its audience is not this app"))
+        .or_else(|| authorized_party(app, claims))
+        .or_else(|| claims.exp.is_none_or(|exp| now >= exp.saturating_add(SKEW)).then_some("it has expired"))
+        .or_else(|| {
+            nonce.is_some_and(|nonce| claims.nonce.as_deref() != Some(nonce)).then_some("its nonce is not the one given as `nonce`")
+        });
+    match wrong {
+        Some(wrong) => Err(mismatch(&format!("the id token is not accepted: {wrong}"))),
+        None => Ok(verified.claims),
+    }
+}
+
+/// RFC 9207: an answer of another issuer must not reach this one's token endpoint.
+pub(super) fn check_answers_issuer(app: &App, given: Option<&str>) -> Result<(), Refusal> {
+    let Some(given) = given else { return Ok(()) };
+    let expected = match &app.authority.address {
+        Address::Oidc { issuer, .. } => given == issuer,
+        Address::Entra { .. } => app.authority.issuer_forms().iter().any(|(before, after)| {
+            let tenant = given.strip_prefix(before.as_str()).and_then(|rest| rest.strip_suffix(after));
+            tenant.is_some_and(|tenant| Tenant::parse(tenant).is_some())
+        }),
+    };
+    if expected { Ok(()) } else { Err(mismatch("`iss` is not the app's issuer: the answer came from somebody else")) }
+}
+
+fn issuer(app: &App, claims: &Claims, own: Option<&str>) -> Option<&'static str> {
+    let issuer = claims.iss.as_deref().unwrap_or_default();
+    if let Address::Oidc { issuer: expected, .. } = &app.authority.address {
+        return (issuer != expected).then_some("its issuer is not the app's");
+    }
+    let tid = claims.tid.as_deref().unwrap_or_default();
+    if uuid::Uuid::try_parse(tid).is_err() || !is_issuer_of(&app.authority.issuer_forms(), issuer, tid) {
+        return Some("its issuer is not its tenant's");
+    }
+    let other = own.is_some_and(|own| !own.eq_ignore_ascii_case(tid));
+    other.then_some("its tenant is not the one that was asked")
+}
+
+/// OpenID Connect §3.1.3.7, points 4 and 5.
+fn authorized_party(app: &App, claims: &Claims) -> Option<&'static str> {
+    match claims.azp.as_deref() {
+        Some(azp) if azp != app.client_id => Some("its `azp` is not this app"),
+        None if claims.aud.iter().nth(1).is_some() => Some("it has several audiences and no `azp`"),
+        _ => None,
+    }
+}
+
+fn mismatch(detail: &str) -> Refusal {
+    Refusal::new(Turn::Caller, Kind::InvalidIdToken, detail)
+}

@@ -1,0 +1,144 @@
+//! From a token endpoint's answer to a grant: checked, dated and with its owner (RSP-1 to RSP-7).
+
+use super::app::App;
+use crate::authority::Failure;
+use crate::cache::{lifetime_is_credible, refresh_point};
+use crate::oauth::{Claims, ClientInfo, TokenResponse, unverified};
+use crate::secret::Secret;
+use crate::token::{Account, Grant, Matching, Scopes, Tenant, Times};
+
+/// What is known of a grant before its answer comes.
+#[derive(Clone, Debug)]
+pub(super) struct Expected {
+    /// The scopes that were asked for, as the caller wrote them.
+    pub(super) asked: Scopes,
+    /// The tenant that was named, where one was.
+    pub(super) tenant: Option<Tenant>,
+    /// Whose it is: nobody's, or a user's, with what the inbound token says of the user.
+    pub(super) owner: Owner,
+    /// Whether a `token_type` of `N_A` is fine (RFC 8693 §2.2.1).
+    pub(super) exchange: bool,
+}
+
+/// Whose a grant is.
+#[derive(Clone, Debug)]
+pub(super) enum Owner {
+    /// The app's own.
+    App,
+    /// A user's; the claims of the validated inbound token, or of the validated id token.
+    User(std::sync::Arc<Claims>),
+}
+
+/// Reads an answer.
+pub(super) fn issue(app: &App, expected: &Expected, response: TokenResponse, now: i64, jitter: f64) -> Result<Grant, Failure> {
+    let token_type = token_type(response.token_type.as_deref(), expected.exchange)?;
+    let access_token = response.access_token.ok_or(Failure::Invalid("it has no access_token"))?;
+    let times = times(response.expires_in, response.ext_expires_in, response.refresh_in, now, jitter);
+    let id_claims = response.id_token.as_ref().map(Secret::expose).and_then(unverified);
+    let info = response.client_info.as_deref().and_then(ClientInfo::parse);
+    let (account, tenant_id) = match &expected.owner {
+        Owner::App => (None, tenant_of(app, expected, None)),
+        Owner::User(inbound) => {
+            let tenant = tenant_of(app, expected, id_claims.as_ref().or(Some(inbound)));
+            (account(app, info, id_claims.as_ref(), inbound, tenant.clone()), tenant)
+        }
+    };
+    Ok(Grant {
+        access_token,
+        token_type,
+        // An absent scope means the one that was asked for (RFC 6749 §5.1).
+        scope: response.scope.unwrap_or_else(|| expected.asked.to_string()),
+        times,
+        tenant_id,
+        account,
+        id_token: response.id_token,
+        issued_token_type: response.issued_token_type,
+    })
+}
+
+/// Under which folded scopes a grant can be found besides the ones asked for (contract, cache point 3).
+pub(super) fn granted(matching: Matching, asked: &Scopes, grant: &Grant) -> Box<str> {
+    if matching == Matching::Identical {
+        return "".into();
+    }
+    let defaults: Vec<&str> = asked.iter().filter(|scope| scope.ends_with("/.default")).collect();
+    let granted = Scopes::granted(&grant.scope).with(&defaults);
+    let (folded, same) = (granted.folded(matching), asked.folded(matching));
+    // One scope that is the one asked for is found by the identical request already.
+    if folded == same && !folded.contains(' ') { "".into() } else { folded.into() }
+}
+
+fn token_type(answered: Option<&str>, exchange: bool) -> Result<String, Failure> {
+    match answered {
+        Some(kind) if kind.eq_ignore_ascii_case("bearer") => Ok("Bearer".to_owned()),
+        Some(kind) if exchange && kind.eq_ignore_ascii_case("N_A") => Ok("N_A".to_owned()),
+        Some(_) => Err(Failure::Invalid("its token_type is not the one asked for")),
+        None => Err(Failure::Invalid("it has no token_type")),
+    }
+}
+
+fn times(expires_in: Option<i64>, ext_expires_in: Option<i64>, refresh_in: Option<i64>, now: i64, jitter: f64) -> Times {
+    let after = |seconds: Option<i64>| seconds.filter(|seconds| *seconds > 0).map(|seconds| now.saturating_add(seconds));
+    let times = Times { received_on: now, expires_on: after(expires_in), ext_expires_on: after(ext_expires_in), refresh_on: None };
+    match expires_in {
+        Some(lifetime) if lifetime_is_credible(&times) => {
+            Times { refresh_on: Some(now + refresh_point(lifetime, refresh_in, jitter)), ..times }
+        }
+        // Said not, or not credibly: the caller is told nothing rather than something wrong.
+        _ => Times { expires_on: None, ext_expires_on: None, ..times },
+    }
+}
+
+fn tenant_of(app: &App, expected: &Expected, claims: Option<&Claims>) -> Option<String> {
+    let own = app.authority.tenant().filter(|tenant| !tenant.is_any()).map(Tenant::to_string);
+    claims.and_then(|claims| claims.tid.clone()).or_else(|| expected.tenant.as_ref().map(Tenant::to_string)).or(own)
+}
+
+/// The account, from `client_info`, the id token and the validated inbound token, in this order of trust in who the user is at home.
+fn account(
+    app: &App,
+    info: Option<ClientInfo>,
+    id: Option<&Claims>,
+    inbound: &Claims,
+    tenant_id: Option<String>,
+) -> Option<Account> {
+    let of_user = |claims: &Claims| claims.oid.clone().or_else(|| claims.sub.clone());
+    let local = id.and_then(of_user).or_else(|| of_user(inbound));
+    let home = match (info, &inbound.oid, &inbound.tid) {
+        (Some(info), ..) => Some(format!("{}.{}", info.uid, info.utid)),
+        (None, Some(oid), Some(tid)) => Some(format!("{oid}.{tid}")),
+        (None, ..) => inbound.sub.clone(),
+    };
+    let name =
+        |claims: &Claims| [&claims.preferred_username, &claims.upn, &claims.email, &claims.name].into_iter().find_map(Clone::clone);
+    Some(Account {
+        local_account_id: local.or_else(|| home.clone())?,
+        home_account_id: home?,
+        username: id.and_then(name).or_else(|| name(inbound)),
+        environment: app.environment(),
+        tenant_id,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{times, token_type};
+
+    #[test]
+    fn rsp_2_token_type_comes_in_any_case_and_must_be_there() {
+        assert_eq!(token_type(Some("bEARER"), false), Ok("Bearer".to_owned()));
+        assert_eq!(token_type(Some("N_A"), true), Ok("N_A".to_owned()));
+        assert!(token_type(Some("N_A"), false).is_err());
+        assert!(token_type(Some("pop"), false).is_err());
+        assert!(token_type(None, false).is_err());
+    }
+
+    #[test]
+    fn rsp_1_and_7_times_are_absolute_or_not_said() {
+        let good = times(Some(3600), Some(7200), Some(1800), 1000, 0.5);
+        assert_eq!((good.expires_on, good.ext_expires_on, good.refresh_on), (Some(4600), Some(8200), Some(2800)));
+        for odd in [None, Some(0), Some(-1), Some(i64::MAX), Some(11 * 365 * 24 * 3600)] {
+            assert_eq!(times(odd, Some(1), Some(1), 1000, 0.5).expires_on, None, "{odd:?}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What is asked: each flow turns a request into a grant and the parts of a cache key; two spines do the rest.
+//!
+//! `acquire` is for what may be cached and shared (client credentials, on-behalf-of), `redeem` for what is sent once and always
+//! brings something new (authorization codes). Every lower error becomes a [`Refusal`] here.
+
+mod acquire;
+mod app;
+mod auth_code;
+mod classify;
+mod client_credentials;
+mod exchange;
+mod holds;
+mod id_token;
+mod issue;
+mod members;
+mod metrics;
+mod on_behalf_of;
+mod refusal;
+mod request;
+mod settings;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub use app::App;
+pub use metrics::{Flow, Metrics};
+pub use refusal::{Kind, Refusal};
+pub use request::{Answer, AuthCode, AuthCodeUrl, AuthorizationUrl, Call, Common, OnBehalfOf, RefreshReason, TokenSource};
+pub use settings::{ApiSettings, AppSettings};
+
+use crate::cache::{Cache, Flight, Key};
+use crate::clock::Clock;
+use crate::tasks::Tasks;
+use crate::token::{Head, Turn};
+
+/// An answer, or why there is none; shared by all who waited for the same.
+pub type Outcome = Result<Answer, Arc<Refusal>>;
+
+/// Where jitter comes from: numbers from 0 to 1.
+pub type Jitter = fn() -> f64;
+
+/// All flows over all apps; clones share everything.
+#[derive(Clone, Debug)]
+pub struct Service(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    apps: HashMap<String, Arc<App>>,
+    implied: Option<Arc<App>>,
+    apis: HashMap<String, app::Api>,
+    cache: Arc<Cache<Arc<Refusal>>>,
+    remembered: holds::Remembered,
+    redemptions: Flight<Key, Head, Arc<Refusal>>,
+    clock: Clock,
+    tasks: Tasks,
+    jitter: Jitter,
+}
+
+// === impl Service ===
+
+impl Service {
+    /// Puts the apps and apis over one cache.
+    pub fn new(
+        apps: Vec<Arc<App>>,
+        apis: &[ApiSettings],
+        cache: Arc<Cache<Arc<Refusal>>>,
+        clock: Clock,
+        tasks: Tasks,
+        jitter: Jitter,
+    ) -> Self {
+        let implied = match &*apps {
+            [only] => Some(Arc::clone(only)),
+            several => several.iter().find(|app| app.name == "default").cloned(),
+        };
+        let api = |api: &ApiSettings| (api.name.clone(), app::Api { app: api.app.clone(), scopes: api.scopes.clone() });
+        Self(Arc::new(Inner {
+            implied,
+            apps: apps.into_iter().map(|app| (app.name.clone(), app)).collect(),
+            apis: apis.iter().map(api).collect(),
+            cache,
+            remembered: holds::Remembered::default(),
+            redemptions: Flight::new(tasks.clone()),
+            clock,
+            tasks,
+            jitter,
+        }))
+    }
+
+    /// The apps, in no order.
+    pub fn apps(&self) -> impl Iterator<Item = &Arc<App>> {
+        self.0.apps.values()
+    }
+
+    /// Asks the authority for one token for this app, past the cache: what `tokend check --online` does.
+    ///
+    /// # Errors
+    /// There is no such app, or the authority gives it no token, and why.
+    pub async fn probe(&self, call: Call, app: &str) -> Result<(), Arc<Refusal>> {
+        let app = self.0.app_of(&Common { app: Some(app), ..Common::default() })?;
+        client_credentials::probe(&self.0, &app, call).await
+    }
+
+    /// `POST /client-credentials` (RFC 6749 §4.4).
+    ///
+    /// # Errors
+    /// There is no token, and why.
+    pub async fn client_credentials(&self, call: Call, request: &Common<'_>) -> Outcome {
+        let app = self.0.app_of(request)?;
+        self.0.timed(&app, Flow::ClientCredentials, client_credentials::run(&self.0, &app, call, request)).await
+    }
+
+    /// `POST /obo` (RFC 7523 with Entra's extension, or RFC 8693).
+    ///
+    /// # Errors
+    /// There is no token, and why.
+    pub async fn obo(&self, call: Call, request: &OnBehalfOf<'_>) -> Outcome {
+        let app = self.0.app_of(&request.common)?;
+        self.0.timed(&app, Flow::OnBehalfOf, on_behalf_of::run(&self.0, &app, call, request)).await
+    }
+
+    /// `POST /auth-code/url` (RFC 6749 §4.1.1 with RFC 7636).
+    ///
+    /// # Errors
+    /// There is no URL, and why.
+    pub async fn auth_code_url(&self, call: Call, request: &AuthCodeUrl<'_>) -> Result<AuthorizationUrl, Arc<Refusal>> {
+        let app = self.0.app_of(&request.common)?;
+        auth_code::url(&self.0, &app, call, request).await
+    }
+
+    /// `POST /auth-code` (RFC 6749 §4.1.3).
+    ///
+    /// # Errors
+    /// There is no token, and why.
+    pub async fn auth_code(&self, call: Call, request: &AuthCode<'_>) -> Outcome {
+        let app = self.0.app_of(&request.common)?;
+        self.0.timed(&app, Flow::AuthCode, auth_code::redeem(&self.0, &app, call, request)).await
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    /// The app that a request names, by itself or by its api.
+    fn app_of(&self, request: &Common<'_>) -> Result<Arc<App>, Arc<Refusal>> {
+        let of_api = match request.api {
+            Some(name) => self.api(name)?.app.as_deref(),
+            None => None,
+        };
+        let named = match (request.app, of_api) {
+            (Some(app), Some(of_api)) if app != of_api => {
+                return Err(Arc::new(Refusal::member("`app` is not the app of this `api`: leave `app` out")));
+            }
+            (app, of_api) => app.or(of_api),
+        };
+        let found = match named {
+            Some(name) => self.apps.get(name),
+            None => self.implied.as_ref(),
+        };
+        found.cloned().ok_or_else(|| {
+            let detail = if named.is_some() {
+                "there is no such `app`: name one of `apps` in the configuration"
+            } else {
+                "there are several apps and none is called `default`: name one as `app`"
+            };
+            Arc::new(Refusal::new(Turn::Configuration, Kind::UnknownApp, detail))
+        })
+    }
+
+    fn api(&self, name: &str) -> Result<&app::Api, Arc<Refusal>> {
+        let detail = "there is no such `api`: name one of `apis` in the configuration";
+        self.apis.get(name).ok_or_else(|| Arc::new(Refusal::new(Turn::Configuration, Kind::UnknownApi, detail)))
+    }
+
+    async fn timed(&self, app: &App, flow: Flow, work: impl Future<Output = Outcome>) -> Outcome {
+        let started = self.clock.precise();
+        let outcome = work.await;
+        app.metrics.request(flow, outcome.as_ref().map_err(|refusal| &**refusal), self.clock.precise().saturating_sub(started));
+        outcome
+    }
+}

@@ -1,0 +1,149 @@
+//! On-behalf-of: a token for a user, in exchange for the token that the user's client sent.
+//!
+//! At Entra-style authorities it is the jwt-bearer grant (RFC 7523) with `requested_token_use=on_behalf_of` (REQ-2), at OIDC issuers
+//! RFC 8693 token exchange. The inbound token is judged before anything is looked up for it.
+
+use std::sync::Arc;
+
+use super::acquire::{Ask, Recipe};
+use super::app::App;
+use super::classify;
+use super::issue::{Expected, Owner};
+use super::members::{self, Claims};
+use super::metrics::Flow;
+use super::refusal::{Kind, Refusal};
+use super::request::{Call, OnBehalfOf};
+use super::{Inner, Outcome};
+use crate::cache;
+use crate::inbound::{Purpose, Rejection, Verdict, digest};
+use crate::oauth::{Claims as TokenClaims, Form, GRANT_JWT_BEARER, GRANT_TOKEN_EXCHANGE, TOKEN_TYPE_ACCESS};
+use crate::secret::Secret;
+use crate::telemetry::Context;
+use crate::token::{Retry, Scopes, Tenant, Turn};
+
+pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, call: Call, request: &OnBehalfOf<'_>) -> Outcome {
+    let arrived = inner.cache.generation();
+    let common = &request.common;
+    let scopes = members::scopes(inner, common)?;
+    members::target(app, common, &scopes)?;
+    let claims = Claims::read(common)?;
+    let types = exchange_types(app, request)?;
+    let named = app.tenant(common.tenant);
+    let bearer = request.bearer.ok_or_else(|| {
+        Refusal::new(Turn::User, Kind::TokenMissing, "there is no user's token: send it as `Authorization: Bearer`")
+    })?;
+    let hash = digest(bearer);
+    let user = judged(inner, app, bearer, &hash, call).await?;
+    let tenant = tenant_of(app, named, common.tenant, &user)?;
+    let owner = cache::Owner::Assertion(&hash);
+    let ask = Ask {
+        flow: Flow::OnBehalfOf,
+        app,
+        call,
+        partition: match &tenant {
+            None => app.space.partition(owner),
+            named => app.space_in(named.as_ref()).partition(owner),
+        },
+        variant: claims.variant(app, common, types),
+        scopes: &scopes,
+        bypass: claims.bypass(arrived),
+        challenge: claims.challenge(),
+    };
+    let recipe = || {
+        let grant = if app.authority.is_entra() { jwt_bearer(&scopes, bearer) } else { token_exchange(&scopes, bearer, request) };
+        let exchange = !app.authority.is_entra();
+        let owner = Owner::User(Arc::clone(&user));
+        Recipe {
+            form: grant.with_some("claims", claims.merged(app)),
+            expected: Expected { asked: scopes.clone().into_owned(), tenant: tenant.clone(), owner, exchange },
+        }
+    };
+    inner.acquire(ask, recipe).await
+}
+
+/// REQ-2, REQ-3.
+fn jwt_bearer(scopes: &Scopes, bearer: &str) -> Form {
+    Form::default()
+        .with("grant_type", GRANT_JWT_BEARER)
+        .with("requested_token_use", "on_behalf_of")
+        .with("scope", scopes.with_reserved().to_string())
+        .with("client_info", "1")
+        .with_secret("assertion", Secret::new(bearer))
+}
+
+/// RFC 8693 §2.1.
+fn token_exchange(scopes: &Scopes, bearer: &str, request: &OnBehalfOf<'_>) -> Form {
+    Form::default()
+        .with("grant_type", GRANT_TOKEN_EXCHANGE)
+        .with("subject_token_type", request.subject_token_type.unwrap_or(TOKEN_TYPE_ACCESS))
+        .with("requested_token_type", request.requested_token_type.unwrap_or(TOKEN_TYPE_ACCESS))
+        .with_some("scope", (!scopes.is_empty()).then(|| scopes.to_string()))
+        .with_some("audience", request.common.audience)
+        .with_some("resource", request.common.resource)
+        .with_secret("subject_token", Secret::new(bearer))
+}
+
+fn exchange_types<'a>(app: &App, request: &OnBehalfOf<'a>) -> Result<[Option<&'a str>; 2], Refusal> {
+    let types = [("subject_token_type", request.subject_token_type), ("requested_token_type", request.requested_token_type)];
+    for (member, value) in types {
+        match value {
+            Some(_) if app.authority.is_entra() => {
+                return Err(Refusal::member(format!("`{member}` has no meaning at an Entra-style authority: leave it out")));
+            }
+            Some("") => return Err(Refusal::member(format!("`{member}` is empty: leave it out, or name a type of RFC 8693 §3"))),
+            _ => {}
+        }
+    }
+    // The type that is sent anyway is no member of its own in the key.
+    Ok(types.map(|(_, value)| value.filter(|kind| *kind != TOKEN_TYPE_ACCESS)))
+}
+
+/// The user's claims, if the token is this authority's, a user's access token, and for this app.
+async fn judged(inner: &Inner, app: &App, bearer: &str, hash: &[u8; 32], context: Context) -> Result<Arc<TokenClaims>, Refusal> {
+    let guard = app.guard.as_ref().ok_or_else(|| {
+        Refusal::new(Turn::Rights, Kind::FlowNotAllowed, "this app accepts no users' tokens: configure `apps.*.inbound` for it")
+    })?;
+    let verified = app.verifier.verify(bearer, hash, context).await.map_err(|rejection| match rejection {
+        Rejection::Invalid(why) => invalid(why),
+        Rejection::NoKeys(failure) => no_keys(failure),
+    })?;
+    let own = if guard.policy.needs_own_tenant() { app.own_tenant(context).await.map_err(no_keys)? } else { None };
+    match guard.policy.judge(&verified.claims, Purpose::OnBehalfOf, own, inner.clock.unix()) {
+        Verdict::Accepted => Ok(verified.claims),
+        Verdict::Invalid(why) => Err(invalid(why)),
+        Verdict::InsufficientScope => {
+            let detail = "the user's token has none of the scopes in `apps.*.inbound.scopes`";
+            Err(Refusal::new(Turn::Rights, Kind::InsufficientScope, detail))
+        }
+    }
+}
+
+fn invalid(why: &str) -> Refusal {
+    Refusal::new(Turn::User, Kind::InvalidToken, format!("the user's token is not accepted: {why}"))
+}
+
+/// Nothing can be said of the token, so it is not the user's turn.
+pub(super) fn no_keys(failure: crate::authority::Failure) -> Refusal {
+    let lower = classify::refuse(Flow::OnBehalfOf, failure, None);
+    let detail = format!("the authority's keys cannot be had: {}", lower.detail);
+    Refusal::new(Turn::Unavailable, Kind::KeysUnavailable, detail).retrying(Retry::Backoff)
+}
+
+/// At a multi-tenant authority the tenant is the user's own.
+fn tenant_of(
+    app: &App,
+    named: Result<Option<Tenant>, Refusal>,
+    text: Option<&str>,
+    user: &TokenClaims,
+) -> Result<Option<Tenant>, Refusal> {
+    if !app.authority.tenant().is_some_and(Tenant::is_any) {
+        return named;
+    }
+    let tid = user.tid.as_deref().and_then(Tenant::parse).ok_or_else(|| invalid("it has no tenant id"))?;
+    match text {
+        Some(text) if Tenant::parse(text).as_ref() != Some(&tid) => {
+            Err(Refusal::member("`tenant` is not the tenant of the user's token: leave it out"))
+        }
+        _ => Ok(Some(tid)),
+    }
+}

@@ -1,0 +1,139 @@
+//! Why a request is not served: flat, and made here from every lower error. It says what happened, whose turn it is and whether to
+//! retry; `http` turns it into a status, and nothing else reads it.
+
+use crate::oauth::ErrorBody;
+use crate::token::{Retry, Turn};
+
+/// A refusal; shared by all who waited for the same answer.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// Who has to act.
+    pub turn: Turn,
+    /// What happened, as one of tokend's own error values.
+    pub kind: Kind,
+    /// One sentence for the caller: which member or setting, and the remedy. Never a secret, a token or the value of a member.
+    pub detail: String,
+    /// Whether the same request can succeed later.
+    pub retry: Retry,
+    /// What the authority said, if it was asked.
+    pub answer: Option<Box<ErrorBody>>,
+    /// Where the user is sent to satisfy a claims challenge.
+    pub authorization_uri: Option<String>,
+}
+
+/// tokend's own error values; [`Kind::Refused`] shows the authority's `error` instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A member of the request is missing, malformed or does not fit the others.
+    InvalidRequest,
+    /// No such app.
+    UnknownApp,
+    /// No such api.
+    UnknownApi,
+    /// The app does not allow this flow.
+    FlowNotAllowed,
+    /// The app does not list this tenant.
+    TenantNotAllowed,
+    /// The request carries no user's token.
+    TokenMissing,
+    /// The inbound token is not accepted.
+    InvalidToken,
+    /// The inbound token has none of the scopes that the app asks for.
+    InsufficientScope,
+    /// The id token or the `iss` of an authorization answer is not what it should be.
+    InvalidIdToken,
+    /// The authority said no; its `error` is shown.
+    Refused,
+    /// The authority asked for fewer requests.
+    Throttled,
+    /// The authority cannot be reached or answered a 5xx.
+    AuthorityUnavailable,
+    /// The authority did not answer in time.
+    AuthorityTimeout,
+    /// The authority's answer is not one.
+    InvalidAuthorityResponse,
+    /// The authority's keys cannot be had, so the inbound token cannot be judged.
+    KeysUnavailable,
+    /// The app's credential cannot be used.
+    CredentialUnusable,
+    /// tokend itself failed.
+    InternalError,
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// Every value, for the API document.
+    pub const ALL: [Self; 17] = [
+        Self::InvalidRequest,
+        Self::UnknownApp,
+        Self::UnknownApi,
+        Self::FlowNotAllowed,
+        Self::TenantNotAllowed,
+        Self::TokenMissing,
+        Self::InvalidToken,
+        Self::InsufficientScope,
+        Self::InvalidIdToken,
+        Self::Refused,
+        Self::Throttled,
+        Self::AuthorityUnavailable,
+        Self::AuthorityTimeout,
+        Self::InvalidAuthorityResponse,
+        Self::KeysUnavailable,
+        Self::CredentialUnusable,
+        Self::InternalError,
+    ];
+
+    /// The value as it stands in a problem's `error`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::UnknownApp => "unknown_app",
+            Self::UnknownApi => "unknown_api",
+            Self::FlowNotAllowed => "flow_not_allowed",
+            Self::TenantNotAllowed => "tenant_not_allowed",
+            Self::TokenMissing => "token_missing",
+            Self::InvalidToken => "invalid_token",
+            Self::InsufficientScope => "insufficient_scope",
+            Self::InvalidIdToken => "invalid_id_token",
+            Self::Refused => "authority_refused",
+            Self::Throttled => "throttled",
+            Self::AuthorityUnavailable => "authority_unavailable",
+            Self::AuthorityTimeout => "authority_timeout",
+            Self::InvalidAuthorityResponse => "invalid_authority_response",
+            Self::KeysUnavailable => "keys_unavailable",
+            Self::CredentialUnusable => "credential_unusable",
+            Self::InternalError => "internal_error",
+        }
+    }
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// A refusal that the authority had no part in and that no retry mends.
+    pub fn new(turn: Turn, kind: Kind, detail: impl Into<String>) -> Self {
+        Self { turn, kind, detail: detail.into(), retry: Retry::Never, answer: None, authorization_uri: None }
+    }
+
+    /// A member of the request is wrong.
+    pub fn member(detail: impl Into<String>) -> Self {
+        Self::new(Turn::Caller, Kind::InvalidRequest, detail)
+    }
+
+    /// The same refusal with its advice on retrying.
+    #[must_use]
+    pub fn retrying(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// The `error` of the problem: the authority's where it said one, else tokend's own.
+    pub fn error(&self) -> &str {
+        match (&self.kind, &self.answer) {
+            (Kind::InvalidRequest, None) => self.kind.as_str(),
+            (_, Some(answer)) if !answer.error.is_empty() => &answer.error,
+            _ => self.kind.as_str(),
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! What a door asks of a flow: the members of a request, parsed but not judged, borrowed from the body.
+
+use crate::telemetry::Context;
+use crate::token::{Head, Scopes};
+
+/// What travels with a request through every layer.
+pub type Call = Context;
+
+/// The members that every flow takes.
+#[derive(Clone, Debug, Default)]
+pub struct Common<'a> {
+    /// The app; `None`: the api's, `default`, or the only one.
+    pub app: Option<&'a str>,
+    /// A named api in place of `scopes`.
+    pub api: Option<&'a str>,
+    /// The scopes, in the caller's order.
+    pub scopes: Option<Scopes>,
+    /// Another tenant than the authority's own.
+    pub tenant: Option<&'a str>,
+    /// A claims challenge: JSON text or its base64(url).
+    pub claims: Option<&'a str>,
+    /// Claims that key the cache.
+    pub client_claims: Option<&'a str>,
+    /// Do not answer from the cache.
+    pub force_refresh: bool,
+    /// Do not answer with the token that has this SHA-256.
+    pub access_token_sha256: Option<&'a str>,
+    /// RFC 8693 §2.1 `audience`; OIDC issuers only.
+    pub audience: Option<&'a str>,
+    /// RFC 8707 `resource`; OIDC issuers only.
+    pub resource: Option<&'a str>,
+}
+
+/// `POST /obo`.
+#[derive(Clone, Debug, Default)]
+pub struct OnBehalfOf<'a> {
+    /// The common members.
+    pub common: Common<'a>,
+    /// The user's token, from `Authorization: Bearer`.
+    pub bearer: Option<&'a str>,
+    /// RFC 8693 §2.1; OIDC issuers only.
+    pub subject_token_type: Option<&'a str>,
+    /// RFC 8693 §2.1; OIDC issuers only.
+    pub requested_token_type: Option<&'a str>,
+}
+
+/// `POST /auth-code/url`.
+#[derive(Clone, Debug, Default)]
+pub struct AuthCodeUrl<'a> {
+    /// The common members; those that steer the cache are refused.
+    pub common: Common<'a>,
+    /// Where the authority sends the code.
+    pub redirect_uri: Option<&'a str>,
+    /// OpenID Connect §3.1.2.1.
+    pub prompt: Option<&'a str>,
+    /// OpenID Connect §3.1.2.1.
+    pub login_hint: Option<&'a str>,
+    /// Entra: which home realm.
+    pub domain_hint: Option<&'a str>,
+    /// Scopes that the user is asked to consent to now and that are not redeemed with the code.
+    pub extra_scopes_to_consent: Option<Scopes>,
+    /// `query` or `form_post`.
+    pub response_mode: Option<&'a str>,
+    /// The caller's own state; made here if absent.
+    pub state: Option<&'a str>,
+    /// The caller's own nonce; made here if absent.
+    pub nonce: Option<&'a str>,
+}
+
+/// The answer of `POST /auth-code/url`.
+#[derive(Clone, serde::Serialize, utoipa::ToSchema)]
+pub struct AuthorizationUrl {
+    /// Where the browser is sent.
+    pub authorization_url: String,
+    /// To be compared with what comes back.
+    pub state: String,
+    /// To be handed to `/auth-code`.
+    pub nonce: String,
+    /// To be handed to `/auth-code` (RFC 7636).
+    pub code_verifier: String,
+    /// As given.
+    pub redirect_uri: String,
+    /// What is asked for, space-separated.
+    pub scope: String,
+}
+
+/// `POST /auth-code`.
+#[derive(Clone, Debug, Default)]
+pub struct AuthCode<'a> {
+    /// The common members; those that steer the cache are refused.
+    pub common: Common<'a>,
+    /// The code.
+    pub code: Option<&'a str>,
+    /// The redirect URI that the code was sent to.
+    pub redirect_uri: Option<&'a str>,
+    /// RFC 7636.
+    pub code_verifier: Option<&'a str>,
+    /// What the id token's `nonce` has to be.
+    pub nonce: Option<&'a str>,
+    /// RFC 9207: the `iss` that came with the code.
+    pub iss: Option<&'a str>,
+}
+
+/// A token and where it came from.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The written first part of the answer.
+    pub head: Head,
+    /// Whether the authority was asked.
+    pub source: TokenSource,
+    /// Why it was asked, if it was.
+    pub reason: RefreshReason,
+}
+
+/// Where a token came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TokenSource {
+    /// Memory.
+    Memory,
+    /// The authority, on this request or one that it shared.
+    IdentityProvider,
+}
+
+/// Why the authority was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RefreshReason {
+    /// It was not, or the flow never reads the cache.
+    NotApplicable,
+    /// The request asked for a new token.
+    ForceRefreshOrClaims,
+    /// There was none.
+    NoCachedAccessToken,
+    /// There was one, and it was too old.
+    Expired,
+    /// There is a usable one, and it is being renewed in the background.
+    ProactivelyRefreshed,
+}
+
+// === impl TokenSource ===
+
+impl TokenSource {
+    /// As the answer's `token_source` says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "cache",
+            Self::IdentityProvider => "identity_provider",
+        }
+    }
+
+    /// As the answer's `cache_level` says it.
+    pub fn level(self) -> Option<&'static str> {
+        match self {
+            Self::Memory => Some("memory"),
+            Self::IdentityProvider => None,
+        }
+    }
+}
+
+// === impl RefreshReason ===
+
+impl RefreshReason {
+    /// As the answer's `refresh_reason` says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotApplicable => "not_applicable",
+            Self::ForceRefreshOrClaims => "force_refresh_or_claims",
+            Self::NoCachedAccessToken => "no_cached_access_token",
+            Self::Expired => "expired",
+            Self::ProactivelyRefreshed => "proactively_refreshed",
+        }
+    }
+}

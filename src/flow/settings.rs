@@ -1,0 +1,44 @@
+//! The apps and the named apis, as the configuration says.
+
+use url::Url;
+
+use crate::token::{Scopes, Tenant};
+use crate::{authority, credential, inbound};
+
+/// One app: a client registration that tokend acts as.
+#[derive(Clone, Debug)]
+pub struct AppSettings {
+    /// Its name: `[a-z0-9][a-z0-9-]*`.
+    pub name: String,
+    /// Where it is registered.
+    pub authority: authority::Settings,
+    /// Its client id.
+    pub client_id: String,
+    /// How it proves itself.
+    pub credential: credential::Settings,
+    /// Whose tokens `/obo` accepts for it; without, `/obo` is refused.
+    pub inbound: Option<inbound::Settings>,
+    /// Further tenants that a request may name.
+    pub tenants: Vec<Tenant>,
+    /// What the app can handle (`cp1`: claims challenges), sent as `xms_cc`.
+    pub client_capabilities: Vec<String>,
+    /// At OIDC issuers: ask for a refresh token with authorization codes.
+    pub offline_access: bool,
+}
+
+/// One named downstream API.
+#[derive(Clone, Debug)]
+pub struct ApiSettings {
+    /// Its name: `[a-z0-9][a-z0-9-]*`.
+    pub name: String,
+    /// The app whose tokens it takes; `None`: the request's, `default`, or the only one.
+    pub app: Option<String>,
+    /// What is asked for.
+    pub scopes: Scopes,
+    /// Where it is, for the routes that build URLs.
+    pub base_url: Option<Url>,
+    /// Whether a request may override scopes and the like.
+    pub overrides: bool,
+    /// Whether a request without a user may have an app token for it.
+    pub app_token: bool,
+}

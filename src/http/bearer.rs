@@ -1,0 +1,84 @@
+//! The user's token of a request, from `Authorization` (RFC 6750 §2.1).
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+use super::problem::{Fault, FaultKind, Problem};
+use crate::flow::{Kind, Refusal};
+use crate::token::Turn;
+
+/// The bearer token. `None`: there is no `Authorization` at all, and the flow says what that means.
+///
+/// # Errors
+/// Another scheme is a missing token (401); two headers, or what is no token, is a malformed request (400, RFC 6750 §3.1).
+pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(malformed("there are two `Authorization` headers; send the user's token once"));
+    }
+    let value =
+        value.to_str().map_err(|_| malformed("`Authorization` has bytes that no token has; send `Bearer` and the token"))?;
+    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        let detail = "the scheme of `Authorization` is not `Bearer`; send the user's access token as `Authorization: Bearer …`";
+        return Err(Problem::Refused(Arc::new(Refusal::new(Turn::User, Kind::TokenMissing, detail))));
+    }
+    let token = token.trim_ascii();
+    if is_token(token) {
+        Ok(Some(token))
+    } else {
+        Err(malformed("what follows `Bearer` is no token (RFC 6750 §2.1); send the user's access token as it was received"))
+    }
+}
+
+/// RFC 6750 §2.1 `b64token`.
+fn is_token(text: &str) -> bool {
+    let body = text.trim_end_matches('=');
+    !body.is_empty()
+        && body.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/'))
+}
+
+fn malformed(detail: &'static str) -> Problem {
+    Problem::Fault(Fault::new(FaultKind::InvalidRequest, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue};
+
+    use super::super::problem::Problem;
+    use super::bearer;
+
+    fn read(values: &[&str]) -> Result<Option<String>, u16> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append("authorization", HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        bearer(&headers).map(|token| token.map(str::to_owned)).map_err(|problem| match problem {
+            Problem::Refused(_) => 401,
+            Problem::Fault(_) => 400,
+        })
+    }
+
+    #[test]
+    fn reads_the_token_in_any_case_of_the_scheme() {
+        assert_eq!(read(&[]), Ok(None));
+        for value in ["Bearer eyJ.a_b-c~+/.d==", "bearer eyJ.a_b-c~+/.d==", "BEARER  eyJ.a_b-c~+/.d== "] {
+            assert_eq!(read(&[value]), Ok(Some("eyJ.a_b-c~+/.d==".to_owned())), "{value}");
+        }
+    }
+
+    #[test]
+    fn refuses_the_rest() {
+        for value in ["Basic dTpw", "", "eyJ.a.b", "Bearereyj a"] {
+            assert_eq!(read(&[value]), Err(401), "{value}");
+        }
+        for value in ["Bearer", "Bearer ", "Bearer a b", "Bearer a,b", "Bearer =", "Bearer é", "Bearer \"a\""] {
+            assert_eq!(read(&[value]), Err(400), "{value}");
+        }
+        assert_eq!(read(&["Bearer a", "Bearer a"]), Err(400));
+    }
+}

@@ -1,0 +1,183 @@
+//! A request's body: JSON by its own word, bounded alone and together with all others that are in memory.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::body::{Body, Bytes, HttpBody as _};
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+
+use super::problem::{Fault, FaultKind};
+
+/// The bounds of bodies; clones share the total.
+#[derive(Clone, Debug)]
+pub(super) struct Bodies {
+    each: usize,
+    all: usize,
+    held: Arc<AtomicUsize>,
+}
+
+/// A body and its part of the total, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// The body.
+    pub(super) bytes: Bytes,
+    _share: Share,
+}
+
+#[derive(Debug)]
+struct Share {
+    size: usize,
+    held: Arc<AtomicUsize>,
+}
+
+// === impl Bodies ===
+
+impl Bodies {
+    /// At most `each` bytes a body, and `all` together.
+    pub(super) fn new(each: usize, all: usize) -> Self {
+        Self { each, all, held: Arc::default() }
+    }
+
+    /// Reads a body that calls itself JSON.
+    ///
+    /// # Errors
+    /// It calls itself something else, is too large, finds no room beside the others, or breaks off.
+    pub(super) async fn json(&self, headers: &HeaderMap, body: Body) -> Result<Held, Fault> {
+        let announced = body.size_hint().exact().map(|size| usize::try_from(size).unwrap_or(usize::MAX));
+        judge_type(headers, announced == Some(0))?;
+        // Without a length nothing is known, and room for the largest is kept.
+        let size = announced.unwrap_or(self.each);
+        if size > self.each {
+            return Err(self.too_large());
+        }
+        let share = self.share(size)?;
+        match Limited::new(body, self.each).collect().await {
+            Ok(whole) => Ok(Held { bytes: whole.to_bytes(), _share: share }),
+            Err(error) if error.is::<LengthLimitError>() => Err(self.too_large()),
+            Err(_) => Err(Fault::new(FaultKind::InvalidRequest, "the body broke off before its end; send all of it")),
+        }
+    }
+
+    fn share(&self, size: usize) -> Result<Share, Fault> {
+        // Made first: it gives back what it took even if that was too much.
+        let share = Share { size, held: Arc::clone(&self.held) };
+        if self.held.fetch_add(size, Ordering::Relaxed).saturating_add(size) > self.all {
+            let detail =
+                "the bodies of other requests fill the memory set aside for them (`limits.inflight`); try again in a second";
+            return Err(Fault::new(FaultKind::Overloaded, detail));
+        }
+        Ok(share)
+    }
+
+    fn too_large(&self) -> Fault {
+        let detail = format!("the body is over {} bytes (`limits.body`); no request of this API needs as much", self.each);
+        Fault::new(FaultKind::PayloadTooLarge, detail)
+    }
+}
+
+/// A request without a body and without a type is told that its body is missing, not that its type is wrong.
+fn judge_type(headers: &HeaderMap, empty: bool) -> Result<(), Fault> {
+    let wrong = |detail| Err(Fault::new(FaultKind::UnsupportedMediaType, detail));
+    if headers.contains_key(CONTENT_ENCODING) {
+        return wrong("the body is compressed; send it as it is, without `Content-Encoding`");
+    }
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    match (types.next(), types.next()) {
+        (Some(only), None) if is_json(only.as_bytes()) => Ok(()),
+        (None, _) if empty => Ok(()),
+        _ => wrong("the body has to be JSON; send `Content-Type: application/json`"),
+    }
+}
+
+/// RFC 9110 §8.3.1, with no parameter but `charset=utf-8`, which changes nothing.
+fn is_json(value: &[u8]) -> bool {
+    const JSON: &[u8] = b"application/json";
+    if value == JSON {
+        return true;
+    }
+    let mut parts = value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    let json = parts.next().is_some_and(|media| media.eq_ignore_ascii_case(JSON));
+    json && parts.all(|part| part.eq_ignore_ascii_case(b"charset=utf-8") || part.eq_ignore_ascii_case(b"charset=\"utf-8\""))
+}
+
+// === impl Share ===
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.held.fetch_sub(self.size, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use http::{HeaderMap, HeaderValue};
+
+    use super::super::problem::FaultKind;
+    use super::{Bodies, is_json};
+
+    fn headers(list: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in list {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    fn endless(size: usize) -> Body {
+        Body::from_stream(futures_util::stream::iter((0..size).map(|_| Ok::<_, std::io::Error>("x"))))
+    }
+
+    #[test]
+    fn takes_json_only() {
+        for good in
+            ["application/json", "Application/JSON", "application/json; charset=utf-8", "application/json;CHARSET=\"UTF-8\""]
+        {
+            assert!(is_json(good.as_bytes()), "{good}");
+        }
+        for bad in [
+            "",
+            "text/json",
+            "application/jsonp",
+            "application/x-www-form-urlencoded",
+            "application/json; charset=latin1",
+            "application/json, text/plain",
+        ] {
+            assert!(!is_json(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn judges_types_and_encodings() {
+        let bodies = Bodies::new(100, 1000);
+        let json = ("content-type", "application/json");
+        for (list, body, want) in [
+            (&[json][..], "{}", None),
+            (&[], "", None),
+            (&[], "{}", Some(FaultKind::UnsupportedMediaType)),
+            (&[("content-type", "text/plain")], "", Some(FaultKind::UnsupportedMediaType)),
+            (&[json, json], "{}", Some(FaultKind::UnsupportedMediaType)),
+            (&[json, ("content-encoding", "gzip")], "{}", Some(FaultKind::UnsupportedMediaType)),
+        ] {
+            let read = bodies.json(&headers(list), Body::from(body)).await;
+            assert_eq!(read.err().map(|fault| fault.kind), want, "{list:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn bounds_each_and_all() {
+        let bodies = Bodies::new(100, 250);
+        let json = headers(&[("content-type", "application/json")]);
+        let read = |size: usize| bodies.json(&json, Body::from("x".repeat(size)));
+        assert_eq!(read(101).await.unwrap_err().kind, FaultKind::PayloadTooLarge);
+        assert_eq!(bodies.json(&json, endless(101)).await.unwrap_err().kind, FaultKind::PayloadTooLarge);
+        let held = (read(100).await.unwrap(), read(100).await.unwrap());
+        assert_eq!(read(100).await.unwrap_err().kind, FaultKind::Overloaded);
+        assert_eq!(bodies.json(&json, endless(1)).await.unwrap_err().kind, FaultKind::Overloaded);
+        assert_eq!(read(50).await.unwrap().bytes.len(), 50);
+        drop(held);
+        assert_eq!(bodies.json(&json, endless(100)).await.unwrap().bytes.len(), 100);
+    }
+}

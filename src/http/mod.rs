@@ -1,0 +1,103 @@
+//! The edge: from a request's head to a flow's call, and from its outcome to an answer. It decides who may speak and what may be said;
+//! whether there is a token is the flow's affair.
+
+mod answer;
+mod asked;
+mod bearer;
+mod body;
+mod challenge;
+mod diagnose;
+mod edge;
+mod frame;
+mod gate;
+mod members;
+mod openapi;
+mod problem;
+mod refusal;
+mod rest;
+mod schemas;
+mod settings;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+use std::future::{Ready, ready};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
+use tower::ServiceBuilder;
+use tower::limit::GlobalConcurrencyLimitLayer;
+use tower::load_shed::LoadShedLayer;
+use tower::timeout::TimeoutLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::clock::Clock;
+use crate::flow::Service;
+use crate::listen::{App, Gate};
+use crate::telemetry::{Metrics, Sampler};
+
+use edge::EdgeLayer;
+use frame::Frame;
+use gate::GateLayer;
+use problem::FaultKind;
+use rest::Door;
+
+pub use openapi::{document, openapi};
+pub use settings::Settings;
+
+/// The token listener's routes behind the one ordered list of what every request passes.
+///
+/// The list stands around the router and not in it: axum boxes and clones whatever it holds once per layer call and request.
+pub fn router(service: Service, settings: &Settings, clock: &Clock, metrics: &Metrics, sampler: Sampler) -> impl App + use<> {
+    let frame = Arc::new(Frame::new(settings, clock.clone(), metrics, sampler));
+    let (routes, _) = routes().split_for_parts();
+    let door = Door { service, frame: Arc::clone(&frame) };
+    framed(routes.with_state(Arc::new(door)), settings, frame)
+}
+
+/// Any routes in the frame: what answers where there is no route, and the list.
+fn framed(routes: Router, settings: &Settings, frame: Arc<Frame>) -> impl App + use<> {
+    let gate = Arc::new(Gate::new(&settings.hosts, settings.header));
+    let routes = routes
+        .fallback(answer_with(&frame, FaultKind::NotFound, "tokend has no such route; `tokend openapi` prints all of them"))
+        // Only routes that are there already get it. The router adds `Allow`.
+        .method_not_allowed_fallback(answer_with(
+            &frame,
+            FaultKind::MethodNotAllowed,
+            "the route does not take this method; `Allow` names those it takes",
+        ));
+    ServiceBuilder::new()
+        // First of all: ids, span and the answer to whatever goes wrong below.
+        .layer(EdgeLayer(frame))
+        // Without a body read or a place taken: what comes from a page or by a wrong name must not crowd out the callers.
+        .layer(GateLayer(gate))
+        // Directly outside the limit: it asks whether there is a place, and answers 503 instead of queueing.
+        .layer(LoadShedLayer::new())
+        // One semaphore for all requests, whichever clone of this list they get.
+        .layer(GlobalConcurrencyLimitLayer::new(settings.concurrency))
+        // Inside the limit, so that it bounds how long a place is held, the body's arrival included.
+        .layer(TimeoutLayer::new(settings.request_timeout))
+        .service(routes)
+}
+
+fn answer_with(
+    frame: &Arc<Frame>,
+    kind: FaultKind,
+    detail: &'static str,
+) -> impl Fn(Request) -> Ready<Response> + Clone + Send + Sync + 'static {
+    let frame = Arc::clone(frame);
+    move |request| ready(frame.fault(&request, kind, detail))
+}
+
+/// The routes, which are the API document's paths too.
+fn routes() -> OpenApiRouter<Arc<Door>> {
+    OpenApiRouter::new()
+        .routes(routes!(rest::client_credentials))
+        .routes(routes!(rest::obo))
+        .routes(routes!(rest::auth_code_url))
+        .routes(routes!(rest::auth_code))
+}

@@ -1,0 +1,16 @@
+//! Whose token is this: a signature becomes claims, which are remembered; what the claims are worth is judged on every request.
+
+mod policy;
+mod settings;
+mod signature;
+
+pub use policy::{Issuers, Policy, Verdict, is_issuer_of};
+pub use settings::{Settings, Tenants};
+pub use signature::{Inbound, Rejection, Verified, digest};
+
+/// Whether a token may be a user's or must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// On-behalf-of: a user's access token.
+    OnBehalfOf,
+}

@@ -1,0 +1,240 @@
+//! What verified claims are worth to one app: audience, issuer, times, kind and scopes, judged on every request by a pure function.
+
+use super::Purpose;
+use super::settings::{Settings, Tenants};
+use crate::oauth::Claims;
+
+/// Accepted difference between two clocks, in seconds.
+const SKEW: i64 = 60;
+
+/// One app's policy, with what its authority adds.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    audiences: Vec<String>,
+    scopes: Vec<String>,
+    issuers: Issuers,
+}
+
+/// Whose tokens are looked at.
+#[derive(Clone, Debug)]
+pub enum Issuers {
+    /// An Entra-style authority's: by tenant.
+    Entra {
+        /// Which tenants.
+        tenants: Tenants,
+        /// The v2 and v1 forms, as what stands before the tenant and after it.
+        forms: [(String, &'static str); 2],
+    },
+    /// One issuer's.
+    Oidc(String),
+}
+
+/// What the claims are worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Accepted.
+    Accepted,
+    /// Not accepted, and why.
+    Invalid(&'static str),
+    /// Accepted, but without a scope that the app asks for.
+    InsufficientScope,
+}
+
+// === impl Policy ===
+
+impl Policy {
+    /// Makes a policy. `client_id` is an audience of its own where the authority issues v2 tokens for it.
+    pub fn new(settings: &Settings, client_id: Option<&str>, issuers: Issuers) -> Self {
+        let mut audiences = settings.audiences.clone();
+        audiences.extend(client_id.map(str::to_owned));
+        Self { audiences, scopes: settings.scopes.clone(), issuers }
+    }
+
+    /// Judges claims at a time, in seconds since the Unix epoch. `own` is the id of the authority's own tenant, where it has one.
+    pub fn judge(&self, claims: &Claims, purpose: Purpose, own: Option<&str>, now: i64) -> Verdict {
+        let checks = [self.times(claims, now), self.audience(claims), self.issuer(claims, own), self.kind(claims, purpose)];
+        checks.into_iter().flatten().next().map_or_else(|| self.scope(claims), Verdict::Invalid)
+    }
+
+    /// Whether the own tenant's id is needed to judge.
+    pub fn needs_own_tenant(&self) -> bool {
+        matches!(&self.issuers, Issuers::Entra { tenants: Tenants::Own, .. })
+    }
+
+    fn times(&self, claims: &Claims, now: i64) -> Option<&'static str> {
+        match (claims.exp, claims.nbf) {
+            (None, _) => Some("it has no exp"),
+            (Some(exp), _) if now >= exp.saturating_add(SKEW) => Some("it has expired"),
+            (_, Some(nbf)) if now < nbf.saturating_sub(SKEW) => Some("it is not valid yet"),
+            _ => None,
+        }
+    }
+
+    fn audience(&self, claims: &Claims) -> Option<&'static str> {
+        let accepted = self.audiences.iter().any(|audience| claims.aud.has(audience));
+        (!accepted).then_some("its audience is not one of the app's `inbound.audiences`")
+    }
+
+    fn issuer(&self, claims: &Claims, own: Option<&str>) -> Option<&'static str> {
+        let Some(issuer) = &claims.iss else { return Some("it has no iss") };
+        let (tenants, forms) = match &self.issuers {
+            Issuers::Oidc(expected) => return (issuer != expected).then_some("its issuer is not the app's"),
+            Issuers::Entra { tenants, forms } => (tenants, forms),
+        };
+        let tid = claims.tid.as_deref().filter(|tid| uuid::Uuid::try_parse(tid).is_ok());
+        let Some(tid) = tid else { return Some("it has no tenant id") };
+        let allowed = match tenants {
+            Tenants::Own => own.is_some_and(|own| own.eq_ignore_ascii_case(tid)),
+            Tenants::Listed(list) => list.iter().any(|tenant| tenant.eq_ignore_ascii_case(tid)),
+            Tenants::Every => true,
+        };
+        if !allowed {
+            return Some("its tenant is not one that the app accepts");
+        }
+        (!is_issuer_of(forms, issuer, tid)).then_some("its issuer is not its tenant's")
+    }
+
+    /// Access tokens only: an id token proves a sign-in to its own client and nothing to an API.
+    fn kind(&self, claims: &Claims, purpose: Purpose) -> Option<&'static str> {
+        if matches!(self.issuers, Issuers::Entra { .. }) {
+            let Purpose::OnBehalfOf = purpose;
+            if claims.idtyp.as_deref() == Some("app") {
+                return Some("it is an app's token: there is no user to act for");
+            }
+            let delegated = claims.scp.as_deref().is_some_and(|scopes| !scopes.trim().is_empty());
+            return (!delegated).then_some("it is no access token of a user: it has no scp");
+        }
+        let typ = claims.typ.as_deref().unwrap_or_default();
+        let kinds = ["ID", "Refresh", "Offline", "Logout"];
+        if claims.at_hash.is_some() || claims.c_hash.is_some() || kinds.iter().any(|kind| kind.eq_ignore_ascii_case(typ)) {
+            return Some("it is no access token");
+        }
+        None
+    }
+
+    fn scope(&self, claims: &Claims) -> Verdict {
+        let entra = matches!(self.issuers, Issuers::Entra { .. });
+        let granted = if entra { &claims.scp } else { &claims.scope };
+        let has = |scope: &String| granted.as_deref().unwrap_or_default().split(' ').any(|mine| mine == scope);
+        if self.scopes.is_empty() || self.scopes.iter().any(has) { Verdict::Accepted } else { Verdict::InsufficientScope }
+    }
+}
+
+/// Whether `issuer` is what a tenant's tokens carry in one of these forms.
+pub fn is_issuer_of(forms: &[(String, &'static str); 2], issuer: &str, tid: &str) -> bool {
+    let inside = |(before, after): &(String, &str)| {
+        issuer.strip_prefix(before.as_str()).and_then(|rest| rest.strip_suffix(after)) == Some(tid)
+    };
+    forms.iter().any(inside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Issuers, Policy, Purpose, Settings, Tenants, Verdict};
+    use crate::oauth::{Audience, Claims};
+
+    const TID: &str = "8eaef023-2b34-4da1-9baa-8bc8c9d6a490";
+    const OTHER: &str = "11111111-2b34-4da1-9baa-8bc8c9d6a490";
+
+    fn entra(tenants: Tenants) -> Policy {
+        let settings =
+            Settings { audiences: vec!["api://orders".to_owned()], scopes: vec!["access".to_owned()], tenants: tenants.clone() };
+        let forms = [("https://h/".to_owned(), "/v2.0"), ("https://sts/".to_owned(), "/")];
+        Policy::new(&settings, Some("client"), Issuers::Entra { tenants, forms })
+    }
+
+    fn claims() -> Claims {
+        Claims {
+            iss: Some(format!("https://h/{TID}/v2.0")),
+            aud: Audience::One("api://orders".to_owned()),
+            exp: Some(1000),
+            nbf: Some(0),
+            tid: Some(TID.to_owned()),
+            scp: Some("other access".to_owned()),
+            ..Claims::default()
+        }
+    }
+
+    fn judge(policy: &Policy, claims: &Claims, now: i64) -> Verdict {
+        policy.judge(claims, Purpose::OnBehalfOf, Some(TID), now)
+    }
+
+    #[test]
+    fn accepts_both_shapes_of_a_users_token() {
+        let policy = entra(Tenants::Own);
+        assert_eq!(judge(&policy, &claims(), 500), Verdict::Accepted);
+        let v1 = Claims { iss: Some(format!("https://sts/{TID}/")), ..claims() };
+        assert_eq!(judge(&policy, &v1, 500), Verdict::Accepted);
+        let bare = Claims { aud: Audience::Many(vec!["x".to_owned(), "client".to_owned()]), ..claims() };
+        assert_eq!(judge(&policy, &bare, 500), Verdict::Accepted);
+    }
+
+    #[test]
+    fn refuses_what_is_not_a_users_token_for_this_app() {
+        let policy = entra(Tenants::Own);
+        let bad = [
+            Claims { aud: Audience::One("api://other".to_owned()), ..claims() },
+            Claims { aud: Audience::None, ..claims() },
+            Claims { iss: Some(format!("https://evil/{TID}/v2.0")), ..claims() },
+            Claims { iss: None, ..claims() },
+            Claims { tid: Some(OTHER.to_owned()), iss: Some(format!("https://h/{OTHER}/v2.0")), ..claims() },
+            Claims { tid: Some(OTHER.to_owned()), ..claims() },
+            Claims { tid: None, ..claims() },
+            Claims { exp: None, ..claims() },
+            Claims { scp: None, ..claims() },
+            Claims { scp: Some(" ".to_owned()), ..claims() },
+            Claims { idtyp: Some("app".to_owned()), ..claims() },
+        ];
+        for claims in bad {
+            assert!(matches!(judge(&policy, &claims, 500), Verdict::Invalid(_)), "{claims:?}");
+        }
+        let other_scope = Claims { scp: Some("other".to_owned()), ..claims() };
+        assert_eq!(judge(&policy, &other_scope, 500), Verdict::InsufficientScope);
+    }
+
+    #[test]
+    fn clocks_may_differ_by_a_minute() {
+        let policy = entra(Tenants::Own);
+        assert_eq!(judge(&policy, &claims(), 1059), Verdict::Accepted);
+        assert!(matches!(judge(&policy, &claims(), 1060), Verdict::Invalid(_)));
+        let later = Claims { nbf: Some(560), ..claims() };
+        assert_eq!(judge(&policy, &later, 500), Verdict::Accepted);
+        assert!(matches!(judge(&policy, &later, 499), Verdict::Invalid(_)));
+    }
+
+    #[test]
+    fn tenants_are_the_own_the_listed_or_every() {
+        let unknown = entra(Tenants::Own).judge(&claims(), Purpose::OnBehalfOf, None, 500);
+        assert!(matches!(unknown, Verdict::Invalid(_)));
+        assert_eq!(judge(&entra(Tenants::Listed(vec![TID.to_uppercase()])), &claims(), 500), Verdict::Accepted);
+        assert!(matches!(judge(&entra(Tenants::Listed(vec![OTHER.to_owned()])), &claims(), 500), Verdict::Invalid(_)));
+        assert_eq!(judge(&entra(Tenants::Every), &claims(), 500), Verdict::Accepted);
+        let no_guid = Claims { tid: Some("x/y".to_owned()), iss: Some("https://h/x/y/v2.0".to_owned()), ..claims() };
+        assert!(matches!(judge(&entra(Tenants::Every), &no_guid, 500), Verdict::Invalid(_)));
+    }
+
+    #[test]
+    fn an_oidc_issuer_has_access_tokens_of_its_own_kind() {
+        let settings = Settings { audiences: vec!["orders".to_owned()], ..Settings::default() };
+        let policy = Policy::new(&settings, None, Issuers::Oidc("https://id".to_owned()));
+        let good = Claims {
+            iss: Some("https://id".to_owned()),
+            aud: Audience::One("orders".to_owned()),
+            exp: Some(1000),
+            ..Claims::default()
+        };
+        assert_eq!(judge(&policy, &good, 500), Verdict::Accepted);
+        let bad = [
+            Claims { at_hash: Some("x".to_owned()), ..good.clone() },
+            Claims { c_hash: Some("x".to_owned()), ..good.clone() },
+            Claims { typ: Some("ID".to_owned()), ..good.clone() },
+            Claims { typ: Some("Refresh".to_owned()), ..good.clone() },
+            Claims { typ: Some("Logout".to_owned()), ..good.clone() },
+            Claims { aud: Audience::One("client".to_owned()), ..good.clone() },
+            Claims { iss: Some("https://id/".to_owned()), ..good.clone() },
+        ];
+        for claims in bad {
+            assert!(matches!(judge(&policy, &claims, 500), Verdict::Invalid(_)), "{claims:?}");
+        }
+    }
+}

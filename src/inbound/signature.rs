@@ -1,0 +1,174 @@
+//! From a bearer token to claims that an authority's key signed, remembered under the SHA-256 of the whole token.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::digest as hash;
+use jsonwebtoken::{Algorithm, Validation};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use crate::authority::{Authority, Failure, Generation, SigningKey, Usability};
+use crate::clock::{Clock, Moment};
+use crate::oauth::{Claims, unverified};
+use crate::telemetry::Context;
+
+/// How long a signature is remembered at most; the token's own end may come first.
+const REMEMBERED: Duration = Duration::from_secs(300);
+
+/// How much is remembered per authority, in bytes.
+const CAPACITY: u64 = 8 * 1024 * 1024;
+
+/// The longest token that is looked at, in bytes: longer ones fit no HTTP header.
+const LONGEST: usize = 64 * 1024;
+
+/// Verifies the tokens of one authority.
+pub struct Inbound {
+    authority: Arc<Authority>,
+    remembered: Cache<[u8; 32], Verified, Weigh>,
+    clock: Clock,
+}
+
+/// What a key of the authority signed.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// The claims.
+    pub claims: Arc<Claims>,
+    key: Arc<SigningKey>,
+    until: Moment,
+}
+
+/// Why a token has no claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// It is not accepted, with a reason that quotes nothing of it.
+    Invalid(&'static str),
+    /// The keys cannot be had, so nothing can be said about it.
+    NoKeys(Failure),
+}
+
+#[derive(Clone)]
+struct Weigh;
+
+impl Weighter<[u8; 32], Verified> for Weigh {
+    fn weight(&self, _: &[u8; 32], value: &Verified) -> u64 {
+        // The claims' texts, and the structures around them; exact enough for a bound.
+        let claims = &value.claims;
+        let texts = [&claims.iss, &claims.sub, &claims.scp, &claims.scope, &claims.preferred_username, &claims.upn, &claims.name];
+        let lengths: usize = texts.iter().map(|text| text.as_ref().map_or(0, String::len)).sum();
+        u64::try_from(size_of::<Claims>() + 192 + lengths).unwrap_or(u64::MAX)
+    }
+}
+
+// === impl Inbound ===
+
+impl Inbound {
+    /// A verifier that remembers nothing yet.
+    pub fn new(authority: Arc<Authority>, clock: Clock) -> Self {
+        let items = usize::try_from(CAPACITY / 1024).unwrap_or(usize::MAX);
+        Self { authority, remembered: Cache::with_weighter(items, CAPACITY, Weigh), clock }
+    }
+
+    /// The claims of a token whose SHA-256 is `digest`.
+    ///
+    /// # Errors
+    /// The token is not accepted, or the keys cannot be had.
+    pub async fn verify(&self, token: &str, digest: &[u8; 32], context: Context) -> Result<Verified, Rejection> {
+        let now = self.clock.moment();
+        if let Some(verified) = self.remembered.get(digest)
+            && now < verified.until
+            && !verified.key.is_withdrawn()
+        {
+            return Ok(verified);
+        }
+        let (algorithm, kid) = header(token)?;
+        let generation = self.generation(token)?;
+        let key = self.authority.key(generation, kid.as_deref(), context).await.map_err(Rejection::NoKeys)?;
+        let key = key.ok_or(Rejection::Invalid("it is signed with a key that its authority does not publish"))?;
+        let claims = check(token, &key, algorithm)?;
+        key_may_sign_for(&key, &claims)?;
+        let left = claims.exp.map_or(0, |exp| exp.saturating_sub(self.clock.unix()).max(0));
+        let left = Duration::from_secs(u64::try_from(left).unwrap_or(0)).min(REMEMBERED);
+        let verified = Verified { claims: Arc::new(claims), key, until: now.after(left) };
+        if !left.is_zero() {
+            self.remembered.insert(*digest, verified.clone());
+        }
+        Ok(verified)
+    }
+
+    /// Which keys sign it: Entra signs v1 tokens with keys whose issuer is the v1 one.
+    fn generation(&self, token: &str) -> Result<Generation, Rejection> {
+        if !self.authority.is_entra() {
+            return Ok(Generation::Current);
+        }
+        let claims = unverified(token).ok_or(Rejection::Invalid("its claims cannot be read"))?;
+        let v2 = claims.iss.is_some_and(|issuer| issuer.ends_with("/v2.0"));
+        Ok(if v2 { Generation::Current } else { Generation::V1 })
+    }
+}
+
+impl fmt::Debug for Inbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbound").field("authority", &self.authority.address).finish_non_exhaustive()
+    }
+}
+
+/// SHA-256 of a whole token: the one hash that a cached on-behalf-of answer costs.
+pub fn digest(token: &str) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(hash::digest(&hash::SHA256, token.as_bytes()).as_ref());
+    out
+}
+
+/// The algorithm and the key's id; `jku`, `x5u` and `jwk` are not looked at, an unknown `crit` is refused (RFC 7515 §4.1.11).
+fn header(token: &str) -> Result<(Algorithm, Option<String>), Rejection> {
+    if token.len() > LONGEST {
+        return Err(Rejection::Invalid("it is too long"));
+    }
+    let header = jsonwebtoken::decode_header(token).map_err(|_| Rejection::Invalid("it is no JWT signed with RS, PS or ES"))?;
+    if header.crit.is_some() {
+        return Err(Rejection::Invalid("its header has critical extensions that are not understood"));
+    }
+    let typ = header.typ.as_deref().unwrap_or("JWT");
+    let access = ["JWT", "at+jwt", "application/at+jwt", "application/jwt"].iter().any(|known| known.eq_ignore_ascii_case(typ));
+    if !access {
+        return Err(Rejection::Invalid("its `typ` is not an access token's"));
+    }
+    match header.alg {
+        Algorithm::RS256
+        | Algorithm::RS384
+        | Algorithm::RS512
+        | Algorithm::PS256
+        | Algorithm::PS384
+        | Algorithm::PS512
+        | Algorithm::ES256
+        | Algorithm::ES384 => Ok((header.alg, header.kid)),
+        _ => Err(Rejection::Invalid("its algorithm is not accepted")),
+    }
+}
+
+/// Verifies the signature alone; what the claims are worth is the policy's to say.
+fn check(token: &str, key: &SigningKey, algorithm: Algorithm) -> Result<Claims, Rejection> {
+    if key.usability(algorithm) == Usability::DoesNotFit {
+        return Err(Rejection::Invalid("its algorithm does not fit the key that it names"));
+    }
+    let mut validation = Validation::new(algorithm);
+    validation.required_spec_claims.clear();
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
+    validation.validate_aud = false;
+    let data = jsonwebtoken::decode::<Claims>(token, &key.decoding, &validation);
+    data.map(|data| data.claims).map_err(|_| Rejection::Invalid("its signature or its claims are not valid"))
+}
+
+/// Entra publishes, per key, whose tokens it signs: without this, one tenant's key could sign for another tenant.
+fn key_may_sign_for(key: &SigningKey, claims: &Claims) -> Result<(), Rejection> {
+    let Some(issuer) = &key.key.issuer else { return Ok(()) };
+    let expected = issuer.replace("{tenantid}", claims.tid.as_deref().unwrap_or_default());
+    if claims.iss.as_deref() == Some(expected.as_str()) {
+        Ok(())
+    } else {
+        Err(Rejection::Invalid("its key may not sign for its issuer"))
+    }
+}

@@ -1,0 +1,208 @@
+//! From ready to gone: signals, the readiness latch, and the order in which the process ends.
+//!
+//! On the first signal readiness falls at once while requests are still taken (load balancers need time to look away); then nothing
+//! new is accepted and requests in progress are finished; then whatever is left is dropped. A second signal drops everything now.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::config::Shutdown;
+use crate::tasks::Tasks;
+
+const STARTING: u8 = 0;
+const READY: u8 = 1;
+const STOPPING: u8 = 2;
+
+/// Whether the process wants requests: no while it starts, yes once it is ready, and never again from shutdown on. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness(Arc<AtomicU8>);
+
+/// Requests to stop, in the order they come.
+#[derive(Debug)]
+pub enum Signals {
+    /// SIGTERM and SIGINT of this process.
+    Process {
+        /// SIGTERM, as an orchestrator sends it.
+        terminate: Signal,
+        /// SIGINT, as Ctrl-C sends it.
+        interrupt: Signal,
+    },
+    /// A channel, for tests and for commands that end by themselves. Once it is closed no signal comes.
+    Manual(UnboundedReceiver<()>),
+}
+
+/// Serves until the first signal, then ends everything in order. Returns whether all work ended by itself in time.
+pub async fn run_until_stopped(tasks: &Tasks, readiness: &Readiness, shutdown: Shutdown, mut signals: Signals) -> bool {
+    readiness.ready();
+    tracing::info!("ready");
+    signals.next().await;
+    readiness.stop();
+    tracing::info!(delay = ?shutdown.delay, grace = ?shutdown.grace, "stopping");
+    let in_time = tokio::select! {
+        in_time = drain(tasks, shutdown) => in_time,
+        () = signals.next() => {
+            tracing::warn!("a second signal: requests in progress are dropped");
+            tasks.stop(std::time::Duration::ZERO).await;
+            false
+        }
+    };
+    tracing::info!(in_time, "stopped");
+    in_time
+}
+
+/// Goes on accepting for the delay, then stops accepting (listeners watch the soft stop) and finishes what is in progress.
+async fn drain(tasks: &Tasks, shutdown: Shutdown) -> bool {
+    tokio::time::sleep(shutdown.delay).await;
+    tasks.stop(shutdown.grace).await
+}
+
+// === impl Readiness ===
+
+impl Readiness {
+    /// Opens the latch, unless shutdown has begun.
+    pub fn ready(&self) {
+        let _ = self.0.compare_exchange(STARTING, READY, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// Closes it for good.
+    pub fn stop(&self) {
+        self.0.store(STOPPING, Ordering::Release);
+    }
+
+    /// Whether requests are wanted: what `/readyz` answers.
+    pub fn is_ready(&self) -> bool {
+        self.0.load(Ordering::Acquire) == READY
+    }
+}
+
+// === impl Signals ===
+
+impl Signals {
+    /// Listens for SIGTERM and SIGINT from now on; neither ends the process by itself any more.
+    ///
+    /// # Errors
+    /// The handlers cannot be installed.
+    pub fn process() -> io::Result<Self> {
+        Ok(Self::Process { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Signals that the returned sender sends.
+    pub fn manual() -> (UnboundedSender<()>, Self) {
+        let (sender, receiver) = unbounded_channel();
+        (sender, Self::Manual(receiver))
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        let came = match self {
+            Self::Process { terminate, interrupt } => tokio::select! {
+                came = terminate.recv() => came,
+                came = interrupt.recv() => came,
+            },
+            Self::Manual(receiver) => receiver.recv().await,
+        };
+        if came.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::{Instant, sleep, timeout};
+
+    use super::{Readiness, Signals, run_until_stopped};
+    use crate::config::Shutdown;
+    use crate::tasks::Tasks;
+
+    const LONG: Duration = Duration::from_secs(60);
+    const SHORT: Duration = Duration::from_millis(40);
+
+    /// Runs with one signal at once and perhaps another; returns whether all ended in time, and how long it took.
+    async fn stop(tasks: &Tasks, delay: Duration, grace: Duration, second_after: Option<Duration>) -> (bool, Duration) {
+        let (sender, signals) = Signals::manual();
+        sender.send(()).expect("an open channel");
+        let started = Instant::now();
+        let readiness = Readiness::default();
+        let run = run_until_stopped(tasks, &readiness, Shutdown { delay, grace }, signals);
+        let again = async {
+            if let Some(after) = second_after {
+                sleep(after).await;
+                let _ = sender.send(());
+            }
+        };
+        let (in_time, ()) = tokio::join!(timeout(Duration::from_secs(5), run), again);
+        (in_time.expect("an end"), started.elapsed())
+    }
+
+    #[test]
+    fn readiness_never_comes_back() {
+        let readiness = Readiness::default();
+        assert!(!readiness.is_ready());
+        readiness.ready();
+        assert!(readiness.clone().is_ready());
+        readiness.stop();
+        readiness.ready();
+        assert!(!readiness.is_ready());
+    }
+
+    #[tokio::test]
+    async fn an_idle_process_ends_at_once() {
+        let tasks = Tasks::default();
+        tasks.background("idle", std::future::pending());
+        let (in_time, took) = stop(&tasks, Duration::ZERO, LONG, None).await;
+        assert!(in_time && took < Duration::from_secs(1), "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn readiness_falls_first_and_requests_are_still_taken_during_the_delay() {
+        let (tasks, readiness) = (Tasks::default(), Readiness::default());
+        let (sender, signals) = Signals::manual();
+        let watch = async {
+            while !readiness.is_ready() {
+                sleep(Duration::from_millis(1)).await;
+            }
+            sender.send(()).expect("an open channel");
+            while readiness.is_ready() {
+                sleep(Duration::from_millis(1)).await;
+            }
+            assert!(!tasks.soft().is_cancelled());
+        };
+        let run = run_until_stopped(&tasks, &readiness, Shutdown { delay: SHORT * 3, grace: LONG }, signals);
+        let (in_time, ()) = tokio::join!(run, watch);
+        assert!(in_time && tasks.soft().is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn awaited_work_is_finished() {
+        let tasks = Tasks::default();
+        tasks.awaited("request", sleep(SHORT));
+        let (in_time, took) = stop(&tasks, Duration::ZERO, LONG, None).await;
+        assert!(in_time && took >= SHORT, "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn what_outlasts_the_grace_is_dropped() {
+        let tasks = Tasks::default();
+        tasks.awaited("request", std::future::pending());
+        let (in_time, took) = stop(&tasks, Duration::ZERO, SHORT, None).await;
+        assert!(!in_time && took >= SHORT, "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn a_second_signal_ends_it_in_the_delay_and_in_the_drain() {
+        for delay in [LONG, Duration::ZERO] {
+            let tasks = Tasks::default();
+            tasks.awaited("request", std::future::pending());
+            let (in_time, took) = stop(&tasks, delay, LONG, Some(SHORT)).await;
+            assert!(!in_time && took < Duration::from_secs(1), "{took:?}");
+            assert!(tasks.hard().is_cancelled());
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The accept loops: one per socket, one cap on connections for all of a listener's sockets.
+//!
+//! axum's own `serve` has no time-out for heads, no bound on them and no cap: half a header stayed open for as long as the client liked.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus::IntGauge;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use super::bind::{Bound, Socket};
+use super::connection::{App, Connections};
+use super::{Peer, Settings};
+use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
+
+/// The gauge of open connections; one for all listeners.
+#[derive(Clone, Debug)]
+pub struct OpenConnections(prometheus::IntGaugeVec);
+
+/// One accept loop.
+struct Acceptor<A> {
+    connections: Arc<Connections<A>>,
+    places: Arc<Semaphore>,
+    open: IntGauge,
+    tasks: Tasks,
+    stop: CancellationToken,
+}
+
+/// A place under the cap; it is free again when the connection ends, however it ends.
+struct Place {
+    open: IntGauge,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// After an accept that failed for want of descriptors or memory: waiting is all that helps, and the next call fails at once.
+const LEAST_PAUSE: Duration = Duration::from_millis(20);
+const MOST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Serves `app` over the sockets until `stop` fires: then the sockets are closed, and each connection ends with the request it is at.
+/// All of it are awaited tasks, so [`Tasks::stop`] waits for them and bounds the wait.
+pub fn serve<A: App>(
+    bound: Vec<Bound>,
+    app: A,
+    settings: &Settings,
+    tasks: &Tasks,
+    stop: &CancellationToken,
+    open: &OpenConnections,
+    listener: &str,
+) {
+    let acceptor = Arc::new(Acceptor {
+        connections: Arc::new(Connections::new(app, settings, tasks, stop)),
+        places: Arc::new(Semaphore::new(settings.connections.clamp(1, Semaphore::MAX_PERMITS))),
+        open: open.0.with_label_values(&[listener]),
+        tasks: tasks.clone(),
+        stop: stop.clone(),
+    });
+    for socket in bound {
+        tracing::info!(address = %socket.address(), listener, "listening");
+        let acceptor = Arc::clone(&acceptor);
+        tasks.awaited("listener", async move {
+            let stop = acceptor.stop.clone();
+            stop.run_until_cancelled(acceptor.run(&socket)).await;
+        });
+    }
+}
+
+// === impl OpenConnections ===
+
+impl OpenConnections {
+    /// Makes the gauge.
+    pub fn new(metrics: &Metrics) -> Self {
+        Self(metrics.gauges("http_connections", "Open connections, by listener (token, admin).", &["listener"]))
+    }
+}
+
+// === impl Acceptor ===
+
+impl<A: App> Acceptor<A> {
+    async fn run(&self, bound: &Bound) {
+        match &bound.0 {
+            Socket::Tcp(listener, address) => self.accept_tcp(listener, *address).await,
+            Socket::Unix(listener, _file) => self.accept_unix(listener).await,
+        }
+    }
+
+    async fn accept_tcp(&self, listener: &TcpListener, address: SocketAddr) {
+        let mut pause = LEAST_PAUSE;
+        while let Some(permit) = self.permit().await {
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    pause = LEAST_PAUSE;
+                    self.take_tcp(stream, Peer::Tcp { address: peer, listener: address }, Place::take(&self.open, permit));
+                }
+                Err(error) => back_off(&error, &mut pause).await,
+            }
+        }
+    }
+
+    async fn accept_unix(&self, listener: &UnixListener) {
+        let mut pause = LEAST_PAUSE;
+        while let Some(permit) = self.permit().await {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    pause = LEAST_PAUSE;
+                    self.take_unix(stream, Place::take(&self.open, permit));
+                }
+                Err(error) => back_off(&error, &mut pause).await,
+            }
+        }
+    }
+
+    /// Waits before it accepts: connections over the cap wait in the system's queue. `None` does not happen: nobody closes the semaphore.
+    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).acquire_owned().await.ok()
+    }
+
+    fn take_tcp(&self, stream: TcpStream, peer: Peer, place: Place) {
+        // An answer is one small write: nothing is gained by waiting for more. Where it cannot be set it is only slower.
+        drop(stream.set_nodelay(true));
+        let connections = Arc::clone(&self.connections);
+        self.tasks.awaited("connection", async move {
+            connections.serve(stream, peer).await;
+            drop(place);
+        });
+    }
+
+    fn take_unix(&self, stream: UnixStream, place: Place) {
+        // A peer that is gone already tells nothing, and asks nothing either.
+        let Ok(credentials) = stream.peer_cred() else { return };
+        let peer = Peer::Unix { uid: credentials.uid(), pid: credentials.pid() };
+        let connections = Arc::clone(&self.connections);
+        self.tasks.awaited("connection", async move {
+            connections.serve(stream, peer).await;
+            drop(place);
+        });
+    }
+}
+
+/// A connection that broke before it was accepted says nothing of the next; anything else is a want that only time mends.
+async fn back_off(error: &io::Error, pause: &mut Duration) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted) {
+        return;
+    }
+    tracing::warn!(%error, pause_ms = pause.as_millis(), "no connection can be accepted for now");
+    tokio::time::sleep(*pause).await;
+    *pause = (*pause * 2).min(MOST_PAUSE);
+}
+
+// === impl Place ===
+
+impl Place {
+    fn take(open: &IntGauge, permit: OwnedSemaphorePermit) -> Self {
+        open.inc();
+        Self { open: open.clone(), _permit: permit }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::{LEAST_PAUSE, back_off};
+
+    #[tokio::test]
+    async fn waits_longer_and_longer_for_descriptors_and_not_at_all_after_a_broken_connection() {
+        let mut pause = LEAST_PAUSE;
+        back_off(&io::Error::from(io::ErrorKind::ConnectionAborted), &mut pause).await;
+        assert_eq!(pause, LEAST_PAUSE);
+        const EMFILE: i32 = 24;
+        back_off(&io::Error::from_raw_os_error(EMFILE), &mut pause).await;
+        assert_eq!(pause, LEAST_PAUSE * 2);
+    }
+}

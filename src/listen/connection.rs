@@ -1,0 +1,193 @@
+//! One connection from its first byte to its last: protocol, bounds, idleness, drain.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::body::Body;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tower::{Service, ServiceExt as _};
+
+use super::stream::{Protocol, peek};
+use super::{Peer, Settings};
+use crate::tasks::Tasks;
+
+/// What a listener serves: a router, or one with layers around it. Every request gets a clone of it.
+pub trait App:
+    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+/// What every connection of a listener shares.
+#[derive(Debug)]
+pub(super) struct Connections<A> {
+    app: A,
+    http1: http1::Builder,
+    http2: http2::Builder<Streams>,
+    header_timeout: Duration,
+    stop: CancellationToken,
+}
+
+/// Runs the requests of an HTTP/2 connection as tasks of ours.
+#[derive(Clone, Debug)]
+struct Streams(Tasks);
+
+/// Whether anything is going on, as far as requests tell.
+#[derive(Debug, Default)]
+struct Activity {
+    running: AtomicU32,
+    begun: AtomicU64,
+}
+
+/// A request that is being answered.
+struct Running(Arc<Activity>);
+
+/// Requests of one HTTP/2 connection at a time: no more than a client library opens by itself.
+const STREAMS: u32 = 256;
+
+/// hyper's least buffer.
+const LEAST_BUFFER: usize = 8192;
+
+// === impl Connections ===
+
+impl<A: App> Connections<A> {
+    pub(super) fn new(app: A, settings: &Settings, tasks: &Tasks, stop: &CancellationToken) -> Self {
+        // The edge answers heads over `header` with a problem; what is twice as large is not even kept.
+        let most = settings.header.saturating_mul(2);
+        let mut http1 = http1::Builder::new();
+        http1.timer(TokioTimer::new()).header_read_timeout(settings.header_timeout);
+        // The size of a whole head is judged when it is complete, the buffer bounds one that never is. More than 100 headers are
+        // refused by default, and saying so again would cost an allocation per request.
+        http1.max_header_size(most).max_buf_size(most.max(LEAST_BUFFER));
+        let mut http2 = http2::Builder::new(Streams(tasks.clone()));
+        http2
+            .timer(TokioTimer::new())
+            .max_header_list_size(u32::try_from(most).unwrap_or(u32::MAX))
+            .max_concurrent_streams(STREAMS);
+        // A peer that is gone without a word must not hold its place until the next write.
+        http2.keep_alive_interval(settings.header_timeout).keep_alive_timeout(settings.header_timeout);
+        Self { app, http1, http2, header_timeout: settings.header_timeout, stop: stop.clone() }
+    }
+
+    /// Serves one connection to its end.
+    pub(super) async fn serve<S>(&self, stream: S, peer: Peer)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let peeked = tokio::select! {
+            peeked = tokio::time::timeout(self.header_timeout, peek(stream)) => peeked,
+            // Nothing was asked yet, so nothing is owed.
+            () = self.stop.cancelled() => return,
+        };
+        let Ok(Ok((protocol, stream))) = peeked else { return };
+        let activity = Arc::<Activity>::default();
+        let service = hyper::service::service_fn(|request| self.call(request, peer, &activity));
+        let io = TokioIo::new(stream);
+        match protocol {
+            Protocol::Http1 => self.drive(self.http1.serve_connection(io, service), &activity).await,
+            Protocol::Http2 => self.drive(self.http2.serve_connection(io, service), &activity).await,
+        }
+    }
+
+    fn call(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+        activity: &Arc<Activity>,
+    ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<A> {
+        let running = Running::begin(activity);
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(peer);
+        let answer = self.app.clone().oneshot(request);
+        async move {
+            let answer = answer.await;
+            drop(running);
+            answer
+        }
+    }
+
+    /// Polls a connection until it ends, is idle for too long, or is told to finish.
+    async fn drive<C: GracefulConnection>(&self, connection: C, activity: &Activity) {
+        let mut connection = pin!(connection);
+        let mut ticks = tokio::time::interval_at(Instant::now() + self.header_timeout, self.header_timeout);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut stopping = false;
+        let mut warned = false;
+        let mut begun = 0;
+        loop {
+            tokio::select! {
+                biased;
+                // How it ended is the client's affair: a broken connection is no failed request.
+                _ = connection.as_mut() => return,
+                () = self.stop.cancelled(), if !stopping => {
+                    stopping = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                // HTTP/1 has its own time-out for heads; this one ends idle HTTP/2 connections, and clients that never read their answer.
+                _ = ticks.tick() => {
+                    let idle = activity.is_idle_since(&mut begun);
+                    if idle && warned {
+                        return;
+                    }
+                    if idle {
+                        connection.as_mut().graceful_shutdown();
+                    }
+                    warned = idle;
+                }
+            }
+        }
+    }
+}
+
+// === impl App ===
+
+impl<A> App for A where
+    A: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+// === impl Streams ===
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Streams {
+    fn execute(&self, stream: F) {
+        self.0.awaited("stream", stream);
+    }
+}
+
+// === impl Activity ===
+
+impl Activity {
+    /// Whether no request runs and none has begun since `begun` was told last.
+    fn is_idle_since(&self, begun: &mut u64) -> bool {
+        let now = self.begun.load(Ordering::Relaxed);
+        let quiet = now == *begun && self.running.load(Ordering::Relaxed) == 0;
+        *begun = now;
+        quiet
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    fn begin(activity: &Arc<Activity>) -> Self {
+        activity.begun.fetch_add(1, Ordering::Relaxed);
+        activity.running.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(activity))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,19 @@
+//! The sockets: bind, accept, bound what a connection may take, drain. It serves whatever it is given and knows no route.
+
+mod accept;
+mod bind;
+mod connection;
+mod gate;
+mod peer;
+mod settings;
+mod stream;
+
+#[cfg(test)]
+mod tests;
+
+pub use accept::{OpenConnections, serve};
+pub use bind::{BindError, Bound, bind};
+pub use connection::App;
+pub use gate::{Gate, Trespass};
+pub use peer::Peer;
+pub use settings::{Address, Settings};

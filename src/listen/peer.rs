@@ -1,0 +1,49 @@
+//! Who is at the other end of a connection: the rules of the edge depend on it, and it must not come from a header.
+
+use std::net::SocketAddr;
+
+use http::Extensions;
+
+/// The other end of a connection; an extension of each of its requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// TCP.
+    Tcp {
+        /// Where the connection comes from.
+        address: SocketAddr,
+        /// The listener that took it: the Host rules name it, and a wildcard is none.
+        listener: SocketAddr,
+    },
+    /// A Unix socket: the kernel tells who connected.
+    Unix {
+        /// The user.
+        uid: u32,
+        /// The process, where the kernel tells it.
+        pid: Option<i32>,
+    },
+}
+
+// === impl Peer ===
+
+impl Peer {
+    /// The peer of the connection that a request came over. `None`: the request came over none of ours.
+    pub fn of(extensions: &Extensions) -> Option<Self> {
+        extensions.get().copied()
+    }
+
+    /// Whether the other end is on this machine.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp { address, .. } => address.ip().to_canonical().is_loopback(),
+            Self::Unix { .. } => true,
+        }
+    }
+
+    /// Whether the listener can be reached from this machine only.
+    pub fn came_to_local_listener(&self) -> bool {
+        match self {
+            Self::Tcp { listener, .. } => listener.ip().to_canonical().is_loopback(),
+            Self::Unix { .. } => true,
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Where a listener listens, as the configuration says.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use crate::finding::Problem;
+
+/// One address of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// Every address of the machine: dual-stack, and IPv4 alone where there is no IPv6.
+    Any(u16),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+/// What a listener takes from a connection.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where it listens.
+    pub addresses: Vec<Address>,
+    /// The mode of its Unix sockets.
+    pub mode: u32,
+    /// The bytes of a request's head.
+    pub header: usize,
+    /// Connections at a time; further ones wait to be accepted.
+    pub connections: usize,
+    /// How long a request's head may take to arrive.
+    pub header_timeout: std::time::Duration,
+}
+
+// === impl Address ===
+
+impl Address {
+    /// Reads one address; `localhost` is both loopback addresses.
+    ///
+    /// # Errors
+    /// It is no address with a port and no `unix:` path.
+    pub fn parse(text: &str) -> Result<Vec<Self>, Problem> {
+        let remedy = "write 127.0.0.1:8650, [::1]:8650, localhost:8650, \"*:8650\" or unix:/run/tokend/tokend.sock";
+        if let Some(path) = text.strip_prefix("unix:") {
+            return if path.starts_with('/') {
+                Ok(vec![Self::Unix(PathBuf::from(path))])
+            } else {
+                Err(Problem::new("the path of a Unix socket is absolute", remedy))
+            };
+        }
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Ok(vec![Self::Tcp(address)]);
+        }
+        let port = |port: &str| port.parse::<u16>().map_err(|_| Problem::new("the port is no number up to 65535", remedy));
+        match text.rsplit_once(':') {
+            Some(("localhost", number)) => {
+                let port = port(number)?;
+                let both = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+                Ok(both.map(|ip| Self::Tcp(SocketAddr::new(ip, port))).to_vec())
+            }
+            Some(("*", number)) => Ok(vec![Self::Any(port(number)?)]),
+            _ => Err(Problem::new("it is no address", remedy)),
+        }
+    }
+
+    /// Whether only this machine can reach it.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.ip().is_loopback(),
+            Self::Any(_) => false,
+            Self::Unix(_) => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Address;
+
+    #[test]
+    fn reads_every_form() {
+        assert_eq!(Address::parse("localhost:8650").map(|list| list.len()), Ok(2));
+        assert_eq!(Address::parse("*:8651"), Ok(vec![Address::Any(8651)]));
+        assert!(Address::parse("unix:/run/t.sock").is_ok_and(|list| list.iter().all(Address::is_local)));
+        assert!(Address::parse("0.0.0.0:1").is_ok_and(|list| !list.iter().any(Address::is_local)));
+        for bad in ["", "8650", "host:1", "unix:t.sock", "127.0.0.1", "localhost:99999", "*:x"] {
+            assert!(Address::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

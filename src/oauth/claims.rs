@@ -1,0 +1,163 @@
+//! The claims of a JWT (RFC 7519, RFC 9068, OpenID Connect, Entra) as far as tokend judges them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Deserializer};
+
+/// The claims of an access token or an id token.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Claims {
+    /// RFC 7519 §4.1.1.
+    #[serde(default)]
+    pub iss: Option<String>,
+    /// RFC 7519 §4.1.3.
+    #[serde(default)]
+    pub aud: Audience,
+    /// RFC 7519 §4.1.4, seconds.
+    #[serde(default, deserialize_with = "date")]
+    pub exp: Option<i64>,
+    /// RFC 7519 §4.1.5, seconds.
+    #[serde(default, deserialize_with = "date")]
+    pub nbf: Option<i64>,
+    /// RFC 7519 §4.1.2.
+    #[serde(default)]
+    pub sub: Option<String>,
+    /// Entra: the tenant.
+    #[serde(default)]
+    pub tid: Option<String>,
+    /// Entra: the user in the tenant.
+    #[serde(default)]
+    pub oid: Option<String>,
+    /// Entra: what the user consented to, space-separated; in no app token.
+    #[serde(default)]
+    pub scp: Option<String>,
+    /// RFC 8693 §4.2.
+    #[serde(default)]
+    pub scope: Option<String>,
+    /// Entra: `app` in a token without a user.
+    #[serde(default)]
+    pub idtyp: Option<String>,
+    /// OpenID Connect §2.
+    #[serde(default)]
+    pub azp: Option<String>,
+    /// OpenID Connect §3.1.3.6: in an id token.
+    #[serde(default)]
+    pub at_hash: Option<String>,
+    /// OpenID Connect §3.3.2.11: in an id token.
+    #[serde(default)]
+    pub c_hash: Option<String>,
+    /// Keycloak: `Bearer`, `ID`, `Refresh`, `Logout`.
+    #[serde(default)]
+    pub typ: Option<String>,
+    /// OpenID Connect §3.1.2.1.
+    #[serde(default)]
+    pub nonce: Option<String>,
+    /// What the user signs in with.
+    #[serde(default)]
+    pub preferred_username: Option<String>,
+    /// Entra v1: what the user signs in with.
+    #[serde(default)]
+    pub upn: Option<String>,
+    /// OpenID Connect §5.1.
+    #[serde(default)]
+    pub email: Option<String>,
+    /// OpenID Connect §5.1.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+
+/// One audience or several.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Audience {
+    /// A string.
+    One(String),
+    /// An array.
+    Many(Vec<String>),
+    /// No `aud` at all.
+    #[default]
+    None,
+}
+
+/// Entra's `client_info`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ClientInfo {
+    /// The user in the home tenant.
+    pub uid: String,
+    /// The home tenant.
+    pub utid: String,
+}
+
+// === impl Audience ===
+
+impl Audience {
+    /// The audiences.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        let list = match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many.as_slice(),
+            Self::None => &[],
+        };
+        list.iter().map(String::as_str)
+    }
+
+    /// Whether `audience` is one of them.
+    pub fn has(&self, audience: &str) -> bool {
+        self.iter().any(|mine| mine == audience)
+    }
+}
+
+// === impl ClientInfo ===
+
+impl ClientInfo {
+    /// Reads it from the answer's base64url; `None` if it is not what it should be (RSP-4).
+    pub fn parse(text: &str) -> Option<Self> {
+        let json = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok()?;
+        let info: Self = serde_json::from_slice(&json).ok()?;
+        (!info.uid.is_empty() && !info.utid.is_empty()).then_some(info)
+    }
+}
+
+/// The claims of a JWT without a look at its signature: for an id token that came straight from the token endpoint over TLS
+/// (OpenID Connect §3.1.3.7, point 6), and to choose a key.
+pub fn unverified(token: &str) -> Option<Claims> {
+    let payload = token.split('.').nth(1)?;
+    let json = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
+    serde_json::from_slice(&json).ok()
+}
+
+/// NumericDate (RFC 7519 §2): a number, which some servers send with a fraction.
+#[expect(clippy::cast_possible_truncation, reason = "the range is checked first")]
+fn date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
+    let whole = number.as_i64().or_else(|| number.as_f64().filter(|float| float.abs() < 1e15).map(|float| float as i64));
+    whole.map(Some).ok_or_else(|| serde::de::Error::custom("not a date"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Audience, Claims, ClientInfo};
+
+    #[test]
+    fn rsp_4_client_info_is_complete_or_nothing() {
+        let parse = |json: &str| {
+            use base64::Engine as _;
+            ClientInfo::parse(&base64::engine::general_purpose::URL_SAFE.encode(json))
+        };
+        assert!(parse(r#"{"uid":"u","utid":"t"}"#).is_some());
+        assert!(parse(r#"{"uid":"u"}"#).is_none());
+        assert!(parse(r#"{"uid":"","utid":"t"}"#).is_none());
+        assert!(ClientInfo::parse("%%%").is_none());
+    }
+
+    #[test]
+    fn audiences_come_alone_or_in_a_list() -> Result<(), serde_json::Error> {
+        let one: Claims = serde_json::from_str(r#"{"aud":"a","exp":1.5}"#)?;
+        assert_eq!((one.aud.has("a"), one.exp), (true, Some(1)));
+        let many: Claims = serde_json::from_str(r#"{"aud":["a","b"]}"#)?;
+        assert!(many.aud.has("b") && !many.aud.has("c"));
+        let none: Claims = serde_json::from_str("{}")?;
+        assert_eq!(none.aud, Audience::None);
+        Ok(())
+    }
+}

@@ -1,0 +1,87 @@
+//! A form body (RFC 6749 §4) that knows which of its values are secrets.
+
+use std::fmt;
+
+use crate::secret::Secret;
+
+/// Form members in the order they are sent.
+#[derive(Clone, Default)]
+pub struct Form(Vec<(&'static str, Value)>);
+
+#[derive(Clone)]
+enum Value {
+    Plain(String),
+    Secret(Secret),
+}
+
+// === impl Form ===
+
+impl Form {
+    /// Adds a member that may be shown.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.0.push((name, Value::Plain(value.into())));
+        self
+    }
+
+    /// Adds a member that may be shown, if there is one.
+    #[must_use]
+    pub fn with_some(self, name: &'static str, value: Option<impl Into<String>>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+
+    /// Adds a secret.
+    #[must_use]
+    pub fn with_secret(mut self, name: &'static str, value: Secret) -> Self {
+        self.0.push((name, Value::Secret(value)));
+        self
+    }
+
+    /// The `grant_type` for metrics and spans.
+    pub fn grant(&self) -> &str {
+        match self.0.iter().find(|(name, _)| *name == "grant_type") {
+            Some((_, Value::Plain(grant))) => grant,
+            _ => "",
+        }
+    }
+
+    /// Whether it has this member.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(mine, _)| *mine == name)
+    }
+
+    /// The values that must not come back in any text.
+    pub fn secrets(&self) -> Vec<&str> {
+        self.0
+            .iter()
+            .filter_map(|(_, value)| match value {
+                Value::Secret(secret) => Some(secret.expose()),
+                Value::Plain(_) => None,
+            })
+            .collect()
+    }
+
+    /// The body, `application/x-www-form-urlencoded` in UTF-8.
+    pub fn encode(&self) -> Secret {
+        let mut body = url::form_urlencoded::Serializer::new(String::new());
+        for (name, value) in &self.0 {
+            body.append_pair(
+                name,
+                match value {
+                    Value::Plain(text) => text,
+                    Value::Secret(secret) => secret.expose(),
+                },
+            );
+        }
+        Secret::new(body.finish())
+    }
+}
+
+impl fmt::Debug for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}

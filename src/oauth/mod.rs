@@ -1,0 +1,26 @@
+//! The wire: serde types for what authorities send and the form that is sent to them, each citing its specification. No behaviour.
+
+mod claims;
+mod claims_request;
+mod error_body;
+mod form;
+mod keys;
+mod metadata;
+mod token_response;
+
+pub use claims::{Audience, Claims, ClientInfo, unverified};
+pub use claims_request::{ClaimsError, challenge, merge};
+pub use error_body::ErrorBody;
+pub use form::Form;
+pub use keys::{Key, KeySet};
+pub use metadata::Metadata;
+pub use token_response::TokenResponse;
+
+/// RFC 7523 §2.1, which Entra uses for on-behalf-of.
+pub const GRANT_JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+/// RFC 8693 §2.1.
+pub const GRANT_TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+/// RFC 7523 §2.2.
+pub const ASSERTION_JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+/// RFC 8693 §3.
+pub const TOKEN_TYPE_ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";

@@ -1,0 +1,212 @@
+//! Reloading is one type: a value built from a file's contents, compared by content every ten seconds and whenever it is refused.
+//!
+//! A bad new file keeps the old value: it is logged, counted and shown in `/status`, and the next good one heals it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+
+use crate::finding::Problem;
+use crate::secret::Secret;
+use crate::tasks::Tasks;
+
+/// How often files are compared.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// Where a value comes from, and the configuration key that says so.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The key's path in the configuration, or the environment variable.
+    pub key: String,
+    /// The file that the key stands in, for findings.
+    pub file: Option<String>,
+    /// Where the text is.
+    pub place: Place,
+}
+
+/// Where a text is.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// A file, read again when it changes.
+    File(PathBuf),
+    /// A value from the environment or written in the configuration: fixed for the process.
+    Value(Secret),
+}
+
+/// How a file's contents become a value.
+pub type Parse<T> = fn(&[u8]) -> Result<T, Problem>;
+
+/// A value and how many values came before it.
+#[derive(Debug)]
+pub struct Versioned<T> {
+    /// The value.
+    pub value: T,
+    /// 0 for the first, one more for each new content.
+    pub version: u64,
+}
+
+/// A value that follows its source.
+#[derive(Debug)]
+pub struct Reloading<T> {
+    source: Source,
+    parse: Parse<T>,
+    current: ArcSwap<Versioned<T>>,
+    contents: ArcSwap<Secret>,
+    problem: ArcSwapOption<Problem>,
+    failures: AtomicU64,
+}
+
+// === impl Source ===
+
+impl Source {
+    /// Reads the text now.
+    ///
+    /// # Errors
+    /// The file cannot be read, with the reason and the remedy.
+    pub fn read(&self) -> Result<Secret, Problem> {
+        match &self.place {
+            Place::Value(secret) => Ok(secret.clone()),
+            Place::File(path) => {
+                let bytes = std::fs::read(path).map_err(|error| {
+                    Problem::new(
+                        format!("the file {} cannot be read: {}", path.display(), error.kind()),
+                        "mount the file, or mend its path or its permissions",
+                    )
+                })?;
+                String::from_utf8(bytes).map(Secret::new).map_err(|_| {
+                    Problem::new(format!("the file {} is not UTF-8 text", path.display()), "write the value as text (PEM for keys)")
+                })
+            }
+        }
+    }
+}
+
+// === impl Reloading ===
+
+impl<T: Send + Sync + 'static> Reloading<T> {
+    /// Reads and parses the source for the first time.
+    ///
+    /// # Errors
+    /// The source cannot be read or its contents are not what they should be.
+    pub fn load(source: Source, parse: Parse<T>) -> Result<Arc<Self>, Problem> {
+        let contents = source.read()?;
+        let value = parse(contents.expose().as_bytes())?;
+        Ok(Arc::new(Self {
+            source,
+            parse,
+            current: ArcSwap::from_pointee(Versioned { value, version: 0 }),
+            contents: ArcSwap::from_pointee(contents),
+            problem: ArcSwapOption::empty(),
+            failures: AtomicU64::new(0),
+        }))
+    }
+
+    /// The value in force.
+    pub fn current(&self) -> Arc<Versioned<T>> {
+        self.current.load_full()
+    }
+
+    /// Why the newest contents were not taken, if they were not.
+    pub fn problem(&self) -> Option<Arc<Problem>> {
+        self.problem.load_full()
+    }
+
+    /// How many times new contents were refused or could not be read.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// The configuration key that the value came from.
+    pub fn key(&self) -> &str {
+        &self.source.key
+    }
+
+    /// Compares the source now and takes new contents. Returns whether there was a change.
+    pub fn refresh(&self) -> bool {
+        let contents = match self.source.read() {
+            Ok(contents) => contents,
+            Err(problem) => return self.keep(problem),
+        };
+        if contents.expose() == self.contents.load().expose() {
+            self.problem.store(None);
+            return false;
+        }
+        match (self.parse)(contents.expose().as_bytes()) {
+            Ok(value) => {
+                let version = self.current.load().version + 1;
+                self.current.store(Arc::new(Versioned { value, version }));
+                self.contents.store(Arc::new(contents));
+                self.problem.store(None);
+                tracing::info!(key = %self.source.key, version, "new contents are in force");
+                true
+            }
+            Err(problem) => self.keep(problem),
+        }
+    }
+
+    fn keep(&self, problem: Problem) -> bool {
+        // The same bad file is compared every ten seconds: one line and one count for each new problem, not for each look.
+        if self.problem.load().as_deref() != Some(&problem) {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(key = %self.source.key, reason = %problem.reason, "new contents were refused; the old ones stay in force");
+            self.problem.store(Some(Arc::new(problem)));
+        }
+        false
+    }
+
+    /// Compares the source every ten seconds until the soft stop. A fixed value needs no watching.
+    pub fn watch(self: &Arc<Self>, tasks: &Tasks) {
+        if matches!(self.source.place, Place::Value(_)) {
+            return;
+        }
+        let this = Arc::clone(self);
+        tasks.background("reload", async move {
+            let mut ticks = tokio::time::interval(EVERY);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                let this = Arc::clone(&this);
+                // File systems may hang: the comparison must not hold an async worker.
+                if tokio::task::spawn_blocking(move || this.refresh()).await.is_err() {
+                    tracing::error!("comparing a file panicked");
+                }
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Place, Reloading, Source};
+    use crate::finding::Problem;
+
+    fn number(bytes: &[u8]) -> Result<u32, Problem> {
+        let text = std::str::from_utf8(bytes).unwrap_or_default();
+        text.trim().parse().map_err(|_| Problem::new("not a number", "write a number"))
+    }
+
+    #[test]
+    fn a_bad_file_keeps_the_old_value_and_counts_once() -> Result<(), Box<dyn std::error::Error>> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("n");
+        std::fs::write(&path, "1")?;
+        let source = Source { key: "n".to_owned(), file: None, place: Place::File(path.clone()) };
+        let value = Reloading::load(source, number).map_err(|problem| problem.reason)?;
+        assert!(!value.refresh());
+        std::fs::write(&path, "2")?;
+        assert!(value.refresh());
+        assert_eq!((value.current().value, value.current().version), (2, 1));
+        std::fs::write(&path, "x")?;
+        assert!(!value.refresh());
+        assert!(!value.refresh());
+        assert_eq!((value.current().value, value.failures()), (2, 1));
+        assert!(value.problem().is_some());
+        std::fs::write(&path, "3")?;
+        assert!(value.refresh());
+        assert!(value.problem().is_none());
+        Ok(())
+    }
+}

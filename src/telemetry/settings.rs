@@ -1,0 +1,49 @@
+//! What is logged and traced, as the configuration says.
+
+use url::Url;
+
+use crate::reload::Source;
+
+/// `log` and `otlp`.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// The least level that is logged.
+    pub level: Level,
+    /// How a line looks.
+    pub format: Format,
+    /// Where spans go; `None`: nowhere, and none is made.
+    pub otlp: Option<Otlp>,
+}
+
+/// Log levels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Level {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+/// Log formats.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object a line.
+    #[default]
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Where spans go.
+#[derive(Clone, Debug)]
+pub struct Otlp {
+    /// The collector's base URL; `/v1/traces` is appended.
+    pub endpoint: Url,
+    /// The part of requests without a sampled `traceparent` that is traced, from 0 to 1.
+    pub sample_ratio: f64,
+    /// `name=value` headers, one per line or comma-separated, as in OTEL_EXPORTER_OTLP_HEADERS.
+    pub headers: Option<Source>,
+}

@@ -1,0 +1,82 @@
+//! The trace that a request belongs to, as a small value that travels as an argument: it costs nothing where nothing is sampled.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+/// A W3C trace context (`traceparent`), and whether it is sampled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// The trace; zero where there is none.
+    pub trace_id: u128,
+    /// The span that outgoing calls name as their parent.
+    pub span_id: u64,
+    /// Whether spans are made for it.
+    pub sampled: bool,
+}
+
+/// What travels with a request through every layer, down to the calls it makes.
+#[derive(Clone, Copy, Debug)]
+pub struct Context {
+    /// The caller's `x-correlation-id`, or one made for it: the authority's `client-request-id`.
+    pub correlation_id: Uuid,
+    /// The trace that the request belongs to.
+    pub trace: Trace,
+}
+
+// === impl Trace ===
+
+impl Trace {
+    /// Reads a `traceparent` header of version 00, or the first four fields of a later one. `None`: it is not one, and is ignored.
+    pub fn parse(header: &str) -> Option<Self> {
+        let mut fields = header.trim().split('-');
+        let (version, trace_id, span_id, flags) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+        let lower_hex = |text: &str, length: usize| {
+            text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+        };
+        if !(lower_hex(version, 2) && lower_hex(trace_id, 32) && lower_hex(span_id, 16) && lower_hex(flags, 2)) {
+            return None;
+        }
+        if version == "ff" || (version == "00" && fields.next().is_some()) {
+            return None;
+        }
+        let trace_id = u128::from_str_radix(trace_id, 16).ok()?;
+        let span_id = u64::from_str_radix(span_id, 16).ok()?;
+        let flags = u8::from_str_radix(flags, 16).ok()?;
+        (trace_id != 0 && span_id != 0).then_some(Self { trace_id, span_id, sampled: flags & 1 == 1 })
+    }
+
+    /// Whether there is a trace at all.
+    pub fn is_some(self) -> bool {
+        self.trace_id != 0
+    }
+}
+
+/// The `traceparent` of an outgoing call.
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace_id, self.span_id, u8::from(self.sampled))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Trace;
+
+    #[test]
+    fn reads_and_writes_the_w3c_form() {
+        let text = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let trace = Trace::parse(text);
+        assert_eq!(trace.map(|trace| trace.to_string()).as_deref(), Some(text));
+        assert!(trace.is_some_and(|trace| trace.sampled));
+        for bad in [
+            "",
+            "00-0-0-0",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        ] {
+            assert!(Trace::parse(bad).is_none(), "{bad}");
+        }
+    }
+}

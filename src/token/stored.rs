@@ -1,0 +1,273 @@
+//! A token as it is kept: the answer's first part written once as JSON, with the only copy of the token inside it.
+//!
+//! A hit copies nothing and serializes nothing but its last members (`expires_in`, where the token came from, the correlation id).
+
+use std::fmt;
+use std::ops::Range;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::account::Account;
+use super::scopes::covers;
+use crate::secret::Secret;
+
+/// When a token ends, in seconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// When the answer was received.
+    pub received_on: i64,
+    /// When the token ends; `None` if the authority did not say so credibly: such a token is returned once and never kept.
+    pub expires_on: Option<i64>,
+    /// Until when a resource may accept it in an outage (`ext_expires_in`).
+    pub ext_expires_on: Option<i64>,
+    /// From when on it is renewed in the background.
+    pub refresh_on: Option<i64>,
+}
+
+/// What an authority issued, checked and dated, before it is written for keeping.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// The access token.
+    pub access_token: Secret,
+    /// `Bearer` as RFC 6750 spells it, or another scheme as the authority spelt it.
+    pub token_type: String,
+    /// The scopes as shown to the caller: what was granted, or what was asked where the authority does not say.
+    pub scope: String,
+    /// When it ends.
+    pub times: Times,
+    /// The tenant that issued it.
+    pub tenant_id: Option<String>,
+    /// Whose it is; app tokens have no account.
+    pub account: Option<Account>,
+    /// The id token as received.
+    pub id_token: Option<Secret>,
+    /// RFC 8693 §2.2.1.
+    pub issued_token_type: Option<String>,
+}
+
+/// What the cache needs to know of a token without reading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The folded scopes that were asked for.
+    pub asked: Box<str>,
+    /// The folded scopes that it can be used for; empty where it answers the identical request only.
+    pub granted: Box<str>,
+    /// A hash over the other members of the key.
+    pub variant: [u8; 32],
+    /// A hash over the claims challenge that it answered; zero where there was none.
+    pub challenge: u64,
+    /// Its place in the order of stores of this process.
+    pub generation: u64,
+}
+
+/// A token in the cache.
+#[derive(Clone)]
+pub struct Stored {
+    head: Bytes,
+    token: Range<u32>,
+    /// When it ends.
+    pub expires_on: i64,
+    /// When it was received.
+    pub received_on: i64,
+    /// From when on it is renewed.
+    pub refresh_on: i64,
+    /// What it answers.
+    pub facts: Facts,
+}
+
+/// The written first part of an answer: a JSON object without its closing brace.
+#[derive(Clone)]
+pub struct Head {
+    /// The JSON text.
+    pub text: Bytes,
+    /// Where the access token stands in it; empty if it had to be escaped.
+    token: Range<u32>,
+    /// When the token ends.
+    pub expires_on: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct Members<'a> {
+    // First, so that the token's place in the text is known.
+    access_token: &'a str,
+    token_type: &'a str,
+    scope: &'a str,
+    expires_on: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_on: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ext_expires_on: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<&'a Account>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issued_token_type: Option<&'a str>,
+}
+
+const BEFORE_TOKEN: usize = r#"{"access_token":""#.len();
+
+// === impl Grant ===
+
+impl Grant {
+    /// Writes the first part of the answer.
+    ///
+    /// # Errors
+    /// None that can happen: text always becomes JSON. The type is serde's.
+    pub fn write(&self) -> Result<Head, serde_json::Error> {
+        let token = self.access_token.expose();
+        let members = Members {
+            access_token: token,
+            token_type: &self.token_type,
+            scope: &self.scope,
+            expires_on: self.times.expires_on,
+            refresh_on: self.times.refresh_on,
+            ext_expires_on: self.times.ext_expires_on,
+            tenant_id: self.tenant_id.as_deref(),
+            account: self.account.as_ref(),
+            id_token: self.id_token.as_ref().map(Secret::expose),
+            issued_token_type: self.issued_token_type.as_deref(),
+        };
+        let mut text = serde_json::to_vec(&members)?;
+        text.pop();
+        text.shrink_to_fit();
+        let end = BEFORE_TOKEN + token.len();
+        let plain = text.get(BEFORE_TOKEN..end) == Some(token.as_bytes());
+        let token = if plain { narrow(BEFORE_TOKEN)..narrow(end) } else { 0..0 };
+        Ok(Head { text: Bytes::from(text), token, expires_on: self.times.expires_on })
+    }
+}
+
+// === impl Head ===
+
+impl Head {
+    /// An object without members.
+    pub fn empty() -> Self {
+        Self { text: Bytes::from_static(b"{"), token: 0..0, expires_on: None }
+    }
+
+    /// The access token, or `None` where it is not written plainly: then the object has to be parsed.
+    pub fn token(&self) -> Option<&str> {
+        slice(&self.text, &self.token)
+    }
+
+    /// Makes it a cache entry; `None` if the token does not say when it ends.
+    pub fn keep(self, times: &Times, facts: Facts) -> Option<Stored> {
+        let expires_on = times.expires_on?;
+        let refresh_on = times.refresh_on.unwrap_or(expires_on);
+        Some(Stored { head: self.text, token: self.token, expires_on, received_on: times.received_on, refresh_on, facts })
+    }
+}
+
+// === impl Stored ===
+
+impl Stored {
+    /// The written first part of the answer; sharing it costs a reference count.
+    pub fn head(&self) -> Head {
+        Head { text: self.head.clone(), token: self.token.clone(), expires_on: Some(self.expires_on) }
+    }
+
+    /// Whether it answers a request for these folded scopes.
+    pub fn answers(&self, variant: &[u8; 32], asked: &str) -> bool {
+        self.facts.variant == *variant
+            && (*self.facts.asked == *asked || (!self.facts.granted.is_empty() && covers(&self.facts.granted, asked)))
+    }
+
+    /// What it weighs in memory, in bytes, with its part of the list that holds it.
+    pub fn weight(&self) -> usize {
+        // Two allocations' headers, and the shared counter that the first hit adds to the head.
+        const OVERHEAD: usize = 64;
+        size_of::<Self>() + self.head.len() + self.facts.asked.len() + self.facts.granted.len() + OVERHEAD
+    }
+}
+
+impl fmt::Debug for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stored").field("expires_on", &self.expires_on).field("facts", &self.facts).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Head").field("bytes", &self.text.len()).field("expires_on", &self.expires_on).finish_non_exhaustive()
+    }
+}
+
+fn slice<'a>(head: &'a Bytes, range: &Range<u32>) -> Option<&'a str> {
+    let range = usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?;
+    if range.is_empty() { None } else { std::str::from_utf8(head.get(range)?).ok() }
+}
+
+/// Answers are at most 1 MiB: see `transport`.
+fn narrow(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Facts, Grant, Times};
+    use crate::secret::Secret;
+
+    fn grant(token: &str) -> Grant {
+        Grant {
+            access_token: Secret::new(token),
+            token_type: "Bearer".to_owned(),
+            scope: "a".to_owned(),
+            times: Times { received_on: 0, expires_on: Some(3600), ext_expires_on: None, refresh_on: None },
+            tenant_id: None,
+            account: None,
+            id_token: None,
+            issued_token_type: None,
+        }
+    }
+
+    fn facts(asked: &str, granted: &str) -> Facts {
+        Facts { asked: asked.into(), granted: granted.into(), variant: [0; 32], challenge: 0, generation: 0 }
+    }
+
+    #[test]
+    fn the_token_stands_in_the_head() -> Result<(), serde_json::Error> {
+        let head = grant("eyJ.abc.def").write()?;
+        assert_eq!(head.token(), Some("eyJ.abc.def"));
+        let mut text = head.text.to_vec();
+        text.push(b'}');
+        let value: serde_json::Value = serde_json::from_slice(&text)?;
+        assert_eq!(value["access_token"], "eyJ.abc.def");
+        Ok(())
+    }
+
+    #[test]
+    fn a_token_that_needs_escaping_is_still_written_right() -> Result<(), serde_json::Error> {
+        let head = grant("a\"b\\c").write()?;
+        assert_eq!(head.token(), None);
+        let mut text = head.text.to_vec();
+        text.push(b'}');
+        let value: serde_json::Value = serde_json::from_slice(&text)?;
+        assert_eq!(value["access_token"], "a\"b\\c");
+        Ok(())
+    }
+
+    #[test]
+    fn cch_2_answers_a_subset_of_what_was_granted_and_the_identical_request() -> Result<(), serde_json::Error> {
+        let grant = grant("t");
+        let stored = grant.write()?.keep(&grant.times, facts("a b declined", "a b"));
+        let stored = stored.as_ref();
+        assert!(stored.is_some_and(|stored| stored.answers(&[0; 32], "a")));
+        assert!(stored.is_some_and(|stored| stored.answers(&[0; 32], "a b declined")));
+        assert!(stored.is_some_and(|stored| !stored.answers(&[0; 32], "declined")));
+        assert!(stored.is_some_and(|stored| !stored.answers(&[1; 32], "a")));
+        Ok(())
+    }
+
+    #[test]
+    fn debug_shows_no_token() -> Result<(), serde_json::Error> {
+        let grant = grant("canary-token");
+        let head = grant.write()?;
+        let text = format!("{grant:?} {head:?} {:?}", head.clone().keep(&grant.times, facts("a", "a")));
+        assert!(!text.contains("canary"), "{text}");
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! The one door out: a client per trust root, with a deadline, a size cap and no redirects.
+
+mod settings;
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, StatusCode};
+use reqwest::redirect::Policy;
+use url::Url;
+
+pub use settings::Settings;
+
+use crate::finding::Problem;
+use crate::secret::Secret;
+use crate::telemetry::{self, Context, Trace};
+
+/// The largest answer that is read, in bytes.
+const ANSWER_LIMIT: usize = 1024 * 1024;
+
+/// Hosts that no proxy is asked for: this machine, and the metadata address of clouds.
+const NEVER_PROXIED: &str = "localhost,127.0.0.0/8,::1,169.254.169.254";
+
+/// A way out that trusts one set of roots.
+#[derive(Clone, Debug)]
+pub struct Door {
+    client: reqwest::Client,
+}
+
+/// A request to somebody else's server.
+#[derive(Debug)]
+pub struct Outgoing<'a> {
+    /// GET or POST.
+    pub method: Method,
+    /// Where to.
+    pub url: &'a Url,
+    /// Headers beside those that the door adds.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Option<Secret>,
+    /// What it is for, in one word, for the span.
+    pub purpose: &'a str,
+}
+
+/// What came back, whatever its status.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, decompressed.
+    pub body: Bytes,
+}
+
+/// Why nothing came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No connection was made: name, TCP or TLS.
+    Connect,
+    /// The connection broke before the answer was complete.
+    Broken,
+    /// The deadline passed.
+    TimedOut,
+    /// The answer is larger than 1 MiB.
+    TooLarge,
+}
+
+// === impl Door ===
+
+impl Door {
+    /// Makes a door for one server. `ca` is PEM text, trusted beside the system's roots.
+    ///
+    /// # Errors
+    /// The PEM text holds no certificate, or the proxy cannot be used.
+    pub fn open(settings: &Settings, connect_timeout: Duration, ca: Option<&[u8]>, loopback: bool) -> Result<Self, Problem> {
+        let mut builder = reqwest::Client::builder()
+            .redirect(Policy::none())
+            .connect_timeout(connect_timeout)
+            .pool_idle_timeout(Duration::from_secs(60))
+            .tcp_nodelay(true)
+            .user_agent(concat!("tokend/", env!("CARGO_PKG_VERSION")));
+        if let Some(pem) = ca {
+            let remedy = "write the CA's certificates as PEM (-----BEGIN CERTIFICATE-----)";
+            let roots =
+                reqwest::Certificate::from_pem_bundle(pem).map_err(|_| Problem::new("it holds no readable certificate", remedy))?;
+            if roots.is_empty() {
+                return Err(Problem::new("it holds no certificate", remedy));
+            }
+            builder = builder.tls_certs_merge(roots);
+        }
+        if loopback {
+            builder = builder.no_proxy();
+        } else if let Some(proxy) = &settings.proxy {
+            let except = settings.no_proxy.iter().map(String::as_str).chain([NEVER_PROXIED]).collect::<Vec<_>>().join(",");
+            let proxy = reqwest::Proxy::all(proxy.clone())
+                .map_err(|_| Problem::new("the proxy cannot be used", "write `outbound.proxy` as http://HOST:PORT"))?;
+            builder = builder.proxy(proxy.no_proxy(reqwest::NoProxy::from_string(&except)));
+        }
+        let client = builder.build().map_err(|_| {
+            Problem::new("no TLS client can be made with it", "check the CA file and the system's certificate store")
+        })?;
+        Ok(Self { client })
+    }
+
+    /// Sends a request and reads the whole answer before the deadline.
+    ///
+    /// # Errors
+    /// Nothing complete came back. An answer with an error status is an answer.
+    pub async fn send(&self, context: Context, outgoing: Outgoing<'_>, deadline: Duration) -> Result<Reply, Failure> {
+        use tracing::Instrument as _;
+        let span = telemetry::call_span(context.trace, outgoing.url.host_str().unwrap_or_default(), outgoing.purpose);
+        let trace = telemetry::outgoing(context.trace, &span);
+        // The client's futures are many kilobytes: on the heap, and not in every future that waits for this one.
+        let exchange = Box::pin(self.exchange(trace, outgoing).instrument(span));
+        tokio::time::timeout(deadline, exchange).await.unwrap_or(Err(Failure::TimedOut))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the one door out")]
+    async fn exchange(&self, trace: Trace, outgoing: Outgoing<'_>) -> Result<Reply, Failure> {
+        let mut request = self.client.request(outgoing.method, outgoing.url.clone()).headers(outgoing.headers);
+        if trace.is_some() {
+            request = request.header("traceparent", trace.to_string());
+        }
+        if let Some(body) = outgoing.body {
+            request = request.body(body.expose().to_owned());
+        }
+        let mut response = request.send().await.map_err(|error| classify(&error))?;
+        telemetry::finish_call(&tracing::Span::current(), response.status().as_u16());
+        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
+            if body.len() + chunk.len() > ANSWER_LIMIT {
+                return Err(Failure::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Reply { status, headers, body: body.freeze() })
+    }
+}
+
+/// Reqwest's errors quote URLs and causes; only their kind goes further.
+fn classify(error: &reqwest::Error) -> Failure {
+    if error.is_timeout() && !error.is_connect() {
+        Failure::TimedOut
+    } else if error.is_connect() {
+        Failure::Connect
+    } else {
+        Failure::Broken
+    }
+}

@@ -1,0 +1,127 @@
+//! The emulator in this process, driven over its own HTTP interface as any test of any language would.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokend::clock::Clock;
+use tokend::emulator::{Options, bind};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::Client;
+
+/// A running emulator; it ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Emulator {
+    pub(crate) origin: String,
+    pub(crate) ca_pem: String,
+    pub(crate) directory: Value,
+    pub(crate) client: Client,
+    _stop: DropGuard,
+}
+
+impl Emulator {
+    /// Starts one that dates its tokens by `clock`.
+    #[expect(clippy::disallowed_methods, reason = "the emulator knows nothing of the sidecar's tasks")]
+    pub(crate) async fn start(clock: &Clock) -> Self {
+        let now = clock.clone();
+        let options =
+            Options { listen: ([127, 0, 0, 1], 0).into(), ca_file: None, directory: None, now: Arc::new(move || now.wall()) };
+        let emulator = bind(options).await.expect("an emulator");
+        let (origin, ca_pem, directory) = (emulator.origin().to_owned(), emulator.ca_pem().to_owned(), emulator.directory());
+        let stop = CancellationToken::new();
+        tokio::spawn(emulator.run(stop.clone()));
+        let client = Client::new(&origin, Some(&ca_pem));
+        Self { origin, ca_pem, directory, client, _stop: stop.drop_guard() }
+    }
+
+    /// An app of the directory.
+    pub(crate) fn app(&self, name: &str) -> &Value {
+        Self::named(&self.directory["apps"], "name", name)
+    }
+
+    /// A client of the realm `shop`.
+    pub(crate) fn shop(&self, client_id: &str) -> &Value {
+        Self::named(&self.directory["realms"][0]["clients"], "client_id", client_id)
+    }
+
+    fn named<'a>(list: &'a Value, key: &str, name: &str) -> &'a Value {
+        let entries = list.as_array().expect("a list");
+        entries.iter().find(|entry| entry[key] == name).unwrap_or_else(|| panic!("no {name}"))
+    }
+
+    /// The key and certificate of an entry, as one PEM text.
+    pub(crate) fn pem(entry: &Value) -> String {
+        let first = &entry["certificates"][0];
+        format!("{}\n{}", first["key_pem"].as_str().expect("a key"), first["pem"].as_str().expect("a certificate"))
+    }
+
+    /// Adds a rule to the script.
+    #[track_caller]
+    pub(crate) async fn script(&self, rule: Value) {
+        let answer = self.client.post("/_emulator/script", &rule).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+
+    /// Drops all rules and lets go of everything held.
+    pub(crate) async fn unscript(&self) {
+        let request = self.client.http.delete(format!("{}/_emulator/script", self.origin));
+        assert!(Client::send(request).await.status < 300);
+    }
+
+    /// Lets go of what is held now.
+    pub(crate) async fn release(&self) {
+        assert!(self.client.post("/_emulator/release", &json!({})).await.status < 300);
+    }
+
+    /// Rotates the signing keys.
+    pub(crate) async fn rotate_keys(&self, keep_old: bool) {
+        let answer = self.client.post("/_emulator/keys/rotate", &json!({"keep_old": keep_old})).await;
+        assert!(answer.status < 300, "{}", answer.text);
+    }
+
+    /// Everything that was asked since the start.
+    pub(crate) async fn requests(&self) -> Vec<Value> {
+        self.client.get("/_emulator/requests").await.json.as_array().cloned().unwrap_or_default()
+    }
+
+    /// What was asked of an endpoint (`token`, `keys`, `discovery`, …), oldest first.
+    pub(crate) async fn asked(&self, endpoint: &str) -> Vec<Value> {
+        self.requests().await.into_iter().filter(|request| request["endpoint"] == endpoint).collect()
+    }
+
+    /// Waits until an endpoint was asked `count` times; fails after five seconds.
+    pub(crate) async fn asked_times(&self, endpoint: &str, count: usize) -> Vec<Value> {
+        for _ in 0..500 {
+            let asked = self.asked(endpoint).await;
+            if asked.len() >= count {
+                return asked;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{endpoint} was not asked {count} times: {:?}", self.asked(endpoint).await);
+    }
+
+    /// Mints a token.
+    #[track_caller]
+    pub(crate) async fn mint(&self, order: Value) -> String {
+        let answer = self.client.post("/_emulator/token", &order).await;
+        answer.json["token"].as_str().unwrap_or_else(|| panic!("{}", answer.text)).to_owned()
+    }
+
+    /// A token of `user` for orders-api, as its front end would send it.
+    pub(crate) async fn user_token(&self, user: &str) -> String {
+        self.mint(json!({"app": "orders-api", "user": user, "scopes": "access_as_user"})).await
+    }
+
+    /// Follows an authorize URL as a browser that is signed in would; returns where it was sent.
+    pub(crate) async fn sign_in(&self, url: &str) -> url::Url {
+        let answer = Client::send(self.client.http.get(url)).await;
+        url::Url::parse(answer.header("location")).unwrap_or_else(|_| panic!("no redirect: {} {}", answer.status, answer.text))
+    }
+}
+
+/// A query parameter of a URL.
+pub(crate) fn parameter(url: &url::Url, name: &str) -> String {
+    url.query_pairs().find(|(mine, _)| mine == name).map(|(_, value)| value.into_owned()).unwrap_or_default()
+}

@@ -1,0 +1,14 @@
+//! What the tests share: an emulator, a sidecar on ports of its own, and a client that shows everything that came back.
+
+mod client;
+mod emulator;
+mod sidecar;
+mod world;
+
+pub(crate) use client::{Answer, Client};
+pub(crate) use emulator::Emulator;
+pub(crate) use sidecar::Sidecar;
+pub(crate) use world::World;
+
+/// A day in November 2026, in seconds since the Unix epoch: where every manual clock starts.
+pub(crate) const NOW: i64 = 1_795_300_000;

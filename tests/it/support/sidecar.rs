@@ -1,0 +1,81 @@
+//! A sidecar in this process, made of a configuration text as `serve` makes it, on ports that the system chooses.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokend::clock::Clock;
+use tokend::config::{Format, parse};
+use tokend::lifecycle::Signals;
+use tokend::sidecar::{Parts, prepare};
+use tokend::tasks::Tasks;
+use tokend::telemetry::{Metrics, Sampler};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinHandle;
+
+use super::Client;
+
+/// A running sidecar; it is told to stop when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Sidecar {
+    pub(crate) client: Client,
+    pub(crate) admin: Client,
+    pub(crate) tasks: Tasks,
+    signals: UnboundedSender<()>,
+    running: JoinHandle<bool>,
+}
+
+impl Sidecar {
+    /// Starts one from YAML. `listen` and `admin_listen` are added if the text has none.
+    pub(crate) async fn start(yaml: &str, clock: &Clock) -> Self {
+        Self::start_sampled(yaml, clock, Sampler::new(None)).await
+    }
+
+    /// The same, with its own decision on what is traced.
+    #[expect(clippy::disallowed_methods, reason = "a sidecar runs beside the test, as it does beside an app")]
+    pub(crate) async fn start_sampled(yaml: &str, clock: &Clock, sampler: Sampler) -> Self {
+        let mut text = yaml.to_owned();
+        for key in ["listen", "admin_listen"] {
+            if !text.lines().any(|line| line.starts_with(&format!("{key}:"))) {
+                text.push_str(&format!("\n{key}: \"127.0.0.1:0\"\n"));
+            }
+        }
+        let (settings, findings) = parse(&text, Format::Yaml, "test.yaml", &BTreeMap::new());
+        let settings = settings.unwrap_or_else(|| panic!("{findings:#?}"));
+        let (prepared, findings) = prepare(settings, clock);
+        let prepared = prepared.unwrap_or_else(|| panic!("{findings:#?}"));
+        let parts = Parts { clock: clock.clone(), tasks: Tasks::default(), metrics: Metrics::default(), sampler };
+        let tasks = parts.tasks.clone();
+        let sidecar = prepared.build(parts).await.expect("free addresses");
+        let base = |addresses: Vec<tokend::listen::Address>| format!("http://{}", addresses[0]);
+        let (client, admin) = (Client::new(&base(sidecar.addresses()), None), Client::new(&base(sidecar.admin_addresses()), None));
+        let (signals, ends) = Signals::manual();
+        let running = tokio::spawn(sidecar.run(ends));
+        Self { client, admin, tasks, signals, running }
+    }
+
+    /// Sends it a signal to stop.
+    pub(crate) fn signal(&self) {
+        // Gone already is as good.
+        let _gone = self.signals.send(());
+    }
+
+    /// Stops it and says whether all work ended by itself in time.
+    pub(crate) async fn stop(mut self) -> bool {
+        self.signal();
+        let running = &mut self.running;
+        tokio::time::timeout(Duration::from_secs(30), running).await.expect("an end").expect("no panic")
+    }
+
+    /// The value of one sample of the metrics, by its name and labels as they are written; 0 if it is not there.
+    pub(crate) async fn metric(&self, sample: &str) -> f64 {
+        let text = self.admin.get("/metrics").await.text;
+        let line = text.lines().find_map(|line| line.strip_prefix(sample).filter(|rest| rest.starts_with(' ')));
+        line.and_then(|value| value.trim().parse().ok()).unwrap_or_default()
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        self.signal();
+    }
+}

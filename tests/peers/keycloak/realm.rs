@@ -1,0 +1,101 @@
+//! The realm that the tests meet: its clients and users.
+
+use serde_json::{Value, json};
+
+use super::{CERTIFIED, DAEMON, Login, ORDERS, OTHER_USER, REALM, REDIRECT_URI, STOCK, STRANGER, USER, WEB};
+
+/// What the realm is made of, as Keycloak imports it.
+pub(super) fn realm(certificate_pem: &str) -> Value {
+    let exchange = json!({"standard.token.exchange.enabled": "true"});
+    let code = json!({"standardFlowEnabled": true, "redirectUris": [REDIRECT_URI]});
+    json!({
+        "realm": REALM,
+        "enabled": true,
+        // Refresh tokens work once.
+        "revokeRefreshToken": true,
+        "refreshTokenMaxReuse": 0,
+        "clients": [
+            client(DAEMON.0, &json!({"secret": DAEMON.1, "serviceAccountsEnabled": true})),
+            client(CERTIFIED, &merged(&code, &json!({
+                "clientAuthenticatorType": "client-jwt",
+                "serviceAccountsEnabled": true,
+                "attributes": merged(&exchange, &json!({"jwt.credential.certificate": der(certificate_pem)})),
+                "protocolMappers": [audience(STOCK.0)],
+            }))),
+            client(WEB.0, &merged(&code, &json!({
+                "secret": WEB.1,
+                "attributes": {
+                    "pkce.code.challenge.method": "S256",
+                    "oauth2.device.authorization.grant.enabled": "true",
+                },
+                "protocolMappers": [audience(ORDERS.0), audience(CERTIFIED)],
+            }))),
+            client(ORDERS.0, &json!({
+                "secret": ORDERS.1,
+                "attributes": exchange,
+                "protocolMappers": [audience(STOCK.0)],
+            })),
+            client(STOCK.0, &json!({"secret": STOCK.1})),
+            client(STRANGER.0, &json!({"secret": STRANGER.1, "attributes": exchange})),
+        ],
+        "users": [user(USER), user(OTHER_USER)],
+    })
+}
+
+/// A confidential client that may do nothing but what `more` says.
+fn client(id: &str, more: &Value) -> Value {
+    let nothing = json!({
+        "clientId": id,
+        "protocol": "openid-connect",
+        "publicClient": false,
+        "standardFlowEnabled": false,
+        "implicitFlowEnabled": false,
+        "directAccessGrantsEnabled": false,
+        "serviceAccountsEnabled": false,
+    });
+    merged(&nothing, more)
+}
+
+/// Puts a client into the `aud` of the access tokens of the client that carries this mapper.
+fn audience(client: &str) -> Value {
+    json!({
+        "name": format!("audience {client}"),
+        "protocol": "openid-connect",
+        "protocolMapper": "oidc-audience-mapper",
+        "config": {
+            "included.client.audience": client,
+            "access.token.claim": "true",
+            "introspection.token.claim": "true",
+            "id.token.claim": "false",
+        },
+    })
+}
+
+/// Complete and verified, because Keycloak would else ask for the rest at the first sign-in.
+fn user((name, password): Login) -> Value {
+    json!({
+        "username": name,
+        "enabled": true,
+        "email": format!("{name}@example.com"),
+        "emailVerified": true,
+        "firstName": name,
+        "lastName": "Example",
+        "credentials": [{"type": "password", "value": password, "temporary": false}],
+    })
+}
+
+fn merged(base: &Value, more: &Value) -> Value {
+    let mut merged = base.clone();
+    if let (Some(into), Some(from)) = (merged.as_object_mut(), more.as_object()) {
+        into.extend(from.clone());
+    }
+    merged
+}
+
+/// Keycloak wants the certificate without its armour.
+fn der(pem: &str) -> String {
+    let (begin, end) = ("-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----");
+    let body = pem.split_once(begin).and_then(|(_, rest)| rest.split_once(end)).map(|(body, _)| body);
+    let body = body.unwrap_or_else(|| panic!("no certificate in the PEM text"));
+    body.split_whitespace().collect()
+}

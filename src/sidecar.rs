@@ -24,6 +24,9 @@ use crate::transport::Door;
 /// How long before its end a certificate is worth a finding, in seconds.
 const ENDS_SOON: i64 = 30 * 24 * 3600;
 
+/// What part of the cache's bound each authority may take to remember verified tokens: about as many as it has tokens for.
+const REMEMBERED: u64 = 4;
+
 /// A configuration whose files are loaded and fit.
 #[derive(Debug)]
 pub struct Prepared {
@@ -149,7 +152,8 @@ impl Prepared {
             let (authority, verifier) = authorities.entry(same).or_insert_with(|| {
                 let (calls, door, metrics) = (self.settings.calls.clone(), app.door.clone(), authority_metrics.clone());
                 let authority = Authority::new(settings, calls, door, parts.clock.clone(), parts.tasks.clone(), metrics);
-                let verifier = Arc::new(Inbound::new(Arc::clone(&authority), parts.clock.clone()));
+                let remembered = self.settings.cache.max_bytes / REMEMBERED;
+                let verifier = Arc::new(Inbound::new(Arc::clone(&authority), remembered, parts.clock.clone()));
                 (authority, verifier)
             });
             let credential = Arc::clone(&app.credential);
@@ -244,8 +248,9 @@ fn app_report(app: &App) -> AppReport {
 
 fn reload_report(app: &App) -> Option<ReloadReport> {
     let (problem, failures) = app.credential.reload_state();
-    let what = format!("apps.{}.credential", app.name);
-    (failures > 0).then(|| ReloadReport { what, failures, problem: problem.map(|problem| problem.reason.clone()) })
+    // A file that was mended is no failure any more: the counter remembers it.
+    let problem = Some(problem?.reason.clone());
+    Some(ReloadReport { what: format!("apps.{}.credential", app.name), failures, problem })
 }
 
 /// The API document of both listeners, as YAML.

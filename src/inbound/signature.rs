@@ -17,9 +17,6 @@ use crate::telemetry::Context;
 /// How long a signature is remembered at most; the token's own end may come first.
 const REMEMBERED: Duration = Duration::from_secs(300);
 
-/// How much is remembered per authority, in bytes.
-const CAPACITY: u64 = 8 * 1024 * 1024;
-
 /// The longest token that is looked at, in bytes: longer ones fit no HTTP header.
 const LONGEST: usize = 64 * 1024;
 
@@ -53,21 +50,19 @@ struct Weigh;
 
 impl Weighter<[u8; 32], Verified> for Weigh {
     fn weight(&self, _: &[u8; 32], value: &Verified) -> u64 {
-        // The claims' texts, and the structures around them; exact enough for a bound.
-        let claims = &value.claims;
-        let texts = [&claims.iss, &claims.sub, &claims.scp, &claims.scope, &claims.preferred_username, &claims.upn, &claims.name];
-        let lengths: usize = texts.iter().map(|text| text.as_ref().map_or(0, String::len)).sum();
-        u64::try_from(size_of::<Claims>() + 192 + lengths).unwrap_or(u64::MAX)
+        // Each text is an allocation of its own; the rest is the structures around them. Exact enough for a bound.
+        let texts = value.claims.texts().map(|text| text.len() + 16).sum::<usize>();
+        u64::try_from(size_of::<Claims>() + size_of::<Verified>() + 128 + texts).unwrap_or(u64::MAX)
     }
 }
 
 // === impl Inbound ===
 
 impl Inbound {
-    /// A verifier that remembers nothing yet.
-    pub fn new(authority: Arc<Authority>, clock: Clock) -> Self {
-        let items = usize::try_from(CAPACITY / 1024).unwrap_or(usize::MAX);
-        Self { authority, remembered: Cache::with_weighter(items, CAPACITY, Weigh), clock }
+    /// A verifier that remembers nothing yet, and at most this many bytes.
+    pub fn new(authority: Arc<Authority>, max_bytes: u64, clock: Clock) -> Self {
+        let items = usize::try_from(max_bytes / 1024).unwrap_or(usize::MAX).clamp(16, 4096);
+        Self { authority, remembered: Cache::with_weighter(items, max_bytes, Weigh), clock }
     }
 
     /// The claims of a token whose SHA-256 is `digest`.

@@ -88,6 +88,18 @@ pub struct ClientInfo {
     pub utid: String,
 }
 
+// === impl Claims ===
+
+impl Claims {
+    /// Every text in it, for weighing.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        let names = [&self.preferred_username, &self.upn, &self.email, &self.name, &self.nonce];
+        let subjects = [&self.iss, &self.sub, &self.tid, &self.oid, &self.azp];
+        let kinds = [&self.scp, &self.scope, &self.idtyp, &self.at_hash, &self.c_hash, &self.typ];
+        names.into_iter().chain(subjects).chain(kinds).filter_map(Option::as_deref).chain(self.aud.iter())
+    }
+}
+
 // === impl Audience ===
 
 impl Audience {

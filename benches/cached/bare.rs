@@ -1,0 +1,66 @@
+//! The two servers to compare with: what axum costs when it does nothing but speak.
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::routing::post;
+use serde::{Deserialize, Serialize};
+
+/// A token as long as real ones: 1.6 kB.
+pub(crate) fn token() -> String {
+    "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.".chars().chain("abcdefghij".chars().cycle()).take(1600).collect()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    app: Option<String>,
+    scopes: Vec<String>,
+}
+
+#[derive(Clone, Serialize)]
+struct Answered {
+    access_token: String,
+    token_type: &'static str,
+    scope: String,
+    expires_on: i64,
+    refresh_on: i64,
+    expires_in: i64,
+    token_source: &'static str,
+    cache_level: &'static str,
+    refresh_reason: &'static str,
+    correlation_id: &'static str,
+}
+
+fn answered() -> Answered {
+    Answered {
+        access_token: token(),
+        token_type: "Bearer",
+        scope: "stock.read".to_owned(),
+        expires_on: 1_795_303_600,
+        refresh_on: 1_795_302_600,
+        expires_in: 3599,
+        token_source: "cache",
+        cache_level: "memory",
+        refresh_reason: "not_applicable",
+        correlation_id: "8d1c3a52-6d0b-4c8e-9a47-51e2d8b6f0c3",
+    }
+}
+
+/// JSON in and out by serde.
+pub(crate) fn by_serde() -> Router {
+    let answer = answered();
+    let answer = move |axum::Json(asked): axum::Json<Asked>| {
+        let mut answer = answer.clone();
+        answer.scope = asked.scopes.join(" ");
+        let _named = asked.app;
+        std::future::ready(axum::Json(answer))
+    };
+    Router::new().route("/client-credentials", post(answer.clone())).route("/obo", post(answer))
+}
+
+/// A constant body of the same size; the request's is read and forgotten.
+pub(crate) fn constant() -> Router {
+    let body = Bytes::from(serde_json::to_vec(&answered()).expect("JSON"));
+    let answer = move |_read: Bytes| std::future::ready(([("content-type", "application/json")], body.clone()));
+    Router::new().route("/client-credentials", post(answer.clone())).route("/obo", post(answer))
+}

@@ -1,0 +1,103 @@
+//! What a cached hit costs, side by side in one run with two bare axum servers: JSON in and out by serde, and a constant body.
+//!
+//! `cargo bench` prints ratios and memory figures. Absolute times belong to the machine; the ratios belong to the code.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a benchmark prints, and ends where it cannot go on"
+)]
+
+mod authority;
+mod bare;
+mod load;
+mod memory;
+mod server;
+mod statistics;
+
+use std::sync::Arc;
+
+use authority::Issuer;
+use load::{Load, Request};
+use server::Server;
+use statistics::{Rounds, median};
+
+/// How many users the full sidecar has cached.
+const USERS: usize = 100_000;
+/// How often each server is measured, in turn with the others.
+const ROUNDS: usize = 7;
+
+fn main() {
+    // Cargo passes `--bench`; a word beside it chooses a part.
+    let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let wanted = |name: &str| only.as_deref().is_none_or(|only| name.contains(only));
+    if wanted("memory") {
+        memory::report();
+    }
+    if wanted("hits") {
+        hits();
+    }
+    if wanted("users") {
+        users();
+    }
+}
+
+/// Client credentials and on-behalf-of from memory, against the bare servers.
+fn hits() {
+    let issuer = Issuer::start();
+    let sidecar = Server::sidecar(&issuer, 256 << 20);
+    let (by_serde, constant) = (Server::bare_serde(), Server::bare_constant());
+    let app = r#"{"app":"shop","scopes":["stock.read"]}"#;
+    let user = issuer.user_token(0);
+    let plan = [
+        ("bare axum, serde", &by_serde, Request::post("/client-credentials", app, None)),
+        ("bare axum, constant", &constant, Request::post("/client-credentials", app, None)),
+        ("tokend /client-credentials", &sidecar, Request::post("/client-credentials", app, None)),
+        ("bare axum, serde, bearer", &by_serde, Request::post("/obo", app, Some(&user))),
+        ("bare axum, constant, bearer", &constant, Request::post("/obo", app, Some(&user))),
+        ("tokend /obo", &sidecar, Request::post("/obo", app, Some(&user))),
+    ];
+    let mut rounds = Rounds::default();
+    for round in 0..=ROUNDS {
+        for (name, server, request) in &plan {
+            let measured = Load::one(request.clone()).run(server);
+            // The first round fills caches and connections.
+            if round > 0 {
+                rounds.add(name, measured);
+            }
+        }
+    }
+    rounds.print("cached hits (32 connections, 1.6 kB tokens, metrics on, 5 % of requests traced)");
+    for (ours, bare) in [("tokend /client-credentials", ""), ("tokend /obo", ", bearer")] {
+        for kind in ["serde", "constant"] {
+            let other = format!("bare axum, {kind}{bare}");
+            let [rate, cpu] = rounds.ratio(ours, &other);
+            println!("  {ours} / {other}: requests per second {rate:.2}, CPU per request {cpu:.2}");
+        }
+    }
+}
+
+/// On-behalf-of hits with one cached user and with a hundred thousand.
+fn users() {
+    let issuer = Issuer::start();
+    let (one, many) = (Server::sidecar(&issuer, 1 << 30), Server::sidecar(&issuer, 1 << 30));
+    let body = r#"{"app":"shop","scopes":["stock.read"]}"#;
+    let requests: Arc<[Request]> = (0..USERS).map(|user| Request::post("/obo", body, Some(&issuer.user_token(user)))).collect();
+    let fill = Load::each(Arc::clone(&requests)).run(&many);
+    println!("\nfilled {USERS} users, {:.0} a second; calls to the issuer: {}", fill.rate, issuer.calls());
+    let mut rounds = Rounds::default();
+    for round in 0..=ROUNDS {
+        let single = Load::one(requests[0].clone()).run(&one);
+        let spread = Load::random(Arc::clone(&requests)).run(&many);
+        if round > 0 {
+            rounds.add("1 user", single);
+            rounds.add("100,000 users", spread);
+        }
+    }
+    rounds.print("cached /obo by number of cached users");
+    let [_, cpu] = rounds.ratio("100,000 users", "1 user");
+    println!("  cost per hit, 100,000 users / 1 user: {cpu:.2}; calls to the issuer in all: {}", issuer.calls());
+    let figures = rounds.of("1 user");
+    println!("  (median CPU per hit with 1 user: {:.1} µs)", median(figures.iter().map(|measured| measured.cpu_micros)));
+}

@@ -2,12 +2,7 @@
 //!
 //! `cargo bench` prints ratios and memory figures. Absolute times belong to the machine; the ratios belong to the code.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "a benchmark prints, and ends where it cannot go on"
-)]
+#![expect(clippy::print_stdout, clippy::expect_used, reason = "a benchmark prints, and ends where it cannot go on")]
 
 mod authority;
 mod bare;

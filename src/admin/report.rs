@@ -60,7 +60,7 @@ pub struct CacheReport {
 pub struct ReloadReport {
     /// What it holds, as the configuration names it: its key.
     pub what: String,
-    /// How often it failed since it was good.
+    /// How often new contents were refused since the start.
     pub failures: u64,
     /// What is wrong with it; null where only the count is known.
     pub problem: Option<String>,

@@ -57,6 +57,28 @@ impl Failure {
         matches!(self, Self::Unavailable { retry_after: None, .. } | Self::Unreachable | Self::TimedOut)
     }
 
+    /// The pause that the authority asked for.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } | Self::Throttled { retry_after, .. } | Self::Unavailable { retry_after, .. } => {
+                *retry_after
+            }
+            Self::Unreachable | Self::TimedOut | Self::Invalid(_) => None,
+        }
+    }
+
+    /// The same failure told later: what is left of its pause.
+    #[must_use]
+    pub(super) fn told_after(mut self, waited: Duration) -> Self {
+        if let Self::Refused { retry_after: Some(pause), .. }
+        | Self::Throttled { retry_after: Some(pause), .. }
+        | Self::Unavailable { retry_after: Some(pause), .. } = &mut self
+        {
+            *pause = pause.saturating_sub(waited);
+        }
+        self
+    }
+
     /// Whether the authority said something.
     pub fn is_answer(&self) -> bool {
         !matches!(self, Self::Unreachable | Self::TimedOut)
@@ -74,14 +96,15 @@ impl From<transport::Failure> for Failure {
 }
 
 /// Reads a metadata document or a key set.
-pub(super) fn document<T: DeserializeOwned>(reply: Result<Reply, transport::Failure>) -> Result<T, Failure> {
+pub(super) fn document<T: DeserializeOwned>(reply: Result<Reply, transport::Failure>, now: SystemTime) -> Result<T, Failure> {
     let reply = reply?;
+    let retry_after = pause(&reply.headers, now);
     match reply.status {
         StatusCode::OK => {
             serde_json::from_slice(text(&reply.body)).map_err(|_| Failure::Invalid("the document is not what it should be"))
         }
-        StatusCode::TOO_MANY_REQUESTS => Err(Failure::Throttled { body: None, retry_after: None }),
-        status if status.is_server_error() => Err(Failure::Unavailable { status: status.as_u16(), body: None, retry_after: None }),
+        StatusCode::TOO_MANY_REQUESTS => Err(Failure::Throttled { body: None, retry_after }),
+        status if status.is_server_error() => Err(Failure::Unavailable { status: status.as_u16(), body: None, retry_after }),
         _ => Err(Failure::Invalid("the document is not there: check the address of the authority")),
     }
 }

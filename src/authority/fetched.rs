@@ -134,7 +134,7 @@ impl<T> State<T> {
             (Some(value), true) => Step::Have(Ok(Arc::clone(value))),
             (Some(value), false) if self.in_flight().is_some() || self.pausing(now) => Step::Have(Ok(Arc::clone(value))),
             (None, _) if let Some(receiver) = self.in_flight() => Step::Wait(receiver),
-            (None, _) if self.pausing(now) => Step::Have(Err(self.failure.clone().unwrap_or(Failure::Unreachable))),
+            (None, _) if self.pausing(now) => Step::Have(Err(self.told(now).unwrap_or(Failure::Unreachable))),
             _ => self.lead(now),
         }
     }
@@ -144,8 +144,8 @@ impl<T> State<T> {
             return Step::Wait(receiver);
         }
         let lately = self.attempted.is_some_and(|attempted| now.since(attempted) < cooldown);
-        match (&self.value, &self.failure) {
-            (_, Some(failure)) if self.pausing(now) => Step::Have(Err(failure.clone())),
+        match (&self.value, self.told(now)) {
+            (_, Some(failure)) if self.pausing(now) => Step::Have(Err(failure)),
             (Some(value), None) if lately => Step::Have(Ok(Arc::clone(value))),
             _ => self.lead(now),
         }
@@ -165,7 +165,16 @@ impl<T> State<T> {
 
     fn pausing(&self, now: Moment) -> bool {
         let doubled = FIRST_PAUSE * 2_u32.saturating_pow(self.failures.saturating_sub(1)).min(64);
-        self.failures > 0 && self.attempted.is_some_and(|attempted| now.since(attempted) < doubled.min(LONGEST_PAUSE))
+        // A server that says how long knows better.
+        let asked = self.failure.as_ref().and_then(Failure::retry_after).unwrap_or_default();
+        let pause = doubled.min(LONGEST_PAUSE).max(asked);
+        self.failures > 0 && self.attempted.is_some_and(|attempted| now.since(attempted) < pause)
+    }
+
+    /// The last failure, as it is told now.
+    fn told(&self, now: Moment) -> Option<Failure> {
+        let waited = self.attempted.map_or(Duration::ZERO, |attempted| now.since(attempted));
+        self.failure.clone().map(|failure| failure.told_after(waited))
     }
 
     fn settle(&mut self, outcome: &Outcome<T>, now: Moment) {

@@ -26,8 +26,7 @@ pub use settings::{Address, AssertionAudience, CallSettings, Settings, is_loopba
 pub use throttle::{Hold, Holds};
 
 use crate::clock::Clock;
-use crate::oauth::{Form, Metadata, TokenResponse};
-use crate::secret::Secret;
+use crate::oauth::{Basic, Form, Metadata, TokenResponse};
 use crate::tasks::Tasks;
 use crate::telemetry::Context;
 use crate::token::{Matching, Tenant};
@@ -64,16 +63,21 @@ pub enum Repeat {
 }
 
 /// One call at a token endpoint.
-#[derive(Debug)]
-pub struct TokenCall {
+#[derive(Clone, Copy, Debug)]
+pub struct TokenCall<'a> {
     /// Where to.
-    pub endpoint: Url,
+    pub endpoint: &'a Url,
+    /// Whether it may be repeated.
+    pub repeat: Repeat,
+}
+
+/// What is sent: made anew for each attempt, because an issuer takes a client assertion once (ASN-5).
+#[derive(Debug)]
+pub struct Proved {
     /// The grant and the client's proof.
     pub form: Form,
     /// The proof as `Authorization: Basic`, where the server wants it so.
-    pub basic: Option<Secret>,
-    /// Whether it may be repeated.
-    pub repeat: Repeat,
+    pub basic: Option<Basic>,
 }
 
 /// Which key set verifies a token: Entra's v1 tokens are signed by keys whose `issuer` is the v1 one.
@@ -206,7 +210,7 @@ impl Authority {
         let outgoing = Outgoing { method: Method::GET, url: &url, headers, body: None, purpose };
         let started = self.clock.moment();
         let reply = self.door.send(context, outgoing, self.calls.timeout).await;
-        let result = answer::document(reply);
+        let result = answer::document(reply, self.clock.wall());
         self.metrics.call(purpose, result.as_ref().err(), self.clock.moment().since(started));
         result
     }
@@ -290,29 +294,33 @@ impl Authority {
     ///
     /// # Errors
     /// There is no token; whether the authority refused, cannot serve or did not answer.
-    pub async fn token(&self, call: &TokenCall, context: Context) -> Result<TokenResponse, Failure> {
+    pub async fn token<P, E>(&self, call: TokenCall<'_>, context: Context, prove: impl Fn() -> P) -> Result<TokenResponse, E>
+    where
+        P: Future<Output = Result<Proved, E>>,
+        E: From<Failure>,
+    {
         let whole = async {
             let _turn = self.turns.acquire().await;
-            match self.attempt(call, context).await {
+            match self.attempt(call, &prove().await?, context).await {
                 Err(failure) if call.repeat == Repeat::Once && failure.is_worth_repeating() => {
                     if failure.is_answer() {
                         tokio::time::sleep(self.calls.retry_delay).await;
                     }
-                    self.attempt(call, context).await
+                    Ok(self.attempt(call, &prove().await?, context).await?)
                 }
-                outcome => outcome,
+                outcome => Ok(outcome?),
             }
         };
-        tokio::time::timeout(self.calls.timeout, whole).await.unwrap_or(Err(Failure::TimedOut))
+        tokio::time::timeout(self.calls.timeout, whole).await.unwrap_or_else(|_| Err(Failure::TimedOut.into()))
     }
 
-    async fn attempt(&self, call: &TokenCall, context: Context) -> Result<TokenResponse, Failure> {
+    async fn attempt(&self, call: TokenCall<'_>, proved: &Proved, context: Context) -> Result<TokenResponse, Failure> {
         let outgoing = Outgoing {
             method: Method::POST,
-            url: &call.endpoint,
-            headers: self.headers(call, context),
-            body: Some(call.form.encode()),
-            purpose: call.form.grant(),
+            url: call.endpoint,
+            headers: self.headers(proved.basic.as_ref(), context),
+            body: Some(proved.form.encode()),
+            purpose: proved.form.grant(),
         };
         let deadline = match call.repeat {
             Repeat::Never => self.calls.timeout,
@@ -320,21 +328,19 @@ impl Authority {
             Repeat::Once => self.calls.timeout.saturating_sub(self.calls.retry_delay) / 2,
         };
         let started = self.clock.moment();
-        let mut secrets = call.form.secrets();
-        secrets.extend(call.basic.as_ref().map(Secret::expose));
+        let mut secrets = proved.form.secrets();
+        secrets.extend(proved.basic.iter().flat_map(Basic::secrets));
         let result = answer::token(self.door.send(context, outgoing, deadline).await, &secrets, self.clock.wall());
-        self.metrics.call(call.form.grant(), result.as_ref().err(), self.clock.moment().since(started));
+        self.metrics.call(proved.form.grant(), result.as_ref().err(), self.clock.moment().since(started));
         result
     }
 
     /// REQ-11: what Entra-style authorities log and count by; OIDC issuers get only what OAuth defines.
-    fn headers(&self, call: &TokenCall, context: Context) -> HeaderMap {
+    fn headers(&self, basic: Option<&Basic>, context: Context) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded;charset=utf-8"));
-        if let Some(mut basic) =
-            call.basic.as_ref().and_then(|basic| HeaderValue::try_from(format!("Basic {}", basic.expose())).ok())
-        {
+        if let Some(mut basic) = basic.and_then(|basic| HeaderValue::try_from(format!("Basic {}", basic.expose())).ok()) {
             basic.set_sensitive(true);
             headers.insert(AUTHORIZATION, basic);
         }

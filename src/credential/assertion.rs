@@ -161,7 +161,8 @@ async fn sign(
     Ok((Secret::new(assertion), version))
 }
 
-#[cfg(all(test, feature = "emulator"))]
+#[cfg(test)]
+#[cfg(feature = "emulator")]
 mod tests {
     use std::time::Duration;
 

@@ -6,16 +6,13 @@ mod settings;
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 pub use assertion::Signer;
 pub use certificate::ClientKey;
 pub use settings::Settings;
 
 use crate::clock::Clock;
 use crate::finding::Problem;
-use crate::oauth::{ASSERTION_JWT_BEARER, Form};
+use crate::oauth::{ASSERTION_JWT_BEARER, Basic, Form};
 use crate::reload::Reloading;
 use crate::secret::Secret;
 use crate::tasks::Tasks;
@@ -54,7 +51,7 @@ pub struct Proof {
     /// The form with the proof's members.
     pub form: Form,
     /// `Authorization: Basic`, where the server takes nothing else.
-    pub basic: Option<Secret>,
+    pub basic: Option<Basic>,
     /// Which version of the credential was used.
     pub version: u64,
 }
@@ -168,32 +165,26 @@ impl Credential {
     }
 }
 
-fn prove_by_secret(client_id: &str, secret: &Secret, target: Target<'_>, form: Form) -> Result<(Form, Option<Secret>), Unusable> {
+fn prove_by_secret(client_id: &str, secret: &Secret, target: Target<'_>, form: Form) -> Result<(Form, Option<Basic>), Unusable> {
     let post = |form: Form| form.with("client_id", client_id).with_secret("client_secret", secret.clone());
     let Target::Oidc { methods: Some(methods), .. } = target else {
         return match target {
             Target::Entra { .. } => Ok((post(form), None)),
             // OpenID Connect Discovery §3: what is not announced is client_secret_basic.
-            Target::Oidc { .. } => Ok((form, Some(basic(client_id, secret)))),
+            Target::Oidc { .. } => Ok((form, Some(Basic::new(client_id, secret)))),
         };
     };
     let takes = |method: &str| methods.iter().any(|taken| taken == method);
     if takes("client_secret_post") {
         Ok((post(form), None))
     } else if takes("client_secret_basic") {
-        Ok((form, Some(basic(client_id, secret))))
+        Ok((form, Some(Basic::new(client_id, secret))))
     } else {
         Err(Unusable(Problem::new(
             "the issuer takes neither client_secret_post nor client_secret_basic",
             "give the app a certificate (private_key_jwt), or allow a secret at the issuer",
         )))
     }
-}
-
-/// RFC 6749 §2.3.1: both parts are form-encoded first.
-fn basic(client_id: &str, secret: &Secret) -> Secret {
-    let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    Secret::new(STANDARD.encode(format!("{}:{}", encode(client_id), encode(secret.expose()))))
 }
 
 /// A secret file often ends in a newline that is no part of the secret.

@@ -120,6 +120,12 @@ impl Ask<'_> {
 
 impl Job {
     async fn run(self) -> Result<Loaded, Arc<Refusal>> {
+        let asked = self.recipe.expected.asked.folded(self.app.authority.matching());
+        let keys_of = || keys(&self.app, &self.partition, &self.variant, &asked, self.challenge);
+        // Between the caller's look at what is remembered and this flight another one may have failed.
+        if let Some(refusal) = keys_of().standing(&self.inner.remembered, self.inner.clock.moment()) {
+            return Err(refusal);
+        }
         let context = self.call;
         let tenant = self.recipe.expected.tenant.as_ref();
         let response = exchange::run(&self.inner, &self.app, &self.recipe.form, tenant, Repeat::Once, context).await;
@@ -127,8 +133,7 @@ impl Job {
         let jitter = self.inner.jitter;
         let issued = response.and_then(|response| Ok(issue(&self.app, &self.recipe.expected, response, now, jitter())?));
         // Made now and not before: a credential that was read anew has another version.
-        let asked = self.recipe.expected.asked.folded(self.app.authority.matching());
-        let keys = keys(&self.app, &self.partition, &self.variant, &asked, self.challenge);
+        let keys = keys_of();
         match issued {
             Ok(grant) => {
                 keys.clear(&self.inner.remembered);
@@ -162,6 +167,7 @@ fn keys(app: &App, partition: &Partition, variant: &[u8; 32], asked: &str, chall
     Keys::of(&Subject {
         authority: app.canonical(),
         client_id: &app.client_id,
+        app: &app.name,
         credential_version: app.credential.version(),
         partition,
         variant,

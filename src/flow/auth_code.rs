@@ -36,6 +36,7 @@ pub(super) async fn url(
     let common = &request.common;
     let scopes = members::scopes(inner, common)?;
     scopes_named(app, &scopes)?;
+    members::audience_and_resource(app, common)?;
     let redirect_uri = redirect_uri(request.redirect_uri)?;
     response_mode(request.response_mode)?;
     let claims = Claims::read(common)?;
@@ -93,7 +94,9 @@ struct Redemption {
     scopes: Scopes,
     tenant: Option<Tenant>,
     claims: Option<String>,
+    audience: Option<String>,
     resource: Option<String>,
+    variant: [u8; 32],
 }
 
 // === impl Redemption ===
@@ -103,6 +106,7 @@ impl Redemption {
         let common: &Common<'_> = &request.common;
         let scopes = members::scopes(inner, common)?.into_owned();
         scopes_named(app, &scopes)?;
+        members::audience_and_resource(app, common)?;
         let code = request.code.filter(|code| !code.is_empty());
         let code = code.ok_or_else(|| Refusal::member("`code` is missing: pass on the code that came to the redirect URI"))?;
         let redirect_uri = redirect_uri(request.redirect_uri)?.to_owned();
@@ -123,7 +127,9 @@ impl Redemption {
             code_verifier: request.code_verifier.map(Secret::new),
             nonce: request.nonce.map(str::to_owned),
             scopes,
+            audience: common.audience.map(str::to_owned),
             resource: common.resource.map(str::to_owned),
+            variant: claims.variant(app, common, [None, None]),
         })
     }
 
@@ -139,7 +145,7 @@ impl Redemption {
             optional(self.nonce.as_deref()).as_bytes(),
             optional(self.tenant.as_ref().map(Tenant::as_str)).as_bytes(),
             optional(self.claims.as_deref()).as_bytes(),
-            optional(self.resource.as_deref()).as_bytes(),
+            &self.variant,
             self.scopes.to_string().as_bytes(),
         ])
     }
@@ -152,6 +158,7 @@ impl Redemption {
             // RFC 6749 §4.1.3 has no scope here; Entra takes it to choose the resource (REQ-3).
             .with_some("scope", entra.then(|| self.scopes.with_reserved().to_string()))
             .with_some("client_info", entra.then_some("1"))
+            .with_some("audience", self.audience.clone())
             .with_some("resource", self.resource.clone())
             .with_some("claims", self.claims.clone())
             .with_secret("code", self.code.clone());
@@ -170,7 +177,9 @@ impl Redemption {
             return Err(self.refuse(Failure::Invalid("it has no id_token").into()).into());
         };
         let now = inner.clock.unix();
-        let user = id_token::verify(app, id_token.expose(), self.nonce.as_deref(), self.tenant.as_ref(), now, context).await?;
+        let user = id_token::verify(app, id_token.expose(), self.nonce.as_deref(), self.tenant.as_ref(), now, context).await;
+        // The code is spent, whatever is wrong with what it brought.
+        let user = user.map_err(|refusal| refusal.retrying(Retry::Never))?;
         let jitter = inner.jitter;
         let expected =
             Expected { asked: self.scopes.clone(), tenant: self.tenant.clone(), owner: Owner::User(user), exchange: false };
@@ -181,8 +190,7 @@ impl Redemption {
             return Err(self.refuse(Failure::Invalid("it does not say whose token it is").into()).into());
         };
         let partition = app.space_in(self.tenant.as_ref()).partition(cache::Owner::Account(&account.home_account_id));
-        let variant = app.plain_variant;
-        Ok(inner.cache.keep(&partition, &variant, &self.scopes.folded(matching), &Loaded { grant, granted }))
+        Ok(inner.cache.keep(&partition, &self.variant, &self.scopes.folded(matching), &Loaded { grant, granted }))
     }
 
     fn refuse(&self, trouble: Trouble) -> Refusal {

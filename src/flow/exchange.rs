@@ -1,11 +1,13 @@
 //! One grant sent to the authority with the app's proof; a refused credential is read anew once.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::Inner;
 use super::app::App;
 use super::holds::concerns_credential;
 use super::refusal::{Kind, Refusal};
-use crate::authority::{Address, AssertionAudience, Failure, Repeat, TokenCall};
-use crate::credential::{Proof, Target, Unusable};
+use crate::authority::{Address, AssertionAudience, Failure, Proved, Repeat, TokenCall};
+use crate::credential::{Target, Unusable};
 use crate::finding::Problem;
 use crate::oauth::{Form, TokenResponse};
 use crate::telemetry::Context;
@@ -43,24 +45,36 @@ pub(super) async fn run(
 ) -> Result<TokenResponse, Trouble> {
     let endpoint = app.authority.token_endpoint(tenant, context).await?;
     let mut again = repeat == Repeat::Once;
+    let call = TokenCall { endpoint: &endpoint, repeat };
     loop {
-        let proof = prove(inner, app, endpoint.as_str(), form.clone(), context).await?;
-        let call = TokenCall { endpoint: endpoint.clone(), form: proof.form, basic: proof.basic, repeat };
-        let outcome = app.authority.token(&call, context).await;
-        let refused = matches!(&outcome, Err(Failure::Refused { status, body, .. }) if concerns_credential(*status, &body.error));
+        let version = AtomicU64::new(0);
+        let prove = || prove(inner, app, endpoint.as_str(), form.clone(), &version, context);
+        let outcome = app.authority.token(call, context, prove).await;
+        let refused = matches!(
+            &outcome,
+            Err(Trouble::Authority(Failure::Refused { status, body, .. })) if concerns_credential(*status, &body.error)
+        );
         if refused {
             // The file may have been replaced since it was last compared (ASN-6). What is sent once is not sent again all the same.
             app.credential.refresh(&inner.tasks).await;
-            if again && app.credential.version() != proof.version {
+            if again && app.credential.version() != version.into_inner() {
                 again = false;
                 continue;
             }
         }
-        return Ok(outcome?);
+        return outcome;
     }
 }
 
-async fn prove(inner: &Inner, app: &App, endpoint: &str, form: Form, context: Context) -> Result<Proof, Trouble> {
+/// Adds the app's proof to a form, and notes in `version` which credential made it.
+async fn prove(
+    inner: &Inner,
+    app: &App,
+    endpoint: &str,
+    form: Form,
+    version: &AtomicU64,
+    context: Context,
+) -> Result<Proved, Trouble> {
     let metadata;
     let target = match &app.authority.address {
         Address::Entra { .. } => Target::Entra { endpoint },
@@ -77,7 +91,9 @@ async fn prove(inner: &Inner, app: &App, endpoint: &str, form: Form, context: Co
             }
         }
     };
-    Ok(app.credential.prove(&app.client_id, target, form, &inner.clock, &inner.tasks).await?)
+    let proof = app.credential.prove(&app.client_id, target, form, &inner.clock, &inner.tasks).await?;
+    version.store(proof.version, Ordering::Relaxed);
+    Ok(Proved { form: proof.form, basic: proof.basic })
 }
 
 /// The refusal for a credential that cannot be used.

@@ -35,6 +35,7 @@ pub(super) struct Keys {
 pub(super) struct Subject<'a> {
     pub(super) authority: &'a str,
     pub(super) client_id: &'a str,
+    pub(super) app: &'a str,
     pub(super) credential_version: u64,
     pub(super) partition: &'a Partition,
     pub(super) variant: &'a [u8; 32],
@@ -61,8 +62,9 @@ impl Keys {
             pause: Key::of(&[b"pause", app[0], app[1], subject.asked.as_bytes()]),
             partition: Key::of(&[b"partition", subject.partition]),
             request: Key::of(&[b"request", subject.partition, subject.variant, subject.asked.as_bytes(), &challenge]),
-            // The version is part of it: a new credential is not stopped by what was said of the old one.
-            credential: Key::of(&[b"credential", app[0], app[1], &version]),
+            // By app, because another app of the same client has a credential of its own; and by version: a new credential is not
+            // stopped by what was said of the old one.
+            credential: Key::of(&[b"credential", subject.app.as_bytes(), &version]),
         }
     }
 
@@ -76,15 +78,8 @@ impl Keys {
 
     /// What a failure stops.
     pub(super) fn stop(&self, failure: &Failure, remembered: &Remembered, clock: &Clock, jitter: f64) -> Stop {
-        let asked = match failure {
-            Failure::Refused { retry_after, .. }
-            | Failure::Throttled { retry_after, .. }
-            | Failure::Unavailable { retry_after, .. } => {
-                // Zero would stop nothing: a second keeps a broken server from being hammered.
-                retry_after.map(|pause| pause.max(Duration::from_secs(1)))
-            }
-            Failure::Unreachable | Failure::TimedOut | Failure::Invalid(_) => None,
-        };
+        // Zero would stop nothing: a second keeps a broken server from being hammered.
+        let asked = failure.retry_after().map(|pause| pause.max(Duration::from_secs(1)));
         let (key, pause) = match (failure, asked) {
             (_, Some(pause)) => (self.pause, pause),
             (Failure::Throttled { .. }, None) => (self.pause, UNNAMED_PAUSE),

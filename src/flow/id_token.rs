@@ -25,13 +25,13 @@ pub(super) async fn verify(
 ) -> Result<Arc<Claims>, Refusal> {
     let verified = app.verifier.verify(id_token, &digest(id_token), context).await.map_err(|rejection| match rejection {
         Rejection::Invalid(why) => mismatch(&format!("the id token is not accepted: {why}")),
-        Rejection::NoKeys(failure) => no_keys(failure),
+        Rejection::NoKeys(failure) => no_keys(failure, None),
     })?;
     let claims = &verified.claims;
     let own = match tenant {
         Some(tenant) if tenant.is_guid() => Some(tenant.as_str()),
         Some(_) => None,
-        None => app.own_tenant(context).await.map_err(no_keys)?,
+        None => app.own_tenant(context).await.map_err(|failure| no_keys(failure, None))?,
     };
     let wrong = issuer(app, claims, own)
         .or_else(|| (!claims.aud.has(&app.client_id)).then_some("its audience is not this app"))

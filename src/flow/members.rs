@@ -89,8 +89,8 @@ pub(super) fn scopes<'a>(inner: &'a Inner, request: &'a Common<'_>) -> Result<Co
     }
 }
 
-/// The rules that tie scopes, `audience` and `resource` to the kind of authority.
-pub(super) fn target(app: &App, request: &Common<'_>, scopes: &Scopes) -> Result<(), Refusal> {
+/// The rules that tie `audience` and `resource` to the kind of authority.
+pub(super) fn audience_and_resource(app: &App, request: &Common<'_>) -> Result<(), Refusal> {
     for (member, value) in [("audience", request.audience), ("resource", request.resource)] {
         match value {
             Some(_) if app.authority.is_entra() => {
@@ -102,6 +102,12 @@ pub(super) fn target(app: &App, request: &Common<'_>, scopes: &Scopes) -> Result
             _ => {}
         }
     }
+    Ok(())
+}
+
+/// The same, and that there is something to ask for.
+pub(super) fn target(app: &App, request: &Common<'_>, scopes: &Scopes) -> Result<(), Refusal> {
+    audience_and_resource(app, request)?;
     let named = request.audience.is_some() || request.resource.is_some();
     if scopes.is_empty() && (app.authority.is_entra() || !named) {
         let otherwise = if app.authority.is_entra() { "" } else { ", or `audience` or `resource`" };

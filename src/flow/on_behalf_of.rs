@@ -15,6 +15,7 @@ use super::refusal::{Kind, Refusal};
 use super::request::{Call, OnBehalfOf};
 use super::{Inner, Outcome};
 use crate::cache;
+use crate::clock::Moment;
 use crate::inbound::{Purpose, Rejection, Verdict, digest};
 use crate::oauth::{Claims as TokenClaims, Form, GRANT_JWT_BEARER, GRANT_TOKEN_EXCHANGE, TOKEN_TYPE_ACCESS};
 use crate::secret::Secret;
@@ -105,9 +106,13 @@ async fn judged(inner: &Inner, app: &App, bearer: &str, hash: &[u8; 32], context
     })?;
     let verified = app.verifier.verify(bearer, hash, context).await.map_err(|rejection| match rejection {
         Rejection::Invalid(why) => invalid(why),
-        Rejection::NoKeys(failure) => no_keys(failure),
+        Rejection::NoKeys(failure) => no_keys(failure, Some(inner.clock.moment())),
     })?;
-    let own = if guard.policy.needs_own_tenant() { app.own_tenant(context).await.map_err(no_keys)? } else { None };
+    let own = if guard.policy.needs_own_tenant() {
+        app.own_tenant(context).await.map_err(|failure| no_keys(failure, Some(inner.clock.moment())))?
+    } else {
+        None
+    };
     match guard.policy.judge(&verified.claims, Purpose::OnBehalfOf, own, inner.clock.unix()) {
         Verdict::Accepted => Ok(verified.claims),
         Verdict::Invalid(why) => Err(invalid(why)),
@@ -122,11 +127,12 @@ fn invalid(why: &str) -> Refusal {
     Refusal::new(Turn::User, Kind::InvalidToken, format!("the user's token is not accepted: {why}"))
 }
 
-/// Nothing can be said of the token, so it is not the user's turn.
-pub(super) fn no_keys(failure: crate::authority::Failure) -> Refusal {
+/// Nothing can be said of the token, so it is not the user's turn. `now` is given where the same request can succeed later.
+pub(super) fn no_keys(failure: crate::authority::Failure, now: Option<Moment>) -> Refusal {
+    let until = now.zip(failure.retry_after()).map(|(now, pause)| now.after(pause));
     let lower = classify::refuse(Flow::OnBehalfOf, failure, None);
     let detail = format!("the authority's keys cannot be had: {}", lower.detail);
-    Refusal::new(Turn::Unavailable, Kind::KeysUnavailable, detail).retrying(Retry::Backoff)
+    Refusal::new(Turn::Unavailable, Kind::KeysUnavailable, detail).retrying(until.map_or(Retry::Backoff, Retry::At))
 }
 
 /// At a multi-tenant authority the tenant is the user's own.

@@ -1,5 +1,6 @@
 //! The wire: serde types for what authorities send and the form that is sent to them, each citing its specification. No behaviour.
 
+mod basic;
 mod claims;
 mod claims_request;
 mod error_body;
@@ -8,6 +9,7 @@ mod keys;
 mod metadata;
 mod token_response;
 
+pub use basic::Basic;
 pub use claims::{Audience, Claims, ClientInfo, unverified};
 pub use claims_request::{ClaimsError, challenge, merge};
 pub use error_body::ErrorBody;

@@ -1,5 +1,21 @@
 //! The sidecar from outside: real listeners, the emulator as its authority, real clients.
 
+#![expect(
+    clippy::expect_used,
+    reason = "a test ends where it cannot go on; the lint's exception for tests does not cover their helpers"
+)]
+
 mod architecture;
+mod assertions;
+mod auth_code;
+mod cache;
+mod credentials;
+mod failures;
+mod id_token;
+mod msal_python;
+mod oidc_provider;
+mod responses;
 mod smoke;
 mod support;
+mod wire;
+mod wire_oidc;

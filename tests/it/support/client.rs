@@ -86,6 +86,13 @@ impl Answer {
         self.member("access_token")
     }
 
+    /// Where the token of a success came from.
+    #[track_caller]
+    pub(crate) fn source(&self) -> &str {
+        self.token();
+        self.member("token_source")
+    }
+
     /// Checks a refusal: status, `error`, and a word of its `detail`.
     #[track_caller]
     pub(crate) fn refused(&self, status: u16, error: &str, word: &str) {

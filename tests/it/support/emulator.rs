@@ -1,5 +1,6 @@
 //! The emulator in this process, driven over its own HTTP interface as any test of any language would.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,11 +23,30 @@ pub(crate) struct Emulator {
 
 impl Emulator {
     /// Starts one that dates its tokens by `clock`.
-    #[expect(clippy::disallowed_methods, reason = "the emulator knows nothing of the sidecar's tasks")]
     pub(crate) async fn start(clock: &Clock) -> Self {
+        Self::start_with(clock, None).await
+    }
+
+    /// The built-in directory as it stands in its file, to be changed for [`Emulator::start_with`].
+    pub(crate) fn built_in() -> Value {
+        serde_json::from_str(include_str!("../../../src/emulator/builtin.json")).expect("a directory")
+    }
+
+    /// The same with another directory than the built-in one.
+    #[expect(clippy::disallowed_methods, reason = "the emulator knows nothing of the sidecar's tasks")]
+    pub(crate) async fn start_with(clock: &Clock, directory: Option<&Value>) -> Self {
         let now = clock.clone();
-        let options =
-            Options { listen: ([127, 0, 0, 1], 0).into(), ca_file: None, directory: None, now: Arc::new(move || now.wall()) };
+        let file = directory.map(|directory| {
+            let mut file = tempfile::NamedTempFile::new().expect("a file");
+            file.write_all(directory.to_string().as_bytes()).expect("a written file");
+            file
+        });
+        let options = Options {
+            listen: ([127, 0, 0, 1], 0).into(),
+            ca_file: None,
+            directory: file.as_ref().map(|file| file.path().to_owned()),
+            now: Arc::new(move || now.wall()),
+        };
         let emulator = bind(options).await.expect("an emulator");
         let (origin, ca_pem, directory) = (emulator.origin().to_owned(), emulator.ca_pem().to_owned(), emulator.directory());
         let stop = CancellationToken::new();
@@ -56,8 +76,13 @@ impl Emulator {
         format!("{}\n{}", first["key_pem"].as_str().expect("a key"), first["pem"].as_str().expect("a certificate"))
     }
 
+    /// The client secret of an entry.
+    pub(crate) fn secret(entry: &Value) -> &str {
+        let first = &entry["secrets"][0];
+        first.as_str().or_else(|| first["value"].as_str()).expect("a secret")
+    }
+
     /// Adds a rule to the script.
-    #[track_caller]
     pub(crate) async fn script(&self, rule: Value) {
         let answer = self.client.post("/_emulator/script", &rule).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
@@ -103,7 +128,6 @@ impl Emulator {
     }
 
     /// Mints a token.
-    #[track_caller]
     pub(crate) async fn mint(&self, order: Value) -> String {
         let answer = self.client.post("/_emulator/token", &order).await;
         answer.json["token"].as_str().unwrap_or_else(|| panic!("{}", answer.text)).to_owned()

@@ -2,13 +2,17 @@
 
 mod client;
 mod emulator;
+mod foreign;
+mod relay;
 mod sidecar;
 mod world;
 
 pub(crate) use client::{Answer, Client};
-pub(crate) use emulator::Emulator;
+pub(crate) use emulator::{Emulator, parameter};
+pub(crate) use foreign::{OidcProvider, python};
+pub(crate) use relay::Relay;
 pub(crate) use sidecar::Sidecar;
-pub(crate) use world::World;
+pub(crate) use world::{GRAPH, REDIRECT_URI, Stage, World, configuration};
 
 /// A day in November 2026, in seconds since the Unix epoch: where every manual clock starts.
 pub(crate) const NOW: i64 = 1_795_300_000;

@@ -66,6 +66,17 @@ impl Sidecar {
         tokio::time::timeout(Duration::from_secs(30), running).await.expect("an end").expect("no panic")
     }
 
+    /// Waits until it is answering `count` requests; fails after five seconds.
+    pub(crate) async fn answering(&self, count: u32) {
+        for _ in 0..500 {
+            if self.metric("tokend_http_requests_in_flight").await >= f64::from(count) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("it is not answering {count} requests");
+    }
+
     /// The value of one sample of the metrics, by its name and labels as they are written; 0 if it is not there.
     pub(crate) async fn metric(&self, sample: &str) -> f64 {
         let text = self.admin.get("/metrics").await.text;

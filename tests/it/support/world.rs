@@ -1,9 +1,12 @@
 //! The usual stage: one emulator, one sidecar with an app of every kind, one clock for both.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokend::clock::Clock;
 
+use super::emulator::parameter;
 use super::{Answer, Emulator, NOW, Sidecar};
 
 /// An emulator and a sidecar.
@@ -14,6 +17,18 @@ pub(crate) struct World {
     pub(crate) clock: Clock,
     /// Where the credentials are, by app: `daemon.pem`, `daemon.secret`, `ca.pem`, …
     pub(crate) files: TempDir,
+}
+
+/// What a world has that the usual one has not.
+#[derive(Debug, Default)]
+pub(crate) struct Stage<'a> {
+    /// Another clock than one that stands still at [`NOW`].
+    pub(crate) clock: Option<Clock>,
+    /// Another directory than the built-in one, with its names.
+    pub(crate) directory: Option<Value>,
+    /// Further apps: YAML below `apps`, in which `ORIGIN`, `TENANT` and `FILES` stand for the emulator's address, the first tenant's
+    /// id and the folder with the credentials.
+    pub(crate) apps: &'a str,
 }
 
 /// The scope of an app token for the emulator's Graph.
@@ -27,12 +42,54 @@ impl World {
 
     /// The usual world with more configuration (top-level keys).
     pub(crate) async fn with(more: &str) -> Self {
-        let clock = Clock::manual(NOW);
-        let emulator = Emulator::start(&clock).await;
+        Self::changed(|yaml, _| format!("{yaml}\n{more}")).await
+    }
+
+    /// The usual world with its configuration changed; the second argument is the folder of its files.
+    pub(crate) async fn changed(change: impl FnOnce(String, &Path) -> String) -> Self {
+        Self::made(Clock::manual(NOW), None, |yaml, files, _| change(yaml, files)).await
+    }
+
+    /// A world that differs from the usual one in more than its configuration.
+    pub(crate) async fn staged(stage: Stage<'_>) -> Self {
+        let clock = stage.clock.unwrap_or_else(|| Clock::manual(NOW));
+        Self::made(clock, stage.directory.as_ref(), |yaml, files, emulator| {
+            let tenant = emulator.directory["tenants"][0]["id"].as_str().expect("a tenant");
+            let apps = stage.apps.replace("ORIGIN", &emulator.origin).replace("TENANT", tenant);
+            let apps = apps.replace("FILES", &files.display().to_string());
+            // The usual app of this registration has a secret.
+            std::fs::write(files.join("partner.pem"), Emulator::pem(emulator.app("partner"))).expect("a file");
+            yaml.replacen("apis:\n", &format!("{apps}\napis:\n"), 1)
+        })
+        .await
+    }
+
+    async fn made(clock: Clock, directory: Option<&Value>, change: impl FnOnce(String, &Path, &Emulator) -> String) -> Self {
+        let emulator = Emulator::start_with(&clock, directory).await;
         let files = tempfile::tempdir().expect("a folder");
-        let yaml = format!("{}\n{more}", configuration(&emulator, &files));
+        let yaml = change(configuration(&emulator, &files), files.path(), &emulator);
         let sidecar = Sidecar::start(&yaml, &clock).await;
         Self { emulator, sidecar, clock, files }
+    }
+
+    /// The usual world, its calls to the authority bounded by `timeout`.
+    pub(crate) async fn calling_within(timeout: &str) -> Self {
+        Self::changed(|yaml, _| yaml.replace("authority: {retry", &format!("authority: {{timeout: {timeout}, retry"))).await
+    }
+
+    /// How often the token endpoints were asked.
+    pub(crate) async fn calls(&self) -> usize {
+        self.emulator.asked("token").await.len()
+    }
+
+    /// Moves the clock of both.
+    pub(crate) fn later(&self, seconds: u64) {
+        self.clock.advance(std::time::Duration::from_secs(seconds));
+    }
+
+    /// `POST /obo` as any app for any scopes.
+    pub(crate) async fn obo_as(&self, app: &str, scopes: &str, bearer: &str) -> Answer {
+        self.sidecar.client.post_as("/obo", bearer, &json!({"app": app, "scopes": scopes})).await
     }
 
     /// `POST /client-credentials`.
@@ -49,6 +106,36 @@ impl World {
     pub(crate) async fn obo(&self, bearer: &str) -> Answer {
         let body = json!({"app": "orders", "scopes": ["https://graph.microsoft.com/User.Read"]});
         self.sidecar.client.post_as("/obo", bearer, &body).await
+    }
+}
+
+/// Where the emulator's apps have their codes sent.
+pub(crate) const REDIRECT_URI: &str = "http://localhost:3000/callback";
+
+/// Signing in.
+impl World {
+    /// `POST /auth-code/url` for an app, with the members of `more` beside those that are always needed.
+    pub(crate) async fn authorize_url(&self, app: &str, scopes: &str, more: Value) -> Answer {
+        let mut body = json!({"app": app, "scopes": scopes, "redirect_uri": REDIRECT_URI});
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        self.sidecar.client.post("/auth-code/url", &body).await
+    }
+
+    /// Signs a user in; returns the body with which the code is redeemed at `/auth-code`.
+    pub(crate) async fn code(&self, app: &str, scopes: &str, user: &str) -> Value {
+        let url = self.authorize_url(app, scopes, json!({"prompt": "none", "login_hint": user})).await;
+        assert_eq!(url.status, 200, "{}", url.text);
+        let back = self.emulator.sign_in(url.member("authorization_url")).await;
+        assert_eq!(parameter(&back, "state"), url.member("state"), "{back}");
+        json!({
+            "app": app, "scopes": scopes, "redirect_uri": REDIRECT_URI, "code": parameter(&back, "code"),
+            "code_verifier": url.member("code_verifier"), "nonce": url.member("nonce"), "iss": parameter(&back, "iss"),
+        })
+    }
+
+    /// `POST /auth-code`.
+    pub(crate) async fn redeem(&self, body: &Value) -> Answer {
+        self.sidecar.client.post("/auth-code", body).await
     }
 }
 

@@ -1,0 +1,109 @@
+//! Whose tokens meet: never those of two tenants, apps, users or assertions (CCH-4, CCH-8), and no refresh token meets anybody (CCH-9).
+
+use serde_json::json;
+
+use super::USER_READ;
+use crate::support::World;
+
+#[tokio::test]
+async fn cch_4_a_tenant_that_is_named_is_not_served_from_the_own_one() {
+    let world = World::new().await;
+    let own = world.graph().await;
+    let named = |tenant: &serde_json::Value| {
+        let body = json!({"app": "daemon", "scopes": "https://graph.microsoft.com/.default", "tenant": tenant});
+        async { world.app_token(body).await }
+    };
+    // The emulator knows no such app there.
+    assert_eq!(named(&world.emulator.directory["tenants"][1]["id"]).await.status, 502);
+    assert_eq!(world.calls().await, 2);
+    // The own tenant named in so many words is the own tenant.
+    let again = named(&own.json["tenant_id"]).await;
+    assert_eq!((again.source(), again.token()), ("cache", own.token()));
+    assert_eq!(world.calls().await, 2);
+}
+
+#[tokio::test]
+async fn cch_4_an_app_of_many_tenants_keeps_them_apart() {
+    let world = World::new().await;
+    let tenants = &world.emulator.directory["tenants"];
+    let mut tokens = Vec::new();
+    for tenant in [&tenants[0]["id"], &tenants[1]["id"], &tenants[0]["id"], &tenants[1]["id"]] {
+        let body = json!({"app": "partner", "scopes": "https://graph.microsoft.com/.default", "tenant": tenant});
+        let answer = world.app_token(body).await;
+        assert_eq!(answer.json["tenant_id"], *tenant, "{}", answer.text);
+        tokens.push(answer.token().to_owned());
+    }
+    assert!(tokens[0] == tokens[2] && tokens[1] == tokens[3] && tokens[0] != tokens[1]);
+    assert_eq!(world.calls().await, 2);
+}
+
+#[tokio::test]
+async fn cch_4_at_common_each_user_is_served_from_the_own_tenant() {
+    let world = World::new().await;
+    for (user, tenant) in [("ana@contoso.example", 0), ("fay@fabrikam.example", 1)] {
+        let order = json!({"app": "partner", "user": user, "scopes": "access_as_user"});
+        let bearer = world.emulator.mint(order).await;
+        let first = world.obo_as("partner", USER_READ, &bearer).await;
+        assert_eq!(first.json["tenant_id"], world.emulator.directory["tenants"][tenant]["id"], "{}", first.text);
+        assert_eq!(world.obo_as("partner", USER_READ, &bearer).await.token(), first.token());
+    }
+    let asked: Vec<String> =
+        world.emulator.asked("token").await.iter().map(|call| call["tenant"].as_str().unwrap_or_default().to_owned()).collect();
+    assert_eq!(asked.len(), 2);
+    assert_ne!(asked[0], asked[1]);
+}
+
+#[tokio::test]
+async fn cch_4_two_apps_never_meet() {
+    let world = World::new().await;
+    let ask = |app: &str| world.app_token(json!({"app": app, "scopes": "https://graph.microsoft.com/.default"}));
+    let (daemon, orders) = (ask("daemon").await, ask("orders").await);
+    assert_ne!(daemon.token(), orders.token());
+    assert_eq!(world.calls().await, 2);
+    // Two names of one registration are one client to the authority, and share what it was given.
+    assert_eq!(ask("daemon-cert").await.token(), daemon.token());
+    assert_eq!(world.calls().await, 2);
+}
+
+#[tokio::test]
+async fn cch_8_another_users_assertion_misses() {
+    let world = World::new().await;
+    let ana = world.obo(&world.emulator.user_token("ana@contoso.example").await).await;
+    let ben = world.obo(&world.emulator.user_token("ben@contoso.example").await).await;
+    assert_ne!(ana.token(), ben.token());
+    assert_eq!(ana.json["account"]["username"], "ana@contoso.example");
+    assert_eq!((&ben.json["account"]["username"], ben.source()), (&json!("ben@contoso.example"), "identity_provider"));
+    assert_eq!(world.calls().await, 2);
+}
+
+#[tokio::test]
+async fn cch_8_two_assertions_of_one_user_are_separate() {
+    let world = World::new().await;
+    let (first, second) =
+        (world.emulator.user_token("ana@contoso.example").await, world.emulator.user_token("ana@contoso.example").await);
+    assert_ne!(first, second);
+    let (one, two) = (world.obo(&first).await, world.obo(&second).await);
+    assert_eq!((one.source(), two.source()), ("identity_provider", "identity_provider"));
+    assert_ne!(one.token(), two.token());
+    assert_eq!((world.obo(&first).await.token(), world.obo(&second).await.token()), (one.token(), two.token()));
+    assert_eq!(world.calls().await, 2);
+}
+
+#[tokio::test]
+async fn cch_9_no_route_returns_a_refresh_token() {
+    let world = World::new().await;
+    let canary = "canary-of-a-refresh-token";
+    world.emulator.script(json!({"on": {"endpoint": "token"}, "times": 0, "do": {"set": {"refresh_token": canary}}})).await;
+    let ana = world.emulator.user_token("ana@contoso.example").await;
+    let eva = json!({"realm": "shop", "app": "https://orders.shop.example", "user": "eva", "scopes": "orders.read"});
+    let eva = world.emulator.mint(eva).await;
+    let mut answers = vec![world.graph().await, world.graph().await, world.obo(&ana).await, world.obo(&ana).await];
+    answers.push(world.app_token(json!({"app": "shop", "scopes": "stock.read"})).await);
+    answers.push(world.obo_as("shop", "stock.read", &eva).await);
+    let code = world.code("web", USER_READ, "ana@contoso.example").await;
+    answers.push(world.redeem(&code).await);
+    for answer in answers {
+        answer.token();
+        assert!(!answer.text.contains(canary) && !answer.text.contains("refresh_token"), "{}", answer.text);
+    }
+}

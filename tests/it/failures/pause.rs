@@ -1,0 +1,132 @@
+//! Throttling: who waits, for how long, and what they are told (ERR-3, ERR-4).
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{BILLING, USER_READ};
+use crate::support::{GRAPH, World};
+
+#[tokio::test]
+async fn err_3_the_rest_of_the_pause_is_passed_on() {
+    let world = World::new().await;
+    world.failing_once(json!({"throttle": {"retry_after": "7"}})).await;
+    for (wait, left) in [(0, "7"), (3, "4"), (3, "1")] {
+        world.later(wait);
+        let answer = world.graph().await;
+        assert_eq!((answer.status, answer.header("retry-after")), (429, left), "{}", answer.text);
+        assert_eq!(answer.json["retryable"], true);
+    }
+    // A part of a second is a second to wait.
+    world.clock.advance(Duration::from_millis(300));
+    assert_eq!(world.graph().await.header("retry-after"), "1");
+    assert_eq!(world.calls().await, 1);
+    world.clock.advance(Duration::from_millis(700));
+    assert_eq!(world.graph().await.source(), "identity_provider");
+    assert_eq!(world.calls().await, 2);
+}
+
+/// Throttled with this text, the pause is so many seconds.
+async fn pauses(text: Option<String>, seconds: u64) {
+    let world = World::new().await;
+    world.failing_once(json!({"throttle": {"retry_after": text}})).await;
+    let answer = world.graph().await;
+    assert_eq!((answer.status, answer.header("retry-after")), (429, &*seconds.to_string()), "{text:?}: {}", answer.text);
+    world.later(seconds - 1);
+    assert_eq!(world.graph().await.status, 429, "{text:?}");
+    world.later(1);
+    assert_eq!(world.graph().await.status, 200, "{text:?}");
+    assert_eq!(world.calls().await, 2, "{text:?}");
+}
+
+#[tokio::test]
+async fn err_3_a_date_is_a_pause() {
+    let clock = tokend::clock::Clock::manual(crate::support::NOW);
+    pauses(Some(httpdate::fmt_http_date(clock.wall() + Duration::from_secs(30))), 30).await;
+}
+
+#[tokio::test]
+async fn err_3_a_long_pause_is_capped_at_an_hour() {
+    pauses(Some("7200".to_owned()), 3600).await;
+}
+
+#[tokio::test]
+async fn err_3_a_pause_that_is_none_is_ignored() {
+    // Throttled all the same: tokend waits for five seconds of its own.
+    for text in [Some("-5".to_owned()), Some("soon".to_owned()), None] {
+        pauses(text, 5).await;
+    }
+}
+
+#[tokio::test]
+async fn err_3_a_negative_pause_of_a_5xx_is_no_pause() {
+    let world = World::new().await;
+    world.failing_once(json!({"throttle": {"status": 503, "retry_after": "-5"}})).await;
+    assert_eq!(world.graph().await.status, 200);
+    assert_eq!(world.calls().await, 2);
+}
+
+#[tokio::test]
+async fn err_4_one_users_429_pauses_all_users_of_the_app_and_scopes() {
+    let world = World::new().await;
+    let (ana, ben) = (world.ana().await, world.ben().await);
+    world.failing_once(json!({"throttle": {"retry_after": "7"}})).await;
+    assert_eq!(world.obo(&ana).await.status, 429);
+    let answer = world.obo(&ben).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (429, "7"));
+    assert_eq!(world.calls().await, 1);
+    // Other scopes, and other apps.
+    assert_eq!(world.obo_as("orders", BILLING, &ben).await.status, 200);
+    assert_eq!(world.graph().await.status, 200);
+    assert_eq!(world.calls().await, 3);
+    world.later(7);
+    assert_eq!(world.obo(&ben).await.status, 200);
+}
+
+#[tokio::test]
+async fn err_4_a_503_with_retry_after_pauses_all_users_as_well() {
+    let world = World::new().await;
+    let (ana, ben) = (world.ana().await, world.ben().await);
+    world.failing_once(json!({"throttle": {"status": 503, "retry_after": "7"}})).await;
+    assert_eq!(world.obo(&ana).await.status, 503);
+    world.later(2);
+    let answer = world.obo(&ben).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, "5"));
+    assert_eq!(world.calls().await, 1);
+}
+
+#[tokio::test]
+async fn err_4_a_refusal_with_retry_after_pauses_as_well() {
+    let world = World::new().await;
+    let (ana, ben) = (world.ana().await, world.ben().await);
+    let error = json!({"error": {"status": 400, "error": "invalid_grant", "headers": {"retry-after": "9"}}});
+    world.failing_once(error).await;
+    assert_eq!(world.obo(&ana).await.header("retry-after"), "9");
+    assert_eq!(world.obo(&ben).await.header("retry-after"), "9");
+    assert_eq!(world.calls().await, 1);
+}
+
+#[tokio::test]
+async fn err_4_a_pause_takes_no_cached_token_away() {
+    let world = World::new().await;
+    let (ana, ben) = (world.ana().await, world.ben().await);
+    let first = world.obo(&ana).await;
+    world.failing(json!({"throttle": {"retry_after": "60"}})).await;
+    assert_eq!(world.obo(&ben).await.status, 429);
+    assert_eq!((world.obo(&ana).await.token(), world.obo(&ana).await.source()), (first.token(), "cache"));
+    // Another assertion of hers has none.
+    assert_eq!(world.obo_as("orders", USER_READ, &world.ana().await).await.status, 429);
+    assert_eq!(world.calls().await, 2);
+}
+
+#[tokio::test]
+async fn err_4_other_scopes_and_apps_are_not_paused_for_app_tokens() {
+    let world = World::new().await;
+    world.failing_once(json!({"throttle": {"retry_after": "60"}})).await;
+    assert_eq!(world.graph().await.status, 429);
+    assert_eq!(world.app_token(json!({"app": "daemon", "scopes": "api://orders/.default"})).await.status, 200);
+    assert_eq!(world.app_token(json!({"app": "orders", "scopes": GRAPH})).await.status, 200);
+    // Another name of the same registration is the same client to the authority.
+    assert_eq!(world.app_token(json!({"app": "daemon-cert", "scopes": GRAPH})).await.status, 429);
+    assert_eq!(world.calls().await, 3);
+}

@@ -1,0 +1,275 @@
+//! Token answers as real servers send them, through the whole sidecar: what is served, what is cached, what is refused.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, World};
+
+/// A world whose token endpoint always does this.
+async fn doing(what: Value) -> World {
+    let world = World::new().await;
+    now_doing(&world, what).await;
+    world
+}
+
+/// From now on the token endpoint does this; what was remembered of failures is over.
+async fn now_doing(world: &World, what: Value) {
+    world.emulator.unscript().await;
+    world.later(60);
+    world.emulator.script(json!({"on": {"endpoint": "token"}, "times": 0, "do": what})).await;
+}
+
+async fn setting(members: Value) -> World {
+    doing(json!({"set": members})).await
+}
+
+/// `/obo` for ana, past the cache.
+async fn obo(world: &World) -> Answer {
+    let body = json!({"app": "orders", "scopes": "https://graph.microsoft.com/User.Read", "force_refresh": true});
+    world.sidecar.client.post_as("/obo", &ana(world).await, &body).await
+}
+
+async fn ana(world: &World) -> String {
+    world.emulator.user_token("ana@contoso.example").await
+}
+
+/// `oid.tid` of ana.
+const ANA: &str = "11b7a0c4-52d8-4e6f-83a9-c4d0e7f21b01.8eaef023-2b34-4da1-9baa-8bc8c9d6a490";
+
+async fn refused_as_garbage(world: &World) {
+    world.graph().await.refused(502, "invalid_authority_response", "");
+}
+
+#[tokio::test]
+async fn rsp_1_a_lifetime_may_be_a_text() {
+    let world = setting(json!({"expires_in": "1200"})).await;
+    let answer = world.graph().await;
+    assert_eq!(
+        (answer.json["expires_in"].as_i64(), answer.json["expires_on"].as_i64()),
+        (Some(1200), Some(world.clock.unix() + 1200))
+    );
+    assert_eq!(world.graph().await.member("token_source"), "cache");
+}
+
+#[tokio::test]
+async fn rsp_1_a_token_without_a_credible_lifetime_is_served_once() {
+    let world = World::new().await;
+    for odd in [json!(null), json!(0), json!(-1), json!("-3600"), json!("soon"), json!([3600]), json!(315_360_001), json!(9e18)] {
+        let before = world.calls().await;
+        now_doing(&world, json!({"set": {"expires_in": odd}})).await;
+        let answer = world.graph().await;
+        answer.token();
+        for member in ["expires_in", "expires_on"] {
+            assert_eq!(answer.json.get(member), Some(&Value::Null), "{odd}: {}", answer.text);
+        }
+        assert_eq!(world.graph().await.member("token_source"), "identity_provider", "{odd}");
+        assert_eq!(world.calls().await, before + 2, "{odd}");
+    }
+}
+
+#[tokio::test]
+async fn rsp_1_ten_years_are_credible() {
+    let world = setting(json!({"expires_in": 315_360_000})).await;
+    assert_eq!(world.graph().await.json["expires_in"], 315_360_000);
+    assert_eq!(world.graph().await.member("token_source"), "cache");
+}
+
+#[tokio::test]
+async fn rsp_2_the_token_type_is_read_in_any_case() {
+    for spelt in ["bearer", "BEARER", "bEaReR"] {
+        let world = setting(json!({"token_type": spelt})).await;
+        assert_eq!(world.graph().await.member("token_type"), "Bearer");
+        assert_eq!(world.graph().await.member("token_source"), "cache");
+    }
+}
+
+#[tokio::test]
+async fn rsp_2_a_missing_or_other_token_type_is_no_answer() {
+    let world = World::new().await;
+    for odd in [json!(null), json!("pop"), json!("N_A"), json!(""), json!(7)] {
+        now_doing(&world, json!({"set": {"token_type": odd}})).await;
+        refused_as_garbage(&world).await;
+    }
+    now_doing(&world, json!({"delay_ms": 0})).await;
+    assert_eq!(world.graph().await.member("token_source"), "identity_provider", "nothing was kept");
+}
+
+#[tokio::test]
+async fn rsp_3_a_missing_scope_is_the_one_asked_for() {
+    let world = setting(json!({"scope": null})).await;
+    let user = ana(&world).await;
+    let answer = world.obo(&user).await;
+    answer.token();
+    assert_eq!(answer.member("scope"), "https://graph.microsoft.com/User.Read");
+    assert_eq!(world.obo(&user).await.member("token_source"), "cache");
+    assert_eq!(world.graph().await.member("scope"), "https://graph.microsoft.com/.default");
+}
+
+fn base64(json: &Value) -> Value {
+    json!(URL_SAFE_NO_PAD.encode(json.to_string()))
+}
+
+#[tokio::test]
+async fn rsp_4_client_info_says_where_a_user_is_at_home() {
+    let home = base64(&json!({"uid": "guest", "utid": "elsewhere"}));
+    let world = World::new().await;
+    for info in [home.clone(), json!(format!("{}==", home.as_str().unwrap_or_default()))] {
+        now_doing(&world, json!({"set": {"client_info": info}})).await;
+        let answer = obo(&world).await;
+        let account = &answer.json["account"];
+        assert_eq!(account["home_account_id"], "guest.elsewhere", "{}", answer.text);
+        assert_eq!(account["local_account_id"], "11b7a0c4-52d8-4e6f-83a9-c4d0e7f21b01");
+    }
+}
+
+#[tokio::test]
+async fn rsp_4_without_good_client_info_the_validated_token_says_whose_it_is() {
+    let odd = [
+        json!(null),
+        json!("%%%"),
+        json!("bm8ganNvbg"),
+        base64(&json!({"uid": "guest"})),
+        base64(&json!({"utid": "elsewhere"})),
+        base64(&json!({"uid": "", "utid": ""})),
+        base64(&json!(["guest"])),
+        json!({"uid": "guest", "utid": "elsewhere"}),
+    ];
+    let world = World::new().await;
+    for info in odd {
+        now_doing(&world, json!({"set": {"client_info": info}})).await;
+        let answer = obo(&world).await;
+        assert_eq!(answer.json["account"]["home_account_id"], ANA, "{info}: {}", answer.text);
+        let code = world.code("web", "api://orders/access_as_user", "ana@contoso.example").await;
+        let answer = world.redeem(&code).await;
+        assert_eq!(answer.json["account"]["home_account_id"], ANA, "{info}: {}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn rsp_5_obo_needs_no_id_token() {
+    let world = World::new().await;
+    for odd in [json!(null), json!("not.a.jwt"), json!("nonsense"), json!(5)] {
+        now_doing(&world, json!({"set": {"id_token": odd}})).await;
+        let answer = obo(&world).await;
+        answer.token();
+        let account = &answer.json["account"];
+        assert_eq!((&account["home_account_id"], &account["username"]), (&json!(ANA), &json!("ana@contoso.example")), "{odd}");
+        assert_eq!(answer.member("tenant_id"), "8eaef023-2b34-4da1-9baa-8bc8c9d6a490", "{odd}");
+    }
+}
+
+#[tokio::test]
+async fn rsp_5_a_sign_in_needs_an_id_token() {
+    let world = setting(json!({"id_token": null})).await;
+    let code = world.code("web", "api://orders/access_as_user", "ana@contoso.example").await;
+    world.redeem(&code).await.refused(502, "invalid_authority_response", "id_token");
+}
+
+#[tokio::test]
+async fn rsp_5_a_malformed_id_token_is_not_believed() {
+    let world = World::new().await;
+    for odd in ["not.a.jwt", "nonsense", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0."] {
+        now_doing(&world, json!({"set": {"id_token": odd}})).await;
+        let code = world.code("web", "api://orders/access_as_user", "ana@contoso.example").await;
+        let answer = world.redeem(&code).await;
+        answer.refused(400, "invalid_id_token", "id token");
+        assert!(!answer.text.contains(odd), "{}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn rsp_6_a_page_is_no_answer() {
+    let page = json!({"raw": {"status": 200, "headers": {"content-type": "text/html"}, "body": "<html>Sign in</html>"}});
+    refused_as_garbage(&doing(page).await).await;
+}
+
+#[tokio::test]
+async fn rsp_6_a_gateways_page_is_an_outage() {
+    let world =
+        doing(json!({"raw": {"status": 502, "headers": {"content-type": "text/html"}, "body": "<html>Bad gateway</html>"}})).await;
+    let answer = world.graph().await;
+    answer.refused(503, "authority_unavailable", "");
+    assert_eq!(answer.json["retryable"], true);
+    assert!(!answer.text.contains("html"), "{}", answer.text);
+}
+
+#[tokio::test]
+async fn rsp_6_an_error_with_200_is_an_error() {
+    let error = json!({"error": "invalid_grant", "error_description": "over", "suberror": "bad_token"});
+    let world = doing(json!({"raw": {"status": 200, "body": error}})).await;
+    let answer = world.obo(&ana(&world).await).await;
+    answer.refused(401, "invalid_grant", "");
+    assert_eq!((answer.member("suberror"), answer.member("error_description")), ("bad_token", "over"));
+}
+
+#[tokio::test]
+async fn rsp_6_a_400_without_json_is_no_answer() {
+    let world = World::new().await;
+    for body in ["", "Bad Request", "[]", "{}", "{\"error\":", "\"invalid_grant\""] {
+        now_doing(&world, json!({"raw": {"status": 400, "body": body}})).await;
+        refused_as_garbage(&world).await;
+    }
+}
+
+#[tokio::test]
+async fn rsp_6_a_200_that_is_no_object_or_has_no_token_is_no_answer() {
+    let world = World::new().await;
+    let without = [json!({"access_token": "", "token_type": "Bearer"}), json!({"access_token": 7, "token_type": "Bearer"})];
+    for body in [json!(""), json!([]), json!("null"), json!({})].into_iter().chain(without) {
+        now_doing(&world, json!({"raw": {"status": 200, "body": body}})).await;
+        refused_as_garbage(&world).await;
+    }
+}
+
+#[tokio::test]
+async fn rsp_6_a_redirect_is_not_followed() {
+    let world = World::new().await;
+    let target = format!("{}/elsewhere", world.emulator.origin);
+    let redirect = json!({"raw": {"status": 307, "headers": {"location": target}}});
+    world.emulator.script(json!({"on": {"endpoint": "token"}, "times": 0, "do": redirect})).await;
+    refused_as_garbage(&world).await;
+    assert!(world.emulator.requests().await.iter().all(|request| request["path"] != "/elsewhere"));
+}
+
+#[tokio::test]
+async fn rsp_6_compressed_answers_and_byte_order_marks_are_read() {
+    for dress in [json!({"gzip": true}), json!({"bom": true}), json!({"gzip": true, "bom": true})] {
+        let world = doing(dress).await;
+        world.graph().await.token();
+        assert_eq!(world.graph().await.member("token_source"), "cache");
+    }
+}
+
+#[tokio::test]
+async fn rsp_6_an_answer_beyond_a_megabyte_is_not_read() {
+    refused_as_garbage(&doing(json!({"size": 1_048_577})).await).await;
+    // Nor one that only becomes so large when it is unpacked.
+    refused_as_garbage(&doing(json!({"size": 1_048_577, "gzip": true})).await).await;
+    doing(json!({"size": 1_048_576})).await.graph().await.token();
+}
+
+#[tokio::test]
+async fn rsp_7_extended_and_refresh_times_are_numbers_or_texts() {
+    for (ext, refresh) in [(json!(7200), json!(1800)), (json!("7200"), json!("1800"))] {
+        let world = setting(json!({"expires_in": 3600, "ext_expires_in": ext, "refresh_in": refresh})).await;
+        let answer = world.graph().await;
+        let now = world.clock.unix();
+        assert_eq!(answer.json["ext_expires_on"], now + 7200, "{}", answer.text);
+        assert_eq!(answer.json["refresh_on"], now + 1800, "{}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn rsp_7_odd_extended_and_refresh_times_do_no_harm() {
+    for odd in [json!(null), json!("later"), json!(-5), json!({})] {
+        let world = setting(json!({"expires_in": 3600, "ext_expires_in": odd, "refresh_in": odd})).await;
+        let answer = world.graph().await;
+        assert_eq!(answer.json["expires_in"], 3600, "{odd}");
+        assert!(answer.json.get("ext_expires_on").is_none_or(Value::is_null), "{}", answer.text);
+        let refresh_on = answer.json["refresh_on"].as_i64().expect("a jittered point");
+        let now = world.clock.unix();
+        assert!((now + 1..now + 3300).contains(&refresh_on), "{refresh_on}");
+        assert_eq!(world.graph().await.member("token_source"), "cache");
+    }
+}

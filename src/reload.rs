@@ -72,7 +72,7 @@ impl Source {
             Place::File(path) => {
                 let bytes = std::fs::read(path).map_err(|error| {
                     Problem::new(
-                        format!("the file {} cannot be read: {}", path.display(), error.kind()),
+                        format!("the file {} cannot be read: {error}", path.display()),
                         "mount the file, or mend its path or its permissions",
                     )
                 })?;

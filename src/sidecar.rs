@@ -111,7 +111,7 @@ fn open_door(settings: &Settings, app: &AppSettings, findings: &mut Findings) ->
         Some(path) => match std::fs::read(path) {
             Ok(pem) => Some(pem),
             Err(error) => {
-                let reason = format!("the file {} cannot be read: {}", path.display(), error.kind());
+                let reason = format!("the file {} cannot be read: {error}", path.display());
                 findings.error(
                     authority.file.as_deref(),
                     &key,

@@ -19,7 +19,6 @@ use super::Client;
 pub(crate) struct Sidecar {
     pub(crate) client: Client,
     pub(crate) admin: Client,
-    pub(crate) tasks: Tasks,
     signals: UnboundedSender<()>,
     running: JoinHandle<bool>,
 }
@@ -44,13 +43,12 @@ impl Sidecar {
         let (prepared, findings) = prepare(settings, clock);
         let prepared = prepared.unwrap_or_else(|| panic!("{findings:#?}"));
         let parts = Parts { clock: clock.clone(), tasks: Tasks::default(), metrics: Metrics::default(), sampler };
-        let tasks = parts.tasks.clone();
         let sidecar = prepared.build(parts).await.expect("free addresses");
         let base = |addresses: Vec<tokend::listen::Address>| format!("http://{}", addresses[0]);
         let (client, admin) = (Client::new(&base(sidecar.addresses()), None), Client::new(&base(sidecar.admin_addresses()), None));
         let (signals, ends) = Signals::manual();
         let running = tokio::spawn(sidecar.run(ends));
-        Self { client, admin, tasks, signals, running }
+        Self { client, admin, signals, running }
     }
 
     /// Sends it a signal to stop.

@@ -1,0 +1,54 @@
+//! What a caller is told when there is no token: whose turn it is, in the authority's words and without its secrets.
+
+mod challenge;
+mod ids;
+mod matrix;
+mod redaction;
+mod retry;
+mod said;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, GRAPH, World};
+
+/// A flow, as a request that the script answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flow {
+    App,
+    Obo,
+    Code,
+}
+
+const FLOWS: [Flow; 3] = [Flow::App, Flow::Obo, Flow::Code];
+
+const USER_READ: &str = "https://graph.microsoft.com/User.Read";
+
+/// A rule that refuses one call.
+fn refusal(error: Value) -> Value {
+    json!({"on": {"endpoint": "token"}, "times": 1, "do": {"error": error}})
+}
+
+/// Asks once as this flow does.
+async fn ask(world: &World, flow: Flow) -> Answer {
+    let client = &world.sidecar.client;
+    match flow {
+        Flow::App => client.post("/client-credentials", &json!({"app": "daemon", "scopes": [GRAPH]})).await,
+        Flow::Obo => world.obo(&world.emulator.user_token("ana@contoso.example").await).await,
+        Flow::Code => {
+            let body = json!({"app": "web", "scopes": ["api://orders/access_as_user"],
+                "redirect_uri": "http://localhost:3000/callback", "code": "any-code-will-do", "code_verifier": "v".repeat(43)});
+            client.post("/auth-code", &body).await
+        }
+    }
+}
+
+/// Asks once, with this refusal, and lets whatever is remembered of it pass.
+async fn refused(world: &World, flow: Flow, error: Value) -> Answer {
+    world.emulator.unscript().await;
+    world.emulator.script(refusal(error)).await;
+    let answer = ask(world, flow).await;
+    world.clock.advance(Duration::from_secs(61));
+    answer
+}

@@ -1,0 +1,126 @@
+//! Which algorithms a key verifies: those that its kind, its curve and its `alg` allow, on a key set of the test's own.
+
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256, SignatureAlgorithm};
+use serde_json::{Value, json};
+
+use super::{is_refused, part};
+use crate::support::World;
+
+/// A key pair and what its authority publishes of it.
+struct Signer {
+    private: EncodingKey,
+    public: Value,
+}
+
+// === impl Signer ===
+
+impl Signer {
+    /// A key named `kid`; `more` changes what is published, null takes a member away.
+    fn new(kid: &str, kind: &'static SignatureAlgorithm, algorithm: Algorithm, more: Value) -> Self {
+        let pem = KeyPair::generate_for(kind).expect("a key").serialize_pem();
+        let rsa = format!("{algorithm:?}").starts_with('R');
+        let private = if rsa { EncodingKey::from_rsa_pem(pem.as_bytes()) } else { EncodingKey::from_ec_pem(pem.as_bytes()) };
+        let private = private.expect("a key that signs");
+        let mut public = serde_json::to_value(Jwk::from_encoding_key(&private, algorithm).expect("a JWK")).expect("JSON");
+        public["kid"] = json!(kid);
+        public["use"] = json!("sig");
+        let members = public.as_object_mut().expect("an object");
+        members.remove("alg");
+        for (name, value) in more.as_object().expect("members") {
+            members.insert(name.clone(), value.clone());
+        }
+        members.retain(|_, value| !value.is_null());
+        Self { private, public }
+    }
+
+    fn sign(&self, kid: Option<&str>, algorithm: Algorithm, claims: &Value) -> String {
+        let mut header = Header::new(algorithm);
+        header.kid = kid.map(str::to_owned);
+        jsonwebtoken::encode(&header, claims, &self.private).expect("a token")
+    }
+}
+
+/// A world whose authority publishes these keys and answers every assertion.
+async fn publishing(signers: &[&Signer]) -> (World, Value) {
+    let world = World::new().await;
+    let keys: Vec<&Value> = signers.iter().map(|signer| &signer.public).collect();
+    let body = json!({"status": 200, "body": {"keys": keys}});
+    world.emulator.script(json!({"on": {"endpoint": "keys"}, "times": 0, "do": {"raw": body}})).await;
+    let answer = json!({"status": 200, "body": {"access_token": "t", "token_type": "Bearer", "expires_in": 3600}});
+    world.emulator.script(json!({"on": {"endpoint": "token"}, "times": 0, "do": {"raw": answer}})).await;
+    let claims = part(&world.emulator.user_token("ana@contoso.example").await, 1);
+    (world, claims)
+}
+
+#[tokio::test]
+async fn rs_ps_and_es_are_accepted() {
+    let rsa = Signer::new("rsa", &PKCS_RSA_SHA256, Algorithm::RS256, json!({}));
+    let p256 = Signer::new("p256", &PKCS_ECDSA_P256_SHA256, Algorithm::ES256, json!({}));
+    let p384 = Signer::new("p384", &PKCS_ECDSA_P384_SHA384, Algorithm::ES384, json!({}));
+    let (world, claims) = publishing(&[&rsa, &p256, &p384]).await;
+    for algorithm in [Algorithm::RS256, Algorithm::RS384, Algorithm::RS512, Algorithm::PS256, Algorithm::PS384, Algorithm::PS512] {
+        world.obo(&rsa.sign(Some("rsa"), algorithm, &claims)).await.token();
+    }
+    world.obo(&p256.sign(Some("p256"), Algorithm::ES256, &claims)).await.token();
+    world.obo(&p384.sign(Some("p384"), Algorithm::ES384, &claims)).await.token();
+}
+
+#[tokio::test]
+async fn the_alg_of_a_key_is_the_only_one_that_it_verifies() {
+    let ps = Signer::new("ps", &PKCS_RSA_SHA256, Algorithm::RS256, json!({"alg": "PS256"}));
+    let (world, claims) = publishing(&[&ps]).await;
+    world.obo(&ps.sign(Some("ps"), Algorithm::PS256, &claims)).await.token();
+    for algorithm in [Algorithm::RS256, Algorithm::PS384, Algorithm::RS512] {
+        is_refused(&world.obo(&ps.sign(Some("ps"), algorithm, &claims)).await, "does not fit");
+    }
+}
+
+#[tokio::test]
+async fn a_key_for_encryption_verifies_nothing() {
+    let encrypting = Signer::new("enc", &PKCS_RSA_SHA256, Algorithm::RS256, json!({"use": "enc"}));
+    let signing = Signer::new("sig", &PKCS_RSA_SHA256, Algorithm::RS256, json!({"use": null}));
+    let (world, claims) = publishing(&[&encrypting, &signing]).await;
+    is_refused(&world.obo(&encrypting.sign(Some("enc"), Algorithm::RS256, &claims)).await, "publish");
+    world.obo(&signing.sign(Some("sig"), Algorithm::RS256, &claims)).await.token();
+}
+
+#[tokio::test]
+async fn a_secret_key_in_a_key_set_verifies_nothing() {
+    let rsa = Signer::new("rsa", &PKCS_RSA_SHA256, Algorithm::RS256, json!({}));
+    let shared =
+        Signer { private: EncodingKey::from_secret(b"secret"), public: json!({"kty": "oct", "kid": "oct", "k": "c2VjcmV0"}) };
+    let odd = Signer { private: EncodingKey::from_secret(b"secret"), public: json!({"kty": "new", "kid": 7}) };
+    let (world, claims) = publishing(&[&shared, &odd, &rsa]).await;
+    is_refused(&world.obo(&shared.sign(Some("oct"), Algorithm::HS256, &claims)).await, "algorithm");
+    // What is not understood spoils nothing else.
+    world.obo(&rsa.sign(Some("rsa"), Algorithm::RS256, &claims)).await.token();
+}
+
+#[tokio::test]
+async fn a_token_without_a_key_id_is_verified_by_the_only_key() {
+    let rsa = Signer::new("rsa", &PKCS_RSA_SHA256, Algorithm::RS256, json!({}));
+    let (world, claims) = publishing(&[&rsa]).await;
+    world.obo(&rsa.sign(None, Algorithm::RS256, &claims)).await.token();
+    let other = Signer::new("rsa", &PKCS_RSA_SHA256, Algorithm::RS256, json!({}));
+    is_refused(&world.obo(&other.sign(None, Algorithm::RS256, &claims)).await, "signature");
+}
+
+#[tokio::test]
+async fn a_key_that_changed_under_its_id_verifies_no_more() {
+    let (first, second) = (
+        Signer::new("same", &PKCS_RSA_SHA256, Algorithm::RS256, json!({})),
+        Signer::new("same", &PKCS_RSA_SHA256, Algorithm::RS256, json!({})),
+    );
+    let (world, claims) = publishing(&[&first]).await;
+    let token = first.sign(Some("same"), Algorithm::RS256, &claims);
+    world.obo(&token).await.token();
+    world.emulator.unscript().await;
+    let body = json!({"status": 200, "body": {"keys": [second.public]}});
+    world.emulator.script(json!({"on": {"endpoint": "keys"}, "times": 0, "do": {"raw": body}})).await;
+    world.later(31);
+    // An unknown id brings the new set.
+    is_refused(&world.obo(&second.sign(Some("unknown"), Algorithm::RS256, &claims)).await, "publish");
+    is_refused(&world.obo(&token).await, "signature");
+}

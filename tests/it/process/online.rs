@@ -1,0 +1,53 @@
+//! `tokend check --online`: one token for each app, and the authority's own words where there is none.
+
+use super::{run, said, stage, tokend};
+use crate::support::{Emulator, configuration};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_app_that_works_is_named() {
+    let (emulator, files) = stage().await;
+    let config = files.path().join("tokend.yaml");
+    std::fs::write(&config, configuration(&emulator, &files)).expect("a file");
+    let mut command = tokend(&["check", "--online", "--config"]);
+    command.arg(&config);
+    let (code, text) = said(&run(command).await);
+    assert_eq!(code, 0, "{text}");
+    for app in ["daemon", "daemon-cert", "orders", "partner", "shop", "shop-cert"] {
+        assert!(text.contains(&format!("{app}: the authority gives it tokens")), "{app}: {text}");
+    }
+    assert!(!text.contains("eyJ"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_work_is_1_with_the_authoritys_words() {
+    let (emulator, files) = stage().await;
+    let config = files.path().join("tokend.yaml");
+    let tenant = emulator.directory["tenants"][0]["id"].as_str().expect("an id");
+    let yaml = configuration(&emulator, &files);
+    let web = yaml.lines().find(|line| line.starts_with("  web: ")).expect("web");
+    let lost = web.replace("  web: ", "  lost: ").replace(tenant, "11111111-2b34-4da1-9baa-8bc8c9d6a490");
+    std::fs::write(&config, yaml.replace(web, &format!("{web}\n{lost}"))).expect("a file");
+    std::fs::write(files.path().join("daemon.secret"), "wrong-secret-canary").expect("a file");
+    let mut command = tokend(&["check", "--online", "--config"]);
+    command.arg(&config);
+    let (code, text) = said(&run(command).await);
+    assert_eq!(code, 1, "{text}");
+    let line = |app: &str| text.lines().find(|line| line.starts_with(&format!("{app}: "))).expect("a line").to_owned();
+    assert!(line("daemon").contains("invalid_client"), "{text}");
+    assert!(line("lost").contains("AADSTS"), "{text}");
+    assert!(line("web").contains("gives it tokens"), "the others are asked all the same: {text}");
+    assert!(!text.contains("wrong-secret-canary") && !text.contains(Emulator::secret(emulator.app("web"))), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authority_that_is_down_is_1() {
+    let (emulator, files) = stage().await;
+    let config = files.path().join("tokend.yaml");
+    let nobody = format!("https://127.0.0.1:{}", super::free_port());
+    std::fs::write(&config, configuration(&emulator, &files).replace(&emulator.origin, &nobody)).expect("a file");
+    let mut command = tokend(&["check", "--online", "--config"]);
+    command.arg(&config);
+    let (code, text) = said(&run(command).await);
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("daemon: authority_unavailable: "), "{text}");
+}

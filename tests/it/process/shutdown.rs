@@ -1,0 +1,114 @@
+//! How it ends: at once when idle, after the requests in progress when not, and without a secret in all it ever printed.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Serving, stage, tokend};
+use crate::support::{Emulator, GRAPH, configuration};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_process_ends_within_a_second() {
+    for signal in ["TERM", "INT"] {
+        let (emulator, files) = stage().await;
+        let config = files.path().join("tokend.yaml");
+        std::fs::write(&config, configuration(&emulator, &files)).expect("a file");
+        let mut command = tokend(&["serve", "--config"]);
+        command.arg(&config);
+        let mut serving = Serving::start(command).await;
+        // A client's idle connection is no reason to stay.
+        serving.client.post("/client-credentials", &json!({"app": "daemon", "scopes": [GRAPH]})).await.token();
+        serving.signal(signal);
+        assert_eq!(serving.end_within(Duration::from_secs(1)).await.code(), Some(0), "{signal}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_in_progress_is_answered_before_the_end() {
+    let (emulator, files) = stage().await;
+    let config = files.path().join("tokend.yaml");
+    std::fs::write(&config, configuration(&emulator, &files)).expect("a file");
+    let mut command = tokend(&["serve", "--config"]);
+    command.arg(&config);
+    let mut serving = Serving::start(command).await;
+    emulator.script(json!({"on": {"endpoint": "token"}, "times": 1, "do": {"hold": true}})).await;
+    let body = json!({"app": "daemon", "scopes": [GRAPH]});
+    let client = serving.client.clone();
+    #[expect(clippy::disallowed_methods, reason = "a caller beside the test")]
+    let asking = tokio::spawn(async move { client.post("/client-credentials", &body).await });
+    emulator.asked_times("token", 1).await;
+    serving.signal("TERM");
+    // New connections are refused once it stops accepting; the request is still there.
+    for _ in 0..500 {
+        if std::net::TcpStream::connect(serving.client.base.trim_start_matches("http://")).is_err() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(std::net::TcpStream::connect(serving.client.base.trim_start_matches("http://")).is_err(), "it still accepts");
+    assert!(serving.ended().is_none() && !asking.is_finished(), "it waits for the request");
+    emulator.release().await;
+    asking.await.expect("no panic").token();
+    assert_eq!(serving.end_within(Duration::from_secs(2)).await.code(), Some(0));
+    assert!(serving.output().contains("\"in_time\":true"), "{}", serving.output());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_it_now() {
+    let (emulator, files) = stage().await;
+    let config = files.path().join("tokend.yaml");
+    std::fs::write(&config, configuration(&emulator, &files)).expect("a file");
+    let mut command = tokend(&["serve", "--config"]);
+    command.arg(&config);
+    let mut serving = Serving::start(command).await;
+    emulator.script(json!({"on": {"endpoint": "token"}, "times": 1, "do": {"hang": true}})).await;
+    let client = serving.client.clone();
+    #[expect(clippy::disallowed_methods, reason = "a caller beside the test")]
+    let asking = tokio::spawn(async move {
+        let body = json!({"app": "daemon", "scopes": [GRAPH]});
+        #[expect(clippy::disallowed_methods, reason = "it may break off")]
+        let outcome = client.request("/client-credentials", &body).send().await;
+        outcome.map_or(503, |response| response.status().as_u16())
+    });
+    emulator.asked_times("token", 1).await;
+    serving.signal("TERM");
+    for _ in 0..500 {
+        if serving.output().contains("stopping") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    serving.signal("TERM");
+    assert_eq!(serving.end_within(Duration::from_secs(2)).await.code(), Some(0));
+    assert_eq!(asking.await.expect("no panic"), 503, "the request was dropped, with or without a word");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_is_in_what_it_prints() {
+    let (emulator, files) = stage().await;
+    let config = files.path().join("tokend.yaml");
+    std::fs::write(&config, format!("{}\nlog: {{level: trace, format: text}}\n", configuration(&emulator, &files)))
+        .expect("a file");
+    let mut command = tokend(&["serve", "--config"]);
+    // What a debugging operator would set.
+    command.arg(&config).env("RUST_LOG", "trace").env("RUST_BACKTRACE", "1");
+    let mut serving = Serving::start(command).await;
+    let user = emulator.user_token("ana@contoso.example").await;
+    let body = json!({"app": "orders", "scopes": ["https://graph.microsoft.com/User.Read"]});
+    let token = serving.client.post_as("/obo", &user, &body).await.token().to_owned();
+    let other =
+        serving.client.post("/client-credentials", &json!({"app": "orders-secret", "scopes": ["api://billing/.default"]})).await;
+    let other = other.token().to_owned();
+    serving.client.post_as("/obo", "canary-bearer", &body).await.refused(401, "invalid_token", "");
+    serving.client.post("/client-credentials", &json!({"app": "daemon", "scopes": ["canary/scope"]})).await;
+    serving.signal("TERM");
+    serving.end_within(Duration::from_secs(5)).await;
+    let output = serving.output();
+    assert!(output.contains("request failed"), "{output}");
+    for secret in
+        [&user, &token, &other, "canary", Emulator::secret(emulator.app("orders-api")), Emulator::secret(emulator.app("daemon"))]
+    {
+        assert!(!output.contains(secret), "{secret} in {output}");
+    }
+    assert!(!output.contains("eyJ") && !output.contains("PRIVATE KEY"), "{output}");
+}

@@ -1,0 +1,148 @@
+//! Every route in good ways and in bad ones, with a canary in every place that can hold a secret.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::canaries::Canaries;
+use crate::support::{Answer, Client, GRAPH, REDIRECT_URI, World};
+
+const USER_READ: &str = "https://graph.microsoft.com/User.Read";
+const ACCESS: &str = "api://orders/access_as_user";
+
+/// A body sent as it stands with some header.
+async fn with_header(world: &World, path: &str, body: &Value, header: (&str, &str)) -> Answer {
+    Client::send(world.sidecar.client.request(path, body).header(header.0, header.1)).await
+}
+
+pub(super) async fn app_tokens(world: &World, all: &mut Canaries) {
+    for app in ["daemon", "daemon-cert"] {
+        all.answer(app, &world.app_token(json!({"app": app, "scopes": [GRAPH]})).await);
+        all.answer(app, &world.app_token(json!({"app": app, "scopes": [GRAPH]})).await);
+    }
+    all.answer("shop", &world.app_token(json!({"app": "shop", "scopes": ["stock.read"]})).await);
+    all.answer("shop-cert", &world.app_token(json!({"app": "shop-cert", "scopes": ["stock.read"]})).await);
+    for canary in ["canary-member-0123456789", "eyJjYW5hcnkiOiJtZW1iZXIifQ.canary"] {
+        all.secret("value of a member", canary);
+        for body in [
+            json!({"app": canary}),
+            json!({"app": "daemon", "scopes": [GRAPH], "tenant": canary}),
+            json!({"app": "daemon", "scopes": [GRAPH], "claims": canary}),
+            json!({"app": "daemon", "scopes": [GRAPH], "access_token_sha256": canary}),
+            json!({"app": "daemon", "scopes": [canary, canary]}),
+            json!({"client_secret": canary}),
+            json!({"force_refresh": canary}),
+        ] {
+            all.answer("a bad app token request", &world.app_token(body).await);
+        }
+        let path = format!("/client-credentials?client_secret={canary}");
+        all.answer("a query", &world.sidecar.client.post(&path, &json!({})).await);
+        all.answer("a path", &world.sidecar.client.post(&format!("/{canary}"), &json!({})).await);
+        let body = json!({"app": "daemon"});
+        for name in ["x-correlation-id", "traceparent", "x-forwarded-for", "origin", "host", "content-encoding", "x-tokend-token"] {
+            all.answer(name, &with_header(world, "/client-credentials", &body, (name, canary)).await);
+        }
+    }
+}
+
+pub(super) async fn on_behalf_of(world: &World, all: &mut Canaries) {
+    let body = json!({"app": "orders", "scopes": [USER_READ]});
+    for (name, order) in [
+        ("good token", json!({"app": "orders-api", "user": "ana@contoso.example", "scopes": "access_as_user"})),
+        ("token of mia", json!({"app": "orders-api", "user": "mia@contoso.example", "scopes": "access_as_user"})),
+        ("expired token", json!({"app": "orders-api", "lifetime": -900})),
+        ("foreign token", json!({"app": "billing-api", "scopes": "invoices.read"})),
+        ("token by an unknown key", json!({"app": "orders-api", "key": "unknown"})),
+        ("token without the scope", json!({"app": "orders-api", "scopes": "orders.export"})),
+        ("id token", json!({"app": "orders-api", "kind": "id"})),
+    ] {
+        let token = world.emulator.mint(order).await;
+        all.secret(name, token.clone());
+        for path_body in
+            [body.clone(), json!({"app": "orders-secret", "scopes": [USER_READ]}), json!({"app": "web", "scopes": ["x"]})]
+        {
+            all.answer(name, &world.sidecar.client.post_as("/obo", &token, &path_body).await);
+        }
+        for value in [format!("Basic {token}"), format!("Bearer {token} {token}"), token.clone()] {
+            all.answer(name, &with_header(world, "/obo", &body, ("authorization", &value)).await);
+        }
+        all.answer(name, &world.sidecar.client.post("/obo", &json!({"app": "orders", "assertion": token})).await);
+        all.answer(name, &world.sidecar.client.post("/obo", &json!({"app": "orders", token: 1})).await);
+    }
+    let eva = json!({"realm": "shop", "app": "https://orders.shop.example", "user": "eva", "scopes": "orders.read"});
+    let eva = world.emulator.mint(eva).await;
+    all.secret("token of eva", eva.clone());
+    let exchange = json!({"app": "shop", "scopes": ["stock.read"]});
+    all.answer("token exchange", &world.sidecar.client.post_as("/obo", &eva, &exchange).await);
+}
+
+pub(super) async fn sign_ins(world: &World, all: &mut Canaries) {
+    for (app, user, scopes) in [("web", "ana@contoso.example", ACCESS), ("shop-web", "eva", "orders.read")] {
+        let good = world.code(app, scopes, user).await;
+        for member in ["code", "code_verifier", "nonce"] {
+            all.secret(member, good[member].as_str().expect("a text"));
+        }
+        let mut bad = good.clone();
+        bad["code_verifier"] = json!("canary-verifier-canary-verifier-canary-verifier");
+        all.secret("wrong verifier", "canary-verifier-canary-verifier-canary-verifier");
+        let mut odd = good.clone();
+        odd["nonce"] = json!("canary-nonce-0123456789");
+        all.secret("wrong nonce", "canary-nonce-0123456789");
+        for (name, body) in [("odd nonce", &odd), ("redeemed twice", &good)] {
+            all.answer(name, &world.redeem(body).await);
+        }
+        let fresh = world.code(app, scopes, user).await;
+        all.secret("fresh code", fresh["code"].as_str().expect("a code"));
+        bad["code"] = fresh["code"].clone();
+        all.answer("wrong verifier", &world.redeem(&bad).await);
+        let last = world.code(app, scopes, user).await;
+        all.secret("last code", last["code"].as_str().expect("a code"));
+        all.answer("good code", &world.redeem(&last).await);
+        let url = json!({"state": "canary-state-0123456789", "login_hint": "canary-hint-0123456789", "response_mode": "fragment"});
+        all.secret("state", "canary-state-0123456789");
+        all.secret("login hint", "canary-hint-0123456789");
+        all.answer("a bad URL", &world.authorize_url(app, scopes, url).await);
+    }
+    let body = json!({"app": "web", "scopes": [ACCESS], "redirect_uri": REDIRECT_URI, "code": "canary-code-0123456789"});
+    all.secret("unknown code", "canary-code-0123456789");
+    all.answer("unknown code", &world.redeem(&body).await);
+}
+
+/// What the authority does to every flow: its text repeats what was sent, its answers break off or are garbage.
+pub(super) async fn faults(world: &World, all: &mut Canaries) {
+    for effect in [
+        json!({"raw": {"status": 200, "body": "<html>canary-html-0123456789</html>"}}),
+        json!({"raw": {"status": 500, "body": "canary-html-0123456789"}}),
+        json!({"raw": {"status": 200, "body": {"access_token": "canary-odd-0123456789", "token_type": "canary-type-0123456789"}}}),
+        json!({"raw": {"status": 302, "headers": {"location": "https://127.0.0.1:1/canary-place-0123456789"}, "body": ""}}),
+        json!({"error": {"status": 401, "error": "invalid_client", "error_description": "no"}}),
+        json!({"close": true}),
+    ] {
+        world.emulator.script(json!({"on": {"endpoint": "token"}, "times": 0, "do": effect})).await;
+        let token = world.emulator.user_token("ben@contoso.example").await;
+        all.secret("token of ben", token.clone());
+        all.answer("fault", &world.obo(&token).await);
+        all.answer("fault", &world.graph().await);
+        all.answer(
+            "fault",
+            &world
+                .redeem(&json!({"app": "web", "scopes": [ACCESS], "redirect_uri": REDIRECT_URI, "code": "canary-code-0123456789"}))
+                .await,
+        );
+        world.emulator.unscript().await;
+        world.clock.advance(Duration::from_secs(3601));
+    }
+    for canary in ["canary-html-0123456789", "canary-odd-0123456789", "canary-type-0123456789", "canary-place-0123456789"] {
+        all.secret("garbage", canary);
+    }
+}
+
+/// The authority repeats the code that it was sent.
+pub(super) async fn echoes(world: &World, all: &mut Canaries) {
+    let code = "canary-echo-0123456789";
+    all.secret("echoed code", code);
+    let said = json!({"error": code, "suberror": code, "error_description": format!("{code} is bad"), "claims": format!("{{\"{code}\":1}}")});
+    world.emulator.script(json!({"on": {"endpoint": "token"}, "times": 1, "do": {"error": said}})).await;
+    let body = json!({"app": "web", "scopes": [ACCESS], "redirect_uri": REDIRECT_URI, "code": code});
+    all.answer("echo", &world.redeem(&body).await);
+}

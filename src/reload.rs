@@ -3,8 +3,8 @@
 //! A bad new file keeps the old value: it is logged, counted and shown in `/status`, and the next good one heals it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -57,6 +57,8 @@ pub struct Reloading<T> {
     contents: ArcSwap<Secret>,
     problem: ArcSwapOption<Problem>,
     failures: AtomicU64,
+    // The watcher and a refusal may compare at the same time; the later contents have to win.
+    comparing: Mutex<()>,
 }
 
 // === impl Source ===
@@ -101,6 +103,7 @@ impl<T: Send + Sync + 'static> Reloading<T> {
             contents: ArcSwap::from_pointee(contents),
             problem: ArcSwapOption::empty(),
             failures: AtomicU64::new(0),
+            comparing: Mutex::default(),
         }))
     }
 
@@ -119,13 +122,9 @@ impl<T: Send + Sync + 'static> Reloading<T> {
         self.failures.load(Ordering::Relaxed)
     }
 
-    /// The configuration key that the value came from.
-    pub fn key(&self) -> &str {
-        &self.source.key
-    }
-
     /// Compares the source now and takes new contents. Returns whether there was a change.
     pub fn refresh(&self) -> bool {
+        let _one_at_a_time = self.comparing.lock().unwrap_or_else(PoisonError::into_inner);
         let contents = match self.source.read() {
             Ok(contents) => contents,
             Err(problem) => return self.keep(problem),

@@ -24,7 +24,8 @@ use crate::transport::Door;
 /// How long before its end a certificate is worth a finding, in seconds.
 const ENDS_SOON: i64 = 30 * 24 * 3600;
 
-/// What part of the cache's bound each authority may take to remember verified tokens: about as many as it has tokens for.
+/// What part of the cache's bound may be taken to remember verified tokens: about as many as there are tokens for. The apps that
+/// accept any share it.
 const REMEMBERED: u64 = 4;
 
 /// A configuration whose files are loaded and fit.
@@ -145,6 +146,8 @@ impl Prepared {
         let authority_metrics = authority::Metrics::new(&parts.metrics);
         // Apps of one authority share its documents, its keys and its turns.
         let mut authorities: HashMap<String, (Arc<Authority>, Arc<Inbound>)> = HashMap::new();
+        let accepting = self.apps.iter().filter(|app| app.settings.inbound.is_some()).count().max(1);
+        let shares = u64::try_from(accepting).unwrap_or(u64::MAX);
         let mut apps = Vec::new();
         for app in &self.apps {
             let settings = &app.settings.authority;
@@ -152,7 +155,7 @@ impl Prepared {
             let (authority, verifier) = authorities.entry(same).or_insert_with(|| {
                 let (calls, door, metrics) = (self.settings.calls.clone(), app.door.clone(), authority_metrics.clone());
                 let authority = Authority::new(settings, calls, door, parts.clock.clone(), parts.tasks.clone(), metrics);
-                let remembered = self.settings.cache.max_bytes / REMEMBERED;
+                let remembered = self.settings.cache.max_bytes / REMEMBERED / shares;
                 let verifier = Arc::new(Inbound::new(Arc::clone(&authority), remembered, parts.clock.clone()));
                 (authority, verifier)
             });
@@ -199,7 +202,7 @@ impl Sidecar {
         for app in service.apps() {
             app.credential.watch(&tasks);
         }
-        cache.sweep(&tasks);
+        service.sweep();
         gauges(&metrics, &service, &cache, &tasks);
         let open = OpenConnections::new(&metrics);
         let router = http::router(service.clone(), &settings.http, &clock, &metrics, sampler);

@@ -41,8 +41,12 @@ pub enum Failure {
         /// The pause that it asked for.
         retry_after: Option<Duration>,
     },
-    /// No connection, or it broke.
-    Unreachable,
+    /// No connection was made: nothing was sent.
+    NotSent,
+    /// The connection broke before the answer was complete.
+    Broken,
+    /// No turn came in time: nothing was sent.
+    Busy,
     /// No answer in time.
     TimedOut,
     /// An answer that is none.
@@ -54,7 +58,7 @@ pub enum Failure {
 impl Failure {
     /// Whether the same call may succeed at once: 5xx without a pause, a broken connection, a time-out (ERR-1, ERR-2).
     pub fn is_worth_repeating(&self) -> bool {
-        matches!(self, Self::Unavailable { retry_after: None, .. } | Self::Unreachable | Self::TimedOut)
+        matches!(self, Self::Unavailable { retry_after: None, .. } | Self::NotSent | Self::Broken | Self::TimedOut)
     }
 
     /// The pause that the authority asked for.
@@ -63,7 +67,7 @@ impl Failure {
             Self::Refused { retry_after, .. } | Self::Throttled { retry_after, .. } | Self::Unavailable { retry_after, .. } => {
                 *retry_after
             }
-            Self::Unreachable | Self::TimedOut | Self::Invalid(_) => None,
+            Self::NotSent | Self::Broken | Self::Busy | Self::TimedOut | Self::Invalid(_) => None,
         }
     }
 
@@ -81,14 +85,15 @@ impl Failure {
 
     /// Whether the authority said something.
     pub fn is_answer(&self) -> bool {
-        !matches!(self, Self::Unreachable | Self::TimedOut)
+        !matches!(self, Self::NotSent | Self::Broken | Self::Busy | Self::TimedOut)
     }
 }
 
 impl From<transport::Failure> for Failure {
     fn from(failure: transport::Failure) -> Self {
         match failure {
-            transport::Failure::Connect | transport::Failure::Broken => Self::Unreachable,
+            transport::Failure::Connect => Self::NotSent,
+            transport::Failure::Broken => Self::Broken,
             transport::Failure::TimedOut => Self::TimedOut,
             transport::Failure::TooLarge => Self::Invalid("the answer is larger than 1 MiB"),
         }

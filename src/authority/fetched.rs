@@ -18,6 +18,9 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// How old a document may get while it cannot be fetched anew: keys that were withdrawn meanwhile must not verify for ever.
+const LONGEST_STALE: Duration = Duration::from_secs(24 * 3600);
+
 type Outcome<T> = Result<Arc<T>, Failure>;
 
 /// A document and how it is kept.
@@ -122,7 +125,7 @@ impl<T: Send + Sync + 'static> Fetched<T> {
 
 async fn wait<T>(mut receiver: watch::Receiver<Option<Outcome<T>>>) -> Outcome<T> {
     let outcome = receiver.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
-    outcome.unwrap_or(Err(Failure::Unreachable))
+    outcome.unwrap_or(Err(Failure::Broken))
 }
 
 // === impl State ===
@@ -130,11 +133,14 @@ async fn wait<T>(mut receiver: watch::Receiver<Option<Outcome<T>>>) -> Outcome<T
 impl<T> State<T> {
     fn step(&mut self, now: Moment, age: Duration) -> Step<T> {
         let fresh = self.fetched.is_some_and(|fetched| now.since(fetched) < age);
+        if self.fetched.is_some_and(|fetched| now.since(fetched) >= LONGEST_STALE) {
+            self.value = None;
+        }
         match (&self.value, fresh) {
             (Some(value), true) => Step::Have(Ok(Arc::clone(value))),
             (Some(value), false) if self.in_flight().is_some() || self.pausing(now) => Step::Have(Ok(Arc::clone(value))),
             (None, _) if let Some(receiver) = self.in_flight() => Step::Wait(receiver),
-            (None, _) if self.pausing(now) => Step::Have(Err(self.told(now).unwrap_or(Failure::Unreachable))),
+            (None, _) if self.pausing(now) => Step::Have(Err(self.told(now).unwrap_or(Failure::Broken))),
             _ => self.lead(now),
         }
     }
@@ -145,7 +151,7 @@ impl<T> State<T> {
         }
         let lately = self.attempted.is_some_and(|attempted| now.since(attempted) < cooldown);
         match (&self.value, self.told(now)) {
-            (_, Some(failure)) if self.pausing(now) => Step::Have(Err(failure)),
+            (_, Some(failure)) if lately || self.pausing(now) => Step::Have(Err(failure)),
             (Some(value), None) if lately => Step::Have(Ok(Arc::clone(value))),
             _ => self.lead(now),
         }
@@ -243,7 +249,7 @@ mod tests {
             let calls = Arc::clone(&calls);
             async move {
                 calls.fetch_add(1, Ordering::SeqCst);
-                Err(Failure::Unreachable)
+                Err(Failure::Broken)
             }
         };
         for _ in 0..10 {

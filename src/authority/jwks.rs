@@ -14,7 +14,8 @@ use crate::clock::Clock;
 use crate::oauth::{Key, KeySet};
 use crate::tasks::Tasks;
 
-/// How old a key set may be before it is fetched again in the background: how long a withdrawn key may go on verifying.
+/// How old a key set may be before it is fetched again in the background: how long a withdrawn key may go on verifying, while the
+/// authority answers.
 const AGE: Duration = Duration::from_secs(15 * 60);
 
 /// How long an unknown key id does not fetch the keys again.
@@ -78,7 +79,7 @@ impl Keys {
                 let taken = fetch.lock().unwrap_or_else(PoisonError::into_inner).take();
                 match taken {
                     Some(fetch) => fetch.await,
-                    None => Err(Failure::Unreachable),
+                    None => Err(Failure::Broken),
                 }
             }
         };

@@ -65,7 +65,9 @@ fn describe(failure: &Failure) -> (&'static str, &'static str) {
         Failure::Refused { body, .. } => ("4xx", known(&body.error)),
         Failure::Throttled { .. } => ("429", "throttled"),
         Failure::Unavailable { body, .. } => ("5xx", body.as_ref().map_or("none", |body| known(&body.error))),
-        Failure::Unreachable => ("none", "unreachable"),
+        Failure::NotSent => ("none", "unreachable"),
+        Failure::Broken => ("none", "broken"),
+        Failure::Busy => ("none", "busy"),
         Failure::TimedOut => ("none", "timeout"),
         Failure::Invalid(_) => ("other", "invalid_answer"),
     }

@@ -1,6 +1,6 @@
 //! The authority: where its endpoints are, how a token is asked of it, which keys it signs with.
 //!
-//! One `Authority` per (address, CA), shared by the apps that are registered there.
+//! One `Authority` per (address, CA, audience of assertions), shared by the apps that are registered there.
 
 mod answer;
 mod cloud;
@@ -9,12 +9,13 @@ mod jwks;
 mod metrics;
 mod settings;
 mod throttle;
+mod token_endpoint;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::header::ACCEPT;
+use http::{HeaderMap, HeaderValue, Method};
 use tokio::sync::Semaphore;
 use url::Url;
 
@@ -24,9 +25,10 @@ pub use jwks::{Keys, SigningKey, Usability};
 pub use metrics::Metrics;
 pub use settings::{Address, AssertionAudience, CallSettings, Settings, is_loopback};
 pub use throttle::{Hold, Holds};
+pub use token_endpoint::{Proved, Repeat, TokenCall};
 
 use crate::clock::Clock;
-use crate::oauth::{Basic, Form, Metadata, TokenResponse};
+use crate::oauth::Metadata;
 use crate::tasks::Tasks;
 use crate::telemetry::Context;
 use crate::token::{Matching, Tenant};
@@ -51,33 +53,6 @@ pub struct Authority {
     clock: Clock,
     tasks: Tasks,
     metrics: Metrics,
-}
-
-/// Whether a call may be repeated when its outcome is unknown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repeat {
-    /// Client credentials, on-behalf-of, token exchange (ERR-1, ERR-2).
-    Once,
-    /// A code, device code or refresh token: sent once, whatever happens.
-    Never,
-}
-
-/// One call at a token endpoint.
-#[derive(Clone, Copy, Debug)]
-pub struct TokenCall<'a> {
-    /// Where to.
-    pub endpoint: &'a Url,
-    /// Whether it may be repeated.
-    pub repeat: Repeat,
-}
-
-/// What is sent: made anew for each attempt, because an issuer takes a client assertion once (ASN-5).
-#[derive(Debug)]
-pub struct Proved {
-    /// The grant and the client's proof.
-    pub form: Form,
-    /// The proof as `Authorization: Basic`, where the server wants it so.
-    pub basic: Option<Basic>,
 }
 
 /// Which key set verifies a token: Entra's v1 tokens are signed by keys whose `issuer` is the v1 one.
@@ -168,7 +143,7 @@ impl Authority {
     /// The metadata document.
     ///
     /// # Errors
-    /// It cannot be had, or it is another issuer's (AUT-6).
+    /// It cannot be had, or, at an OIDC issuer, it is another issuer's (AUT-6).
     pub async fn metadata(self: &Arc<Self>, context: Context) -> Result<Arc<Metadata>, Failure> {
         self.metadata_of(Generation::Current, context).await
     }
@@ -288,77 +263,5 @@ impl Authority {
             this.fetch(Some(url), "keys", context).await
         });
         keys.find(kid, &self.clock, &self.tasks, fetch).await
-    }
-
-    /// Asks for a token; waits for its turn first. The time-out bounds turn, call and retry together.
-    ///
-    /// # Errors
-    /// There is no token; whether the authority refused, cannot serve or did not answer.
-    pub async fn token<P, E>(&self, call: TokenCall<'_>, context: Context, prove: impl Fn() -> P) -> Result<TokenResponse, E>
-    where
-        P: Future<Output = Result<Proved, E>>,
-        E: From<Failure>,
-    {
-        let whole = async {
-            let _turn = self.turns.acquire().await;
-            match self.attempt(call, &prove().await?, context).await {
-                Err(failure) if call.repeat == Repeat::Once && failure.is_worth_repeating() => {
-                    if failure.is_answer() {
-                        tokio::time::sleep(self.calls.retry_delay).await;
-                    }
-                    Ok(self.attempt(call, &prove().await?, context).await?)
-                }
-                outcome => Ok(outcome?),
-            }
-        };
-        tokio::time::timeout(self.calls.timeout, whole).await.unwrap_or_else(|_| Err(Failure::TimedOut.into()))
-    }
-
-    async fn attempt(&self, call: TokenCall<'_>, proved: &Proved, context: Context) -> Result<TokenResponse, Failure> {
-        let outgoing = Outgoing {
-            method: Method::POST,
-            url: call.endpoint,
-            headers: self.headers(proved.basic.as_ref(), context),
-            body: Some(proved.form.encode()),
-            purpose: proved.form.grant(),
-        };
-        let deadline = match call.repeat {
-            Repeat::Never => self.calls.timeout,
-            // Half, so that a call that hangs leaves time for its repetition (ERR-2).
-            Repeat::Once => self.calls.timeout.saturating_sub(self.calls.retry_delay) / 2,
-        };
-        let started = self.clock.moment();
-        let mut secrets = proved.form.secrets();
-        secrets.extend(proved.basic.iter().flat_map(Basic::secrets));
-        let result = answer::token(self.door.send(context, outgoing, deadline).await, &secrets, self.clock.wall());
-        self.metrics.call(proved.form.grant(), result.as_ref().err(), self.clock.moment().since(started));
-        result
-    }
-
-    /// REQ-11: what Entra-style authorities log and count by; OIDC issuers get only what OAuth defines.
-    fn headers(&self, basic: Option<&Basic>, context: Context) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded;charset=utf-8"));
-        if let Some(mut basic) = basic.and_then(|basic| HeaderValue::try_from(format!("Basic {}", basic.expose())).ok()) {
-            basic.set_sensitive(true);
-            headers.insert(AUTHORIZATION, basic);
-        }
-        if self.is_entra() {
-            if let Ok(id) = HeaderValue::try_from(context.correlation_id.to_string()) {
-                headers.insert(HeaderName::from_static("client-request-id"), id);
-            }
-            for (name, value) in [
-                ("return-client-request-id", "true"),
-                ("x-client-sku", "tokend"),
-                ("x-client-ver", env!("CARGO_PKG_VERSION")),
-                ("x-client-os", std::env::consts::OS),
-                ("x-client-cpu", std::env::consts::ARCH),
-                ("x-ms-lib-capability", "retry-after, h429"),
-            ] {
-                headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-            }
-        }
-        headers
     }
 }

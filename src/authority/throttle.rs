@@ -10,8 +10,11 @@ use crate::clock::Moment;
 /// The longest pause that an authority can ask for (ERR-3).
 const LONGEST: Duration = Duration::from_secs(3600);
 
+/// How long a failure that is over still counts when the next one comes.
+const FORGOTTEN: Duration = Duration::from_secs(60);
+
 /// How many failures are remembered; the oldest are forgotten first, which costs a call and nothing else.
-const CAPACITY: usize = 16 * 1024;
+const CAPACITY: usize = 4 * 1024;
 
 /// Failures by what they concern: a hash.
 pub struct Holds<E> {
@@ -58,14 +61,9 @@ impl<E: Clone> Holds<E> {
         self.held.remove(key);
     }
 
-    /// How many failures are remembered.
-    pub fn len(&self) -> usize {
-        self.held.len()
-    }
-
-    /// Whether none is.
-    pub fn is_empty(&self) -> bool {
-        self.held.is_empty()
+    /// Forgets what has been over for long enough that it says nothing of the next failure.
+    pub fn sweep(&self, now: Moment) {
+        self.held.retain(|_, hold| now < hold.until.after(FORGOTTEN));
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::tasks::Tasks;
 
 type Outcome<V, E> = Option<Result<V, E>>;
-type Places<K, V, E> = Arc<Mutex<HashMap<K, watch::Receiver<Outcome<V, E>>>>>;
+type Places<K, V, E> = Arc<Mutex<HashMap<K, (Kind, watch::Receiver<Outcome<V, E>>)>>>;
 
 /// Calls under way, by what they bring.
 pub struct Flight<K, V, E> {
@@ -53,19 +53,17 @@ where
 
     /// Joins the flight for `key`, or starts it with `work`. `None`: it broke off without an outcome.
     ///
-    /// A background flight that is dropped at shutdown while a caller has joined it is flown once more, awaited.
+    /// A background flight that is dropped at shutdown while a caller has joined it is flown once more, awaited. No other flight is
+    /// repeated: what it sent may be good for one time only.
     pub async fn join(&self, key: K, work: impl Future<Output = Result<V, E>> + Send + 'static) -> Outcome<V, E> {
         let mut work = Some(work);
         loop {
-            let (receiver, mine) = match self.place(key) {
-                (receiver, None) => (receiver, false),
-                (receiver, Some(sender)) => {
-                    self.fly(key, Kind::Awaited, sender, work.take()?);
-                    (receiver, true)
-                }
-            };
+            let (kind, receiver, sender) = self.place(key, Kind::Awaited);
+            if let Some(sender) = sender {
+                self.fly(key, Kind::Awaited, sender, work.take()?);
+            }
             let outcome = wait(receiver).await;
-            if outcome.is_some() || mine {
+            if outcome.is_some() || kind == Kind::Awaited {
                 return outcome;
             }
         }
@@ -73,29 +71,27 @@ where
 
     /// Starts a flight that nobody waits for, unless one is under way.
     pub fn start(&self, key: K, kind: Kind, work: impl Future<Output = Result<V, E>> + Send + 'static) {
-        if let (_, Some(sender)) = self.place(key) {
+        if let (_, _, Some(sender)) = self.place(key, kind) {
             self.fly(key, kind, sender, work);
         }
     }
 
-    /// How many are under way.
-    pub fn len(&self) -> usize {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
-    /// Whether none is.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// Whether there is one for this key.
+    pub fn is_under_way(&self, key: &K) -> bool {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
     }
 
     #[expect(clippy::type_complexity, reason = "both halves of one channel, the second only for who leads")]
-    fn place(&self, key: K) -> (watch::Receiver<Outcome<V, E>>, Option<watch::Sender<Outcome<V, E>>>) {
+    fn place(&self, key: K, kind: Kind) -> (Kind, watch::Receiver<Outcome<V, E>>, Option<watch::Sender<Outcome<V, E>>>) {
         match self.places.lock().unwrap_or_else(PoisonError::into_inner).entry(key) {
-            Entry::Occupied(place) => (place.get().clone(), None),
+            Entry::Occupied(place) => {
+                let (kind, receiver) = place.get();
+                (*kind, receiver.clone(), None)
+            }
             Entry::Vacant(place) => {
                 let (sender, receiver) = watch::channel(None);
-                place.insert(receiver.clone());
-                (receiver, Some(sender))
+                place.insert((kind, receiver.clone()));
+                (kind, receiver, Some(sender))
             }
         }
     }
@@ -164,7 +160,7 @@ mod tests {
         assert!(all.iter().all(|outcome| *outcome == Some(Ok(7))));
         let all = futures_util::future::join_all((0..100).map(|_| flight.join(1, work(Err("no"))))).await;
         assert!(all.iter().all(|outcome| *outcome == Some(Err("no"))));
-        assert_eq!((calls.load(Ordering::SeqCst), flight.len()), (2, 0));
+        assert_eq!((calls.load(Ordering::SeqCst), flight.is_under_way(&1)), (2, false));
     }
 
     #[tokio::test]

@@ -99,8 +99,8 @@ impl Variant<'_> {
 
 impl Key {
     /// The key of a flight.
-    pub fn flight(partition: &Partition, variant: &[u8; 32], asked: &str, challenge: u64, bypassing: bool) -> Self {
-        Self::of(&[partition, variant, asked.as_bytes(), &challenge.to_be_bytes(), &[u8::from(bypassing)]])
+    pub fn flight(by: &str, partition: &Partition, variant: &[u8; 32], asked: &str, challenge: u64, bypassing: bool) -> Self {
+        Self::of(&[by.as_bytes(), partition, variant, asked.as_bytes(), &challenge.to_be_bytes(), &[u8::from(bypassing)]])
     }
 
     /// A key over any members.

@@ -7,7 +7,6 @@ mod settings;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 pub use flight::{Flight, Kind};
 pub use freshness::{Freshness, judge, lifetime_is_credible, refresh_point};
@@ -19,9 +18,6 @@ use crate::store::Memory;
 use crate::tasks::Tasks;
 use crate::token::{Facts, Grant, Head, Stored};
 
-/// How often what has ended is removed.
-const SWEEP: Duration = Duration::from_secs(60);
-
 /// All tokens of one app, of one account or of one assertion.
 pub type Partition = crate::store::Partition;
 
@@ -29,7 +25,7 @@ pub type Partition = crate::store::Partition;
 #[derive(Debug)]
 pub struct Cache<E> {
     memory: Memory,
-    flights: Flight<Key, Head, E>,
+    flights: Flight<Key, Flown, E>,
     generation: AtomicU64,
     clock: Clock,
 }
@@ -37,6 +33,8 @@ pub struct Cache<E> {
 /// What is looked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'a> {
+    /// Who would ask the authority: apps of one client share tokens, but not flights, because each has a credential of its own.
+    pub by: &'a str,
     /// Whose tokens.
     pub partition: &'a Partition,
     /// The hash of the key's members beside the scopes.
@@ -44,12 +42,12 @@ pub struct Query<'a> {
     /// The folded scopes.
     pub asked: &'a str,
     /// Which token at hand must not be the answer.
-    pub bypass: Bypass<'a>,
+    pub bypass: Bypass,
 }
 
 /// Which token at hand must not be the answer.
 #[derive(Clone, Copy, Debug)]
-pub enum Bypass<'a> {
+pub enum Bypass {
     /// Any token will do.
     None,
     /// Only one that was stored after the request arrived, for the same challenge (zero: none).
@@ -62,7 +60,7 @@ pub enum Bypass<'a> {
     /// Any but the one with this SHA-256: what a resource has just rejected.
     Token {
         /// The rejected token's SHA-256.
-        sha256: &'a [u8; 32],
+        sha256: [u8; 32],
         /// The hash of the claims challenge that a new token would answer (zero: none).
         challenge: u64,
     },
@@ -91,6 +89,14 @@ pub enum Miss {
     Expired,
     /// There is one, and the request does not want it.
     Bypassed,
+}
+
+/// What a flight brings to all who joined it.
+#[derive(Clone, Debug)]
+pub struct Flown {
+    /// The answer's first part.
+    pub head: Head,
+    generation: u64,
 }
 
 /// What a load brings.
@@ -122,28 +128,50 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     /// Looks in memory. Nothing here waits.
     pub fn look(&self, query: &Query<'_>) -> Look {
-        let Some(stored) = self.memory.find(query.partition, |stored| stored.answers(query.variant, query.asked)) else {
-            return Look::Miss(Miss::Absent);
+        self.find(query).map_or_else(Look::Miss, |(flown, due)| Look::Hit { head: flown.head, due })
+    }
+
+    fn find(&self, query: &Query<'_>) -> Result<(Flown, bool), Miss> {
+        let now = self.clock.unix();
+        let judged = |stored: &Stored| {
+            if !stored.answers(query.variant, query.asked) {
+                return None;
+            }
+            let facts = &stored.facts;
+            let flown = || Flown { head: stored.head(), generation: facts.generation };
+            if query.bypass.wants_another(facts.challenge) || query.bypass.skips(&flown()) {
+                return Some(Err(Miss::Bypassed));
+            }
+            Some(match judge(stored.expires_on, stored.received_on, stored.refresh_on, now) {
+                Freshness::Expired => Err(Miss::Expired),
+                freshness => Ok((flown(), freshness == Freshness::RefreshDue)),
+            })
         };
-        if query.bypass.skips(&stored) {
-            return Look::Miss(Miss::Bypassed);
-        }
-        match judge(stored.expires_on, stored.received_on, stored.refresh_on, self.clock.unix()) {
-            Freshness::Expired => Look::Miss(Miss::Expired),
-            freshness => Look::Hit { head: stored.head(), due: freshness == Freshness::RefreshDue },
-        }
+        self.memory.find_map(query.partition, judged).unwrap_or(Err(Miss::Absent))
     }
 
     /// Loads a token by one flight for all who want the same, and stores it. The flight looks into memory once more first.
+    /// `work` is asked for again if the flight that was joined brought the very token that this caller does not want.
     ///
     /// # Errors
     /// What the load says, shared by all who waited for it; `None` if the load itself broke off.
-    pub async fn load(
-        self: &Arc<Self>,
-        query: &Query<'_>,
-        work: impl Future<Output = Result<Loaded, E>> + Send + 'static,
-    ) -> Option<Result<Head, E>> {
-        self.flights.join(query.key(), self.flown(query, Kind::Awaited, work)).await
+    pub async fn load<W>(self: &Arc<Self>, query: &Query<'_>, work: impl Fn() -> W) -> Option<Result<Head, E>>
+    where
+        W: Future<Output = Result<Loaded, E>> + Send + 'static,
+    {
+        loop {
+            let outcome = self.flights.join(query.key(), self.flown(query, Kind::Awaited, work())).await?;
+            match outcome {
+                // It was placed for somebody who came earlier or was refused another token.
+                Ok(flown) if query.bypass.skips(&flown) => {}
+                outcome => return Some(outcome.map(|flown| flown.head)),
+            }
+        }
+    }
+
+    /// Whether what is asked is being loaded now.
+    pub fn is_loading(&self, query: &Query<'_>) -> bool {
+        self.flights.is_under_way(&query.key())
     }
 
     /// The same in the background, for a token that is due: nobody waits, and a flight under way makes it unnecessary.
@@ -156,20 +184,19 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         query: &Query<'_>,
         kind: Kind,
         work: impl Future<Output = Result<Loaded, E>> + Send + 'static,
-    ) -> impl Future<Output = Result<Head, E>> + Send + 'static {
+    ) -> impl Future<Output = Result<Flown, E>> + Send + 'static {
         let this = Arc::clone(self);
-        let (partition, variant, asked) = (*query.partition, *query.variant, Box::<str>::from(query.asked));
-        let challenge = query.bypass.challenge();
-        let second_look = OwnedBypass::from(query.bypass);
+        let (partition, variant, bypass) = (*query.partition, *query.variant, query.bypass);
+        let asked = Box::<str>::from(query.asked);
         async move {
             // Between the caller's look and this flight another one may have ended and stored what is wanted.
-            let again = Query { partition: &partition, variant: &variant, asked: &asked, bypass: second_look.borrow() };
-            match this.look(&again) {
-                Look::Hit { head, due } if !due || kind == Kind::Awaited => return Ok(head),
+            let again = Query { by: "", partition: &partition, variant: &variant, asked: &asked, bypass };
+            match this.find(&again) {
+                Ok((flown, due)) if !due || kind == Kind::Awaited => return Ok(flown),
                 _ => {}
             }
             let loaded = work.await?;
-            let facts = Facts { asked, granted: loaded.granted, variant, challenge, generation: 0 };
+            let facts = Facts { asked, granted: loaded.granted, variant, challenge: bypass.challenge(), generation: 0 };
             Ok(this.store(partition, &loaded.grant, facts))
         }
     }
@@ -177,21 +204,19 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// Stores what a redemption brought, without a look and without a flight.
     pub fn keep(&self, partition: &Partition, variant: &[u8; 32], asked: &str, loaded: &Loaded) -> Head {
         let facts = Facts { asked: asked.into(), granted: loaded.granted.clone(), variant: *variant, challenge: 0, generation: 0 };
-        self.store(*partition, &loaded.grant, facts)
+        self.store(*partition, &loaded.grant, facts).head
     }
 
-    fn store(&self, partition: Partition, grant: &Grant, mut facts: Facts) -> Head {
-        let Ok(head) = grant.write() else {
-            // Text always becomes JSON; should serde ever refuse, the caller gets an empty object rather than a panic.
-            return Head::empty();
-        };
-        facts.generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
+    fn store(&self, partition: Partition, grant: &Grant, mut facts: Facts) -> Flown {
+        let head = grant.write();
+        let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
+        facts.generation = generation;
         if lifetime_is_credible(&grant.times)
             && let Some(stored) = head.clone().keep(&grant.times, facts)
         {
             self.memory.put(partition, stored, self.clock.unix());
         }
-        head
+        Flown { head, generation }
     }
 
     /// The memory level, for `/status` and metrics.
@@ -199,16 +224,9 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         &self.memory
     }
 
-    /// Removes what has ended, every minute until the soft stop.
-    pub fn sweep(self: &Arc<Self>, tasks: &Tasks) {
-        let this = Arc::clone(self);
-        tasks.background("sweep", async move {
-            let mut ticks = tokio::time::interval(SWEEP);
-            loop {
-                ticks.tick().await;
-                this.memory.sweep(this.clock.unix());
-            }
-        });
+    /// Removes what has ended.
+    pub fn sweep(&self) {
+        self.memory.sweep(self.clock.unix());
     }
 }
 
@@ -217,18 +235,31 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 impl Query<'_> {
     /// The key of its flight: bypassing requests share one per challenge, apart from those that take any token.
     fn key(&self) -> Key {
-        Key::flight(self.partition, self.variant, self.asked, self.bypass.challenge(), !matches!(self.bypass, Bypass::None))
+        Key::flight(
+            self.by,
+            self.partition,
+            self.variant,
+            self.asked,
+            self.bypass.challenge(),
+            !matches!(self.bypass, Bypass::None),
+        )
     }
 }
 
 // === impl Bypass ===
 
-impl Bypass<'_> {
-    fn skips(&self, stored: &Stored) -> bool {
+impl Bypass {
+    /// Whether a token that answered this challenge (zero: none) is not what is wanted.
+    fn wants_another(&self, answered: u64) -> bool {
+        matches!(self, Self::Older { challenge, .. } if *challenge != answered)
+    }
+
+    /// Whether this is the token that is not wanted.
+    fn skips(&self, flown: &Flown) -> bool {
         match self {
             Self::None => false,
-            Self::Older { than, challenge } => stored.facts.generation <= *than || stored.facts.challenge != *challenge,
-            Self::Token { sha256, .. } => stored.head().token().is_some_and(|token| key::sha256(token.as_bytes()) == **sha256),
+            Self::Older { than, .. } => flown.generation <= *than,
+            Self::Token { sha256, .. } => flown.head.token().is_some_and(|token| key::sha256(token.as_bytes()) == *sha256),
         }
     }
 
@@ -236,33 +267,6 @@ impl Bypass<'_> {
         match self {
             Self::Older { challenge, .. } | Self::Token { challenge, .. } => *challenge,
             Self::None => 0,
-        }
-    }
-}
-
-/// A bypass that a flight can take along.
-enum OwnedBypass {
-    None,
-    Older { than: u64, challenge: u64 },
-    Token { sha256: [u8; 32], challenge: u64 },
-}
-
-impl From<Bypass<'_>> for OwnedBypass {
-    fn from(bypass: Bypass<'_>) -> Self {
-        match bypass {
-            Bypass::None => Self::None,
-            Bypass::Older { than, challenge } => Self::Older { than, challenge },
-            Bypass::Token { sha256, challenge } => Self::Token { sha256: *sha256, challenge },
-        }
-    }
-}
-
-impl OwnedBypass {
-    fn borrow(&self) -> Bypass<'_> {
-        match self {
-            Self::None => Bypass::None,
-            Self::Older { than, challenge } => Bypass::Older { than: *than, challenge: *challenge },
-            Self::Token { sha256, challenge } => Bypass::Token { sha256, challenge: *challenge },
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::{Command, USAGE, check, healthcheck, render};
 use crate::clock::Clock;
@@ -16,6 +17,9 @@ use crate::telemetry::{self, Metrics};
 
 /// The exit status of a start that failed.
 const FAILED: u8 = 1;
+
+/// How long blocking work may hold up the end of the process.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Runs a command and returns the exit status.
 pub fn run(command: Command, environment: BTreeMap<String, String>) -> u8 {
@@ -130,7 +134,12 @@ fn places(settings: &Settings) -> Vec<healthcheck::Place> {
 
 fn block_on<T>(work: impl Future<Output = T>) -> Option<T> {
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => Some(runtime.block_on(work)),
+        Ok(runtime) => {
+            let done = runtime.block_on(work);
+            // A file system or a name server that hangs must not keep the process.
+            runtime.shutdown_timeout(LINGER);
+            Some(done)
+        }
         Err(error) => {
             failed(&format!("the runtime cannot be started: {error}"));
             None

@@ -47,6 +47,8 @@ pub struct Signer {
 struct Reused {
     assertion: Secret,
     version: u64,
+    // A clock that was ahead and has been set back must not leave us with an assertion from the future.
+    issued: i64,
     until: i64,
 }
 
@@ -87,7 +89,7 @@ impl Signer {
             Target::Entra { endpoint } => {
                 // Held while signing, so that a thousand requests at once make one signature.
                 let mut reused = self.reused.lock().await;
-                reused.retain(|_, entry| entry.version == key.version && now < entry.until);
+                reused.retain(|_, entry| entry.version == key.version && (entry.issued..entry.until).contains(&now));
                 if let Some(entry) = reused.get(endpoint) {
                     return Ok((entry.assertion.clone(), entry.version));
                 }
@@ -95,7 +97,7 @@ impl Signer {
                 let claims = claims(client_id, endpoint, now, ENTRA_LIFETIME);
                 let (assertion, version) = sign(key, header, claims, tasks).await?;
                 let until = now + ENTRA_LIFETIME - ENTRA_MARGIN;
-                reused.insert(endpoint.to_owned(), Reused { assertion: assertion.clone(), version, until });
+                reused.insert(endpoint.to_owned(), Reused { assertion: assertion.clone(), version, issued: now, until });
                 Ok((assertion, version))
             }
             Target::Oidc { audience, methods, algorithms } => {

@@ -8,7 +8,7 @@ use super::exchange::{self, Trouble};
 use super::holds::{Keys, Subject};
 use super::issue::{Expected, granted, issue};
 use super::metrics::Flow;
-use super::refusal::{Kind, Refusal};
+use super::refusal::{Kind, Refusal, loggable};
 use super::request::{Answer, Call, RefreshReason, TokenSource};
 use super::{Inner, Outcome};
 use crate::authority::{Failure, Repeat};
@@ -24,7 +24,7 @@ pub(super) struct Ask<'a> {
     pub(super) partition: Partition,
     pub(super) variant: [u8; 32],
     pub(super) scopes: &'a Scopes,
-    pub(super) bypass: Bypass<'a>,
+    pub(super) bypass: Bypass,
     pub(super) challenge: u64,
 }
 
@@ -48,15 +48,15 @@ struct Job {
 
 impl Inner {
     /// A token from memory, or from the authority by one flight for all who ask.
-    pub(super) async fn acquire(self: &Arc<Self>, ask: Ask<'_>, recipe: impl FnOnce() -> Recipe) -> Outcome {
-        let matching = ask.app.authority.matching();
-        let asked = ask.scopes.folded(matching);
-        let query = Query { partition: &ask.partition, variant: &ask.variant, asked: &asked, bypass: ask.bypass };
+    pub(super) async fn acquire(self: &Arc<Self>, ask: Ask<'_>, recipe: impl Fn() -> Recipe) -> Outcome {
+        let asked = ask.scopes.folded(ask.app.authority.matching());
+        let (partition, variant, bypass) = (&ask.partition, &ask.variant, ask.bypass);
+        let query = Query { by: &ask.app.name, partition, variant, asked: &asked, bypass };
         let miss = match self.cache.look(&query) {
             Look::Hit { head, due: false } => return Ok(hit(head, RefreshReason::NotApplicable)),
             Look::Hit { head, due: true } => {
-                self.renew(&ask, &query, recipe);
-                return Ok(hit(head, RefreshReason::ProactivelyRefreshed));
+                let renewing = self.renew(&ask, &query, recipe);
+                return Ok(hit(head, if renewing { RefreshReason::ProactivelyRefreshed } else { RefreshReason::NotApplicable }));
             }
             Look::Miss(miss) => miss,
         };
@@ -65,9 +65,8 @@ impl Inner {
             ask.app.metrics.held(ask.flow);
             return Err(refusal);
         }
-        let job = self.job(&ask, recipe());
         // On the heap: a hit's future must not carry a miss's.
-        let outcome = self.cache.load(&query, Box::pin(job.run())).await;
+        let outcome = self.cache.load(&query, || Box::pin(self.job(&ask, recipe()).run())).await;
         let head = outcome.unwrap_or_else(|| Err(Arc::new(broken_off())))?;
         let reason = match miss {
             Miss::Absent => RefreshReason::NoCachedAccessToken,
@@ -77,21 +76,36 @@ impl Inner {
         Ok(Answer { head, source: TokenSource::IdentityProvider, reason })
     }
 
-    /// Renews a token that is due, unless something remembered speaks against it: the caller has a valid one either way.
-    fn renew(self: &Arc<Self>, ask: &Ask<'_>, query: &Query<'_>, recipe: impl FnOnce() -> Recipe) {
+    /// Renews a token that is due, unless something remembered speaks against it: the caller has a valid one either way. Returns
+    /// whether a renewal is under way.
+    fn renew(self: &Arc<Self>, ask: &Ask<'_>, query: &Query<'_>, recipe: impl Fn() -> Recipe) -> bool {
+        // Asked first: while the renewal takes its time, every request in between is a hit like any other.
+        if self.cache.is_loading(query) {
+            return true;
+        }
         if ask.keys(query.asked).standing(&self.remembered, self.clock.moment()).is_some() {
-            return;
+            return false;
         }
         let job = self.job(ask, recipe());
-        let (metrics, flow) = (ask.app.metrics.clone(), ask.flow);
+        let (app, flow, call) = (Arc::clone(ask.app), ask.flow, ask.call);
         self.cache.renew(query, async move {
             let outcome = job.run().await;
-            metrics.renewal(flow, outcome.as_ref().err().map(|refusal| &**refusal));
-            if let Err(refusal) = &outcome {
-                tracing::warn!(flow = flow.as_str(), error = refusal.error(), "a renewal failed; the token at hand is still valid");
+            let refusal = outcome.as_ref().err().map(|refusal| &**refusal);
+            app.metrics.renewal(flow, refusal);
+            if let Some(refusal) = refusal {
+                let trace_id = refusal.answer.as_ref().and_then(|answer| answer.trace_id.as_deref()).map(loggable);
+                tracing::warn!(
+                    app = app.name,
+                    flow = flow.as_str(),
+                    error = refusal.code(),
+                    correlation_id = %call.correlation_id,
+                    trace_id,
+                    "a renewal failed; the token at hand is still valid"
+                );
             }
             outcome
         });
+        true
     }
 
     fn job(self: &Arc<Self>, ask: &Ask<'_>, recipe: Recipe) -> Job {
@@ -112,7 +126,7 @@ impl Inner {
 
 impl Ask<'_> {
     fn keys(&self, asked: &str) -> Keys {
-        keys(self.app, &self.partition, &self.variant, asked, self.challenge)
+        keys(self.app, self.app.credential.version(), &self.partition, &self.variant, asked, self.challenge)
     }
 }
 
@@ -120,60 +134,61 @@ impl Ask<'_> {
 
 impl Job {
     async fn run(self) -> Result<Loaded, Arc<Refusal>> {
-        let asked = self.recipe.expected.asked.folded(self.app.authority.matching());
-        let keys_of = || keys(&self.app, &self.partition, &self.variant, &asked, self.challenge);
+        let (inner, app, expected) = (&self.inner, &self.app, &self.recipe.expected);
         // Between the caller's look at what is remembered and this flight another one may have failed.
-        if let Some(refusal) = keys_of().standing(&self.inner.remembered, self.inner.clock.moment()) {
+        if let Some(refusal) = self.keys(app.credential.version()).standing(&inner.remembered, inner.clock.moment()) {
             return Err(refusal);
         }
-        let context = self.call;
-        let tenant = self.recipe.expected.tenant.as_ref();
-        let response = exchange::run(&self.inner, &self.app, &self.recipe.form, tenant, Repeat::Once, context).await;
-        let now = self.inner.clock.unix();
-        let jitter = self.inner.jitter;
-        let issued = response.and_then(|response| Ok(issue(&self.app, &self.recipe.expected, response, now, jitter())?));
-        // Made now and not before: a credential that was read anew has another version.
-        let keys = keys_of();
-        match issued {
+        let tenant = expected.tenant.as_ref();
+        let sent = exchange::run(inner, app, &self.recipe.form, tenant, Repeat::Once, self.call).await;
+        let keys = self.keys(sent.version);
+        let (now, jitter) = (inner.clock.unix(), inner.jitter);
+        match sent.outcome.and_then(|response| Ok(issue(app, expected, response, now, jitter())?)) {
             Ok(grant) => {
-                keys.clear(&self.inner.remembered);
-                let granted = granted(self.app.authority.matching(), &self.recipe.expected.asked, &grant);
+                keys.clear(&inner.remembered);
+                let granted = granted(app.authority.matching(), &expected.asked, &grant);
                 Ok(Loaded { grant, granted })
             }
             Err(trouble) => Err(self.remember(trouble, &keys)),
         }
     }
 
-    /// Makes the refusal that all who wait are told, and those who come before its pause is over.
+    fn keys(&self, credential_version: u64) -> Keys {
+        let asked = self.recipe.expected.asked.folded(self.app.authority.matching());
+        keys(&self.app, credential_version, &self.partition, &self.variant, &asked, self.challenge)
+    }
+
+    /// Makes the refusal that all who wait are told, and what those are told who come before its pause is over.
     fn remember(&self, trouble: Trouble, keys: &Keys) -> Arc<Refusal> {
         let (remembered, clock) = (&self.inner.remembered, &self.inner.clock);
         let (stop, mut refusal) = match trouble {
-            Trouble::Credential(problem) => (keys.stop_request(clock), exchange::unusable(&problem)),
-            Trouble::Authority(failure) => {
+            Trouble::Credential(problem) => (Some(keys.stop_request(clock)), exchange::unusable(&problem)),
+            Trouble::Before(failure) | Trouble::Authority(failure) => {
                 let jitter = self.inner.jitter;
                 let stop = keys.stop(&failure, remembered, clock, jitter());
-                let waits = !matches!(failure, Failure::Refused { retry_after: None, .. });
-                (stop, refuse(self.flow, failure, waits.then_some(stop.until)))
+                let until = stop.filter(|_| !matches!(failure, Failure::Refused { retry_after: None, .. })).map(|stop| stop.until);
+                (stop, refuse(self.flow, failure, until))
             }
         };
         refusal.authorization_uri = exchange::authorization_uri(&self.app, self.recipe.expected.tenant.as_ref(), &refusal);
         let refusal = Arc::new(refusal);
-        stop.remember(remembered, Arc::clone(&refusal));
+        if let Some(stop) = stop {
+            stop.remember(remembered, &refusal);
+        }
         refusal
     }
 }
 
-fn keys(app: &App, partition: &Partition, variant: &[u8; 32], asked: &str, challenge: u64) -> Keys {
-    Keys::of(&Subject {
-        authority: app.canonical(),
-        client_id: &app.client_id,
-        app: &app.name,
-        credential_version: app.credential.version(),
-        partition,
-        variant,
-        asked,
-        challenge,
-    })
+pub(super) fn keys(
+    app: &App,
+    credential_version: u64,
+    partition: &Partition,
+    variant: &[u8; 32],
+    asked: &str,
+    challenge: u64,
+) -> Keys {
+    let (authority, client_id) = (app.canonical(), &*app.client_id);
+    Keys::of(&Subject { authority, client_id, app: &app.name, credential_version, partition, variant, asked, challenge })
 }
 
 fn hit(head: Head, reason: RefreshReason) -> Answer {

@@ -56,9 +56,17 @@ pub(super) fn refuse(flow: Flow, failure: Failure, until: Option<Moment>) -> Ref
             let detail = "the authority cannot serve at the moment: try again later";
             Refusal { answer: body, ..Refusal::new(Turn::Unavailable, Kind::AuthorityUnavailable, detail) }.retrying(retry)
         }
-        Failure::Unreachable => {
+        Failure::NotSent => {
             let detail = "the authority cannot be reached: check the network, its address and `ca_file`";
             Refusal::new(Turn::Unavailable, Kind::AuthorityUnavailable, detail).retrying(retry)
+        }
+        Failure::Broken => {
+            let detail = "the connection to the authority broke before its answer was complete: try again later";
+            Refusal::new(Turn::Unavailable, Kind::AuthorityUnavailable, detail).retrying(retry)
+        }
+        Failure::Busy => {
+            let detail = "too many calls to the authority are under way, and no turn came in time: try again";
+            Refusal::new(Turn::Unavailable, Kind::AuthorityUnavailable, detail).retrying(Retry::Backoff)
         }
         Failure::TimedOut => {
             let detail = "the authority did not answer in time: try again later";

@@ -22,12 +22,13 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, call: Call, request:
     let scopes = members::scopes(inner, request)?;
     members::target(app, request, &scopes)?;
     let claims = Claims::read(request)?;
-    let tenant = app.tenant(request.tenant)?;
     // AUT-3: an app's own token is one tenant's.
-    if tenant.as_ref().or(app.authority.tenant()).is_some_and(Tenant::is_any) {
-        let detail = "client credentials need one tenant, and the authority names a set of them: name one as `tenant`";
+    let named = request.tenant.and_then(Tenant::parse);
+    if named.as_ref().or(app.authority.tenant()).is_some_and(Tenant::is_any) {
+        let detail = "client credentials need one tenant, and `tenant` or the authority names a set of them: name one as `tenant`";
         return Err(Refusal::member(detail).into());
     }
+    let tenant = app.tenant(request.tenant)?;
     let partition = match &tenant {
         None => app.app_partition,
         named => app.space_in(named.as_ref()).partition(cache::Owner::App),
@@ -61,9 +62,9 @@ pub(super) async fn probe(inner: &Arc<Inner>, app: &Arc<App>, call: Call) -> Res
     let scope = entra.then(|| format!("{}/.default", app.client_id));
     let form = Form::default().with("grant_type", "client_credentials").with_some("scope", scope);
     let tenant = app.tenants.first().filter(|_| app.authority.tenant().is_some_and(Tenant::is_any));
-    match exchange::run(inner, app, &form, tenant, Repeat::Once, call).await {
+    match exchange::run(inner, app, &form, tenant, Repeat::Once, call).await.outcome {
         Ok(_) => Ok(()),
         Err(Trouble::Credential(problem)) => Err(exchange::unusable(&problem).into()),
-        Err(Trouble::Authority(failure)) => Err(refuse(Flow::ClientCredentials, failure, None).into()),
+        Err(Trouble::Before(failure) | Trouble::Authority(failure)) => Err(refuse(Flow::ClientCredentials, failure, None).into()),
     }
 }

@@ -16,6 +16,8 @@ use crate::token::{Tenant, Turn};
 /// Why there is no answer.
 #[derive(Debug)]
 pub(super) enum Trouble {
+    /// The authority's doing, before the grant was sent: a document that could not be had.
+    Before(Failure),
     /// The authority's doing.
     Authority(Failure),
     /// The credential's.
@@ -34,36 +36,37 @@ impl From<Unusable> for Trouble {
     }
 }
 
+/// What came of a grant, and which version of the credential it was sent with.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) outcome: Result<TokenResponse, Trouble>,
+    pub(super) version: u64,
+}
+
 /// Sends a grant.
-pub(super) async fn run(
-    inner: &Inner,
-    app: &App,
-    form: &Form,
-    tenant: Option<&Tenant>,
-    repeat: Repeat,
-    context: Context,
-) -> Result<TokenResponse, Trouble> {
-    let endpoint = app.authority.token_endpoint(tenant, context).await?;
-    let mut again = repeat == Repeat::Once;
+pub(super) async fn run(inner: &Inner, app: &App, form: &Form, tenant: Option<&Tenant>, repeat: Repeat, context: Context) -> Sent {
+    let version = AtomicU64::new(app.credential.version());
+    let endpoint = match app.authority.token_endpoint(tenant, context).await {
+        Ok(endpoint) => endpoint,
+        Err(failure) => return Sent { outcome: Err(Trouble::Before(failure)), version: version.into_inner() },
+    };
     let call = TokenCall { endpoint: &endpoint, repeat };
-    loop {
-        let version = AtomicU64::new(0);
-        let prove = || prove(inner, app, endpoint.as_str(), form.clone(), &version, context);
-        let outcome = app.authority.token(call, context, prove).await;
-        let refused = matches!(
-            &outcome,
-            Err(Trouble::Authority(Failure::Refused { status, body, .. })) if concerns_credential(*status, &body.error)
-        );
-        if refused {
-            // The file may have been replaced since it was last compared (ASN-6). What is sent once is not sent again all the same.
-            app.credential.refresh(&inner.tasks).await;
-            if again && app.credential.version() != version.into_inner() {
-                again = false;
-                continue;
-            }
+    let prove = || prove(inner, app, endpoint.as_str(), form.clone(), &version, context);
+    let mut outcome = app.authority.token(call, context, prove).await;
+    let used = version.load(Ordering::Relaxed);
+    if is_invalid_client(&outcome) {
+        // The file may have been replaced since it was last compared (ASN-6). What is sent once is not sent again all the same.
+        app.credential.refresh(&inner.tasks).await;
+        if repeat == Repeat::Once && app.credential.version() != used {
+            outcome = app.authority.token(call, context, prove).await;
         }
-        return outcome;
     }
+    Sent { outcome, version: version.into_inner() }
+}
+
+fn is_invalid_client(outcome: &Result<TokenResponse, Trouble>) -> bool {
+    let Err(Trouble::Authority(Failure::Refused { status, body, .. })) = outcome else { return false };
+    body.error == "invalid_client" || concerns_credential(*status, &body.error)
 }
 
 /// Adds the app's proof to a form, and notes in `version` which credential made it.
@@ -79,7 +82,7 @@ async fn prove(
     let target = match &app.authority.address {
         Address::Entra { .. } => Target::Entra { endpoint },
         Address::Oidc { issuer, .. } => {
-            metadata = app.authority.metadata(context).await?;
+            metadata = app.authority.metadata(context).await.map_err(Trouble::Before)?;
             let audience = match app.authority.assertion_audience {
                 AssertionAudience::Issuer => issuer,
                 AssertionAudience::TokenEndpoint => endpoint,

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::refusal::Refusal;
+use super::refusal::{Kind, Refusal};
 use crate::authority::{Failure, Hold, Holds};
 use crate::cache::{Key, Partition};
 use crate::clock::{Clock, Moment};
+use crate::oauth::ErrorBody;
+use crate::token::{Retry, Turn};
 
 /// For a 429 that names no time.
 const UNNAMED_PAUSE: Duration = Duration::from_secs(5);
@@ -47,8 +49,12 @@ pub(super) struct Subject<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stop {
     key: Key,
+    /// Where what was said to one user is remembered for that user, if `key` concerns others too.
+    own: Option<Key>,
     pub(super) until: Moment,
     failures: u32,
+    /// Whether it concerns every request of the app, and not one partition or request.
+    pub(super) concerns_app: bool,
 }
 
 // === impl Keys ===
@@ -61,7 +67,15 @@ impl Keys {
         Self {
             pause: Key::of(&[b"pause", app[0], app[1], subject.asked.as_bytes()]),
             partition: Key::of(&[b"partition", subject.partition]),
-            request: Key::of(&[b"request", subject.partition, subject.variant, subject.asked.as_bytes(), &challenge]),
+            // By app, because a locally unusable credential is one app's own.
+            request: Key::of(&[
+                b"request",
+                subject.app.as_bytes(),
+                subject.partition,
+                subject.variant,
+                subject.asked.as_bytes(),
+                &challenge,
+            ]),
             // By app, because another app of the same client has a credential of its own; and by version: a new credential is not
             // stopped by what was said of the old one.
             credential: Key::of(&[b"credential", subject.app.as_bytes(), &version]),
@@ -70,14 +84,20 @@ impl Keys {
 
     /// The refusal that stands for this request now.
     pub(super) fn standing(&self, remembered: &Remembered, now: Moment) -> Option<Arc<Refusal>> {
-        [self.credential, self.pause, self.partition, self.request]
+        // What was said to this very request first: it says most.
+        [self.credential, self.request, self.pause, self.partition]
             .iter()
             .find_map(|key| remembered.standing(&key.0, now))
             .map(|hold| hold.failure)
     }
 
-    /// What a failure stops.
-    pub(super) fn stop(&self, failure: &Failure, remembered: &Remembered, clock: &Clock, jitter: f64) -> Stop {
+    /// The refusal that stands for every request of this app and these scopes now.
+    pub(super) fn standing_for_app(&self, remembered: &Remembered, now: Moment) -> Option<Arc<Refusal>> {
+        [self.credential, self.pause].iter().find_map(|key| remembered.standing(&key.0, now)).map(|hold| hold.failure)
+    }
+
+    /// What a failure stops, if anything.
+    pub(super) fn stop(&self, failure: &Failure, remembered: &Remembered, clock: &Clock, jitter: f64) -> Option<Stop> {
         // Zero would stop nothing: a second keeps a broken server from being hammered.
         let asked = failure.retry_after().map(|pause| pause.max(Duration::from_secs(1)));
         let (key, pause) = match (failure, asked) {
@@ -86,17 +106,27 @@ impl Keys {
             (Failure::Refused { status, body, .. }, None) if concerns_credential(*status, &body.error) => {
                 (self.credential, CREDENTIAL)
             }
-            (Failure::Refused { .. }, None) => (self.request, REFUSED),
-            (Failure::Unavailable { .. } | Failure::Unreachable | Failure::TimedOut | Failure::Invalid(_), None) => {
+            // Garbage says nothing of other requests.
+            (Failure::Refused { .. } | Failure::Invalid(_), None) => (self.request, REFUSED),
+            (Failure::Unavailable { .. } | Failure::NotSent | Failure::Broken | Failure::TimedOut, None) => {
                 (self.partition, backoff(remembered.failures(&self.partition.0), jitter))
             }
+            // It was not the authority's doing, and the next turn may come at once.
+            (Failure::Busy, _) => return None,
         };
-        Stop { key, until: clock.moment().after(pause), failures: remembered.failures(&key.0).saturating_add(1) }
+        Some(Stop {
+            key,
+            own: (key == self.pause && matches!(failure, Failure::Refused { .. })).then_some(self.request),
+            until: clock.moment().after(pause),
+            failures: remembered.failures(&key.0).saturating_add(1),
+            concerns_app: key == self.pause || key == self.credential,
+        })
     }
 
     /// A failure before the authority was asked: this request alone waits.
     pub(super) fn stop_request(&self, clock: &Clock) -> Stop {
-        Stop { key: self.request, until: clock.moment().after(REFUSED), failures: 1 }
+        let until = clock.moment().after(REFUSED);
+        Stop { key: self.request, own: None, until, failures: 1, concerns_app: false }
     }
 
     /// A success clears its partition and its request (ERR-8).
@@ -109,8 +139,30 @@ impl Keys {
 // === impl Stop ===
 
 impl Stop {
-    pub(super) fn remember(self, remembered: &Remembered, refusal: Arc<Refusal>) {
-        remembered.hold(self.key.0, Hold { until: self.until, failures: self.failures, failure: refusal });
+    /// Remembers a refusal. What concerns everybody is told without what the authority said to one: that may name the user.
+    pub(super) fn remember(self, remembered: &Remembered, refusal: &Arc<Refusal>) {
+        let hold = |failure| Hold { until: self.until, failures: self.failures, failure };
+        if let Some(own) = self.own {
+            remembered.hold(own.0, hold(Arc::clone(refusal)));
+        }
+        let told = if self.concerns_app { Arc::new(self.for_everybody(refusal)) } else { Arc::clone(refusal) };
+        remembered.hold(self.key.0, hold(told));
+    }
+
+    fn for_everybody(self, refusal: &Refusal) -> Refusal {
+        let said = |turn, kind, detail: &str| Refusal::new(turn, kind, detail).retrying(Retry::At(self.until));
+        match refusal.turn {
+            Turn::Unavailable => {
+                said(refusal.turn, refusal.kind, "the authority asked for a pause: wait as long as Retry-After says")
+            }
+            // A refused credential: its `error` says so, and nothing else of the answer is needed.
+            Turn::Operator => {
+                let error = refusal.answer.as_ref().map(|answer| answer.error.clone()).unwrap_or_default();
+                let answer = Some(Box::new(ErrorBody { error, ..ErrorBody::default() }));
+                Refusal { answer, ..Refusal::new(refusal.turn, refusal.kind, refusal.detail.clone()) }.retrying(refusal.retry)
+            }
+            _ => said(Turn::Throttled, Kind::Throttled, "the authority asked for a pause: wait as long as Retry-After says"),
+        }
     }
 }
 

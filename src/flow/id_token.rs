@@ -6,7 +6,7 @@ use super::app::App;
 use super::on_behalf_of::no_keys;
 use super::refusal::{Kind, Refusal};
 use crate::authority::Address;
-use crate::inbound::{Rejection, digest, is_issuer_of};
+use crate::inbound::{Rejection, is_issuer_of};
 use crate::oauth::Claims;
 use crate::telemetry::Context;
 use crate::token::{Tenant, Turn};
@@ -23,7 +23,7 @@ pub(super) async fn verify(
     now: i64,
     context: Context,
 ) -> Result<Arc<Claims>, Refusal> {
-    let verified = app.verifier.verify(id_token, &digest(id_token), context).await.map_err(|rejection| match rejection {
+    let verified = app.verifier.signed(id_token, context).await.map_err(|rejection| match rejection {
         Rejection::Invalid(why) => mismatch(&format!("the id token is not accepted: {why}")),
         Rejection::NoKeys(failure) => no_keys(failure, None),
     })?;
@@ -42,19 +42,24 @@ pub(super) async fn verify(
         });
     match wrong {
         Some(wrong) => Err(mismatch(&format!("the id token is not accepted: {wrong}"))),
-        None => Ok(verified.claims),
+        None => Ok(Arc::clone(&verified.claims)),
     }
 }
 
 /// RFC 9207: an answer of another issuer must not reach this one's token endpoint.
-pub(super) fn check_answers_issuer(app: &App, given: Option<&str>) -> Result<(), Refusal> {
+pub(super) fn check_answers_issuer(app: &App, given: Option<&str>, tenant: Option<&Tenant>) -> Result<(), Refusal> {
     let Some(given) = given else { return Ok(()) };
     let expected = match &app.authority.address {
         Address::Oidc { issuer, .. } => given == issuer,
-        Address::Entra { .. } => app.authority.issuer_forms().iter().any(|(before, after)| {
-            let tenant = given.strip_prefix(before.as_str()).and_then(|rest| rest.strip_suffix(after));
-            tenant.is_some_and(|tenant| Tenant::parse(tenant).is_some())
-        }),
+        Address::Entra { .. } => {
+            // A tenant that is named by its domain, or not at all, has an id that is not known here.
+            let known = tenant.or(app.authority.tenant()).filter(|tenant| tenant.is_guid());
+            let forms = app.authority.issuer_forms();
+            let inside =
+                |(before, after): &(String, &str)| given.strip_prefix(before.as_str()).and_then(|rest| rest.strip_suffix(after));
+            let id = forms.iter().find_map(inside).and_then(Tenant::parse).filter(Tenant::is_guid);
+            id.is_some_and(|id| known.is_none_or(|known| *known == id))
+        }
     };
     if expected { Ok(()) } else { Err(mismatch("`iss` is not the app's issuer: the answer came from somebody else")) }
 }

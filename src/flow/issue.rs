@@ -90,6 +90,9 @@ fn times(expires_in: Option<i64>, ext_expires_in: Option<i64>, refresh_in: Optio
 }
 
 fn tenant_of(app: &App, expected: &Expected, claims: Option<&Claims>) -> Option<String> {
+    if !app.authority.is_entra() {
+        return None;
+    }
     let own = app.authority.tenant().filter(|tenant| !tenant.is_any()).map(Tenant::to_string);
     claims.and_then(|claims| claims.tid.clone()).or_else(|| expected.tenant.as_ref().map(Tenant::to_string)).or(own)
 }
@@ -102,12 +105,17 @@ fn account(
     inbound: &Claims,
     tenant_id: Option<String>,
 ) -> Option<Account> {
-    let of_user = |claims: &Claims| claims.oid.clone().or_else(|| claims.sub.clone());
-    let local = id.and_then(of_user).or_else(|| of_user(inbound));
-    let home = match (info, &inbound.oid, &inbound.tid) {
-        (Some(info), ..) => Some(format!("{}.{}", info.uid, info.utid)),
-        (None, Some(oid), Some(tid)) => Some(format!("{oid}.{tid}")),
-        (None, ..) => inbound.sub.clone(),
+    let (home, local) = if app.authority.is_entra() {
+        let of_user = |claims: &Claims| claims.oid.clone().or_else(|| claims.sub.clone());
+        let home = match (info, &inbound.oid, &inbound.tid) {
+            (Some(info), ..) => Some(format!("{}.{}", info.uid, info.utid)),
+            (None, Some(oid), Some(tid)) => Some(format!("{oid}.{tid}")),
+            (None, ..) => inbound.sub.clone(),
+        };
+        (home, id.and_then(of_user).or_else(|| of_user(inbound)))
+    } else {
+        // At an issuer nothing but `sub` is sure to be the server's own word: other claims may be what users wrote.
+        (inbound.sub.clone(), inbound.sub.clone())
     };
     let name =
         |claims: &Claims| [&claims.preferred_username, &claims.upn, &claims.email, &claims.name].into_iter().find_map(Clone::clone);

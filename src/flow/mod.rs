@@ -15,16 +15,18 @@ mod issue;
 mod members;
 mod metrics;
 mod on_behalf_of;
+mod redeem;
 mod refusal;
 mod request;
 mod settings;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use app::App;
 pub use metrics::{Flow, Metrics};
-pub use refusal::{Kind, Refusal};
+pub use refusal::{Kind, Refusal, loggable};
 pub use request::{Answer, AuthCode, AuthCodeUrl, AuthorizationUrl, Call, Common, OnBehalfOf, RefreshReason, TokenSource};
 pub use settings::{ApiSettings, AppSettings};
 
@@ -38,6 +40,9 @@ pub type Outcome = Result<Answer, Arc<Refusal>>;
 
 /// Where jitter comes from: numbers from 0 to 1.
 pub type Jitter = fn() -> f64;
+
+/// How often what has ended is removed.
+const SWEEP: Duration = Duration::from_secs(60);
 
 /// All flows over all apps; clones share everything.
 #[derive(Clone, Debug)]
@@ -84,6 +89,19 @@ impl Service {
             tasks,
             jitter,
         }))
+    }
+
+    /// Removes every minute what has ended from the cache, and what is over from what is remembered of failures.
+    pub fn sweep(&self) {
+        let this = Arc::clone(&self.0);
+        self.0.tasks.background("sweep", async move {
+            let mut ticks = tokio::time::interval(SWEEP);
+            loop {
+                ticks.tick().await;
+                this.cache.sweep();
+                this.remembered.sweep(this.clock.moment());
+            }
+        });
     }
 
     /// The apps, in no order.
@@ -133,7 +151,7 @@ impl Service {
     /// There is no token, and why.
     pub async fn auth_code(&self, call: Call, request: &AuthCode<'_>) -> Outcome {
         let app = self.0.app_of(&request.common)?;
-        self.0.timed(&app, Flow::AuthCode, auth_code::redeem(&self.0, &app, call, request)).await
+        self.0.timed(&app, Flow::AuthCode, redeem::run(&self.0, &app, call, request)).await
     }
 }
 

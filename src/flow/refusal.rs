@@ -128,12 +128,22 @@ impl Refusal {
         self
     }
 
+    /// The same as it may be logged.
+    pub fn code(&self) -> &str {
+        loggable(self.error())
+    }
+
     /// The `error` of the problem: the authority's where it said one, else tokend's own.
     pub fn error(&self) -> &str {
         match (&self.kind, &self.answer) {
-            (Kind::InvalidRequest, None) => self.kind.as_str(),
             (_, Some(answer)) if !answer.error.is_empty() => &answer.error,
             _ => self.kind.as_str(),
         }
     }
+}
+
+/// An error code as it may be logged: an authority can put any text where a code belongs.
+pub fn loggable(code: &str) -> &str {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    if code.len() <= 64 && code.bytes().all(plain) { code } else { "other" }
 }

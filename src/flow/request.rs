@@ -32,7 +32,8 @@ pub struct Common<'a> {
 }
 
 /// `POST /obo`.
-#[derive(Clone, Debug, Default)]
+// No `Debug`: it would show what the caller was trusted with.
+#[derive(Clone, Default)]
 pub struct OnBehalfOf<'a> {
     /// The common members.
     pub common: Common<'a>,
@@ -85,7 +86,8 @@ pub struct AuthorizationUrl {
 }
 
 /// `POST /auth-code`.
-#[derive(Clone, Debug, Default)]
+// No `Debug`: it would show what the caller was trusted with.
+#[derive(Clone, Default)]
 pub struct AuthCode<'a> {
     /// The common members; those that steer the cache are refused.
     pub common: Common<'a>,

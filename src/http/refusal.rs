@@ -12,7 +12,7 @@ use super::challenge::challenge;
 use super::problem::{Fault, FaultKind, Problem};
 use super::schemas::ErrorValue;
 use crate::clock::Clock;
-use crate::flow::{Kind, Refusal};
+use crate::flow::{Kind, Refusal, loggable};
 use crate::token::{Retry, Turn};
 
 /// `application/problem+json` (RFC 9457), with the members of an OAuth error beside it. What does not apply is left out.
@@ -171,20 +171,14 @@ fn log(asked: &Asked, document: &Document<'_>) {
                 correlation_id = %document.correlation_id,
                 route = asked.route.template,
                 status = document.status,
-                error = code(document.error),
-                suberror = document.suberror.map(code),
+                error = loggable(document.error),
+                suberror = document.suberror.map(loggable),
                 error_codes = (!document.error_codes.is_empty()).then(|| tracing::field::debug(document.error_codes)),
-                authority_trace_id = document.trace_id.map(code),
+                authority_trace_id = document.trace_id.map(loggable),
                 "request failed"
             )
         };
     }
     // From 500 on it is somebody else's turn than the caller's.
     if document.status >= 500 { line!(warn) } else { line!(info) }
-}
-
-/// An error code as it may be logged: an authority can put any text where a code belongs.
-fn code(text: &str) -> &str {
-    let plain = text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
-    if plain { text } else { "other" }
 }

@@ -74,7 +74,7 @@ fn answer() -> Answer {
         id_token: None,
         issued_token_type: None,
     };
-    Answer { head: grant.write().unwrap(), source: TokenSource::Memory, reason: RefreshReason::NotApplicable }
+    Answer { head: grant.write(), source: TokenSource::Memory, reason: RefreshReason::NotApplicable }
 }
 
 fn request(body: &str) -> http::request::Builder {

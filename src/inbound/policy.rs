@@ -114,7 +114,7 @@ impl Policy {
 
     fn scope(&self, claims: &Claims) -> Verdict {
         let entra = matches!(self.issuers, Issuers::Entra { .. });
-        let granted = if entra { &claims.scp } else { &claims.scope };
+        let granted = if entra { &claims.scp } else { claims.scope.as_ref().map_or(&claims.scp, |_| &claims.scope) };
         let has = |scope: &String| granted.as_deref().unwrap_or_default().split(' ').any(|mine| mine == scope);
         if self.scopes.is_empty() || self.scopes.iter().any(has) { Verdict::Accepted } else { Verdict::InsufficientScope }
     }

@@ -77,6 +77,19 @@ impl Inbound {
         {
             return Ok(verified);
         }
+        let verified = self.signed(token, context).await?;
+        if now < verified.until {
+            self.remembered.insert(*digest, verified.clone());
+        }
+        Ok(verified)
+    }
+
+    /// The same without a look at what is remembered and without remembering: for tokens that come once.
+    ///
+    /// # Errors
+    /// As [`Inbound::verify`].
+    pub async fn signed(&self, token: &str, context: Context) -> Result<Verified, Rejection> {
+        let now = self.clock.moment();
         let (algorithm, kid) = header(token)?;
         let generation = self.generation(token)?;
         let key = self.authority.key(generation, kid.as_deref(), context).await.map_err(Rejection::NoKeys)?;
@@ -85,11 +98,7 @@ impl Inbound {
         key_may_sign_for(&key, &claims)?;
         let left = claims.exp.map_or(0, |exp| exp.saturating_sub(self.clock.unix()).max(0));
         let left = Duration::from_secs(u64::try_from(left).unwrap_or(0)).min(REMEMBERED);
-        let verified = Verified { claims: Arc::new(claims), key, until: now.after(left) };
-        if !left.is_zero() {
-            self.remembered.insert(*digest, verified.clone());
-        }
-        Ok(verified)
+        Ok(Verified { claims: Arc::new(claims), key, until: now.after(left) })
     }
 
     /// Which keys sign it: Entra signs v1 tokens with keys whose issuer is the v1 one.

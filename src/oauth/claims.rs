@@ -29,10 +29,10 @@ pub struct Claims {
     #[serde(default)]
     pub oid: Option<String>,
     /// Entra: what the user consented to, space-separated; in no app token.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     pub scp: Option<String>,
-    /// RFC 8693 §4.2.
-    #[serde(default)]
+    /// RFC 8693 §4.2, space-separated.
+    #[serde(default, deserialize_with = "list")]
     pub scope: Option<String>,
     /// Entra: `app` in a token without a user.
     #[serde(default)]
@@ -53,16 +53,16 @@ pub struct Claims {
     #[serde(default)]
     pub nonce: Option<String>,
     /// What the user signs in with.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shown")]
     pub preferred_username: Option<String>,
     /// Entra v1: what the user signs in with.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shown")]
     pub upn: Option<String>,
     /// OpenID Connect §5.1.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shown")]
     pub email: Option<String>,
     /// OpenID Connect §5.1.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shown")]
     pub name: Option<String>,
 }
 
@@ -138,6 +138,23 @@ pub fn unverified(token: &str) -> Option<Claims> {
     serde_json::from_slice(&json).ok()
 }
 
+/// Scopes come as one text, or as a list from some servers.
+fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(match Option::<Audience>::deserialize(deserializer)? {
+        Some(Audience::One(text)) => Some(text),
+        Some(Audience::Many(list)) => Some(list.join(" ")),
+        Some(Audience::None) | None => None,
+    })
+}
+
+/// A claim that is only shown: of another type, it is not there.
+fn shown<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(match serde_json::Value::deserialize(deserializer)? {
+        serde_json::Value::String(text) => Some(text),
+        _ => None,
+    })
+}
+
 /// NumericDate (RFC 7519 §2): a number, which some servers send with a fraction.
 #[expect(clippy::cast_possible_truncation, reason = "the range is checked first")]
 fn date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
@@ -160,6 +177,14 @@ mod tests {
         assert!(parse(r#"{"uid":"u"}"#).is_none());
         assert!(parse(r#"{"uid":"","utid":"t"}"#).is_none());
         assert!(ClientInfo::parse("%%%").is_none());
+    }
+
+    #[test]
+    fn scopes_come_as_text_or_list_and_names_of_any_type_are_no_obstacle() -> Result<(), serde_json::Error> {
+        let claims: Claims = serde_json::from_str(r#"{"scp":["a","b"],"scope":"c d","name":{"x":1},"email":null}"#)?;
+        assert_eq!((claims.scp.as_deref(), claims.scope.as_deref(), claims.name), (Some("a b"), Some("c d"), None));
+        assert!(serde_json::from_str::<Claims>(r#"{"iss":1}"#).is_err());
+        Ok(())
     }
 
     #[test]

@@ -22,7 +22,4 @@ pub struct Metadata {
     /// What client assertions may be signed with.
     #[serde(default)]
     pub token_endpoint_auth_signing_alg_values_supported: Option<Vec<String>>,
-    /// RFC 9207: authorization answers carry `iss`.
-    #[serde(default)]
-    pub authorization_response_iss_parameter_supported: bool,
 }

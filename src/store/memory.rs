@@ -59,9 +59,9 @@ impl Memory {
         Self { partitions, writers: Default::default(), max_bytes }
     }
 
-    /// The first token of the partition that `wanted` takes, the newest first.
-    pub fn find(&self, partition: &Partition, wanted: impl Fn(&Stored) -> bool) -> Option<Stored> {
-        self.partitions.get(partition)?.iter().rev().find(|stored| wanted(stored)).cloned()
+    /// What `judged` makes of the first token of the partition that it makes anything of, the newest first.
+    pub fn find_map<T>(&self, partition: &Partition, judged: impl Fn(&Stored) -> Option<T>) -> Option<T> {
+        self.partitions.get(partition)?.iter().rev().find_map(judged)
     }
 
     /// Adds a token; one that answers the identical request goes, and so do those that ended before `now` (Unix seconds).
@@ -137,7 +137,11 @@ mod tests {
             issued_token_type: None,
         };
         let facts = Facts { asked: asked.into(), granted: asked.into(), variant: [0; 32], challenge: 0, generation: 0 };
-        grant.write().unwrap().keep(&times, facts).unwrap()
+        grant.write().keep(&times, facts).unwrap()
+    }
+
+    fn ends(memory: &Memory, partition: [u8; 32], asked: &str) -> Option<i64> {
+        memory.find_map(&partition, |stored| (*stored.facts.asked == *asked).then_some(stored.expires_on))
     }
 
     #[test]
@@ -146,9 +150,9 @@ mod tests {
         memory.put([1; 32], stored("a", 100, 10), 0);
         memory.put([1; 32], stored("b", 100, 10), 0);
         memory.put([1; 32], stored("a", 200, 10), 0);
-        assert_eq!(memory.find(&[1; 32], |stored| &*stored.facts.asked == "a").map(|stored| stored.expires_on), Some(200));
-        assert!(memory.find(&[1; 32], |stored| &*stored.facts.asked == "b").is_some());
-        assert!(memory.find(&[2; 32], |_| true).is_none());
+        assert_eq!(ends(&memory, [1; 32], "a"), Some(200));
+        assert!(ends(&memory, [1; 32], "b").is_some());
+        assert!(memory.find_map(&[2; 32], |_| Some(())).is_none());
         memory.sweep(150);
         assert_eq!(memory.partitions(), 1);
         memory.sweep(200);
@@ -161,13 +165,13 @@ mod tests {
         for index in 0..MOST_TOKENS + 10 {
             memory.put([1; 32], stored(&format!("s{index}"), 100, 10), 0);
         }
-        assert!(memory.find(&[1; 32], |stored| &*stored.facts.asked == "s9").is_none());
-        assert!(memory.find(&[1; 32], |stored| &*stored.facts.asked == "s10").is_some());
+        assert!(ends(&memory, [1; 32], "s9").is_none());
+        assert!(ends(&memory, [1; 32], "s10").is_some());
         for index in 0..10 {
             memory.put([2; 32], stored(&format!("s{index}"), 100, 100_000), 0);
         }
-        assert!(memory.find(&[2; 32], |stored| &*stored.facts.asked == "s7").is_none());
-        assert!(memory.find(&[2; 32], |stored| &*stored.facts.asked == "s9").is_some());
+        assert!(ends(&memory, [2; 32], "s7").is_none());
+        assert!(ends(&memory, [2; 32], "s9").is_some());
     }
 
     #[test]
@@ -177,7 +181,7 @@ mod tests {
             let mut partition = [0; 32];
             partition[..4].copy_from_slice(&index.to_le_bytes());
             memory.put(partition, stored("a", 100, 1600), 0);
-            assert!(memory.find(&partition, |_| true).is_some(), "partition {index} was not taken in");
+            assert!(memory.find_map(&partition, |_| Some(())).is_some(), "partition {index} was not taken in");
             assert!(memory.bytes() <= memory.max_bytes());
         }
     }

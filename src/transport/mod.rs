@@ -125,11 +125,11 @@ impl Door {
         if let Some(body) = outgoing.body {
             request = request.body(body.expose().to_owned());
         }
-        let mut response = request.send().await.map_err(|error| classify(&error))?;
+        let mut response = request.send().await.map_err(classify)?;
         telemetry::finish_call(&tracing::Span::current(), response.status().as_u16());
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
+        while let Some(chunk) = response.chunk().await.map_err(classify)? {
             if body.len() + chunk.len() > ANSWER_LIMIT {
                 return Err(Failure::TooLarge);
             }
@@ -139,8 +139,17 @@ impl Door {
     }
 }
 
-/// Reqwest's errors quote URLs and causes; only their kind goes further.
-fn classify(error: &reqwest::Error) -> Failure {
+/// Reqwest's errors quote URLs: the log gets their causes without, and only their kind goes further.
+fn classify(error: reqwest::Error) -> Failure {
+    let error = error.without_url();
+    let mut causes = String::new();
+    let mut cause: Option<&dyn std::error::Error> = Some(&error);
+    while let Some(deeper) = cause {
+        causes += if causes.is_empty() { "" } else { ": " };
+        causes += &deeper.to_string();
+        cause = deeper.source();
+    }
+    tracing::warn!(causes, "a call to an authority failed");
     if error.is_timeout() && !error.is_connect() {
         Failure::TimedOut
     } else if error.is_connect() {

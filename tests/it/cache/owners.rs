@@ -107,3 +107,18 @@ async fn cch_9_no_route_returns_a_refresh_token() {
         assert!(!answer.text.contains(canary) && !answer.text.contains("refresh_token"), "{}", answer.text);
     }
 }
+
+#[tokio::test]
+async fn at_an_issuer_the_owner_is_sub_and_nothing_else() {
+    let world = World::new().await;
+    let order = json!({"realm": "shop", "app": "https://orders.shop.example", "user": "eva", "scopes": "orders.read",
+        "claims": {"oid": "somebody", "tid": "elsewhere"}});
+    let bearer = world.emulator.mint(order).await;
+    let forged = json!({"set": {"client_info": "eyJ1aWQiOiJzb21lYm9keSIsInV0aWQiOiJlbHNld2hlcmUifQ"}});
+    world.emulator.script(json!({"on": {"endpoint": "token"}, "do": forged})).await;
+    let answer = world.obo_as("shop", "stock.read", &bearer).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(answer.json["account"]["home_account_id"], "f2a6-eva");
+    assert_eq!(answer.json["account"]["local_account_id"], "f2a6-eva");
+    assert!(answer.json["account"]["tenant_id"].is_null() && answer.json["tenant_id"].is_null(), "{}", answer.text);
+}

@@ -130,3 +130,24 @@ async fn err_4_other_scopes_and_apps_are_not_paused_for_app_tokens() {
     assert_eq!(world.app_token(json!({"app": "daemon-cert", "scopes": GRAPH})).await.status, 429);
     assert_eq!(world.calls().await, 3);
 }
+
+#[tokio::test]
+async fn err_4_a_pause_tells_nobody_what_was_said_to_one_user() {
+    let world = World::new().await;
+    let (ana, ben) = (world.ana().await, world.ben().await);
+    let said = json!({"status": 400, "error": "invalid_grant", "suberror": "basic_action", "error_description": "ana has to call",
+        "claims": {"access_token": {"nbf": {"essential": true}}}, "headers": {"retry-after": "60"}});
+    world.failing_once(json!({"error": said})).await;
+    for _ in 0..2 {
+        let answer = world.obo(&ana).await;
+        assert_eq!((answer.status, answer.member("suberror")), (401, "basic_action"), "{}", answer.text);
+        world.later(1);
+    }
+    let answer = world.obo(&ben).await;
+    answer.refused(429, "throttled", "pause");
+    assert_eq!(answer.header("retry-after"), "58");
+    for word in ["ana", "basic_action", "nbf", "trace_id"] {
+        assert!(!answer.text.contains(word), "{word} in {}", answer.text);
+    }
+    assert_eq!(world.calls().await, 1);
+}

@@ -90,7 +90,7 @@ async fn err_2_a_connection_that_breaks_twice_is_an_error() {
     let world = World::new().await;
     world.failing(json!({"close": true})).await;
     for answer in each(&world).await {
-        answer.refused(503, "authority_unavailable", "cannot be reached");
+        answer.refused(503, "authority_unavailable", "broke");
         assert_eq!(answer.json["retryable"], true);
     }
     assert_eq!(world.calls().await, 6);
@@ -137,4 +137,13 @@ async fn err_2_a_code_is_not_repeated_after_a_broken_connection() {
 #[tokio::test]
 async fn err_2_a_code_is_not_repeated_after_a_time_out_and_its_outcome_is_unknown() {
     a_code_is_sent_once(World::calling_within("1s").await, json!({"hang": true}), 503).await;
+}
+
+#[tokio::test]
+async fn a_time_out_as_short_as_the_pause_before_a_repetition_leaves_time_for_both() {
+    let world = World::changed(|yaml, _| yaml.replace("authority: {retry_delay: 10ms}", "authority: {timeout: 1s}")).await;
+    assert_eq!(world.graph().await.status, 200);
+    world.failing_once(json!({"error": {"status": 500, "error": "server_error"}})).await;
+    let other = json!({"app": "daemon", "scopes": ["api://orders/.default"]});
+    assert_eq!(world.app_token(other).await.status, 200);
 }

@@ -1,0 +1,186 @@
+//! The spine of what is sent once: no look, no repetition, detached from its caller, and always stored (RFC 6749 §4.1.3).
+
+use std::sync::Arc;
+
+use super::acquire::{broken_off, keys};
+use super::app::App;
+use super::auth_code::{is_verifier, redirect_uri, scopes_named};
+use super::classify::refuse;
+use super::exchange::{self, Trouble};
+use super::holds::Keys;
+use super::issue::{Expected, Owner, granted, issue};
+use super::members::{self, Claims};
+use super::metrics::Flow;
+use super::refusal::{Kind, Refusal};
+use super::request::{Answer, AuthCode, Call, Common, RefreshReason, TokenSource};
+use super::{Inner, Outcome, id_token};
+use crate::authority::{Failure, Repeat};
+use crate::cache::{self, Key, Loaded};
+use crate::oauth::Form;
+use crate::secret::Secret;
+use crate::token::{Head, Retry, Scopes, Tenant, Turn};
+
+/// Redeems a code: once, whatever happens, and detached from the caller, who may leave but must not lose it.
+pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, call: Call, request: &AuthCode<'_>) -> Outcome {
+    let redemption = Redemption::read(inner, app, call, request)?;
+    let key = redemption.key();
+    let outcome = inner.redemptions.join(key, Box::pin(redemption.run())).await;
+    let head = outcome.unwrap_or_else(|| Err(Arc::new(broken_off().retrying(Retry::Never))))?;
+    Ok(Answer { head, source: TokenSource::IdentityProvider, reason: RefreshReason::NotApplicable })
+}
+
+/// A code with all that its redemption needs.
+struct Redemption {
+    inner: Arc<Inner>,
+    app: Arc<App>,
+    call: Call,
+    code: Secret,
+    redirect_uri: String,
+    code_verifier: Option<Secret>,
+    nonce: Option<String>,
+    scopes: Scopes,
+    tenant: Option<Tenant>,
+    claims: Option<String>,
+    audience: Option<String>,
+    resource: Option<String>,
+    variant: [u8; 32],
+}
+
+// === impl Redemption ===
+
+impl Redemption {
+    fn read(inner: &Arc<Inner>, app: &Arc<App>, call: Call, request: &AuthCode<'_>) -> Result<Self, Refusal> {
+        let common: &Common<'_> = &request.common;
+        let scopes = members::scopes(inner, common)?.into_owned();
+        scopes_named(app, &scopes)?;
+        members::audience_and_resource(app, common)?;
+        let code = request.code.filter(|code| !code.is_empty());
+        let code = code.ok_or_else(|| Refusal::member("`code` is missing: pass on the code that came to the redirect URI"))?;
+        let redirect_uri = redirect_uri(request.redirect_uri)?.to_owned();
+        if request.code_verifier.is_some_and(|verifier| !is_verifier(verifier)) {
+            let detail = "`code_verifier` is none: it has 43 to 128 characters of [A-Za-z0-9-._~] (RFC 7636 §4.1)";
+            return Err(Refusal::member(detail));
+        }
+        let tenant = app.tenant(common.tenant)?;
+        id_token::check_answers_issuer(app, request.iss, tenant.as_ref())?;
+        let claims = Claims::read(common)?;
+        Ok(Self {
+            tenant,
+            claims: claims.merged(app),
+            inner: Arc::clone(inner),
+            app: Arc::clone(app),
+            call,
+            code: Secret::new(code),
+            redirect_uri,
+            code_verifier: request.code_verifier.map(Secret::new),
+            nonce: request.nonce.map(str::to_owned),
+            scopes,
+            audience: common.audience.map(str::to_owned),
+            resource: common.resource.map(str::to_owned),
+            variant: claims.variant(app, common, [None, None]),
+        })
+    }
+
+    /// Two redemptions of one code at the same time are one call, if they ask for the same in every respect.
+    fn key(&self) -> Key {
+        let optional = |text: Option<&str>| text.map_or_else(|| "-".to_owned(), |text| format!("+{text}"));
+        Key::of(&[
+            b"code",
+            self.app.name.as_bytes(),
+            self.code.expose().as_bytes(),
+            self.redirect_uri.as_bytes(),
+            optional(self.code_verifier.as_ref().map(Secret::expose)).as_bytes(),
+            optional(self.nonce.as_deref()).as_bytes(),
+            optional(self.tenant.as_ref().map(Tenant::as_str)).as_bytes(),
+            optional(self.claims.as_deref()).as_bytes(),
+            &self.variant,
+            self.scopes.to_string().as_bytes(),
+        ])
+    }
+
+    fn form(&self) -> Form {
+        let entra = self.app.authority.is_entra();
+        let form = Form::default()
+            .with("grant_type", "authorization_code")
+            .with("redirect_uri", &self.redirect_uri)
+            // RFC 6749 §4.1.3 has no scope here; Entra takes it to choose the resource (REQ-3).
+            .with_some("scope", entra.then(|| self.scopes.with_reserved().to_string()))
+            .with_some("client_info", entra.then_some("1"))
+            .with_some("audience", self.audience.clone())
+            .with_some("resource", self.resource.clone())
+            .with_some("claims", self.claims.clone())
+            .with_secret("code", self.code.clone());
+        match &self.code_verifier {
+            Some(verifier) => form.with_secret("code_verifier", verifier.clone()),
+            None => form,
+        }
+    }
+
+    async fn run(self) -> Result<Head, Arc<Refusal>> {
+        let (inner, app) = (&self.inner, &self.app);
+        let standing = self.keys(app.credential.version()).standing_for_app(&inner.remembered, inner.clock.moment());
+        if let Some(refusal) = standing {
+            app.metrics.held(Flow::AuthCode);
+            return Err(refusal);
+        }
+        let sent = exchange::run(inner, app, &self.form(), self.tenant.as_ref(), Repeat::Never, self.call).await;
+        let response = sent.outcome.map_err(|trouble| self.failed(trouble, sent.version))?;
+        // From here on the code is spent, whatever is wrong with what it brought.
+        let spent = |failure| Arc::new(refuse(Flow::AuthCode, failure, None).retrying(Retry::Never));
+        let Some(id_token) = &response.id_token else {
+            return Err(spent(Failure::Invalid("it has no id_token")));
+        };
+        let (now, jitter) = (inner.clock.unix(), inner.jitter);
+        let tenant = self.tenant.as_ref();
+        let user = id_token::verify(app, id_token.expose(), self.nonce.as_deref(), tenant, now, self.call).await;
+        let owner = Owner::User(user.map_err(|refusal| refusal.retrying(Retry::Never))?);
+        let expected = Expected { asked: self.scopes.clone(), tenant: self.tenant.clone(), owner, exchange: false };
+        let grant = issue(app, &expected, response, now, jitter()).map_err(spent)?;
+        let matching = app.authority.matching();
+        let granted = granted(matching, &self.scopes, &grant);
+        let Some(account) = &grant.account else {
+            return Err(spent(Failure::Invalid("it does not say whose token it is")));
+        };
+        let partition = app.space_in(tenant).partition(cache::Owner::Account(&account.home_account_id));
+        Ok(inner.cache.keep(&partition, &self.variant, &self.scopes.folded(matching), &Loaded { grant, granted }))
+    }
+
+    /// The keys of what is remembered; only those that concern the whole app mean anything to a code.
+    fn keys(&self, credential_version: u64) -> Keys {
+        let asked = self.scopes.folded(self.app.authority.matching());
+        keys(&self.app, credential_version, &[0; 32], &self.variant, &asked, 0)
+    }
+
+    fn failed(&self, trouble: Trouble, credential_version: u64) -> Arc<Refusal> {
+        let (failure, sent) = match trouble {
+            Trouble::Credential(problem) => return Arc::new(exchange::unusable(&problem)),
+            Trouble::Before(failure) => (failure, false),
+            Trouble::Authority(failure) => {
+                // An authority that names a pause has not looked at the code.
+                let looked_at = failure.retry_after().is_none();
+                let sent = looked_at && !matches!(failure, Failure::NotSent | Failure::Busy | Failure::Throttled { .. });
+                (failure, sent)
+            }
+        };
+        let (remembered, clock, jitter) = (&self.inner.remembered, &self.inner.clock, self.inner.jitter);
+        let stop = self.keys(credential_version).stop(&failure, remembered, clock, jitter()).filter(|stop| stop.concerns_app);
+        let until = stop.filter(|_| failure.retry_after().is_some() || !sent).map(|stop| stop.until);
+        let unknown = matches!(failure, Failure::Broken | Failure::TimedOut | Failure::Unavailable { .. });
+        let mut refusal = refuse(Flow::AuthCode, failure, until);
+        if sent {
+            refusal = refusal.retrying(Retry::Never);
+        }
+        if sent && unknown {
+            // The contract: an unknown outcome is 503. The code must not be sent again, and the user starts over.
+            refusal.turn = Turn::Unavailable;
+            refusal.kind = Kind::AuthorityUnavailable;
+            refusal.detail += "; whether the code was redeemed is not known: start the sign-in again";
+        }
+        refusal.authorization_uri = exchange::authorization_uri(&self.app, self.tenant.as_ref(), &refusal);
+        let refusal = Arc::new(refusal);
+        if let Some(stop) = stop {
+            stop.remember(remembered, &refusal);
+        }
+        refusal
+    }
+}

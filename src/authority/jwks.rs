@@ -38,15 +38,6 @@ pub struct SigningKey {
     withdrawn: AtomicBool,
 }
 
-/// Whether a key may verify a signature of an algorithm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Usability {
-    /// It may.
-    Fits,
-    /// Its kind, its `alg` or its curve is another.
-    DoesNotFit,
-}
-
 // === impl Keys ===
 
 impl Default for Keys {
@@ -143,7 +134,7 @@ impl SigningKey {
     }
 
     /// Whether it may verify a signature of this algorithm: RS, PS, ES as its `kty`, `alg` and curve allow.
-    pub fn usability(&self, algorithm: Algorithm) -> Usability {
+    pub fn fits(&self, algorithm: Algorithm) -> bool {
         let kind_fits = match algorithm {
             Algorithm::RS256 | Algorithm::RS384 | Algorithm::RS512 | Algorithm::PS256 | Algorithm::PS384 | Algorithm::PS512 => {
                 self.key.kty == "RSA"
@@ -153,7 +144,7 @@ impl SigningKey {
             _ => false,
         };
         let alg_fits = self.key.alg.as_deref().is_none_or(|alg| alg == format!("{algorithm:?}"));
-        if kind_fits && alg_fits { Usability::Fits } else { Usability::DoesNotFit }
+        kind_fits && alg_fits
     }
 }
 

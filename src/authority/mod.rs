@@ -21,7 +21,7 @@ use url::Url;
 
 pub use answer::Failure;
 pub use fetched::Fetched;
-pub use jwks::{Keys, SigningKey, Usability};
+pub use jwks::{Keys, SigningKey};
 pub use metrics::Metrics;
 pub use settings::{Address, AssertionAudience, CallSettings, Settings, is_loopback};
 pub use throttle::{Hold, Holds};
@@ -57,7 +57,7 @@ pub struct Authority {
 
 /// Which key set verifies a token: Entra's v1 tokens are signed by keys whose `issuer` is the v1 one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Generation {
+pub enum TokenVersion {
     /// Entra v2 tokens and every OIDC issuer.
     Current,
     /// Entra v1 tokens.
@@ -145,25 +145,25 @@ impl Authority {
     /// # Errors
     /// It cannot be had, or, at an OIDC issuer, it is another issuer's (AUT-6).
     pub async fn metadata(self: &Arc<Self>, context: Context) -> Result<Arc<Metadata>, Failure> {
-        self.metadata_of(Generation::Current, context).await
+        self.metadata_of(TokenVersion::Current, context).await
     }
 
-    async fn metadata_of(self: &Arc<Self>, generation: Generation, context: Context) -> Result<Arc<Metadata>, Failure> {
-        let place = match (generation, &self.v1) {
-            (Generation::V1, Some((metadata, _))) => metadata,
+    async fn metadata_of(self: &Arc<Self>, version: TokenVersion, context: Context) -> Result<Arc<Metadata>, Failure> {
+        let place = match (version, &self.v1) {
+            (TokenVersion::V1, Some((metadata, _))) => metadata,
             _ => &self.metadata,
         };
         let this = Arc::clone(self);
-        let fetch = Box::pin(async move { this.fetch_metadata(generation, context).await });
+        let fetch = Box::pin(async move { this.fetch_metadata(version, context).await });
         place.get(&self.clock, &self.tasks, METADATA_AGE, fetch).await
     }
 
-    async fn fetch_metadata(&self, generation: Generation, context: Context) -> Result<Metadata, Failure> {
-        let url = match (&self.address, generation) {
-            (Address::Entra { tenant, .. }, Generation::Current) => {
+    async fn fetch_metadata(&self, version: TokenVersion, context: Context) -> Result<Metadata, Failure> {
+        let url = match (&self.address, version) {
+            (Address::Entra { tenant, .. }, TokenVersion::Current) => {
                 self.path(&format!("{tenant}/v2.0/.well-known/openid-configuration"))
             }
-            (Address::Entra { tenant, .. }, Generation::V1) => self.path(&format!("{tenant}/.well-known/openid-configuration")),
+            (Address::Entra { tenant, .. }, TokenVersion::V1) => self.path(&format!("{tenant}/.well-known/openid-configuration")),
             (Address::Oidc { issuer, .. }, _) => {
                 Url::parse(&format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'))).ok()
             }
@@ -248,17 +248,17 @@ impl Authority {
     /// The keys cannot be had. `Ok(None)`: they can, and this is not one of them.
     pub async fn key(
         self: &Arc<Self>,
-        generation: Generation,
+        version: TokenVersion,
         kid: Option<&str>,
         context: Context,
     ) -> Result<Option<Arc<SigningKey>>, Failure> {
-        let keys = match (generation, &self.v1) {
-            (Generation::V1, Some((_, keys))) => keys,
+        let keys = match (version, &self.v1) {
+            (TokenVersion::V1, Some((_, keys))) => keys,
             _ => &self.keys,
         };
         let this = Arc::clone(self);
         let fetch = Box::pin(async move {
-            let metadata = this.metadata_of(generation, context).await?;
+            let metadata = this.metadata_of(version, context).await?;
             let url = this.named(metadata.jwks_uri.as_deref(), "the metadata document names no usable jwks_uri")?;
             this.fetch(Some(url), "keys", context).await
         });

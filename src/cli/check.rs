@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::run::out;
+use super::print::out;
 use crate::clock::Clock;
 use crate::sidecar::{Parts, Prepared};
 use crate::tasks::Tasks;

@@ -3,6 +3,7 @@
 
 mod check;
 mod healthcheck;
+mod print;
 mod run;
 
 use std::collections::BTreeMap;

@@ -1,10 +1,11 @@
 //! What the commands do: load, say what was found, and hand over to the parts.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::print::{err, out};
 use super::{Command, USAGE, check, healthcheck, render};
 use crate::clock::Clock;
 use crate::config::{self, Input, Settings};
@@ -155,14 +156,4 @@ fn bad(findings: &Findings) -> u8 {
 fn failed(reason: &str) -> u8 {
     err(&format!("tokend: {reason}\n"));
     FAILED
-}
-
-/// Standard output may be a closed pipe; there is nobody left to tell then.
-pub(super) fn out(text: &str) {
-    let mut stdout = io::stdout().lock();
-    let _closed = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-}
-
-fn err(text: &str) {
-    let _closed = io::stderr().lock().write_all(text.as_bytes());
 }

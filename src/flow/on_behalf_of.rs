@@ -16,7 +16,7 @@ use super::request::{Call, OnBehalfOf};
 use super::{Inner, Outcome};
 use crate::cache;
 use crate::clock::Moment;
-use crate::inbound::{Purpose, Rejection, Verdict, digest};
+use crate::inbound::{Rejection, Verdict, digest};
 use crate::oauth::{Claims as TokenClaims, Form, GRANT_JWT_BEARER, GRANT_TOKEN_EXCHANGE, TOKEN_TYPE_ACCESS};
 use crate::secret::Secret;
 use crate::telemetry::Context;
@@ -113,7 +113,7 @@ async fn judged(inner: &Inner, app: &App, bearer: &str, hash: &[u8; 32], context
     } else {
         None
     };
-    match guard.policy.judge(&verified.claims, Purpose::OnBehalfOf, own, inner.clock.unix()) {
+    match guard.policy.judge(&verified.claims, own, inner.clock.unix()) {
         Verdict::Accepted => Ok(verified.claims),
         Verdict::Invalid(why) => Err(invalid(why)),
         Verdict::InsufficientScope => {

@@ -7,10 +7,3 @@ mod signature;
 pub use policy::{Issuers, Policy, Verdict, is_issuer_of};
 pub use settings::{Settings, Tenants};
 pub use signature::{Inbound, Rejection, Verified, digest};
-
-/// Whether a token may be a user's or must be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// On-behalf-of: a user's access token.
-    OnBehalfOf,
-}

@@ -1,6 +1,5 @@
 //! What verified claims are worth to one app: audience, issuer, times, kind and scopes, judged on every request by a pure function.
 
-use super::Purpose;
 use super::settings::{Settings, Tenants};
 use crate::oauth::Claims;
 
@@ -50,9 +49,9 @@ impl Policy {
         Self { audiences, scopes: settings.scopes.clone(), issuers }
     }
 
-    /// Judges claims at a time, in seconds since the Unix epoch. `own` is the id of the authority's own tenant, where it has one.
-    pub fn judge(&self, claims: &Claims, purpose: Purpose, own: Option<&str>, now: i64) -> Verdict {
-        let checks = [self.times(claims, now), self.audience(claims), self.issuer(claims, own), self.kind(claims, purpose)];
+    /// Judges the claims of a token on whose behalf something is asked, at a time in seconds since the Unix epoch. `own` is the id of the authority's own tenant, where it has one.
+    pub fn judge(&self, claims: &Claims, own: Option<&str>, now: i64) -> Verdict {
+        let checks = [self.times(claims, now), self.audience(claims), self.issuer(claims, own), self.kind(claims)];
         checks.into_iter().flatten().next().map_or_else(|| self.scope(claims), Verdict::Invalid)
     }
 
@@ -95,9 +94,8 @@ impl Policy {
     }
 
     /// Access tokens only: an id token proves a sign-in to its own client and nothing to an API.
-    fn kind(&self, claims: &Claims, purpose: Purpose) -> Option<&'static str> {
+    fn kind(&self, claims: &Claims) -> Option<&'static str> {
         if matches!(self.issuers, Issuers::Entra { .. }) {
-            let Purpose::OnBehalfOf = purpose;
             if claims.idtyp.as_deref() == Some("app") {
                 return Some("it is an app's token: there is no user to act for");
             }
@@ -130,7 +128,7 @@ pub fn is_issuer_of(forms: &[(String, &'static str); 2], issuer: &str, tid: &str
 
 #[cfg(test)]
 mod tests {
-    use super::{Issuers, Policy, Purpose, Settings, Tenants, Verdict};
+    use super::{Issuers, Policy, Settings, Tenants, Verdict};
     use crate::oauth::{Audience, Claims};
 
     const TID: &str = "8eaef023-2b34-4da1-9baa-8bc8c9d6a490";
@@ -156,7 +154,7 @@ mod tests {
     }
 
     fn judge(policy: &Policy, claims: &Claims, now: i64) -> Verdict {
-        policy.judge(claims, Purpose::OnBehalfOf, Some(TID), now)
+        policy.judge(claims, Some(TID), now)
     }
 
     #[test]
@@ -204,7 +202,7 @@ mod tests {
 
     #[test]
     fn tenants_are_the_own_the_listed_or_every() {
-        let unknown = entra(Tenants::Own).judge(&claims(), Purpose::OnBehalfOf, None, 500);
+        let unknown = entra(Tenants::Own).judge(&claims(), None, 500);
         assert!(matches!(unknown, Verdict::Invalid(_)));
         assert_eq!(judge(&entra(Tenants::Listed(vec![TID.to_uppercase()])), &claims(), 500), Verdict::Accepted);
         assert!(matches!(judge(&entra(Tenants::Listed(vec![OTHER.to_owned()])), &claims(), 500), Verdict::Invalid(_)));

@@ -9,7 +9,7 @@ use jsonwebtoken::{Algorithm, Validation};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use crate::authority::{Authority, Failure, Generation, SigningKey, Usability};
+use crate::authority::{Authority, Failure, SigningKey, TokenVersion};
 use crate::clock::{Clock, Moment};
 use crate::oauth::{Claims, unverified};
 use crate::telemetry::Context;
@@ -91,8 +91,8 @@ impl Inbound {
     pub async fn signed(&self, token: &str, context: Context) -> Result<Verified, Rejection> {
         let now = self.clock.moment();
         let (algorithm, kid) = header(token)?;
-        let generation = self.generation(token)?;
-        let key = self.authority.key(generation, kid.as_deref(), context).await.map_err(Rejection::NoKeys)?;
+        let version = self.version(token)?;
+        let key = self.authority.key(version, kid.as_deref(), context).await.map_err(Rejection::NoKeys)?;
         let key = key.ok_or(Rejection::Invalid("it is signed with a key that its authority does not publish"))?;
         let claims = check(token, &key, algorithm)?;
         key_may_sign_for(&key, &claims)?;
@@ -102,13 +102,13 @@ impl Inbound {
     }
 
     /// Which keys sign it: Entra signs v1 tokens with keys whose issuer is the v1 one.
-    fn generation(&self, token: &str) -> Result<Generation, Rejection> {
+    fn version(&self, token: &str) -> Result<TokenVersion, Rejection> {
         if !self.authority.is_entra() {
-            return Ok(Generation::Current);
+            return Ok(TokenVersion::Current);
         }
         let claims = unverified(token).ok_or(Rejection::Invalid("its claims cannot be read"))?;
         let v2 = claims.iss.is_some_and(|issuer| issuer.ends_with("/v2.0"));
-        Ok(if v2 { Generation::Current } else { Generation::V1 })
+        Ok(if v2 { TokenVersion::Current } else { TokenVersion::V1 })
     }
 }
 
@@ -154,7 +154,7 @@ fn header(token: &str) -> Result<(Algorithm, Option<String>), Rejection> {
 
 /// Verifies the signature alone; what the claims are worth is the policy's to say.
 fn check(token: &str, key: &SigningKey, algorithm: Algorithm) -> Result<Claims, Rejection> {
-    if key.usability(algorithm) == Usability::DoesNotFit {
+    if !key.fits(algorithm) {
         return Err(Rejection::Invalid("its algorithm does not fit the key that it names"));
     }
     let mut validation = Validation::new(algorithm);

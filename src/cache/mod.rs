@@ -138,13 +138,13 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 return None;
             }
             let facts = &stored.facts;
-            let flown = || Flown { head: stored.head(), generation: facts.generation };
-            if query.bypass.wants_another(facts.challenge) || query.bypass.skips(&flown()) {
+            let flown = Flown { head: stored.head(), generation: facts.generation };
+            if query.bypass.wants_another(facts.challenge) || query.bypass.skips(&flown) {
                 return Some(Err(Miss::Bypassed));
             }
             Some(match judge(stored.expires_on, stored.received_on, stored.refresh_on, now) {
                 Freshness::Expired => Err(Miss::Expired),
-                freshness => Ok((flown(), freshness == Freshness::RefreshDue)),
+                freshness => Ok((flown, freshness == Freshness::RefreshDue)),
             })
         };
         self.memory.find_map(query.partition, judged).unwrap_or(Err(Miss::Absent))

@@ -1,7 +1,7 @@
 # Everything a contributor or the CI runs. Rust does the work; these are the short names.
 
 # Tools that tests/setup made go before the machine's.
-export PATH := $(CURDIR)/.tools/cargo/bin:$(PATH)
+export PATH := $(CURDIR)/.tools/node/bin:$(CURDIR)/.tools/cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-peers bench lint
@@ -10,7 +10,7 @@ help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: ## Every flow against the embedded emulator; ARGS=--exit ends after the table
-	cargo run -- demo $(ARGS)
+	cargo run --locked -- demo $(ARGS)
 
 test: ## All tests that need no big parts, doc tests included; also builds without the emulator
 	tests/setup/base

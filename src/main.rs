@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use tokend::cli;
 
 fn main() -> ExitCode {
-    // A variable that is not UTF-8 can be none of ours.
-    let environment: BTreeMap<String, String> =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+    // Text that is not UTF-8 becomes text that fits nothing, so that it is a finding where it is ours.
+    let environment: BTreeMap<String, String> = std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+        .collect();
     match cli::parse(std::env::args_os(), &environment) {
         Ok(command) => ExitCode::from(cli::run(command, environment)),
         Err(exit) => {

@@ -18,7 +18,7 @@ use crate::inbound::Inbound;
 use crate::lifecycle::{Readiness, Signals, run_until_stopped};
 use crate::listen::{self, Address, BindError, Bound, OpenConnections};
 use crate::tasks::Tasks;
-use crate::telemetry::{Metrics, Sampler};
+use crate::telemetry::{self, Metrics, Sampler};
 use crate::transport::Door;
 
 /// How long before its end a certificate is worth a finding, in seconds.
@@ -76,6 +76,11 @@ pub fn prepare(settings: Settings, clock: &Clock) -> (Option<Prepared>, Findings
         if let (Some(credential), Some(door)) = (credential, door) {
             apps.push(PreparedApp { settings: app.clone(), credential: Arc::new(credential), door });
         }
+    }
+    if let Some(source) = settings.telemetry.otlp.as_ref().and_then(|otlp| otlp.headers.as_ref())
+        && let Err(problem) = telemetry::check_headers(source)
+    {
+        findings.error(source.file.as_deref(), &source.key, problem);
     }
     if findings.has_errors() { (None, findings) } else { (Some(Prepared { settings, apps }), findings) }
 }

@@ -8,6 +8,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -103,7 +104,7 @@ async fn metrics(State(desk): State<Arc<Desk>>) -> Response {
 /// The state of the process; from this machine only.
 #[utoipa::path(
     get, path = "/status", tag = "admin",
-    responses((status = 200, description = "The state.", body = Report), (status = 403, description = "From another machine, or from a web page."))
+    responses((status = 200, description = "The state.", body = Report), (status = 400, description = "No usable `Host`, or the headers of a proxy: a problem."), (status = 403, description = "From another machine, from a web page, or by another name: a problem."))
 )]
 async fn status(State(desk): State<Arc<Desk>>, request: Request) -> Response {
     match desk.judge(request) {
@@ -142,6 +143,12 @@ impl Desk {
         // Without a peer it came over none of our listeners: nothing is known, so nothing is told.
         let Some(peer) = Peer::of(&head.extensions).filter(Peer::is_local) else {
             return Err((StatusCode::FORBIDDEN, "peer_not_allowed", "/status is told to this machine only; ask over loopback"));
+        };
+        // Whatever the listener, this route is held to the rules of a local one: a proxy on this machine that passes strangers on comes
+        // from here too, and shows by its headers or by the name it was asked by.
+        let peer = match peer {
+            Peer::Tcp { address, listener } => Peer::Tcp { address, listener: SocketAddr::new(address.ip(), listener.port()) },
+            unix @ Peer::Unix { .. } => unix,
         };
         self.gate.judge(&head, &peer).map_err(|trespass| match trespass {
             Trespass::Origin => (StatusCode::FORBIDDEN, "origin_not_allowed", "/status is not told to web pages"),

@@ -79,6 +79,16 @@ async fn status_is_told_to_programs_of_this_machine() {
 }
 
 #[tokio::test]
+async fn status_is_not_told_to_strangers_that_a_local_proxy_passes_on() {
+    let app = app(&Arc::default());
+    let named = |host| [("host", host)];
+    assert_eq!(get(&app, HERE, "/status", &named("127.0.0.1:8651")).await.0, 200);
+    assert_eq!(get(&app, HERE, "/status", &named("10.9.9.9:8651")).await.0, 403);
+    let passed_on = [("host", "127.0.0.1:8651"), ("x-forwarded-for", "10.1.2.3")];
+    assert_eq!(get(&app, HERE, "/status", &passed_on).await.0, 400);
+}
+
+#[tokio::test]
 async fn status_is_not_told_to_who_comes_from_nowhere() {
     let request = Request::builder().uri("/status").header("host", "localhost").body(Body::empty()).unwrap();
     assert_eq!(app(&Arc::default()).oneshot(request).await.unwrap().status(), 403);

@@ -144,8 +144,9 @@ where
     A: Into<OsString> + Clone,
 {
     let line = Line::try_parse_from(args)?;
-    let file =
-        |given: ConfigFile| given.config.or_else(|| environment.get(CONFIG).filter(|path| !path.is_empty()).map(PathBuf::from));
+    // In any case, as all names of the environment.
+    let named = environment.iter().find(|(name, path)| name.eq_ignore_ascii_case(CONFIG) && !path.is_empty());
+    let file = |given: ConfigFile| given.config.or_else(|| named.map(|(_, path)| PathBuf::from(path)));
     Ok(match line.verb {
         Verb::Serve(given) => Command::Serve { config: file(given) },
         #[cfg(feature = "emulator")]

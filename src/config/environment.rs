@@ -91,7 +91,7 @@ fn kind(variable: &str) -> Kind {
         return Kind::Foreign;
     };
     let rest = rest.to_ascii_lowercase();
-    if matches!(rest.as_str(), "config" | "url") {
+    if rest == "config" {
         return Kind::Ignored;
     }
     let parts: Vec<String> = rest.split("__").map(str::to_owned).collect();
@@ -219,7 +219,6 @@ mod tests {
     fn kubernetes_and_our_own_are_ignored_and_others_are_findings() {
         let ignored = [
             "TOKEND_CONFIG",
-            "TOKEND_URL",
             "TOKEND_SERVICE_HOST",
             "TOKEND_SERVICE_PORT_HTTP",
             "TOKEND_PORT",

@@ -46,12 +46,12 @@ pub(super) fn listeners(
                 .error(key, Problem::new("the same address is listed before", "give each address once, and each listener its own"));
         }
     }
-    let settings = |addresses: Vec<(String, Address)>, connections| {
+    let settings = |addresses: Vec<(String, Address)>, connections, keep_alive| {
         let addresses = addresses.into_iter().map(|(_, address)| address).collect();
-        listen::Settings { addresses, mode, header: limits.header, connections, header_timeout: HEADER_TIMEOUT }
+        listen::Settings { addresses, mode, header: limits.header, connections, keep_alive, header_timeout: HEADER_TIMEOUT }
     };
     let connections = CONNECTIONS.max(limits.concurrency.saturating_mul(2));
-    (settings(token_addresses, connections), settings(admin_addresses, ADMIN_CONNECTIONS))
+    (settings(token_addresses, connections, true), settings(admin_addresses, ADMIN_CONNECTIONS, false))
 }
 
 fn addresses(path: &str, raw: Option<List>, default: &str, report: &mut Report<'_>) -> Vec<(String, Address)> {

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::body::{Body, Bytes, HttpBody as _};
+use bytes::BytesMut;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 
 use super::problem::{Fault, FaultKind};
 
@@ -53,11 +54,27 @@ impl Bodies {
             return Err(self.too_large());
         }
         let share = self.share(size)?;
-        match Limited::new(body, self.each).collect().await {
-            Ok(whole) => Ok(Held { bytes: whole.to_bytes(), _share: share }),
-            Err(error) if error.is::<LengthLimitError>() => Err(self.too_large()),
-            Err(_) => Err(Fault::new(FaultKind::InvalidRequest, "the body broke off before its end; send all of it")),
+        Ok(Held { bytes: self.read(body).await?, _share: share })
+    }
+
+    /// Frame by frame into one buffer: kept as they come, many small frames would hold many times what they weigh. The usual body is
+    /// one frame, and is not copied.
+    async fn read(&self, mut body: Body) -> Result<Bytes, Fault> {
+        let (mut only, mut whole) = (Bytes::new(), BytesMut::new());
+        while let Some(frame) = body.frame().await {
+            let broke = |_| Fault::new(FaultKind::InvalidRequest, "the body broke off before its end; send all of it");
+            let Ok(data) = frame.map_err(broke)?.into_data() else { continue };
+            if only.len() + whole.len() + data.len() > self.each {
+                return Err(self.too_large());
+            }
+            if only.is_empty() && whole.is_empty() {
+                only = data;
+            } else {
+                whole.extend_from_slice(&std::mem::take(&mut only));
+                whole.extend_from_slice(&data);
+            }
         }
+        Ok(if whole.is_empty() { only } else { whole.freeze() })
     }
 
     fn share(&self, size: usize) -> Result<Share, Fault> {
@@ -147,6 +164,16 @@ mod tests {
         ] {
             assert!(!is_json(bad.as_bytes()), "{bad}");
         }
+    }
+
+    #[tokio::test]
+    async fn many_small_frames_become_one_buffer_of_their_size() {
+        let bodies = Bodies::new(100, 1000);
+        let json = headers(&[("content-type", "application/json")]);
+        let held = bodies.json(&json, endless(100)).await.ok().map(|held| held.bytes);
+        assert_eq!(held.as_deref(), Some("x".repeat(100).as_bytes()));
+        let fault = bodies.json(&json, endless(101)).await.err().map(|fault| fault.kind);
+        assert_eq!(fault, Some(FaultKind::PayloadTooLarge));
     }
 
     #[tokio::test]

@@ -73,7 +73,7 @@ fn framed(routes: Router, settings: &Settings, frame: Arc<Frame>) -> impl App + 
     ServiceBuilder::new()
         // First of all: ids, span and the answer to whatever goes wrong below.
         .layer(EdgeLayer(frame))
-        // Without a body read or a place taken: what comes from a page or by a wrong name must not crowd out the callers.
+        // Before a body is read: what comes from a page or by a wrong name gives its place back at once.
         .layer(GateLayer(gate))
         // Directly outside the limit: it asks whether there is a place, and answers 503 instead of queueing.
         .layer(LoadShedLayer::new())

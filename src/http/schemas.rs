@@ -149,6 +149,8 @@ impl PartialSchema for ErrorValue {
     fn schema() -> RefOr<Schema> {
         let mut values: Vec<&str> = FaultKind::ALL.iter().map(|kind| kind.as_str()).collect();
         values.extend(Kind::ALL.iter().map(|kind| kind.as_str()));
+        // Said by the admin listener alone.
+        values.push("peer_not_allowed");
         values.sort_unstable();
         values.dedup();
         let own = ObjectBuilder::new()

@@ -303,6 +303,7 @@ async fn over_a_socket_even_the_heads_that_are_refused_get_a_problem() {
         mode: 0o600,
         header: 8192,
         connections: 8,
+        keep_alive: true,
         header_timeout: Duration::from_millis(500),
     };
     let (tasks, metrics) = (Tasks::default(), Metrics::default());

@@ -96,8 +96,8 @@ fn any(port: u16) -> io::Result<Vec<Socket>> {
     }
 }
 
-/// Bound under another name, given its mode, then moved to its place: nobody meets it with a wider mode, and a stale file is replaced in
-/// one step.
+/// Bound under another name, given its mode, then moved to its place: nobody meets it there with a wider mode, and a stale file is
+/// replaced in one step. Under the other name the process's umask holds for a moment.
 async fn unix(path: &Path, mode: u32) -> io::Result<Socket> {
     refuse_if_taken(path).await?;
     let mut fresh = path.as_os_str().to_owned();
@@ -214,7 +214,7 @@ mod tests {
     use super::{Address, Settings, bind};
 
     fn settings(addresses: Vec<Address>) -> Settings {
-        Settings { addresses, mode: 0o660, header: 4096, connections: 8, header_timeout: Duration::from_secs(1) }
+        Settings { addresses, mode: 0o660, header: 4096, connections: 8, keep_alive: true, header_timeout: Duration::from_secs(1) }
     }
 
     fn unix(path: &Path) -> Settings {

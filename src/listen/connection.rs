@@ -65,7 +65,7 @@ impl<A: App> Connections<A> {
         // The edge answers heads over `header` with a problem; what is twice as large is not even kept.
         let most = settings.header.saturating_mul(2);
         let mut http1 = http1::Builder::new();
-        http1.timer(TokioTimer::new()).header_read_timeout(settings.header_timeout);
+        http1.keep_alive(settings.keep_alive).timer(TokioTimer::new()).header_read_timeout(settings.header_timeout);
         // The size of a whole head is judged when it is complete, the buffer bounds one that never is. More than 100 headers are
         // refused by default, and saying so again would cost an allocation per request.
         http1.max_header_size(most).max_buf_size(most.max(LEAST_BUFFER));

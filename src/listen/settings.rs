@@ -27,6 +27,8 @@ pub struct Settings {
     pub header: usize,
     /// Connections at a time; further ones wait to be accepted.
     pub connections: usize,
+    /// Whether a connection may bring more than one request over HTTP/1: where strangers come, each takes its place for one alone.
+    pub keep_alive: bool,
     /// How long a request's head may take to arrive.
     pub header_timeout: std::time::Duration,
 }

@@ -27,6 +27,7 @@ async fn served(address: Address, change: impl FnOnce(&mut Settings)) -> Served 
         mode: 0o600,
         header: 4096,
         connections: 8,
+        keep_alive: true,
         header_timeout: Duration::from_millis(300),
     };
     change(&mut settings);

@@ -24,6 +24,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::finding::Problem;
+use crate::reload::Source;
 
 pub use metrics::{DURATION_BUCKETS, Metrics};
 pub use sampler::Sampler;
@@ -54,6 +55,14 @@ pub fn init(settings: &Settings, writer: impl for<'a> MakeWriter<'a> + Send + Sy
     tracing::subscriber::set_global_default(subscriber)
         .map_err(|_| Problem::new("logging is set up twice in one process", "report this as a defect of tokend"))?;
     Ok(telemetry)
+}
+
+/// Reads the headers for the collector and forgets them: what is wrong with them is a finding before anything starts.
+///
+/// # Errors
+/// They cannot be read, or are not what they should be.
+pub fn check_headers(source: &Source) -> Result<(), Problem> {
+    otlp::headers(source).map(|_| ())
 }
 
 /// Makes the subscriber of [`init`] without installing it, for tests that set it for a thread.

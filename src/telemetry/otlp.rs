@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::{Key, KeyValue};
 use opentelemetry_otlp::{Protocol, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
@@ -58,10 +58,14 @@ pub(super) fn provider(otlp: &Otlp) -> Result<SdkTracerProvider, Problem> {
 
 /// A provider whose spans are those that the edge has already decided to sample.
 pub(super) fn with_processor(processor: impl opentelemetry_sdk::trace::SpanProcessor + 'static) -> SdkTracerProvider {
-    let resource = Resource::builder()
-        .with_service_name(OURS)
-        .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
-        .build();
+    let builder = Resource::builder();
+    // OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES name it first; the SDK says `unknown_service` where they do not.
+    let named = Resource::builder().build().get(&Key::from_static_str("service.name")).map(|name| name.to_string());
+    let builder = match named {
+        Some(name) if !name.starts_with("unknown_service") => builder,
+        _ => builder.with_service_name(OURS),
+    };
+    let resource = builder.with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION"))).build();
     SdkTracerProvider::builder().with_sampler(Sampler::AlwaysOn).with_resource(resource).with_span_processor(processor).build()
 }
 
@@ -125,7 +129,7 @@ fn client(endpoint: &Url) -> Result<reqwest::blocking::Client, Problem> {
 }
 
 /// Reads `name=value` pairs, one per line or separated by commas; values may be percent-encoded, as in OTEL_EXPORTER_OTLP_HEADERS.
-fn headers(source: &Source) -> Result<HashMap<String, String>, Problem> {
+pub(super) fn headers(source: &Source) -> Result<HashMap<String, String>, Problem> {
     let text = source.read()?;
     let mut headers = HashMap::new();
     for pair in text.expose().split(['\n', ',']).map(str::trim).filter(|pair| !pair.is_empty()) {

@@ -1,5 +1,7 @@
 //! What is logged and traced, as the configuration says.
 
+use std::fmt;
+
 use url::Url;
 
 use crate::reload::Source;
@@ -38,7 +40,7 @@ pub enum Format {
 }
 
 /// Where spans go.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Otlp {
     /// The collector's base URL; `/v1/traces` is appended.
     pub endpoint: Url,
@@ -46,4 +48,12 @@ pub struct Otlp {
     pub sample_ratio: f64,
     /// `name=value` headers, one per line or comma-separated, as in OTEL_EXPORTER_OTLP_HEADERS.
     pub headers: Option<Source>,
+}
+
+impl fmt::Debug for Otlp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A collector's URL may hold a password.
+        let host = self.endpoint.host_str();
+        f.debug_struct("Otlp").field("host", &host).field("sample_ratio", &self.sample_ratio).finish_non_exhaustive()
+    }
 }

@@ -205,3 +205,21 @@ async fn serve_refuses_a_listener_beyond_loopback() {
         assert!(text.contains("listen") && text.contains("loopback"), "{text}");
     }
 }
+
+#[tokio::test]
+async fn headers_for_the_collector_are_checked_before_anything_starts() {
+    let files = tempfile::tempdir().expect("a folder");
+    let config = files.path().join("tokend.yaml");
+    let bad = files.path().join("headers");
+    std::fs::write(&bad, "canary-secret-without-a-name").expect("a file");
+    for headers in [files.path().join("missing"), bad] {
+        let app = "apps:\n  a: {issuer: \"https://id.example\", client_id: a, credential: {secret: {env: A_SECRET}}}";
+        let otlp = format!("otlp: {{endpoint: \"http://127.0.0.1:9\", headers: {{file: {}}}}}", headers.display());
+        std::fs::write(&config, format!("{app}\n{otlp}\n")).expect("a file");
+        let mut command = check(&config);
+        command.env("A_SECRET", "a-secret-of-the-environment");
+        let (code, text) = said(&run(command).await);
+        assert_eq!(code, 64, "{text}");
+        assert!(text.contains("otlp.headers") && !text.contains("canary"), "{text}");
+    }
+}

@@ -56,15 +56,24 @@ where
     /// A background flight that is dropped at shutdown while a caller has joined it is flown once more, awaited. No other flight is
     /// repeated: what it sent may be good for one time only.
     pub async fn join(&self, key: K, work: impl Future<Output = Result<V, E>> + Send + 'static) -> Outcome<V, E> {
+        self.join_or_lead(key, work).await.0
+    }
+
+    /// The same, and whether the flight was this caller's own.
+    pub async fn join_or_lead(&self, key: K, work: impl Future<Output = Result<V, E>> + Send + 'static) -> (Outcome<V, E>, bool) {
         let mut work = Some(work);
         loop {
             let (kind, receiver, sender) = self.place(key, Kind::Awaited);
-            if let Some(sender) = sender {
-                self.fly(key, Kind::Awaited, sender, work.take()?);
+            let led = sender.is_some();
+            // A flight of ours is the last turn of this loop, so there is work for it.
+            if let Some(sender) = sender
+                && let Some(work) = work.take()
+            {
+                self.fly(key, Kind::Awaited, sender, work);
             }
             let outcome = wait(receiver).await;
             if outcome.is_some() || kind == Kind::Awaited {
-                return outcome;
+                return (outcome, led);
             }
         }
     }

@@ -160,10 +160,11 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         W: Future<Output = Result<Loaded, E>> + Send + 'static,
     {
         loop {
-            let outcome = self.flights.join(query.key(), self.flown(query, Kind::Awaited, work())).await?;
-            match outcome {
-                // It was placed for somebody who came earlier or was refused another token.
-                Ok(flown) if query.bypass.skips(&flown) => {}
+            let (outcome, led) = self.flights.join_or_lead(query.key(), self.flown(query, Kind::Awaited, work())).await;
+            match outcome? {
+                // It was placed for somebody who came earlier or was refused another token. What the authority gives us ourselves is
+                // the answer, also if it is the same token again.
+                Ok(flown) if !led && query.bypass.skips(&flown) => {}
                 outcome => return Some(outcome.map(|flown| flown.head)),
             }
         }

@@ -173,3 +173,14 @@ async fn cch_11_users_tokens_are_bypassed_alike() {
     body["force_refresh"] = json!(false);
     assert_eq!(world.sidecar.client.post_as("/obo", &ana, &body).await.token(), forced.token());
 }
+
+#[tokio::test]
+async fn cch_11_an_authority_that_gives_the_rejected_token_again_is_asked_once() {
+    let world = World::new().await;
+    let same = json!({"set": {"access_token": "the-same-token-again"}});
+    world.emulator.script(json!({"on": {"endpoint": "token"}, "times": 0, "do": same})).await;
+    let rejected = json!({"access_token_sha256": sha256(world.graph().await.token())});
+    let again = ask(&world, rejected).await;
+    assert_eq!((again.token(), again.source()), ("the-same-token-again", "identity_provider"));
+    assert_eq!(world.calls().await, 2);
+}

@@ -5,6 +5,7 @@
 mod answer;
 mod cloud;
 mod fetched;
+mod issuer_forms;
 mod jwks;
 mod metrics;
 mod settings;
@@ -21,6 +22,7 @@ use url::Url;
 
 pub use answer::Failure;
 pub use fetched::Fetched;
+pub use issuer_forms::IssuerForms;
 pub use jwks::{Keys, SigningKey};
 pub use metrics::Metrics;
 pub use settings::{Address, AssertionAudience, CallSettings, Settings, is_loopback};
@@ -47,9 +49,8 @@ pub struct Authority {
     door: Door,
     calls: CallSettings,
     turns: Semaphore,
-    metadata: Fetched<Metadata>,
-    keys: Keys,
-    v1: Option<(Fetched<Metadata>, Keys)>,
+    current: Published,
+    v1: Option<Published>,
     clock: Clock,
     tasks: Tasks,
     metrics: Metrics,
@@ -64,20 +65,34 @@ pub enum TokenVersion {
     V1,
 }
 
+/// What an authority publishes about tokens of one version.
+#[derive(Debug)]
+struct Published {
+    metadata: Fetched<Metadata>,
+    keys: Keys,
+}
+
+// === impl Published ===
+
+impl Published {
+    fn new() -> Self {
+        Self { metadata: Fetched::new("metadata"), keys: Keys::new() }
+    }
+}
+
 // === impl Authority ===
 
 impl Authority {
     /// Makes an authority; nothing is asked of it until somebody needs something.
     pub fn new(settings: &Settings, calls: CallSettings, door: Door, clock: Clock, tasks: Tasks, metrics: Metrics) -> Arc<Self> {
-        let v1 = matches!(settings.address, Address::Entra { .. }).then(|| (Fetched::new("metadata"), Keys::new()));
+        let v1 = matches!(settings.address, Address::Entra { .. }).then(Published::new);
         Arc::new(Self {
             address: settings.address.clone(),
             assertion_audience: settings.assertion_audience,
             door,
             turns: Semaphore::new(calls.concurrency),
             calls,
-            metadata: Fetched::new("metadata"),
-            keys: Keys::new(),
+            current: Published::new(),
             v1,
             clock,
             tasks,
@@ -111,12 +126,11 @@ impl Authority {
         }
     }
 
-    /// The issuers of an Entra cloud's tokens, v2 and v1 form, as what stands before the tenant and after it.
-    pub fn issuer_forms(&self) -> [(String, &'static str); 2] {
+    /// The issuers of an Entra cloud's tokens.
+    pub fn issuer_forms(&self) -> IssuerForms {
         let host = self.address.host();
         let origin = format!("{}://{}", self.address.url().scheme(), cloud::canonical(&host));
-        let v1 = cloud::v1_issuer(&host).map_or_else(|| origin.clone(), str::to_owned);
-        [(format!("{origin}/"), "/v2.0"), (format!("{v1}/"), "/")]
+        IssuerForms::new(&origin, cloud::v1_issuer(&host).unwrap_or(&origin))
     }
 
     /// The id of the own tenant: from the address, or from the issuer of the metadata where the address has a domain name. `None`:
@@ -131,10 +145,8 @@ impl Authority {
             Some(tenant) if tenant.is_guid() => Ok(Some(tenant.to_string())),
             Some(_) => {
                 let metadata = self.metadata(context).await?;
-                let inside = |(before, after): &(String, &str)| {
-                    metadata.issuer.strip_prefix(before.as_str()).and_then(|rest| rest.strip_suffix(after)).map(str::to_owned)
-                };
-                let id = self.issuer_forms().iter().find_map(inside).filter(|id| uuid::Uuid::try_parse(id).is_ok());
+                let forms = self.issuer_forms();
+                let id = forms.tenant_in(&metadata.issuer).filter(|id| uuid::Uuid::try_parse(id).is_ok()).map(str::to_owned);
                 id.map(Some).ok_or(Failure::Invalid("the metadata document names no tenant of this cloud as its issuer"))
             }
         }
@@ -148,14 +160,17 @@ impl Authority {
         self.metadata_of(TokenVersion::Current, context).await
     }
 
+    fn published(&self, version: TokenVersion) -> &Published {
+        match (version, &self.v1) {
+            (TokenVersion::V1, Some(v1)) => v1,
+            _ => &self.current,
+        }
+    }
+
     async fn metadata_of(self: &Arc<Self>, version: TokenVersion, context: Context) -> Result<Arc<Metadata>, Failure> {
-        let place = match (version, &self.v1) {
-            (TokenVersion::V1, Some((metadata, _))) => metadata,
-            _ => &self.metadata,
-        };
         let this = Arc::clone(self);
         let fetch = Box::pin(async move { this.fetch_metadata(version, context).await });
-        place.get(&self.clock, &self.tasks, METADATA_AGE, fetch).await
+        self.published(version).metadata.get(&self.clock, &self.tasks, METADATA_AGE, fetch).await
     }
 
     async fn fetch_metadata(&self, version: TokenVersion, context: Context) -> Result<Metadata, Failure> {
@@ -252,16 +267,12 @@ impl Authority {
         kid: Option<&str>,
         context: Context,
     ) -> Result<Option<Arc<SigningKey>>, Failure> {
-        let keys = match (version, &self.v1) {
-            (TokenVersion::V1, Some((_, keys))) => keys,
-            _ => &self.keys,
-        };
         let this = Arc::clone(self);
         let fetch = Box::pin(async move {
             let metadata = this.metadata_of(version, context).await?;
             let url = this.named(metadata.jwks_uri.as_deref(), "the metadata document names no usable jwks_uri")?;
             this.fetch(Some(url), "keys", context).await
         });
-        keys.find(kid, &self.clock, &self.tasks, fetch).await
+        self.published(version).keys.find(kid, &self.clock, &self.tasks, fetch).await
     }
 }

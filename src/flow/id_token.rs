@@ -6,13 +6,10 @@ use super::app::App;
 use super::on_behalf_of::no_keys;
 use super::refusal::{Kind, Refusal};
 use crate::authority::Address;
-use crate::inbound::{Rejection, is_issuer_of};
+use crate::inbound::{Rejection, SKEW};
 use crate::oauth::Claims;
 use crate::telemetry::Context;
 use crate::token::{Tenant, Turn};
-
-/// Accepted difference between two clocks, in seconds.
-const SKEW: i64 = 60;
 
 /// Verifies an id token: signature, `iss`, `aud`, `azp`, `exp`, and `nonce` if one is given.
 pub(super) async fn verify(
@@ -54,10 +51,7 @@ pub(super) fn check_answers_issuer(app: &App, given: Option<&str>, tenant: Optio
         Address::Entra { .. } => {
             // A tenant that is named by its domain, or not at all, has an id that is not known here.
             let known = tenant.or(app.authority.tenant()).filter(|tenant| tenant.is_guid());
-            let forms = app.authority.issuer_forms();
-            let inside =
-                |(before, after): &(String, &str)| given.strip_prefix(before.as_str()).and_then(|rest| rest.strip_suffix(after));
-            let id = forms.iter().find_map(inside).and_then(Tenant::parse).filter(Tenant::is_guid);
+            let id = app.authority.issuer_forms().tenant_in(given).and_then(Tenant::parse).filter(Tenant::is_guid);
             id.is_some_and(|id| known.is_none_or(|known| *known == id))
         }
     };
@@ -70,7 +64,7 @@ fn issuer(app: &App, claims: &Claims, own: Option<&str>) -> Option<&'static str>
         return (issuer != expected).then_some("its issuer is not the app's");
     }
     let tid = claims.tid.as_deref().unwrap_or_default();
-    if uuid::Uuid::try_parse(tid).is_err() || !is_issuer_of(&app.authority.issuer_forms(), issuer, tid) {
+    if uuid::Uuid::try_parse(tid).is_err() || app.authority.issuer_forms().tenant_in(issuer) != Some(tid) {
         return Some("its issuer is not its tenant's");
     }
     let other = own.is_some_and(|own| !own.eq_ignore_ascii_case(tid));

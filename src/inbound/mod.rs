@@ -4,6 +4,6 @@ mod policy;
 mod settings;
 mod signature;
 
-pub use policy::{Issuers, Policy, Verdict, is_issuer_of};
+pub use policy::{Issuers, Policy, SKEW, Verdict};
 pub use settings::{Settings, Tenants};
 pub use signature::{Inbound, Rejection, Verified, digest};

@@ -1,10 +1,11 @@
 //! What verified claims are worth to one app: audience, issuer, times, kind and scopes, judged on every request by a pure function.
 
 use super::settings::{Settings, Tenants};
+use crate::authority::IssuerForms;
 use crate::oauth::Claims;
 
 /// Accepted difference between two clocks, in seconds.
-const SKEW: i64 = 60;
+pub const SKEW: i64 = 60;
 
 /// One app's policy, with what its authority adds.
 #[derive(Clone, Debug)]
@@ -21,8 +22,8 @@ pub enum Issuers {
     Entra {
         /// Which tenants.
         tenants: Tenants,
-        /// The v2 and v1 forms, as what stands before the tenant and after it.
-        forms: [(String, &'static str); 2],
+        /// What their issuers look like.
+        forms: IssuerForms,
     },
     /// One issuer's.
     Oidc(String),
@@ -49,7 +50,8 @@ impl Policy {
         Self { audiences, scopes: settings.scopes.clone(), issuers }
     }
 
-    /// Judges the claims of a token on whose behalf something is asked, at a time in seconds since the Unix epoch. `own` is the id of the authority's own tenant, where it has one.
+    /// Judges the claims of a token on whose behalf something is asked, at a time in seconds since the Unix epoch. `own` is the id of
+    /// the authority's own tenant, where it has one.
     pub fn judge(&self, claims: &Claims, own: Option<&str>, now: i64) -> Verdict {
         let checks = [self.times(claims, now), self.audience(claims), self.issuer(claims, own), self.kind(claims)];
         checks.into_iter().flatten().next().map_or_else(|| self.scope(claims), Verdict::Invalid)
@@ -90,7 +92,7 @@ impl Policy {
         if !allowed {
             return Some("its tenant is not one that the app accepts");
         }
-        (!is_issuer_of(forms, issuer, tid)).then_some("its issuer is not its tenant's")
+        (forms.tenant_in(issuer) != Some(tid)).then_some("its issuer is not its tenant's")
     }
 
     /// Access tokens only: an id token proves a sign-in to its own client and nothing to an API.
@@ -118,17 +120,10 @@ impl Policy {
     }
 }
 
-/// Whether `issuer` is what a tenant's tokens carry in one of these forms.
-pub fn is_issuer_of(forms: &[(String, &'static str); 2], issuer: &str, tid: &str) -> bool {
-    let inside = |(before, after): &(String, &str)| {
-        issuer.strip_prefix(before.as_str()).and_then(|rest| rest.strip_suffix(after)) == Some(tid)
-    };
-    forms.iter().any(inside)
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Issuers, Policy, Settings, Tenants, Verdict};
+    use crate::authority::IssuerForms;
     use crate::oauth::{Audience, Claims};
 
     const TID: &str = "8eaef023-2b34-4da1-9baa-8bc8c9d6a490";
@@ -137,7 +132,7 @@ mod tests {
     fn entra(tenants: Tenants) -> Policy {
         let settings =
             Settings { audiences: vec!["api://orders".to_owned()], scopes: vec!["access".to_owned()], tenants: tenants.clone() };
-        let forms = [("https://h/".to_owned(), "/v2.0"), ("https://sts/".to_owned(), "/")];
+        let forms = IssuerForms::new("https://h", "https://sts");
         Policy::new(&settings, Some("client"), Issuers::Entra { tenants, forms })
     }
 

@@ -3,9 +3,21 @@
 use std::time::Duration;
 
 use serde_json::json;
+use tempfile::TempDir;
 
 use super::{Serving, stage, tokend};
 use crate::support::{Emulator, GRAPH, configuration};
+
+/// The program with the usual configuration, and what it needs to stay.
+async fn serving() -> (Emulator, TempDir, Serving) {
+    let (emulator, files) = stage().await;
+    let config = files.path().join("tokend.yaml");
+    std::fs::write(&config, configuration(&emulator, &files)).expect("a file");
+    let mut command = tokend(&["serve", "--config"]);
+    command.arg(&config);
+    let serving = Serving::start(command).await;
+    (emulator, files, serving)
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_process_ends_within_a_second() {
@@ -25,12 +37,7 @@ async fn an_idle_process_ends_within_a_second() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_in_progress_is_answered_before_the_end() {
-    let (emulator, files) = stage().await;
-    let config = files.path().join("tokend.yaml");
-    std::fs::write(&config, configuration(&emulator, &files)).expect("a file");
-    let mut command = tokend(&["serve", "--config"]);
-    command.arg(&config);
-    let mut serving = Serving::start(command).await;
+    let (emulator, _files, mut serving) = serving().await;
     emulator.script(json!({"on": {"endpoint": "token"}, "times": 1, "do": {"hold": true}})).await;
     let body = json!({"app": "daemon", "scopes": [GRAPH]});
     let client = serving.client.clone();
@@ -55,12 +62,7 @@ async fn a_request_in_progress_is_answered_before_the_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_it_now() {
-    let (emulator, files) = stage().await;
-    let config = files.path().join("tokend.yaml");
-    std::fs::write(&config, configuration(&emulator, &files)).expect("a file");
-    let mut command = tokend(&["serve", "--config"]);
-    command.arg(&config);
-    let mut serving = Serving::start(command).await;
+    let (emulator, _files, mut serving) = serving().await;
     emulator.script(json!({"on": {"endpoint": "token"}, "times": 1, "do": {"hang": true}})).await;
     let client = serving.client.clone();
     #[expect(clippy::disallowed_methods, reason = "a caller beside the test")]

@@ -18,6 +18,7 @@ mod inbound;
 mod msal_python;
 mod oidc_provider;
 mod process;
+mod redis;
 mod responses;
 mod secrets;
 mod smoke;

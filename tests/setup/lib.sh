@@ -1,7 +1,7 @@
 # Shared by the set-up scripts beside it; source it, do not run it.
 #
-# The scripts make the real parts that the tests talk to: an npm package, a Python environment, a Keycloak. Everything they
-# fetch lands in `.tools/` or `node_modules/`, both ignored by git, so that deleting those folders undoes a set-up.
+# The scripts make the real parts that the tests talk to: an npm package, a Python environment, Redis and Valkey, a Keycloak.
+# Everything they fetch lands in `.tools/` or `node_modules/`, both ignored by git, so that deleting those folders undoes a set-up.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 tools="$root/.tools"
@@ -48,12 +48,23 @@ need() {
     missing_reasons+=("$package ($reason)")
 }
 
+# A package that brings a server would start it, on the port that everybody knows. The tests start their own; so until this script
+# ends a policy says no, unless the machine has one that already decides.
+start_no_services() {
+    local policy=/usr/sbin/policy-rc.d
+    [ ! -e "$policy" ] || return 0
+    trap "rm -f $policy" EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod +x "$policy"
+}
+
 # Installs what `need` remembered; where that is not for us to do, says what is missing and how to get it, and ends.
 install_needed() {
     [ ${#missing_packages[@]} -gt 0 ] || return 0
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
         say "installing ${missing_packages[*]}"
         export DEBIAN_FRONTEND=noninteractive
+        start_no_services
         apt-get update -qq
         apt-get install -y -qq --no-install-recommends "${missing_packages[@]}" >/dev/null
         return 0

@@ -2,16 +2,24 @@
 
 mod client;
 mod emulator;
+mod fault;
+mod fleet;
 mod foreign;
+mod process;
+pub(crate) mod redis;
 mod relay;
 mod sidecar;
+mod wait;
 mod world;
 
 pub(crate) use client::{Answer, Client};
 pub(crate) use emulator::{Emulator, parameter};
+pub(crate) use fault::Fault;
+pub(crate) use fleet::Fleet;
 pub(crate) use foreign::{OidcProvider, python};
 pub(crate) use relay::Relay;
 pub(crate) use sidecar::Sidecar;
+pub(crate) use wait::eventually;
 pub(crate) use world::{GRAPH, REDIRECT_URI, Stage, World, configuration};
 
 /// A day in November 2026, in seconds since the Unix epoch: where every manual clock starts.

@@ -1,0 +1,3 @@
+//! The real Redis servers of the tests: that they start, fail and come back as the other tests expect.
+
+mod support_works;

@@ -1,0 +1,315 @@
+//! What each call does.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokend::store::{Claim, Epoch, Index, Lease, Note, Placed, Put, Trouble};
+use tokio::sync::mpsc;
+
+use super::{LONG, PATIENCE, Store, standalone};
+use crate::support::redis::{Flavour, RedisServer};
+use crate::support::wait::eventually;
+
+const OWNER: [u8; 16] = *b"owner-0123456789";
+const OTHER: [u8; 16] = *b"other-0123456789";
+const KEY: &str = "tokend:{p}:k";
+const LEASE: &str = "tokend:{p}:l";
+const OUTCOME: &str = "tokend:{p}:o";
+const EPOCH: &str = "tokend:{p}:e";
+const INDEX: &str = "tokend:{p}:i";
+
+fn value(generation: u64, text: &str) -> Vec<u8> {
+    format!("{generation:016x}{text}").into_bytes()
+}
+
+fn put<'a>(value: &'a [u8], base: Option<u64>) -> Put<'a> {
+    Put { key: KEY, value, ttl: LONG, base, epoch: None, index: None, lease: None, grant: false }
+}
+
+fn claim<'a>(owner: &'a [u8; 16], followed: &'a [[u8; 16]]) -> Claim<'a> {
+    Claim { lease: LEASE, outcome: OUTCOME, reads: &[KEY, EPOCH], owner, ttl: LONG, followed }
+}
+
+fn note<'a>(key: &'a str, value: &'a [u8]) -> Note<'a> {
+    Note { key, value, ttl: LONG }
+}
+
+/// Every call does the same on Redis and on Valkey.
+async fn on_both(test: impl AsyncFn(Store, RedisServer)) {
+    for flavour in [Flavour::Redis, Flavour::Valkey] {
+        let server = RedisServer::options().flavour(flavour).start().await;
+        test(Store::open(&standalone(&server.url())), server).await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_connected_before_the_first_call() {
+    let server = RedisServer::start().await;
+    let store = Store::open(&standalone(&server.url()));
+    tokio::task::yield_now().await;
+    assert_eq!(server.client_count().await, 0);
+    assert_eq!(store.get(KEY).await, None);
+    assert_eq!(server.client_count().await, 1);
+}
+
+#[tokio::test]
+async fn reads_in_the_order_of_the_keys() {
+    on_both(async |store, _server| {
+        assert!(store.set("tokend:{p}:a", b"1").await && store.set("tokend:{q}:b", &[0, 255]).await);
+        let read = store.shared.read(&["tokend:{p}:x", "tokend:{p}:a"]).await;
+        assert_eq!(read, Ok(vec![None, Some(Bytes::from_static(b"1"))]));
+        assert_eq!(store.shared.read(&[]).await, Ok(vec![]));
+        let keys: Vec<String> =
+            (0..600).map(|number| format!("tokend:{{{number}}}:x")).chain(["tokend:{q}:b".to_owned()]).collect();
+        let read = store.shared.read_each(&keys).await.expect("an answer");
+        assert_eq!(read.len(), 601);
+        assert_eq!(read.last(), Some(&Some(Bytes::from_static(&[0, 255]))));
+        store.shared.clear(&["tokend:{p}:a", "tokend:{p}:x"]).await.expect("an answer");
+        assert_eq!(store.get("tokend:{p}:a").await, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn puts_only_what_is_newer() {
+    on_both(async |store, server| {
+        let (first, second, third) = (value(1, "first"), value(2, "second"), value(3, "third"));
+        assert_eq!(store.shared.put(&put(&first, None)).await, Ok(Placed::Stored));
+        assert_eq!(store.shared.put(&put(&second, Some(1))).await, Ok(Placed::Stored));
+        // Who had not seen the second, and who had seen none.
+        for base in [Some(1), None, Some(7)] {
+            assert_eq!(store.shared.put(&put(&third, base)).await, Ok(Placed::Stale(Bytes::from(second.clone()))), "{base:?}");
+        }
+        // The same once more, as if the answer had been lost.
+        assert_eq!(store.shared.put(&put(&second, Some(1))).await, Ok(Placed::Stored));
+        assert_eq!(store.get(KEY).await, Some(second));
+        // The largest one: numbers in scripts would not tell them apart.
+        let (large, larger) = (value(u64::MAX - 1, "large"), value(u64::MAX, "larger"));
+        server.flush().await;
+        assert_eq!(store.shared.put(&put(&large, Some(u64::MAX))).await, Ok(Placed::Stored), "nothing is there");
+        assert_eq!(store.shared.put(&put(&larger, Some(u64::MAX))).await, Ok(Placed::Stale(Bytes::from(large))));
+        // What has no generation is in nobody's way.
+        for garbage in [&b"garbage"[..], b"", b"not-hexadecimal-and-long"] {
+            assert!(store.set(KEY, garbage).await);
+            assert_eq!(store.shared.put(&put(&first, None)).await, Ok(Placed::Stored));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_put_is_refused_after_a_sign_out() {
+    on_both(async |store, _server| {
+        let (first, second) = (value(1, "first"), value(2, "second"));
+        let named = |named| Put { epoch: Some(Epoch { key: EPOCH, named }), ..put(&first, None) };
+        assert_eq!(store.shared.put(&named(b"")).await, Ok(Placed::Stored), "there is no epoch");
+        assert_eq!(store.shared.put(&Put { base: Some(1), value: &second, ..named(b"old") }).await, Ok(Placed::Stored));
+        assert_eq!(store.shared.remove(note(EPOCH, b"new"), &[KEY, LEASE, INDEX]).await, Ok(1));
+        for old in [&b""[..], b"old"] {
+            assert_eq!(store.shared.put(&named(old)).await, Ok(Placed::SignedOut));
+        }
+        assert_eq!(store.get(KEY).await, None);
+        assert_eq!(store.shared.put(&named(b"new")).await, Ok(Placed::Stored));
+        assert_eq!(store.shared.remove(note(EPOCH, b"newer"), &[]).await, Ok(0));
+        assert_eq!(store.get(EPOCH).await, Some(b"newer".to_vec()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_put_gives_the_lease_back_and_tells_the_followers() {
+    on_both(async |store, server| {
+        let (first, second) = (value(1, "first"), value(2, "second"));
+        let told = [&OWNER[..], b"told"].concat();
+        let lease = Lease { key: LEASE, owner: &OWNER, outcome: Some(note(OUTCOME, &told)) };
+        let stored = Put { lease: Some(lease), ..put(&first, None) };
+        assert!(store.shared.claim(&claim(&OWNER, &[])).await.is_ok_and(|claimed| claimed.won));
+        assert_eq!(store.shared.put(&stored).await, Ok(Placed::Stored));
+        assert_eq!((store.get(LEASE).await, store.get(OUTCOME).await), (None, Some(told.clone())));
+        // Refused for its generation: told all the same.
+        store.shared.clear(&[OUTCOME]).await.expect("an answer");
+        assert!(store.set(LEASE, &OWNER).await);
+        let stale = Put { value: &second, base: Some(9), ..stored };
+        assert!(matches!(store.shared.put(&stale).await, Ok(Placed::Stale(_))));
+        assert_eq!((store.get(LEASE).await, store.get(OUTCOME).await), (None, Some(told.clone())));
+        // Refused for a sign-out: not told. Somebody else's lease: left alone.
+        store.shared.clear(&[OUTCOME]).await.expect("an answer");
+        assert!(store.set(EPOCH, b"new").await && store.set(LEASE, &OWNER).await);
+        let refused = Put { epoch: Some(Epoch { key: EPOCH, named: b"old" }), ..stored };
+        assert_eq!(store.shared.put(&refused).await, Ok(Placed::SignedOut));
+        assert_eq!((store.get(LEASE).await, store.get(OUTCOME).await), (None, None));
+        assert!(store.set(LEASE, &OTHER).await);
+        assert_eq!(store.shared.put(&stored).await, Ok(Placed::Stored));
+        assert_eq!((store.get(LEASE).await, store.get(OUTCOME).await), (Some(OTHER.to_vec()), None));
+        server.flush().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_put_keeps_the_index_short_and_alive() {
+    on_both(async |store, server| {
+        let mut connection = server.client().await;
+        for (number, (expires_on, ttl)) in [(100, 100), (300, 300), (200, 200), (400, 10)].into_iter().enumerate() {
+            let (generation, member) = (u64::try_from(number).expect("small"), format!("member {expires_on}"));
+            let index = Index { key: INDEX, member: member.as_bytes(), expires_on, now: 50, most: 3 };
+            let value = value(generation + 1, "");
+            let base = generation.checked_sub(0).filter(|generation| *generation > 0);
+            let put = Put { index: Some(index), ttl: Duration::from_secs(ttl), ..put(&value, base) };
+            assert_eq!(store.shared.put(&put).await, Ok(Placed::Stored));
+        }
+        let newest = |members: &[&'static str]| Ok(members.iter().map(|member| Bytes::from_static(member.as_bytes())).collect());
+        assert_eq!(store.shared.members(INDEX, 9).await, newest(&["member 400", "member 300", "member 200"]));
+        assert_eq!(store.shared.members(INDEX, 1).await, newest(&["member 400"]));
+        assert_eq!(store.shared.members(INDEX, 0).await, newest(&[]));
+        let left: i64 = redis::cmd("TTL").arg(INDEX).query_async(&mut connection).await.expect("an answer");
+        assert!((290..=300).contains(&left), "it lives as long as the longest: {left}");
+        // What has expired leaves with the next.
+        let index = Index { key: INDEX, member: b"member 500", expires_on: 500, now: 300, most: 3 };
+        let value = value(5, "");
+        assert_eq!(store.shared.put(&Put { index: Some(index), ..put(&value, Some(4)) }).await, Ok(Placed::Stored));
+        assert_eq!(store.shared.members(INDEX, 9).await, newest(&["member 500", "member 400"]));
+        // A put that is refused is not listed.
+        let index = Index { key: INDEX, member: b"member 600", expires_on: 600, now: 300, most: 3 };
+        assert!(matches!(store.shared.put(&Put { index: Some(index), ..put(&value, None) }).await, Ok(Placed::Stored)), "the same");
+        assert!(matches!(store.shared.put(&Put { index: Some(index), ..put(b"0", None) }).await, Ok(Placed::Stale(_))));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_wins_a_claim_and_the_others_hear_what_came_of_it() {
+    on_both(async |store, _server| {
+        assert!(store.set(KEY, b"value").await);
+        let won = store.shared.claim(&claim(&OWNER, &[])).await.expect("an answer");
+        assert!(won.won && won.holder == Some(OWNER) && won.outcome.is_none());
+        assert_eq!(won.values, [Some(Bytes::from_static(b"value")), None]);
+        // The same once more, as if the answer had been lost.
+        assert!(store.shared.claim(&claim(&OWNER, &[])).await.is_ok_and(|claimed| claimed.won));
+        let lost = store.shared.claim(&claim(&OTHER, &[])).await.expect("an answer");
+        assert!(!lost.won && lost.holder == Some(OWNER) && lost.outcome.is_none());
+        assert_eq!(lost.values, won.values);
+        assert_eq!(store.shared.extend(LEASE, &OTHER, LONG).await, Ok(false));
+        assert_eq!(store.shared.extend(LEASE, &OWNER, LONG).await, Ok(true));
+        let told = [&OWNER[..], b"told"].concat();
+        store.shared.release(LEASE, &OTHER, Some(note(OUTCOME, b"lies"))).await.expect("an answer");
+        assert_eq!((store.get(LEASE).await, store.get(OUTCOME).await), (Some(OWNER.to_vec()), None));
+        store.shared.release(LEASE, &OWNER, Some(note(OUTCOME, &told))).await.expect("an answer");
+        assert_eq!(store.get(LEASE).await, None);
+        // Who followed hears, and takes no lease; who did not takes it.
+        let heard = store.shared.claim(&claim(&OTHER, &[[0; 16], OWNER])).await.expect("an answer");
+        assert!(!heard.won && heard.holder.is_none());
+        assert_eq!(heard.outcome, Some(Bytes::from(told)));
+        assert_eq!(store.get(LEASE).await, None);
+        assert!(store.shared.claim(&claim(&OTHER, &[[0; 16]])).await.is_ok_and(|claimed| claimed.won && claimed.outcome.is_none()));
+        store.shared.release(LEASE, &OTHER, None).await.expect("an answer");
+        assert_eq!(store.shared.extend(LEASE, &OTHER, LONG).await, Ok(false));
+        // Nothing to read is fine.
+        let bare = Claim { reads: &[], ..claim(&OWNER, &[]) };
+        assert!(store.shared.claim(&bare).await.is_ok_and(|claimed| claimed.won && claimed.values.is_empty()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lease_lapses_and_one_takes_it() {
+    let server = RedisServer::start().await;
+    let store = Store::open(&standalone(&server.url()));
+    let short = Claim { ttl: Duration::from_millis(50), ..claim(&OWNER, &[]) };
+    assert!(store.shared.claim(&short).await.is_ok_and(|claimed| claimed.won));
+    eventually(PATIENCE, async || store.get(LEASE).await.is_none()).await;
+    let owners: Vec<[u8; 16]> = (0..50_u128).map(u128::to_be_bytes).collect();
+    let claims: Vec<_> = owners.iter().map(|owner| claim(owner, &[])).collect();
+    let claimed = futures_util::future::join_all(claims.iter().map(|claim| store.shared.claim(claim))).await;
+    assert_eq!(claimed.iter().filter(|claimed| claimed.as_ref().is_ok_and(|claimed| claimed.won)).count(), 1);
+}
+
+#[tokio::test]
+async fn deletes_by_generation_and_remembers_with_times() {
+    on_both(async |store, _server| {
+        assert_eq!(store.shared.delete_if(KEY, 1).await, Ok(false));
+        assert!(store.set(KEY, &value(10, "text")).await);
+        assert_eq!(store.shared.delete_if(KEY, 1).await, Ok(false));
+        assert_eq!(store.shared.delete_if(KEY, 10).await, Ok(true));
+        assert!(store.set(KEY, b"held").await);
+        let held = store.shared.holds(&["tokend:{p}:none", KEY]).await.expect("an answer");
+        assert!(held[0].is_none());
+        let (text, left) = held[1].clone().expect("it is held");
+        assert!(text == "held" && left <= LONG && left > LONG - Duration::from_secs(10), "{left:?}");
+        assert_eq!(store.shared.holds(&[]).await, Ok(vec![]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sets_are_listed_bit_by_bit() {
+    on_both(async |store, server| {
+        let set = "tokend:{s}:s";
+        for number in 0..300_u32 {
+            let ttl = if number == 0 { LONG } else { Duration::from_secs(1) };
+            store.shared.join(set, &number.to_be_bytes(), ttl).await.expect("an answer");
+        }
+        let left: i64 = redis::cmd("TTL").arg(set).query_async(&mut server.client().await).await.expect("an answer");
+        assert!(left > 10, "a shorter time does not shorten it: {left}");
+        let (mut cursor, mut found) = (0, Vec::new());
+        loop {
+            let (next, members) = store.shared.scan(set, cursor, 50).await.expect("an answer");
+            found.extend(members);
+            if next == 0 {
+                break;
+            }
+            cursor = next;
+        }
+        found.sort();
+        found.dedup();
+        assert_eq!(found.len(), 300);
+        store.shared.leave(set, &found[..299]).await.expect("an answer");
+        assert_eq!(store.shared.scan(set, 0, 50).await, Ok((0, found[299..].to_vec())));
+        store.shared.leave(set, &[]).await.expect("an answer");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn messages_are_heard_by_all_who_listen() {
+    on_both(async |store, server| {
+        let other = Store::open(&standalone(&server.url()));
+        let (sender, mut heard) = mpsc::unbounded_channel();
+        for listening in [&store, &other] {
+            let sender = sender.clone();
+            listening.shared.listen(move |event| drop(sender.send(event)));
+        }
+        let mut next = async || tokio::time::timeout(PATIENCE, heard.recv()).await.expect("in time").expect("an event");
+        assert_eq!([next().await, next().await], [tokend::store::Event::Subscribed, tokend::store::Event::Subscribed]);
+        store.shared.publish(&[1, 0, 255]).await.expect("an answer");
+        for _ in 0..2 {
+            assert_eq!(next().await, tokend::store::Event::Message(Bytes::from_static(&[1, 0, 255])));
+        }
+        assert!(server.client_count().await <= 4, "two each at most");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn scripts_that_the_server_forgot_are_sent_again() {
+    on_both(async |store, server| {
+        assert!(store.shared.claim(&claim(&OWNER, &[])).await.is_ok());
+        redis::cmd("SCRIPT").arg("FLUSH").exec_async(&mut server.client().await).await.expect("an answer");
+        assert!(store.shared.claim(&claim(&OWNER, &[])).await.is_ok());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_of_another_type_harms_nobody_else() {
+    let server = RedisServer::start().await;
+    let store = Store::open(&standalone(&server.url()));
+    redis::cmd("LPUSH").arg(KEY).arg("x").exec_async(&mut server.client().await).await.expect("an answer");
+    for _ in 0..20 {
+        assert_eq!(store.shared.read(&[KEY]).await, Err(Trouble::Failed));
+        assert_eq!(store.shared.put(&put(&value(1, ""), None)).await, Err(Trouble::Failed));
+    }
+    assert!(store.set(OUTCOME, b"1").await && store.get(OUTCOME).await.is_some());
+    assert!(store.metric(r#"tokend_redis_requests_total{op="set",outcome="ok"}"#) >= 1.0);
+    assert!(store.metric(r#"tokend_redis_requests_total{op="read",outcome="error"}"#) >= 20.0);
+}

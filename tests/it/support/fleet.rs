@@ -1,0 +1,168 @@
+//! Several tokend processes beside each other, as the pods of one deployment are.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tempfile::TempDir;
+
+use super::Client;
+use super::process::{Process, free_port};
+use super::wait::eventually;
+
+/// Running `tokend serve` processes; they end when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    replicas: Vec<Replica>,
+}
+
+#[derive(Debug)]
+struct Replica {
+    client: Client,
+    admin: Client,
+    process: Process,
+    said: Arc<Mutex<String>>,
+    folder: TempDir,
+}
+
+// === impl Fleet ===
+
+impl Fleet {
+    /// Starts `count` of them, each with its own configuration, which says nothing about where it listens. Returns when all are ready.
+    pub(crate) async fn start(count: usize, yaml: impl Fn(usize) -> String) -> Self {
+        Self { replicas: join_all((0..count).map(|index| Replica::start(yaml(index)))).await }
+    }
+
+    /// A caller of one of them.
+    pub(crate) fn client(&self, index: usize) -> &Client {
+        &self.replicas[index].client
+    }
+
+    /// A caller of its second listener, for `/metrics` and `/status`.
+    pub(crate) fn admin(&self, index: usize) -> &Client {
+        &self.replicas[index].admin
+    }
+
+    /// How many there are, those that were killed included.
+    pub(crate) fn len(&self) -> usize {
+        self.replicas.len()
+    }
+
+    /// The value of one sample of its metrics, by its name and labels as they are written; 0 if it is not there.
+    pub(crate) async fn metric(&self, index: usize, sample: &str) -> f64 {
+        let text = self.admin(index).get("/metrics").await.text;
+        let line = text.lines().find_map(|line| line.strip_prefix(sample).filter(|rest| rest.starts_with(' ')));
+        line.and_then(|value| value.trim().parse().ok()).unwrap_or_default()
+    }
+
+    /// Everything that it has printed.
+    pub(crate) fn output(&self, index: usize) -> String {
+        self.replicas[index].output()
+    }
+
+    /// Kills it at once, as a crash would.
+    pub(crate) fn kill(&mut self, index: usize) {
+        self.replicas[index].process.kill();
+    }
+
+    /// Starts it again, dead or alive, with the configuration and on the ports that it had. Returns when it is ready.
+    pub(crate) async fn restart(&mut self, index: usize) {
+        self.replicas[index].restart().await;
+    }
+
+    /// Sends it a signal by its name, such as `TERM`.
+    pub(crate) fn signal(&mut self, index: usize, name: &str) {
+        self.replicas[index].process.signal(name);
+    }
+
+    /// Waits for its end, for as long as this at most, and returns its exit status.
+    pub(crate) async fn end_within(&mut self, index: usize, bound: Duration) -> Option<i32> {
+        let process = &mut self.replicas[index].process;
+        let mut status = None;
+        eventually(bound, async || {
+            status = process.ended();
+            status.is_some()
+        })
+        .await;
+        status.and_then(|status| status.code())
+    }
+}
+
+// === impl Replica ===
+
+impl Replica {
+    async fn start(yaml: String) -> Self {
+        for _ in 0..5 {
+            let folder = tempfile::tempdir().expect("a folder");
+            std::fs::write(folder.path().join("tokend.yaml"), &yaml).expect("a file");
+            let at = || Client::new(&format!("http://127.0.0.1:{}", free_port()), None);
+            let (client, admin) = (at(), at());
+            let (process, said) = spawn(&folder, &client, &admin);
+            let mut replica = Self { client, admin, process, said, folder };
+            if replica.becomes_ready().await {
+                return replica;
+            }
+            let output = replica.output();
+            // Another process was faster: one of the few failures that a test must not see.
+            assert!(output.contains("in use"), "it does not start: {output}");
+        }
+        panic!("no port stays free");
+    }
+
+    async fn restart(&mut self) {
+        self.process.kill();
+        (self.process, self.said) = spawn(&self.folder, &self.client, &self.admin);
+        assert!(self.becomes_ready().await, "it does not start again: {}", self.output());
+    }
+
+    /// Waits until it is ready; `false` if it ended instead.
+    async fn becomes_ready(&mut self) -> bool {
+        let (admin, process) = (&self.admin, &mut self.process);
+        let address = admin.base.trim_start_matches("http://").to_owned();
+        let mut ended = false;
+        eventually(Duration::from_secs(30), async || {
+            ended = process.ended().is_some();
+            // The client takes no answer for a failure of the test: so first, is there somebody?
+            ended || (std::net::TcpStream::connect(&address).is_ok() && admin.get("/readyz").await.status == 200)
+        })
+        .await;
+        !ended
+    }
+
+    fn output(&self) -> String {
+        self.said.lock().expect("no panic").clone()
+    }
+}
+
+/// The binary under test: the package's own, or the one that `TOKEND_BIN` names.
+fn binary() -> PathBuf {
+    let own = option_env!("CARGO_BIN_EXE_tokend").map(PathBuf::from);
+    own.or_else(|| std::env::var_os("TOKEND_BIN").map(PathBuf::from)).expect("TOKEND_BIN names the binary")
+}
+
+fn spawn(folder: &TempDir, client: &Client, admin: &Client) -> (Process, Arc<Mutex<String>>) {
+    let mut command = Command::new(binary());
+    command.args(["serve", "--config"]).arg(folder.path().join("tokend.yaml")).env_clear();
+    for (name, client) in [("TOKEND_LISTEN", client), ("TOKEND_ADMIN_LISTEN", admin)] {
+        command.env(name, client.base.trim_start_matches("http://"));
+    }
+    let mut process = Process::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
+    let said = Arc::<Mutex<String>>::default();
+    for stream in process.streams().into_iter().flatten() {
+        follow(stream, Arc::clone(&said));
+    }
+    (process, said)
+}
+
+/// Collects what a stream says until it ends.
+fn follow(mut stream: impl Read + Send + 'static, said: Arc<Mutex<String>>) {
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(read @ 1..) = stream.read(&mut buffer) {
+            said.lock().expect("no panic").push_str(&String::from_utf8_lossy(&buffer[..read]));
+        }
+    });
+}

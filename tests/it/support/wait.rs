@@ -1,0 +1,18 @@
+//! Waiting for something to become true, without a guess at how long it takes.
+
+use std::panic::Location;
+use std::time::Duration;
+
+/// Asks every few milliseconds until the condition holds; fails where it was called if that takes longer than `deadline`.
+#[track_caller]
+pub(crate) fn eventually(deadline: Duration, mut condition: impl AsyncFnMut() -> bool) -> impl Future<Output = ()> {
+    let asked = Location::caller();
+    async move {
+        let holds = async {
+            while !condition().await {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(deadline, holds).await.unwrap_or_else(|_| panic!("not so after {deadline:?}: {asked}"));
+    }
+}

@@ -82,6 +82,16 @@ impl Moment {
         Self(self.0.saturating_add(millis(by)))
     }
 
+    /// As a number, for keeping in an atomic: milliseconds since the process started.
+    pub fn millis(self) -> u64 {
+        self.0
+    }
+
+    /// From such a number.
+    pub fn of_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
     /// How long after `earlier` this moment is; zero if it is not.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::finding::Problem;
 use crate::secret::Secret;
@@ -39,12 +40,15 @@ pub enum Place {
 /// How a file's contents become a value.
 pub type Parse<T> = fn(&[u8]) -> Result<T, Problem>;
 
-/// A value and how many values came before it.
+/// Whether a new value (the second) may take the place of the one in force (the first).
+pub type Follows<T> = fn(&T, &T) -> Result<(), Problem>;
+
+/// A value and the contents that it was made from.
 #[derive(Debug)]
 pub struct Versioned<T> {
     /// The value.
     pub value: T,
-    /// 0 for the first, one more for each new content.
+    /// Names the contents: the same for the same contents in every process, and another for others.
     pub version: u64,
 }
 
@@ -53,6 +57,7 @@ pub struct Versioned<T> {
 pub struct Reloading<T> {
     source: Source,
     parse: Parse<T>,
+    follows: Follows<T>,
     current: ArcSwap<Versioned<T>>,
     contents: ArcSwap<Secret>,
     problem: ArcSwapOption<Problem>,
@@ -94,12 +99,22 @@ impl<T: Send + Sync + 'static> Reloading<T> {
     /// # Errors
     /// The source cannot be read or its contents are not what they should be.
     pub fn load(source: Source, parse: Parse<T>) -> Result<Arc<Self>, Problem> {
+        Self::load_guarded(source, parse, |_, _| Ok(()))
+    }
+
+    /// The same for a value that not every other may follow: what `follows` refuses is as bad as what cannot be parsed.
+    ///
+    /// # Errors
+    /// The source cannot be read or its contents are not what they should be.
+    pub fn load_guarded(source: Source, parse: Parse<T>, follows: Follows<T>) -> Result<Arc<Self>, Problem> {
         let contents = source.read()?;
         let value = parse(contents.expose().as_bytes())?;
+        let version = version_of(&contents);
         Ok(Arc::new(Self {
             source,
             parse,
-            current: ArcSwap::from_pointee(Versioned { value, version: 0 }),
+            follows,
+            current: ArcSwap::from_pointee(Versioned { value, version }),
             contents: ArcSwap::from_pointee(contents),
             problem: ArcSwapOption::empty(),
             failures: AtomicU64::new(0),
@@ -133,13 +148,15 @@ impl<T: Send + Sync + 'static> Reloading<T> {
             self.problem.store(None);
             return false;
         }
-        match (self.parse)(contents.expose().as_bytes()) {
+        let old = self.current.load_full();
+        let parsed = (self.parse)(contents.expose().as_bytes());
+        match parsed.and_then(|value| (self.follows)(&old.value, &value).map(|()| value)) {
             Ok(value) => {
-                let version = self.current.load().version + 1;
+                let version = version_of(&contents);
                 self.current.store(Arc::new(Versioned { value, version }));
                 self.contents.store(Arc::new(contents));
                 self.problem.store(None);
-                tracing::info!(key = %self.source.key, version, "new contents are in force");
+                tracing::info!(key = %self.source.key, "new contents are in force");
                 true
             }
             Err(problem) => self.keep(problem),
@@ -177,6 +194,11 @@ impl<T: Send + Sync + 'static> Reloading<T> {
     }
 }
 
+fn version_of(contents: &Secret) -> u64 {
+    let hash = digest(&SHA256, contents.expose().as_bytes());
+    hash.as_ref().first_chunk::<8>().map_or(0, |first| u64::from_be_bytes(*first))
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Place, Reloading, Source};
@@ -195,9 +217,11 @@ mod tests {
         let source = Source { key: "n".to_owned(), file: None, place: Place::File(path.clone()) };
         let value = Reloading::load(source, number).map_err(|problem| problem.reason)?;
         assert!(!value.refresh());
+        let first = value.current().version;
         std::fs::write(&path, "2")?;
         assert!(value.refresh());
-        assert_eq!((value.current().value, value.current().version), (2, 1));
+        assert_eq!(value.current().value, 2);
+        assert_ne!(value.current().version, first);
         std::fs::write(&path, "x")?;
         assert!(!value.refresh());
         assert!(!value.refresh());

@@ -23,7 +23,7 @@ use utoipa_axum::routes;
 use crate::listen::{Gate, Peer, Trespass};
 use crate::telemetry::Metrics;
 
-pub use report::{AppReport, CacheReport, CredentialReport, ReloadReport, Report};
+pub use report::{AppReport, BreakerReport, CacheReport, CredentialReport, RedisReport, ReloadReport, Report};
 
 /// Whether requests shall come: a latch of the lifecycle, never a look at Redis or an authority.
 pub type Ready = Arc<dyn Fn() -> bool + Send + Sync>;

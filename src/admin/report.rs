@@ -14,7 +14,7 @@ pub struct Report {
     pub ready: bool,
     /// The apps, by name.
     pub apps: Vec<AppReport>,
-    /// The cache in memory.
+    /// The cache.
     pub cache: CacheReport,
     /// Files that could not be reloaded: the value before is still in use.
     pub reload_failures: Vec<ReloadReport>,
@@ -44,7 +44,7 @@ pub struct CredentialReport {
     pub problem: Option<String>,
 }
 
-/// The cache in memory.
+/// The cache.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct CacheReport {
     /// Partitions in it.
@@ -53,6 +53,30 @@ pub struct CacheReport {
     pub bytes: u64,
     /// What they may weigh.
     pub max_bytes: u64,
+    /// The level that replicas share; null without one.
+    pub redis: Option<RedisReport>,
+}
+
+/// The level that replicas share.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct RedisReport {
+    /// Whether it is asked.
+    pub breakers: BreakerReport,
+    /// How much waits in memory to be stored there.
+    pub waiting: u64,
+    /// The ids of the key ring's keys, the one that encrypts first; empty without encryption.
+    pub keys: Vec<String>,
+}
+
+/// `closed`: it is asked; `open`: it failed too often and is left alone; `half_open`: one probe is under way.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct BreakerReport {
+    /// For reads.
+    pub reads: String,
+    /// For writes.
+    pub writes: String,
+    /// For messages between replicas.
+    pub events: String,
 }
 
 /// A file that could not be reloaded.

@@ -53,14 +53,14 @@ where
 
     /// Joins the flight for `key`, or starts it with `work`. `None`: it broke off without an outcome.
     ///
-    /// A background flight that is dropped at shutdown while a caller has joined it is flown once more, awaited. No other flight is
+    /// A background flight that gives up, or is dropped at shutdown, while a caller has joined it is flown once more, awaited. No other flight is
     /// repeated: what it sent may be good for one time only.
     pub async fn join(&self, key: K, work: impl Future<Output = Result<V, E>> + Send + 'static) -> Outcome<V, E> {
-        self.join_or_lead(key, work).await.0
+        self.join_or_lead(key, async { Some(work.await) }).await.0
     }
 
-    /// The same, and whether the flight was this caller's own.
-    pub async fn join_or_lead(&self, key: K, work: impl Future<Output = Result<V, E>> + Send + 'static) -> (Outcome<V, E>, bool) {
+    /// The same for work that may give up without an outcome, and whether the flight was this caller's own.
+    pub async fn join_or_lead(&self, key: K, work: impl Future<Output = Outcome<V, E>> + Send + 'static) -> (Outcome<V, E>, bool) {
         let mut work = Some(work);
         loop {
             let (kind, receiver, sender) = self.place(key, Kind::Awaited);
@@ -78,8 +78,8 @@ where
         }
     }
 
-    /// Starts a flight that nobody waits for, unless one is under way.
-    pub fn start(&self, key: K, kind: Kind, work: impl Future<Output = Result<V, E>> + Send + 'static) {
+    /// Starts a flight that nobody waits for, unless one is under way. It may give up without an outcome.
+    pub fn start(&self, key: K, kind: Kind, work: impl Future<Output = Outcome<V, E>> + Send + 'static) {
         if let (_, _, Some(sender)) = self.place(key, kind) {
             self.fly(key, kind, sender, work);
         }
@@ -110,14 +110,14 @@ where
         key: K,
         kind: Kind,
         sender: watch::Sender<Outcome<V, E>>,
-        work: impl Future<Output = Result<V, E>> + Send + 'static,
+        work: impl Future<Output = Outcome<V, E>> + Send + 'static,
     ) {
         let place = Place { key, places: Arc::clone(&self.places) };
         let flight = async move {
             // In this order: whoever finds the place free must find the outcome where the work put it.
             let outcome = work.await;
             drop(place);
-            sender.send_replace(Some(outcome));
+            sender.send_replace(outcome);
         };
         match kind {
             Kind::Awaited => self.tasks.awaited("flight", flight),

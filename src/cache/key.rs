@@ -7,24 +7,30 @@ use crate::store::Partition;
 /// Changes when the members or their order change.
 const SCHEMA: &[u8] = b"tokend/1";
 
-/// What all partitions of one app at one authority and tenant have in common, hashed once.
+/// What all partitions of one client at one authority have in common, hashed once.
 #[derive(Clone)]
-pub struct KeySpace(Context);
+pub struct KeySpace {
+    partitions: Context,
+    id: [u8; 32],
+}
 
-/// Whose tokens a partition holds.
+/// Whose tokens a partition holds. All that belongs to one account stands in one partition, whatever brought it, so that a sign-out
+/// is one step.
 #[derive(Clone, Copy, Debug)]
 pub enum Owner<'a> {
-    /// The app's own.
-    App,
+    /// The app's own in one tenant (empty at issuers).
+    App(&'a str),
     /// A user's, by home account id.
     Account(&'a str),
-    /// Those that stand for one inbound token, by its SHA-256.
-    Assertion(&'a [u8; 32]),
+    /// The same, in two halves: the account `oid.tid`.
+    User(&'a str, &'a str),
 }
 
 /// The members of a token's key beside its scopes.
 #[derive(Clone, Debug, Default)]
 pub struct Variant<'a> {
+    /// The tenant that is asked; empty at issuers.
+    pub tenant: &'a str,
     /// Sent as `xms_cc`.
     pub capabilities: &'a [String],
     /// RFC 8693 `audience`.
@@ -39,6 +45,10 @@ pub struct Variant<'a> {
     pub client_claims: Option<&'a str>,
 }
 
+/// The same hashed so far, for adding whose token it was given for.
+#[derive(Clone)]
+pub struct Hashed(Context);
+
 /// The key of a flight or of something remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key(pub [u8; 32]);
@@ -46,25 +56,41 @@ pub struct Key(pub [u8; 32]);
 // === impl KeySpace ===
 
 impl KeySpace {
-    /// The space of an app. `authority` is the cloud's canonical host or the issuer; `tenant` is empty at issuers.
-    pub fn new(authority: &str, tenant: &str, client_id: &str) -> Self {
-        let mut context = Context::new(&SHA256);
-        for member in [SCHEMA, authority.as_bytes(), tenant.as_bytes(), client_id.as_bytes()] {
-            add(&mut context, member);
+    /// The space of a client. `authority` is the cloud's canonical host or the issuer.
+    pub fn new(authority: &str, client_id: &str) -> Self {
+        let mut partitions = Context::new(&SHA256);
+        for member in [SCHEMA, authority.as_bytes(), client_id.as_bytes()] {
+            add(&mut partitions, member);
         }
-        Self(context)
+        let id = finish(partitions.clone());
+        Self { partitions, id }
+    }
+
+    /// Names the space itself.
+    pub fn id(&self) -> &[u8; 32] {
+        &self.id
     }
 
     /// One partition of it.
     pub fn partition(&self, owner: Owner<'_>) -> Partition {
-        let mut context = self.0.clone();
-        let (kind, value): (&[u8], &[u8]) = match owner {
-            Owner::App => (b"app", b""),
-            Owner::Account(id) => (b"account", id.as_bytes()),
-            Owner::Assertion(hash) => (b"assertion", hash),
-        };
-        add(&mut context, kind);
-        add(&mut context, value);
+        let mut context = self.partitions.clone();
+        match owner {
+            Owner::App(tenant) => {
+                add(&mut context, b"app");
+                add(&mut context, tenant.as_bytes());
+            }
+            Owner::Account(id) => {
+                add(&mut context, b"account");
+                add(&mut context, id.as_bytes());
+            }
+            Owner::User(oid, tid) => {
+                add(&mut context, b"account");
+                prefix(&mut context, oid.len() + 1 + tid.len());
+                for part in [oid, ".", tid] {
+                    context.update(part.as_bytes());
+                }
+            }
+        }
         finish(context)
     }
 }
@@ -78,10 +104,11 @@ impl std::fmt::Debug for KeySpace {
 // === impl Variant ===
 
 impl Variant<'_> {
-    /// Its hash.
-    pub fn hash(&self) -> [u8; 32] {
+    /// Its members, hashed.
+    pub fn hashed(&self) -> Hashed {
         let mut context = Context::new(&SHA256);
         add(&mut context, SCHEMA);
+        add(&mut context, self.tenant.as_bytes());
         add(&mut context, &u64::try_from(self.capabilities.len()).unwrap_or(u64::MAX).to_be_bytes());
         for capability in self.capabilities {
             add(&mut context, capability.as_bytes());
@@ -91,7 +118,30 @@ impl Variant<'_> {
             add(&mut context, if member.is_some() { b"some" } else { b"none" });
             add(&mut context, member.unwrap_or_default().as_bytes());
         }
+        Hashed(context)
+    }
+}
+
+// === impl Hashed ===
+
+impl Hashed {
+    /// The variant of a token that was given to the app or to the user as such.
+    pub fn plain(&self) -> [u8; 32] {
+        finish(self.0.clone())
+    }
+
+    /// The variant of a token that was given for one inbound token, by its SHA-256 (CCH-8).
+    pub fn of_assertion(&self, sha256: &[u8; 32]) -> [u8; 32] {
+        let mut context = self.0.clone();
+        add(&mut context, b"assertion");
+        add(&mut context, sha256);
         finish(context)
+    }
+}
+
+impl std::fmt::Debug for Hashed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hashed")
     }
 }
 
@@ -128,8 +178,12 @@ pub(super) fn sha256(data: &[u8]) -> [u8; 32] {
 }
 
 fn add(context: &mut Context, member: &[u8]) {
-    context.update(&u64::try_from(member.len()).unwrap_or(u64::MAX).to_be_bytes());
+    prefix(context, member.len());
     context.update(member);
+}
+
+fn prefix(context: &mut Context, length: usize) {
+    context.update(&u64::try_from(length).unwrap_or(u64::MAX).to_be_bytes());
 }
 
 fn finish(context: Context) -> [u8; 32] {
@@ -152,8 +206,21 @@ mod tests {
             a in ("[a-c.:]{0,3}", "[a-c.:]{0,3}", "[a-c.:]{0,3}", "[a-c.:]{0,3}"),
             b in ("[a-c.:]{0,3}", "[a-c.:]{0,3}", "[a-c.:]{0,3}", "[a-c.:]{0,3}"),
         ) {
-            let key = |m: &(String, String, String, String)| KeySpace::new(&m.0, &m.1, &m.2).partition(Owner::Account(&m.3));
-            prop_assert_eq!(key(&a) == key(&b), a == b);
+            type Members = (String, String, String, String);
+            let of_account = |m: &Members| {
+                let variant = Variant { tenant: &m.2, ..Variant::default() };
+                (KeySpace::new(&m.0, &m.1).partition(Owner::Account(&m.3)), variant.hashed().plain())
+            };
+            let of_app = |m: &Members| KeySpace::new(&m.0, &m.1).partition(Owner::App(&m.2));
+            prop_assert_eq!(of_account(&a) == of_account(&b), a == b);
+            prop_assert_eq!(of_app(&a) == of_app(&b), (&a.0, &a.1, &a.2) == (&b.0, &b.1, &b.2));
+            prop_assert_ne!(of_app(&a), of_account(&b).0);
+        }
+
+        #[test]
+        fn an_account_is_the_same_in_one_piece_and_in_two(oid in "[a-c.]{0,4}", tid in "[a-c.]{0,4}") {
+            let space = KeySpace::new("h", "c");
+            prop_assert_eq!(space.partition(Owner::User(&oid, &tid)), space.partition(Owner::Account(&format!("{oid}.{tid}"))));
         }
     }
 
@@ -162,6 +229,7 @@ mod tests {
         let capabilities = ["cp1".to_owned()];
         let variants = [
             Variant::default(),
+            Variant { tenant: "t", ..Variant::default() },
             Variant { capabilities: &capabilities, ..Variant::default() },
             Variant { audience: Some("a"), ..Variant::default() },
             Variant { audience: Some(""), ..Variant::default() },
@@ -170,10 +238,14 @@ mod tests {
             Variant { requested_token_type: Some("a"), ..Variant::default() },
             Variant { client_claims: Some("a"), ..Variant::default() },
         ];
-        let hashes: HashSet<_> = variants.iter().map(Variant::hash).collect();
+        let mut hashes: HashSet<_> = variants.iter().map(|variant| variant.hashed().plain()).collect();
         assert_eq!(hashes.len(), variants.len());
-        let space = KeySpace::new("h", "t", "c");
-        let owners = [Owner::App, Owner::Account(""), Owner::Account("a"), Owner::Assertion(&[0; 32])];
+        // Two assertions are two, and none of them is the user as such.
+        hashes.insert(Variant::default().hashed().of_assertion(&[0; 32]));
+        hashes.insert(Variant::default().hashed().of_assertion(&[1; 32]));
+        assert_eq!(hashes.len(), variants.len() + 2);
+        let space = KeySpace::new("h", "c");
+        let owners = [Owner::App(""), Owner::App("t"), Owner::Account(""), Owner::Account("a"), Owner::User("a", "b")];
         assert_eq!(owners.iter().map(|owner| space.partition(*owner)).collect::<HashSet<_>>().len(), owners.len());
     }
 

@@ -1,69 +1,73 @@
-//! Do we have it, may we use it: memory first, then one flight per key; the store that replicas share comes between the two.
+//! Do we have it, may we use it: memory first, then one flight per key; in the flight the store that replicas share, and a lease
+//! under which one of them asks the authority.
+//!
+//! `mod` is the process: memory, flights, and what was signed out. `fleet` knows the store: names, seals, leases. `shared` is the way of
+//! a flight through it, `sign_ins` that of accounts and their refresh tokens, `events` what replicas tell each other, and
+//! `push_back` brings to the store what it missed.
 
+mod elsewhere;
+mod events;
+mod fleet;
 mod flight;
 mod freshness;
 mod key;
+mod metrics;
+mod pace;
+mod push_back;
+mod query;
 mod settings;
+mod shared;
+mod sign_ins;
+mod sign_outs;
+mod turns;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use fleet::{Fleet, Parts};
 pub use flight::{Flight, Kind};
 pub use freshness::{Freshness, judge, lifetime_is_credible, refresh_point};
-pub use key::{Key, KeySpace, Owner, Variant, challenge_hash};
+pub use key::{Hashed, Key, KeySpace, Owner, Variant, challenge_hash};
+pub use query::{Bypass, Query};
 pub use settings::Settings;
+pub use sign_ins::{Base, Cursor, Kept, Signed, Unavailable};
 
-use crate::clock::Clock;
+use query::Wanted;
+use sign_outs::SignOuts;
+use turns::Turns;
+
+use crate::clock::{Clock, Moment};
 use crate::store::Memory;
 use crate::tasks::Tasks;
-use crate::token::{Facts, Grant, Head, Stored};
+use crate::token::{Epoch, Facts, Grant, Head, Stored};
 
-/// All tokens of one app, of one account or of one assertion.
+/// All tokens of one app in one tenant, or of one account.
 pub type Partition = crate::store::Partition;
 
-/// The cache of one process. `E` is what a failed load says.
+/// Where jitter comes from: numbers from 0 to 1.
+pub type Jitter = fn() -> f64;
+
+/// The cache of one process, and its part in the one that replicas share. `E` is what a failed load says.
 #[derive(Debug)]
 pub struct Cache<E> {
     memory: Memory,
+    fleet: Option<Arc<Fleet>>,
     flights: Flight<Key, Flown, E>,
+    turns: Turns,
     generation: AtomicU64,
+    sign_outs: SignOuts,
+    wire: Wire<E>,
     clock: Clock,
+    tasks: Tasks,
 }
 
-/// What is looked for.
-#[derive(Clone, Copy, Debug)]
-pub struct Query<'a> {
-    /// Who would ask the authority: apps of one client share tokens, but not flights, because each has a credential of its own.
-    pub by: &'a str,
-    /// Whose tokens.
-    pub partition: &'a Partition,
-    /// The hash of the key's members beside the scopes.
-    pub variant: &'a [u8; 32],
-    /// The folded scopes.
-    pub asked: &'a str,
-    /// Which token at hand must not be the answer.
-    pub bypass: Bypass,
-}
-
-/// Which token at hand must not be the answer.
-#[derive(Clone, Copy, Debug)]
-pub enum Bypass {
-    /// Any token will do.
-    None,
-    /// Only one that was stored after the request arrived, for the same challenge (zero: none).
-    Older {
-        /// What [`Cache::generation`] was when the request arrived.
-        than: u64,
-        /// The hash of the claims challenge.
-        challenge: u64,
-    },
-    /// Any but the one with this SHA-256: what a resource has just rejected.
-    Token {
-        /// The rejected token's SHA-256.
-        sha256: [u8; 32],
-        /// The hash of the claims challenge that a new token would answer (zero: none).
-        challenge: u64,
-    },
+/// How a failure travels to the other replicas; the moment is now, for what is relative to it.
+#[derive(Debug)]
+pub struct Wire<E> {
+    /// Writes one.
+    pub write: fn(&E, Moment) -> Vec<u8>,
+    /// Reads one; `None` if it is none.
+    pub read: fn(&[u8], Moment) -> Option<E>,
 }
 
 /// What was found.
@@ -75,6 +79,8 @@ pub enum Look {
         head: Head,
         /// Whether it is due for renewal.
         due: bool,
+        /// Whether the shared store has to be asked first whether it still stands: see [`Cache::recheck`].
+        unchecked: bool,
     },
     /// None, and why.
     Miss(Miss),
@@ -91,11 +97,24 @@ pub enum Miss {
     Bypassed,
 }
 
+/// Where a flight found what it brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// In memory, where another flight had just put it.
+    Memory,
+    /// In the store that replicas share.
+    Shared,
+    /// At the authority.
+    Authority,
+}
+
 /// What a flight brings to all who joined it.
 #[derive(Clone, Debug)]
 pub struct Flown {
     /// The answer's first part.
     pub head: Head,
+    /// Where it was found.
+    pub level: Level,
     generation: u64,
 }
 
@@ -106,18 +125,25 @@ pub struct Loaded {
     pub grant: Grant,
     /// Under which folded scopes it can be found besides the ones asked for; empty: only by the identical request.
     pub granted: Box<str>,
+    /// Whether it may be kept at all.
+    pub kept: bool,
 }
 
 // === impl Cache ===
 
 impl<E: Clone + Send + Sync + 'static> Cache<E> {
-    /// An empty cache.
-    pub fn new(settings: &Settings, clock: Clock, tasks: Tasks) -> Arc<Self> {
+    /// An empty cache; `fleet` is the store that it shares with other replicas, if it does.
+    pub fn new(settings: &Settings, fleet: Option<Arc<Fleet>>, wire: Wire<E>, clock: Clock, tasks: Tasks) -> Arc<Self> {
         Arc::new(Self {
             memory: Memory::new(settings.max_bytes),
-            flights: Flight::new(tasks),
+            fleet,
+            flights: Flight::new(tasks.clone()),
+            turns: Turns::default(),
             generation: AtomicU64::new(1),
+            sign_outs: SignOuts::default(),
+            wire,
             clock,
+            tasks,
         })
     }
 
@@ -128,44 +154,48 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     /// Looks in memory. Nothing here waits.
     pub fn look(&self, query: &Query<'_>) -> Look {
-        self.find(query).map_or_else(Look::Miss, |(flown, due)| Look::Hit { head: flown.head, due })
+        let found = self.find(query.partition, query.variant, query.asked, &query.bypass);
+        found.map_or_else(Look::Miss, |found| Look::Hit { head: found.flown.head, due: found.due, unchecked: found.unchecked })
     }
 
-    fn find(&self, query: &Query<'_>) -> Result<(Flown, bool), Miss> {
+    fn find(&self, partition: &Partition, variant: &[u8; 32], asked: &str, bypass: &Bypass) -> Result<Found, Miss> {
         let now = self.clock.unix();
         let judged = |stored: &Stored| {
-            if !stored.answers(query.variant, query.asked) {
+            if !stored.answers(variant, asked) {
                 return None;
             }
             let facts = &stored.facts;
-            let flown = Flown { head: stored.head(), generation: facts.generation };
-            if query.bypass.wants_another(facts.challenge) || query.bypass.skips(&flown) {
+            let flown = Flown { head: stored.head(), level: Level::Memory, generation: facts.generation };
+            if bypass.wants_another(facts.challenge) || bypass.skips(&flown) {
                 return Some(Err(Miss::Bypassed));
             }
+            let unchecked = self.fleet.as_ref().is_some_and(|fleet| fleet.is_unchecked(stored.checked()));
             Some(match judge(stored.expires_on, stored.received_on, stored.refresh_on, now) {
                 Freshness::Expired => Err(Miss::Expired),
-                freshness => Ok((flown, freshness == Freshness::RefreshDue)),
+                freshness => Ok(Found { flown, due: freshness == Freshness::RefreshDue, unchecked }),
             })
         };
-        self.memory.find_map(query.partition, judged).unwrap_or(Err(Miss::Absent))
+        self.memory.find_map(partition, judged).unwrap_or(Err(Miss::Absent))
     }
 
-    /// Loads a token by one flight for all who want the same, and stores it. The flight looks into memory once more first.
-    /// `work` is asked for again if the flight that was joined brought the very token that this caller does not want.
+    /// Loads a token by one flight for all who want the same, and stores it. The flight looks into memory once more first, then into
+    /// the shared store. `work` is asked for again if the flight that was joined brought the very token that this caller does
+    /// not want.
     ///
     /// # Errors
     /// What the load says, shared by all who waited for it; `None` if the load itself broke off.
-    pub async fn load<W>(self: &Arc<Self>, query: &Query<'_>, work: impl Fn() -> W) -> Option<Result<Head, E>>
+    pub async fn load<W>(self: &Arc<Self>, query: &Query<'_>, work: impl Fn() -> W) -> Option<Result<Flown, E>>
     where
         W: Future<Output = Result<Loaded, E>> + Send + 'static,
     {
         loop {
-            let (outcome, led) = self.flights.join_or_lead(query.key(), self.flown(query, Kind::Awaited, work())).await;
+            let flight = self.flown(query, Kind::Awaited, work());
+            let (outcome, led) = self.flights.join_or_lead(query.key(), flight).await;
             match outcome? {
                 // It was placed for somebody who came earlier or was refused another token. What the authority gives us ourselves is
                 // the answer, also if it is the same token again.
                 Ok(flown) if !led && query.bypass.skips(&flown) => {}
-                outcome => return Some(outcome.map(|flown| flown.head)),
+                outcome => return Some(outcome),
             }
         }
     }
@@ -175,7 +205,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         self.flights.is_under_way(&query.key())
     }
 
-    /// The same in the background, for a token that is due: nobody waits, and a flight under way makes it unnecessary.
+    /// The same in the background, for a token that is due: nobody waits, and a flight under way makes it unnecessary, be it here or
+    /// in another replica.
     pub fn renew(self: &Arc<Self>, query: &Query<'_>, work: impl Future<Output = Result<Loaded, E>> + Send + 'static) {
         self.flights.start(query.key(), Kind::Background, self.flown(query, Kind::Background, work));
     }
@@ -185,39 +216,63 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         query: &Query<'_>,
         kind: Kind,
         work: impl Future<Output = Result<Loaded, E>> + Send + 'static,
-    ) -> impl Future<Output = Result<Flown, E>> + Send + 'static {
+    ) -> impl Future<Output = Option<Result<Flown, E>>> + Send + 'static {
         let this = Arc::clone(self);
-        let (partition, variant, bypass) = (*query.partition, *query.variant, query.bypass);
-        let asked = Box::<str>::from(query.asked);
+        let wanted = query.wanted();
         async move {
             // Between the caller's look and this flight another one may have ended and stored what is wanted.
-            let again = Query { by: "", partition: &partition, variant: &variant, asked: &asked, bypass };
-            match this.find(&again) {
-                Ok((flown, due)) if !due || kind == Kind::Awaited => return Ok(flown),
+            match this.find(&wanted.partition, &wanted.variant, &wanted.asked, &wanted.bypass) {
+                Ok(found) if !found.due || kind == Kind::Awaited => return Some(Ok(found.flown)),
                 _ => {}
             }
-            let loaded = work.await?;
-            let facts = Facts { asked, granted: loaded.granted, variant, challenge: bypass.challenge(), generation: 0 };
-            Ok(this.store(partition, &loaded.grant, facts))
+            let since = this.since();
+            match &this.fleet {
+                Some(fleet) => this.shared(fleet, wanted, since, kind, work).await,
+                None => Some(work.await.map(|loaded| this.keep(&wanted, &loaded, since, None))),
+            }
         }
     }
 
-    /// Stores what a redemption brought, without a look and without a flight.
-    pub fn keep(&self, partition: &Partition, variant: &[u8; 32], asked: &str, loaded: &Loaded) -> Head {
-        let facts = Facts { asked: asked.into(), granted: loaded.granted.clone(), variant: *variant, challenge: 0, generation: 0 };
-        self.store(*partition, &loaded.grant, facts).head
+    /// Keeps what was loaded in memory alone.
+    fn keep(&self, wanted: &Wanted, loaded: &Loaded, since: Since, epoch: Epoch) -> Flown {
+        let head = loaded.grant.write();
+        let generation = self.next();
+        if let Some(stored) = written(head.clone(), wanted, loaded, epoch) {
+            self.remember(&wanted.partition, stored, generation, since);
+        }
+        Flown { head, level: Level::Authority, generation }
     }
 
-    fn store(&self, partition: Partition, grant: &Grant, mut facts: Facts) -> Flown {
-        let head = grant.write();
-        let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
-        facts.generation = generation;
-        if lifetime_is_credible(&grant.times)
-            && let Some(stored) = head.clone().keep(&grant.times, facts)
-        {
-            self.memory.put(partition, stored, self.clock.unix());
-        }
-        Flown { head, generation }
+    /// Puts a token into memory, unless since that moment its partition was signed out, or a better token came.
+    fn remember(&self, partition: &Partition, mut stored: Stored, generation: u64, since: Since) {
+        stored.facts.generation = generation;
+        stored.set_checked(self.clock.moment());
+        let (shared, challenge) = (stored.facts.shared, stored.facts.challenge);
+        let allowed = |old: Option<&Stored>| {
+            // It came while this one was under way, and stands after it in the shared store, or answers a challenge that this one
+            // knows nothing of.
+            let better = |old: &Stored| {
+                let meanwhile = old.facts.generation > since.generation;
+                meanwhile && (old.facts.shared > shared || (old.facts.challenge != 0 && challenge == 0))
+            };
+            !self.sign_outs.has(partition, since.sign_outs) && !old.is_some_and(better)
+        };
+        self.memory.put(*partition, stored, self.clock.unix(), allowed);
+    }
+
+    /// This moment.
+    fn since(&self) -> Since {
+        Since { sign_outs: self.sign_outs.count(), generation: self.generation() }
+    }
+
+    fn next(&self) -> u64 {
+        self.generation.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// A sign-out that this process makes or hears of: memory first forgets, and then keeps nothing that was asked for before.
+    fn forget(&self, partition: &Partition) -> bool {
+        self.sign_outs.mark(*partition, self.clock.moment());
+        self.memory.remove(partition)
     }
 
     /// The memory level, for `/status` and metrics.
@@ -225,49 +280,42 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         &self.memory
     }
 
+    /// The level that replicas share, where there is one.
+    pub fn fleet(&self) -> Option<&Arc<Fleet>> {
+        self.fleet.as_ref()
+    }
+
     /// Removes what has ended.
     pub fn sweep(&self) {
         self.memory.sweep(self.clock.unix());
+        self.sign_outs.sweep(self.clock.moment());
     }
 }
 
-// === impl Query ===
-
-impl Query<'_> {
-    /// The key of its flight: bypassing requests share one per challenge, apart from those that take any token.
-    fn key(&self) -> Key {
-        Key::flight(
-            self.by,
-            self.partition,
-            self.variant,
-            self.asked,
-            self.bypass.challenge(),
-            !matches!(self.bypass, Bypass::None),
-        )
-    }
+/// A moment before something was asked for, in the orders of sign-outs and of stores.
+#[derive(Clone, Copy, Debug)]
+struct Since {
+    sign_outs: u64,
+    generation: u64,
 }
 
-// === impl Bypass ===
+/// A token in memory that may be used.
+struct Found {
+    flown: Flown,
+    due: bool,
+    unchecked: bool,
+}
 
-impl Bypass {
-    /// Whether a token that answered this challenge (zero: none) is not what is wanted.
-    fn wants_another(&self, answered: u64) -> bool {
-        matches!(self, Self::Older { challenge, .. } if *challenge != answered)
-    }
-
-    /// Whether this is the token that is not wanted.
-    fn skips(&self, flown: &Flown) -> bool {
-        match self {
-            Self::None => false,
-            Self::Older { than, .. } => flown.generation <= *than,
-            Self::Token { sha256, .. } => flown.head.token().is_some_and(|token| key::sha256(token.as_bytes()) == *sha256),
-        }
-    }
-
-    fn challenge(&self) -> u64 {
-        match self {
-            Self::Older { challenge, .. } | Self::Token { challenge, .. } => *challenge,
-            Self::None => 0,
-        }
-    }
+/// A loaded token as it is kept; `None` if it may not be, or does not say credibly when it ends.
+fn written(head: Head, wanted: &Wanted, loaded: &Loaded, epoch: Epoch) -> Option<Stored> {
+    let times = &loaded.grant.times;
+    let facts = Facts {
+        asked: wanted.asked.clone(),
+        granted: loaded.granted.clone(),
+        variant: wanted.variant,
+        challenge: wanted.bypass.challenge(),
+        epoch,
+        ..Facts::default()
+    };
+    if loaded.kept && lifetime_is_credible(times) { head.keep(times, facts) } else { None }
 }

@@ -1,16 +1,24 @@
-//! How much is kept, as the configuration says.
+//! How much is kept, where, and for how long it is believed, as the configuration says.
+
+use std::time::Duration;
+
+use crate::store::RedisSettings;
 
 /// `cache`.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The memory level's bound in bytes: keys, values and index counted.
     pub max_bytes: u64,
+    /// After this long a user's entry in memory is looked up in the shared level again.
+    pub recheck: Duration,
+    /// The level that replicas share; `None`: memory only.
+    pub redis: Option<RedisSettings>,
 }
 
 // === impl Settings ===
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_bytes: 64 * 1024 * 1024 }
+        Self { max_bytes: 64 * 1024 * 1024, recheck: Duration::from_secs(60), redis: None }
     }
 }

@@ -1,17 +1,39 @@
-//! `tokend check --online`: one token for each app, from its real authority.
+//! `tokend check` beyond the files: the shared cache as it is configured, and with `--online` one token for each app.
 
 use uuid::Uuid;
 
-use super::print::out;
+use super::print::{err, out};
 use crate::clock::Clock;
 use crate::sidecar::{Parts, Prepared};
 use crate::tasks::Tasks;
 use crate::telemetry::{Context, Metrics, Sampler, Trace};
 
-/// Returns the exit status: 0 if every app gets a token.
-pub(super) async fn online(prepared: &Prepared) -> u8 {
+/// Returns the exit status: 0 if all that was tried works.
+pub(super) async fn run(prepared: &Prepared, online: bool) -> u8 {
     let parts = Parts { clock: Clock::system(), tasks: Tasks::default(), metrics: Metrics::default(), sampler: Sampler::new(None) };
-    let (service, _) = prepared.assemble(&parts);
+    let shared = match prepared.prove_shared(&parts).await {
+        None => 0,
+        Some(Ok(())) => {
+            out("cache.redis: it can be read, written and subscribed to\n");
+            0
+        }
+        Some(Err(problem)) => {
+            err(&format!("error: cache.redis: {}\n  remedy: {}\n", problem.reason, problem.remedy));
+            1
+        }
+    };
+    if !online {
+        if shared == 0 {
+            out("the configuration is good\n");
+        }
+        return shared;
+    }
+    shared.max(tokens(prepared, &parts).await)
+}
+
+/// Asks for one token for each app.
+async fn tokens(prepared: &Prepared, parts: &Parts) -> u8 {
+    let (service, _) = prepared.assemble(parts);
     let mut names: Vec<String> = service.apps().map(|app| app.name.clone()).collect();
     names.sort_unstable();
     let mut code = 0;

@@ -3,6 +3,7 @@
 
 mod check;
 mod healthcheck;
+mod key_ring;
 mod print;
 mod run;
 
@@ -64,6 +65,17 @@ pub enum Command {
         /// What to ask instead.
         url: Option<Url>,
     },
+    /// Print keys for the level that replicas share.
+    KeyRing(KeyRing),
+}
+
+/// Which keys to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum KeyRing {
+    /// Print a new key ring, for a secret that every replica reads
+    New,
+    /// Print one further line for a key ring, to rotate its keys
+    Add,
 }
 
 /// The end of the process before any command: a usage error, help, or the version.
@@ -133,6 +145,9 @@ enum Verb {
         #[arg(long, value_name = "URL")]
         url: Option<Url>,
     },
+    /// Print keys that seal what lies in Redis (`cache.redis.encryption.key_ring`)
+    #[command(subcommand)]
+    KeyRing(KeyRing),
 }
 
 /// Reads the command line; the first of `args` is the program's name.
@@ -156,6 +171,7 @@ where
         Verb::Check { file: given, online } => Command::Check { config: file(given), online },
         Verb::Openapi => Command::Openapi,
         Verb::Healthcheck { file: given, url } => Command::Healthcheck { config: file(given), url },
+        Verb::KeyRing(what) => Command::KeyRing(what),
     })
 }
 
@@ -188,7 +204,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::path::PathBuf;
 
-    use super::{Command, Exit, parse, render};
+    use super::{Command, Exit, KeyRing, parse, render};
     use crate::finding::{Findings, Problem};
 
     fn run(args: &[&str]) -> Result<Command, Exit> {
@@ -197,10 +213,13 @@ mod tests {
 
     #[test]
     fn bad_usage_is_64_and_help_is_0() {
-        for bad in [&["serv"][..], &[], &["serve", "--colour"], &["healthcheck", "--url", "::"], &["serve", "extra"]] {
+        let bad = [&["serv"][..], &[], &["serve", "--colour"], &["healthcheck", "--url", "::"], &["serve", "extra"]];
+        for bad in bad.into_iter().chain([&["key-ring"][..], &["key-ring", "rotate"], &["key-ring", "add", "k"]]) {
             assert!(run(bad).is_err_and(|exit| exit.code == 64 && !exit.asked_for && !exit.text.is_empty()), "{bad:?}");
         }
-        for asked in [&["--help"][..], &["--version"], &["serve", "--help"]] {
+        for asked in
+            [&["--help"][..], &["--version"], &["serve", "--help"], &["key-ring", "--help"], &["key-ring", "new", "--help"]]
+        {
             assert!(run(asked).is_err_and(|exit| exit.code == 0 && exit.asked_for), "{asked:?}");
         }
     }
@@ -212,6 +231,12 @@ mod tests {
         assert_eq!(config(&["serve"]), Ok(Command::Serve { config: Some(PathBuf::from("/env.yaml")) }));
         assert_eq!(config(&["check", "--config", "/a"]), Ok(Command::Check { config: Some(PathBuf::from("/a")), online: false }));
         assert_eq!(run(&["healthcheck"]), Ok(Command::Healthcheck { config: None, url: None }));
+    }
+
+    #[test]
+    fn a_key_ring_is_new_or_grows() {
+        assert_eq!(run(&["key-ring", "new"]), Ok(Command::KeyRing(KeyRing::New)));
+        assert_eq!(run(&["key-ring", "add"]), Ok(Command::KeyRing(KeyRing::Add)));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::print::{err, out};
-use super::{Command, USAGE, check, healthcheck, render};
+use super::{Command, USAGE, check, healthcheck, key_ring, render};
 use crate::clock::Clock;
 use crate::config::{self, Input, Settings};
 use crate::finding::Findings;
@@ -28,11 +28,7 @@ pub fn run(command: Command, environment: BTreeMap<String, String>) -> u8 {
         Command::Serve { config } => serve(config, environment),
         Command::Check { config, online } => match load(config, environment) {
             Err(code) => code,
-            Ok((prepared, _)) if online => block_on(check::online(&prepared)).unwrap_or(FAILED),
-            Ok(_) => {
-                out("the configuration is good\n");
-                0
-            }
+            Ok((prepared, _)) => block_on(check::run(&prepared, online)).unwrap_or(FAILED),
         },
         Command::Openapi => match sidecar::api_document() {
             Ok(text) => {
@@ -55,6 +51,13 @@ pub fn run(command: Command, environment: BTreeMap<String, String>) -> u8 {
                 None => FAILED,
             }
         }
+        Command::KeyRing(what) => match key_ring::text(what) {
+            Some(text) => {
+                out(&text);
+                0
+            }
+            None => failed("this machine has no randomness to make keys of"),
+        },
         #[cfg(feature = "emulator")]
         Command::Demo { exit } => block_on(crate::demo::run(exit, out)).map_or(FAILED, |good| if good { 0 } else { FAILED }),
         #[cfg(feature = "emulator")]

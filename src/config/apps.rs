@@ -49,18 +49,20 @@ fn app(name: String, raw: raw::App, environment: &BTreeMap<String, String>, repo
     let tenants = tenants(&at("tenants"), raw.tenants, report);
     let client_capabilities = words(&at("client_capabilities"), raw.client_capabilities, report);
     let ca_file = raw.ca_file.and_then(|file| source::filled(&at("ca_file"), file, report)).map(PathBuf::from);
-    source::not_yet(&at("refresh_tokens"), raw.refresh_tokens.as_ref(), "each kind of authority has its own default", report);
     let (file, key) = report.place(&path);
     let assertion_audience = raw.assertion_audience.map_or_else(Default::default, |scalar| scalar.0);
+    let address = address?;
+    let refresh_tokens = raw.refresh_tokens.map_or_else(|| flow::RefreshTokens::usual(&address), |scalar| scalar.0);
     Some(flow::AppSettings {
         name,
-        authority: authority::Settings { key, file, address: address?, ca_file, assertion_audience },
+        authority: authority::Settings { key, file, address, ca_file, assertion_audience },
         client_id: client_id?,
         credential: credential?,
         inbound,
         tenants,
         client_capabilities,
         offline_access: raw.offline_access.is_some_and(|scalar| scalar.0),
+        refresh_tokens,
     })
 }
 

@@ -13,6 +13,8 @@ use crate::finding::Problem;
 const PREFIX: &str = "TOKEND_";
 /// Where a secret's text can be; one of them at a time.
 const PLACES: [&str; 3] = ["file", "env", "inline"];
+/// What Redis can be; one of them at a time.
+const TOPOLOGIES: [&str; 3] = ["url", "sentinel", "cluster"];
 
 /// What a variable is to us.
 enum Kind {
@@ -45,7 +47,7 @@ pub(super) fn layers(environment: &BTreeMap<String, String>, tree: &serde_json::
 }
 
 /// The paths of the file that a layer takes away before it is laid over: two kinds of credential, or two places of one secret, exclude
-/// each other, and the environment wins.
+/// each other, and the environment wins. So do what Redis can be, and the ways to keep tokens there.
 pub(super) fn replaced(layer: &Layer, tree: &serde_json::Value) -> BTreeSet<String> {
     let mut leaves = Vec::new();
     collect_leaves(layer.path.clone(), &layer.value, &mut leaves);
@@ -55,17 +57,22 @@ pub(super) fn replaced(layer: &Layer, tree: &serde_json::Value) -> BTreeSet<Stri
             let (Some(parents), Some(chosen)) = (leaf.get(..depth), leaf.get(depth)) else { continue };
             let pointer = format!("/{}", parents.join("/"));
             let Some(members) = tree.pointer(&pointer).and_then(serde_json::Value::as_object) else { continue };
-            let is_credential = depth == 3 && parents.last().is_some_and(|parent| parent == "credential");
-            let others = members.keys().filter(|other| *other != chosen);
-            let places = PLACES.contains(&chosen.as_str());
-            gone.extend(
-                others
-                    .filter(|other| is_credential || (places && PLACES.contains(&other.as_str())))
-                    .map(|other| format!("{}.{other}", parents.join("."))),
-            );
+            let others = members.keys().filter(|other| *other != chosen && exclude(parents, chosen, other));
+            gone.extend(others.map(|other| format!("{}.{other}", parents.join("."))));
         }
     }
     gone
+}
+
+/// Whether two members of one map cannot stand beside each other.
+fn exclude(parents: &[String], chosen: &str, other: &str) -> bool {
+    let both = |kinds: &[&str]| kinds.contains(&chosen) && kinds.contains(&other);
+    let parents: Vec<&str> = parents.iter().map(String::as_str).collect();
+    match parents.as_slice() {
+        ["apps", _, "credential"] | ["cache", "redis", "encryption"] => true,
+        ["cache", "redis"] => both(&TOPOLOGIES),
+        _ => both(&PLACES),
+    }
 }
 
 fn collect_leaves(path: Vec<String>, value: &Value, leaves: &mut Vec<Vec<String>>) {
@@ -77,7 +84,9 @@ fn collect_leaves(path: Vec<String>, value: &Value, leaves: &mut Vec<Vec<String>
                 collect_leaves(path, value, leaves);
             }
         }
-        ValueKind::Nil => {}
+        // `plaintext: false` does not choose plaintext.
+        ValueKind::Nil | ValueKind::Boolean(false) => {}
+        ValueKind::String(text) if text == "false" => {}
         _ => leaves.push(path),
     }
 }

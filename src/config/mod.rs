@@ -12,6 +12,7 @@ mod environment;
 mod name;
 mod node;
 mod raw;
+mod redis;
 mod report;
 mod scalar;
 mod service;
@@ -134,7 +135,7 @@ fn assemble(raw: raw::Root, environment: &BTreeMap<String, String>, report: &mut
         admin,
         apps: apps::apps(raw.apps, environment, report),
         apis: apis::apis(raw.apis, &names, report),
-        cache: service::cache(raw.cache, report),
+        cache: service::cache(raw.cache, &limits, environment, report),
         calls: service::calls(raw.authority, &limits, report),
         outbound: service::outbound(raw.outbound, report),
         shutdown: service::shutdown(raw.shutdown),

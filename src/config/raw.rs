@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::scalar::{Later, List, Mode, Scalar, Size, Text};
 use crate::authority::AssertionAudience;
+use crate::flow::RefreshTokens;
 use crate::telemetry::{Format, Level};
 
 /// A map of apps or apis; `None` where one was refused or has no member.
@@ -48,7 +49,7 @@ pub(super) struct App {
     pub(super) insecure_http: Option<Scalar<bool>>,
     pub(super) assertion_audience: Option<Scalar<AssertionAudience>>,
     pub(super) offline_access: Option<Scalar<bool>>,
-    pub(super) refresh_tokens: Option<Later>,
+    pub(super) refresh_tokens: Option<Scalar<RefreshTokens>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -103,7 +104,47 @@ pub(super) struct Api {
 pub(super) struct Cache {
     pub(super) memory: Option<Memory>,
     pub(super) recheck: Option<Scalar<Duration>>,
-    pub(super) redis: Option<Later>,
+    pub(super) redis: Option<Redis>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Redis {
+    pub(super) url: Option<Text>,
+    pub(super) sentinel: Option<Sentinel>,
+    pub(super) cluster: Option<Cluster>,
+    pub(super) username: Option<Text>,
+    pub(super) password: Option<Place>,
+    pub(super) ca_file: Option<Text>,
+    pub(super) client_cert: Option<Text>,
+    pub(super) client_key: Option<Text>,
+    pub(super) key_prefix: Option<Text>,
+    pub(super) encryption: Option<Encryption>,
+    pub(super) timeout: Option<Scalar<Duration>>,
+    pub(super) write_timeout: Option<Scalar<Duration>>,
+    pub(super) write_version: Option<Scalar<u64>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Sentinel {
+    pub(super) master: Option<Text>,
+    pub(super) urls: Option<List>,
+    pub(super) username: Option<Text>,
+    pub(super) password: Option<Place>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cluster {
+    pub(super) urls: Option<List>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Encryption {
+    pub(super) key_ring: Option<Place>,
+    pub(super) plaintext: Option<Scalar<bool>>,
 }
 
 #[derive(Default, Deserialize)]

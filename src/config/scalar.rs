@@ -9,6 +9,7 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, SeqAccess, Unexpec
 use super::node::Node;
 use super::text;
 use crate::authority::AssertionAudience;
+use crate::flow::RefreshTokens;
 use crate::telemetry::{Format, Level};
 
 /// A text. A bare number is refused: YAML has already changed `0012` into 12.
@@ -172,6 +173,18 @@ impl Form for AssertionAudience {
         match text {
             "issuer" => Some(Self::Issuer),
             "token_endpoint" => Some(Self::TokenEndpoint),
+            _ => None,
+        }
+    }
+}
+
+impl Form for RefreshTokens {
+    const EXPECTED: &'static str = "what becomes of used refresh tokens|write single_use or reusable";
+
+    fn text(text: &str) -> Option<Self> {
+        match text {
+            "single_use" => Some(Self::SingleUse),
+            "reusable" => Some(Self::Reusable),
             _ => None,
         }
     }

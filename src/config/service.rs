@@ -1,5 +1,6 @@
 //! What concerns the process and not an app: listeners, limits, cache, the way out, shutdown.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use super::apps::{entries, words};
 use super::report::Report;
 use super::scalar::{Form, List, Mode, Scalar, Size};
 use super::settings::Shutdown;
-use super::{raw, source};
+use super::{raw, redis};
 use crate::finding::Problem;
 use crate::listen::{self, Address};
 use crate::{authority, cache, http, transport};
@@ -109,18 +110,21 @@ fn hosts(raw: Option<List>, report: &mut Report<'_>) -> Vec<String> {
 }
 
 /// Reads `cache`.
-pub(super) fn cache(raw: Option<raw::Cache>, report: &mut Report<'_>) -> cache::Settings {
+pub(super) fn cache(
+    raw: Option<raw::Cache>,
+    limits: &http::Settings,
+    environment: &BTreeMap<String, String>,
+    report: &mut Report<'_>,
+) -> cache::Settings {
     let (raw, default) = (raw.unwrap_or_default(), cache::Settings::default());
-    source::not_yet("cache.redis", raw.redis.as_ref(), "tokens are kept in the memory of each replica", report);
-    if raw.recheck.is_some() && raw.redis.is_none() {
-        report.warning("cache.recheck", Problem::new("it has no effect without `cache.redis`", "remove it"));
-    }
     let max_bytes = raw.memory.unwrap_or_default().max_bytes.map_or(default.max_bytes, |scalar| scalar.0.0);
     // One user's tokens may take 256 KiB: a cache that holds fewer than four users is a mistake in the unit.
     if max_bytes < 1 << 20 {
         report.error("cache.memory.max_bytes", Problem::new("it is less than 1MiB", "write at least 1MiB; the default is 64MiB"));
     }
-    cache::Settings { max_bytes }
+    let recheck = duration("cache.recheck", raw.recheck, default.recheck, report);
+    let redis = raw.redis.and_then(|raw| redis::redis(raw, limits, environment, report));
+    cache::Settings { max_bytes, recheck, redis }
 }
 
 /// Reads `authority`.
@@ -169,7 +173,7 @@ fn or<T: Form>(value: Option<Scalar<T>>, default: T) -> T {
 }
 
 /// A time limit: nothing can be done in no time.
-fn duration(path: &str, value: Option<Scalar<Duration>>, default: Duration, report: &mut Report<'_>) -> Duration {
+pub(super) fn duration(path: &str, value: Option<Scalar<Duration>>, default: Duration, report: &mut Report<'_>) -> Duration {
     let value = or(value, default);
     if value.is_zero() {
         report.error(path, Problem::new("it is zero", "write a time above zero; no key switches a limit off"));

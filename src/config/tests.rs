@@ -1,15 +1,17 @@
 //! Whole configurations, good and bad, from `tests/fixtures/config`.
 
+mod redis;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Format, Input, Settings, load, parse};
 use crate::authority::Address;
-use crate::finding::{Findings, Severity};
+use crate::finding::Findings;
 use crate::listen;
 use crate::reload::Place;
-use crate::{credential, inbound};
+use crate::{credential, flow, inbound};
 
 fn environment(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
     variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -51,7 +53,7 @@ fn every_value_of_the_good_file_arrives() {
     assert_eq!(settings.admin.addresses, [listen::Address::Any(9651)]);
     assert_eq!(settings.http.hosts, ["tokend.internal"]);
     assert_eq!((settings.http.body, settings.http.concurrency, settings.listen.connections), (512 * 1024, 4096, 8192));
-    assert_eq!(settings.cache.max_bytes, 128 << 20);
+    assert_eq!((settings.cache.max_bytes, settings.cache.recheck), (128 << 20, Duration::from_secs(30)));
     assert_eq!(settings.calls.connect_timeout, Duration::from_millis(500));
     assert_eq!(settings.shutdown.grace, Duration::from_secs(60));
     assert!(settings.telemetry.otlp.is_some_and(|otlp| (otlp.sample_ratio - 0.25).abs() < f64::EPSILON && otlp.headers.is_some()));
@@ -64,6 +66,8 @@ fn every_value_of_the_good_file_arrives() {
     assert!(matches!(&orders.credential, credential::Settings::Certificate { sha1: true, kid: Some(kid), .. } if kid == "key-1"));
     assert_eq!((orders.authority.key.as_str(), orders.tenants.len()), ("apps.orders", 1));
     assert!(shop.offline_access && matches!(shop.authority.address, Address::Oidc { .. }));
+    assert_eq!((orders.refresh_tokens, shop.refresh_tokens), (flow::RefreshTokens::SingleUse, flow::RefreshTokens::Reusable));
+    assert_eq!(everyone.refresh_tokens, flow::RefreshTokens::Reusable);
 }
 
 #[test]
@@ -81,11 +85,13 @@ fn an_app_alone_has_the_defaults_of_the_contract() {
     assert_eq!((settings.http.concurrency, settings.http.request_timeout), (2048, Duration::from_secs(15)));
     assert_eq!((settings.calls.timeout, settings.calls.concurrency), (Duration::from_secs(8), 64));
     assert_eq!((settings.shutdown.delay, settings.shutdown.grace), (Duration::ZERO, Duration::from_secs(20)));
-    assert!(settings.telemetry.otlp.is_none() && settings.outbound.proxy.is_none());
+    assert_eq!((settings.cache.max_bytes, settings.cache.recheck), (64 << 20, Duration::from_secs(60)));
+    assert!(settings.telemetry.otlp.is_none() && settings.outbound.proxy.is_none() && settings.cache.redis.is_none());
+    assert_eq!(settings.apps.first().map(|app| app.refresh_tokens), Some(flow::RefreshTokens::SingleUse));
 }
 
 /// What `bad.yaml` is told, in alphabetical order.
-const BAD: [&str; 49] = [
+const BAD: [&str; 56] = [
     "admin_listen[0]",
     "apis.empty.scopes",
     "apis.graph.app",
@@ -119,6 +125,13 @@ const BAD: [&str; 49] = [
     "authority.timeout",
     "cache.memory.max_bytes",
     "cache.redis",
+    "cache.redis.client_key",
+    "cache.redis.encryption",
+    "cache.redis.key_prefix",
+    "cache.redis.password",
+    "cache.redis.timeout",
+    "cache.redis.write_timeout",
+    "cache.redis.write_version",
     "callers",
     "hosts[0]",
     "limits.header",
@@ -157,21 +170,16 @@ fn a_bad_file_shows_every_finding_at_once_and_no_value() {
 
 #[test]
 fn what_this_version_does_not_have_is_not_called_unknown() {
-    let text = "{tls: {}, callers: [{}], cache: {redis: {}}, apps: {a: {credential: {pfx: {}, managed_identity: {}}, refresh_tokens: reusable}}}";
+    let text = "{tls: {}, callers: [{}], apps: {a: {credential: {pfx: {}, managed_identity: {}}}}}";
     let (_, findings) = yaml(text, &[]);
-    for key in
-        ["tls", "callers", "cache.redis", "apps.a.credential.pfx", "apps.a.credential.managed_identity", "apps.a.refresh_tokens"]
-    {
+    for key in ["tls", "callers", "apps.a.credential.pfx", "apps.a.credential.managed_identity"] {
         let found: Vec<_> = findings.iter().filter(|finding| finding.key == key).collect();
         assert!(
             matches!(found.as_slice(), [finding] if finding.reason.contains("not available in this version")),
             "{key}: {found:?}"
         );
     }
-    let (settings, findings) = yaml(&format!("{APP}cache: {{recheck: 60s}}\ncallers: []\n"), &[]);
-    assert!(settings.is_some());
-    assert!(findings.iter().all(|finding| finding.severity == Severity::Warning && finding.key == "cache.recheck"), "{findings:?}");
-    assert!(!findings.is_empty());
+    assert!(yaml(&format!("{APP}callers: []\n"), &[]).1.is_empty());
 }
 
 #[test]

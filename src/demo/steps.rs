@@ -47,7 +47,7 @@ pub(super) async fn all(client: &Client) -> Vec<Step> {
     steps
 }
 
-/// An authorization code, and the user's token exchanged on the user's behalf.
+/// An authorization code, the account's tokens after that, and the user's token exchanged on the user's behalf.
 async fn signed_in(client: &Client) -> Vec<Step> {
     let wanted = json!({"app": "web", "scopes": ["api://orders/access_as_user"], "redirect_uri": REDIRECT,
         "prompt": "none", "login_hint": "ana@contoso.example"});
@@ -56,10 +56,15 @@ async fn signed_in(client: &Client) -> Vec<Step> {
     let redemption = json!({"app": "web", "scopes": ["api://orders/access_as_user"], "redirect_uri": REDIRECT, "code": code,
         "code_verifier": start.body["code_verifier"], "nonce": start.body["nonce"]});
     let redeemed = ask(client, "authorization code, redeemed", "/auth-code", &redemption, None).await;
+    let mut wanted = json!({"app": "web", "scopes": ["api://orders/access_as_user"],
+        "account": redeemed.body["account"]["home_account_id"]});
+    let silent = ask(client, "silent, for ana", "/silent", &wanted, None).await;
+    wanted["force_refresh"] = true.into();
+    let renewed = ask(client, "silent, by the refresh token", "/silent", &wanted, None).await;
     let behalf = json!({"app": "orders", "scopes": ["https://graph.microsoft.com/User.Read"]});
     let first = ask(client, "on behalf of ana", "/obo", &behalf, Some(redeemed.token())).await;
     let again = ask(client, "on behalf of ana, again", "/obo", &behalf, Some(redeemed.token())).await;
-    vec![start, redeemed, first, again]
+    vec![start, redeemed, silent, renewed, first, again]
 }
 
 /// RFC 8693 at an OIDC issuer.

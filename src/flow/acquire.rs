@@ -1,20 +1,23 @@
-//! The spine of everything that is cached: memory, then what is remembered of failures, then one flight to the authority.
+//! The spine of everything that is cached: memory, the store that replicas share, what is remembered of failures, and then one flight
+//! to the authority.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::app::App;
 use super::classify::refuse;
 use super::exchange::{self, Trouble};
-use super::holds::{Keys, Subject};
+use super::holds::{Keys, Stop, Subject};
 use super::issue::{Expected, granted, issue};
 use super::metrics::Flow;
+use super::refresh::Refresh;
 use super::refusal::{Kind, Refusal, loggable};
 use super::request::{Answer, Call, RefreshReason, TokenSource};
-use super::{Inner, Outcome};
-use crate::authority::{Failure, Repeat};
-use crate::cache::{Bypass, Loaded, Look, Miss, Partition, Query};
+use super::{Inner, Outcome, wire};
+use crate::authority::{Failure, Hold, Repeat};
+use crate::cache::{Bypass, Flown, Key, Level, Loaded, Look, Miss, Owner, Partition, Query};
 use crate::oauth::Form;
-use crate::token::{Head, Retry, Scopes, Turn};
+use crate::token::{Grant, Head, Matching, Retry, Scopes, Tenant, Turn};
 
 /// What a flow asks the spine for.
 pub(super) struct Ask<'a> {
@@ -22,63 +25,81 @@ pub(super) struct Ask<'a> {
     pub(super) app: &'a Arc<App>,
     pub(super) call: Call,
     pub(super) partition: Partition,
+    /// Whether it is a user's, who can sign out.
+    pub(super) owned: bool,
+    /// The tenant that is asked and the inbound token that is exchanged: what fails for one of a user's may do for another.
+    pub(super) tenant: Option<&'a Tenant>,
+    pub(super) assertion: Option<&'a [u8; 32]>,
     pub(super) variant: [u8; 32],
     pub(super) scopes: &'a Scopes,
     pub(super) bypass: Bypass,
     pub(super) challenge: u64,
 }
 
-/// What is sent if the cache has nothing: made only then.
-pub(super) struct Recipe {
-    pub(super) form: Form,
-    pub(super) expected: Expected,
+/// What is done if the cache has nothing: made only then.
+pub(super) enum Work {
+    /// A grant is sent that is at hand.
+    Grant { form: Form, expected: Expected },
+    /// The account's refresh token is looked up and sent.
+    Refresh(Refresh),
 }
 
-/// A recipe with all that it needs to run on its own, without the caller.
-struct Job {
-    inner: Arc<Inner>,
-    app: Arc<App>,
-    flow: Flow,
-    call: Call,
-    recipe: Recipe,
-    partition: Partition,
+/// Work with all that it needs to run on its own, without the caller.
+pub(super) struct Job {
+    pub(super) inner: Arc<Inner>,
+    pub(super) app: Arc<App>,
+    pub(super) flow: Flow,
+    pub(super) call: Call,
+    pub(super) partition: Partition,
+    lane: Key,
     variant: [u8; 32],
+    asked: Box<str>,
     challenge: u64,
 }
 
 impl Inner {
-    /// A token from memory, or from the authority by one flight for all who ask.
-    pub(super) async fn acquire(self: &Arc<Self>, ask: Ask<'_>, recipe: impl Fn() -> Recipe) -> Outcome {
-        let asked = ask.scopes.folded(ask.app.authority.matching());
-        let (partition, variant, bypass) = (&ask.partition, &ask.variant, ask.bypass);
-        let query = Query { by: &ask.app.name, partition, variant, asked: &asked, bypass };
-        let miss = match self.cache.look(&query) {
-            Look::Hit { head, due: false } => return Ok(hit(head, RefreshReason::NotApplicable)),
-            Look::Hit { head, due: true } => {
-                let renewing = self.renew(&ask, &query, recipe);
+    /// A token from memory, from the shared store, or from the authority by one flight for all who ask.
+    pub(super) async fn acquire(self: &Arc<Self>, ask: Ask<'_>, work: impl Fn() -> Work) -> Outcome {
+        let matching = ask.app.authority.matching();
+        let asked = ask.scopes.folded(matching);
+        let query = Query {
+            by: &ask.app.name,
+            partition: &ask.partition,
+            owned: ask.owned,
+            variant: &ask.variant,
+            asked: &asked,
+            superset: matching == Matching::Superset,
+            bypass: ask.bypass,
+        };
+        let mut look = self.cache.look(&query);
+        if let Look::Hit { unchecked: true, .. } = look {
+            Box::pin(self.cache.recheck(&query)).await;
+            look = self.cache.look(&query);
+        }
+        let miss = match look {
+            Look::Hit { head, due: false, .. } => return Ok(hit(head, RefreshReason::NotApplicable)),
+            Look::Hit { head, due: true, .. } => {
+                let renewing = self.renew(&ask, &query, work);
                 return Ok(hit(head, if renewing { RefreshReason::ProactivelyRefreshed } else { RefreshReason::NotApplicable }));
             }
             Look::Miss(miss) => miss,
         };
-        let keys = ask.keys(&asked);
-        if let Some(refusal) = keys.standing(&self.remembered, self.clock.moment()) {
+        // Where replicas share a store, one of them may have what this one failed to get: the flight looks there first.
+        if self.cache.fleet().is_none()
+            && let Some(refusal) = ask.keys(&asked).standing(&self.remembered, self.clock.moment())
+        {
             ask.app.metrics.held(ask.flow);
             return Err(refusal);
         }
         // On the heap: a hit's future must not carry a miss's.
-        let outcome = self.cache.load(&query, || Box::pin(self.job(&ask, recipe()).run())).await;
-        let head = outcome.unwrap_or_else(|| Err(Arc::new(broken_off())))?;
-        let reason = match miss {
-            Miss::Absent => RefreshReason::NoCachedAccessToken,
-            Miss::Expired => RefreshReason::Expired,
-            Miss::Bypassed => RefreshReason::ForceRefreshOrClaims,
-        };
-        Ok(Answer { head, source: TokenSource::IdentityProvider, reason })
+        let outcome = self.cache.load(&query, || Box::pin(self.job(&ask, &asked).run(work()))).await;
+        let flown = outcome.unwrap_or_else(|| Err(Arc::new(broken_off())))?;
+        Ok(answer(flown, miss))
     }
 
     /// Renews a token that is due, unless something remembered speaks against it: the caller has a valid one either way. Returns
     /// whether a renewal is under way.
-    fn renew(self: &Arc<Self>, ask: &Ask<'_>, query: &Query<'_>, recipe: impl Fn() -> Recipe) -> bool {
+    fn renew(self: &Arc<Self>, ask: &Ask<'_>, query: &Query<'_>, work: impl Fn() -> Work) -> bool {
         // Asked first: while the renewal takes its time, every request in between is a hit like any other.
         if self.cache.is_loading(query) {
             return true;
@@ -86,10 +107,10 @@ impl Inner {
         if ask.keys(query.asked).standing(&self.remembered, self.clock.moment()).is_some() {
             return false;
         }
-        let job = self.job(ask, recipe());
+        let (job, work) = (self.job(ask, query.asked), work());
         let (app, flow, call) = (Arc::clone(ask.app), ask.flow, ask.call);
         self.cache.renew(query, async move {
-            let outcome = job.run().await;
+            let outcome = Box::pin(job.run(work)).await;
             let refusal = outcome.as_ref().err().map(|refusal| &**refusal);
             app.metrics.renewal(flow, refusal);
             if let Some(refusal) = refusal {
@@ -108,17 +129,45 @@ impl Inner {
         true
     }
 
-    fn job(self: &Arc<Self>, ask: &Ask<'_>, recipe: Recipe) -> Job {
+    fn job(self: &Arc<Self>, ask: &Ask<'_>, asked: &str) -> Job {
         Job {
             inner: Arc::clone(self),
             app: Arc::clone(ask.app),
             flow: ask.flow,
             call: ask.call,
-            recipe,
             partition: ask.partition,
+            lane: ask.lane(),
             variant: ask.variant,
+            asked: asked.into(),
             challenge: ask.challenge,
         }
+    }
+
+    /// Remembers a refusal for as long as it stops what it stops, here and in the other replicas.
+    pub(super) async fn remember(&self, app: &App, stop: Stop, refusal: &Arc<Refusal>) {
+        for (key, said) in stop.remember(&self.remembered, refusal) {
+            if let Some(fleet) = self.cache.fleet() {
+                let now = self.clock.moment();
+                fleet.hold(app.space.id(), &key.0, &wire::write(&said, now), stop.until.since(now)).await;
+            }
+        }
+    }
+
+    /// What another replica remembers that stands against a request. It is remembered here too. A pause of the whole app lasts up to
+    /// a fifth longer: replicas that were stopped together must not come back together.
+    async fn held_elsewhere(&self, app: &App, keys: &Keys) -> Option<Arc<Refusal>> {
+        let fleet = self.cache.fleet()?;
+        let names = keys.all();
+        let found = fleet.holds(app.space.id(), &names.map(|key| key.0)).await;
+        let now = self.clock.moment();
+        names.iter().zip(found).find_map(|(key, hold)| {
+            let (said, left) = hold?;
+            let spread = if *key == keys.pause { 0.2 * (self.jitter)() } else { 0.0 };
+            let until = now.after(left.mul_f64(1.0 + spread));
+            let refusal = wire::read(&said, now)?;
+            self.remembered.hold(key.0, Hold { until, failures: 1, failure: Arc::clone(&refusal) });
+            Some(refusal)
+        })
     }
 }
 
@@ -126,40 +175,69 @@ impl Inner {
 
 impl Ask<'_> {
     fn keys(&self, asked: &str) -> Keys {
-        keys(self.app, self.app.credential.version(), &self.partition, &self.variant, asked, self.challenge)
+        keys(self.app, self.app.credential.version(), &self.lane().0, &self.variant, asked, self.challenge)
+    }
+
+    /// What backs off together when calls fail.
+    fn lane(&self) -> Key {
+        let tenant = self.tenant.map_or("", Tenant::as_str);
+        Key::of(&[&self.partition, tenant.as_bytes(), self.assertion.map_or(&[], |assertion| assertion)])
     }
 }
 
 // === impl Job ===
 
 impl Job {
-    async fn run(self) -> Result<Loaded, Arc<Refusal>> {
-        let (inner, app, expected) = (&self.inner, &self.app, &self.recipe.expected);
+    async fn run(self, work: Work) -> Result<Loaded, Arc<Refusal>> {
+        let (inner, app) = (&self.inner, &self.app);
+        let keys = self.keys(app.credential.version());
         // Between the caller's look at what is remembered and this flight another one may have failed.
-        if let Some(refusal) = self.keys(app.credential.version()).standing(&inner.remembered, inner.clock.moment()) {
+        let standing = match keys.standing(&inner.remembered, inner.clock.moment()) {
+            None => inner.held_elsewhere(app, &keys).await,
+            standing => standing,
+        };
+        if let Some(refusal) = standing {
+            app.metrics.held(self.flow);
             return Err(refusal);
         }
-        let tenant = expected.tenant.as_ref();
-        let sent = exchange::run(inner, app, &self.recipe.form, tenant, Repeat::Once, self.call).await;
+        match work {
+            Work::Grant { form, expected } => self.send(&form, &expected).await,
+            Work::Refresh(refresh) => refresh.run(&self).await,
+        }
+    }
+
+    async fn send(&self, form: &Form, expected: &Expected) -> Result<Loaded, Arc<Refusal>> {
+        let (inner, app) = (&self.inner, &self.app);
+        let sent = exchange::run(inner, app, form, expected.tenant.as_ref(), Repeat::Once, self.call).await;
         let keys = self.keys(sent.version);
         let (now, jitter) = (inner.clock.unix(), inner.jitter);
         match sent.outcome.and_then(|response| Ok(issue(app, expected, response, now, jitter())?)) {
             Ok(grant) => {
                 keys.clear(&inner.remembered);
                 let granted = granted(app.authority.matching(), &expected.asked, &grant);
-                Ok(Loaded { grant, granted })
+                let kept = self.is_reached_by_sign_out(&grant).await;
+                Ok(Loaded { grant, granted, kept })
             }
-            Err(trouble) => Err(self.remember(trouble, &keys)),
+            Err(trouble) => Err(self.remember(trouble, expected.tenant.as_ref(), &keys).await),
         }
     }
 
-    fn keys(&self, credential_version: u64) -> Keys {
-        let asked = self.recipe.expected.asked.folded(self.app.authority.matching());
-        keys(&self.app, credential_version, &self.partition, &self.variant, &asked, self.challenge)
+    /// Whether signing out the account that the answer names reaches the partition that the inbound token named: a guest is at home
+    /// elsewhere, and that home has to know of it.
+    async fn is_reached_by_sign_out(&self, grant: &Grant) -> bool {
+        let Some(account) = &grant.account else { return true };
+        let home = self.app.space.partition(Owner::Account(&account.home_account_id));
+        let left = grant.times.expires_on.map_or(0, |ends| ends.saturating_sub(grant.times.received_on));
+        let lasting = Duration::from_secs(u64::try_from(left).unwrap_or(0));
+        home == self.partition || self.inner.cache.link(&home, &self.partition, lasting).await
+    }
+
+    pub(super) fn keys(&self, credential_version: u64) -> Keys {
+        keys(&self.app, credential_version, &self.lane.0, &self.variant, &self.asked, self.challenge)
     }
 
     /// Makes the refusal that all who wait are told, and what those are told who come before its pause is over.
-    fn remember(&self, trouble: Trouble, keys: &Keys) -> Arc<Refusal> {
+    async fn remember(&self, trouble: Trouble, tenant: Option<&Tenant>, keys: &Keys) -> Arc<Refusal> {
         let (remembered, clock) = (&self.inner.remembered, &self.inner.clock);
         let (stop, mut refusal) = match trouble {
             Trouble::Credential(problem) => (Some(keys.stop_request(clock)), exchange::unusable(&problem)),
@@ -170,25 +248,33 @@ impl Job {
                 (stop, refuse(self.flow, failure, until))
             }
         };
-        refusal.authorization_uri = exchange::authorization_uri(&self.app, self.recipe.expected.tenant.as_ref(), &refusal);
+        refusal.authorization_uri = exchange::authorization_uri(&self.app, tenant, &refusal);
         let refusal = Arc::new(refusal);
         if let Some(stop) = stop {
-            stop.remember(remembered, &refusal);
+            self.inner.remember(&self.app, stop, &refusal).await;
         }
         refusal
     }
 }
 
-pub(super) fn keys(
-    app: &App,
-    credential_version: u64,
-    partition: &Partition,
-    variant: &[u8; 32],
-    asked: &str,
-    challenge: u64,
-) -> Keys {
+pub(super) fn keys(app: &App, credential_version: u64, lane: &[u8; 32], variant: &[u8; 32], asked: &str, challenge: u64) -> Keys {
     let (authority, client_id) = (app.canonical(), &*app.client_id);
-    Keys::of(&Subject { authority, client_id, app: &app.name, credential_version, partition, variant, asked, challenge })
+    Keys::of(&Subject { authority, client_id, app: &app.name, credential_version, lane, variant, asked, challenge })
+}
+
+fn answer(flown: Flown, miss: Miss) -> Answer {
+    let reason = match (flown.level, miss) {
+        (Level::Shared | Level::Memory, _) => RefreshReason::NotApplicable,
+        (Level::Authority, Miss::Absent) => RefreshReason::NoCachedAccessToken,
+        (Level::Authority, Miss::Expired) => RefreshReason::Expired,
+        (Level::Authority, Miss::Bypassed) => RefreshReason::ForceRefreshOrClaims,
+    };
+    let source = match flown.level {
+        Level::Memory => TokenSource::Memory,
+        Level::Shared => TokenSource::Redis,
+        Level::Authority => TokenSource::IdentityProvider,
+    };
+    Answer { head: flown.head, source, reason }
 }
 
 fn hit(head: Head, reason: RefreshReason) -> Answer {

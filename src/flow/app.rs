@@ -4,9 +4,9 @@ use std::sync::{Arc, OnceLock};
 
 use super::metrics::AppMetrics;
 use super::refusal::{Kind, Refusal};
-use super::settings::AppSettings;
+use super::settings::{AppSettings, RefreshTokens};
 use crate::authority::Authority;
-use crate::cache::{KeySpace, Owner, Variant};
+use crate::cache::{Hashed, Key, KeySpace, Owner, Variant};
 use crate::credential::Credential;
 use crate::inbound::{Inbound, Issuers, Policy};
 use crate::token::{Scopes, Tenant, Turn};
@@ -31,7 +31,10 @@ pub struct App {
     pub(super) offline_access: bool,
     pub(super) space: KeySpace,
     pub(super) app_partition: [u8; 32],
-    pub(super) plain_variant: [u8; 32],
+    /// The members of its usual tokens' keys, hashed.
+    pub(super) usual: Hashed,
+    pub(super) usual_variant: [u8; 32],
+    pub(super) refresh_tokens: RefreshTokens,
     pub(super) metrics: AppMetrics,
     canonical: String,
     own_tenant: OnceLock<Option<String>>,
@@ -63,9 +66,10 @@ impl App {
     ) -> Self {
         let canonical = authority.canonical();
         let tenant = authority.tenant().map(Tenant::to_string).unwrap_or_default();
-        let space = KeySpace::new(&canonical, &tenant, &settings.client_id);
+        let space = KeySpace::new(&canonical, &settings.client_id);
         // Capabilities mean something at Entra-style authorities alone.
         let capabilities = if authority.is_entra() { settings.client_capabilities.clone() } else { Vec::new() };
+        let usual = Variant { tenant: &tenant, capabilities: &capabilities, ..Variant::default() }.hashed();
         let guard = settings.inbound.as_ref().map(|inbound| {
             let (client_id, issuers) = if authority.is_entra() {
                 (
@@ -84,8 +88,10 @@ impl App {
             guard,
             verifier,
             tenants: settings.tenants.clone(),
-            app_partition: space.partition(Owner::App),
-            plain_variant: Variant { capabilities: &capabilities, ..Variant::default() }.hash(),
+            app_partition: space.partition(Owner::App(&tenant)),
+            usual_variant: usual.plain(),
+            usual,
+            refresh_tokens: settings.refresh_tokens,
             space,
             capabilities,
             offline_access: settings.offline_access,
@@ -96,9 +102,14 @@ impl App {
         }
     }
 
-    /// Its key space in a tenant: the own one's is at hand.
-    pub(super) fn space_in(&self, tenant: Option<&Tenant>) -> KeySpace {
-        tenant.map_or_else(|| self.space.clone(), |tenant| KeySpace::new(&self.canonical, tenant.as_str(), &self.client_id))
+    /// What keys call a tenant that a request names; `None` is the authority's own.
+    pub(super) fn tenant_name<'a>(&'a self, named: Option<&'a Tenant>) -> &'a str {
+        named.or(self.authority.tenant()).map_or("", Tenant::as_str)
+    }
+
+    /// What replicas call its credential among themselves.
+    pub(super) fn credential_name(&self) -> [u8; 32] {
+        Key::of(&[b"credential", self.canonical.as_bytes(), self.client_id.as_bytes(), self.name.as_bytes()]).0
     }
 
     /// What accounts call its environment.

@@ -26,7 +26,7 @@ pub(super) fn turn(flow: Flow, body: &ErrorBody) -> Turn {
             (Flow::ClientCredentials, _) => Turn::Operator,
             (Flow::AuthCode, suberror) if INTERACTION.contains(&suberror) => Turn::User,
             (Flow::AuthCode, _) => Turn::Caller,
-            (Flow::OnBehalfOf, _) => Turn::User,
+            (Flow::OnBehalfOf | Flow::Silent, _) => Turn::User,
         },
         "invalid_request" | "invalid_scope" | "invalid_resource" | "invalid_target" => Turn::Caller,
         _ => Turn::Operator,

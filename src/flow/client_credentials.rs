@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::acquire::{Ask, Recipe};
+use super::acquire::{Ask, Work};
 use super::app::App;
 use super::classify::refuse;
 use super::exchange::{self, Trouble};
@@ -31,19 +31,22 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, call: Call, request:
     let tenant = app.tenant(request.tenant)?;
     let partition = match &tenant {
         None => app.app_partition,
-        named => app.space_in(named.as_ref()).partition(cache::Owner::App),
+        Some(named) => app.space.partition(cache::Owner::App(named.as_str())),
     };
     let ask = Ask {
         flow: Flow::ClientCredentials,
         app,
         call,
         partition,
-        variant: claims.variant(app, request, [None, None]),
+        owned: false,
+        tenant: None,
+        assertion: None,
+        variant: claims.variant(app, request, tenant.as_ref()),
         scopes: &scopes,
         bypass: claims.bypass(arrived),
         challenge: claims.challenge(),
     };
-    let recipe = || Recipe {
+    let work = || Work::Grant {
         form: Form::default()
             .with("grant_type", "client_credentials")
             .with_some("scope", (!scopes.is_empty()).then(|| scopes.to_string()))
@@ -52,7 +55,7 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, call: Call, request:
             .with_some("claims", claims.merged(app)),
         expected: Expected { asked: scopes.clone().into_owned(), tenant: tenant.clone(), owner: Owner::App, exchange: false },
     };
-    inner.acquire(ask, recipe).await
+    inner.acquire(ask, work).await
 }
 
 /// One token past the cache: proves the address, the credential and the registration together.

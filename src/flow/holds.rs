@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::refusal::{Kind, Refusal};
 use crate::authority::{Failure, Hold, Holds};
-use crate::cache::{Key, Partition};
+use crate::cache::Key;
 use crate::clock::{Clock, Moment};
 use crate::oauth::ErrorBody;
 use crate::token::{Retry, Turn};
@@ -26,7 +26,7 @@ pub(super) type Remembered = Holds<Arc<Refusal>>;
 /// Everything that a failure of one request may stop.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Keys {
-    pause: Key,
+    pub(super) pause: Key,
     partition: Key,
     request: Key,
     credential: Key,
@@ -39,7 +39,8 @@ pub(super) struct Subject<'a> {
     pub(super) client_id: &'a str,
     pub(super) app: &'a str,
     pub(super) credential_version: u64,
-    pub(super) partition: &'a Partition,
+    /// What backs off together: a partition, or the part of it that concerns one inbound token.
+    pub(super) lane: &'a [u8; 32],
     pub(super) variant: &'a [u8; 32],
     pub(super) asked: &'a str,
     pub(super) challenge: u64,
@@ -66,12 +67,12 @@ impl Keys {
         let challenge = subject.challenge.to_be_bytes();
         Self {
             pause: Key::of(&[b"pause", app[0], app[1], subject.asked.as_bytes()]),
-            partition: Key::of(&[b"partition", subject.partition]),
+            partition: Key::of(&[b"partition", subject.lane]),
             // By app, because a locally unusable credential is one app's own.
             request: Key::of(&[
                 b"request",
                 subject.app.as_bytes(),
-                subject.partition,
+                subject.lane,
                 subject.variant,
                 subject.asked.as_bytes(),
                 &challenge,
@@ -84,11 +85,12 @@ impl Keys {
 
     /// The refusal that stands for this request now.
     pub(super) fn standing(&self, remembered: &Remembered, now: Moment) -> Option<Arc<Refusal>> {
-        // What was said to this very request first: it says most.
+        self.all().iter().find_map(|key| remembered.standing(&key.0, now)).map(|hold| hold.failure)
+    }
+
+    /// All of them; what was said to this very request comes before what others were told, because it says most.
+    pub(super) fn all(&self) -> [Key; 4] {
         [self.credential, self.request, self.pause, self.partition]
-            .iter()
-            .find_map(|key| remembered.standing(&key.0, now))
-            .map(|hold| hold.failure)
     }
 
     /// The refusal that stands for every request of this app and these scopes now.
@@ -139,14 +141,16 @@ impl Keys {
 // === impl Stop ===
 
 impl Stop {
-    /// Remembers a refusal. What concerns everybody is told without what the authority said to one: that may name the user.
-    pub(super) fn remember(self, remembered: &Remembered, refusal: &Arc<Refusal>) {
-        let hold = |failure| Hold { until: self.until, failures: self.failures, failure };
-        if let Some(own) = self.own {
-            remembered.hold(own.0, hold(Arc::clone(refusal)));
-        }
+    /// Remembers a refusal, and returns under which keys and as what. What concerns everybody is told without what the authority said
+    /// to one: that may name the user.
+    pub(super) fn remember(self, remembered: &Remembered, refusal: &Arc<Refusal>) -> Vec<(Key, Arc<Refusal>)> {
         let told = if self.concerns_app { Arc::new(self.for_everybody(refusal)) } else { Arc::clone(refusal) };
-        remembered.hold(self.key.0, hold(told));
+        let own = self.own.map(|own| (own, Arc::clone(refusal)));
+        let all: Vec<_> = own.into_iter().chain([(self.key, told)]).collect();
+        for (key, said) in &all {
+            remembered.hold(key.0, Hold { until: self.until, failures: self.failures, failure: Arc::clone(said) });
+        }
+        all
     }
 
     fn for_everybody(self, refusal: &Refusal) -> Refusal {

@@ -27,6 +27,8 @@ pub(super) enum Owner {
     App,
     /// A user's; the claims of the validated inbound token, or of the validated id token.
     User(std::sync::Arc<Claims>),
+    /// A user's who signed in before.
+    Known(Account),
 }
 
 /// Reads an answer.
@@ -38,6 +40,11 @@ pub(super) fn issue(app: &App, expected: &Expected, response: TokenResponse, now
     let info = response.client_info.as_deref().and_then(ClientInfo::parse);
     let (account, tenant_id) = match &expected.owner {
         Owner::App => (None, tenant_of(app, expected, None)),
+        Owner::Known(account) => {
+            let tenant = tenant_of(app, expected, id_claims.as_ref()).or_else(|| account.tenant_id.clone());
+            let username = id_claims.as_ref().and_then(username).or_else(|| account.username.clone());
+            (Some(Account { username, tenant_id: tenant.clone(), ..account.clone() }), tenant)
+        }
         Owner::User(inbound) => {
             let tenant = tenant_of(app, expected, id_claims.as_ref().or(Some(inbound)));
             (account(app, info, id_claims.as_ref(), inbound, tenant.clone()), tenant)
@@ -117,15 +124,17 @@ fn account(
         // At an issuer nothing but `sub` is sure to be the server's own word: other claims may be what users wrote.
         (inbound.sub.clone(), inbound.sub.clone())
     };
-    let name =
-        |claims: &Claims| [&claims.preferred_username, &claims.upn, &claims.email, &claims.name].into_iter().find_map(Clone::clone);
     Some(Account {
         local_account_id: local.or_else(|| home.clone())?,
         home_account_id: home?,
-        username: id.and_then(name).or_else(|| name(inbound)),
+        username: id.and_then(username).or_else(|| username(inbound)),
         environment: app.environment(),
         tenant_id,
     })
+}
+
+fn username(claims: &Claims) -> Option<String> {
+    [&claims.preferred_username, &claims.upn, &claims.email, &claims.name].into_iter().find_map(Clone::clone)
 }
 
 #[cfg(test)]

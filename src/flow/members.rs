@@ -10,9 +10,9 @@ use super::Inner;
 use super::app::App;
 use super::refusal::Refusal;
 use super::request::Common;
-use crate::cache::{Bypass, Variant, challenge_hash};
+use crate::cache::{Bypass, Hashed, Variant, challenge_hash};
 use crate::oauth::{ClaimsError, challenge, merge};
-use crate::token::Scopes;
+use crate::token::{Scopes, Tenant};
 
 /// What `claims`, `client_claims`, `force_refresh` and `access_token_sha256` ask for together.
 #[derive(Debug, Default)]
@@ -67,15 +67,38 @@ impl Claims {
         merge(&app.capabilities, self.challenge.as_ref(), self.own.as_ref())
     }
 
-    /// The hash of the key's members beside the scopes; the usual one is at hand.
-    pub(super) fn variant(&self, app: &App, request: &Common<'_>, exchange: [Option<&str>; 2]) -> [u8; 32] {
+    /// The hash of the key's members beside the scopes, of a token for the app or the user as such; the usual one is at hand.
+    pub(super) fn variant(&self, app: &App, request: &Common<'_>, tenant: Option<&Tenant>) -> [u8; 32] {
+        self.unusual(app, request, tenant, [None, None]).map_or(app.usual_variant, |unusual| unusual.plain())
+    }
+
+    /// The same of a token that is given for another one, by its SHA-256.
+    pub(super) fn variant_of_assertion(
+        &self,
+        app: &App,
+        request: &Common<'_>,
+        tenant: Option<&Tenant>,
+        exchange: [Option<&str>; 2],
+        sha256: &[u8; 32],
+    ) -> [u8; 32] {
+        match self.unusual(app, request, tenant, exchange) {
+            Some(unusual) => unusual.of_assertion(sha256),
+            None => app.usual.of_assertion(sha256),
+        }
+    }
+
+    fn unusual(&self, app: &App, request: &Common<'_>, tenant: Option<&Tenant>, exchange: [Option<&str>; 2]) -> Option<Hashed> {
         let own = self.own_text.as_deref();
-        if own.is_none() && request.audience.is_none() && request.resource.is_none() && exchange == [None, None] {
-            return app.plain_variant;
+        let usual = own.is_none() && request.audience.is_none() && request.resource.is_none();
+        if usual && tenant.is_none() && exchange == [None, None] {
+            return None;
         }
         let [subject_token_type, requested_token_type] = exchange;
         let (audience, resource, capabilities) = (request.audience, request.resource, &*app.capabilities);
-        Variant { capabilities, audience, resource, subject_token_type, requested_token_type, client_claims: own }.hash()
+        let tenant = app.tenant_name(tenant);
+        let variant =
+            Variant { tenant, capabilities, audience, resource, subject_token_type, requested_token_type, client_claims: own };
+        Some(variant.hashed())
     }
 }
 

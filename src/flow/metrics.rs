@@ -18,6 +18,8 @@ pub enum Flow {
     OnBehalfOf,
     /// RFC 6749 §4.1, the redemption.
     AuthCode,
+    /// A token of an account that signed in before (RFC 6749 §6).
+    Silent,
 }
 
 /// The counters of all apps.
@@ -34,13 +36,13 @@ pub struct Metrics {
 pub struct AppMetrics {
     all: Metrics,
     app: String,
-    hits: [(IntCounter, Histogram); 3],
+    hits: [(IntCounter, Histogram); 4],
 }
 
 // === impl Flow ===
 
 impl Flow {
-    const ALL: [Self; 3] = [Self::ClientCredentials, Self::OnBehalfOf, Self::AuthCode];
+    const ALL: [Self; 4] = [Self::ClientCredentials, Self::OnBehalfOf, Self::AuthCode, Self::Silent];
 
     /// The label.
     pub fn as_str(self) -> &'static str {
@@ -48,6 +50,7 @@ impl Flow {
             Self::ClientCredentials => "client_credentials",
             Self::OnBehalfOf => "on_behalf_of",
             Self::AuthCode => "auth_code",
+            Self::Silent => "silent",
         }
     }
 }
@@ -100,15 +103,17 @@ impl AppMetrics {
     pub(super) fn request(&self, flow: Flow, outcome: Result<&Answer, &Refusal>, took: Duration) {
         match outcome {
             Ok(answer) if answer.source == TokenSource::Memory => {
-                let [client_credentials, on_behalf_of, auth_code] = &self.hits;
+                let [client_credentials, on_behalf_of, auth_code, silent] = &self.hits;
                 let (counter, histogram) = match flow {
                     Flow::ClientCredentials => client_credentials,
                     Flow::OnBehalfOf => on_behalf_of,
                     Flow::AuthCode => auth_code,
+                    Flow::Silent => silent,
                 };
                 counter.inc();
                 histogram.observe(took.as_secs_f64());
             }
+            Ok(answer) if answer.source == TokenSource::Redis => self.count(flow, "ok", "redis", took),
             Ok(_) => self.count(flow, "ok", "authority", took),
             Err(refusal) => self.count(flow, label(refusal.turn), "none", took),
         }

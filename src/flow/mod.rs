@@ -1,8 +1,9 @@
 //! What is asked: each flow turns a request into a grant and the parts of a cache key; two spines do the rest.
 //!
-//! `acquire` is for what may be cached and shared (client credentials, on-behalf-of), `redeem` for what is sent once and always
+//! `acquire` is for what may be cached and shared (client credentials, on-behalf-of, silent), `redeem` for what is sent once and always
 //! brings something new (authorization codes). Every lower error becomes a [`Refusal`] here.
 
+mod accounts;
 mod acquire;
 mod app;
 mod auth_code;
@@ -15,10 +16,14 @@ mod issue;
 mod members;
 mod metrics;
 mod on_behalf_of;
+mod once;
 mod redeem;
+mod refresh;
 mod refusal;
 mod request;
 mod settings;
+mod silent;
+mod wire;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,13 +32,16 @@ use std::time::Duration;
 pub use app::App;
 pub use metrics::{Flow, Metrics};
 pub use refusal::{Kind, Refusal, loggable};
-pub use request::{Answer, AuthCode, AuthCodeUrl, AuthorizationUrl, Call, Common, OnBehalfOf, RefreshReason, TokenSource};
-pub use settings::{ApiSettings, AppSettings};
+pub use request::{
+    Accounts, Answer, AuthCode, AuthCodeUrl, AuthorizationUrl, Call, Common, Listing, OnBehalfOf, RefreshReason, Silent,
+    TokenSource,
+};
+pub use settings::{ApiSettings, AppSettings, RefreshTokens};
 
-use crate::cache::{Cache, Flight, Key};
+use crate::cache::{Cache, Flight, Key, Wire};
 use crate::clock::Clock;
 use crate::tasks::Tasks;
-use crate::token::{Head, Turn};
+use crate::token::{Account, Head, Turn};
 
 /// An answer, or why there is none; shared by all who waited for the same.
 pub type Outcome = Result<Answer, Arc<Refusal>>;
@@ -41,8 +49,14 @@ pub type Outcome = Result<Answer, Arc<Refusal>>;
 /// Where jitter comes from: numbers from 0 to 1.
 pub type Jitter = fn() -> f64;
 
+/// How refusals travel to other replicas.
+pub const WIRE: Wire<Arc<Refusal>> = Wire { write: wire::write, read: wire::read };
+
 /// How often what has ended is removed.
 const SWEEP: Duration = Duration::from_secs(60);
+
+/// How often it is looked whether a credential is new, for telling the other replicas.
+const FOLLOW: Duration = Duration::from_millis(250);
 
 /// All flows over all apps; clones share everything.
 #[derive(Clone, Debug)]
@@ -104,6 +118,34 @@ impl Service {
         });
     }
 
+    /// Takes part in the fleet that shares a store: hears what other replicas say, and tells them when a credential is new.
+    pub fn join_fleet(&self) {
+        let this = Arc::clone(&self.0);
+        self.0.cache.join_fleet(move |name| {
+            for app in this.apps.values().filter(|app| app.credential_name() == name) {
+                let (app, tasks) = (Arc::clone(app), this.tasks.clone());
+                this.tasks.background("credential", async move {
+                    // Where it is the same here, it will be seen to be new when the file arrives.
+                    let _is_new = app.credential.refresh(&tasks).await;
+                });
+            }
+        });
+        let this = Arc::clone(&self.0);
+        self.0.tasks.background("credentials", async move {
+            let mut versions: Vec<u64> = this.apps.values().map(|app| app.credential.version()).collect();
+            let mut ticks = tokio::time::interval(FOLLOW);
+            loop {
+                ticks.tick().await;
+                for (app, version) in this.apps.values().zip(&mut versions) {
+                    let now = app.credential.version();
+                    if std::mem::replace(version, now) != now {
+                        this.cache.tell_credential(app.credential_name()).await;
+                    }
+                }
+            }
+        });
+    }
+
     /// The apps, in no order.
     pub fn apps(&self) -> impl Iterator<Item = &Arc<App>> {
         self.0.apps.values()
@@ -153,6 +195,42 @@ impl Service {
         let app = self.0.app_of(&request.common)?;
         self.0.timed(&app, Flow::AuthCode, redeem::run(&self.0, &app, call, request)).await
     }
+
+    /// `POST /silent` (RFC 6749 §6 where the cache has nothing).
+    ///
+    /// # Errors
+    /// There is no token, and why.
+    pub async fn silent(&self, call: Call, request: &Silent<'_>) -> Outcome {
+        let app = self.0.app_of(&request.common)?;
+        self.0.timed(&app, Flow::Silent, silent::run(&self.0, &app, call, request)).await
+    }
+
+    /// `GET /accounts`.
+    ///
+    /// # Errors
+    /// There is no such app or cursor, or the cache cannot be asked.
+    pub async fn accounts(&self, listing: &Listing<'_>) -> Result<Accounts, Arc<Refusal>> {
+        let app = self.0.app_named(listing.app)?;
+        Ok(accounts::list(&self.0, &app, listing).await?)
+    }
+
+    /// `GET /accounts/{home_account_id}`.
+    ///
+    /// # Errors
+    /// There is no such app or account, or the cache cannot be asked.
+    pub async fn account(&self, app: Option<&str>, home_account_id: &str) -> Result<Account, Arc<Refusal>> {
+        let app = self.0.app_named(app)?;
+        Ok(accounts::one(&self.0, &app, home_account_id).await?)
+    }
+
+    /// `DELETE /accounts/{home_account_id}`: signs the account out.
+    ///
+    /// # Errors
+    /// There is no such app or account, or the shared cache cannot be asked: then this process alone has forgotten it.
+    pub async fn sign_out(&self, app: Option<&str>, home_account_id: &str) -> Result<(), Arc<Refusal>> {
+        let app = self.0.app_named(app)?;
+        Ok(accounts::sign_out(&self.0, &app, home_account_id).await?)
+    }
 }
 
 // === impl Inner ===
@@ -170,6 +248,11 @@ impl Inner {
             }
             (app, of_api) => app.or(of_api),
         };
+        self.app_named(named)
+    }
+
+    /// An app by its name, or the one that is meant without.
+    fn app_named(&self, named: Option<&str>) -> Result<Arc<App>, Arc<Refusal>> {
         let found = match named {
             Some(name) => self.apps.get(name),
             None => self.implied.as_ref(),

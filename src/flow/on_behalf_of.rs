@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::acquire::{Ask, Recipe};
+use super::acquire::{Ask, Work};
 use super::app::App;
 use super::classify;
 use super::issue::{Expected, Owner};
@@ -36,30 +36,37 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, call: Call, request:
     let hash = digest(bearer);
     let user = judged(inner, app, bearer, &hash, call).await?;
     let tenant = tenant_of(app, named, common.tenant, &user)?;
-    let owner = cache::Owner::Assertion(&hash);
     let ask = Ask {
         flow: Flow::OnBehalfOf,
         app,
         call,
-        partition: match &tenant {
-            None => app.space.partition(owner),
-            named => app.space_in(named.as_ref()).partition(owner),
-        },
-        variant: claims.variant(app, common, types),
+        partition: app.space.partition(owner_of(app, &user)),
+        owned: true,
+        tenant: tenant.as_ref(),
+        assertion: Some(&hash),
+        variant: claims.variant_of_assertion(app, common, tenant.as_ref(), types, &hash),
         scopes: &scopes,
         bypass: claims.bypass(arrived),
         challenge: claims.challenge(),
     };
-    let recipe = || {
+    let work = || {
         let grant = if app.authority.is_entra() { jwt_bearer(&scopes, bearer) } else { token_exchange(&scopes, bearer, request) };
         let exchange = !app.authority.is_entra();
         let owner = Owner::User(Arc::clone(&user));
-        Recipe {
+        Work::Grant {
             form: grant.with_some("claims", claims.merged(app)),
             expected: Expected { asked: scopes.clone().into_owned(), tenant: tenant.clone(), owner, exchange },
         }
     };
-    inner.acquire(ask, recipe).await
+    inner.acquire(ask, work).await
+}
+
+/// Whose account the tokens for an inbound token belong to: what is known of the user before the authority is asked.
+fn owner_of<'a>(app: &App, user: &'a TokenClaims) -> cache::Owner<'a> {
+    match (&user.oid, &user.tid) {
+        (Some(oid), Some(tid)) if app.authority.is_entra() => cache::Owner::User(oid, tid),
+        _ => cache::Owner::Account(user.sub.as_deref().unwrap_or_default()),
+    }
 }
 
 /// REQ-2, REQ-3.

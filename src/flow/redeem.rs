@@ -6,19 +6,21 @@ use super::acquire::{broken_off, keys};
 use super::app::App;
 use super::auth_code::{is_verifier, redirect_uri, scopes_named};
 use super::classify::refuse;
-use super::exchange::{self, Trouble};
+use super::exchange;
 use super::holds::Keys;
 use super::issue::{Expected, Owner, granted, issue};
 use super::members::{self, Claims};
 use super::metrics::Flow;
-use super::refusal::{Kind, Refusal};
+use super::once::Once;
+use super::refresh::{Renewal, sign_in};
+use super::refusal::Refusal;
 use super::request::{Answer, AuthCode, Call, Common, RefreshReason, TokenSource};
 use super::{Inner, Outcome, id_token};
 use crate::authority::{Failure, Repeat};
-use crate::cache::{self, Key, Loaded};
+use crate::cache::{self, Bypass, Kept, Key, Loaded, Query};
 use crate::oauth::Form;
 use crate::secret::Secret;
-use crate::token::{Head, Retry, Scopes, Tenant, Turn};
+use crate::token::{Head, Matching, Retry, Scopes, Tenant};
 
 /// Redeems a code: once, whatever happens, and detached from the caller, who may leave but must not lose it.
 pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, call: Call, request: &AuthCode<'_>) -> Outcome {
@@ -65,7 +67,6 @@ impl Redemption {
         id_token::check_answers_issuer(app, request.iss, tenant.as_ref())?;
         let claims = Claims::read(common)?;
         Ok(Self {
-            tenant,
             claims: claims.merged(app),
             inner: Arc::clone(inner),
             app: Arc::clone(app),
@@ -77,7 +78,8 @@ impl Redemption {
             scopes,
             audience: common.audience.map(str::to_owned),
             resource: common.resource.map(str::to_owned),
-            variant: claims.variant(app, common, [None, None]),
+            variant: claims.variant(app, common, tenant.as_ref()),
+            tenant,
         })
     }
 
@@ -124,9 +126,13 @@ impl Redemption {
             return Err(refusal);
         }
         let sent = exchange::run(inner, app, &self.form(), self.tenant.as_ref(), Repeat::Never, self.call).await;
-        let response = sent.outcome.map_err(|trouble| self.failed(trouble, sent.version))?;
+        let mut response = match sent.outcome {
+            Ok(response) => response,
+            Err(trouble) => return Err(self.once(sent.version).failed(inner, trouble).await),
+        };
         // From here on the code is spent, whatever is wrong with what it brought.
         let spent = |failure| Arc::new(refuse(Flow::AuthCode, failure, None).retrying(Retry::Never));
+        let renewed_by = Renewal::take(&mut response);
         let Some(id_token) = &response.id_token else {
             return Err(spent(Failure::Invalid("it has no id_token")));
         };
@@ -141,46 +147,39 @@ impl Redemption {
         let Some(account) = &grant.account else {
             return Err(spent(Failure::Invalid("it does not say whose token it is")));
         };
-        let partition = app.space_in(tenant).partition(cache::Owner::Account(&account.home_account_id));
-        Ok(inner.cache.keep(&partition, &self.variant, &self.scopes.folded(matching), &Loaded { grant, granted }))
+        let partition = app.space.partition(cache::Owner::Account(&account.home_account_id));
+        let sign_in = sign_in(app, account.clone(), &renewed_by, &grant, None);
+        // First what is good for one sign-in only, and before the answer: nobody may be told of a sign-in that is lost.
+        if inner.cache.keep_sign_in(app.space.id(), &partition, sign_in).await == Kept::Stale {
+            tracing::warn!(app = app.name, correlation_id = %self.call.correlation_id, "a sign-in was not kept: what stands there was written by another release or under another key ring");
+        }
+        let asked = self.scopes.folded(matching);
+        let query = Query {
+            by: &app.name,
+            partition: &partition,
+            owned: true,
+            variant: &self.variant,
+            asked: &asked,
+            superset: matching == Matching::Superset,
+            bypass: Bypass::Older { than: 0, challenge: 0 },
+        };
+        Ok(inner.cache.store(&query, &Loaded { grant, granted, kept: true }).await)
+    }
+
+    fn once(&self, credential_version: u64) -> Once<'_> {
+        Once {
+            flow: Flow::AuthCode,
+            app: &self.app,
+            tenant: self.tenant.as_ref(),
+            keys: self.keys(credential_version),
+            lost: Some("; whether the code was redeemed is not known: start the sign-in again"),
+            stops_request: false,
+        }
     }
 
     /// The keys of what is remembered; only those that concern the whole app mean anything to a code.
     fn keys(&self, credential_version: u64) -> Keys {
         let asked = self.scopes.folded(self.app.authority.matching());
         keys(&self.app, credential_version, &[0; 32], &self.variant, &asked, 0)
-    }
-
-    fn failed(&self, trouble: Trouble, credential_version: u64) -> Arc<Refusal> {
-        let (failure, sent) = match trouble {
-            Trouble::Credential(problem) => return Arc::new(exchange::unusable(&problem)),
-            Trouble::Before(failure) => (failure, false),
-            Trouble::Authority(failure) => {
-                // An authority that names a pause has not looked at the code.
-                let looked_at = failure.retry_after().is_none();
-                let sent = looked_at && !matches!(failure, Failure::NotSent | Failure::Busy | Failure::Throttled { .. });
-                (failure, sent)
-            }
-        };
-        let (remembered, clock, jitter) = (&self.inner.remembered, &self.inner.clock, self.inner.jitter);
-        let stop = self.keys(credential_version).stop(&failure, remembered, clock, jitter()).filter(|stop| stop.concerns_app);
-        let until = stop.filter(|_| failure.retry_after().is_some() || !sent).map(|stop| stop.until);
-        let unknown = matches!(failure, Failure::Broken | Failure::TimedOut | Failure::Unavailable { .. });
-        let mut refusal = refuse(Flow::AuthCode, failure, until);
-        if sent {
-            refusal = refusal.retrying(Retry::Never);
-        }
-        if sent && unknown {
-            // The contract: an unknown outcome is 503. The code must not be sent again, and the user starts over.
-            refusal.turn = Turn::Unavailable;
-            refusal.kind = Kind::AuthorityUnavailable;
-            refusal.detail += "; whether the code was redeemed is not known: start the sign-in again";
-        }
-        refusal.authorization_uri = exchange::authorization_uri(&self.app, self.tenant.as_ref(), &refusal);
-        let refusal = Arc::new(refusal);
-        if let Some(stop) = stop {
-            stop.remember(remembered, &refusal);
-        }
-        refusal
     }
 }

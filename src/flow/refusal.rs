@@ -40,6 +40,10 @@ pub enum Kind {
     InvalidToken,
     /// The inbound token has none of the scopes that the app asks for.
     InsufficientScope,
+    /// There is no such account, or nothing that renews its tokens.
+    NoTokensFound,
+    /// There is no such account.
+    UnknownAccount,
     /// The id token or the `iss` of an authorization answer is not what it should be.
     InvalidIdToken,
     /// The authority said no; its `error` is shown.
@@ -56,6 +60,8 @@ pub enum Kind {
     KeysUnavailable,
     /// The app's credential cannot be used.
     CredentialUnusable,
+    /// What the answer depends on stands in a shared cache that cannot be asked.
+    CacheUnavailable,
     /// tokend itself failed.
     InternalError,
 }
@@ -64,7 +70,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every value, for the API document.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::InvalidRequest,
         Self::UnknownApp,
         Self::UnknownApi,
@@ -73,6 +79,8 @@ impl Kind {
         Self::TokenMissing,
         Self::InvalidToken,
         Self::InsufficientScope,
+        Self::NoTokensFound,
+        Self::UnknownAccount,
         Self::InvalidIdToken,
         Self::Refused,
         Self::Throttled,
@@ -81,6 +89,7 @@ impl Kind {
         Self::InvalidAuthorityResponse,
         Self::KeysUnavailable,
         Self::CredentialUnusable,
+        Self::CacheUnavailable,
         Self::InternalError,
     ];
 
@@ -95,6 +104,8 @@ impl Kind {
             Self::TokenMissing => "token_missing",
             Self::InvalidToken => "invalid_token",
             Self::InsufficientScope => "insufficient_scope",
+            Self::NoTokensFound => "no_tokens_found",
+            Self::UnknownAccount => "unknown_account",
             Self::InvalidIdToken => "invalid_id_token",
             Self::Refused => "authority_refused",
             Self::Throttled => "throttled",
@@ -103,6 +114,7 @@ impl Kind {
             Self::InvalidAuthorityResponse => "invalid_authority_response",
             Self::KeysUnavailable => "keys_unavailable",
             Self::CredentialUnusable => "credential_unusable",
+            Self::CacheUnavailable => "cache_unavailable",
             Self::InternalError => "internal_error",
         }
     }
@@ -114,6 +126,11 @@ impl Refusal {
     /// A refusal that the authority had no part in and that no retry mends.
     pub fn new(turn: Turn, kind: Kind, detail: impl Into<String>) -> Self {
         Self { turn, kind, detail: detail.into(), retry: Retry::Never, answer: None, authorization_uri: None }
+    }
+
+    /// The kind that a problem's `error` names.
+    pub(super) fn kind_of(name: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
     /// A member of the request is wrong.

@@ -1,7 +1,7 @@
 //! What a door asks of a flow: the members of a request, parsed but not judged, borrowed from the body.
 
 use crate::telemetry::Context;
-use crate::token::{Head, Scopes};
+use crate::token::{Account, Head, Scopes};
 
 /// What travels with a request through every layer.
 pub type Call = Context;
@@ -103,6 +103,36 @@ pub struct AuthCode<'a> {
     pub iss: Option<&'a str>,
 }
 
+/// `POST /silent`.
+#[derive(Clone, Debug, Default)]
+pub struct Silent<'a> {
+    /// The common members.
+    pub common: Common<'a>,
+    /// Whose token: a home account id.
+    pub account: Option<&'a str>,
+}
+
+/// `GET /accounts`.
+#[derive(Clone, Debug, Default)]
+pub struct Listing<'a> {
+    /// The app; `None`: `default`, or the only one.
+    pub app: Option<&'a str>,
+    /// Where the listing before this one ended.
+    pub cursor: Option<&'a str>,
+    /// About how many accounts are wanted.
+    pub limit: Option<usize>,
+}
+
+/// The answer of `GET /accounts`.
+#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct Accounts {
+    /// The accounts, in no order; one may be listed twice while the listing goes on.
+    pub accounts: Vec<Account>,
+    /// Where the next listing starts; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
 /// A token and where it came from.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -119,6 +149,8 @@ pub struct Answer {
 pub enum TokenSource {
     /// Memory.
     Memory,
+    /// The store that replicas share, or the replica that asked the authority for all of them.
+    Redis,
     /// The authority, on this request or one that it shared.
     IdentityProvider,
 }
@@ -144,7 +176,7 @@ impl TokenSource {
     /// As the answer's `token_source` says it.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Memory => "cache",
+            Self::Memory | Self::Redis => "cache",
             Self::IdentityProvider => "identity_provider",
         }
     }
@@ -153,6 +185,7 @@ impl TokenSource {
     pub fn level(self) -> Option<&'static str> {
         match self {
             Self::Memory => Some("memory"),
+            Self::Redis => Some("redis"),
             Self::IdentityProvider => None,
         }
     }

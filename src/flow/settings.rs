@@ -2,6 +2,7 @@
 
 use url::Url;
 
+use crate::authority::Address;
 use crate::token::{Scopes, Tenant};
 use crate::{authority, credential, inbound};
 
@@ -24,6 +25,17 @@ pub struct AppSettings {
     pub client_capabilities: Vec<String>,
     /// At OIDC issuers: ask for a refresh token with authorization codes.
     pub offline_access: bool,
+    /// What becomes of a refresh token when it is used.
+    pub refresh_tokens: RefreshTokens,
+}
+
+/// What becomes of a refresh token when it is used: whether it may be sent again if the answer was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefreshTokens {
+    /// It is void, and using it again may end the whole session.
+    SingleUse,
+    /// It goes on being valid beside the new one.
+    Reusable,
 }
 
 /// One named downstream API.
@@ -41,4 +53,16 @@ pub struct ApiSettings {
     pub overrides: bool,
     /// Whether a request without a user may have an app token for it.
     pub app_token: bool,
+}
+
+// === impl RefreshTokens ===
+
+impl RefreshTokens {
+    /// What is usual at an authority, where nothing else is said: Entra does not revoke used ones, and of others the worse is assumed.
+    pub fn usual(address: &Address) -> Self {
+        match address {
+            Address::Entra { .. } => Self::Reusable,
+            Address::Oidc { .. } => Self::SingleUse,
+        }
+    }
 }

@@ -31,8 +31,15 @@ pub(super) struct Route {
 /// The header of the correlation id, in requests and in answers.
 pub(super) const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 
-const ROUTES: [Route; 4] =
-    [Route::judged("/client-credentials"), Route::judged("/obo"), Route::judged("/auth-code/url"), Route::judged("/auth-code")];
+const ROUTES: [Route; 7] = [
+    Route::judged("/client-credentials"),
+    Route::judged("/obo"),
+    Route::judged("/auth-code/url"),
+    Route::judged("/auth-code"),
+    Route::judged("/silent"),
+    Route::judged("/accounts"),
+    Route::judged("/accounts/{home_account_id}"),
+];
 
 const UNMATCHED: Route = Route::judged("unmatched");
 
@@ -86,7 +93,15 @@ impl Route {
 
     /// The route of a path, by the very text that the router matches.
     fn of(path: &str) -> Self {
-        ROUTES.into_iter().find(|route| route.template == path).unwrap_or(UNMATCHED)
+        ROUTES.into_iter().find(|route| route.matches(path)).unwrap_or(UNMATCHED)
+    }
+
+    /// As the router does: a parameter, which is the template's end, is one segment that is not empty, not decoded yet.
+    fn matches(&self, path: &str) -> bool {
+        match self.template.split_once('{') {
+            None => self.template == path,
+            Some((before, _)) => path.strip_prefix(before).is_some_and(|segment| !segment.is_empty() && !segment.contains('/')),
+        }
     }
 }
 
@@ -133,9 +148,25 @@ mod tests {
 
     #[test]
     fn knows_its_routes_by_template() {
-        for (path, template) in
-            [("/obo", "/obo"), ("/auth-code/url", "/auth-code/url"), ("/obo/", "unmatched"), ("/secret", "unmatched")]
-        {
+        let account = "/accounts/{home_account_id}";
+        for (path, template) in [
+            ("/obo", "/obo"),
+            ("/auth-code/url", "/auth-code/url"),
+            ("/obo/", "unmatched"),
+            ("/secret", "unmatched"),
+            ("/accounts", "/accounts"),
+            ("/accounts?app=canary", "/accounts"),
+            ("/accounts/oid.tid", account),
+            ("/accounts/oid.tid?app=canary", account),
+            ("/accounts/a%2Fb%00%ff", account),
+            ("/accounts/é{x}~!$&'()*+,;=:@%zz", account),
+            ("/accounts/..", account),
+            ("/accounts/", "unmatched"),
+            ("/accounts//", "unmatched"),
+            ("/accounts/canary/", "unmatched"),
+            ("/accounts/canary/more", "unmatched"),
+            ("/Accounts/canary", "unmatched"),
+        ] {
             let request = Request::builder().uri(path).body(()).unwrap();
             assert_eq!(Asked::read(&request, Sampler::new(None)).0.route.template, template);
         }

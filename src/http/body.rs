@@ -62,7 +62,6 @@ impl Bodies {
     async fn read(&self, mut body: Body) -> Result<Bytes, Fault> {
         let (mut only, mut whole) = (Bytes::new(), BytesMut::new());
         while let Some(frame) = body.frame().await {
-            let broke = |_| Fault::new(FaultKind::InvalidRequest, "the body broke off before its end; send all of it");
             let Ok(data) = frame.map_err(broke)?.into_data() else { continue };
             if only.len() + whole.len() + data.len() > self.each {
                 return Err(self.too_large());
@@ -92,6 +91,24 @@ impl Bodies {
         let detail = format!("the body is over {} bytes (`limits.body`); no request of this API needs as much", self.each);
         Fault::new(FaultKind::PayloadTooLarge, detail)
     }
+}
+
+/// Takes a body only if there is nothing in it: passed over, `{"app": …}` would be answered for another app than the caller means.
+///
+/// # Errors
+/// There is something in it, or it breaks off.
+pub(super) async fn refuse(mut body: Body) -> Result<(), Fault> {
+    while let Some(frame) = body.frame().await {
+        if frame.map_err(broke)?.data_ref().is_some_and(|data| !data.is_empty()) {
+            let detail = "this route takes no body; give its parameters in the query";
+            return Err(Fault::new(FaultKind::InvalidRequest, detail));
+        }
+    }
+    Ok(())
+}
+
+fn broke(_: axum::Error) -> Fault {
+    Fault::new(FaultKind::InvalidRequest, "the body broke off before its end; send all of it")
 }
 
 /// A request without a body and without a type is told that its body is missing, not that its type is wrong.
@@ -133,7 +150,7 @@ mod tests {
     use http::{HeaderMap, HeaderValue};
 
     use super::super::problem::FaultKind;
-    use super::{Bodies, is_json};
+    use super::{Bodies, is_json, refuse};
 
     fn headers(list: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -191,6 +208,21 @@ mod tests {
             let read = bodies.json(&headers(list), Body::from(body)).await;
             assert_eq!(read.err().map(|fault| fault.kind), want, "{list:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn where_none_is_taken_only_an_empty_one_is() {
+        let frames = |frames: &'static [&str]| {
+            Body::from_stream(futures_util::stream::iter(frames.iter().map(|frame| Ok::<_, std::io::Error>(*frame))))
+        };
+        for empty in [Body::empty(), Body::from(""), frames(&[]), frames(&["", ""])] {
+            assert!(refuse(empty).await.is_ok());
+        }
+        for full in [Body::from("{}"), Body::from(" "), frames(&["", "x"]), endless(1_000_000)] {
+            assert_eq!(refuse(full).await.unwrap_err().kind, FaultKind::InvalidRequest);
+        }
+        let broken = Body::from_stream(futures_util::stream::iter([Err::<&str, _>(std::io::Error::other("canary"))]));
+        assert!(refuse(broken).await.is_err_and(|fault| fault.detail.contains("broke off")));
     }
 
     #[tokio::test]

@@ -52,6 +52,7 @@ mod tests {
         for (refusal, want) in [
             (refusal(Kind::TokenMissing, None, None), "Bearer".to_owned()),
             (refusal(Kind::InvalidToken, None, None), "Bearer error=\"invalid_token\"".to_owned()),
+            (refusal(Kind::NoTokensFound, None, None), "Bearer error=\"interaction_required\"".to_owned()),
             (refusal(Kind::Refused, None, Some(uri)), "Bearer error=\"interaction_required\"".to_owned()),
             (
                 refusal(Kind::Refused, Some(claims), Some(uri)),

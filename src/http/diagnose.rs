@@ -96,7 +96,7 @@ fn list(takes: Takes) -> String {
 }
 
 /// Whether a name may be repeated: a caller that confuses name and value must not find its token in a log.
-fn is_showable(name: &str) -> bool {
+pub(super) fn is_showable(name: &str) -> bool {
     let plain =
         (1..=32).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
     let count = |is: fn(&u8) -> bool| name.bytes().filter(is).count();

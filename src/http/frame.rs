@@ -10,7 +10,7 @@ use prometheus::{IntCounterVec, IntGauge};
 
 use super::answer;
 use super::asked::Asked;
-use super::body::{Bodies, Held};
+use super::body::{self, Bodies, Held};
 use super::problem::{Fault, FaultKind, Problem};
 use super::refusal;
 use super::settings::Settings;
@@ -53,6 +53,13 @@ impl Frame {
         refuse_query(&head.uri)?;
         let body = self.bodies.json(&head.headers, body).await.map_err(Problem::Fault)?;
         Ok((head, body))
+    }
+
+    /// The head of a request that says all in its head.
+    pub(super) async fn bare(&self, request: Request) -> Result<Parts, Problem> {
+        let (head, body) = request.into_parts();
+        body::refuse(body).await.map_err(Problem::Fault)?;
+        Ok(head)
     }
 
     /// Ends a request.

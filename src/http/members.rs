@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::diagnose;
 use super::problem::{Fault, FaultKind};
 use super::values::{ScopeList, Text};
-use crate::flow::{AuthCode, AuthCodeUrl, Common, OnBehalfOf};
+use crate::flow::{AuthCode, AuthCodeUrl, Common, OnBehalfOf, Silent};
 use crate::token::Scopes;
 
 /// What a member's value has to be.
@@ -87,6 +87,7 @@ members! {
     resource Resource: Text,
     subject_token_type SubjectTokenType: Text,
     requested_token_type RequestedTokenType: Text,
+    account Account: Text,
     redirect_uri RedirectUri: Text,
     prompt Prompt: Text,
     login_hint LoginHint: Text,
@@ -136,6 +137,9 @@ pub(super) const AUTH_CODE_URL: Takes = COMMON.and(&[
 /// `POST /auth-code`.
 pub(super) const AUTH_CODE: Takes =
     COMMON.and(&[Member::Code, Member::RedirectUri, Member::CodeVerifier, Member::Nonce, Member::Iss]);
+
+/// `POST /silent`.
+pub(super) const SILENT: Takes = CACHED.and(&[Member::Account]);
 
 /// Reads the members of a request.
 ///
@@ -233,6 +237,13 @@ impl Members<'_> {
             iss: text(&this.iss),
         }
     }
+
+    /// The members of `/silent`.
+    pub(super) fn silent(&mut self) -> Silent<'_> {
+        let scopes = taken(&mut self.scopes);
+        let this = &*self;
+        Silent { common: this.common_with(scopes), account: text(&this.account) }
+    }
 }
 
 fn text<'a>(member: &'a Option<Text<'_>>) -> Option<&'a str> {
@@ -282,7 +293,7 @@ impl Takes {
 
 #[cfg(test)]
 mod tests {
-    use super::{AUTH_CODE, AUTH_CODE_URL, CLIENT_CREDENTIALS, Member, OBO, Takes, read};
+    use super::{AUTH_CODE, AUTH_CODE_URL, CLIENT_CREDENTIALS, Member, OBO, SILENT, Takes, read};
 
     fn detail(body: &[u8], takes: Takes) -> String {
         read(body, takes).err().map(|fault| fault.detail.into_owned()).unwrap_or_default()
@@ -309,6 +320,10 @@ mod tests {
         let mut members = read(br#"{"code":"c","iss":"i"}"#, AUTH_CODE).unwrap();
         let request = members.auth_code();
         assert_eq!((request.code, request.iss), (Some("c"), Some("i")));
+        let mut members = read(br#"{"account":"oid.tid","scopes":"a","force_refresh":true}"#, SILENT).unwrap();
+        let request = members.silent();
+        assert_eq!((request.account, request.common.force_refresh), (Some("oid.tid"), true));
+        assert_eq!(request.common.scopes.unwrap().to_string(), "a");
     }
 
     #[test]
@@ -369,8 +384,17 @@ mod tests {
             assert!(detail.contains(want), "{body}: {detail}");
             assert!(!detail.contains("canary") && !detail.contains("eyJ"), "{detail}");
         }
-        let detail = detail(br#"{"extra_scopes_to_consent":[]}"#, AUTH_CODE_URL);
-        assert!(detail.contains("`extra_scopes_to_consent` is empty"), "{detail}");
+        for (body, takes, want) in [
+            (r#"{"extra_scopes_to_consent":[]}"#, AUTH_CODE_URL, "`extra_scopes_to_consent` is empty"),
+            (r#"{"account":{"canary":1}}"#, SILENT, "`account` has to be a string, and is an object"),
+            (r#"{"account":"canary","account":"canary"}"#, SILENT, "`account` stands twice"),
+            (r#"{"account":"canary"}"#, OBO, "this route does not take `account`"),
+            (r#"{"home_account_id":"canary"}"#, SILENT, "`home_account_id` is no member of any request"),
+            (r#"{"redirect_uri":"canary"}"#, SILENT, "this route does not take `redirect_uri`"),
+        ] {
+            let detail = detail(body.as_bytes(), takes);
+            assert!(detail.contains(want) && !detail.contains("canary"), "{body}: {detail}");
+        }
     }
 
     #[test]
@@ -382,7 +406,7 @@ mod tests {
 
     #[test]
     fn every_route_takes_its_own() {
-        for (takes, count) in [(CLIENT_CREDENTIALS, 10), (OBO, 12), (AUTH_CODE_URL, 16), (AUTH_CODE, 13)] {
+        for (takes, count) in [(CLIENT_CREDENTIALS, 10), (OBO, 12), (AUTH_CODE_URL, 16), (AUTH_CODE, 13), (SILENT, 11)] {
             assert_eq!(takes.iter().count(), count);
             for member in Member::ALL {
                 let body = format!("{{\"{}\":null}}", member.name());

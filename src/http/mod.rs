@@ -1,6 +1,7 @@
 //! The edge: from a request's head to a flow's call, and from its outcome to an answer. It decides who may speak and what may be said;
 //! whether there is a token is the flow's affair.
 
+mod accounts;
 mod answer;
 mod asked;
 mod bearer;
@@ -12,8 +13,11 @@ mod frame;
 mod gate;
 mod members;
 mod openapi;
+mod parameters;
 mod problem;
+mod query;
 mod refusal;
+mod responses;
 mod rest;
 mod schemas;
 mod settings;
@@ -100,4 +104,7 @@ fn routes() -> OpenApiRouter<Arc<Door>> {
         .routes(routes!(rest::obo))
         .routes(routes!(rest::auth_code_url))
         .routes(routes!(rest::auth_code))
+        .routes(routes!(rest::silent))
+        .routes(routes!(accounts::list_accounts))
+        .routes(routes!(accounts::get_account, accounts::sign_out))
 }

@@ -1,61 +1,25 @@
 //! The API document, generated from the routes: their paths and methods are the router's own, their members those that the parser takes.
 
-use std::collections::BTreeMap;
-
-use http::StatusCode;
-use utoipa::openapi::header::HeaderBuilder;
-use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{
-    ComponentsBuilder, ContentBuilder, Header, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, Ref, RefOr,
-    Required, Response, SchemaFormat, ServerBuilder, Type,
-};
-use utoipa::{IntoParams, IntoResponses, ToSchema};
+use utoipa::openapi::{ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, ServerBuilder};
 
-use super::asked::CORRELATION_ID;
 use super::refusal::Document;
+use super::responses::{STATUSES, component, problem};
 use super::routes;
 use super::schemas::{ErrorValue, TokenAnswer};
-use crate::flow::AuthorizationUrl;
+use crate::flow::{Accounts, AuthorizationUrl};
 use crate::token::Account;
 
-pub(super) use super::schemas::{AuthCodeRequest, AuthCodeUrlRequest, ClientCredentialsRequest, OnBehalfOfRequest};
+pub(super) use super::parameters::{AccountParameters, ListParameters, RequestHeaders};
+pub(super) use super::responses::{
+    AccountAnswers, AccountsAnswers, LocalProblems, Problems, SignedOutAnswers, TokenAnswers, UrlAnswers,
+};
+pub(super) use super::schemas::{AuthCodeRequest, AuthCodeUrlRequest, ClientCredentialsRequest, OnBehalfOfRequest, SilentRequest};
 
 /// The tags of the token listener.
 pub(super) const TOKENS: &str = "tokens";
 pub(super) const SIGN_IN: &str = "sign-in";
-
-/// The headers that every route reads.
-pub(super) struct RequestHeaders;
-
-/// The answers of routes that give a token.
-pub(super) struct TokenAnswers;
-
-/// The answers of the route that gives a URL.
-pub(super) struct UrlAnswers;
-
-/// The answers of every route that fails.
-pub(super) struct Problems;
-
-/// The statuses of problems, and when they are given.
-const STATUSES: [(StatusCode, &str); 12] = [
-    (StatusCode::BAD_REQUEST, "The caller's request is wrong."),
-    (StatusCode::UNAUTHORIZED, "The user has to sign in again, or the inbound token is not accepted."),
-    (StatusCode::FORBIDDEN, "The caller may not do this, or the request comes from a web page or by a foreign host name."),
-    (StatusCode::NOT_FOUND, "There is no such app, api or route."),
-    (StatusCode::METHOD_NOT_ALLOWED, "The route does not take this method; `Allow` names those it takes."),
-    (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large."),
-    (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is not JSON."),
-    (StatusCode::TOO_MANY_REQUESTS, "The authority asks for fewer requests."),
-    (
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        "The head is too large; one of more than twice the bound is answered without a body.",
-    ),
-    (StatusCode::BAD_GATEWAY, "The authority refused the app's credential or configuration, or answered garbage."),
-    (StatusCode::SERVICE_UNAVAILABLE, "The authority cannot be reached, or tokend has too much to do."),
-    (StatusCode::GATEWAY_TIMEOUT, "There was no answer in time."),
-];
+pub(super) const ACCOUNTS: &str = "accounts";
 
 /// The token listener's part of the API document.
 pub fn openapi() -> OpenApi {
@@ -74,6 +38,7 @@ pub fn openapi() -> OpenApi {
         .schema_from::<TokenAnswer>()
         .schema_from::<AuthorizationUrl>()
         .schema_from::<Account>()
+        .schema_from::<Accounts>()
         .schema_from::<Document<'static>>()
         .schema_from::<ErrorValue>()
         .responses_from_iter(STATUSES.map(|(status, description)| (component(status), problem(status, description))))
@@ -91,99 +56,6 @@ pub fn document(admin: OpenApi) -> Result<String, impl std::error::Error + Send 
     openapi().merge_from(admin).to_yaml()
 }
 
-fn header(description: &str, schema: ObjectBuilder) -> Header {
-    HeaderBuilder::new().description(Some(description)).schema(Some(schema)).build()
-}
-
-fn text() -> ObjectBuilder {
-    ObjectBuilder::new().schema_type(Type::String)
-}
-
-fn uuid() -> ObjectBuilder {
-    text().format(Some(SchemaFormat::Custom("uuid".to_owned())))
-}
-
-/// An answer with what every answer carries.
-fn answer(description: &str) -> ResponseBuilder {
-    ResponseBuilder::new()
-        .description(description)
-        .header(CORRELATION_ID.as_str(), header("The request's id, here and in the authority's logs.", uuid()))
-        .header("cache-control", header("Always `no-store`.", text().enum_values(Some(["no-store"]))))
-}
-
-fn success<S: ToSchema>(description: &str) -> BTreeMap<String, RefOr<Response>> {
-    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(S::name()))).build();
-    BTreeMap::from([("200".to_owned(), answer(description).content("application/json", content).build().into())])
-}
-
-// === impl RequestHeaders ===
-
-impl IntoParams for RequestHeaders {
-    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let parameter = |name: &str, description: &str, schema: ObjectBuilder| {
-            ParameterBuilder::new()
-                .name(name)
-                .parameter_in(ParameterIn::Header)
-                .required(Required::False)
-                .description(Some(description))
-                .schema(Some(schema))
-                .build()
-        };
-        vec![
-            parameter(CORRELATION_ID.as_str(), "An id for the request; it becomes the authority's `client-request-id`.", uuid()),
-            parameter("traceparent", "The W3C trace context that the request belongs to.", text()),
-        ]
-    }
-}
-
-// === impl TokenAnswers ===
-
-impl IntoResponses for TokenAnswers {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        success::<TokenAnswer>("A token.")
-    }
-}
-
-// === impl UrlAnswers ===
-
-impl IntoResponses for UrlAnswers {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        success::<AuthorizationUrl>("The URL, and what has to be kept until the code comes back.")
-    }
-}
-
-// === impl Problems ===
-
-impl IntoResponses for Problems {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        let reference = |status: StatusCode| RefOr::Ref(Ref::from_response_name(component(status)));
-        STATUSES.iter().map(|(status, _)| (status.as_str().to_owned(), reference(*status))).collect()
-    }
-}
-
-/// The name of a status's answer among the components: it is the same for every route.
-fn component(status: StatusCode) -> String {
-    status.canonical_reason().unwrap_or_default().replace(' ', "")
-}
-
-fn problem(status: StatusCode, description: &str) -> Response {
-    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(Document::name()))).build();
-    let mut answer = answer(description).content("application/problem+json", content);
-    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT) {
-        let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
-        answer = answer.header("retry-after", header("Seconds until the request may succeed, where that is known.", seconds));
-    }
-    if status == StatusCode::UNAUTHORIZED {
-        let description = "`Bearer`, with `error` `invalid_token`, `interaction_required` or `insufficient_claims`; the last with `claims` \
-                           in base64 and `authorization_uri`. Ready to be forwarded.";
-        answer = answer.header("www-authenticate", header(description, text()));
-    }
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        answer = answer.header("allow", header("The methods that the route takes.", text()));
-    }
-    answer.build()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
@@ -199,13 +71,38 @@ mod tests {
     fn has_every_route_with_its_answers() {
         let document = json();
         let paths: Vec<_> = document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
-        assert_eq!(paths, ["/auth-code", "/auth-code/url", "/client-credentials", "/obo"]);
-        for path in paths {
+        let account = "/accounts/{home_account_id}";
+        assert_eq!(paths, ["/accounts", account, "/auth-code", "/auth-code/url", "/client-credentials", "/obo", "/silent"]);
+        for path in ["/auth-code", "/auth-code/url", "/client-credentials", "/obo", "/silent"] {
             let responses = &document["paths"][path]["post"]["responses"];
             assert_eq!(responses.as_object().unwrap().len(), 13, "{path}");
             assert_eq!(responses["401"]["$ref"], "#/components/responses/Unauthorized");
         }
+        for (path, method, status) in [("/accounts", "get", "200"), (account, "get", "200"), (account, "delete", "204")] {
+            let responses = &document["paths"][path][method]["responses"];
+            let statuses: Vec<_> = responses.as_object().unwrap().keys().map(String::as_str).collect();
+            assert_eq!(statuses, [status, "400", "403", "404", "405", "431", "503", "504"], "{method} {path}");
+            assert_eq!(responses[status]["content"].is_null(), status == "204", "{method} {path}");
+        }
         assert!(document["components"]["responses"]["Unauthorized"]["headers"]["www-authenticate"].is_object());
+    }
+
+    #[test]
+    fn the_parameters_are_those_that_the_routes_take() {
+        let document = json();
+        let account = "/accounts/{home_account_id}";
+        for (path, method, want) in [
+            ("/accounts", "get", &["app", "cursor", "limit"][..]),
+            (account, "get", &["home_account_id", "app"]),
+            (account, "delete", &["home_account_id", "app"]),
+        ] {
+            let parameters = document["paths"][path][method]["parameters"].as_array().unwrap();
+            let all: Vec<_> = parameters.iter().map(|parameter| parameter["name"].as_str().unwrap()).collect();
+            assert_eq!(all, [want, &["x-correlation-id", "traceparent"]].concat(), "{method} {path}");
+            for parameter in parameters {
+                assert_eq!(parameter["required"], parameter["in"] == "path", "{parameter}");
+            }
+        }
     }
 
     #[test]

@@ -103,6 +103,8 @@ fn title_of(kind: Kind) -> &'static str {
         Kind::TokenMissing => "The request carries no user's token",
         Kind::InvalidToken => "The user's token is not accepted",
         Kind::InsufficientScope => "The user's token lacks a scope",
+        Kind::NoTokensFound => "There are no tokens of the account",
+        Kind::UnknownAccount => "There is no such account",
         Kind::InvalidIdToken => "The authority's id token is not accepted",
         Kind::Refused => "The authority refused",
         Kind::Throttled => "The authority asks for fewer requests",
@@ -111,6 +113,7 @@ fn title_of(kind: Kind) -> &'static str {
         Kind::InvalidAuthorityResponse => "The authority's answer is malformed",
         Kind::KeysUnavailable => "The authority's keys cannot be had",
         Kind::CredentialUnusable => "The app's credential cannot be used",
+        Kind::CacheUnavailable => "The shared cache cannot be asked",
         Kind::InternalError => "tokend failed",
     }
 }

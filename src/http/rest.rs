@@ -8,7 +8,7 @@ use axum::response::Response;
 use super::asked::Asked;
 use super::bearer::bearer;
 use super::frame::{Frame, json};
-use super::members::{AUTH_CODE, AUTH_CODE_URL, CLIENT_CREDENTIALS, OBO, read};
+use super::members::{AUTH_CODE, AUTH_CODE_URL, CLIENT_CREDENTIALS, OBO, SILENT, read};
 use super::openapi;
 use super::problem::Problem;
 use crate::flow::{AuthorizationUrl, Service};
@@ -65,6 +65,17 @@ pub(super) async fn auth_code(State(door): State<Arc<Door>>, request: Request) -
     door.frame.respond(&asked, outcome)
 }
 
+/// A token for a user who signed in before: from the cache, else by the account's refresh token.
+#[utoipa::path(
+    post, path = "/silent", tag = openapi::TOKENS, params(openapi::RequestHeaders),
+    request_body = openapi::SilentRequest, responses(openapi::TokenAnswers, openapi::Problems)
+)]
+pub(super) async fn silent(State(door): State<Arc<Door>>, request: Request) -> Response {
+    let asked = door.frame.asked(&request);
+    let outcome = door.silent(&asked, request).await;
+    door.frame.respond(&asked, outcome)
+}
+
 // === impl Door ===
 
 impl Door {
@@ -96,6 +107,13 @@ impl Door {
         let (_, body) = self.frame.open(request).await?;
         let mut members = read(&body.bytes, AUTH_CODE).map_err(Problem::Fault)?;
         let answer = self.service.auth_code(asked.call(), &members.auth_code()).await.map_err(Problem::Refused)?;
+        Ok(self.frame.token(asked, &answer))
+    }
+
+    async fn silent(&self, asked: &Asked, request: Request) -> Result<Response, Problem> {
+        let (_, body) = self.frame.open(request).await?;
+        let mut members = read(&body.bytes, SILENT).map_err(Problem::Fault)?;
+        let answer = self.service.silent(asked.call(), &members.silent()).await.map_err(Problem::Refused)?;
         Ok(self.frame.token(asked, &answer))
     }
 }

@@ -8,7 +8,7 @@ use utoipa::openapi::schema::{AdditionalProperties, AnyOfBuilder, ArrayBuilder, 
 use utoipa::openapi::{ObjectBuilder, RefOr, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::members::{AUTH_CODE, AUTH_CODE_URL, CLIENT_CREDENTIALS, Expected, Member, OBO, Takes};
+use super::members::{AUTH_CODE, AUTH_CODE_URL, CLIENT_CREDENTIALS, Expected, Member, OBO, SILENT, Takes};
 use super::problem::FaultKind;
 use crate::flow::Kind;
 use crate::token::Account;
@@ -38,6 +38,7 @@ requests! {
     OnBehalfOfRequest: OBO, "What `/obo` takes. `scopes` or `api` is needed, unless `audience` or `resource` is given.";
     AuthCodeUrlRequest: AUTH_CODE_URL, "What `/auth-code/url` takes. `redirect_uri` is needed.";
     AuthCodeRequest: AUTH_CODE, "What `/auth-code` takes. `code` and `redirect_uri` are needed.";
+    SilentRequest: SILENT, "What `/silent` takes. `account` is needed, and `scopes` or `api` at Entra-style authorities.";
 }
 
 /// A token, and where it came from.
@@ -127,6 +128,7 @@ fn describe(member: Member) -> &'static str {
         Member::Resource => "RFC 8707; OIDC issuers only.",
         Member::SubjectTokenType => "RFC 8693 §2.1; OIDC issuers only. An access token, if absent.",
         Member::RequestedTokenType => "RFC 8693 §2.1; OIDC issuers only. An access token, if absent.",
+        Member::Account => "Whose token: the `home_account_id` of the answer to the sign-in, never a username.",
         Member::RedirectUri => "Where the authority sends the code; the same for `/auth-code/url` and `/auth-code`.",
         Member::Prompt => "OpenID Connect Core §3.1.2.1.",
         Member::LoginHint => "Who is likely to sign in (OpenID Connect Core §3.1.2.1).",

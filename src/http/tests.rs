@@ -1,5 +1,7 @@
 //! The frame around a route that stands in for a flow: which answer each bad request gets, and what a failed one leaves in the log.
 
+mod accounts;
+
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

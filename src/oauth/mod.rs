@@ -22,6 +22,8 @@ pub use token_response::TokenResponse;
 pub const GRANT_JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 /// RFC 8693 §2.1.
 pub const GRANT_TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+/// RFC 6749 §6.
+pub const GRANT_REFRESH_TOKEN: &str = "refresh_token";
 /// RFC 7523 §2.2.
 pub const ASSERTION_JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// RFC 8693 §3.

@@ -28,6 +28,12 @@ pub struct TokenResponse {
     /// OpenID Connect §3.1.3.3.
     #[serde(default, deserialize_with = "secret")]
     pub id_token: Option<Secret>,
+    /// RFC 6749 §6.
+    #[serde(default, deserialize_with = "secret")]
+    pub refresh_token: Option<Secret>,
+    /// Seconds that the refresh token lasts, where the server says so: Keycloak and others (0: for ever), Entra under another name.
+    #[serde(default, alias = "refresh_token_expires_in", deserialize_with = "seconds")]
+    pub refresh_expires_in: Option<i64>,
     /// Entra: base64url of `{"uid","utid"}` (RSP-4).
     #[serde(default, deserialize_with = "text")]
     pub client_info: Option<String>,

@@ -1,14 +1,14 @@
-//! The memory level: one entry per partition, an immutable list of its tokens, bounded in bytes.
+//! The memory level: one entry per partition, an immutable list of its tokens, bounded in bytes; and beside them the sign-ins.
 //!
 //! There is no time-out in here: freshness decides at each look, and a sweep removes what has ended.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
-use crate::token::Stored;
+use crate::token::{SignIn, Stored};
 
 /// The most tokens of one partition; the oldest leave first.
 const MOST_TOKENS: usize = 256;
@@ -21,14 +21,18 @@ const SHARD: u64 = 4 * 1024 * 1024;
 /// Locks for writers: two stores into one partition must not lose one of them.
 const STRIPES: usize = 16;
 
-/// All tokens of one app, of one account or of one assertion.
+/// What part of the bound sign-ins may take: they are small, and live longer than tokens.
+const SIGN_INS: u64 = 4;
+
+/// All tokens of one app in one tenant, or of one account.
 pub type Partition = [u8; 32];
 
 type List = Arc<[Stored]>;
 
-/// Tokens in memory.
+/// Tokens and sign-ins in memory.
 pub struct Memory {
     partitions: Cache<Partition, List, Weigh>,
+    sign_ins: Cache<Partition, Arc<SignIn>, Weigh>,
     writers: [Mutex<()>; STRIPES],
     max_bytes: u64,
 }
@@ -43,20 +47,25 @@ impl Weighter<Partition, List> for Weigh {
     }
 }
 
+impl Weighter<Partition, Arc<SignIn>> for Weigh {
+    fn weight(&self, _: &Partition, sign_in: &Arc<SignIn>) -> u64 {
+        u64::try_from(PARTITION_OVERHEAD + sign_in.weight()).unwrap_or(u64::MAX)
+    }
+}
+
 // === impl Memory ===
 
 impl Memory {
     /// Memory for this many bytes of keys, values and index.
     pub fn new(max_bytes: u64) -> Self {
-        let shards = usize::try_from(max_bytes / SHARD).unwrap_or(1).clamp(1, 16).next_power_of_two();
+        let for_sign_ins = max_bytes / SIGN_INS;
         // What an entry is expected to weigh; a wrong guess costs a resize.
-        let items = usize::try_from(max_bytes / 2048).unwrap_or(usize::MAX).clamp(16, 4096);
-        let options = OptionsBuilder::new().estimated_items_capacity(items).weight_capacity(max_bytes).shards(shards).build();
-        let partitions = match options {
-            Ok(options) => Cache::with_options(options, Weigh, DefaultHashBuilder::default(), DefaultLifecycle::default()),
-            Err(_) => Cache::with_weighter(items, max_bytes, Weigh),
-        };
-        Self { partitions, writers: Default::default(), max_bytes }
+        Self {
+            partitions: bounded(max_bytes - for_sign_ins, 2048),
+            sign_ins: bounded(for_sign_ins, 2048),
+            writers: Default::default(),
+            max_bytes,
+        }
     }
 
     /// What `judged` makes of the first token of the partition that it makes anything of, the newest first.
@@ -65,13 +74,17 @@ impl Memory {
     }
 
     /// Adds a token; one that answers the identical request goes, and so do those that ended before `now` (Unix seconds).
-    pub fn put(&self, partition: Partition, stored: Stored, now: i64) {
-        let stripe = usize::from(partition[0]) % STRIPES;
-        let _one_writer = self.writers.get(stripe).map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner));
+    ///
+    /// `allowed` is asked, with the token that would go, where no other change can come between: the partition may just have been
+    /// removed, or a newer token may have come.
+    pub fn put(&self, partition: Partition, stored: Stored, now: i64, allowed: impl FnOnce(Option<&Stored>) -> bool) {
+        let _one_writer = self.writer(&partition);
         let old = self.partitions.peek(&partition);
-        let stays = |kept: &&Stored| {
-            kept.expires_on > now && !(kept.facts.variant == stored.facts.variant && kept.facts.asked == stored.facts.asked)
-        };
+        let identical = |kept: &&Stored| kept.facts.variant == stored.facts.variant && kept.facts.asked == stored.facts.asked;
+        if !allowed(old.iter().flat_map(|list| list.iter()).find(identical)) {
+            return;
+        }
+        let stays = |kept: &&Stored| kept.expires_on > now && !identical(kept);
         let mut tokens: Vec<Stored> = old.iter().flat_map(|list| list.iter()).filter(stays).cloned().collect();
         tokens.push(stored);
         let excess = excess(&tokens);
@@ -79,9 +92,59 @@ impl Memory {
         self.partitions.insert(partition, tokens.into());
     }
 
+    /// The sign-in of an account, if it has not ended before `now` (Unix seconds).
+    pub fn sign_in(&self, partition: &Partition, now: i64) -> Option<Arc<SignIn>> {
+        self.sign_ins.get(partition).filter(|sign_in| sign_in.expires_on > now)
+    }
+
+    /// Keeps a sign-in, in place of an older one; `allowed` is asked as in [`Memory::put`].
+    pub fn put_sign_in(&self, partition: Partition, sign_in: Arc<SignIn>, allowed: impl FnOnce() -> bool) {
+        let _one_writer = self.writer(&partition);
+        if allowed() {
+            self.sign_ins.insert(partition, sign_in);
+        }
+    }
+
+    /// The sign-ins of one app's accounts whose partitions come after `after`, in the order of partitions.
+    pub fn sign_ins(&self, space: &[u8; 32], after: Option<Partition>, now: i64) -> Vec<(Partition, Arc<SignIn>)> {
+        let wanted = |(partition, sign_in): &(Partition, Arc<SignIn>)| {
+            sign_in.space == *space && sign_in.expires_on > now && after.is_none_or(|after| *partition > after)
+        };
+        let mut all: Vec<_> = self.sign_ins.iter().filter(wanted).collect();
+        all.sort_unstable_by_key(|(partition, _)| *partition);
+        all
+    }
+
+    /// The partitions with a token of which `wanted` holds. This looks at all there are.
+    pub fn partitions_with(&self, wanted: impl Fn(&Stored) -> bool) -> Vec<Partition> {
+        let found = self.partitions.iter().filter(|(_, list)| list.iter().any(&wanted));
+        found.map(|(partition, _)| partition).collect()
+    }
+
+    /// Removes a partition with its sign-in. Returns whether there was anything.
+    pub fn remove(&self, partition: &Partition) -> bool {
+        let _one_writer = self.writer(partition);
+        let tokens = self.partitions.remove(partition).is_some();
+        self.sign_ins.remove(partition).is_some() || tokens
+    }
+
+    /// Removes a sign-in alone, if it is still this one.
+    pub fn remove_sign_in(&self, partition: &Partition, sign_in: &Arc<SignIn>) {
+        let _one_writer = self.writer(partition);
+        if self.sign_ins.peek(partition).is_some_and(|kept| Arc::ptr_eq(&kept, sign_in)) {
+            self.sign_ins.remove(partition);
+        }
+    }
+
+    fn writer(&self, partition: &Partition) -> Option<MutexGuard<'_, ()>> {
+        let stripe = usize::from(partition[0]) % STRIPES;
+        self.writers.get(stripe).map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Removes what ended before `now` (Unix seconds).
     pub fn sweep(&self, now: i64) {
         self.partitions.retain(|_, list| list.iter().any(|stored| stored.expires_on > now));
+        self.sign_ins.retain(|_, sign_in| sign_in.expires_on > now);
     }
 
     /// How many partitions there are.
@@ -91,12 +154,25 @@ impl Memory {
 
     /// What they weigh, in bytes.
     pub fn bytes(&self) -> u64 {
-        self.partitions.weight()
+        self.partitions.weight() + self.sign_ins.weight()
     }
 
     /// What they may weigh, in bytes.
     pub fn max_bytes(&self) -> u64 {
         self.max_bytes
+    }
+}
+
+fn bounded<V: Clone>(bytes: u64, expected: u64) -> Cache<Partition, V, Weigh>
+where
+    Weigh: Weighter<Partition, V>,
+{
+    let shards = usize::try_from(bytes / SHARD).unwrap_or(1).clamp(1, 16).next_power_of_two();
+    let items = usize::try_from(bytes / expected).unwrap_or(usize::MAX).clamp(16, 4096);
+    let options = OptionsBuilder::new().estimated_items_capacity(items).weight_capacity(bytes).shards(shards).build();
+    match options {
+        Ok(options) => Cache::with_options(options, Weigh, DefaultHashBuilder::default(), DefaultLifecycle::default()),
+        Err(_) => Cache::with_weighter(items, bytes, Weigh),
     }
 }
 
@@ -136,7 +212,7 @@ mod tests {
             id_token: None,
             issued_token_type: None,
         };
-        let facts = Facts { asked: asked.into(), granted: asked.into(), variant: [0; 32], challenge: 0, generation: 0 };
+        let facts = Facts { asked: asked.into(), granted: asked.into(), ..Facts::default() };
         grant.write().keep(&times, facts).unwrap()
     }
 
@@ -147,9 +223,9 @@ mod tests {
     #[test]
     fn the_identical_request_replaces_and_others_stay() {
         let memory = Memory::new(1 << 20);
-        memory.put([1; 32], stored("a", 100, 10), 0);
-        memory.put([1; 32], stored("b", 100, 10), 0);
-        memory.put([1; 32], stored("a", 200, 10), 0);
+        memory.put([1; 32], stored("a", 100, 10), 0, |_| true);
+        memory.put([1; 32], stored("b", 100, 10), 0, |_| true);
+        memory.put([1; 32], stored("a", 200, 10), 0, |_| true);
         assert_eq!(ends(&memory, [1; 32], "a"), Some(200));
         assert!(ends(&memory, [1; 32], "b").is_some());
         assert!(memory.find_map(&[2; 32], |_| Some(())).is_none());
@@ -163,12 +239,12 @@ mod tests {
     fn a_partition_is_bounded_in_tokens_and_bytes() {
         let memory = Memory::new(16 << 20);
         for index in 0..MOST_TOKENS + 10 {
-            memory.put([1; 32], stored(&format!("s{index}"), 100, 10), 0);
+            memory.put([1; 32], stored(&format!("s{index}"), 100, 10), 0, |_| true);
         }
         assert!(ends(&memory, [1; 32], "s9").is_none());
         assert!(ends(&memory, [1; 32], "s10").is_some());
         for index in 0..10 {
-            memory.put([2; 32], stored(&format!("s{index}"), 100, 100_000), 0);
+            memory.put([2; 32], stored(&format!("s{index}"), 100, 100_000), 0, |_| true);
         }
         assert!(ends(&memory, [2; 32], "s7").is_none());
         assert!(ends(&memory, [2; 32], "s9").is_some());
@@ -180,7 +256,7 @@ mod tests {
         for index in 0..5_000_u32 {
             let mut partition = [0; 32];
             partition[..4].copy_from_slice(&index.to_le_bytes());
-            memory.put(partition, stored("a", 100, 1600), 0);
+            memory.put(partition, stored("a", 100, 1600), 0, |_| true);
             assert!(memory.find_map(&partition, |_| Some(())).is_some(), "partition {index} was not taken in");
             assert!(memory.bytes() <= memory.max_bytes());
         }

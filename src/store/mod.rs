@@ -1,5 +1,16 @@
-//! Where tokens are kept. Memory is here and synchronous; the store that replicas share joins it.
+//! Where tokens are kept. Memory is synchronous and this process's own; the store that replicas share is Redis: bytes under names
+//! (`shared`), what the bytes say (`record`), how they are sealed (`ring`) and what they are called (`names`).
 
 mod memory;
+mod names;
+mod record;
+mod ring;
+mod settings;
+mod shared;
 
 pub use memory::{Memory, Partition};
+pub use names::{Entry, Names, Place, SHARDS};
+pub use record::{Sought, read_sign_in, read_token, write_sign_in, write_token};
+pub use ring::{KeyRing, Opened, Ring, Unreadable};
+pub use settings::{Encryption, NEWEST, OLDEST, RedisSettings, RedisUrl, Topology};
+pub use shared::{Access, BreakerState, Claim, Claimed, Epoch, Event, Index, Lease, Note, Placed, Put, Shared, State, Trouble};

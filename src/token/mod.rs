@@ -2,12 +2,14 @@
 
 mod account;
 mod scopes;
+mod sign_in;
 mod stored;
 mod tenant;
 mod turn;
 
 pub use account::Account;
 pub use scopes::{Matching, ScopeError, Scopes};
-pub use stored::{Facts, Grant, Head, Stored, Times};
+pub use sign_in::SignIn;
+pub use stored::{Epoch, Facts, Grant, Head, Stored, Times};
 pub use tenant::Tenant;
 pub use turn::{Retry, Turn};

@@ -3,14 +3,20 @@
 //! A hit copies nothing and serializes nothing but its last members (`expires_in`, where the token came from, the correlation id).
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use serde::Serialize;
 
 use super::account::Account;
 use super::scopes::covers;
+use crate::clock::Moment;
 use crate::secret::Secret;
+
+/// Names a state of an account between two sign-outs: a random number, or none before the first.
+pub type Epoch = Option<NonZeroU64>;
 
 /// When a token ends, in seconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +53,7 @@ pub struct Grant {
 }
 
 /// What the cache needs to know of a token without reading it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// The folded scopes that were asked for.
     pub asked: Box<str>,
@@ -57,15 +63,20 @@ pub struct Facts {
     pub variant: [u8; 32],
     /// A hash over the claims challenge that it answered; zero where there was none.
     pub challenge: u64,
-    /// Its place in the order of stores of this process.
+    /// Its place in the order of stores of this process; zero if another process stored it, nobody here knows when.
     pub generation: u64,
+    /// Its generation in the store that replicas share; zero if it is not there.
+    pub shared: u64,
+    /// The account's epoch when the authority was asked.
+    pub epoch: Epoch,
 }
 
 /// A token in the cache.
-#[derive(Clone)]
 pub struct Stored {
     head: Bytes,
     token: Range<u32>,
+    /// When the store that replicas share was last asked about it, in milliseconds of [`Moment`].
+    checked: AtomicU64,
     /// When it ends.
     pub expires_on: i64,
     /// When it was received.
@@ -153,7 +164,30 @@ impl Head {
     pub fn keep(self, times: &Times, facts: Facts) -> Option<Stored> {
         let expires_on = times.expires_on?;
         let refresh_on = times.refresh_on.unwrap_or(expires_on);
-        Some(Stored { head: self.text, token: self.token, expires_on, received_on: times.received_on, refresh_on, facts })
+        Some(Stored {
+            head: self.text,
+            token: self.token,
+            checked: AtomicU64::new(0),
+            expires_on,
+            received_on: times.received_on,
+            refresh_on,
+            facts,
+        })
+    }
+
+    /// Where the access token stands in the text; empty if it had to be escaped.
+    pub fn range(&self) -> Range<u32> {
+        self.token.clone()
+    }
+
+    /// A head of a token that is not kept, written by another process.
+    pub fn once(text: Bytes, token: Range<u32>) -> Self {
+        Self { text, token, expires_on: None }
+    }
+
+    /// A head that was written before, by this process or another.
+    pub fn rewritten(text: Bytes, token: Range<u32>, expires_on: i64) -> Self {
+        Self { text, token, expires_on: Some(expires_on) }
     }
 }
 
@@ -171,11 +205,40 @@ impl Stored {
             && (*self.facts.asked == *asked || (!self.facts.granted.is_empty() && covers(&self.facts.granted, asked)))
     }
 
+    /// When the store that replicas share was last asked about it.
+    pub fn checked(&self) -> Moment {
+        Moment::of_millis(self.checked.load(Ordering::Relaxed))
+    }
+
+    /// Notes that it is being asked about, or that it has to be. Returns false if somebody else did since `seen`.
+    pub fn check(&self, seen: Moment, now: Moment) -> bool {
+        self.checked.compare_exchange(seen.millis(), now.millis(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// The same, whatever was noted before.
+    pub fn set_checked(&self, at: Moment) {
+        self.checked.store(at.millis(), Ordering::Relaxed);
+    }
+
     /// What it weighs in memory, in bytes, with its part of the list that holds it.
     pub fn weight(&self) -> usize {
         // Two allocations' headers, and the shared counter that the first hit adds to the head.
         const OVERHEAD: usize = 64;
         size_of::<Self>() + self.head.len() + self.facts.asked.len() + self.facts.granted.len() + OVERHEAD
+    }
+}
+
+impl Clone for Stored {
+    fn clone(&self) -> Self {
+        Self {
+            head: self.head.clone(),
+            token: self.token.clone(),
+            checked: AtomicU64::new(self.checked.load(Ordering::Relaxed)),
+            expires_on: self.expires_on,
+            received_on: self.received_on,
+            refresh_on: self.refresh_on,
+            facts: self.facts.clone(),
+        }
     }
 }
 
@@ -220,7 +283,7 @@ mod tests {
     }
 
     fn facts(asked: &str, granted: &str) -> Facts {
-        Facts { asked: asked.into(), granted: granted.into(), variant: [0; 32], challenge: 0, generation: 0 }
+        Facts { asked: asked.into(), granted: granted.into(), ..Facts::default() }
     }
 
     #[test]

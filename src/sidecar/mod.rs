@@ -2,10 +2,13 @@
 //!
 //! `check` stops after prepare, `serve` goes on, and both show the same findings. Nothing serves before `run`.
 
+mod report;
+mod shared;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::admin::{self, AppReport, CacheReport, CredentialReport, ReloadReport, Report};
+use crate::admin;
 use crate::authority::{self, Authority, is_loopback};
 use crate::cache::Cache;
 use crate::clock::Clock;
@@ -33,6 +36,7 @@ const REMEMBERED: u64 = 4;
 pub struct Prepared {
     settings: Settings,
     apps: Vec<PreparedApp>,
+    shared: Option<shared::Prepared>,
 }
 
 #[derive(Debug)]
@@ -61,6 +65,7 @@ pub struct Sidecar {
     settings: Settings,
     service: Service,
     cache: Arc<Cache<Arc<flow::Refusal>>>,
+    followed: Option<shared::Followed>,
     parts: Parts,
     token: Vec<Bound>,
     admin: Vec<Bound>,
@@ -69,6 +74,7 @@ pub struct Sidecar {
 /// Loads every file that the settings name, and tries each credential once.
 pub fn prepare(settings: Settings, clock: &Clock) -> (Option<Prepared>, Findings) {
     let mut findings = Findings::default();
+    let shared = settings.cache.redis.as_ref().and_then(|redis| shared::prepare(redis, clock, &mut findings));
     let mut apps = Vec::new();
     for app in &settings.apps {
         let credential = load_credential(app, clock, &mut findings);
@@ -82,7 +88,7 @@ pub fn prepare(settings: Settings, clock: &Clock) -> (Option<Prepared>, Findings
     {
         findings.error(source.file.as_deref(), &source.key, problem);
     }
-    if findings.has_errors() { (None, findings) } else { (Some(Prepared { settings, apps }), findings) }
+    if findings.has_errors() { (None, findings) } else { (Some(Prepared { settings, apps, shared }), findings) }
 }
 
 fn load_credential(app: &AppSettings, clock: &Clock, findings: &mut Findings) -> Option<Credential> {
@@ -145,6 +151,15 @@ impl Prepared {
         &self.settings
     }
 
+    /// Proves the shared store's address and credentials: what `tokend check --online` does. `None`: there is none.
+    ///
+    /// # Errors
+    /// It cannot be used, and why.
+    pub async fn prove_shared(&self, parts: &Parts) -> Option<Result<(), Problem>> {
+        let shared = self.shared.as_ref()?;
+        Some(shared.prove(parts).await)
+    }
+
     /// Builds the flows over their apps, authorities and cache; binds nothing.
     pub fn assemble(&self, parts: &Parts) -> (Service, Arc<Cache<Arc<flow::Refusal>>>) {
         let flow_metrics = flow::Metrics::new(&parts.metrics);
@@ -168,7 +183,10 @@ impl Prepared {
             let metrics = flow_metrics.of(&app.settings.name);
             apps.push(Arc::new(App::new(&app.settings, Arc::clone(authority), credential, Arc::clone(verifier), metrics)));
         }
-        let cache = Cache::new(&self.settings.cache, parts.clock.clone(), parts.tasks.clone());
+        let cache_settings = &self.settings.cache;
+        let longest = self.settings.calls.timeout;
+        let fleet = self.shared.as_ref().map(|shared| shared.fleet(cache_settings.recheck, longest, parts));
+        let cache = Cache::new(cache_settings, fleet, flow::WIRE, parts.clock.clone(), parts.tasks.clone());
         let (clock, tasks) = (parts.clock.clone(), parts.tasks.clone());
         let service = Service::new(apps, &self.settings.apis, Arc::clone(&cache), clock, tasks, rand::random::<f64>);
         (service, cache)
@@ -182,7 +200,8 @@ impl Prepared {
         let token = listen::bind(&self.settings.listen).await?;
         let admin = listen::bind(&self.settings.admin).await?;
         let (service, cache) = self.assemble(&parts);
-        Ok(Sidecar { settings: self.settings, service, cache, parts, token, admin })
+        let followed = self.shared.map(|shared| shared.followed());
+        Ok(Sidecar { settings: self.settings, service, cache, followed, parts, token, admin })
     }
 }
 
@@ -201,64 +220,27 @@ impl Sidecar {
 
     /// Serves until a signal. Returns whether all work ended by itself in time.
     pub async fn run(self, signals: Signals) -> bool {
-        let Self { settings, service, cache, parts, token, admin } = self;
+        let Self { settings, service, cache, followed, parts, token, admin } = self;
         let Parts { clock, tasks, metrics, sampler } = parts;
         let readiness = Readiness::default();
         for app in service.apps() {
             app.credential.watch(&tasks);
         }
         service.sweep();
-        gauges(&metrics, &service, &cache, &tasks);
+        if let Some(followed) = &followed {
+            followed.watch(&tasks);
+            service.join_fleet();
+        }
+        report::gauges(&metrics, &service, &cache, followed.as_ref(), &tasks);
         let open = OpenConnections::new(&metrics);
         let router = http::router(service.clone(), &settings.http, &clock, &metrics, sampler);
         listen::serve(token, router, &settings.listen, &tasks, tasks.soft(), &open, "token");
-        let report = reporter(service, cache, tasks.clone(), readiness.clone(), clock.unix());
+        let report = report::reporter(service, cache, followed, tasks.clone(), readiness.clone(), clock.unix());
         let ready = readiness.clone();
         let router = admin::router(metrics, Arc::new(move || ready.is_ready()), report, &settings.http.hosts);
         listen::serve(admin, router, &settings.admin, &tasks, tasks.soft(), &open, "admin");
         run_until_stopped(&tasks, &readiness, settings.shutdown, signals).await
     }
-}
-
-/// What `/status` tells.
-fn reporter(
-    service: Service,
-    cache: Arc<Cache<Arc<flow::Refusal>>>,
-    tasks: Tasks,
-    readiness: Readiness,
-    started: i64,
-) -> Arc<dyn Fn() -> Report + Send + Sync> {
-    Arc::new(move || {
-        let mut apps: Vec<&Arc<App>> = service.apps().collect();
-        apps.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        let memory = cache.memory();
-        Report {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            started,
-            ready: readiness.is_ready(),
-            apps: apps.iter().map(|app| app_report(app)).collect(),
-            cache: CacheReport {
-                entries: u64::try_from(memory.partitions()).unwrap_or(u64::MAX),
-                bytes: memory.bytes(),
-                max_bytes: memory.max_bytes(),
-            },
-            reload_failures: apps.iter().filter_map(|app| reload_report(app)).collect(),
-            task_panics: tasks.panics(),
-        }
-    })
-}
-
-fn app_report(app: &App) -> AppReport {
-    let problem = app.credential.reload_state().0.map(|problem| problem.reason.clone());
-    let credential = CredentialReport { kind: app.credential.kind().to_owned(), expires_on: app.credential.expires_on(), problem };
-    AppReport { name: app.name.clone(), authority: app.authority.address.to_string(), credential }
-}
-
-fn reload_report(app: &App) -> Option<ReloadReport> {
-    let (problem, failures) = app.credential.reload_state();
-    // A file that was mended is no failure any more: the counter remembers it.
-    let problem = Some(problem?.reason.clone());
-    Some(ReloadReport { what: format!("apps.{}.credential", app.name), failures, problem })
 }
 
 /// The API document of both listeners, as YAML.
@@ -267,36 +249,4 @@ fn reload_report(app: &App) -> Option<ReloadReport> {
 /// None that can happen: it is plain data. The type is the writer's.
 pub fn api_document() -> Result<String, impl std::error::Error + Send + Sync + 'static> {
     http::document(admin::openapi())
-}
-
-/// Gauges of what others keep, set at each scrape.
-fn gauges(metrics: &Metrics, service: &Service, cache: &Arc<Cache<Arc<flow::Refusal>>>, tasks: &Tasks) {
-    let expiry = metrics.gauges(
-        "credential_expiry_timestamp_seconds",
-        "When an app's certificate ends, in seconds since the Unix epoch; secrets do not say.",
-        &["app"],
-    );
-    let failures =
-        metrics.counters("reload_failures_total", "New file contents that were refused or could not be read, by app.", &["app"]);
-    let bytes = metrics.gauges("cache_bytes", "What the memory level weighs: keys, values and index.", &["level"]);
-    let entries = metrics.gauges("cache_partitions", "Apps, accounts and assertions that have tokens in memory.", &["level"]);
-    let panics = metrics.counters("task_panics_total", "Tasks that panicked; each is a defect of tokend.", &[]);
-    let (service, cache, tasks) = (service.clone(), Arc::clone(cache), tasks.clone());
-    let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-    metrics.before_render(move || {
-        for app in service.apps() {
-            if let Some(ends) = app.credential.expires_on() {
-                expiry.with_label_values(&[&app.name]).set(ends);
-            }
-            catch_up(&failures.with_label_values(&[&app.name]), app.credential.reload_state().1);
-        }
-        bytes.with_label_values(&["memory"]).set(number(cache.memory().bytes()));
-        entries.with_label_values(&["memory"]).set(i64::try_from(cache.memory().partitions()).unwrap_or(i64::MAX));
-        catch_up(&panics.with_label_values(&[] as &[&str]), tasks.panics());
-    });
-}
-
-/// Brings a counter up to what was counted elsewhere.
-fn catch_up(counter: &prometheus::IntCounter, counted: u64) {
-    counter.inc_by(counted.saturating_sub(counter.get()));
 }

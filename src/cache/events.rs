@@ -1,0 +1,110 @@
+//! What replicas tell each other: a user signed out, a token was replaced before its time, a credential is new. Never a token: whoever
+//! wants it reads it from the store.
+//!
+//! Messages are sealed like everything else. One that is lost costs a delay of `recheck`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::fleet::Fleet;
+use super::{Cache, Partition};
+use crate::clock::Moment;
+use crate::store::{Event, NEWEST};
+use crate::token::Stored;
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Message {
+    sender: [u8; 16],
+    news: News,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum News {
+    SignedOut(Partition),
+    Replaced { partition: Partition, variant: [u8; 32] },
+    Credential([u8; 32]),
+}
+
+// === impl News ===
+
+impl News {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::SignedOut(_) => "signed_out",
+            Self::Replaced { .. } => "replaced",
+            Self::Credential(_) => "credential",
+        }
+    }
+}
+
+impl<E: Clone + Send + Sync + 'static> Cache<E> {
+    /// Listens to the other replicas, and brings to the store what it missed, until the soft stop. `renewed` is called for the app,
+    /// as [`Cache::tell_credential`] names it, whose credential another replica found to be new.
+    pub fn join_fleet(self: &Arc<Self>, renewed: impl Fn([u8; 32]) + Send + Sync + 'static) {
+        let Some(fleet) = &self.fleet else { return };
+        self.push_back(fleet);
+        let (this, inner) = (Arc::clone(self), Arc::clone(fleet));
+        fleet.store.listen(move |event| match event {
+            // What was said before nobody here has heard.
+            Event::Subscribed => inner.suspect_all(),
+            Event::Message(message) => this.heed(&inner, &message, &renewed),
+        });
+    }
+
+    fn heed(&self, fleet: &Fleet, message: &Bytes, renewed: &impl Fn([u8; 32])) {
+        let Some(message) = fleet.read(message).filter(|message| message.sender != fleet.sender) else { return };
+        fleet.metrics.invalidation("received", message.news.kind());
+        match message.news {
+            News::SignedOut(partition) => {
+                self.forget(&partition);
+            }
+            News::Replaced { partition, variant } => {
+                let unchecked = |stored: &Stored| {
+                    if stored.facts.variant == variant {
+                        stored.set_checked(Moment::of_millis(0));
+                    }
+                    None::<()>
+                };
+                let _all = self.memory.find_map(&partition, unchecked);
+            }
+            News::Credential(app) => renewed(app),
+        }
+    }
+
+    /// Tells the other replicas that an app has a new credential, so that they look at their files at once.
+    pub async fn tell_credential(&self, app: [u8; 32]) {
+        if let Some(fleet) = &self.fleet {
+            fleet.tell(News::Credential(app)).await;
+        }
+    }
+}
+
+// === impl Fleet ===
+
+impl Fleet {
+    pub(super) async fn tell_signed_out(&self, partition: &Partition) {
+        self.tell(News::SignedOut(*partition)).await;
+    }
+
+    pub(super) async fn tell_replaced(&self, partition: &Partition, variant: &[u8; 32]) {
+        self.tell(News::Replaced { partition: *partition, variant: *variant }).await;
+    }
+
+    async fn tell(&self, news: News) {
+        let kind = news.kind();
+        let message = Message { sender: self.sender, news };
+        let Ok(payload) = postcard::to_stdvec(&message) else { return };
+        let Some(sealed) = self.ring.seal(&self.names.events(), 0, self.version, &payload) else { return };
+        // Whoever does not hear it finds out within `recheck`.
+        if self.store.publish(&sealed).await.is_ok() {
+            self.metrics.invalidation("sent", kind);
+        }
+    }
+
+    fn read(&self, message: &[u8]) -> Option<Message> {
+        let opened = self.ring.open(&self.names.events(), message, NEWEST).ok()?;
+        postcard::from_bytes(&opened.payload).ok()
+    }
+}

@@ -1,0 +1,302 @@
+//! The store that replicas share, as the cache sees it: what a token is called there, what its bytes say, and who may ask for a new
+//! one.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::metrics::Metrics;
+use super::pace::Pace;
+use super::push_back::Queue;
+use super::query::Wanted;
+use super::{Jitter, Partition};
+use crate::clock::{Clock, Moment};
+use crate::store::{Names, Note, Ring, Shared, Sought, State, Trouble, Unreadable, read_token};
+use crate::token::{Epoch, Stored};
+
+/// How many tokens the index of a partition lists; the store has no room for more in memory either.
+pub(super) const MOST_LISTED: usize = 256;
+/// How many tokens for more scopes than asked are looked at before the authority is asked.
+const MOST_COVERING: usize = 4;
+/// How long a lease holds without being renewed.
+pub(super) const LEASE: Duration = Duration::from_secs(3);
+/// How often its leader renews it.
+const RENEWED: Duration = Duration::from_secs(1);
+/// How long an outcome waits for followers, who come back at least four times a second.
+const OUTCOME: Duration = Duration::from_secs(5);
+
+/// The level that replicas share.
+#[derive(Debug)]
+pub struct Fleet {
+    pub(super) store: Arc<Shared>,
+    pub(super) ring: Ring,
+    pub(super) names: Names,
+    pub(super) version: u8,
+    pub(super) metrics: Metrics,
+    pub(super) queue: Queue,
+    pub(super) pace: Pace,
+    pub(super) jitter: Jitter,
+    /// Tells this replica's messages from those of others.
+    pub(super) sender: [u8; 16],
+    recheck: Duration,
+    /// What was checked before this moment is asked about once more: messages may have been missed.
+    suspect: AtomicU64,
+    /// How long a call to the authority may take.
+    longest: Duration,
+    clock: Clock,
+}
+
+/// What a fleet is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The store.
+    pub store: Arc<Shared>,
+    /// What seals and names.
+    pub ring: Ring,
+    /// What all names begin with.
+    pub prefix: String,
+    /// Which version of records is written.
+    pub version: u8,
+    /// After how long memory asks the store again.
+    pub recheck: Duration,
+    /// How long a call to the authority may take, its repetition included.
+    pub longest: Duration,
+    /// What is counted.
+    pub metrics: crate::telemetry::Metrics,
+    /// Where jitter comes from.
+    pub jitter: Jitter,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// What the store has of one token.
+#[derive(Debug, Default)]
+pub(super) struct Sight {
+    /// The token: the very one, or one for more scopes.
+    pub(super) stored: Option<Stored>,
+    /// The generation of what stands under the exact name, readable or not.
+    pub(super) base: Option<u64>,
+    /// The account's epoch.
+    pub(super) epoch: Epoch,
+}
+
+/// A lease that this process holds.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) name: String,
+    pub(super) outcome: String,
+    pub(super) owner: [u8; 16],
+}
+
+// === impl Fleet ===
+
+impl Fleet {
+    /// A fleet over a store; nothing is connected to.
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let Parts { store, ring, prefix, version, recheck, longest, metrics, jitter, clock } = parts;
+        Arc::new(Self {
+            names: Names::new(&prefix, ring.clone()),
+            metrics: Metrics::new(&metrics),
+            queue: Queue::default(),
+            pace: Pace::new(clock.clone()),
+            sender: rand::random(),
+            suspect: AtomicU64::new(0),
+            store,
+            ring,
+            version,
+            jitter,
+            recheck,
+            longest,
+            clock,
+        })
+    }
+
+    /// The states of its breakers.
+    pub fn state(&self) -> State {
+        self.store.state()
+    }
+
+    /// Wall time, in seconds.
+    pub(super) fn now(&self) -> i64 {
+        self.clock.unix()
+    }
+
+    /// How much waits to be stored, for `/status`.
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether what was checked then has to be asked about again.
+    pub(super) fn is_unchecked(&self, checked: Moment) -> bool {
+        let millis = checked.millis();
+        // Zero is what a message of another replica sets.
+        millis == 0 || millis < self.suspect.load(Ordering::Relaxed) || self.clock.moment().since(checked) >= self.recheck
+    }
+
+    /// The moment at which something has to have been checked for it to be asked about again in a second.
+    pub(super) fn again_soon(&self) -> Moment {
+        let now = self.clock.moment().millis();
+        let recheck = u64::try_from(self.recheck.as_millis()).unwrap_or(u64::MAX);
+        Moment::of_millis(now.saturating_sub(recheck).saturating_add(1000).max(1))
+    }
+
+    /// Messages may have been missed until now.
+    pub(super) fn suspect_all(&self) {
+        self.suspect.store(self.clock.moment().millis().max(1), Ordering::Relaxed);
+    }
+
+    /// Looks for a token: under its exact name, and then in the index for one that is good for more.
+    pub(super) async fn look(&self, wanted: &Wanted) -> Result<Sight, Trouble> {
+        let mut sight = self.exact(&wanted.partition, &wanted.variant, &wanted.asked, wanted.owned).await?;
+        if sight.stored.is_none() && wanted.superset {
+            sight.stored = self.covering(wanted, sight.epoch).await?;
+        }
+        Ok(sight)
+    }
+
+    /// Looks for a token under its exact name.
+    pub(super) async fn exact(
+        &self,
+        partition: &Partition,
+        variant: &[u8; 32],
+        asked: &str,
+        owned: bool,
+    ) -> Result<Sight, Trouble> {
+        let place = self.names.place(partition);
+        let token = place.token(&self.names.entry(variant, asked));
+        let values = if owned { self.store.read(&[&token, &place.epoch()]).await? } else { self.store.read(&[&token]).await? };
+        Ok(self.sight(&token, &values, &Sought { partition, variant, asked: Some(asked) }))
+    }
+
+    /// What values of a token and its account's epoch say.
+    pub(super) fn sight(&self, name: &str, values: &[Option<Bytes>], sought: &Sought<'_>) -> Sight {
+        let epoch = epoch_of(values.get(1));
+        let value = values.first().and_then(Option::as_ref);
+        let base = value.and_then(|value| Ring::generation(value));
+        let stored = value.and_then(|value| self.open(name, value, sought)).filter(|stored| is_of(stored, epoch));
+        Sight { stored, base, epoch }
+    }
+
+    pub(super) fn open(&self, name: &str, value: &[u8], sought: &Sought<'_>) -> Option<Stored> {
+        // Whatever cannot be read is counted by the ring, and is no token.
+        let opened = self.ring.open(name, value, crate::store::NEWEST).ok()?;
+        read_token(&opened.payload, opened.version, opened.generation, sought)
+    }
+
+    async fn covering(&self, wanted: &Wanted, epoch: Epoch) -> Result<Option<Stored>, Trouble> {
+        let place = self.names.place(&wanted.partition);
+        let members = self.store.members(&place.index(), MOST_LISTED).await?;
+        let covering = self.names.covering(&members, &wanted.variant, &wanted.asked).take(MOST_COVERING);
+        let names: Vec<String> = covering.map(|entry| place.token(&entry)).collect();
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let values = self.store.read(&names.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+        let sought = Sought { partition: &wanted.partition, variant: &wanted.variant, asked: None };
+        let opened = names.iter().zip(&values).filter_map(|(name, value)| self.open(name, value.as_ref()?, &sought));
+        let mut good = opened.filter(|stored| is_of(stored, epoch) && stored.answers(&wanted.variant, &wanted.asked));
+        Ok(good.next())
+    }
+
+    /// Names the lease of a flight.
+    pub(super) fn lease(&self, partition: &Partition, flight: &[u8; 32]) -> Held {
+        let place = self.names.place(partition);
+        Held { name: place.lease(flight), outcome: place.outcome(flight), owner: rand::random() }
+    }
+
+    /// Does some work while the lease is renewed; never longer than a call to the authority takes.
+    pub(super) async fn holding<T>(&self, lease: &Held, work: impl Future<Output = T>) -> T {
+        let renewals = async {
+            let rounds = self.longest.as_millis() / RENEWED.as_millis().max(1);
+            for _ in 0..rounds {
+                tokio::time::sleep(RENEWED).await;
+                match self.store.extend(&lease.name, &lease.owner, LEASE).await {
+                    // Somebody else has it, or the store is in trouble: the work goes on, and what it brings is compared.
+                    Ok(false) => break,
+                    Ok(true) | Err(_) => {}
+                }
+            }
+            std::future::pending::<T>().await
+        };
+        tokio::select! {
+            outcome = work => outcome,
+            never = renewals => never,
+        }
+    }
+
+    /// The value of an outcome: its leader, and what followers are told.
+    pub(super) fn told(&self, lease: &Held, payload: &[u8]) -> Vec<u8> {
+        let sealed = self.ring.seal(&lease.outcome, 0, self.version, payload).unwrap_or_default();
+        let mut value = lease.owner.to_vec();
+        value.extend_from_slice(&sealed);
+        value
+    }
+
+    /// What an outcome's value tells.
+    pub(super) fn heard(&self, name: &str, value: &[u8]) -> Option<Bytes> {
+        let sealed = value.get(16..)?;
+        self.ring.open(name, sealed, crate::store::NEWEST).ok().map(|opened| opened.payload)
+    }
+
+    /// Gives a lease back without an answer, or with one for the followers.
+    pub(super) async fn release(&self, lease: &Held, told: Option<&[u8]>) {
+        let value = told.map(|payload| self.told(lease, payload));
+        let note = value.as_deref().map(|value| Note { key: &lease.outcome, value, ttl: OUTCOME });
+        // If it cannot be given back it lapses.
+        let _lapses = self.store.release(&lease.name, &lease.owner, note).await;
+    }
+
+    /// How an outcome stands in the store.
+    pub(super) fn note<'a>(lease: &'a Held, value: &'a [u8]) -> Note<'a> {
+        Note { key: &lease.outcome, value, ttl: OUTCOME }
+    }
+
+    /// Remembered failures of an app, by key: what was said, and how long it stands.
+    pub async fn holds(&self, space: &[u8; 32], keys: &[[u8; 32]]) -> Vec<Option<(Bytes, Duration)>> {
+        let place = self.names.holds(space);
+        let names: Vec<String> = keys.iter().map(|key| place.hold(key)).collect();
+        let found = self.store.holds(&names.iter().map(String::as_str).collect::<Vec<_>>()).await.unwrap_or_default();
+        let opened = names.iter().zip(found).map(|(name, hold)| {
+            let (value, left) = hold?;
+            Some((self.ring.open(name, &value, crate::store::NEWEST).ok()?.payload, left))
+        });
+        opened.collect()
+    }
+
+    /// Remembers a failure for all replicas.
+    pub async fn hold(&self, space: &[u8; 32], key: &[u8; 32], said: &[u8], stands: Duration) {
+        let name = self.names.holds(space).hold(key);
+        if let Some(value) = self.ring.seal(&name, 0, self.version, said) {
+            // What cannot be shared is remembered here alone.
+            let _alone = self.store.set(Note { key: &name, value: &value, ttl: stands }).await;
+        }
+    }
+
+    /// What may be read of a value that is needed: `Err` if another release or another ring wrote it.
+    pub(super) fn needed(&self, name: &str, value: &[u8]) -> Result<Option<crate::store::Opened>, Unreadable> {
+        match self.ring.open(name, value, crate::store::NEWEST) {
+            Ok(opened) => Ok(Some(opened)),
+            Err(Unreadable::Garbage) => Ok(None),
+            Err(other) => Err(other),
+        }
+    }
+}
+
+/// The epoch that a value says.
+pub(super) fn epoch_of(value: Option<&Option<Bytes>>) -> Epoch {
+    let bytes = <[u8; 8]>::try_from(&**value?.as_ref()?).ok()?;
+    NonZeroU64::new(u64::from_be_bytes(bytes))
+}
+
+/// An epoch as a value.
+pub(super) fn epoch_bytes(epoch: Epoch) -> [u8; 8] {
+    epoch.map_or(0, NonZeroU64::get).to_be_bytes()
+}
+
+/// Whether a record was stored since the account's last sign-out. Only an epoch is a sign-out: where there is none, everything stands.
+pub(super) fn is_of(stored: &Stored, epoch: Epoch) -> bool {
+    epoch.is_none() || stored.facts.epoch == epoch
+}

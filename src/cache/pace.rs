@@ -1,0 +1,65 @@
+//! How fast the authority is asked while replicas cannot agree on who asks: every replica is on its own then, and the authority must
+//! not pay for it.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::clock::{Clock, Moment};
+
+/// Calls per second, and how many may come at once.
+const RATE: u64 = 200;
+const BURST: u64 = 100;
+
+/// A leaky bucket: each call takes the next free slot.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// When the bucket will be empty, in thousandths of a millisecond since the process started.
+    full_until: Mutex<u64>,
+    clock: Clock,
+}
+
+// === impl Pace ===
+
+impl Pace {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { full_until: Mutex::new(0), clock }
+    }
+
+    /// Waits for a slot.
+    pub(super) async fn turn(&self) {
+        let wait = self.slot(self.clock.moment());
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Takes a slot, and says how long it is until then.
+    fn slot(&self, now: Moment) -> Duration {
+        const STEP: u64 = 1_000_000 / RATE;
+        let now = now.millis() * 1000;
+        let mut until = self.full_until.lock().unwrap_or_else(PoisonError::into_inner);
+        *until = now.max(*until) + STEP;
+        Duration::from_micros((*until - now).saturating_sub(BURST * STEP))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{BURST, Pace};
+    use crate::clock::Clock;
+
+    #[test]
+    fn a_burst_passes_and_the_rest_is_spread() {
+        let clock = Clock::manual(100);
+        let pace = Pace::new(clock.clone());
+        assert!((0..BURST).all(|_| pace.slot(clock.moment()).is_zero()));
+        assert_eq!(pace.slot(clock.moment()), Duration::from_millis(5));
+        assert_eq!(pace.slot(clock.moment()), Duration::from_millis(10));
+        clock.advance(Duration::from_millis(10));
+        assert_eq!(pace.slot(clock.moment()), Duration::from_millis(5));
+        clock.advance(Duration::from_secs(60));
+        assert!(pace.slot(clock.moment()).is_zero());
+    }
+}

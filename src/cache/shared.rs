@@ -1,0 +1,371 @@
+//! The way of a flight through the store that replicas share: a look, a lease, the look that comes with it, and then either the call
+//! or the wait for whoever makes it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::fleet::{Fleet, Held, LEASE, MOST_LISTED, Sight, epoch_bytes};
+use super::flight::Kind;
+use super::freshness::{Freshness, judge};
+use super::query::Wanted;
+use super::{Cache, Flown, Level, Loaded, Query, Since, written};
+use crate::store::{Claim, Claimed, Index, Lease, Place, Placed, Put, Ring, Sought, Trouble, write_token};
+use crate::token::{Epoch, Head, Stored};
+
+/// How soon a follower comes back first, and how often later on.
+const FIRST_PAUSE: Duration = Duration::from_millis(25);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+/// How often a forced store yields to one that came between.
+const ATTEMPTS: usize = 3;
+
+/// What a leader tells its followers.
+#[derive(Serialize, Deserialize)]
+enum Told<'a> {
+    /// The token stands where it belongs.
+    Kept,
+    /// A token that is not kept: it does not say when it ends.
+    Once {
+        #[serde(borrow)]
+        text: &'a str,
+        token: (u32, u32),
+    },
+    /// There is none, and why, as `Wire` writes it.
+    Refused(#[serde(borrow)] &'a [u8]),
+}
+
+/// A flight on its way.
+struct Way<'a> {
+    wanted: Wanted,
+    kind: Kind,
+    /// When it started.
+    since: Since,
+    place: Place<'a>,
+    token: String,
+    epoch: String,
+    /// What was there when this replica looked first.
+    first: Option<u64>,
+}
+
+/// What the wait for a lease ends in.
+enum Turn<E> {
+    /// Somebody brought it, well or ill.
+    Told(Result<Flown, E>),
+    /// It is ours, and this is what stands there.
+    Ours(Held, Sight),
+    /// It is not, and nobody waits.
+    GivenUp,
+    /// The store is in trouble.
+    Alone,
+}
+
+impl<E: Clone + Send + Sync + 'static> Cache<E> {
+    /// Brings what is wanted. `None`: nobody waits, and another replica is at it.
+    pub(super) async fn shared(
+        &self,
+        fleet: &Arc<Fleet>,
+        wanted: Wanted,
+        since: Since,
+        kind: Kind,
+        work: impl Future<Output = Result<Loaded, E>>,
+    ) -> Option<Result<Flown, E>> {
+        let Ok(sight) = fleet.look(&wanted).await else {
+            return Some(self.alone(fleet, &wanted, since, None, None, work).await);
+        };
+        let place = fleet.names.place(&wanted.partition);
+        let token = place.token(&fleet.names.entry(&wanted.variant, &wanted.asked));
+        let way = Way { since, kind, epoch: place.epoch(), token, place, first: sight.base, wanted };
+        if let Some(flown) = self.adopt(&way, &sight, None) {
+            fleet.metrics.hit.inc();
+            return Some(Ok(flown));
+        }
+        fleet.metrics.miss.inc();
+        match self.turn_of(fleet, &way).await {
+            Turn::Told(told) => Some(told),
+            Turn::GivenUp => None,
+            Turn::Alone => Some(self.alone(fleet, &way.wanted, since, sight.base, sight.epoch, work).await),
+            Turn::Ours(lease, sight) => Some(self.lead(fleet, &way, &lease, &sight, work).await),
+        }
+    }
+
+    /// A found token as the answer, if it is one; memory keeps it. `first` as in [`super::Bypass::skips_shared`].
+    fn adopt(&self, way: &Way<'_>, sight: &Sight, first: Option<Option<u64>>) -> Option<Flown> {
+        let stored = sight.stored.as_ref()?;
+        if way.wanted.bypass.skips_shared(stored, first) {
+            return None;
+        }
+        self.adopted(way, stored, first.is_some() && way.wanted.bypass.is_forced())
+    }
+
+    /// The same for a token that is known to be wanted. `fresh`: it was stored after whoever waits here had asked.
+    fn adopted(&self, way: &Way<'_>, stored: &Stored, fresh: bool) -> Option<Flown> {
+        match judge(stored.expires_on, stored.received_on, stored.refresh_on, self.clock.unix()) {
+            Freshness::Expired => return None,
+            Freshness::RefreshDue if way.kind == Kind::Background => return None,
+            Freshness::RefreshDue | Freshness::Fresh => {}
+        }
+        // A token of which nobody here knows when it was stored is older than every request.
+        let generation = if fresh { self.next() } else { 0 };
+        self.remember(&way.wanted.partition, stored.clone(), generation, way.since);
+        Some(Flown { head: stored.head(), level: Level::Shared, generation })
+    }
+
+    /// Takes the lease, or waits for whoever has it; when it lapses, one of those who wait gets it.
+    async fn turn_of(&self, fleet: &Fleet, way: &Way<'_>) -> Turn<E> {
+        let lease = fleet.lease(&way.wanted.partition, &way.wanted.key.0);
+        let mut followed = Vec::new();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let Ok(claimed) = self.claim(fleet, way, &lease, &followed).await else {
+                fleet.metrics.lease("failed");
+                return Turn::Alone;
+            };
+            let sought = Sought { partition: &way.wanted.partition, variant: &way.wanted.variant, asked: Some(&way.wanted.asked) };
+            let sight = fleet.sight(&way.token, &claimed.values, &sought);
+            if let Some(outcome) = &claimed.outcome
+                && let Some(told) = self.hear(fleet, way, &lease, &sight, outcome)
+            {
+                fleet.metrics.lease("waited");
+                return Turn::Told(told);
+            }
+            if let Some(flown) = self.adopt(way, &sight, Some(way.first)) {
+                if claimed.won {
+                    fleet.release(&lease, None).await;
+                }
+                return Turn::Told(Ok(flown));
+            }
+            if claimed.won {
+                // After a wait: whoever had it did not come to an end.
+                fleet.metrics.lease(if followed.is_empty() { "won" } else { "taken_over" });
+                return Turn::Ours(lease, sight);
+            }
+            if way.kind == Kind::Background {
+                fleet.metrics.lease("given_up");
+                // Whoever renews it needs a moment, and until then there is nothing to look for.
+                tokio::time::sleep(LONGEST_PAUSE.mul_f64(0.5 + (fleet.jitter)())).await;
+                return Turn::GivenUp;
+            }
+            match claimed.holder {
+                Some(holder) if followed.last() != Some(&holder) => followed.push(holder),
+                _ => {}
+            }
+            tokio::time::sleep(pause.mul_f64(0.5 + (fleet.jitter)() / 2.0)).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn claim(&self, fleet: &Fleet, way: &Way<'_>, lease: &Held, followed: &[[u8; 16]]) -> Result<Claimed, Trouble> {
+        let reads: &[&str] = if way.wanted.owned { &[&way.token, &way.epoch] } else { &[&way.token] };
+        let claim = Claim { lease: &lease.name, outcome: &lease.outcome, reads, owner: &lease.owner, ttl: LEASE, followed };
+        fleet.store.claim(&claim).await
+    }
+
+    /// What a leader said; `None` if it cannot be used, and whoever waits goes on.
+    fn hear(&self, fleet: &Fleet, way: &Way<'_>, lease: &Held, sight: &Sight, outcome: &[u8]) -> Option<Result<Flown, E>> {
+        let payload: Bytes = fleet.heard(&lease.outcome, outcome)?;
+        match postcard::from_bytes(&payload).ok()? {
+            Told::Kept => self.adopted(way, sight.stored.as_ref()?, true).map(Ok),
+            Told::Once { text, token } => {
+                let head = Head::once(Bytes::copy_from_slice(text.as_bytes()), token.0..token.1);
+                Some(Ok(Flown { head, level: Level::Shared, generation: self.next() }))
+            }
+            Told::Refused(said) => (self.wire.read)(said, self.clock.moment()).map(Err),
+        }
+    }
+
+    /// Makes the call under the lease, stores what it brings, and tells the followers.
+    async fn lead(
+        &self,
+        fleet: &Arc<Fleet>,
+        way: &Way<'_>,
+        lease: &Held,
+        sight: &Sight,
+        work: impl Future<Output = Result<Loaded, E>>,
+    ) -> Result<Flown, E> {
+        let outcome = fleet.holding(lease, work).await;
+        let loaded = match outcome {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                let said = (self.wire.write)(&error, self.clock.moment());
+                fleet.release(lease, postcard::to_stdvec(&Told::Refused(&said)).ok().as_deref()).await;
+                return Err(error);
+            }
+        };
+        let head = loaded.grant.write();
+        let flown = Flown { head: head.clone(), level: Level::Authority, generation: self.next() };
+        let Some(stored) = written(head.clone(), &way.wanted, &loaded, sight.epoch) else {
+            let range = head.range();
+            let told = Told::Once { text: std::str::from_utf8(&head.text).unwrap_or_default(), token: (range.start, range.end) };
+            fleet.release(lease, postcard::to_stdvec(&told).ok().as_deref()).await;
+            return Ok(flown);
+        };
+        self.place(fleet, way, Some(lease), sight, stored, &flown).await;
+        Ok(flown)
+    }
+
+    /// Stores a token for all, and tells the other replicas if theirs is not to be used any more.
+    async fn place(&self, fleet: &Fleet, way: &Way<'_>, lease: Option<&Held>, sight: &Sight, mut stored: Stored, flown: &Flown) {
+        let wanted = &way.wanted;
+        let mut base = sight.base;
+        for _ in 0..ATTEMPTS {
+            stored.facts.shared = base.unwrap_or(0) + 1;
+            match self.put(fleet, way, lease, base, &stored).await {
+                Ok(Placed::Stored) => {
+                    self.remember(&wanted.partition, stored, flown.generation, way.since);
+                    if wanted.bypass.is_forced() {
+                        fleet.tell_replaced(&wanted.partition, &wanted.variant).await;
+                    }
+                    return;
+                }
+                Ok(Placed::Stale(theirs)) if wanted.bypass.is_forced() => base = Ring::generation(&theirs),
+                Ok(Placed::Stale(theirs)) => {
+                    // Somebody was faster, or a token was asked for that this one must not replace.
+                    let sought = Sought { partition: &wanted.partition, variant: &wanted.variant, asked: Some(&wanted.asked) };
+                    match fleet.open(&way.token, &theirs, &sought) {
+                        Some(theirs) => self.remember(&wanted.partition, theirs, 0, way.since),
+                        None => self.remember(&wanted.partition, stored, flown.generation, way.since),
+                    }
+                    return;
+                }
+                Ok(Placed::SignedOut) => {
+                    fleet.metrics.signed_out.inc();
+                    self.forget(&wanted.partition);
+                    return;
+                }
+                Err(_) => break,
+            }
+        }
+        stored.facts.shared = base.unwrap_or(0);
+        fleet.queue.token(wanted.partition, &stored);
+        self.remember(&wanted.partition, stored, flown.generation, way.since);
+    }
+
+    async fn put(
+        &self,
+        fleet: &Fleet,
+        way: &Way<'_>,
+        lease: Option<&Held>,
+        base: Option<u64>,
+        stored: &Stored,
+    ) -> Result<Placed, Trouble> {
+        let told = postcard::to_stdvec(&Told::Kept).unwrap_or_default();
+        let value = lease.map(|lease| fleet.told(lease, &told));
+        let lease = lease.map(|lease| Lease {
+            key: &lease.name,
+            owner: &lease.owner,
+            outcome: value.as_deref().map(|value| Fleet::note(lease, value)),
+        });
+        fleet.put_token(&way.place, &way.wanted.partition, way.wanted.owned, base, stored, lease).await
+    }
+
+    /// Makes the call without a lease, because the store cannot give one, and keeps what it brings until it can be stored.
+    async fn alone(
+        &self,
+        fleet: &Arc<Fleet>,
+        wanted: &Wanted,
+        since: Since,
+        base: Option<u64>,
+        epoch: Epoch,
+        work: impl Future<Output = Result<Loaded, E>>,
+    ) -> Result<Flown, E> {
+        fleet.metrics.alone.inc();
+        fleet.pace.turn().await;
+        let loaded = work.await?;
+        let head = loaded.grant.write();
+        let flown = Flown { head: head.clone(), level: Level::Authority, generation: self.next() };
+        if let Some(mut stored) = written(head, wanted, &loaded, epoch) {
+            stored.facts.shared = base.unwrap_or(0);
+            fleet.queue.token(wanted.partition, &stored);
+            self.remember(&wanted.partition, stored, flown.generation, since);
+        }
+        Ok(flown)
+    }
+
+    /// Stores what a redemption brought, which goes before whatever stood there, without a look and without a flight.
+    pub async fn store(&self, query: &Query<'_>, loaded: &Loaded) -> Head {
+        let (wanted, since) = (query.wanted(), self.since());
+        let Some(fleet) = &self.fleet else { return self.keep(&wanted, loaded, since, None).head };
+        let head = loaded.grant.write();
+        let flown = Flown { head: head.clone(), level: Level::Authority, generation: self.next() };
+        let sight = fleet.exact(&wanted.partition, &wanted.variant, &wanted.asked, wanted.owned).await.unwrap_or_default();
+        if let Some(stored) = written(head.clone(), &wanted, loaded, sight.epoch) {
+            let place = fleet.names.place(&wanted.partition);
+            let token = place.token(&fleet.names.entry(&wanted.variant, &wanted.asked));
+            let kind = Kind::Awaited;
+            let way = Way { since, kind, epoch: place.epoch(), token, place, first: sight.base, wanted };
+            self.place(fleet, &way, None, &sight, stored, &flown).await;
+        }
+        head
+    }
+
+    /// Asks the shared store whether a token in memory still stands: nobody signed out, and nobody replaced it. One request asks, and
+    /// the others go on meanwhile. Where the store cannot say, the token stands, and is asked about again soon.
+    pub async fn recheck(&self, query: &Query<'_>) {
+        let Some(fleet) = &self.fleet else { return };
+        let now = self.clock.moment();
+        let mine = |stored: &Stored| {
+            stored.answers(query.variant, query.asked).then(|| {
+                let seen = stored.checked();
+                let first = fleet.is_unchecked(seen) && stored.check(seen, now);
+                first.then(|| (stored.facts.asked.clone(), stored.facts.shared, stored.facts.epoch))
+            })
+        };
+        let Some(Some((asked, shared, epoch))) = self.memory.find_map(query.partition, mine) else { return };
+        let since = self.since();
+        match fleet.exact(query.partition, query.variant, &asked, query.owned).await {
+            Err(_) => {
+                let again = |stored: &Stored| {
+                    let same = stored.facts.variant == *query.variant && stored.facts.asked == asked;
+                    same.then(|| stored.set_checked(fleet.again_soon()))
+                };
+                let _noted = self.memory.find_map(query.partition, again);
+            }
+            Ok(sight) if sight.epoch.is_some() && sight.epoch != epoch => {
+                fleet.metrics.signed_out.inc();
+                self.forget(query.partition);
+            }
+            Ok(Sight { stored: Some(stored), .. }) if stored.facts.shared > shared => {
+                self.remember(query.partition, stored, 0, since);
+            }
+            Ok(_) => {}
+        }
+    }
+}
+
+// === impl Fleet ===
+
+impl Fleet {
+    /// Puts a token into the store, in its place and into the index.
+    pub(super) async fn put_token(
+        &self,
+        place: &Place<'_>,
+        partition: &super::Partition,
+        owned: bool,
+        base: Option<u64>,
+        stored: &Stored,
+        lease: Option<Lease<'_>>,
+    ) -> Result<Placed, Trouble> {
+        let facts = &stored.facts;
+        let now = self.now();
+        let entry = self.names.entry(&facts.variant, &facts.asked);
+        let (key, index, epoch) = (place.token(&entry), place.index(), place.epoch());
+        let payload = write_token(partition, stored, self.version).ok_or(Trouble::Failed)?;
+        let value = self.ring.seal(&key, base.unwrap_or(0) + 1, self.version, &payload).ok_or(Trouble::Failed)?;
+        let left = u64::try_from(stored.expires_on.saturating_sub(now)).unwrap_or(0).max(1);
+        let member = self.names.member(&entry, &facts.variant, &facts.granted);
+        let named = epoch_bytes(facts.epoch);
+        let put = Put {
+            key: &key,
+            value: &value,
+            ttl: Duration::from_secs(left),
+            base,
+            epoch: owned.then(|| crate::store::Epoch { key: &epoch, named: &named }),
+            index: Some(Index { key: &index, member: &member, expires_on: stored.expires_on, now, most: MOST_LISTED }),
+            lease,
+            grant: false,
+        };
+        self.store.put(&put).await
+    }
+}

@@ -1,0 +1,351 @@
+//! Who signed in, and what renews their tokens: over both levels, never lost to a slower replica, never served after a sign-out.
+//!
+//! With a shared store that is where the truth stands, and memory only helps where it cannot be asked.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::fleet::{Fleet, LEASE, MOST_LISTED, epoch_bytes, epoch_of};
+use super::{Cache, Key, Partition};
+use crate::store::{Claim, Note, Placed, Put, SHARDS, read_sign_in, write_sign_in};
+use crate::token::{Account, Epoch, SignIn};
+
+/// How long an epoch outlives the sign-out: longer than any token that may have escaped it.
+const EPOCH: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How often a turn is asked for that another replica has.
+const TURN: Duration = Duration::from_millis(50);
+/// How often a new sign-in yields to one that came between.
+const ATTEMPTS: usize = 3;
+
+/// What a change of a sign-in is compared with.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Base {
+    /// The generation that was read.
+    pub generation: Option<u64>,
+    /// The account's epoch.
+    pub epoch: Epoch,
+}
+
+/// A sign-in, or that there is none, and what a change of it is compared with.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    /// The sign-in.
+    pub sign_in: Option<Arc<SignIn>>,
+    /// What was read.
+    pub base: Base,
+    /// The sign-outs that this process had heard of.
+    since: u64,
+}
+
+/// What came of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It stands.
+    Stored,
+    /// Another one came between, and stands.
+    Stale,
+    /// The user signed out meanwhile: nothing is kept.
+    SignedOut,
+    /// Memory has it, and the shared store gets it when it can.
+    Later,
+}
+
+/// Why nothing can be said of a sign-in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unavailable {
+    /// The shared store cannot be asked.
+    Unreachable,
+    /// A newer release, or one with another key ring, wrote it.
+    Unreadable,
+}
+
+/// Where a listing goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cursor {
+    /// In the shared store: which set, and where in it.
+    Shared(u8, u64),
+    /// In memory: after this partition.
+    Memory(Partition),
+}
+
+impl<E: Clone + Send + Sync + 'static> Cache<E> {
+    /// The same, and where the shared store cannot be asked what memory has, if it has it.
+    ///
+    /// # Errors
+    /// As for [`Cache::signed`].
+    pub async fn signed_or_remembered(&self, space: &[u8; 32], partition: &Partition) -> Result<Signed, Unavailable> {
+        match self.signed(space, partition).await {
+            Err(Unavailable::Unreachable) => {
+                let since = self.sign_outs.count();
+                let sign_in = self.memory.sign_in(partition, self.clock.unix()).ok_or(Unavailable::Unreachable)?;
+                let base = Base { generation: Some(sign_in.shared).filter(|shared| *shared > 0), epoch: sign_in.epoch };
+                Ok(Signed { sign_in: Some(sign_in), base, since })
+            }
+            known => known,
+        }
+    }
+
+    /// The sign-in of an account.
+    ///
+    /// # Errors
+    /// Nothing can be said of it: it may be there or not.
+    pub async fn signed(&self, space: &[u8; 32], partition: &Partition) -> Result<Signed, Unavailable> {
+        let since = self.sign_outs.count();
+        let Some(fleet) = &self.fleet else {
+            let sign_in = self.memory.sign_in(partition, self.clock.unix());
+            return Ok(Signed { sign_in, base: Base::default(), since });
+        };
+        let place = fleet.names.place(partition);
+        let (name, epoch) = (place.sign_in(), place.epoch());
+        let values = fleet.store.read(&[&name, &epoch]).await.map_err(|_| Unavailable::Unreachable)?;
+        let epoch = epoch_of(values.get(1));
+        let Some(value) = values.first().and_then(Option::as_ref) else {
+            return Ok(Signed { sign_in: None, base: Base { generation: None, epoch }, since });
+        };
+        let opened = fleet.needed(&name, value).map_err(|_| Unavailable::Unreadable)?;
+        let read = opened.and_then(|opened| read_sign_in(&opened.payload, opened.generation, space, Some(partition)));
+        let stands = |sign_in: &SignIn| (epoch.is_none() || sign_in.epoch == epoch) && sign_in.expires_on > self.clock.unix();
+        let sign_in = read.map(|(_, sign_in)| sign_in).filter(stands).map(Arc::new);
+        if let Some(sign_in) = &sign_in {
+            self.remember_sign_in(partition, sign_in, since);
+        }
+        Ok(Signed { sign_in, base: Base { generation: crate::store::Ring::generation(value), epoch }, since })
+    }
+
+    fn remember_sign_in(&self, partition: &Partition, sign_in: &Arc<SignIn>, since: u64) {
+        self.memory.put_sign_in(*partition, Arc::clone(sign_in), || !self.sign_outs.has(partition, since));
+    }
+
+    /// Keeps a sign-in that renews the one that was read as `over`: it is refused if that changed meanwhile, or if the user signed
+    /// out.
+    pub async fn renew_sign_in(&self, partition: &Partition, mut sign_in: SignIn, over: &Signed) -> Kept {
+        if self.sign_outs.has(partition, over.since) {
+            return Kept::SignedOut;
+        }
+        sign_in.epoch = over.base.epoch;
+        sign_in.shared = over.base.generation.unwrap_or(0);
+        let Some(fleet) = &self.fleet else {
+            self.remember_sign_in(partition, &Arc::new(sign_in), over.since);
+            return if self.sign_outs.has(partition, over.since) { Kept::SignedOut } else { Kept::Stored };
+        };
+        let kept = self.put_sign_in(fleet, partition, &sign_in, over.base).await;
+        match kept {
+            Kept::Stored => {
+                sign_in.shared = over.base.generation.unwrap_or(0) + 1;
+                self.remember_sign_in(partition, &Arc::new(sign_in), over.since);
+            }
+            Kept::Later => {
+                self.remember_sign_in(partition, &Arc::new(sign_in), over.since);
+                fleet.queue.sign_in(*partition);
+            }
+            Kept::SignedOut => {
+                self.forget(partition);
+            }
+            Kept::Stale => {}
+        }
+        kept
+    }
+
+    /// Keeps a new sign-in, whatever stood there. What another release wrote stays all the same, and the sign-in is then `Stale`.
+    pub async fn keep_sign_in(&self, space: &[u8; 32], partition: &Partition, sign_in: SignIn) -> Kept {
+        for _ in 0..ATTEMPTS {
+            let over = match self.signed_or_remembered(space, partition).await {
+                Ok(over) => over,
+                Err(Unavailable::Unreadable) => return Kept::Stale,
+                Err(Unavailable::Unreachable) => Signed { sign_in: None, base: Base::default(), since: self.sign_outs.count() },
+            };
+            let kept = self.renew_sign_in(partition, sign_in.clone(), &over).await;
+            if !matches!(kept, Kept::Stale | Kept::SignedOut) {
+                return kept;
+            }
+        }
+        Kept::Stale
+    }
+
+    pub(super) async fn put_sign_in(&self, fleet: &Fleet, partition: &Partition, sign_in: &SignIn, base: Base) -> Kept {
+        let place = fleet.names.place(partition);
+        let (key, epoch) = (place.sign_in(), place.epoch());
+        let generation = base.generation.unwrap_or(0) + 1;
+        let sign_in = &SignIn { epoch: base.epoch, ..sign_in.clone() };
+        let sealed =
+            write_sign_in(partition, sign_in).and_then(|payload| fleet.ring.seal(&key, generation, fleet.version, &payload));
+        let Some(value) = sealed else { return Kept::Later };
+        let left = u64::try_from(sign_in.expires_on.saturating_sub(self.clock.unix())).unwrap_or(0).max(1);
+        let ttl = Duration::from_secs(left);
+        let named = epoch_bytes(base.epoch);
+        let put = Put {
+            key: &key,
+            value: &value,
+            ttl,
+            base: base.generation,
+            epoch: Some(crate::store::Epoch { key: &epoch, named: &named }),
+            index: None,
+            lease: None,
+            grant: true,
+        };
+        match fleet.store.put(&put).await {
+            Ok(Placed::Stored) => {
+                // Should this fail, the account is listed from its next renewal on.
+                let (shard, tag) = fleet.names.listed(&sign_in.space, partition);
+                let _unlisted = fleet.store.join(&shard, &tag, ttl).await;
+                Kept::Stored
+            }
+            Ok(Placed::Stale(_)) => Kept::Stale,
+            Ok(Placed::SignedOut) => Kept::SignedOut,
+            Err(_) => Kept::Later,
+        }
+    }
+
+    /// Accounts of an app, about `limit` of them, and where the listing goes on if it does.
+    ///
+    /// # Errors
+    /// The shared store cannot be asked.
+    pub async fn accounts(
+        &self,
+        space: &[u8; 32],
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<(Vec<Account>, Option<Cursor>), Unavailable> {
+        let Some(fleet) = &self.fleet else { return Ok(self.remembered_accounts(space, after, limit)) };
+        let (mut shard, mut cursor) = match after {
+            Some(Cursor::Shared(shard, cursor)) => (shard, cursor),
+            _ => (0, 0),
+        };
+        let mut found = Vec::new();
+        loop {
+            let name = fleet.names.shard(space, shard);
+            let scanned = fleet.store.scan(&name, cursor, limit).await;
+            let (next, tags) = scanned.map_err(|_| Unavailable::Unreachable)?;
+            self.read_accounts(fleet, space, &name, tags, &mut found).await?;
+            cursor = next;
+            if cursor == 0 {
+                shard += 1;
+            }
+            if shard >= SHARDS {
+                return Ok((found, None));
+            }
+            if found.len() >= limit {
+                return Ok((found, Some(Cursor::Shared(shard, cursor))));
+            }
+        }
+    }
+
+    async fn read_accounts(
+        &self,
+        fleet: &Fleet,
+        space: &[u8; 32],
+        set: &str,
+        mut tags: Vec<Bytes>,
+        found: &mut Vec<Account>,
+    ) -> Result<(), Unavailable> {
+        // A scan may show a member twice.
+        tags.sort_unstable();
+        tags.dedup();
+        if tags.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> = tags.iter().map(|tag| fleet.names.tagged(tag).sign_in()).collect();
+        let values = fleet.store.read_each(&names).await.map_err(|_| Unavailable::Unreachable)?;
+        let mut gone = Vec::new();
+        for ((name, tag), value) in names.iter().zip(tags).zip(values) {
+            let Some(value) = value else {
+                gone.push(tag);
+                continue;
+            };
+            let opened = fleet.needed(name, &value).map_err(|_| Unavailable::Unreadable)?;
+            let read = opened.and_then(|opened| read_sign_in(&opened.payload, opened.generation, space, None));
+            if let Some((partition, sign_in)) = read
+                && fleet.names.place(&partition).sign_in() == *name
+            {
+                found.push(sign_in.account);
+            }
+        }
+        if !gone.is_empty() {
+            let _next_time = fleet.store.leave(set, &gone).await;
+        }
+        Ok(())
+    }
+
+    fn remembered_accounts(&self, space: &[u8; 32], after: Option<Cursor>, limit: usize) -> (Vec<Account>, Option<Cursor>) {
+        let after = match after {
+            Some(Cursor::Memory(partition)) => Some(partition),
+            _ => None,
+        };
+        let all = self.memory.sign_ins(space, after, self.clock.unix());
+        let last = all.get(limit.saturating_sub(1)).map(|(partition, _)| *partition).filter(|_| all.len() > limit);
+        let accounts = all.into_iter().take(limit).map(|(_, sign_in)| sign_in.account.clone()).collect();
+        (accounts, last.map(Cursor::Memory))
+    }
+
+    /// Signs an account out: its epoch is raised and every token of it is gone, here at once and elsewhere within a second. Returns
+    /// whether there was anything.
+    ///
+    /// # Errors
+    /// The shared store cannot be asked, or what stands there is another release's: memory is purged, and the rest is not.
+    pub async fn sign_out(
+        self: &Arc<Self>,
+        space: &[u8; 32],
+        partition: &Partition,
+        home_account_id: &str,
+    ) -> Result<bool, Unavailable> {
+        let mut found = self.forget(partition);
+        let Some(fleet) = &self.fleet else {
+            let (this, id) = (Arc::clone(self), home_account_id.to_owned());
+            for partition in self.tasks.compute(move || this.partitions_naming(&id)).await.unwrap_or_default() {
+                found |= self.forget(&partition);
+            }
+            return Ok(found);
+        };
+        // Only to learn whether it may be deleted.
+        self.signed(space, partition).await?;
+        for partition in self.partitions_of(partition).await? {
+            found |= self.forget(&partition);
+            found |= self.remove(fleet, &partition).await?;
+            // A look that was under way may have put it back before the epoch was raised.
+            self.forget(&partition);
+            fleet.tell_signed_out(&partition).await;
+        }
+        let (shard, tag) = fleet.names.listed(space, partition);
+        let _listed_as_gone = fleet.store.leave(&shard, &[Bytes::from(tag)]).await;
+        Ok(found)
+    }
+
+    async fn remove(&self, fleet: &Fleet, partition: &Partition) -> Result<bool, Unavailable> {
+        let unreachable = |_| Unavailable::Unreachable;
+        let place = fleet.names.place(partition);
+        let members = fleet.store.members(&place.index(), MOST_LISTED).await.map_err(unreachable)?;
+        let mut names: Vec<String> = place.tokens(&members).collect();
+        names.extend([place.index(), place.sign_in(), place.elsewhere()]);
+        let raised = epoch_bytes(Some(rand::random::<NonZeroU64>()));
+        let epoch = place.epoch();
+        let note = Note { key: &epoch, value: &raised, ttl: EPOCH };
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        Ok(fleet.store.remove(note, &names).await.map_err(unreachable)? > 0)
+    }
+
+    /// Does some work on an account while nobody else in the fleet does.
+    ///
+    /// # Errors
+    /// The shared store cannot give the turn; the work was not begun.
+    pub async fn in_turn<T>(&self, partition: &Partition, work: impl Future<Output = T>) -> Result<T, Unavailable> {
+        let _turn = self.turns.turn(*partition).await;
+        let Some(fleet) = &self.fleet else { return Ok(work.await) };
+        let lease = fleet.lease(partition, &Key::of(&[b"turn"]).0);
+        loop {
+            let claim =
+                Claim { lease: &lease.name, outcome: &lease.outcome, reads: &[], owner: &lease.owner, ttl: LEASE, followed: &[] };
+            let claimed = fleet.store.claim(&claim).await;
+            if claimed.map_err(|_| Unavailable::Unreachable)?.won {
+                break;
+            }
+            fleet.metrics.lease("waited");
+            tokio::time::sleep(TURN.mul_f64(0.5 + (fleet.jitter)())).await;
+        }
+        let outcome = fleet.holding(&lease, work).await;
+        fleet.release(&lease, None).await;
+        Ok(outcome)
+    }
+}

@@ -1,0 +1,62 @@
+//! One at a time per account: a refresh token that is good for one use must not be sent twice.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Mutex as Lock, OwnedMutexGuard};
+
+use super::Partition;
+
+/// Locks by account, for as long as somebody holds or wants one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Turns(Arc<Mutex<HashMap<Partition, Arc<Lock<()>>>>>);
+
+/// A turn; the next one comes when it is dropped.
+#[derive(Debug)]
+pub(super) struct Turn {
+    turns: Turns,
+    partition: Partition,
+    guard: Option<OwnedMutexGuard<()>>,
+}
+
+// === impl Turns ===
+
+impl Turns {
+    pub(super) async fn turn(&self, partition: Partition) -> Turn {
+        let lock = {
+            let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(locks.entry(partition).or_default())
+        };
+        let guard = Some(lock.lock_owned().await);
+        Turn { turns: self.clone(), partition, guard }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        drop(self.guard.take());
+        let mut locks = self.turns.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // The map's own is the only one left: nobody holds it and nobody waits.
+        if locks.get(&self.partition).is_some_and(|lock| Arc::strong_count(lock) == 1) {
+            locks.remove(&self.partition);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Turns;
+
+    #[tokio::test]
+    async fn one_at_a_time_and_nothing_is_left_behind() {
+        let turns = Turns::default();
+        let first = turns.turn([1; 32]).await;
+        let other = turns.turn([2; 32]).await;
+        let mut second = Box::pin(turns.turn([1; 32]));
+        assert!(futures_util::poll!(&mut second).is_pending());
+        drop(first);
+        drop(second.await);
+        drop(other);
+        assert!(turns.0.lock().unwrap().is_empty());
+    }
+}

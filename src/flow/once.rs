@@ -1,0 +1,71 @@
+//! What becomes of a failure where the grant is sent once: a code, or a refresh token. Whether it was used may not be known.
+
+use std::sync::Arc;
+
+use super::Inner;
+use super::app::App;
+use super::classify::refuse;
+use super::exchange::{self, Trouble};
+use super::holds::{Keys, Stop};
+use super::metrics::Flow;
+use super::refusal::{Kind, Refusal};
+use crate::authority::Failure;
+use crate::token::{Retry, Tenant, Turn};
+
+/// A grant that was sent once.
+pub(super) struct Once<'a> {
+    pub(super) flow: Flow,
+    pub(super) app: &'a App,
+    pub(super) tenant: Option<&'a Tenant>,
+    pub(super) keys: Keys,
+    /// What a caller is told to do where the outcome is not known; `None` if the same grant may be sent again.
+    pub(super) lost: Option<&'static str>,
+    /// Whether a failure may stop this very request, or its partition, and not only what concerns the whole app.
+    pub(super) stops_request: bool,
+}
+
+// === impl Once ===
+
+impl Once<'_> {
+    /// Makes the refusal that all who wait are told, and remembers what it stops.
+    pub(super) async fn failed(&self, inner: &Inner, trouble: Trouble) -> Arc<Refusal> {
+        let (failure, sent) = match trouble {
+            Trouble::Credential(problem) => return Arc::new(exchange::unusable(&problem)),
+            Trouble::Before(failure) => (failure, false),
+            Trouble::Authority(failure) => {
+                // An authority that names a pause has not looked at the grant.
+                let looked_at = failure.retry_after().is_none();
+                let sent = looked_at && !matches!(failure, Failure::NotSent | Failure::Busy | Failure::Throttled { .. });
+                (failure, sent)
+            }
+        };
+        let stop = self.keys.stop(&failure, &inner.remembered, &inner.clock, (inner.jitter)());
+        let stop = stop.filter(|stop| self.stops_request || stop.concerns_app);
+        let until = stop.filter(|_| failure.retry_after().is_some() || !sent).map(|stop| stop.until);
+        let unknown = matches!(failure, Failure::Broken | Failure::TimedOut | Failure::Unavailable { .. });
+        let mut refusal = refuse(self.flow, failure, until);
+        if let Some(lost) = self.lost
+            && sent
+        {
+            refusal = refusal.retrying(Retry::Never);
+            if unknown {
+                refusal.detail += lost;
+            }
+        }
+        if sent && unknown {
+            // The contract: an unknown outcome is 503.
+            refusal.turn = Turn::Unavailable;
+            refusal.kind = Kind::AuthorityUnavailable;
+        }
+        self.remembered(inner, refusal, stop).await
+    }
+
+    async fn remembered(&self, inner: &Inner, mut refusal: Refusal, stop: Option<Stop>) -> Arc<Refusal> {
+        refusal.authorization_uri = exchange::authorization_uri(self.app, self.tenant, &refusal);
+        let refusal = Arc::new(refusal);
+        if let Some(stop) = stop {
+            inner.remember(self.app, stop, &refusal).await;
+        }
+        refusal
+    }
+}

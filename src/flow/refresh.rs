@@ -1,0 +1,200 @@
+//! A refresh token's way (RFC 6749 §6): looked up, sent once, and its successor kept before anybody is answered.
+//!
+//! Where it is good for one use only, one call at a time is made per account in the whole fleet, and none where the fleet cannot
+//! agree on whose turn it is (RFC 9700 §4.14: a second use may end the session).
+
+use std::sync::Arc;
+
+use super::acquire::Job;
+use super::app::App;
+use super::classify::refuse;
+use super::exchange::{self, Trouble};
+use super::issue::{Expected, Owner, granted, issue};
+use super::once::Once;
+use super::refusal::{Kind, Refusal};
+use super::settings::RefreshTokens;
+use crate::authority::{Failure, Repeat};
+use crate::cache::{Kept, Loaded, Signed, Unavailable};
+use crate::oauth::{Form, GRANT_REFRESH_TOKEN, TokenResponse};
+use crate::secret::Secret;
+use crate::token::{Account, Grant, Retry, Scopes, SignIn, Tenant, Turn};
+
+/// How long a refresh token is kept whose server does not say how long it lasts: as long as Entra's, in seconds.
+const USUAL_LIFETIME: i64 = 90 * 24 * 3600;
+
+/// What a refresh token is asked for.
+#[derive(Debug)]
+pub(super) struct Refresh {
+    pub(super) scopes: Scopes,
+    pub(super) tenant: Option<Tenant>,
+    pub(super) claims: Option<String>,
+    pub(super) audience: Option<String>,
+    pub(super) resource: Option<String>,
+}
+
+/// A refresh token as an answer brings it.
+#[derive(Debug)]
+pub(super) struct Renewal {
+    token: Option<Secret>,
+    lifetime: Option<i64>,
+}
+
+// === impl Renewal ===
+
+impl Renewal {
+    /// Takes it out of an answer.
+    pub(super) fn take(response: &mut TokenResponse) -> Self {
+        Self { token: response.refresh_token.take(), lifetime: response.refresh_expires_in.filter(|seconds| *seconds > 0) }
+    }
+}
+
+/// What is kept of a sign-in. `old` is the refresh token that stays good if the answer brings none (REQ-5).
+pub(super) fn sign_in(app: &App, account: Account, renewal: &Renewal, grant: &Grant, old: Option<&SignIn>) -> SignIn {
+    let now = grant.times.received_on;
+    let (refresh_token, expires_on) = match (&renewal.token, old) {
+        (Some(token), _) => (Some(token.clone()), now.saturating_add(renewal.lifetime.unwrap_or(USUAL_LIFETIME))),
+        (None, Some(old)) => (old.refresh_token.clone(), old.expires_on),
+        // Nothing renews it: it lasts as long as its token.
+        (None, None) => (None, grant.times.expires_on.unwrap_or(now)),
+    };
+    SignIn { account, refresh_token, expires_on, space: *app.space.id(), epoch: None, shared: 0 }
+}
+
+// === impl Refresh ===
+
+impl Refresh {
+    /// Redeems the account's refresh token.
+    pub(super) async fn run(&self, job: &Job) -> Result<Loaded, Arc<Refusal>> {
+        if job.app.refresh_tokens == RefreshTokens::Reusable {
+            return self.redeem(job).await;
+        }
+        let cache = &job.inner.cache;
+        cache.in_turn(&job.partition, Box::pin(self.redeem(job))).await.unwrap_or_else(|why| Err(unavailable(why).into()))
+    }
+
+    async fn redeem(&self, job: &Job) -> Result<Loaded, Arc<Refusal>> {
+        let mut signed = self.signed(job).await?;
+        loop {
+            let Some(sign_in) = signed.sign_in.clone() else { return Err(no_tokens().into()) };
+            let Some(token) = sign_in.refresh_token.clone() else { return Err(no_tokens().into()) };
+            let form = self.form(&job.app, token.clone());
+            let sent = exchange::run(&job.inner, &job.app, &form, self.tenant.as_ref(), Repeat::Never, job.call).await;
+            let trouble = match sent.outcome {
+                Ok(response) => return self.keep(job, &signed, &sign_in, response, sent.version).await,
+                Err(trouble) => trouble,
+            };
+            // Another replica may have renewed it a moment ago; what it left is tried in place of the used one.
+            if is_invalid_grant(&trouble) {
+                let again = self.signed(job).await?;
+                let newer = again.sign_in.as_ref().and_then(|sign_in| sign_in.refresh_token.as_ref());
+                if newer.is_some_and(|newer| newer.expose() != token.expose()) {
+                    signed = again;
+                    continue;
+                }
+            }
+            return Err(self.once(job, sent.version).failed(&job.inner, trouble).await);
+        }
+    }
+
+    async fn signed(&self, job: &Job) -> Result<Signed, Arc<Refusal>> {
+        let (cache, space) = (&job.inner.cache, job.app.space.id());
+        let signed = match job.app.refresh_tokens {
+            RefreshTokens::Reusable => cache.signed_or_remembered(space, &job.partition).await,
+            RefreshTokens::SingleUse => cache.signed(space, &job.partition).await,
+        };
+        signed.map_err(|why| Arc::new(unavailable(why)))
+    }
+
+    /// Keeps what came back, the refresh token first.
+    async fn keep(
+        &self,
+        job: &Job,
+        over: &Signed,
+        old: &SignIn,
+        mut response: TokenResponse,
+        version: u64,
+    ) -> Result<Loaded, Arc<Refusal>> {
+        let (inner, app) = (&job.inner, &job.app);
+        let renewal = Renewal::take(&mut response);
+        let owner = Owner::Known(old.account.clone());
+        let expected = Expected { asked: self.scopes.clone(), tenant: self.tenant.clone(), owner, exchange: false };
+        let issued = issue(app, &expected, response, inner.clock.unix(), (inner.jitter)());
+        let kept = match &issued {
+            Ok(grant) => {
+                let account = grant.account.clone().unwrap_or_else(|| old.account.clone());
+                let sign_in = sign_in(app, account, &renewal, grant, Some(old));
+                inner.cache.renew_sign_in(&job.partition, sign_in, over).await
+            }
+            // The rest of the answer is no good, but the old refresh token may be spent all the same.
+            Err(_) => match renewal.token {
+                Some(token) => {
+                    let sign_in = SignIn { refresh_token: Some(token), ..old.clone() };
+                    inner.cache.renew_sign_in(&job.partition, sign_in, over).await
+                }
+                None => Kept::Stored,
+            },
+        };
+        if kept == Kept::SignedOut {
+            return Err(no_tokens().into());
+        }
+        match issued {
+            Ok(grant) => {
+                job.keys(version).clear(&inner.remembered);
+                let granted = granted(app.authority.matching(), &self.scopes, &grant);
+                Ok(Loaded { grant, granted, kept: true })
+            }
+            Err(failure) => Err(refuse(job.flow, failure, None).into()),
+        }
+    }
+
+    fn form(&self, app: &App, token: Secret) -> Form {
+        let entra = app.authority.is_entra();
+        let scope = if entra { Some(self.scopes.with_reserved().to_string()) } else { self.narrowed() };
+        Form::default()
+            .with("grant_type", GRANT_REFRESH_TOKEN)
+            .with_some("scope", scope)
+            .with_some("client_info", entra.then_some("1"))
+            .with_some("audience", self.audience.clone())
+            .with_some("resource", self.resource.clone())
+            .with_some("claims", self.claims.clone())
+            .with_secret("refresh_token", token)
+    }
+
+    /// RFC 6749 §6: without `scope` everything that was granted is meant.
+    fn narrowed(&self) -> Option<String> {
+        (!self.scopes.is_empty()).then(|| self.scopes.with(&["openid"]).to_string())
+    }
+
+    fn once<'a>(&'a self, job: &'a Job, version: u64) -> Once<'a> {
+        let lost =
+            "; whether the refresh token was redeemed is not known: if the next attempt is refused, the user has to sign in again";
+        Once {
+            flow: job.flow,
+            app: &job.app,
+            tenant: self.tenant.as_ref(),
+            keys: job.keys(version),
+            lost: (job.app.refresh_tokens == RefreshTokens::SingleUse).then_some(lost),
+            stops_request: true,
+        }
+    }
+}
+
+fn is_invalid_grant(trouble: &Trouble) -> bool {
+    matches!(trouble, Trouble::Authority(Failure::Refused { body, .. }) if body.error == "invalid_grant")
+}
+
+fn no_tokens() -> Refusal {
+    let detail = "nothing is known of this `account`, or nothing renews its tokens: let the user sign in again";
+    Refusal::new(Turn::User, Kind::NoTokensFound, detail)
+}
+
+/// The refusal where what the answer depends on stands in a store that cannot be asked.
+pub(super) fn unavailable(why: Unavailable) -> Refusal {
+    let (detail, retry) = match why {
+        Unavailable::Unreachable => ("the cache that replicas share cannot be asked: try again later", Retry::Backoff),
+        Unavailable::Unreadable => {
+            ("what the shared cache has was written by a newer release or under a key that is not in the key ring", Retry::Backoff)
+        }
+    };
+    Refusal::new(Turn::Unavailable, Kind::CacheUnavailable, detail).retrying(retry)
+}

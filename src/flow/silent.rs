@@ -1,0 +1,64 @@
+//! A token for a user who signed in before: from the cache, else by the account's refresh token.
+
+use std::sync::Arc;
+
+use super::acquire::{Ask, Work};
+use super::app::App;
+use super::auth_code::scopes_named;
+use super::members::{self, Claims};
+use super::metrics::Flow;
+use super::refresh::Refresh;
+use super::refusal::Refusal;
+use super::request::{Call, Silent};
+use super::{Inner, Outcome};
+use crate::cache::Owner;
+
+/// More than any `oid.tid`, and any `sub` (OpenID Connect §2: at most 255 characters).
+const LONGEST_ACCOUNT: usize = 512;
+
+pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, call: Call, request: &Silent<'_>) -> Outcome {
+    let arrived = inner.cache.generation();
+    let common = &request.common;
+    let scopes = members::scopes(inner, common)?;
+    scopes_named(app, &scopes)?;
+    members::audience_and_resource(app, common)?;
+    let claims = Claims::read(common)?;
+    let account = account(app, request.account, "account")?;
+    let tenant = app.tenant(common.tenant)?;
+    let ask = Ask {
+        flow: Flow::Silent,
+        app,
+        call,
+        partition: app.space.partition(Owner::Account(account)),
+        owned: true,
+        tenant: tenant.as_ref(),
+        assertion: None,
+        variant: claims.variant(app, common, tenant.as_ref()),
+        scopes: &scopes,
+        bypass: claims.bypass(arrived),
+        challenge: claims.challenge(),
+    };
+    let work = || {
+        Work::Refresh(Refresh {
+            scopes: scopes.clone().into_owned(),
+            tenant: tenant.clone(),
+            claims: claims.merged(app),
+            audience: common.audience.map(str::to_owned),
+            resource: common.resource.map(str::to_owned),
+        })
+    };
+    inner.acquire(ask, work).await
+}
+
+/// A home account id, as an answer's `account` has it.
+pub(super) fn account<'a>(app: &App, given: Option<&'a str>, member: &str) -> Result<&'a str, Refusal> {
+    let wanted = "give the `home_account_id` of the answer to the sign-in";
+    let given = given.ok_or_else(|| Refusal::member(format!("`{member}` is missing: {wanted}")))?;
+    if given.is_empty() || given.len() > LONGEST_ACCOUNT {
+        return Err(Refusal::member(format!("`{member}` is empty or too long: {wanted}")));
+    }
+    if app.authority.is_entra() && given.contains('@') {
+        return Err(Refusal::member(format!("`{member}` is a username, which can be given to somebody else: {wanted}")));
+    }
+    Ok(given)
+}

@@ -1,0 +1,138 @@
+//! How a refusal travels to the other replicas, so that one call's failure is told to all who waited for it, and holds for all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::refusal::Refusal;
+use crate::clock::Moment;
+use crate::oauth::ErrorBody;
+use crate::token::{Retry, Turn};
+
+/// A refusal without what means something in one process only: kinds are written by name, moments as what is left until then.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    turn: Whose,
+    kind: String,
+    detail: String,
+    retry: When,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    answer: Option<Box<ErrorBody>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    authorization_uri: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum When {
+    Never,
+    In { millis: u64 },
+    Backoff,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Whose {
+    Caller,
+    User,
+    Rights,
+    Configuration,
+    Throttled,
+    Operator,
+    Unavailable,
+    OutOfTime,
+}
+
+/// Writes one.
+#[expect(clippy::ptr_arg, reason = "the cache hands over what it shares")]
+pub(super) fn write(refusal: &Arc<Refusal>, now: Moment) -> Vec<u8> {
+    let written = Written {
+        turn: refusal.turn.into(),
+        kind: refusal.kind.as_str().to_owned(),
+        detail: refusal.detail.clone(),
+        retry: match refusal.retry {
+            Retry::Never => When::Never,
+            Retry::Backoff => When::Backoff,
+            Retry::At(at) => When::In { millis: u64::try_from(at.since(now).as_millis()).unwrap_or(u64::MAX) },
+        },
+        answer: refusal.answer.clone(),
+        authorization_uri: refusal.authorization_uri.clone(),
+    };
+    serde_json::to_vec(&written).unwrap_or_default()
+}
+
+/// Reads one; `None` if it is none, or of a kind that only a newer release knows.
+pub(super) fn read(text: &[u8], now: Moment) -> Option<Arc<Refusal>> {
+    let written: Written = serde_json::from_slice(text).ok()?;
+    let retry = match written.retry {
+        When::Never => Retry::Never,
+        When::Backoff => Retry::Backoff,
+        When::In { millis } => Retry::At(now.after(Duration::from_millis(millis))),
+    };
+    let refusal = Refusal::new(written.turn.into(), Refusal::kind_of(&written.kind)?, written.detail).retrying(retry);
+    Some(Arc::new(Refusal { answer: written.answer, authorization_uri: written.authorization_uri, ..refusal }))
+}
+
+impl From<Turn> for Whose {
+    fn from(turn: Turn) -> Self {
+        match turn {
+            Turn::Caller => Self::Caller,
+            Turn::User => Self::User,
+            Turn::Rights => Self::Rights,
+            Turn::Configuration => Self::Configuration,
+            Turn::Throttled => Self::Throttled,
+            Turn::Operator => Self::Operator,
+            Turn::Unavailable => Self::Unavailable,
+            Turn::OutOfTime => Self::OutOfTime,
+        }
+    }
+}
+
+impl From<Whose> for Turn {
+    fn from(whose: Whose) -> Self {
+        match whose {
+            Whose::Caller => Self::Caller,
+            Whose::User => Self::User,
+            Whose::Rights => Self::Rights,
+            Whose::Configuration => Self::Configuration,
+            Whose::Throttled => Self::Throttled,
+            Whose::Operator => Self::Operator,
+            Whose::Unavailable => Self::Unavailable,
+            Whose::OutOfTime => Self::OutOfTime,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::{read, write};
+    use crate::clock::Clock;
+    use crate::flow::{Kind, Refusal};
+    use crate::oauth::ErrorBody;
+    use crate::token::{Retry, Turn};
+
+    #[test]
+    fn a_refusal_comes_back_as_it_was_and_its_time_is_what_is_left() {
+        let (here, there) = (Clock::manual(1000), Clock::manual(5));
+        let answer = ErrorBody { error: "interaction_required".to_owned(), claims: Some("{}".to_owned()), ..ErrorBody::default() };
+        let until = here.moment().after(Duration::from_secs(30));
+        let refusal = Refusal {
+            answer: Some(Box::new(answer.clone())),
+            authorization_uri: Some("https://a".to_owned()),
+            ..Refusal::new(Turn::User, Kind::Refused, "sign in").retrying(Retry::At(until))
+        };
+        let read = read(&write(&Arc::new(refusal), here.moment()), there.moment()).unwrap();
+        assert_eq!((read.turn, read.kind, read.detail.as_str()), (Turn::User, Kind::Refused, "sign in"));
+        assert_eq!(read.answer.as_deref(), Some(&answer));
+        assert_eq!(read.retry, Retry::At(there.moment().after(Duration::from_secs(30))));
+    }
+
+    #[test]
+    fn what_is_not_known_is_no_refusal() {
+        assert!(read(b"{}", Clock::manual(0).moment()).is_none());
+        let strange = br#"{"turn":"User","kind":"of_tomorrow","detail":"","retry":"Never"}"#;
+        assert!(read(strange, Clock::manual(0).moment()).is_none());
+    }
+}

@@ -1,0 +1,168 @@
+//! The answers of the API document: what each route gives, and the problems that routes share.
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::response::ResponseBuilder;
+use utoipa::openapi::{ContentBuilder, Header, ObjectBuilder, Ref, RefOr, Response, Type};
+use utoipa::{IntoResponses, ToSchema};
+
+use super::asked::CORRELATION_ID;
+use super::parameters::{text, uuid};
+use super::refusal::Document;
+use super::schemas::TokenAnswer;
+use crate::flow::{Accounts, AuthorizationUrl};
+use crate::token::Account;
+
+/// The answers of routes that give a token.
+pub(super) struct TokenAnswers;
+
+/// The answers of the route that gives a URL.
+pub(super) struct UrlAnswers;
+
+/// The answers of the route that lists accounts.
+pub(super) struct AccountsAnswers;
+
+/// The answers of the route that gives one account.
+pub(super) struct AccountAnswers;
+
+/// The answers of the route that signs an account out.
+pub(super) struct SignedOutAnswers;
+
+/// The answers of every route that fails.
+pub(super) struct Problems;
+
+/// The same of routes that take no body, and ask neither a user nor the authority.
+pub(super) struct LocalProblems;
+
+/// The statuses of problems, and when they are given.
+pub(super) const STATUSES: [(StatusCode, &str); 12] = [
+    (StatusCode::BAD_REQUEST, "The caller's request is wrong."),
+    (StatusCode::UNAUTHORIZED, "The user has to sign in again, or the inbound token is not accepted."),
+    (StatusCode::FORBIDDEN, "The caller may not do this, or the request comes from a web page or by a foreign host name."),
+    (StatusCode::NOT_FOUND, "There is no such app, api, account or route."),
+    (StatusCode::METHOD_NOT_ALLOWED, "The route does not take this method; `Allow` names those it takes."),
+    (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large."),
+    (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is not JSON."),
+    (StatusCode::TOO_MANY_REQUESTS, "The authority asks for fewer requests."),
+    (
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "The head is too large; one of more than twice the bound is answered without a body.",
+    ),
+    (StatusCode::BAD_GATEWAY, "The authority refused the app's credential or configuration, or answered garbage."),
+    (StatusCode::SERVICE_UNAVAILABLE, "The authority or the shared cache cannot be reached, or tokend has too much to do."),
+    (StatusCode::GATEWAY_TIMEOUT, "There was no answer in time."),
+];
+
+/// Those that a route cannot give that takes no body and asks neither a user nor the authority.
+const ELSEWHERE: [StatusCode; 5] = [
+    StatusCode::UNAUTHORIZED,
+    StatusCode::PAYLOAD_TOO_LARGE,
+    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    StatusCode::TOO_MANY_REQUESTS,
+    StatusCode::BAD_GATEWAY,
+];
+
+fn header(description: &str, schema: ObjectBuilder) -> Header {
+    HeaderBuilder::new().description(Some(description)).schema(Some(schema)).build()
+}
+
+/// An answer with what every answer carries.
+fn answer(description: &str) -> ResponseBuilder {
+    ResponseBuilder::new()
+        .description(description)
+        .header(CORRELATION_ID.as_str(), header("The request's id, here and in the authority's logs.", uuid()))
+        .header("cache-control", header("Always `no-store`.", text().enum_values(Some(["no-store"]))))
+}
+
+fn success<S: ToSchema>(description: &str) -> BTreeMap<String, RefOr<Response>> {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(S::name()))).build();
+    BTreeMap::from([("200".to_owned(), answer(description).content("application/json", content).build().into())])
+}
+
+// === impl TokenAnswers ===
+
+impl IntoResponses for TokenAnswers {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        success::<TokenAnswer>("A token.")
+    }
+}
+
+// === impl UrlAnswers ===
+
+impl IntoResponses for UrlAnswers {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        success::<AuthorizationUrl>("The URL, and what has to be kept until the code comes back.")
+    }
+}
+
+// === impl AccountsAnswers ===
+
+impl IntoResponses for AccountsAnswers {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        success::<Accounts>("Some accounts, and where the listing goes on.")
+    }
+}
+
+// === impl AccountAnswers ===
+
+impl IntoResponses for AccountAnswers {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        success::<Account>("The account.")
+    }
+}
+
+// === impl SignedOutAnswers ===
+
+impl IntoResponses for SignedOutAnswers {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        BTreeMap::from([("204".to_owned(), answer("The account is signed out.").build().into())])
+    }
+}
+
+// === impl Problems ===
+
+impl IntoResponses for Problems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(|_| true)
+    }
+}
+
+// === impl LocalProblems ===
+
+impl IntoResponses for LocalProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(|status| !ELSEWHERE.contains(&status))
+    }
+}
+
+fn problems(given: fn(StatusCode) -> bool) -> BTreeMap<String, RefOr<Response>> {
+    let reference = |status: StatusCode| RefOr::Ref(Ref::from_response_name(component(status)));
+    let given = STATUSES.iter().map(|(status, _)| *status).filter(|status| given(*status));
+    given.map(|status| (status.as_str().to_owned(), reference(status))).collect()
+}
+
+/// The name of a status's answer among the components: it is the same for every route.
+pub(super) fn component(status: StatusCode) -> String {
+    status.canonical_reason().unwrap_or_default().replace(' ', "")
+}
+
+/// The answer with a status that is a problem.
+pub(super) fn problem(status: StatusCode, description: &str) -> Response {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(Document::name()))).build();
+    let mut answer = answer(description).content("application/problem+json", content);
+    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT) {
+        let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
+        answer = answer.header("retry-after", header("Seconds until the request may succeed, where that is known.", seconds));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        let description = "`Bearer`, with `error` `invalid_token`, `interaction_required` or `insufficient_claims`; the last with `claims` \
+                           in base64 and `authorization_uri`. Ready to be forwarded.";
+        answer = answer.header("www-authenticate", header(description, text()));
+    }
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        answer = answer.header("allow", header("The methods that the route takes.", text()));
+    }
+    answer.build()
+}

@@ -1,0 +1,183 @@
+//! What things are called in Redis: keyed hashes, so that nobody reads a user, an app or a scope in a key, and hash tags, so that all
+//! that belongs to one partition stands in one slot.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::memory::Partition;
+use super::ring::Ring;
+
+/// How many bytes of a hash stand in a name: enough that no two things ever meet, and what is sealed is compared all the same.
+const SHORT: usize = 16;
+/// How many bytes of a hash stand for a scope in an index.
+const TAG: usize = 8;
+/// Sets that share the accounts of one app, so that none of them is hot or huge.
+pub const SHARDS: u8 = 64;
+
+/// Makes names.
+#[derive(Clone, Debug)]
+pub struct Names {
+    prefix: String,
+    ring: Ring,
+}
+
+/// Names in one partition's slot.
+#[derive(Clone, Debug)]
+pub struct Place<'a> {
+    names: &'a Names,
+    tag: String,
+}
+
+/// A token as the index of its partition lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry([u8; SHORT]);
+
+// === impl Names ===
+
+impl Names {
+    /// Names that begin with `prefix`, hashed under the ring's `name` key.
+    pub fn new(prefix: &str, ring: Ring) -> Self {
+        Self { prefix: prefix.to_owned(), ring }
+    }
+
+    /// The slot of a partition.
+    pub fn place(&self, partition: &Partition) -> Place<'_> {
+        Place { names: self, tag: short(&self.ring.name(&[b"partition", partition])) }
+    }
+
+    /// The slot of what one app remembers of failures.
+    pub fn holds(&self, space: &[u8; 32]) -> Place<'_> {
+        Place { names: self, tag: short(&self.ring.name(&[b"holds", space])) }
+    }
+
+    /// One of the sets that list an app's accounts.
+    pub fn shard(&self, space: &[u8; 32], shard: u8) -> String {
+        let tag = short(&self.ring.name(&[b"accounts", space, &[shard]]));
+        format!("{}:{{{tag}}}:s", self.prefix)
+    }
+
+    /// The set that lists an account, and the member that stands for it there.
+    pub fn listed(&self, space: &[u8; 32], partition: &Partition) -> (String, Vec<u8>) {
+        let tag: [u8; SHORT] = cut(&self.ring.name(&[b"partition", partition]));
+        (self.shard(space, tag[0] % SHARDS), tag.to_vec())
+    }
+
+    /// The slot of the partition that such a member stands for.
+    pub fn tagged(&self, member: &[u8]) -> Place<'_> {
+        Place { names: self, tag: URL_SAFE_NO_PAD.encode(member) }
+    }
+
+    /// What sealed messages are bound to.
+    pub fn events(&self) -> String {
+        format!("{}:events", self.prefix)
+    }
+
+    /// The entry of a token in the index of its partition.
+    pub fn entry(&self, variant: &[u8; 32], asked: &str) -> Entry {
+        Entry(cut(&self.ring.name(&[b"token", variant, asked.as_bytes()])))
+    }
+
+    /// The member that stands for a token in the index: its entry, its variant, and each scope that it is good for besides.
+    pub fn member(&self, entry: &Entry, variant: &[u8; 32], granted: &str) -> Vec<u8> {
+        let mut member = entry.0.to_vec();
+        member.extend_from_slice(&self.variant(variant));
+        for scope in granted.split(' ').filter(|scope| !scope.is_empty()) {
+            member.extend_from_slice(&self.scope(scope));
+        }
+        member
+    }
+
+    /// The entries of those members whose tokens are good for all that is asked, in their order.
+    pub fn covering<'m>(&self, members: &'m [bytes::Bytes], variant: &[u8; 32], asked: &str) -> impl Iterator<Item = Entry> + 'm {
+        let variant = self.variant(variant);
+        let wanted: Vec<_> = asked.split(' ').filter(|scope| !scope.is_empty()).map(|scope| self.scope(scope)).collect();
+        members.iter().filter_map(move |member| {
+            let (entry, rest) = member.split_first_chunk::<SHORT>()?;
+            let (kind, scopes) = rest.split_first_chunk::<TAG>()?;
+            let covers = |scope: &[u8; TAG]| scopes.chunks_exact(TAG).any(|granted| granted == scope);
+            (*kind == variant && !wanted.is_empty() && wanted.iter().all(covers)).then_some(Entry(*entry))
+        })
+    }
+
+    fn variant(&self, variant: &[u8; 32]) -> [u8; TAG] {
+        cut(&self.ring.name(&[b"variant", variant]))
+    }
+
+    fn scope(&self, scope: &str) -> [u8; TAG] {
+        cut(&self.ring.name(&[b"scope", scope.as_bytes()]))
+    }
+}
+
+// === impl Place ===
+
+impl Place<'_> {
+    /// A token.
+    pub fn token(&self, entry: &Entry) -> String {
+        self.named(&format!("t:{}", URL_SAFE_NO_PAD.encode(entry.0)))
+    }
+
+    /// The tokens that members of the index stand for.
+    pub fn tokens<'m>(&'m self, members: &'m [bytes::Bytes]) -> impl Iterator<Item = String> + 'm {
+        members.iter().filter_map(|member| Some(self.token(&Entry(*member.first_chunk::<SHORT>()?))))
+    }
+
+    /// The index of the tokens.
+    pub fn index(&self) -> String {
+        self.named("i")
+    }
+
+    /// The account's epoch.
+    pub fn epoch(&self) -> String {
+        self.named("e")
+    }
+
+    /// The account's sign-in.
+    pub fn sign_in(&self) -> String {
+        self.named("a")
+    }
+
+    /// Where else tokens of this account are.
+    pub fn elsewhere(&self) -> String {
+        self.named("g")
+    }
+
+    /// The lease of one flight.
+    pub fn lease(&self, flight: &[u8; 32]) -> String {
+        self.named(&format!("l:{}", self.hashed(b"lease", flight)))
+    }
+
+    /// What came of one flight.
+    pub fn outcome(&self, flight: &[u8; 32]) -> String {
+        self.named(&format!("o:{}", self.hashed(b"outcome", flight)))
+    }
+
+    /// A remembered failure.
+    pub fn hold(&self, key: &[u8; 32]) -> String {
+        self.named(&format!("h:{}", self.hashed(b"hold", key)))
+    }
+
+    fn hashed(&self, kind: &[u8], key: &[u8; 32]) -> String {
+        short(&self.names.ring.name(&[kind, key]))
+    }
+
+    fn named(&self, what: &str) -> String {
+        let (prefix, tag) = (&self.names.prefix, &self.tag);
+        let mut name = String::with_capacity(prefix.len() + tag.len() + what.len() + 4);
+        for part in [prefix, ":{", tag, "}:", what] {
+            name.push_str(part);
+        }
+        name
+    }
+}
+
+fn cut<const N: usize>(hash: &[u8; 32]) -> [u8; N] {
+    let mut out = [0; N];
+    for (to, from) in out.iter_mut().zip(hash) {
+        *to = *from;
+    }
+    out
+}
+
+fn short(hash: &[u8; 32]) -> String {
+    URL_SAFE_NO_PAD.encode(cut::<SHORT>(hash))
+}

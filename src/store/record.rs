@@ -1,0 +1,262 @@
+//! What a record in Redis says, and how it is written: one format per kind and version.
+//!
+//! A record repeats what it is found by, and that is compared when it is read: a value under a wrong name is no value. Version 2
+//! of a token adds the claims challenge that it answered; a sign-in is the same in both.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::memory::Partition;
+use crate::secret::Secret;
+use crate::token::{Account, Epoch, Facts, Head, SignIn, Stored, Times};
+
+/// What a token is found by.
+#[derive(Clone, Copy, Debug)]
+pub struct Sought<'a> {
+    /// Its partition.
+    pub partition: &'a Partition,
+    /// The hash of its key's members beside the scopes.
+    pub variant: &'a [u8; 32],
+    /// The folded scopes that were asked for, where the exact record is wanted.
+    pub asked: Option<&'a str>,
+}
+
+/// A token, version 1.
+#[derive(Serialize, Deserialize)]
+struct TokenRecord<'a> {
+    partition: [u8; 32],
+    variant: [u8; 32],
+    epoch: Epoch,
+    #[serde(borrow)]
+    asked: &'a str,
+    #[serde(borrow)]
+    granted: &'a str,
+    expires_on: i64,
+    received_on: i64,
+    refresh_on: i64,
+    token: (u32, u32),
+    #[serde(borrow)]
+    head: Blob<'a>,
+}
+
+/// What version 2 adds.
+#[derive(Serialize, Deserialize)]
+struct Answered {
+    challenge: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SignInRecord<'a> {
+    partition: [u8; 32],
+    space: [u8; 32],
+    epoch: Epoch,
+    #[serde(borrow)]
+    home_account_id: Cow<'a, str>,
+    #[serde(borrow)]
+    local_account_id: Cow<'a, str>,
+    #[serde(borrow)]
+    username: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    environment: Cow<'a, str>,
+    #[serde(borrow)]
+    tenant_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    refresh_token: Option<Cow<'a, str>>,
+    expires_on: i64,
+}
+
+/// Bytes in one piece: serde would write a slice one number at a time.
+struct Blob<'a>(&'a [u8]);
+
+impl Serialize for Blob<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Blob<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <&'a [u8]>::deserialize(deserializer).map(Self)
+    }
+}
+
+/// Writes a token. `None`: the version is not one that is written.
+pub fn write_token(partition: &Partition, stored: &Stored, version: u8) -> Option<Vec<u8>> {
+    let (head, facts) = (stored.head(), &stored.facts);
+    let range = head.range();
+    let record = TokenRecord {
+        partition: *partition,
+        variant: facts.variant,
+        epoch: facts.epoch,
+        asked: &facts.asked,
+        granted: &facts.granted,
+        expires_on: stored.expires_on,
+        received_on: stored.received_on,
+        refresh_on: stored.refresh_on,
+        token: (range.start, range.end),
+        head: Blob(&head.text),
+    };
+    let answered = Answered { challenge: facts.challenge };
+    match version {
+        1 => postcard::to_stdvec(&record).ok(),
+        2 => postcard::to_stdvec(&(record, answered)).ok(),
+        _ => None,
+    }
+}
+
+/// Reads a token of a version that is understood; `None` if it is not one, or not the one that is sought.
+pub fn read_token(payload: &[u8], version: u8, generation: u64, sought: &Sought<'_>) -> Option<Stored> {
+    let (record, answered): (TokenRecord<'_>, Answered) = match version {
+        1 => (postcard::from_bytes(payload).ok()?, Answered { challenge: 0 }),
+        2 => postcard::from_bytes(payload).ok()?,
+        _ => return None,
+    };
+    let is_sought = record.partition == *sought.partition
+        && record.variant == *sought.variant
+        && sought.asked.is_none_or(|asked| asked == record.asked);
+    if !is_sought {
+        return None;
+    }
+    let facts = Facts {
+        asked: record.asked.into(),
+        granted: record.granted.into(),
+        variant: record.variant,
+        challenge: answered.challenge,
+        generation: 0,
+        shared: generation,
+        epoch: record.epoch,
+    };
+    let times = Times {
+        received_on: record.received_on,
+        expires_on: Some(record.expires_on),
+        ext_expires_on: None,
+        refresh_on: Some(record.refresh_on),
+    };
+    // A copy of exactly its size: the record around it would stay in memory with it.
+    let text = Bytes::copy_from_slice(record.head.0);
+    Head::rewritten(text, record.token.0..record.token.1, record.expires_on).keep(&times, facts)
+}
+
+/// Writes a sign-in.
+pub fn write_sign_in(partition: &Partition, sign_in: &SignIn) -> Option<Vec<u8>> {
+    let account = &sign_in.account;
+    let record = SignInRecord {
+        partition: *partition,
+        space: sign_in.space,
+        epoch: sign_in.epoch,
+        home_account_id: Cow::Borrowed(&account.home_account_id),
+        local_account_id: Cow::Borrowed(&account.local_account_id),
+        username: account.username.as_deref().map(Cow::Borrowed),
+        environment: Cow::Borrowed(&account.environment),
+        tenant_id: account.tenant_id.as_deref().map(Cow::Borrowed),
+        refresh_token: sign_in.refresh_token.as_ref().map(|token| Cow::Borrowed(token.expose())),
+        expires_on: sign_in.expires_on,
+    };
+    postcard::to_stdvec(&record).ok()
+}
+
+/// Reads a sign-in; `None` if it is not one, or not of this app's account. The partition is compared where it is known.
+pub fn read_sign_in(
+    payload: &[u8],
+    generation: u64,
+    space: &[u8; 32],
+    partition: Option<&Partition>,
+) -> Option<(Partition, SignIn)> {
+    let record: SignInRecord<'_> = postcard::from_bytes(payload).ok()?;
+    if record.space != *space || partition.is_some_and(|partition| *partition != record.partition) {
+        return None;
+    }
+    let account = Account {
+        home_account_id: record.home_account_id.into_owned(),
+        local_account_id: record.local_account_id.into_owned(),
+        username: record.username.map(Cow::into_owned),
+        environment: record.environment.into_owned(),
+        tenant_id: record.tenant_id.map(Cow::into_owned),
+    };
+    let sign_in = SignIn {
+        account,
+        refresh_token: record.refresh_token.map(|token| Secret::new(token.into_owned())),
+        expires_on: record.expires_on,
+        space: record.space,
+        epoch: record.epoch,
+        shared: generation,
+    };
+    Some((record.partition, sign_in))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Sought, read_sign_in, read_token, write_sign_in, write_token};
+    use crate::secret::Secret;
+    use crate::token::{Account, Facts, Grant, SignIn, Stored, Times};
+
+    fn stored() -> Stored {
+        let times = Times { received_on: 10, expires_on: Some(3610), ext_expires_on: None, refresh_on: Some(2800) };
+        let grant = Grant {
+            access_token: Secret::new("eyJ.a.b"),
+            token_type: "Bearer".to_owned(),
+            scope: "a".to_owned(),
+            times,
+            tenant_id: None,
+            account: None,
+            id_token: None,
+            issued_token_type: None,
+        };
+        let facts = Facts {
+            asked: "a".into(),
+            granted: "a b".into(),
+            variant: [7; 32],
+            challenge: 9,
+            epoch: std::num::NonZeroU64::new(3),
+            ..Facts::default()
+        };
+        grant.write().keep(&times, facts).unwrap()
+    }
+
+    #[test]
+    fn a_token_comes_back_as_it_was_in_both_versions() {
+        let sought = Sought { partition: &[1; 32], variant: &[7; 32], asked: Some("a") };
+        for (version, challenge) in [(1, 0), (2, 9)] {
+            let payload = write_token(&[1; 32], &stored(), version).unwrap();
+            let read = read_token(&payload, version, 5, &sought).unwrap();
+            let expected = Facts { challenge, generation: 0, shared: 5, ..stored().facts };
+            assert_eq!((&read.facts, read.expires_on, read.refresh_on), (&expected, 3610, 2800));
+            assert_eq!(read.head().text, stored().head().text);
+            assert_eq!(read.head().token(), Some("eyJ.a.b"));
+        }
+        assert!(write_token(&[1; 32], &stored(), 3).is_none());
+    }
+
+    #[test]
+    fn what_is_not_sought_is_not_read() {
+        let payload = write_token(&[1; 32], &stored(), 1).unwrap();
+        let read = |partition, variant, asked| read_token(&payload, 1, 1, &Sought { partition, variant, asked }).is_some();
+        assert!(read(&[1; 32], &[7; 32], None));
+        assert!(!read(&[2; 32], &[7; 32], None));
+        assert!(!read(&[1; 32], &[8; 32], None));
+        assert!(!read(&[1; 32], &[7; 32], Some("b")));
+        assert!(!read_token(&payload[..20], 1, 1, &Sought { partition: &[1; 32], variant: &[7; 32], asked: None }).is_some());
+    }
+
+    #[test]
+    fn a_sign_in_comes_back_as_it_was() {
+        let account = Account {
+            home_account_id: "oid.tid".to_owned(),
+            local_account_id: "oid".to_owned(),
+            username: Some("ana".to_owned()),
+            environment: "host".to_owned(),
+            tenant_id: None,
+        };
+        let refresh_token = Some(Secret::new("rt"));
+        let sign_in = SignIn { account, refresh_token, expires_on: 99, space: [4; 32], epoch: None, shared: 0 };
+        let payload = write_sign_in(&[1; 32], &sign_in).unwrap();
+        let (partition, read) = read_sign_in(&payload, 3, &[4; 32], Some(&[1; 32])).unwrap();
+        assert_eq!((partition, read.shared, read.expires_on), ([1; 32], 3, 99));
+        assert_eq!(read.account, sign_in.account);
+        assert!(read.refresh_token.is_some_and(|token| token.expose() == "rt"));
+        assert!(read_sign_in(&payload, 3, &[5; 32], None).is_none());
+        assert!(read_sign_in(&payload, 3, &[4; 32], Some(&[2; 32])).is_none());
+    }
+}

@@ -1,0 +1,276 @@
+//! The keys over everything that replicas share: one names the records, one seals what is written, all open what is read.
+//!
+//! A key ring's file may reach replicas minutes apart. So the first key seals and all open, a key id that is not known reads the file
+//! again at once, and the `name` key stays for as long as the process does: under another one nothing would be found any more.
+
+mod header;
+mod keys;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use bytes::Bytes;
+use prometheus::{IntCounter, IntCounterVec};
+
+pub use self::keys::KeyRing;
+
+use self::header::{Header, length};
+use self::keys::{Key, SEALED};
+use super::settings::Encryption;
+use crate::clock::{Clock, Moment};
+use crate::finding::Problem;
+use crate::reload::Reloading;
+use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
+
+/// The least time between two reads of the file because a key id is not known.
+const AGAIN: Duration = Duration::from_secs(1);
+/// What names records where nothing is sealed: names are no secret there, but one way to make them is enough.
+const PUBLIC: &[u8] = b"tokend: the key of names in plaintext";
+
+/// Names, seals and opens; clones share one ring.
+#[derive(Clone)]
+pub struct Ring(Arc<Inner>);
+
+struct Inner {
+    /// `None`: plaintext.
+    keys: Option<Arc<Reloading<KeyRing>>>,
+    naming: hmac::Key,
+    clock: Clock,
+    /// When the file was last read because of an unknown key id.
+    asked: Mutex<Option<Moment>>,
+    counts: OnceLock<Counts>,
+}
+
+/// What was read, by key, and what could not be read.
+struct Counts {
+    reads: IntCounterVec,
+    newer: IntCounter,
+    unknown_key: IntCounter,
+    garbage: IntCounter,
+}
+
+/// A value that was opened.
+#[derive(PartialEq, Eq)]
+pub struct Opened {
+    /// How many values came before it under its name.
+    pub generation: u64,
+    /// The version of the record inside.
+    pub version: u8,
+    /// The record.
+    pub payload: Bytes,
+}
+
+/// Why a value cannot be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// A later release wrote it.
+    Newer,
+    /// It is sealed by a key that is not in the ring.
+    UnknownKey,
+    /// It is cut, changed, or not meant for this name; or it is not sealed where everything has to be.
+    Garbage,
+}
+
+// === impl Ring ===
+
+impl Ring {
+    /// Loads the key ring, or none where the configuration says so. The clock bounds how often the file is read again.
+    ///
+    /// # Errors
+    /// The key ring cannot be read or is not what it should be.
+    pub fn load(encryption: &Encryption, clock: &Clock) -> Result<Self, Problem> {
+        let (keys, naming) = match encryption {
+            Encryption::Plaintext => (None, hmac::Key::new(hmac::HMAC_SHA256, PUBLIC)),
+            Encryption::KeyRing(source) => {
+                let keys = Reloading::load_guarded(source.clone(), KeyRing::parse, KeyRing::follows)?;
+                let naming = keys.current().value.naming.clone();
+                (Some(keys), naming)
+            }
+        };
+        let inner = Inner { keys, naming, clock: clock.clone(), asked: Mutex::default(), counts: OnceLock::new() };
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// Follows the key ring's file until the soft stop.
+    pub fn watch(&self, tasks: &Tasks) {
+        if let Some(keys) = &self.0.keys {
+            keys.watch(tasks);
+        }
+    }
+
+    /// Whether values are sealed.
+    pub fn is_encrypted(&self) -> bool {
+        self.0.keys.is_some()
+    }
+
+    /// The ids of the keys in force, the sealing one first; none in plaintext.
+    pub fn kids(&self) -> Vec<String> {
+        let ring = self.0.keys.as_ref().map(|keys| keys.current());
+        ring.iter().flat_map(|ring| &ring.value.keys).map(|key| key.id.clone()).collect()
+    }
+
+    /// Why the newest key ring was not taken, if it was not, and how many were refused.
+    pub fn reload_state(&self) -> (Option<Arc<Problem>>, u64) {
+        self.0.keys.as_ref().map_or((None, 0), |keys| (keys.problem(), keys.failures()))
+    }
+
+    /// The name of what `members` say together: HMAC-SHA-256 under the `name` key. Other members, or the same cut otherwise, have
+    /// another name.
+    pub fn name(&self, members: &[&[u8]]) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.0.naming);
+        for member in members {
+            context.update(&length(member));
+            context.update(member);
+        }
+        let mut name = [0; 32];
+        for (to, from) in name.iter_mut().zip(context.sign().as_ref()) {
+            *to = *from;
+        }
+        name
+    }
+
+    /// Seals a record for the name `key` in Redis: what is returned opens under this name only. In plaintext the record
+    /// follows its header as it is. `None`: the version is 0, or the cryptography failed.
+    pub fn seal(&self, key: &str, generation: u64, version: u8, payload: &[u8]) -> Option<Vec<u8>> {
+        let ring = self.0.keys.as_ref().map(|keys| keys.current());
+        let first = match &ring {
+            Some(ring) => Some(ring.value.keys.first()?),
+            None => None,
+        };
+        let kid = first.map_or("", |key| key.id.as_str());
+        let mut out = Header::write(generation, version, kid, payload.len() + SEALED)?;
+        match first {
+            Some(first) => first.seal(key, out, payload),
+            None => {
+                out.extend_from_slice(payload);
+                Some(out)
+            }
+        }
+    }
+
+    /// Opens what was found under the name `key` in Redis. `newest` is the highest version that is understood.
+    ///
+    /// A key id that is not in the ring reads the ring's file again before it is given up. That read blocks; it is a small local file,
+    /// one caller at a time does it, and not more than once a second. The others are answered from the ring there is.
+    ///
+    /// # Errors
+    /// It cannot be opened; nothing in it may be believed then, not even its version.
+    pub fn open(&self, key: &str, value: &[u8], newest: u8) -> Result<Opened, Unreadable> {
+        let opened = self.judge(key, value, newest);
+        if let (Err(why), Some(counts)) = (&opened, self.0.counts.get()) {
+            counts.of(*why).inc();
+        }
+        opened
+    }
+
+    fn judge(&self, key: &str, value: &[u8], newest: u8) -> Result<Opened, Unreadable> {
+        let header = Header::read(value).ok_or(Unreadable::Garbage)?;
+        if header.version > newest {
+            return Err(Unreadable::Newer);
+        }
+        let (head, body) = value.split_at_checked(header.length).ok_or(Unreadable::Garbage)?;
+        let payload = match (&self.0.keys, header.kid) {
+            (None, []) => body.to_vec(),
+            (None, _) => return Err(Unreadable::UnknownKey),
+            // Who can write into Redis must not be believed for leaving the seal away.
+            (Some(_), []) => return Err(Unreadable::Garbage),
+            (Some(keys), kid) => {
+                let mut ring = keys.current();
+                if ring.value.find(kid).is_none() {
+                    self.ask_again(keys);
+                    ring = keys.current();
+                }
+                let sealing = ring.value.find(kid).ok_or(Unreadable::UnknownKey)?;
+                let payload = sealing.open(key, head, body).ok_or(Unreadable::Garbage)?;
+                self.count(sealing);
+                payload
+            }
+        };
+        Ok(Opened { generation: header.generation, version: header.version, payload: payload.into() })
+    }
+
+    /// Reads the file again, unless somebody does or did so just now.
+    fn ask_again(&self, keys: &Reloading<KeyRing>) {
+        // Held during the read: a file system that hangs holds one caller and not all of them.
+        let Ok(mut asked) = self.0.asked.try_lock() else { return };
+        let now = self.0.clock.moment();
+        if asked.is_none_or(|last| now >= last.after(AGAIN)) {
+            *asked = Some(now);
+            keys.refresh();
+        }
+    }
+
+    fn count(&self, key: &Key) {
+        if let Some(counts) = self.0.counts.get() {
+            key.reads.get_or_init(|| counts.reads.with_label_values(&[&key.id])).inc();
+        }
+    }
+
+    /// The generation that a value's header tells, without opening it: to compare, not to believe.
+    pub fn generation(value: &[u8]) -> Option<u64> {
+        Header::read(value).map(|header| header.generation)
+    }
+
+    /// Makes the metrics of the ring, once.
+    pub fn observe(&self, metrics: &Metrics) {
+        let undecipherable =
+            metrics.counters("cache_undecipherable_total", "Shared values that cannot be opened, by reason.", &["reason"]);
+        let counts = Counts {
+            reads: metrics.counters("key_ring_reads_total", "Shared values opened, by key.", &["kid"]),
+            newer: undecipherable.with_label_values(&["newer"]),
+            unknown_key: undecipherable.with_label_values(&["unknown_key"]),
+            garbage: undecipherable.with_label_values(&["garbage"]),
+        };
+        let reads = counts.reads.clone();
+        if self.0.counts.set(counts).is_err() {
+            return;
+        }
+        let in_force = metrics.gauges("key_ring_key", "1 for each key of the key ring in force, 0 for one that left it.", &["kid"]);
+        let (ring, known) = (self.clone(), Mutex::new(BTreeSet::new()));
+        metrics.before_render(move || {
+            let kids: BTreeSet<String> = ring.kids().into_iter().collect();
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            for gone in known.difference(&kids) {
+                in_force.with_label_values(&[gone]).set(0);
+            }
+            for kid in &kids {
+                in_force.with_label_values(&[kid]).set(1);
+                // Shown from the start: an operator waits for it to stay as it is.
+                reads.with_label_values(&[kid]);
+            }
+            known.extend(kids);
+        });
+    }
+}
+
+impl fmt::Debug for Ring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ring").field("encrypted", &self.is_encrypted()).field("kids", &self.kids()).finish_non_exhaustive()
+    }
+}
+
+// === impl Opened ===
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened").field("generation", &self.generation).field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+// === impl Counts ===
+
+impl Counts {
+    fn of(&self, why: Unreadable) -> &IntCounter {
+        match why {
+            Unreadable::Newer => &self.newer,
+            Unreadable::UnknownKey => &self.unknown_key,
+            Unreadable::Garbage => &self.garbage,
+        }
+    }
+}

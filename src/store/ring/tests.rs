@@ -1,0 +1,267 @@
+//! What is sealed opens under its own name only, and a rotation in three edits loses nothing wherever the file arrives late.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use proptest::prelude::any;
+use tempfile::TempDir;
+
+use super::{KeyRing, Opened, Ring, Unreadable};
+use crate::clock::Clock;
+use crate::reload::{Place, Source};
+use crate::secret::Secret;
+use crate::store::settings::Encryption;
+use crate::telemetry::Metrics;
+
+/// Keys in base64: 32 bytes of 0, of 1 and so on.
+const NAME: &str = "name:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+const OTHER_NAME: &str = "name:BAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ=";
+const A: &str = "a:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+const B: &str = "b:AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI";
+const C: &str = "c:AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM=";
+const KEY: &str = "tokend:{x}:t:y";
+
+/// A ring that is fixed.
+fn ring(lines: &[&str]) -> Ring {
+    Ring::load(&place(Place::Value(Secret::new(lines.join("\n")))), &Clock::manual(0)).unwrap()
+}
+
+fn plaintext() -> Ring {
+    Ring::load(&Encryption::Plaintext, &Clock::manual(0)).unwrap()
+}
+
+fn place(place: Place) -> Encryption {
+    Encryption::KeyRing(Source { key: "cache.redis.encryption.key_ring".to_owned(), file: None, place })
+}
+
+/// A replica with a file of its own, which an edit reaches in its own time.
+struct Replica {
+    ring: Ring,
+    clock: Clock,
+    path: PathBuf,
+    _dir: TempDir,
+}
+
+// === impl Replica ===
+
+impl Replica {
+    fn with(lines: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, clock) = (dir.path().join("ring"), Clock::manual(0));
+        write(&path, lines);
+        Self { ring: Ring::load(&place(Place::File(path.clone())), &clock).unwrap(), clock, path, _dir: dir }
+    }
+
+    /// The edit arrives; nobody has looked at it yet.
+    fn receive(&self, lines: &[&str]) {
+        write(&self.path, lines);
+        self.clock.advance(Duration::from_secs(2));
+    }
+
+    /// What the watcher does each ten seconds.
+    fn look(&self) -> bool {
+        self.ring.0.keys.as_ref().is_some_and(|keys| keys.refresh())
+    }
+}
+
+fn write(path: &Path, lines: &[&str]) {
+    std::fs::write(path, lines.join("\n")).unwrap();
+}
+
+fn reads(writer: &Ring, reader: &Ring) -> Result<Opened, Unreadable> {
+    reader.open(KEY, &writer.seal(KEY, 7, 1, b"payload").unwrap(), 1)
+}
+
+proptest::proptest! {
+    #[test]
+    fn what_is_sealed_opens(generation in any::<u64>(), version in 1..=u8::MAX, payload in any::<Vec<u8>>(), key in ".{0,80}") {
+        for ring in [ring(&[NAME, A]), plaintext()] {
+            let value = ring.seal(&key, generation, version, &payload).unwrap();
+            proptest::prop_assert_eq!(Ring::generation(&value), Some(generation));
+            let opened = ring.open(&key, &value, version).unwrap();
+            proptest::prop_assert_eq!((opened.generation, opened.version, &*opened.payload), (generation, version, payload.as_slice()));
+        }
+    }
+
+    #[test]
+    fn any_change_is_garbage_or_worse(at in any::<proptest::sample::Index>(), bit in 0_u8..8, cut in any::<proptest::sample::Index>(), key in ".{0,20}") {
+        static RING: LazyLock<Ring> = LazyLock::new(|| ring(&[NAME, A, B]));
+        let value = RING.seal(KEY, 0x0123_4567_89ab_cdef, 1, &[7; 100]).unwrap();
+        let mut changed = value.clone();
+        *changed.get_mut(at.index(value.len())).unwrap() ^= 1 << bit;
+        proptest::prop_assert!(RING.open(KEY, &changed, 1).is_err());
+        proptest::prop_assert!(RING.open(KEY, value.get(..cut.index(value.len())).unwrap(), 1).is_err());
+        proptest::prop_assert!(RING.open(&key, &value, 1) == Err(Unreadable::Garbage));
+    }
+
+    #[test]
+    fn no_value_panics(value in any::<Vec<u8>>(), fixed in "[0-9a-f]{16}") {
+        let value = [fixed.as_bytes(), &value].concat();
+        for ring in [ring(&[NAME, A]), plaintext()] {
+            let _any = ring.open(KEY, &value, 1);
+        }
+    }
+
+    #[test]
+    fn other_members_have_another_name(left in any::<Vec<Vec<u8>>>(), right in any::<Vec<Vec<u8>>>()) {
+        let ring = ring(&[NAME, A]);
+        let name = |members: &[Vec<u8>]| ring.name(&members.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        proptest::prop_assert_eq!(left == right, name(&left) == name(&right));
+    }
+}
+
+#[test]
+fn every_reason_is_told_apart() {
+    let (ours, theirs) = (ring(&[NAME, A]), ring(&[NAME, B]));
+    assert_eq!(reads(&theirs, &ours), Err(Unreadable::UnknownKey));
+    assert_eq!(reads(&plaintext(), &ours), Err(Unreadable::Garbage), "what is not sealed must not be believed");
+    assert_eq!(reads(&ours, &plaintext()), Err(Unreadable::UnknownKey));
+    let newer = ours.seal(KEY, 1, 3, b"x").unwrap();
+    assert_eq!(ours.open(KEY, &newer, 2), Err(Unreadable::Newer));
+    assert_eq!(plaintext().open(KEY, &newer, 2), Err(Unreadable::Newer));
+    assert_eq!(ours.seal(KEY, 1, 0, b"x"), None);
+    // The same id over another key.
+    let impostor = A.replace("a:AQ", "a:AA");
+    assert_eq!(reads(&ring(&[NAME, &impostor]), &ours), Err(Unreadable::Garbage));
+    for bad in
+        [&b""[..], b"0123456789abcdef", b"0123456789abcdeF\x01\x00x", b"+123456789abcdef\x01\x00x", b"0123456789abcdef\x00\x00x"]
+    {
+        assert_eq!(plaintext().open(KEY, bad, 1), Err(Unreadable::Garbage));
+        assert!(bad.is_empty() || bad.ends_with(b"\x00x") || Ring::generation(bad).is_none());
+    }
+}
+
+#[test]
+fn a_nonce_is_never_used_twice() {
+    let ring = ring(&[NAME, A]);
+    let values: std::collections::BTreeSet<_> = (0..1000).map(|_| ring.seal(KEY, 1, 1, b"same").unwrap()).collect();
+    assert_eq!(values.len(), 1000);
+}
+
+#[test]
+fn names_depend_on_the_name_key_alone() {
+    let member: &[&[u8]] = &[b"a", b"bc"];
+    assert_eq!(ring(&[NAME, A]).name(member), ring(&[B, NAME]).name(member));
+    assert_ne!(ring(&[NAME, A]).name(member), ring(&[OTHER_NAME, A]).name(member));
+    assert_ne!(ring(&[NAME, A]).name(member), plaintext().name(member));
+    assert_eq!(plaintext().name(member), plaintext().name(member));
+}
+
+#[test]
+fn a_rotation_in_three_edits_loses_nothing_at_any_stage() {
+    let edits: [&[&str]; 4] = [&[NAME, A], &[NAME, A, B], &[NAME, B, A], &[NAME, B]];
+    for pair in edits.windows(2) {
+        let [before, after] = pair else { continue };
+        // Each of them: still with the old file, with the new one unread, with the new one in force.
+        let replicas: Vec<Replica> = (0..3).map(|_| Replica::with(before)).collect();
+        replicas.iter().skip(1).for_each(|replica| replica.receive(after));
+        assert!(replicas.last().unwrap().look());
+        for writer in &replicas {
+            for reader in &replicas {
+                let opened = reads(&writer.ring, &reader.ring).unwrap();
+                assert_eq!((opened.generation, &*opened.payload), (7, b"payload".as_slice()));
+            }
+        }
+    }
+}
+
+#[test]
+fn an_unknown_key_reads_the_file_at_once_but_not_all_the_time() {
+    let (replica, theirs) = (Replica::with(&[NAME, A]), ring(&[NAME, B, C]));
+    assert_eq!(reads(&theirs, &replica.ring), Err(Unreadable::UnknownKey));
+    write(&replica.path, &[NAME, A, B]);
+    assert_eq!(reads(&theirs, &replica.ring), Err(Unreadable::UnknownKey), "within one second");
+    replica.clock.advance(Duration::from_secs(1));
+    assert!(reads(&theirs, &replica.ring).is_ok());
+    assert_eq!(replica.ring.kids(), ["a", "b"]);
+}
+
+#[test]
+fn the_name_key_stays() {
+    let replica = Replica::with(&[NAME, A]);
+    let name = replica.ring.name(&[b"x"]);
+    replica.receive(&[OTHER_NAME, A, B]);
+    assert!(!replica.look());
+    let (problem, failures) = replica.ring.reload_state();
+    assert!(problem.is_some_and(|problem| problem.reason.contains("`name`")) && failures == 1);
+    assert_eq!((replica.ring.kids(), replica.ring.name(&[b"x"])), (vec!["a".to_owned()], name));
+    replica.receive(&[B, NAME]);
+    assert!(replica.look());
+    assert_eq!((replica.ring.kids(), replica.ring.name(&[b"x"])), (vec!["b".to_owned()], name));
+    assert!(replica.ring.reload_state().0.is_none());
+}
+
+#[test]
+fn a_ring_is_text_with_comments_and_a_bad_line_is_named_but_not_shown() {
+    let text = format!("\u{feff}# ours\r\n\r\n {A}\r\n\tname : {}\n{B}==\n", NAME.trim_start_matches("name:"));
+    assert_eq!(
+        format!("{:?}", KeyRing::parse(text.as_bytes()).err().map(|problem| problem.reason)),
+        "Some(\"line 5 of the key ring has no key of 32 bytes in base64\")"
+    );
+    let good = text.replace("==\n", "=\n");
+    assert_eq!(format!("{:?}", KeyRing::parse(good.as_bytes()).unwrap()), "[\"a\", \"b\"]");
+    let canary = "canary+AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+    let bad = [
+        (format!("{NAME}\n{canary}"), "line 2 of"),
+        (format!("{NAME}\n\nx y:{}", &A[2..]), "line 3 of"),
+        (format!("{NAME}\n{canary}:{}", &A[2..]), "line 2 of"),
+        (format!("{NAME}\n{}:{}", "k".repeat(33), &A[2..]), "line 2 of"),
+        (format!("{NAME}\n:{}", &A[2..]), "line 2 of"),
+        (format!("{NAME}\nk:canary"), "line 2 of"),
+        (format!("{NAME}\nk:AQEB"), "line 2 of"),
+        (format!("{NAME}\n{A}\n{A}"), "line 3 of"),
+        (format!("{NAME}\n{NAME}\n{A}"), "line 2 of"),
+        (A.to_owned(), "no line `name"),
+        (NAME.to_owned(), "no key beside"),
+        (String::new(), "no line `name"),
+    ];
+    for (text, reason) in bad {
+        let problem = KeyRing::parse(text.as_bytes()).err().unwrap();
+        assert!(problem.reason.contains(reason), "{text}: {problem:?}");
+        assert!(!format!("{problem:?}").contains("canary") && !format!("{problem:?}").contains("AQEB"), "{problem:?}");
+    }
+    assert!(KeyRing::parse(&[0xff]).is_err());
+}
+
+#[test]
+fn reads_and_keys_are_counted() {
+    let metrics = Metrics::default();
+    let replica = Replica::with(&[NAME, A, B]);
+    replica.ring.observe(&metrics);
+    let text = || String::from_utf8(metrics.render()).unwrap();
+    let shows = |line: &str| assert!(text().contains(&format!("tokend_{line}\n")), "{line} in {}", text());
+    shows("key_ring_key{kid=\"b\"} 1");
+    shows("key_ring_reads_total{kid=\"b\"} 0");
+    assert!(reads(&ring(&[NAME, B]), &replica.ring).is_ok());
+    shows("key_ring_reads_total{kid=\"b\"} 1");
+    replica.receive(&[NAME, B]);
+    assert!(replica.look() && reads(&ring(&[NAME, B]), &replica.ring).is_ok());
+    shows("key_ring_reads_total{kid=\"b\"} 2");
+    shows("key_ring_key{kid=\"a\"} 0");
+    shows("key_ring_key{kid=\"b\"} 1");
+    assert!(reads(&ring(&[NAME, A]), &replica.ring).is_err() && reads(&plaintext(), &replica.ring).is_err());
+    shows("cache_undecipherable_total{reason=\"unknown_key\"} 1");
+    shows("cache_undecipherable_total{reason=\"garbage\"} 1");
+    shows("cache_undecipherable_total{reason=\"newer\"} 0");
+}
+
+#[test]
+fn debug_shows_ids_only() {
+    let ring = ring(&[NAME, A]);
+    let opened = reads(&ring, &ring).unwrap();
+    assert_eq!(
+        format!("{ring:?} {opened:?}"),
+        "Ring { encrypted: true, kids: [\"a\"], .. } Opened { generation: 7, version: 1, .. }"
+    );
+}
+
+#[test]
+fn clones_share_one_ring() {
+    let replica = Replica::with(&[NAME, A]);
+    let clone = replica.ring.clone();
+    replica.receive(&[NAME, B, A]);
+    assert!(replica.look());
+    assert_eq!(clone.kids(), ["b", "a"]);
+    assert!(Arc::ptr_eq(&clone.0, &replica.ring.0));
+}

@@ -1,0 +1,163 @@
+//! What the store that replicas share is told: where Redis is, who tokend is there, and how what it keeps is sealed.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::{Host, Url};
+
+use crate::finding::Problem;
+use crate::reload::Source;
+
+/// Where Redis listens if the address does not say.
+const PORT: u16 = 6379;
+/// The oldest version of a record that is read.
+pub const OLDEST: u8 = 1;
+/// The newest version that is read; written only where the configuration says so.
+pub const NEWEST: u8 = 2;
+
+/// Settings of the shared store.
+#[derive(Clone, Debug)]
+pub struct RedisSettings {
+    /// The key's path in the configuration, for findings.
+    pub key: String,
+    /// The configuration file, for findings.
+    pub file: Option<String>,
+    /// Where Redis is.
+    pub topology: Topology,
+    /// The ACL user; `None`: the default user.
+    pub username: Option<String>,
+    /// The user's password, followed when it changes.
+    pub password: Option<Source>,
+    /// The only roots that are trusted, as PEM; `None`: the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The client certificate with its chain, as PEM.
+    pub client_cert: Option<PathBuf>,
+    /// The client certificate's key, as PEM.
+    pub client_key: Option<PathBuf>,
+    /// What every key and channel begins with.
+    pub key_prefix: String,
+    /// How values are sealed.
+    pub encryption: Encryption,
+    /// How long a request waits for Redis.
+    pub timeout: Duration,
+    /// How long it waits where something would be lost otherwise: grants that are used up, and sign-outs.
+    pub write_timeout: Duration,
+    /// The version of the records that are written.
+    pub write_version: u8,
+}
+
+/// Where Redis is.
+#[derive(Clone, Debug)]
+pub enum Topology {
+    /// One server, or an address that always leads to the one that takes writes.
+    Standalone(RedisUrl),
+    /// The master of that name, as the sentinels know it.
+    Sentinel {
+        /// The master's name.
+        master: String,
+        /// The sentinels. The first one's database is the master's; TLS is used for both or for none.
+        urls: Vec<RedisUrl>,
+        /// The ACL user at the sentinels.
+        username: Option<String>,
+        /// That user's password.
+        password: Option<Source>,
+    },
+    /// A cluster, known by some of its nodes.
+    Cluster(Vec<RedisUrl>),
+}
+
+/// How values are sealed.
+#[derive(Clone, Debug)]
+pub enum Encryption {
+    /// With the keys of a ring.
+    KeyRing(Source),
+    /// Not at all, because the configuration says so.
+    Plaintext,
+}
+
+/// `redis://` or `rediss://` with a host, and where they are not the usual ones, a port and a database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisUrl {
+    /// Whether TLS is used.
+    pub tls: bool,
+    /// A name, or an address without brackets.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+    /// The number of the database.
+    pub db: i64,
+}
+
+// === impl RedisUrl ===
+
+impl RedisUrl {
+    /// Reads an address.
+    ///
+    /// # Errors
+    /// It is none, or it says something that belongs elsewhere.
+    pub fn parse(text: &str) -> Result<Self, Problem> {
+        const REMEDY: &str = "write redis://HOST:PORT or rediss://HOST:PORT (TLS), with /N for database N";
+        let wrong = |reason: &str| Problem::new(reason, REMEDY);
+        let url = Url::parse(text).map_err(|_| wrong("it is not an address"))?;
+        let tls = match url.scheme() {
+            "redis" => false,
+            "rediss" => true,
+            _ => return Err(wrong("it is not a Redis address")),
+        };
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Problem::new("it holds a user or a password", "move them to `username` and `password`"));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(wrong("it goes on after the database"));
+        }
+        let host = match url.host() {
+            Some(Host::Ipv6(address)) => address.to_string(),
+            Some(Host::Domain("")) | None => return Err(wrong("it names no host")),
+            Some(host) => host.to_string(),
+        };
+        let db = match url.path().trim_start_matches('/') {
+            "" => 0,
+            number => number.parse().ok().filter(|db| *db >= 0).ok_or_else(|| wrong("its database is not a number"))?,
+        };
+        Ok(Self { tls, host, port: url.port().unwrap_or(PORT), db })
+    }
+}
+
+impl fmt::Display for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "rediss" } else { "redis" };
+        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
+        write!(f, "{scheme}://{open}{}{close}:{}", self.host, self.port)?;
+        if self.db == 0 { Ok(()) } else { write!(f, "/{}", self.db) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RedisUrl;
+
+    #[test]
+    fn reads_and_shows_addresses() {
+        for (text, shown) in [
+            ("redis://cache", "redis://cache:6379"),
+            ("rediss://cache.example:6380/", "rediss://cache.example:6380"),
+            ("redis://127.0.0.1:7000/3", "redis://127.0.0.1:7000/3"),
+            ("redis://[::1]:7000", "redis://[::1]:7000"),
+        ] {
+            let url = RedisUrl::parse(text);
+            assert_eq!(url.map(|url| url.to_string()), Ok(shown.to_owned()), "{text}");
+        }
+        assert_eq!(RedisUrl::parse("rediss://[::1]").map(|url| (url.tls, url.host)), Ok((true, "::1".to_owned())));
+    }
+
+    #[test]
+    fn refuses_what_is_none() {
+        for text in ["", "cache:6379", "http://cache", "redis://", "redis://cache/x", "redis://cache/-1", "redis://cache?db=1"] {
+            assert!(RedisUrl::parse(text).is_err(), "{text}");
+        }
+        let problem = RedisUrl::parse("redis://user:canary@cache").err();
+        let text = format!("{problem:?}");
+        assert!(text.contains("`username` and `password`") && !text.contains("canary"), "{text}");
+    }
+}

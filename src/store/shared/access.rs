@@ -1,0 +1,236 @@
+//! Who tokend is towards Redis, and whom it trusts: read from files, followed when they change, and read again when Redis refuses.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use redis::{ClientTlsConfig, TlsCertificates};
+use rustls::RootCertStore;
+use rustls::crypto::aws_lc_rs;
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::finding::Problem;
+use crate::reload::{Place, Reloading, Source};
+use crate::secret::Secret;
+use crate::store::settings::{RedisSettings, Topology};
+use crate::tasks::Tasks;
+
+/// What proves tokend to Redis, and Redis to tokend; clones share it.
+#[derive(Clone)]
+pub struct Access(Arc<Inner>);
+
+struct Inner {
+    user: Login,
+    sentinel: Login,
+    ca: Option<Followed>,
+    certificate: Option<Followed>,
+    key: Option<Followed>,
+}
+
+/// A text that is followed, and the configuration key that says where it is.
+struct Followed {
+    path: String,
+    text: Arc<Reloading<Secret>>,
+}
+
+/// A user and the password, if there are any.
+#[derive(Default)]
+struct Login {
+    username: Option<String>,
+    password: Option<Followed>,
+}
+
+/// A user and the password as they are now.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Credentials {
+    pub(super) username: Option<String>,
+    pub(super) password: Option<Secret>,
+}
+
+// === impl Access ===
+
+impl Access {
+    /// Reads everything for the first time.
+    ///
+    /// # Errors
+    /// Every key whose file cannot be read or is not what it should be.
+    pub fn load(settings: &RedisSettings) -> Result<Self, Vec<(String, Problem)>> {
+        // The first provider that is installed stays; there is no other in this process.
+        let _installed_already = aws_lc_rs::default_provider().install_default();
+        let (root, mut problems) = (settings.key.as_str(), Vec::new());
+        let mut follow = |path: String, source: Source, parse| match Followed::load(path.clone(), source, parse) {
+            Ok(followed) => Some(followed),
+            Err(problem) => {
+                problems.push((path, problem));
+                None
+            }
+        };
+        let mut pem = |name: &str, file: Option<&Path>, parse| {
+            let path = format!("{root}.{name}");
+            let place = Place::File(file?.to_path_buf());
+            follow(path.clone(), Source { key: path, file: settings.file.clone(), place }, parse)
+        };
+        let ca = pem("ca_file", settings.ca_file.as_deref(), roots);
+        let certificate = pem("client_cert", settings.client_cert.as_deref(), chain);
+        let key = pem("client_key", settings.client_key.as_deref(), private_key);
+        let mut login = |path: String, username: &Option<String>, source: &Option<Source>| {
+            let password = source.clone().and_then(|source| follow(path, source, password));
+            Login { username: username.clone(), password }
+        };
+        let user = login(format!("{root}.password"), &settings.username, &settings.password);
+        let sentinel = match &settings.topology {
+            Topology::Sentinel { username, password, .. } => login(format!("{root}.sentinel.password"), username, password),
+            _ => Login::default(),
+        };
+        let access = Self(Arc::new(Inner { user, sentinel, ca, certificate, key }));
+        if let Some(problem) = access.mismatch() {
+            problems.push((format!("{root}.client_key"), problem));
+        }
+        if problems.is_empty() { Ok(access) } else { Err(problems) }
+    }
+
+    /// Follows the files until the soft stop.
+    pub fn watch(&self, tasks: &Tasks) {
+        for followed in self.0.all() {
+            followed.text.watch(tasks);
+        }
+    }
+
+    /// Compares the files now. This reads files: not for an async worker. Returns whether there was a change.
+    pub fn refresh(&self) -> bool {
+        // Each of them is compared, whatever came of the one before.
+        self.0.all().filter(|followed| followed.text.refresh()).count() > 0
+    }
+
+    /// Which newest contents were not taken, and why; each with its configuration key.
+    pub fn problems(&self) -> Vec<(String, Arc<Problem>)> {
+        self.0.all().filter_map(|followed| Some((followed.path.clone(), followed.text.problem()?))).collect()
+    }
+
+    /// How many times new contents were refused or could not be read.
+    pub fn failures(&self) -> u64 {
+        self.0.all().map(|followed| followed.text.failures()).sum()
+    }
+
+    /// Changes with every change.
+    pub(super) fn version(&self) -> u64 {
+        self.0.all().fold(0, |all, followed| all.rotate_left(7) ^ followed.text.current().version)
+    }
+
+    pub(super) fn user(&self) -> Credentials {
+        self.0.user.now()
+    }
+
+    pub(super) fn sentinel(&self) -> Credentials {
+        self.0.sentinel.now()
+    }
+
+    /// Whether tokend shows a certificate of its own.
+    pub(super) fn has_certificate(&self) -> bool {
+        self.0.certificate.is_some()
+    }
+
+    pub(super) fn certificates(&self) -> TlsCertificates {
+        let bytes = |followed: &Option<Followed>| followed.as_ref().map(|followed| followed.now().expose().as_bytes().to_vec());
+        let client_tls = bytes(&self.0.certificate)
+            .zip(bytes(&self.0.key))
+            .map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key });
+        TlsCertificates { client_tls, root_cert: bytes(&self.0.ca) }
+    }
+
+    /// A certificate and a key that do not belong together.
+    fn mismatch(&self) -> Option<Problem> {
+        let (certificate, key) = (self.0.certificate.as_ref()?.now(), self.0.key.as_ref()?.now());
+        let chain = CertificateDer::pem_slice_iter(certificate.expose().as_bytes()).filter_map(Result::ok).collect();
+        let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes()).ok()?;
+        let signing = match aws_lc_rs::sign::any_supported_type(&key) {
+            Ok(signing) => signing,
+            Err(_) => return Some(Problem::new("its key is of no kind that TLS uses", "use an RSA, ECDSA or Ed25519 key")),
+        };
+        let matches = CertifiedKey::new(chain, signing).keys_match();
+        let remedy = "write the key that the certificate was made for";
+        // Kinds of keys that cannot be compared show in the handshake.
+        matches!(matches, Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)))
+            .then(|| Problem::new("it is not the key of `client_cert`", remedy))
+    }
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let paths: Vec<&str> = self.0.all().map(|followed| followed.path.as_str()).collect();
+        f.debug_struct("Access").field("from", &paths).finish_non_exhaustive()
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    fn all(&self) -> impl Iterator<Item = &Followed> {
+        let passwords = [&self.user.password, &self.sentinel.password];
+        passwords.into_iter().chain([&self.ca, &self.certificate, &self.key]).flatten()
+    }
+}
+
+// === impl Followed ===
+
+impl Followed {
+    fn load(path: String, source: Source, parse: fn(&[u8]) -> Result<Secret, Problem>) -> Result<Self, Problem> {
+        Ok(Self { path, text: Reloading::load(source, parse)? })
+    }
+
+    fn now(&self) -> Secret {
+        self.text.current().value.clone()
+    }
+}
+
+// === impl Login ===
+
+impl Login {
+    fn now(&self) -> Credentials {
+        Credentials { username: self.username.clone(), password: self.password.as_ref().map(Followed::now) }
+    }
+}
+
+/// A password; a file may end its last line.
+fn password(contents: &[u8]) -> Result<Secret, Problem> {
+    let text = text(contents)?.trim_end_matches(['\r', '\n']);
+    if text.is_empty() {
+        return Err(Problem::new("the password is empty", "write the password of the Redis user"));
+    }
+    Ok(Secret::new(text))
+}
+
+fn roots(contents: &[u8]) -> Result<Secret, Problem> {
+    const REMEDY: &str = "write the CA's certificates as PEM (-----BEGIN CERTIFICATE-----)";
+    let mut store = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(contents) {
+        let added = certificate.ok().and_then(|certificate| store.add(certificate).ok());
+        added.ok_or_else(|| Problem::new("it holds a certificate that cannot be read", REMEDY))?;
+    }
+    if store.is_empty() {
+        return Err(Problem::new("it holds no certificate", REMEDY));
+    }
+    Ok(Secret::new(text(contents)?))
+}
+
+fn chain(contents: &[u8]) -> Result<Secret, Problem> {
+    const REMEDY: &str = "write the client's certificate and its chain as PEM (-----BEGIN CERTIFICATE-----)";
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(contents).collect();
+    match chain {
+        Ok(chain) if !chain.is_empty() => Ok(Secret::new(text(contents)?)),
+        Ok(_) => Err(Problem::new("it holds no certificate", REMEDY)),
+        Err(_) => Err(Problem::new("it holds a certificate that cannot be read", REMEDY)),
+    }
+}
+
+fn private_key(contents: &[u8]) -> Result<Secret, Problem> {
+    const REMEDY: &str = "write the private key as PEM (-----BEGIN PRIVATE KEY-----), not encrypted";
+    PrivateKeyDer::from_pem_slice(contents).map_err(|_| Problem::new("it holds no readable private key", REMEDY))?;
+    Ok(Secret::new(text(contents)?))
+}
+
+fn text(contents: &[u8]) -> Result<&str, Problem> {
+    std::str::from_utf8(contents).map_err(|_| Problem::new("it is not UTF-8 text", "write it as text"))
+}

@@ -1,0 +1,131 @@
+//! Messages between replicas: a subscription on a connection of its own, made again whenever it is lost.
+//!
+//! The connection speaks RESP3, where messages and answers share one connection: so it can be asked whether it is still there. A
+//! cluster's channel is a shard channel, heard at the node that owns its slot.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use redis::aio::MultiplexedConnection;
+use redis::{PushInfo, PushKind, RedisResult, Value};
+use tokio::sync::mpsc;
+
+use super::core::Core;
+use super::dial::{Master, timed_out};
+use super::fault::Fault;
+use super::link::ATTEMPT;
+use super::types::Event;
+
+/// How often the connection is asked whether it is there.
+const ASK: Duration = Duration::from_secs(2);
+/// How long it may take to say so.
+const ANSWER: Duration = Duration::from_secs(1);
+/// How many looks at the connection there are between two looks at whom the sentinels call the master.
+const DEPOSED: u32 = 3;
+/// How many messages may wait. When there are more, some are lost, and the subscription is made again so that this is known.
+const WAITING: usize = 1024;
+
+/// What was pushed, by which connection, and whether some of it had no room.
+struct Pushed {
+    queue: mpsc::Receiver<(u32, PushInfo)>,
+    /// The number of the connection that counts: those before it did not lead to a subscription.
+    last: u32,
+    overflown: Arc<AtomicBool>,
+}
+
+/// Listens until the soft stop.
+pub(super) async fn follow(core: Arc<Core>, channel: String, heard: impl Fn(Event)) {
+    loop {
+        let version = core.link.dialer().access().version();
+        let why = match subscribe(&core, &channel).await {
+            Ok((connection, master, mut pushed)) => {
+                if !core.events.is_closed() {
+                    core.events.probed(true);
+                }
+                heard(Event::Subscribed);
+                tokio::select! {
+                    why = hear(&core, &mut pushed, &heard) => Some(why),
+                    why = watch(&core, connection, master, version) => why,
+                }
+            }
+            Err(error) => {
+                if !error.is_timeout() && !error.is_connection_refusal() {
+                    let access = core.link.dialer().access().clone();
+                    core.tasks.compute(move || access.refresh()).await;
+                }
+                Some(Fault::from(&error))
+            }
+        };
+        // Nothing went wrong: there are new credentials.
+        let Some(why) = why else { continue };
+        if core.events.is_closed() {
+            core.events.trip(why);
+        } else {
+            core.events.probed(false);
+        }
+        tokio::time::sleep(core.events.pause((core.jitter)())).await;
+        core.events.probe();
+    }
+}
+
+async fn subscribe(core: &Core, channel: &str) -> RedisResult<(MultiplexedConnection, Option<Master>, Pushed)> {
+    let (sender, queue) = mpsc::channel(WAITING);
+    let (overflown, last) = (Arc::new(AtomicBool::new(false)), AtomicU32::new(0));
+    let push = || {
+        let (sender, flag) = (sender.clone(), Arc::clone(&overflown));
+        let number = last.fetch_add(1, Ordering::Relaxed) + 1;
+        move |push: PushInfo| sender.try_send((number, push)).inspect_err(|_| flag.store(true, Ordering::Relaxed))
+    };
+    let dialer = core.link.dialer();
+    let dialed = tokio::time::timeout(ATTEMPT, Box::pin(dialer.subscribed(channel, push)));
+    let (connection, master) = dialed.await.unwrap_or_else(|_| Err(timed_out()))?;
+    Ok((connection, master, Pushed { queue, last: last.into_inner(), overflown }))
+}
+
+/// Hands on what comes until nothing more can come.
+async fn hear(core: &Core, pushed: &mut Pushed, heard: &impl Fn(Event)) -> Fault {
+    while let Some((number, push)) = pushed.queue.recv().await {
+        if number != pushed.last {
+            continue;
+        }
+        match push.kind {
+            PushKind::Message | PushKind::SMessage => {
+                if let Some(Value::BulkString(message)) = push.data.into_iter().nth(1) {
+                    core.counts.received.inc();
+                    heard(Event::Message(Bytes::from(message)));
+                }
+            }
+            // The slot moved to another node, or the user may not listen any more.
+            PushKind::Disconnection | PushKind::Unsubscribe | PushKind::SUnsubscribe => break,
+            _ => (),
+        }
+        if pushed.overflown.load(Ordering::Relaxed) {
+            break;
+        }
+    }
+    Fault::Broken
+}
+
+/// Asks the connection whether it is there until it is not. `None`: the credentials changed.
+async fn watch(core: &Core, mut connection: MultiplexedConnection, master: Option<Master>, version: u64) -> Option<Fault> {
+    for looks in 1_u32.. {
+        tokio::time::sleep(ASK).await;
+        if core.link.dialer().access().version() != version {
+            return None;
+        }
+        let ping = redis::cmd("PING");
+        let asked = tokio::time::timeout(ANSWER, connection.send_packed_command(&ping));
+        let answer = asked.await.unwrap_or_else(|_| Err(timed_out())).and_then(Value::extract_error);
+        match answer.as_ref().map_err(Fault::from) {
+            // A user that may not ask is answered all the same.
+            Ok(_) | Err(Fault::Forbidden) => (),
+            Err(fault) => return Some(fault),
+        }
+        if looks.is_multiple_of(DEPOSED) && core.link.dialer().is_deposed(master.as_ref()).await {
+            return Some(Fault::ReadOnly);
+        }
+    }
+    None
+}

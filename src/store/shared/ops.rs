@@ -1,0 +1,281 @@
+//! The calls that the shared store knows, as commands and scripts.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use redis::{Cmd, Value};
+
+use super::Shared;
+use super::core::Request;
+use super::metrics::Op;
+use super::scripts;
+use super::types::{Claim, Claimed, Note, Placed, Put, Trouble};
+
+/// How many keys one command reads at most: a long one holds up all others.
+const AT_ONCE: usize = 256;
+
+type Answer<T> = Result<T, Trouble>;
+
+impl Shared {
+    /// The values of keys in one slot.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn read(&self, keys: &[&str]) -> Answer<Vec<Option<Bytes>>> {
+        match keys {
+            [] => Ok(Vec::new()),
+            [key] => Ok(vec![maybe_bytes(self.plain(Op::Read, redis::cmd("GET").arg(key)).await?)?]),
+            keys => many(self.plain(Op::Read, redis::cmd("MGET").arg(keys)).await?, keys.len()),
+        }
+    }
+
+    /// The values of keys in any slots. One failure fails all.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn read_each(&self, keys: &[String]) -> Answer<Vec<Option<Bytes>>> {
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let at_once = if self.core.link.dialer().is_cluster() { 1 } else { AT_ONCE };
+        let reads = keys.chunks(at_once).map(|keys| self.read(keys));
+        Ok(futures_util::future::try_join_all(reads).await?.concat())
+    }
+
+    /// The newest members of an index, the highest score first, at most `most`.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn members(&self, key: &str, most: usize) -> Answer<Vec<Bytes>> {
+        let Some(last) = most.checked_sub(1) else { return Ok(Vec::new()) };
+        let members = array(self.plain(Op::Members, redis::cmd("ZREVRANGE").arg(key).arg(0).arg(last)).await?)?;
+        members.into_iter().map(bytes).collect()
+    }
+
+    /// Takes a lease if it is free, and reads in the same step. All keys are in one slot.
+    ///
+    /// # Errors
+    /// There is no answer; the lease may have been taken.
+    pub async fn claim(&self, claim: &Claim<'_>) -> Answer<Claimed> {
+        let mut call = scripts::CLAIM.call().key(claim.lease).key(claim.outcome).keys(claim.reads);
+        call = call.bytes(claim.owner).arg(millis(claim.ttl));
+        for followed in claim.followed {
+            call = call.bytes(followed);
+        }
+        let answer = array(self.core.call(Op::Claim, Request::Script(&call), self.core.timeout).await?)?;
+        let [won, holder, outcome, values] = <[Value; 4]>::try_from(answer).map_err(|_| Trouble::Failed)?;
+        Ok(Claimed {
+            won: number(&won)? == 1,
+            holder: maybe_bytes(holder)?.and_then(|holder| <[u8; 16]>::try_from(&holder[..]).ok()),
+            outcome: maybe_bytes(outcome)?,
+            values: many(values, claim.reads.len())?,
+        })
+    }
+
+    /// Extends a lease that is still `owner`'s. `false`: it is not.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn extend(&self, lease: &str, owner: &[u8; 16], ttl: Duration) -> Answer<bool> {
+        let call = scripts::EXTEND.call().key(lease).bytes(owner).arg(millis(ttl));
+        Ok(number(&self.core.call(Op::Extend, Request::Script(&call), self.core.timeout).await?)? == 1)
+    }
+
+    /// Gives a lease back, leaving an outcome for the followers, unless somebody else has it by now.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn release(&self, lease: &str, owner: &[u8; 16], outcome: Option<Note<'_>>) -> Answer<()> {
+        let mut call = scripts::RELEASE.call().key(lease).bytes(owner);
+        if let Some(outcome) = outcome {
+            call = call.key(outcome.key).bytes(outcome.value).arg(millis(outcome.ttl));
+        }
+        self.core.call(Op::Release, Request::Script(&call), self.core.timeout).await.map(drop)
+    }
+
+    /// Stores a value if it is newer than what is there. All keys are in one slot.
+    ///
+    /// # Errors
+    /// There is no answer; the value may have been stored.
+    pub async fn put(&self, put: &Put<'_>) -> Answer<Placed> {
+        // What has no generation is no base of anything: it is written over.
+        let base = put.base.map(|base| format!("{base:016x}")).unwrap_or_default();
+        let outcome = put.lease.and_then(|lease| lease.outcome);
+        let flags: String =
+            [('e', put.epoch.is_some()), ('i', put.index.is_some()), ('l', put.lease.is_some()), ('o', outcome.is_some())]
+                .into_iter()
+                .filter_map(|(flag, is_there)| is_there.then_some(flag))
+                .collect();
+        let mut call = scripts::PUT.call().key(put.key).arg(flags).bytes(put.value).arg(millis(put.ttl)).arg(base);
+        if let Some(epoch) = put.epoch {
+            call = call.key(epoch.key).bytes(epoch.named);
+        }
+        if let Some(index) = put.index {
+            call = call.key(index.key).bytes(index.member).arg(index.expires_on).arg(index.now).arg(index.most);
+        }
+        if let Some(lease) = put.lease {
+            call = call.key(lease.key).bytes(lease.owner);
+        }
+        if let Some(outcome) = outcome {
+            call = call.key(outcome.key).bytes(outcome.value).arg(millis(outcome.ttl));
+        }
+        let deadline = if put.grant { self.write_timeout } else { self.core.timeout };
+        match self.core.call(Op::Put, Request::Script(&call), deadline).await? {
+            Value::Int(1) => Ok(Placed::Stored),
+            Value::Int(2) => Ok(Placed::SignedOut),
+            Value::BulkString(stale) => Ok(Placed::Stale(stale.into())),
+            _ => Err(Trouble::Failed),
+        }
+    }
+
+    /// Raises an epoch and deletes, in one step; all keys are in one slot. Returns how many of `keys` there were.
+    ///
+    /// # Errors
+    /// There is no answer; it may have been done.
+    pub async fn remove(&self, epoch: Note<'_>, keys: &[&str]) -> Answer<u64> {
+        let call = scripts::REMOVE.call().key(epoch.key).keys(keys).bytes(epoch.value).arg(millis(epoch.ttl));
+        number(&self.core.call(Op::Remove, Request::Script(&call), self.write_timeout).await?)
+    }
+
+    /// Deletes a value if it is of this generation. Returns whether it was there.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn delete_if(&self, key: &str, generation: u64) -> Answer<bool> {
+        let call = scripts::DELETE_IF.call().key(key).arg(format!("{generation:016x}"));
+        Ok(number(&self.core.call(Op::DeleteIf, Request::Script(&call), self.core.timeout).await?)? == 1)
+    }
+
+    /// The values of keys in one slot, each with what is left of its time.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn holds(&self, keys: &[&str]) -> Answer<Vec<Option<(Bytes, Duration)>>> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let call = scripts::HOLDS.call().keys(keys);
+        let mut answer = array(self.core.call(Op::Holds, Request::Script(&call), self.core.timeout).await?)?.into_iter();
+        let mut held = Vec::with_capacity(keys.len());
+        while let (Some(value), Some(left)) = (answer.next(), answer.next()) {
+            // A key without a time, or that ends this moment, says -1 or -2.
+            let left = Duration::from_millis(number(&left).unwrap_or_default());
+            held.push(maybe_bytes(value)?.map(|value| (value, left)));
+        }
+        if held.len() == keys.len() { Ok(held) } else { Err(Trouble::Failed) }
+    }
+
+    /// Keeps a value for a while.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn set(&self, note: Note<'_>) -> Answer<()> {
+        let mut cmd = redis::cmd("SET");
+        self.plain(Op::Set, cmd.arg(note.key).arg(note.value).arg("PX").arg(millis(note.ttl))).await.map(drop)
+    }
+
+    /// Deletes keys, which are in one slot.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn clear(&self, keys: &[&str]) -> Answer<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        self.plain(Op::Clear, redis::cmd("DEL").arg(keys)).await.map(drop)
+    }
+
+    /// Adds a member to a set, which lives for at least `ttl` then.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn join(&self, set: &str, member: &[u8], ttl: Duration) -> Answer<()> {
+        let call = scripts::JOIN.call().key(set).bytes(member).arg(millis(ttl));
+        self.core.call(Op::Join, Request::Script(&call), self.core.timeout).await.map(drop)
+    }
+
+    /// Takes members out of a set.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn leave(&self, set: &str, members: &[Bytes]) -> Answer<()> {
+        if members.is_empty() {
+            return Ok(());
+        }
+        let mut cmd = redis::cmd("ZREM");
+        cmd.arg(set);
+        for member in members {
+            cmd.arg(&member[..]);
+        }
+        self.plain(Op::Leave, &cmd).await.map(drop)
+    }
+
+    /// Some members of a set, about `count`, and where to go on; 0 begins and ends. A member may come twice.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn scan(&self, set: &str, cursor: u64, count: usize) -> Answer<(u64, Vec<Bytes>)> {
+        let mut cmd = redis::cmd("ZSCAN");
+        let answer = array(self.plain(Op::Scan, cmd.arg(set).arg(cursor).arg("COUNT").arg(count.max(1))).await?)?;
+        let [next, found] = <[Value; 2]>::try_from(answer).map_err(|_| Trouble::Failed)?;
+        let next = bytes(next)?;
+        let next = std::str::from_utf8(&next).ok().and_then(|next| next.parse().ok()).ok_or(Trouble::Failed)?;
+        // Every second one is a score.
+        Ok((next, array(found)?.into_iter().step_by(2).map(bytes).collect::<Answer<_>>()?))
+    }
+
+    /// Tells all who listen.
+    ///
+    /// # Errors
+    /// There is no answer; they may have been told.
+    pub async fn publish(&self, message: &[u8]) -> Answer<()> {
+        let command = if self.core.link.dialer().is_cluster() { "SPUBLISH" } else { "PUBLISH" };
+        self.plain(Op::Publish, redis::cmd(command).arg(&self.channel).arg(message)).await?;
+        self.core.counts.sent.inc();
+        Ok(())
+    }
+
+    async fn plain(&self, op: Op, cmd: &Cmd) -> Answer<Value> {
+        self.core.call(op, Request::Plain(cmd), self.core.timeout).await
+    }
+}
+
+/// In whole milliseconds; Redis refuses none at all.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).clamp(1, 1 << 52)
+}
+
+fn maybe_bytes(value: Value) -> Answer<Option<Bytes>> {
+    match value {
+        Value::Nil => Ok(None),
+        value => bytes(value).map(Some),
+    }
+}
+
+fn bytes(value: Value) -> Answer<Bytes> {
+    match value {
+        Value::BulkString(bytes) => Ok(bytes.into()),
+        Value::SimpleString(text) => Ok(text.into()),
+        _ => Err(Trouble::Failed),
+    }
+}
+
+fn array(value: Value) -> Answer<Vec<Value>> {
+    match value {
+        Value::Array(values) => Ok(values),
+        _ => Err(Trouble::Failed),
+    }
+}
+
+fn many(value: Value, expected: usize) -> Answer<Vec<Option<Bytes>>> {
+    let values = array(value)?;
+    if values.len() != expected {
+        return Err(Trouble::Failed);
+    }
+    values.into_iter().map(maybe_bytes).collect()
+}
+
+fn number(value: &Value) -> Answer<u64> {
+    match value {
+        Value::Int(number) => u64::try_from(*number).map_err(|_| Trouble::Failed),
+        _ => Err(Trouble::Failed),
+    }
+}

@@ -1,0 +1,6 @@
+-- Adds ARGV[1] to the set KEYS[1], which lives for at least ARGV[2] milliseconds.
+redis.call('ZADD', KEYS[1], 0, ARGV[1])
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
+return 1

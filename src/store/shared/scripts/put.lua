@@ -1,0 +1,51 @@
+-- Stores ARGV[2] in KEYS[1] for ARGV[3] milliseconds if what is there has the generation ARGV[4], or nothing with a generation is
+-- there. ARGV[1] names what follows, in this order: e, the epoch (a key; what it may hold); i, the index (a key; member, score, now,
+-- most); l, the lease (a key; owner); o, its outcome (a key; value, milliseconds).
+local flags, key, arg = ARGV[1], 1, 4
+local function next_key() key = key + 1; return KEYS[key] end
+local function next_arg() arg = arg + 1; return ARGV[arg] end
+local function has(flag) return string.find(flags, flag, 1, true) end
+
+local signed_out = false
+if has('e') then
+  local epoch, named = redis.call('GET', next_key()), next_arg()
+  signed_out = epoch and epoch ~= named
+end
+
+local old = redis.call('GET', KEYS[1])
+local generation = old and string.sub(old, 1, 16)
+local known = generation and #generation == 16 and not string.find(generation, '[^0-9a-f]')
+-- The same value is there if this is tried again because the answer was lost.
+local stale = known and generation ~= ARGV[4] and old ~= ARGV[2]
+local store = not signed_out and not stale
+if store then
+  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+end
+
+if has('i') then
+  local index, member, score, now, most = next_key(), next_arg(), next_arg(), next_arg(), tonumber(next_arg())
+  if store then
+    redis.call('ZADD', index, score, member)
+    redis.call('ZREMRANGEBYSCORE', index, '-inf', now)
+    redis.call('ZREMRANGEBYRANK', index, 0, -most - 1)
+    if redis.call('PTTL', index) < tonumber(ARGV[3]) then
+      redis.call('PEXPIRE', index, ARGV[3])
+    end
+  end
+end
+
+if has('l') then
+  local lease, owner = next_key(), next_arg()
+  local holder = redis.call('GET', lease)
+  if not holder or holder == owner then
+    redis.call('DEL', lease)
+    if has('o') and not signed_out then
+      redis.call('SET', next_key(), next_arg(), 'PX', next_arg())
+    end
+  end
+end
+
+if signed_out then
+  return 2
+end
+return stale and old or 1

@@ -1,0 +1,128 @@
+//! What the shared store is asked for and what it answers: names and bytes, whatever they mean.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+/// A value under a key, for a while.
+#[derive(Clone, Copy)]
+pub struct Note<'a> {
+    /// The key.
+    pub key: &'a str,
+    /// The value.
+    pub value: &'a [u8],
+    /// How long it is kept.
+    pub ttl: Duration,
+}
+
+/// The wish to be the one who asks the authority.
+pub struct Claim<'a> {
+    /// The lease's key.
+    pub lease: &'a str,
+    /// The key under which a leader leaves what came of it.
+    pub outcome: &'a str,
+    /// Keys to read in the same step.
+    pub reads: &'a [&'a str],
+    /// Who wishes.
+    pub owner: &'a [u8; 16],
+    /// How long the lease is good for.
+    pub ttl: Duration,
+    /// The leaders whose outcome would do.
+    pub followed: &'a [[u8; 16]],
+}
+
+/// What came of a claim.
+pub struct Claimed {
+    /// The lease is the caller's now.
+    pub won: bool,
+    /// Whose the lease is; the caller's own if it was won.
+    pub holder: Option<[u8; 16]>,
+    /// The outcome that one of the followed left, whole; the lease was not taken then.
+    pub outcome: Option<Bytes>,
+    /// What was read, in the order of the keys.
+    pub values: Vec<Option<Bytes>>,
+}
+
+/// Stores one value if it is newer. Every value begins with its generation as 16 hexadecimal digits.
+pub struct Put<'a> {
+    /// The key.
+    pub key: &'a str,
+    /// The value.
+    pub value: &'a [u8],
+    /// How long it is kept.
+    pub ttl: Duration,
+    /// The generation that was read before; `None`: there was none.
+    pub base: Option<u64>,
+    /// What the owner's sign-outs were known to be.
+    pub epoch: Option<Epoch<'a>>,
+    /// Where the value is listed.
+    pub index: Option<Index<'a>>,
+    /// The lease that is given back in the same step.
+    pub lease: Option<Lease<'a>>,
+    /// It must not be lost: it is waited for longer.
+    pub grant: bool,
+}
+
+/// A key that must not hold anything else than what is named; nothing at all will do.
+#[derive(Clone, Copy)]
+pub struct Epoch<'a> {
+    /// The key.
+    pub key: &'a str,
+    /// What it may hold.
+    pub named: &'a [u8],
+}
+
+/// A place in a sorted index, which is kept short and lives as long as what it lists.
+#[derive(Clone, Copy)]
+pub struct Index<'a> {
+    /// The index's key.
+    pub key: &'a str,
+    /// What stands in it.
+    pub member: &'a [u8],
+    /// Its score: seconds since the Unix epoch.
+    pub expires_on: i64,
+    /// The time; members that have expired leave.
+    pub now: i64,
+    /// How many may stay, those of the highest scores.
+    pub most: usize,
+}
+
+/// A lease that is given back.
+#[derive(Clone, Copy)]
+pub struct Lease<'a> {
+    /// The lease's key.
+    pub key: &'a str,
+    /// Whose it should still be.
+    pub owner: &'a [u8; 16],
+    /// What the followers are told; its first 16 bytes are the owner.
+    pub outcome: Option<Note<'a>>,
+}
+
+/// What came of storing a value.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Placed {
+    /// It is stored.
+    Stored,
+    /// Another value is there, of another generation than the one that was read: this one.
+    Stale(Bytes),
+    /// The owner signed out since.
+    SignedOut,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// It was not tried: Redis failed too often a moment ago.
+    Open,
+    /// It was tried, and failed or took too long. What was to be written may have been written.
+    Failed,
+}
+
+/// What the subscription tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It is there, for the first time or again: messages may have been missed.
+    Subscribed,
+    /// A message.
+    Message(Bytes),
+}

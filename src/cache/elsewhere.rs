@@ -35,14 +35,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         false
     }
 
-    /// Every partition that has tokens of the account of `home`, that one first.
-    pub(super) async fn partitions_of(&self, home: &Partition) -> Result<Vec<Partition>, Unavailable> {
-        let Some(fleet) = &self.fleet else { return Ok(vec![*home]) };
-        let (known, _) = fleet.elsewhere(home).await?;
-        Ok(std::iter::once(*home).chain(known.into_iter().filter(|partition| partition != home)).collect())
-    }
-
-    /// The partitions in memory with a token whose answer names this account: where nothing is shared, nothing else remembers them.
+    /// The partitions in memory with a token whose answer names this account.
     pub(super) fn partitions_naming(&self, home_account_id: &str) -> Vec<Partition> {
         let Ok(id) = serde_json::to_string(home_account_id) else { return Vec::new() };
         let named = format!("\"home_account_id\":{id}");
@@ -57,6 +50,12 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 // === impl Fleet ===
 
 impl Fleet {
+    /// Every partition that has tokens of the account of `home`, that one last.
+    pub(super) async fn elsewhere_first(&self, home: &Partition) -> Result<Vec<Partition>, Unavailable> {
+        let (known, _) = self.elsewhere(home).await?;
+        Ok(known.into_iter().filter(|partition| partition != home).chain([*home]).collect())
+    }
+
     async fn elsewhere(&self, home: &Partition) -> Result<(BTreeSet<Partition>, Option<u64>), Unavailable> {
         let name = self.names.place(home).elsewhere();
         let mut values = self.store.read(&[&name]).await.map_err(|_| Unavailable::Unreachable)?;

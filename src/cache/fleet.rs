@@ -275,6 +275,14 @@ impl Fleet {
         }
     }
 
+    /// Forgets failures of an app everywhere.
+    pub async fn clear_holds(&self, space: &[u8; 32], keys: &[[u8; 32]]) {
+        let place = self.names.holds(space);
+        let names: Vec<String> = keys.iter().map(|key| place.hold(key)).collect();
+        // What cannot be cleared ends by itself.
+        let _ends = self.store.clear(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    }
+
     /// What may be read of a value that is needed: `Err` if another release or another ring wrote it.
     pub(super) fn needed(&self, name: &str, value: &[u8]) -> Result<Option<crate::store::Opened>, Unreadable> {
         match self.ring.open(name, value, crate::store::NEWEST) {

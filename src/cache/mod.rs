@@ -18,6 +18,7 @@ mod query;
 mod settings;
 mod shared;
 mod sign_ins;
+mod sign_out;
 mod sign_outs;
 mod turns;
 

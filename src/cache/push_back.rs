@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::fleet::Fleet;
-use super::{Base, Cache, Kept, Partition};
+use super::{Base, Cache, Kept, Partition, Unavailable};
 use crate::store::{BreakerState, Placed};
 use crate::token::Stored;
 
@@ -15,6 +15,8 @@ const EVERY: Duration = Duration::from_millis(20);
 const LOOK: Duration = Duration::from_secs(5);
 /// What memory may spend on it; whatever finds no room is stored at its next renewal.
 const MOST: usize = 20_000;
+/// How often a new sign-in yields to one that came between.
+const ATTEMPTS: usize = 3;
 
 /// What has to be stored, each once.
 #[derive(Debug, Default)]
@@ -29,8 +31,16 @@ struct Waiting {
 /// Where it is found in memory when its turn comes: by then it may be newer, or gone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Item {
-    Token { partition: Partition, variant: [u8; 32], asked: Box<str> },
-    SignIn(Partition),
+    Token {
+        partition: Partition,
+        variant: [u8; 32],
+        asked: Box<str>,
+    },
+    /// `new`: the user signed in, and it goes before whatever stands there; else it renews what was read.
+    SignIn {
+        partition: Partition,
+        new: bool,
+    },
 }
 
 // === impl Queue ===
@@ -41,8 +51,18 @@ impl Queue {
     }
 
     /// A sign-in goes before all tokens: its refresh token may be the only good one.
-    pub(super) fn sign_in(&self, partition: Partition) {
-        self.push(Item::SignIn(partition));
+    pub(super) fn sign_in(&self, partition: Partition, new: bool) {
+        self.push(Item::SignIn { partition, new });
+    }
+
+    /// Takes a sign-in out of its turn.
+    fn take_sign_in(&self, partition: &Partition) -> Option<Item> {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A new one first: what renews an older one is of no use any more.
+        let both = [true, false].map(|new| Item::SignIn { partition: *partition, new });
+        let item = both.into_iter().find(|item| waiting.known.remove(item))?;
+        waiting.order.retain(|other| *other != item);
+        Some(item)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -51,7 +71,7 @@ impl Queue {
 
     fn push(&self, item: Item) {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = matches!(item, Item::SignIn(_));
+        let first = matches!(item, Item::SignIn { .. });
         if (!first && waiting.order.len() >= MOST) || !waiting.known.insert(item.clone()) {
             return;
         }
@@ -91,7 +111,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     async fn bring(&self, fleet: &Fleet, item: &Item) -> bool {
         let done = match item {
             Item::Token { partition, variant, asked } => self.bring_token(fleet, partition, variant, asked).await,
-            Item::SignIn(partition) => self.bring_sign_in(fleet, partition).await,
+            Item::SignIn { partition, new } => self.bring_sign_in(fleet, partition, *new).await,
         };
         if let Some(outcome) = done {
             fleet.metrics.pushed_back(outcome);
@@ -118,22 +138,39 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         }
     }
 
-    async fn bring_sign_in(&self, fleet: &Fleet, partition: &Partition) -> Option<&'static str> {
-        let Some(sign_in) = self.memory.sign_in(partition, self.clock.unix()) else { return Some("gone") };
-        let base = Base { generation: Some(sign_in.shared).filter(|base| *base > 0), epoch: sign_in.epoch };
-        match self.put_sign_in(fleet, partition, &sign_in, base).await {
-            Kept::Stored => Some("stored"),
-            Kept::Stale => {
-                // Somebody signed in or renewed meanwhile; what stands there is newer.
-                self.memory.remove_sign_in(partition, &sign_in);
-                Some("stale")
+    /// Brings the sign-ins of an account that wait, before anything is read of it. Returns whether there is none left.
+    pub(super) async fn bring_first(&self, fleet: &Fleet, partition: &Partition) -> bool {
+        while let Some(item) = fleet.queue.take_sign_in(partition) {
+            if !self.bring(fleet, &item).await {
+                fleet.queue.push(item);
+                return false;
             }
-            Kept::SignedOut => {
-                self.forget(partition);
-                Some("signed_out")
-            }
-            Kept::Later => None,
         }
+        true
+    }
+
+    async fn bring_sign_in(&self, fleet: &Fleet, partition: &Partition, new: bool) -> Option<&'static str> {
+        let Some(sign_in) = self.memory.sign_in(partition, self.clock.unix()) else { return Some("gone") };
+        let mut base = Base { generation: Some(sign_in.shared).filter(|base| *base > 0), epoch: sign_in.epoch };
+        for _ in 0..ATTEMPTS {
+            match self.put_sign_in(fleet, partition, &sign_in, base).await {
+                Kept::Stored => return Some("stored"),
+                Kept::SignedOut => {
+                    self.forget(partition);
+                    return Some("signed_out");
+                }
+                Kept::Later => return None,
+                Kept::Stale if new => match self.read_signed(fleet, &sign_in.space, partition).await {
+                    Ok((_, theirs)) => base.generation = theirs.generation,
+                    Err(Unavailable::Unreachable) => return None,
+                    Err(Unavailable::Unreadable) => break,
+                },
+                Kept::Stale => break,
+            }
+        }
+        // Somebody signed in or renewed meanwhile; what stands there is newer.
+        self.memory.remove_sign_in(partition, &sign_in);
+        Some("stale")
     }
 }
 
@@ -148,11 +185,11 @@ mod tests {
         queue.push(token("a"));
         queue.push(token("b"));
         queue.push(token("a"));
-        queue.sign_in([2; 32]);
+        queue.sign_in([2; 32], true);
         assert_eq!(queue.len(), 3);
         assert_eq!(
             [queue.pop(), queue.pop(), queue.pop(), queue.pop()],
-            [Some(Item::SignIn([2; 32])), Some(token("a")), Some(token("b")), None]
+            [Some(Item::SignIn { partition: [2; 32], new: true }), Some(token("a")), Some(token("b")), None]
         );
     }
 }

@@ -47,6 +47,8 @@ struct Way<'a> {
     epoch: String,
     /// What was there when this replica looked first.
     first: Option<u64>,
+    /// Whether the other replicas' tokens are not to be used any more once there is a new one.
+    tells: bool,
 }
 
 /// What the wait for a lease ends in.
@@ -76,7 +78,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         };
         let place = fleet.names.place(&wanted.partition);
         let token = place.token(&fleet.names.entry(&wanted.variant, &wanted.asked));
-        let way = Way { since, kind, epoch: place.epoch(), token, place, first: sight.base, wanted };
+        let tells = wanted.bypass.is_forced();
+        let way = Way { since, kind, epoch: place.epoch(), token, place, first: sight.base, tells, wanted };
         if let Some(flown) = self.adopt(&way, &sight, None) {
             fleet.metrics.hit.inc();
             return Some(Ok(flown));
@@ -124,15 +127,19 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             };
             let sought = Sought { partition: &way.wanted.partition, variant: &way.wanted.variant, asked: Some(&way.wanted.asked) };
             let sight = fleet.sight(&way.token, &claimed.values, &sought);
-            if let Some(outcome) = &claimed.outcome
-                && let Some(told) = self.hear(fleet, way, &lease, &sight, outcome)
-            {
-                fleet.metrics.lease("waited");
-                return Turn::Told(told);
+            if let Some(outcome) = &claimed.outcome {
+                if let Some(told) = self.hear(fleet, way, &lease, &sight, outcome) {
+                    fleet.metrics.lease("waited");
+                    return Turn::Told(told);
+                }
+                // It says nothing to this replica: as long as that leader is named, the lease is not given.
+                followed.retain(|leader| !outcome.starts_with(leader));
             }
             if let Some(flown) = self.adopt(way, &sight, Some(way.first)) {
                 if claimed.won {
                     fleet.release(&lease, None).await;
+                } else if !followed.is_empty() {
+                    fleet.metrics.lease("waited");
                 }
                 return Turn::Told(Ok(flown));
             }
@@ -214,7 +221,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             match self.put(fleet, way, lease, base, &stored).await {
                 Ok(Placed::Stored) => {
                     self.remember(&wanted.partition, stored, flown.generation, way.since);
-                    if wanted.bypass.is_forced() {
+                    if way.tells {
                         fleet.tell_replaced(&wanted.partition, &wanted.variant).await;
                     }
                     return;
@@ -294,7 +301,9 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             let place = fleet.names.place(&wanted.partition);
             let token = place.token(&fleet.names.entry(&wanted.variant, &wanted.asked));
             let kind = Kind::Awaited;
-            let way = Way { since, kind, epoch: place.epoch(), token, place, first: sight.base, wanted };
+            let first = sight.base;
+            // The tokens of an earlier sign-in are as good as before.
+            let way = Way { since, kind, epoch: place.epoch(), token, place, first, tells: false, wanted };
             self.place(fleet, &way, None, &sight, stored, &flown).await;
         }
         head

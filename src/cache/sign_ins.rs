@@ -2,19 +2,16 @@
 //!
 //! With a shared store that is where the truth stands, and memory only helps where it cannot be asked.
 
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::fleet::{Fleet, LEASE, MOST_LISTED, epoch_bytes, epoch_of};
+use super::fleet::{Fleet, LEASE, epoch_bytes, epoch_of};
 use super::{Cache, Key, Partition};
-use crate::store::{Claim, Note, Placed, Put, SHARDS, read_sign_in, write_sign_in};
+use crate::store::{Claim, Placed, Put, Ring, SHARDS, read_sign_in, write_sign_in};
 use crate::token::{Account, Epoch, SignIn};
 
-/// How long an epoch outlives the sign-out: longer than any token that may have escaped it.
-const EPOCH: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How often a turn is asked for that another replica has.
 const TURN: Duration = Duration::from_millis(50);
 /// How often a new sign-in yields to one that came between.
@@ -98,21 +95,37 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             let sign_in = self.memory.sign_in(partition, self.clock.unix());
             return Ok(Signed { sign_in, base: Base::default(), since });
         };
+        // What memory has and the store has not is the newer one: it goes there first.
+        if !self.bring_first(fleet, partition).await {
+            return Err(Unavailable::Unreachable);
+        }
+        let (sign_in, base) = self.read_signed(fleet, space, partition).await?;
+        let sign_in = sign_in.map(Arc::new);
+        if let Some(sign_in) = &sign_in {
+            self.remember_sign_in(partition, sign_in, since);
+        }
+        Ok(Signed { sign_in, base, since })
+    }
+
+    /// What the shared store has.
+    pub(super) async fn read_signed(
+        &self,
+        fleet: &Fleet,
+        space: &[u8; 32],
+        partition: &Partition,
+    ) -> Result<(Option<SignIn>, Base), Unavailable> {
         let place = fleet.names.place(partition);
         let (name, epoch) = (place.sign_in(), place.epoch());
         let values = fleet.store.read(&[&name, &epoch]).await.map_err(|_| Unavailable::Unreachable)?;
         let epoch = epoch_of(values.get(1));
         let Some(value) = values.first().and_then(Option::as_ref) else {
-            return Ok(Signed { sign_in: None, base: Base { generation: None, epoch }, since });
+            return Ok((None, Base { generation: None, epoch }));
         };
         let opened = fleet.needed(&name, value).map_err(|_| Unavailable::Unreadable)?;
         let read = opened.and_then(|opened| read_sign_in(&opened.payload, opened.generation, space, Some(partition)));
         let stands = |sign_in: &SignIn| (epoch.is_none() || sign_in.epoch == epoch) && sign_in.expires_on > self.clock.unix();
-        let sign_in = read.map(|(_, sign_in)| sign_in).filter(stands).map(Arc::new);
-        if let Some(sign_in) = &sign_in {
-            self.remember_sign_in(partition, sign_in, since);
-        }
-        Ok(Signed { sign_in, base: Base { generation: crate::store::Ring::generation(value), epoch }, since })
+        let sign_in = read.map(|(_, sign_in)| sign_in).filter(stands);
+        Ok((sign_in, Base { generation: Ring::generation(value), epoch }))
     }
 
     fn remember_sign_in(&self, partition: &Partition, sign_in: &Arc<SignIn>, since: u64) {
@@ -139,7 +152,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             }
             Kept::Later => {
                 self.remember_sign_in(partition, &Arc::new(sign_in), over.since);
-                fleet.queue.sign_in(*partition);
+                fleet.queue.sign_in(*partition, false);
             }
             Kept::SignedOut => {
                 self.forget(partition);
@@ -157,9 +170,15 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 Err(Unavailable::Unreadable) => return Kept::Stale,
                 Err(Unavailable::Unreachable) => Signed { sign_in: None, base: Base::default(), since: self.sign_outs.count() },
             };
-            let kept = self.renew_sign_in(partition, sign_in.clone(), &over).await;
-            if !matches!(kept, Kept::Stale | Kept::SignedOut) {
-                return kept;
+            match self.renew_sign_in(partition, sign_in.clone(), &over).await {
+                Kept::Stale | Kept::SignedOut => {}
+                Kept::Later => {
+                    if let Some(fleet) = &self.fleet {
+                        fleet.queue.sign_in(*partition, true);
+                    }
+                    return Kept::Later;
+                }
+                Kept::Stored => return Kept::Stored,
             }
         }
         Kept::Stale
@@ -280,52 +299,6 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         (accounts, last.map(Cursor::Memory))
     }
 
-    /// Signs an account out: its epoch is raised and every token of it is gone, here at once and elsewhere within a second. Returns
-    /// whether there was anything.
-    ///
-    /// # Errors
-    /// The shared store cannot be asked, or what stands there is another release's: memory is purged, and the rest is not.
-    pub async fn sign_out(
-        self: &Arc<Self>,
-        space: &[u8; 32],
-        partition: &Partition,
-        home_account_id: &str,
-    ) -> Result<bool, Unavailable> {
-        let mut found = self.forget(partition);
-        let Some(fleet) = &self.fleet else {
-            let (this, id) = (Arc::clone(self), home_account_id.to_owned());
-            for partition in self.tasks.compute(move || this.partitions_naming(&id)).await.unwrap_or_default() {
-                found |= self.forget(&partition);
-            }
-            return Ok(found);
-        };
-        // Only to learn whether it may be deleted.
-        self.signed(space, partition).await?;
-        for partition in self.partitions_of(partition).await? {
-            found |= self.forget(&partition);
-            found |= self.remove(fleet, &partition).await?;
-            // A look that was under way may have put it back before the epoch was raised.
-            self.forget(&partition);
-            fleet.tell_signed_out(&partition).await;
-        }
-        let (shard, tag) = fleet.names.listed(space, partition);
-        let _listed_as_gone = fleet.store.leave(&shard, &[Bytes::from(tag)]).await;
-        Ok(found)
-    }
-
-    async fn remove(&self, fleet: &Fleet, partition: &Partition) -> Result<bool, Unavailable> {
-        let unreachable = |_| Unavailable::Unreachable;
-        let place = fleet.names.place(partition);
-        let members = fleet.store.members(&place.index(), MOST_LISTED).await.map_err(unreachable)?;
-        let mut names: Vec<String> = place.tokens(&members).collect();
-        names.extend([place.index(), place.sign_in(), place.elsewhere()]);
-        let raised = epoch_bytes(Some(rand::random::<NonZeroU64>()));
-        let epoch = place.epoch();
-        let note = Note { key: &epoch, value: &raised, ttl: EPOCH };
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        Ok(fleet.store.remove(note, &names).await.map_err(unreachable)? > 0)
-    }
-
     /// Does some work on an account while nobody else in the fleet does.
     ///
     /// # Errors
@@ -334,6 +307,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let _turn = self.turns.turn(*partition).await;
         let Some(fleet) = &self.fleet else { return Ok(work.await) };
         let lease = fleet.lease(partition, &Key::of(&[b"turn"]).0);
+        let mut waited = false;
         loop {
             let claim =
                 Claim { lease: &lease.name, outcome: &lease.outcome, reads: &[], owner: &lease.owner, ttl: LEASE, followed: &[] };
@@ -341,7 +315,9 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             if claimed.map_err(|_| Unavailable::Unreachable)?.won {
                 break;
             }
-            fleet.metrics.lease("waited");
+            if !std::mem::replace(&mut waited, true) {
+                fleet.metrics.lease("waited");
+            }
             tokio::time::sleep(TURN.mul_f64(0.5 + (fleet.jitter)())).await;
         }
         let outcome = fleet.holding(&lease, work).await;

@@ -13,6 +13,7 @@ const ABOUT: &str = "\
 # another one nothing that is stored would be found. Of the other keys the first seals what is stored, and all open it.
 # To rotate, in three edits: append what `tokend key-ring add` prints; when tokend_key_ring_key{kid} shows it on every
 # replica, move it above the old one; when tokend_key_ring_reads_total{kid} of the old one stands still, remove that.
+# A sign-in is sealed anew when it is renewed: keep the old key for as long as users may be away and still signed in.
 ";
 
 /// What to print; `None`: the machine has no randomness.

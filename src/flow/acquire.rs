@@ -153,6 +153,14 @@ impl Inner {
         }
     }
 
+    /// Forgets here and in the other replicas what a success disproves.
+    pub(super) async fn succeeded(&self, app: &App, keys: &Keys) {
+        let cleared = keys.clear(&self.remembered);
+        if let Some(fleet) = self.cache.fleet().filter(|_| !cleared.is_empty()) {
+            fleet.clear_holds(app.space.id(), &cleared).await;
+        }
+    }
+
     /// What another replica remembers that stands against a request. It is remembered here too. A pause of the whole app lasts up to
     /// a fifth longer: replicas that were stopped together must not come back together.
     async fn held_elsewhere(&self, app: &App, keys: &Keys) -> Option<Arc<Refusal>> {
@@ -164,8 +172,13 @@ impl Inner {
             let (said, left) = hold?;
             let spread = if *key == keys.pause { 0.2 * (self.jitter)() } else { 0.0 };
             let until = now.after(left.mul_f64(1.0 + spread));
-            let refusal = wire::read(&said, now)?;
-            self.remembered.hold(key.0, Hold { until, failures: 1, failure: Arc::clone(&refusal) });
+            let refusal = match wire::read(&said, now)? {
+                // What was left when it was written is more than what is left now.
+                refusal if matches!(refusal.retry, Retry::At(_)) => Arc::new((*refusal).clone().retrying(Retry::At(until))),
+                refusal => refusal,
+            };
+            let failures = self.remembered.failures(&key.0).saturating_add(1);
+            self.remembered.hold(key.0, Hold { until, failures, failure: Arc::clone(&refusal) });
             Some(refusal)
         })
     }
@@ -213,7 +226,7 @@ impl Job {
         let (now, jitter) = (inner.clock.unix(), inner.jitter);
         match sent.outcome.and_then(|response| Ok(issue(app, expected, response, now, jitter())?)) {
             Ok(grant) => {
-                keys.clear(&inner.remembered);
+                inner.succeeded(app, &keys).await;
                 let granted = granted(app.authority.matching(), &expected.asked, &grant);
                 let kept = self.is_reached_by_sign_out(&grant).await;
                 Ok(Loaded { grant, granted, kept })

@@ -1,5 +1,6 @@
 //! An app, built once: everything a request needs of it is looked up, hashed and counted from here.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 use super::metrics::AppMetrics;
@@ -36,6 +37,8 @@ pub struct App {
     pub(super) usual_variant: [u8; 32],
     pub(super) refresh_tokens: RefreshTokens,
     pub(super) metrics: AppMetrics,
+    /// The version of the credential that the other replicas need not be told of.
+    pub(super) told: AtomicU64,
     canonical: String,
     own_tenant: OnceLock<Option<String>>,
 }
@@ -84,6 +87,7 @@ impl App {
         Self {
             name: settings.name.clone(),
             client_id: settings.client_id.clone(),
+            told: AtomicU64::new(credential.version()),
             credential,
             guard,
             verifier,

@@ -131,10 +131,10 @@ impl Keys {
         Stop { key: self.request, own: None, until, failures: 1, concerns_app: false }
     }
 
-    /// A success clears its partition and its request (ERR-8).
-    pub(super) fn clear(&self, remembered: &Remembered) {
-        remembered.clear(&self.partition.0);
-        remembered.clear(&self.request.0);
+    /// A success clears its partition and its request (ERR-8). Returns those of which something was remembered.
+    pub(super) fn clear(&self, remembered: &Remembered) -> Vec<[u8; 32]> {
+        let keys = [self.partition.0, self.request.0].into_iter().filter(|key| remembered.failures(key) > 0);
+        keys.inspect(|key| remembered.clear(key)).collect()
     }
 }
 

@@ -27,6 +27,7 @@ mod wire;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 pub use app::App;
@@ -125,20 +126,22 @@ impl Service {
             for app in this.apps.values().filter(|app| app.credential_name() == name) {
                 let (app, tasks) = (Arc::clone(app), this.tasks.clone());
                 this.tasks.background("credential", async move {
-                    // Where it is the same here, it will be seen to be new when the file arrives.
-                    let _is_new = app.credential.refresh(&tasks).await;
+                    // Where the file has not arrived yet, it will be seen to be new when it does.
+                    if app.credential.refresh(&tasks).await {
+                        app.told.store(app.credential.version(), Ordering::Relaxed);
+                    }
                 });
             }
         });
         let this = Arc::clone(&self.0);
         self.0.tasks.background("credentials", async move {
-            let mut versions: Vec<u64> = this.apps.values().map(|app| app.credential.version()).collect();
             let mut ticks = tokio::time::interval(FOLLOW);
             loop {
                 ticks.tick().await;
-                for (app, version) in this.apps.values().zip(&mut versions) {
-                    let now = app.credential.version();
-                    if std::mem::replace(version, now) != now {
+                for app in this.apps.values() {
+                    let version = app.credential.version();
+                    // Whoever was told need not tell: ten thousand replicas would tell each other.
+                    if app.told.swap(version, Ordering::Relaxed) != version {
                         this.cache.tell_credential(app.credential_name()).await;
                     }
                 }

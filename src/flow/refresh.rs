@@ -4,6 +4,7 @@
 //! agree on whose turn it is (RFC 9700 §4.14: a second use may end the session).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::acquire::Job;
 use super::app::App;
@@ -21,6 +22,9 @@ use crate::token::{Account, Grant, Retry, Scopes, SignIn, Tenant, Turn};
 
 /// How long a refresh token is kept whose server does not say how long it lasts: as long as Entra's, in seconds.
 const USUAL_LIFETIME: i64 = 90 * 24 * 3600;
+/// How often and after which pause it is tried again to store the successor of a refresh token that is used up.
+const PATIENCE: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// What a refresh token is asked for.
 #[derive(Debug)]
@@ -123,13 +127,13 @@ impl Refresh {
             Ok(grant) => {
                 let account = grant.account.clone().unwrap_or_else(|| old.account.clone());
                 let sign_in = sign_in(app, account, &renewal, grant, Some(old));
-                inner.cache.renew_sign_in(&job.partition, sign_in, over).await
+                self.kept(job, sign_in, over).await
             }
             // The rest of the answer is no good, but the old refresh token may be spent all the same.
             Err(_) => match renewal.token {
                 Some(token) => {
                     let sign_in = SignIn { refresh_token: Some(token), ..old.clone() };
-                    inner.cache.renew_sign_in(&job.partition, sign_in, over).await
+                    self.kept(job, sign_in, over).await
                 }
                 None => Kept::Stored,
             },
@@ -139,12 +143,27 @@ impl Refresh {
         }
         match issued {
             Ok(grant) => {
-                job.keys(version).clear(&inner.remembered);
+                inner.succeeded(app, &job.keys(version)).await;
                 let granted = granted(app.authority.matching(), &self.scopes, &grant);
                 Ok(Loaded { grant, granted, kept: true })
             }
             Err(failure) => Err(refuse(job.flow, failure, None).into()),
         }
+    }
+
+    /// Stores the sign-in. The only good refresh token is worth some patience: while this replica has the turn, no other one reads the
+    /// used one. If the store stays away, memory has it until it can be stored.
+    async fn kept(&self, job: &Job, sign_in: SignIn, over: &Signed) -> Kept {
+        let cache = &job.inner.cache;
+        let mut kept = cache.renew_sign_in(&job.partition, sign_in.clone(), over).await;
+        for _ in 0..PATIENCE {
+            if kept != Kept::Later || job.app.refresh_tokens == RefreshTokens::Reusable {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+            kept = cache.renew_sign_in(&job.partition, sign_in.clone(), over).await;
+        }
+        kept
     }
 
     fn form(&self, app: &App, token: Secret) -> Form {

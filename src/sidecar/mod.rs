@@ -151,7 +151,7 @@ impl Prepared {
         &self.settings
     }
 
-    /// Proves the shared store's address and credentials: what `tokend check --online` does. `None`: there is none.
+    /// Proves the shared store's address and credentials: what `tokend check` does. `None`: there is none.
     ///
     /// # Errors
     /// It cannot be used, and why.

@@ -24,13 +24,19 @@ impl<'a> Header<'a> {
     /// Reads the header; `None` if there is none.
     pub(super) fn read(value: &'a [u8]) -> Option<Self> {
         let (fixed, rest) = value.split_at_checked(FIXED)?;
-        let (digits, [version, kid]) = fixed.split_at_checked(GENERATION)? else { return None };
+        let generation = Self::generation(fixed)?;
+        let (_, [version, kid]) = fixed.split_at_checked(GENERATION)? else { return None };
+        let kid = rest.get(..usize::from(*kid)).filter(|kid| kid.len() <= LONGEST_ID)?;
+        (*version > 0).then_some(Self { generation, version: *version, kid, length: FIXED + kid.len() })
+    }
+
+    /// The generation alone, as the scripts in Redis see it: whatever follows, these digits are what a store is compared with.
+    pub(super) fn generation(value: &[u8]) -> Option<u64> {
+        let (digits, _) = value.split_at_checked(GENERATION)?;
         // `from_str_radix` takes a sign and capitals too, which nobody writes.
         let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(is_digit))?;
-        let generation = u64::from_str_radix(digits, 16).ok()?;
-        let kid = rest.get(..usize::from(*kid)).filter(|kid| kid.len() <= LONGEST_ID)?;
-        (*version > 0).then_some(Self { generation, version: *version, kid, length: FIXED + kid.len() })
+        u64::from_str_radix(digits, 16).ok()
     }
 
     /// Writes a header with room for `more` bytes after it; `None` if no header reads like that.

@@ -212,9 +212,10 @@ impl Ring {
         }
     }
 
-    /// The generation that a value's header tells, without opening it: to compare, not to believe.
+    /// The generation that a value tells, without opening it: to compare, not to believe. A value that is broken after it has one all
+    /// the same, or nothing could ever be stored in its place.
     pub fn generation(value: &[u8]) -> Option<u64> {
-        Header::read(value).map(|header| header.generation)
+        Header::generation(value)
     }
 
     /// Makes the metrics of the ring, once.

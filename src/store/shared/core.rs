@@ -21,7 +21,7 @@ use crate::tasks::Tasks;
 /// A caller that runs out of time while a connection is being made says nothing of Redis, if the attempt is not older than this.
 const CONNECTING: Duration = Duration::from_millis(250);
 /// How many keys probes use: in a cluster they fall into different slots.
-const PROBES: u32 = 16;
+pub(super) const PROBES: u32 = 16;
 
 /// What all calls share.
 pub(super) struct Core {
@@ -65,7 +65,11 @@ impl Core {
         let fault = outcome.as_ref().err().copied();
         self.counts.called(op, fault, self.clock.precise().saturating_sub(started));
         self.judge(op, fault);
-        outcome.map_err(|_| Trouble::Failed)
+        match outcome {
+            // What is of another type is not what was looked for, and there is nothing else.
+            Err(Fault::WrongType) if !op.writes() => Ok(Value::Nil),
+            outcome => outcome.map_err(|_| Trouble::Failed),
+        }
     }
 
     async fn attempt(self: &Arc<Self>, request: Request<'_>, deadline: Duration, at_once: bool) -> Result<Value, Fault> {
@@ -119,9 +123,7 @@ impl Core {
                     break;
                 }
             }
-            if kind == Kind::Writes {
-                this.recoveries.send_modify(|recoveries| *recoveries += 1);
-            }
+            this.recoveries.send_modify(|recoveries| *recoveries += 1);
         });
     }
 

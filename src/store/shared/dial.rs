@@ -7,23 +7,16 @@ use std::time::Duration;
 use redis::aio::{AsyncPushSender, MultiplexedConnection};
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
-use redis::io::tcp::{TcpSettings, socket2};
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo as _, ProtocolVersion,
-    RedisConnectionInfo, RedisError, RedisResult, TlsMode, Value,
-};
+use redis::{AsyncConnectionConfig, Cmd, ConnectionInfo, ErrorKind, ProtocolVersion, RedisError, RedisResult, TlsMode, Value};
 
-use super::access::{Access, Credentials};
+use super::access::Access;
+use super::place::{Place, tcp};
 use crate::store::settings::{RedisSettings, RedisUrl, Topology};
 
 /// How long one server may take to connect, TLS and log-in included.
 const CONNECT: Duration = Duration::from_secs(1);
 /// How long a sentinel may take, answer included; there are others.
 const ASK: Duration = Duration::from_millis(500);
-/// How long sent bytes may stay unacknowledged before the system gives the connection up.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(3);
-/// How long a connection is silent before the system looks whether it is there, and how long it waits between looks.
-const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(3));
 /// How often a cluster's channel may lead to another node before it is given up.
 const REDIRECTS: usize = 3;
 
@@ -44,14 +37,6 @@ pub(super) type Master = (String, u16);
 pub(super) enum Wire {
     Single(MultiplexedConnection),
     Cluster(ClusterConnection),
-}
-
-/// Where a server is.
-struct Place {
-    tls: bool,
-    host: String,
-    port: u16,
-    db: i64,
 }
 
 // === impl Dialer ===
@@ -196,8 +181,8 @@ impl Dialer {
     async fn master_address(&self, name: &str, sentinel: &RedisUrl) -> RedisResult<Master> {
         let place = Place { db: 0, ..Place::of(sentinel) };
         let asked = async {
-            let info = self.info(place, &self.access.sentinel(), ProtocolVersion::RESP2);
-            let mut connection = self.client(info)?.get_multiplexed_async_connection_with_config(&config(ASK)).await?;
+            let client = place.client(&self.access.sentinel(), ProtocolVersion::RESP2, &self.access)?;
+            let mut connection = client.get_multiplexed_async_connection_with_config(&config(ASK)).await?;
             let mut cmd = redis::cmd("SENTINEL");
             cmd.arg("GET-MASTER-ADDR-BY-NAME").arg(name).query_async::<Option<Master>>(&mut connection).await
         };
@@ -211,39 +196,14 @@ impl Dialer {
         protocol: ProtocolVersion,
         config: &AsyncConnectionConfig,
     ) -> RedisResult<MultiplexedConnection> {
-        let info = self.info(place, &self.access.user(), protocol);
-        self.client(info)?.get_multiplexed_async_connection_with_config(config).await
-    }
-
-    fn client(&self, info: RedisResult<ConnectionInfo>) -> RedisResult<Client> {
-        let info = info?;
-        match info.addr() {
-            ConnectionAddr::TcpTls { .. } => Client::build_with_tls(info, self.access.certificates()),
-            _ => Client::open(info),
-        }
-    }
-
-    fn info(&self, place: Place, credentials: &Credentials, protocol: ProtocolVersion) -> RedisResult<ConnectionInfo> {
-        let Place { tls, host, port, db } = place;
-        let address = if tls {
-            ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
-        } else {
-            ConnectionAddr::Tcp(host, port)
-        };
-        let mut login = RedisConnectionInfo::default().set_db(db).set_protocol(protocol).set_skip_set_lib_name();
-        if let Some(username) = &credentials.username {
-            login = login.set_username(username);
-        }
-        if let Some(password) = &credentials.password {
-            login = login.set_password(password.expose());
-        }
-        Ok(address.into_connection_info()?.set_tcp_settings(tcp()).set_redis_settings(login))
+        let client = place.client(&self.access.user(), protocol, &self.access)?;
+        client.get_multiplexed_async_connection_with_config(config).await
     }
 
     fn cluster(&self, urls: &[RedisUrl]) -> RedisResult<ClusterClient> {
         let credentials = self.access.user();
         let nodes: RedisResult<Vec<ConnectionInfo>> =
-            urls.iter().map(|url| self.info(Place { db: 0, ..Place::of(url) }, &credentials, ProtocolVersion::RESP2)).collect();
+            urls.iter().map(|url| Place { db: 0, ..Place::of(url) }.info(&credentials, ProtocolVersion::RESP2)).collect();
         let mut builder = ClusterClientBuilder::new(nodes?)
             .retries(3)
             .min_retry_wait(20)
@@ -274,30 +234,9 @@ impl Wire {
     }
 }
 
-// === impl Place ===
-
-impl Place {
-    fn of(url: &RedisUrl) -> Self {
-        Self { tls: url.tls, host: url.host.clone(), port: url.port, db: url.db }
-    }
-
-    fn again(&self) -> Self {
-        Self { tls: self.tls, host: self.host.clone(), port: self.port, db: 0 }
-    }
-}
-
 /// Every call has a deadline of its own: the connection needs no second timer for each.
 fn config(connect: Duration) -> AsyncConnectionConfig {
     AsyncConnectionConfig::new().set_connection_timeout(Some(connect)).set_response_timeout(None)
-}
-
-fn tcp() -> TcpSettings {
-    let (idle, between) = KEEP_ALIVE;
-    let keepalive = socket2::TcpKeepalive::new().with_time(idle).with_interval(between);
-    let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
-    #[cfg(target_os = "linux")]
-    let tcp = tcp.set_user_timeout(UNACKNOWLEDGED);
-    tcp
 }
 
 async fn subscribe(mut connection: MultiplexedConnection, command: &str, channel: &str) -> RedisResult<MultiplexedConnection> {

@@ -86,3 +86,38 @@ impl Fault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use redis::{ErrorKind, RedisError};
+
+    use super::Fault;
+
+    #[test]
+    fn refusals_are_told_apart() {
+        for (code, detail, fault) in [
+            ("OOM", "command not allowed", Fault::Full),
+            ("MISCONF", "", Fault::Full),
+            ("NOREPLICAS", "", Fault::Full),
+            ("WRONGPASS", "", Fault::Unauthenticated),
+            ("NOAUTH", "", Fault::Unauthenticated),
+            ("WRONGTYPE", "", Fault::WrongType),
+            ("BUSY", "", Fault::NotReady),
+            ("ERR", "Error running script (call to f_1): @user_script:1: -OOM command not allowed", Fault::Full),
+            ("ERR", "Error running script (call to f_1): @user_script:1: -READONLY You can't", Fault::ReadOnly),
+            ("ERR", "syntax error", Fault::Other),
+        ] {
+            assert_eq!(Fault::of_code(code, detail), fault, "{code} {detail}");
+        }
+    }
+
+    #[test]
+    fn broken_connections_are_told_from_slow_ones() {
+        let io = |kind| Fault::from(&RedisError::from(std::io::Error::from(kind)));
+        assert_eq!(io(std::io::ErrorKind::TimedOut), Fault::TimedOut);
+        assert_eq!(io(std::io::ErrorKind::ConnectionReset), Fault::Broken);
+        assert_eq!(io(std::io::ErrorKind::ConnectionRefused), Fault::Broken);
+        assert_eq!(Fault::from(&RedisError::from((ErrorKind::AuthenticationFailed, "no"))), Fault::Unauthenticated);
+        assert_eq!(Fault::from(&RedisError::from((ErrorKind::ClusterConnectionNotFound, "no"))), Fault::Broken);
+    }
+}

@@ -13,6 +13,7 @@ mod guard;
 mod link;
 mod metrics;
 mod ops;
+mod place;
 mod proof;
 mod scripts;
 mod types;
@@ -96,7 +97,7 @@ impl Shared {
         self.core.tasks.background("redis_events", listening);
     }
 
-    /// Changes each time that writes work again after they did not.
+    /// Changes each time that reads or writes work again after they did not.
     pub fn recoveries(&self) -> watch::Receiver<u64> {
         self.core.recoveries.subscribe()
     }

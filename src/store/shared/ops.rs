@@ -215,6 +215,9 @@ impl Shared {
     pub async fn scan(&self, set: &str, cursor: u64, count: usize) -> Answer<(u64, Vec<Bytes>)> {
         let mut cmd = redis::cmd("ZSCAN");
         let answer = array(self.plain(Op::Scan, cmd.arg(set).arg(cursor).arg("COUNT").arg(count.max(1))).await?)?;
+        if answer.is_empty() {
+            return Ok((0, Vec::new()));
+        }
         let [next, found] = <[Value; 2]>::try_from(answer).map_err(|_| Trouble::Failed)?;
         let next = bytes(next)?;
         let next = std::str::from_utf8(&next).ok().and_then(|next| next.parse().ok()).ok_or(Trouble::Failed)?;
@@ -261,6 +264,8 @@ fn bytes(value: Value) -> Answer<Bytes> {
 fn array(value: Value) -> Answer<Vec<Value>> {
     match value {
         Value::Array(values) => Ok(values),
+        // Nothing of the type that was asked for.
+        Value::Nil => Ok(Vec::new()),
         _ => Err(Trouble::Failed),
     }
 }

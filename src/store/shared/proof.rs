@@ -5,7 +5,7 @@ use std::time::Duration;
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use super::Shared;
-use super::core::Request;
+use super::core::{PROBES, Request};
 use super::dial::timed_out;
 use super::scripts;
 use crate::finding::Problem;
@@ -33,10 +33,13 @@ impl Shared {
         let failed = |step| move |error: RedisError| self.problem(step, &error);
         let (wire, _) = patiently(dialer.data()).await.map_err(failed(Step::Connect))?;
         patiently(Request::Plain(&redis::cmd("PING")).send(wire.clone())).await.map_err(failed(Step::Ping))?;
-        let key = format!("{}:probe:check", self.core.prefix);
-        let call = scripts::PROBE.call().key(&key);
-        patiently(Request::Script(&call).send(wire.clone())).await.map_err(failed(Step::Write))?;
-        patiently(Request::Plain(redis::cmd("GET").arg(&key)).send(wire)).await.map_err(failed(Step::Read))?;
+        // Keys in different slots: one may happen to belong to a node that is taken for a server of its own.
+        for number in 0..PROBES {
+            let key = format!("{}:probe:{number}", self.core.prefix);
+            let call = scripts::PROBE.call().key(&key);
+            patiently(Request::Script(&call).send(wire.clone())).await.map_err(failed(Step::Write))?;
+            patiently(Request::Plain(redis::cmd("GET").arg(&key)).send(wire.clone())).await.map_err(failed(Step::Read))?;
+        }
         let nobody_hears = || |_| Ok::<(), ()>(());
         patiently(dialer.subscribed(&self.channel, nobody_hears)).await.map_err(failed(Step::Subscribe))?;
         Ok(())
@@ -90,7 +93,12 @@ impl Shared {
     fn unreachable(&self, error: &RedisError) -> Problem {
         let text = causes(error);
         let has = |needle: &str| text.contains(needle);
-        if has("UnknownIssuer") || has("UnknownCA") || has("CaUsedAsEndEntity") || has("invalid peer certificate: Other") {
+        if has("UnknownIssuer")
+            || has("UnknownCA")
+            || has("CaUsedAsEndEntity")
+            || has("BadSignature")
+            || has("invalid peer certificate: Other")
+        {
             return Problem::new(
                 "the server's certificate is not from a CA that is trusted",
                 "write the CA's certificate into `ca_file`",
@@ -115,11 +123,14 @@ impl Shared {
             return Problem::new("the server does not speak TLS there", "write redis:// or the port that speaks TLS");
         }
         if error.is_timeout() {
-            return Problem::new("Redis does not answer in time", "check the address, the network between and whether Redis runs");
+            return Problem::new(
+                "Redis does not answer in time",
+                "check the address, the network between, whether Redis runs, and whether the port speaks TLS (rediss://) or not (redis://)",
+            );
         }
         Problem::new(
             "Redis cannot be reached",
-            "check the address, whether Redis runs there, and whether it asks for TLS (rediss://) or not (redis://)",
+            "check the address, whether Redis runs there, and whether it asks for TLS (rediss://) or not (redis://), or for a client certificate that its CA has issued (`client_cert`)",
         )
     }
 }

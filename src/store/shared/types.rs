@@ -1,5 +1,6 @@
 //! What the shared store is asked for and what it answers: names and bytes, whatever they mean.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -99,7 +100,7 @@ pub struct Lease<'a> {
 }
 
 /// What came of storing a value.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub enum Placed {
     /// It is stored.
     Stored,
@@ -119,10 +120,33 @@ pub enum Trouble {
 }
 
 /// What the subscription tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Event {
     /// It is there, for the first time or again: messages may have been missed.
     Subscribed,
     /// A message.
     Message(Bytes),
+}
+
+// === impl Placed ===
+
+impl fmt::Debug for Placed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stored => f.write_str("Stored"),
+            Self::Stale(value) => write!(f, "Stale({} bytes)", value.len()),
+            Self::SignedOut => f.write_str("SignedOut"),
+        }
+    }
+}
+
+// === impl Event ===
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Subscribed => f.write_str("Subscribed"),
+            Self::Message(message) => write!(f, "Message({} bytes)", message.len()),
+        }
+    }
 }

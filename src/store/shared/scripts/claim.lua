@@ -5,6 +5,10 @@ if #KEYS > 2 then
   values = redis.call('MGET', unpack(KEYS, 3))
 end
 local holder = redis.call('GET', KEYS[1])
+if holder and #holder ~= #ARGV[1] then
+  -- Nobody's: it would be waited for in vain.
+  holder = false
+end
 local outcome = redis.call('GET', KEYS[2])
 if outcome then
   local leader = string.sub(outcome, 1, 16)

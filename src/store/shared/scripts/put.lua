@@ -5,6 +5,7 @@ local flags, key, arg = ARGV[1], 1, 4
 local function next_key() key = key + 1; return KEYS[key] end
 local function next_arg() arg = arg + 1; return ARGV[arg] end
 local function has(flag) return string.find(flags, flag, 1, true) end
+local function is_of_another_type(failure) return string.find(failure.err, 'WRONGTYPE', 1, true) end
 
 local signed_out = false
 if has('e') then
@@ -12,7 +13,11 @@ if has('e') then
   signed_out = epoch and epoch ~= named
 end
 
-local old = redis.call('GET', KEYS[1])
+local old = redis.pcall('GET', KEYS[1])
+if type(old) == 'table' then
+  -- Nothing of another type is a value: it is written over.
+  old = not is_of_another_type(old) and redis.call('GET', KEYS[1])
+end
 local generation = old and string.sub(old, 1, 16)
 local known = generation and #generation == 16 and not string.find(generation, '[^0-9a-f]')
 -- The same value is there if this is tried again because the answer was lost.
@@ -25,7 +30,13 @@ end
 if has('i') then
   local index, member, score, now, most = next_key(), next_arg(), next_arg(), next_arg(), tonumber(next_arg())
   if store then
-    redis.call('ZADD', index, score, member)
+    local added = redis.pcall('ZADD', index, score, member)
+    if type(added) == 'table' then
+      if is_of_another_type(added) then
+        redis.call('DEL', index)
+      end
+      redis.call('ZADD', index, score, member)
+    end
     redis.call('ZREMRANGEBYSCORE', index, '-inf', now)
     redis.call('ZREMRANGEBYRANK', index, 0, -most - 1)
     if redis.call('PTTL', index) < tonumber(ARGV[3]) then

@@ -4,8 +4,8 @@ use tokend::store::{Access, BreakerState, Epoch, Lease, Note, Placed, Put, Topol
 use tokio::sync::mpsc;
 
 use super::{LONG, PATIENCE, Store, password, password_file, settings, standalone, urls};
-use crate::support::redis::{Certificates, Cluster, RedisServer};
-use crate::support::wait::eventually;
+use crate::support::redis::{Certificates, Cluster, RedisServer, Sentinel};
+use crate::support::eventually;
 
 /// What an operator would write; the documentation says the same.
 const USER: &str = "user tokend on >first-password ~tokend:* &tokend:* -@all +@connection +@read +@write +@pubsub +eval +evalsha";
@@ -193,4 +193,28 @@ async fn a_cluster_with_tls_and_users() {
         let note = Note { key: &format!("tokend:{{{number}}}:x"), value: b"1", ttl: LONG };
         assert_eq!(store.shared.set(note).await, Ok(()));
     }
+}
+
+#[tokio::test]
+async fn sentinels_with_tls_and_users_of_their_own() {
+    let certificates = Certificates::new();
+    let options = RedisServer::options()
+        .tls(&certificates)
+        .acl(&["user default off", &format!("{USER} +role")])
+        .sentinel_acl(&["user default off", "user asks on >other-password -@all +@connection +sentinel|get-master-addr-by-name"]);
+    let group = Sentinel::start_with(options).await;
+    let topology = Topology::Sentinel {
+        master: group.master_name().to_owned(),
+        urls: urls(&group.urls()),
+        username: Some("asks".to_owned()),
+        password: password("other-password"),
+    };
+    let mut settings = settings(topology);
+    settings.username = Some("tokend".to_owned());
+    settings.password = password("first-password");
+    settings.ca_file = Some(certificates.ca());
+    (settings.client_cert, settings.client_key) = (Some(certificates.client()), Some(certificates.client_key()));
+    let store = Store::open(&settings);
+    assert_eq!(store.shared.prove().await, Ok(()));
+    assert!(store.set("tokend:{a}:x", b"1").await);
 }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokend::store::{Claim, Epoch, Index, Lease, Note, Placed, Put, Trouble};
+use tokend::store::{BreakerState, Claim, Epoch, Index, Lease, Note, Placed, Put};
 use tokio::sync::mpsc;
 
 use super::{LONG, PATIENCE, Store, standalone};
 use crate::support::redis::{Flavour, RedisServer};
-use crate::support::wait::eventually;
+use crate::support::eventually;
 
 const OWNER: [u8; 16] = *b"owner-0123456789";
 const OTHER: [u8; 16] = *b"other-0123456789";
@@ -207,6 +207,9 @@ async fn one_wins_a_claim_and_the_others_hear_what_came_of_it() {
         // Nothing to read is fine.
         let bare = Claim { reads: &[], ..claim(&OWNER, &[]) };
         assert!(store.shared.claim(&bare).await.is_ok_and(|claimed| claimed.won && claimed.values.is_empty()));
+        // What is no owner has no lease.
+        assert!(store.set(LEASE, b"garbage").await);
+        assert!(store.shared.claim(&bare).await.is_ok_and(|claimed| claimed.won));
     })
     .await;
 }
@@ -301,15 +304,26 @@ async fn scripts_that_the_server_forgot_are_sent_again() {
 }
 
 #[tokio::test]
-async fn what_is_of_another_type_harms_nobody_else() {
-    let server = RedisServer::start().await;
-    let store = Store::open(&standalone(&server.url()));
-    redis::cmd("LPUSH").arg(KEY).arg("x").exec_async(&mut server.client().await).await.expect("an answer");
-    for _ in 0..20 {
-        assert_eq!(store.shared.read(&[KEY]).await, Err(Trouble::Failed));
-        assert_eq!(store.shared.put(&put(&value(1, ""), None)).await, Err(Trouble::Failed));
-    }
-    assert!(store.set(OUTCOME, b"1").await && store.get(OUTCOME).await.is_some());
-    assert!(store.metric(r#"tokend_redis_requests_total{op="set",outcome="ok"}"#) >= 1.0);
-    assert!(store.metric(r#"tokend_redis_requests_total{op="read",outcome="error"}"#) >= 20.0);
+async fn what_is_of_another_type_is_a_miss_and_is_written_over() {
+    on_both(async |store, server| {
+        let mut admin = server.client().await;
+        for key in [KEY, INDEX, "tokend:{p}:s"] {
+            redis::cmd("LPUSH").arg(key).arg("x").exec_async(&mut admin).await.expect("an answer");
+        }
+        for _ in 0..20 {
+            assert_eq!(store.shared.read(&[KEY]).await, Ok(vec![None]));
+            assert_eq!(store.shared.members(INDEX, 9).await, Ok(vec![]));
+        }
+        assert_eq!(store.shared.state().reads, BreakerState::Closed);
+        let index = Index { key: INDEX, member: b"member", expires_on: 100, now: 50, most: 3 };
+        let value = value(1, "");
+        assert_eq!(store.shared.put(&Put { index: Some(index), ..put(&value, None) }).await, Ok(Placed::Stored));
+        assert_eq!(store.get(KEY).await, Some(value));
+        assert_eq!(store.shared.members(INDEX, 9).await, Ok(vec![Bytes::from_static(b"member")]));
+        store.shared.join("tokend:{p}:s", b"member", LONG).await.expect("an answer");
+        assert_eq!(store.shared.scan("tokend:{p}:s", 0, 9).await, Ok((0, vec![Bytes::from_static(b"member")])));
+        assert!(store.metric(r#"tokend_redis_requests_total{op="put",outcome="ok"}"#) >= 1.0);
+        assert!(store.metric(r#"tokend_redis_requests_total{op="read",outcome="error"}"#) >= 20.0);
+    })
+    .await;
 }

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use tokend::store::{BreakerState, Event, Note, Trouble};
+use tokend::store::{BreakerState, Event, Note, Topology, Trouble};
 use tokio::sync::mpsc;
 
 use super::{LONG, PATIENCE, Store, now, parse, settings, standalone};
-use crate::support::fault::Fault;
+use crate::support::Fault;
 use crate::support::redis::RedisServer;
-use crate::support::wait::eventually;
-use tokend::store::Topology;
+use crate::support::eventually;
 
 /// What a call may take beyond its deadline on a busy machine.
 const SLACK: Duration = Duration::from_millis(400);
@@ -102,7 +101,8 @@ async fn a_network_that_comes_and_goes() {
     let fault = Fault::to(format!("127.0.0.1:{}", server.port())).await;
     let store = Store::open(&standalone(&format!("redis://{}", fault.address())));
     assert!(store.set("tokend:{a}:until", b"1").await);
-    let failures: [(&str, fn(&Fault)); 4] = [
+    type Fails = fn(&Fault);
+    let failures: [(&str, Fails); 4] = [
         ("cut", |fault| fault.cut()),
         ("frozen", |fault| fault.freeze()),
         ("swallowed", |fault| fault.black_hole_all()),

@@ -1,5 +1,7 @@
 //! The shared store alone, against real servers: what each call does, and what becomes of it when something fails.
 
+#![expect(clippy::print_stdout, reason = "how long it takes to heal is worth reading")]
+
 mod access;
 mod calls;
 mod failures;
@@ -16,7 +18,7 @@ use tokend::store::{Access, BreakerState, Encryption, Note, RedisSettings, Redis
 use tokend::tasks::Tasks;
 use tokend::telemetry::Metrics;
 
-use crate::support::wait::eventually;
+use crate::support::eventually;
 
 /// How long anything may take on a machine that has other things to do.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::{LONG, PATIENCE, Store, now, settings, urls};
 use crate::support::redis::{Cluster, Sentinel};
-use crate::support::wait::eventually;
+use crate::support::eventually;
 
 /// Calls go on beside the test until this is dropped; each is checked to be over in time.
 struct Load {
@@ -37,6 +37,7 @@ impl Load {
                     };
                     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
                     if done { &well } else { &failed }.fetch_add(1, Ordering::Relaxed);
+                    // A pace that leaves something of the machine to the servers.
                     tokio::time::sleep(Duration::from_millis(2)).await;
                 }
             });

@@ -4,24 +4,57 @@
 //! The answer may say that this is a guest, at home in another tenant. Then the home account remembers where else its tokens are,
 //! so that signing it out reaches them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::fleet::Fleet;
 use super::sign_ins::Unavailable;
 use super::{Cache, Partition};
+use crate::clock::Moment;
 use crate::store::{Placed, Put, Ring};
-use crate::token::Stored;
 
 /// How long it is remembered at least after the last token: longer than tokens last.
 const REMEMBERED: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How often a change yields to one that came between.
 const ATTEMPTS: usize = 3;
+/// How long a token may be on its way into memory.
+const ON_ITS_WAY: Duration = Duration::from_secs(60);
+
+/// What this process knows of it, for what stands in its memory.
+#[derive(Debug, Default)]
+pub(super) struct Links(Mutex<HashMap<Partition, HashMap<Partition, Moment>>>);
+
+// === impl Links ===
+
+impl Links {
+    fn add(&self, home: Partition, partition: Partition, now: Moment) {
+        self.links().entry(home).or_default().insert(partition, now);
+    }
+
+    /// Takes the partitions that have tokens of an account.
+    pub(super) fn take(&self, home: &Partition) -> Vec<Partition> {
+        self.links().remove(home).into_iter().flat_map(HashMap::into_keys).collect()
+    }
+
+    /// Forgets what is in memory no more. What came a moment ago may be on its way there.
+    pub(super) fn sweep(&self, now: Moment, is_there: impl Fn(&Partition) -> bool) {
+        self.links().retain(|_, partitions| {
+            partitions.retain(|partition, since| now.since(*since) < ON_ITS_WAY || is_there(partition));
+            !partitions.is_empty()
+        });
+    }
+
+    fn links(&self) -> MutexGuard<'_, HashMap<Partition, HashMap<Partition, Moment>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// Remembers that tokens of the account of `home` stand in `partition`, for `lasting` at least. Returns false if that cannot be
     /// remembered: then the token must not be kept, or a sign-out would miss it.
     pub async fn link(&self, home: &Partition, partition: &Partition, lasting: Duration) -> bool {
+        self.links.add(*home, *partition, self.clock.moment());
         let Some(fleet) = &self.fleet else { return true };
         for _ in 0..ATTEMPTS {
             let Ok((mut known, base)) = fleet.elsewhere(home).await else { return false };
@@ -33,17 +66,6 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             }
         }
         false
-    }
-
-    /// The partitions in memory with a token whose answer names this account.
-    pub(super) fn partitions_naming(&self, home_account_id: &str) -> Vec<Partition> {
-        let Ok(id) = serde_json::to_string(home_account_id) else { return Vec::new() };
-        let named = format!("\"home_account_id\":{id}");
-        let finder = |stored: &Stored| {
-            let head = stored.head();
-            std::str::from_utf8(&head.text).is_ok_and(|text| text.contains(&named))
-        };
-        self.memory.partitions_with(finder)
     }
 }
 
@@ -75,12 +97,31 @@ impl Fleet {
     ) -> Option<bool> {
         let name = self.names.place(home).elsewhere();
         let payload = postcard::to_stdvec(known).ok()?;
-        let value = self.ring.seal(&name, base.unwrap_or(0) + 1, self.version, &payload)?;
+        let value = self.ring.seal(&name, Self::next_generation(base), self.version, &payload)?;
         let put = Put { key: &name, value: &value, ttl, base, epoch: None, index: None, lease: None, grant: false };
         match self.store.put(&put).await {
             Ok(Placed::Stored) => Some(true),
             Ok(_) => Some(false),
             Err(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Links;
+    use crate::clock::Clock;
+
+    #[test]
+    fn a_link_lasts_as_long_as_what_it_leads_to() {
+        let (links, clock) = (Links::default(), Clock::manual(0));
+        links.add([1; 32], [2; 32], clock.moment());
+        links.add([1; 32], [3; 32], clock.moment());
+        links.sweep(clock.moment(), |_| false);
+        clock.advance(Duration::from_secs(120));
+        links.sweep(clock.moment(), |partition| *partition == [3; 32]);
+        assert_eq!((links.take(&[1; 32]), links.take(&[1; 32])), (vec![[3; 32]], vec![]));
     }
 }

@@ -10,9 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fleet::Fleet;
 use super::{Cache, Partition};
-use crate::clock::Moment;
 use crate::store::{Event, NEWEST};
-use crate::token::Stored;
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Message {
@@ -48,7 +46,10 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let (this, inner) = (Arc::clone(self), Arc::clone(fleet));
         fleet.store.listen(move |event| match event {
             // What was said before nobody here has heard.
-            Event::Subscribed => inner.suspect_all(),
+            Event::Subscribed => {
+                inner.suspect_all();
+                this.memory.clear_sign_ins();
+            }
             Event::Message(message) => this.heed(&inner, &message, &renewed),
         });
     }
@@ -61,13 +62,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 self.forget(&partition);
             }
             News::Replaced { partition, variant } => {
-                let unchecked = |stored: &Stored| {
-                    if stored.facts.variant == variant {
-                        stored.set_checked(Moment::of_millis(0));
-                    }
-                    None::<()>
-                };
-                let _all = self.memory.find_map(&partition, unchecked);
+                // Whatever was good for what has been replaced, under whichever scopes.
+                self.memory.remove_tokens(&partition, |stored| stored.facts.variant == variant);
             }
             News::Credential(app) => renewed(app),
         }

@@ -25,6 +25,8 @@ const MOST_COVERING: usize = 4;
 pub(super) const LEASE: Duration = Duration::from_secs(3);
 /// How often its leader renews it.
 const RENEWED: Duration = Duration::from_secs(1);
+/// How soon the store is asked again whether something stands, after it could not say.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// How long an outcome waits for followers, who come back at least four times a second.
 const OUTCOME: Duration = Duration::from_secs(5);
 
@@ -44,6 +46,8 @@ pub struct Fleet {
     recheck: Duration,
     /// What was checked before this moment is asked about once more: messages may have been missed.
     suspect: AtomicU64,
+    /// Until this moment nothing is asked about: the store could not say a moment ago.
+    not_before: AtomicU64,
     /// How long a call to the authority may take.
     longest: Duration,
     clock: Clock,
@@ -84,7 +88,7 @@ pub(super) struct Sight {
 }
 
 /// A lease that this process holds.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Held {
     pub(super) name: String,
     pub(super) outcome: String,
@@ -104,6 +108,7 @@ impl Fleet {
             pace: Pace::new(clock.clone()),
             sender: rand::random(),
             suspect: AtomicU64::new(0),
+            not_before: AtomicU64::new(0),
             store,
             ring,
             version,
@@ -131,28 +136,45 @@ impl Fleet {
 
     /// Whether what was checked then has to be asked about again.
     pub(super) fn is_unchecked(&self, checked: Moment) -> bool {
-        let millis = checked.millis();
-        // Zero is what a message of another replica sets.
-        millis == 0 || millis < self.suspect.load(Ordering::Relaxed) || self.clock.moment().since(checked) >= self.recheck
+        let now = self.clock.moment();
+        // A check may be dated to the next millisecond: see `check_moment`.
+        let age = now.since(checked) + Duration::from_millis(1);
+        let old = checked.millis() < self.suspect.load(Ordering::Relaxed) || age >= self.recheck;
+        old && now.millis() >= self.not_before.load(Ordering::Relaxed)
     }
 
-    /// The moment at which something has to have been checked for it to be asked about again in a second.
-    pub(super) fn again_soon(&self) -> Moment {
-        let now = self.clock.moment().millis();
-        let recheck = u64::try_from(self.recheck.as_millis()).unwrap_or(u64::MAX);
-        Moment::of_millis(now.saturating_sub(recheck).saturating_add(1000).max(1))
+    /// The store could not say whether something still stands: it is asked again in a second, and not by every request until then.
+    pub(super) fn ask_later(&self) {
+        let later = self.clock.moment().after(ASK_AGAIN);
+        self.not_before.store(later.millis(), Ordering::Relaxed);
+    }
+
+    /// The generation after the one that was read. The first one is any: after everything was lost it must not be one of before.
+    pub(super) fn next_generation(base: Option<u64>) -> u64 {
+        base.map_or_else(|| rand::random::<u64>() >> 16 | 1, |base| base.wrapping_add(1))
     }
 
     /// Messages may have been missed until now.
     pub(super) fn suspect_all(&self) {
-        self.suspect.store(self.clock.moment().millis().max(1), Ordering::Relaxed);
+        // What was checked in this very millisecond may have been checked before.
+        self.suspect.store(self.clock.moment().millis() + 1, Ordering::Relaxed);
     }
 
-    /// Looks for a token: under its exact name, and then in the index for one that is good for more.
-    pub(super) async fn look(&self, wanted: &Wanted) -> Result<Sight, Trouble> {
-        let mut sight = self.exact(&wanted.partition, &wanted.variant, &wanted.asked, wanted.owned).await?;
-        if sight.stored.is_none() && wanted.superset {
-            sight.stored = self.covering(wanted, sight.epoch).await?;
+    /// The moment that is noted of what is checked now.
+    pub(super) fn check_moment(&self) -> Moment {
+        let now = self.clock.moment();
+        now.max(Moment::of_millis(self.suspect.load(Ordering::Relaxed)))
+    }
+
+    /// Looks for a token: under its exact name, and then in the index for one that is good for more. `token` and `epoch` are the names
+    /// of what is wanted.
+    pub(super) async fn look(&self, wanted: &Wanted, token: &str, epoch: &str) -> Result<Sight, Trouble> {
+        let sought = Sought { partition: &wanted.partition, variant: &wanted.variant, asked: Some(&wanted.asked) };
+        let mut sight = self.named(token, wanted.owned.then_some(epoch), &sought).await?;
+        // Nothing at hand will do where a new token is wanted.
+        if sight.stored.is_none() && wanted.superset && !wanted.bypass.is_forced() {
+            // Boxed as in `Cache::shared`: a hit has no need of it.
+            sight.stored = Box::pin(self.covering(wanted, sight.epoch)).await?;
         }
         Ok(sight)
     }
@@ -167,8 +189,16 @@ impl Fleet {
     ) -> Result<Sight, Trouble> {
         let place = self.names.place(partition);
         let token = place.token(&self.names.entry(variant, asked));
-        let values = if owned { self.store.read(&[&token, &place.epoch()]).await? } else { self.store.read(&[&token]).await? };
-        Ok(self.sight(&token, &values, &Sought { partition, variant, asked: Some(asked) }))
+        let epoch = owned.then(|| place.epoch());
+        self.named(&token, epoch.as_deref(), &Sought { partition, variant, asked: Some(asked) }).await
+    }
+
+    async fn named(&self, token: &str, epoch: Option<&str>, sought: &Sought<'_>) -> Result<Sight, Trouble> {
+        let values = match epoch {
+            Some(epoch) => self.store.read(&[token, epoch]).await?,
+            None => self.store.read(&[token]).await?,
+        };
+        Ok(self.sight(token, &values, sought))
     }
 
     /// What values of a token and its account's epoch say.
@@ -207,10 +237,19 @@ impl Fleet {
         Held { name: place.lease(flight), outcome: place.outcome(flight), owner: rand::random() }
     }
 
-    /// Does some work while the lease is renewed; never longer than a call to the authority takes.
+    /// Does some work while the lease is renewed, for no longer than a call to the authority takes.
     pub(super) async fn holding<T>(&self, lease: &Held, work: impl Future<Output = T>) -> T {
+        let rounds = self.longest.as_millis() / RENEWED.as_millis().max(1);
+        self.renewing(lease, rounds, work).await
+    }
+
+    /// The same for as long as the work takes: it ends with the process, and then the lease lapses.
+    pub(super) async fn holding_on<T>(&self, lease: &Held, work: impl Future<Output = T>) -> T {
+        self.renewing(lease, u128::MAX, work).await
+    }
+
+    async fn renewing<T>(&self, lease: &Held, rounds: u128, work: impl Future<Output = T>) -> T {
         let renewals = async {
-            let rounds = self.longest.as_millis() / RENEWED.as_millis().max(1);
             for _ in 0..rounds {
                 tokio::time::sleep(RENEWED).await;
                 match self.store.extend(&lease.name, &lease.owner, LEASE).await {

@@ -149,8 +149,17 @@ impl std::fmt::Debug for Hashed {
 
 impl Key {
     /// The key of a flight.
-    pub fn flight(by: &str, partition: &Partition, variant: &[u8; 32], asked: &str, challenge: u64, bypassing: bool) -> Self {
-        Self::of(&[by.as_bytes(), partition, variant, asked.as_bytes(), &challenge.to_be_bytes(), &[u8::from(bypassing)]])
+    pub fn flight(
+        by: &str,
+        credential: u64,
+        partition: &Partition,
+        variant: &[u8; 32],
+        asked: &str,
+        challenge: u64,
+        bypassing: bool,
+    ) -> Self {
+        let (credential, challenge) = (credential.to_be_bytes(), challenge.to_be_bytes());
+        Self::of(&[by.as_bytes(), &credential, partition, variant, asked.as_bytes(), &challenge, &[u8::from(bypassing)]])
     }
 
     /// A key over any members.

@@ -31,8 +31,9 @@ pub use freshness::{Freshness, judge, lifetime_is_credible, refresh_point};
 pub use key::{Hashed, Key, KeySpace, Owner, Variant, challenge_hash};
 pub use query::{Bypass, Query};
 pub use settings::Settings;
-pub use sign_ins::{Base, Cursor, Kept, Signed, Unavailable};
+pub use sign_ins::{Base, Cursor, Kept, Signed, Turn, Unavailable};
 
+use elsewhere::Links;
 use query::Wanted;
 use sign_outs::SignOuts;
 use turns::Turns;
@@ -57,6 +58,7 @@ pub struct Cache<E> {
     turns: Turns,
     generation: AtomicU64,
     sign_outs: SignOuts,
+    links: Links,
     wire: Wire<E>,
     clock: Clock,
     tasks: Tasks,
@@ -65,8 +67,8 @@ pub struct Cache<E> {
 /// How a failure travels to the other replicas; the moment is now, for what is relative to it.
 #[derive(Debug)]
 pub struct Wire<E> {
-    /// Writes one.
-    pub write: fn(&E, Moment) -> Vec<u8>,
+    /// Writes one; `None` if it concerns this replica alone.
+    pub write: fn(&E, Moment) -> Option<Vec<u8>>,
     /// Reads one; `None` if it is none.
     pub read: fn(&[u8], Moment) -> Option<E>,
 }
@@ -142,6 +144,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             turns: Turns::default(),
             generation: AtomicU64::new(1),
             sign_outs: SignOuts::default(),
+            links: Links::default(),
             wire,
             clock,
             tasks,
@@ -190,8 +193,9 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         W: Future<Output = Result<Loaded, E>> + Send + 'static,
     {
         loop {
-            let flight = self.flown(query, Kind::Awaited, work());
-            let (outcome, led) = self.flights.join_or_lead(query.key(), flight).await;
+            let wanted = query.wanted();
+            let key = wanted.key;
+            let (outcome, led) = self.flights.join_or_lead(key, self.flown(wanted, Kind::Awaited, work())).await;
             match outcome? {
                 // It was placed for somebody who came earlier or was refused another token. What the authority gives us ourselves is
                 // the answer, also if it is the same token again.
@@ -209,17 +213,17 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// The same in the background, for a token that is due: nobody waits, and a flight under way makes it unnecessary, be it here or
     /// in another replica.
     pub fn renew(self: &Arc<Self>, query: &Query<'_>, work: impl Future<Output = Result<Loaded, E>> + Send + 'static) {
-        self.flights.start(query.key(), Kind::Background, self.flown(query, Kind::Background, work));
+        let wanted = query.wanted();
+        self.flights.start(wanted.key, Kind::Background, self.flown(wanted, Kind::Background, work));
     }
 
     fn flown(
         self: &Arc<Self>,
-        query: &Query<'_>,
+        wanted: Wanted,
         kind: Kind,
         work: impl Future<Output = Result<Loaded, E>> + Send + 'static,
     ) -> impl Future<Output = Option<Result<Flown, E>>> + Send + 'static {
         let this = Arc::clone(self);
-        let wanted = query.wanted();
         async move {
             // Between the caller's look and this flight another one may have ended and stored what is wanted.
             match this.find(&wanted.partition, &wanted.variant, &wanted.asked, &wanted.bypass) {
@@ -247,7 +251,9 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// Puts a token into memory, unless since that moment its partition was signed out, or a better token came.
     fn remember(&self, partition: &Partition, mut stored: Stored, generation: u64, since: Since) {
         stored.facts.generation = generation;
-        stored.set_checked(self.clock.moment());
+        if let Some(fleet) = &self.fleet {
+            stored.set_checked(fleet.check_moment());
+        }
         let (shared, challenge) = (stored.facts.shared, stored.facts.challenge);
         let allowed = |old: Option<&Stored>| {
             // It came while this one was under way, and stands after it in the shared store, or answers a challenge that this one
@@ -273,7 +279,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// A sign-out that this process makes or hears of: memory first forgets, and then keeps nothing that was asked for before.
     fn forget(&self, partition: &Partition) -> bool {
         self.sign_outs.mark(*partition, self.clock.moment());
-        self.memory.remove(partition)
+        let waited = self.fleet.as_ref().is_some_and(|fleet| fleet.queue.forget(partition));
+        self.memory.remove(partition) || waited
     }
 
     /// The memory level, for `/status` and metrics.
@@ -290,6 +297,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     pub fn sweep(&self) {
         self.memory.sweep(self.clock.unix());
         self.sign_outs.sweep(self.clock.moment());
+        self.links.sweep(self.clock.moment(), |partition| self.memory.has(partition));
     }
 }
 

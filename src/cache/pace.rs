@@ -9,6 +9,8 @@ use crate::clock::{Clock, Moment};
 /// Calls per second, and how many may come at once.
 const RATE: u64 = 200;
 const BURST: u64 = 100;
+/// Nobody waits longer: the authority's own bound on concurrent calls holds for those who come then.
+const LONGEST: Duration = Duration::from_secs(4);
 
 /// A leaky bucket: each call takes the next free slot.
 #[derive(Debug)]
@@ -38,8 +40,13 @@ impl Pace {
         const STEP: u64 = 1_000_000 / RATE;
         let now = now.millis() * 1000;
         let mut until = self.full_until.lock().unwrap_or_else(PoisonError::into_inner);
-        *until = now.max(*until) + STEP;
-        Duration::from_micros((*until - now).saturating_sub(BURST * STEP))
+        let next = now.max(*until) + STEP;
+        let wait = Duration::from_micros((next - now).saturating_sub(BURST * STEP));
+        if wait > LONGEST {
+            return LONGEST;
+        }
+        *until = next;
+        wait
     }
 }
 
@@ -60,6 +67,11 @@ mod tests {
         clock.advance(Duration::from_millis(10));
         assert_eq!(pace.slot(clock.moment()), Duration::from_millis(5));
         clock.advance(Duration::from_secs(60));
+        assert!(pace.slot(clock.moment()).is_zero());
+        let waits: Vec<_> = (0..2000).map(|_| pace.slot(clock.moment())).collect();
+        assert_eq!(waits.iter().max(), Some(&super::LONGEST));
+        // What nobody waits for is no debt.
+        clock.advance(Duration::from_secs(5));
         assert!(pace.slot(clock.moment()).is_zero());
     }
 }

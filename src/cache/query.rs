@@ -9,6 +9,8 @@ use crate::token::Stored;
 pub struct Query<'a> {
     /// Who would ask the authority: apps of one client share tokens, but not flights, because each has a credential of its own.
     pub by: &'a str,
+    /// Which credential it would be asked with: what is said of an old one is no answer for who has the new one.
+    pub credential: u64,
     /// Whose tokens.
     pub partition: &'a Partition,
     /// Whether they are a user's, who can sign out.
@@ -63,6 +65,7 @@ impl Query<'_> {
     pub(super) fn key(&self) -> Key {
         Key::flight(
             self.by,
+            self.credential,
             self.partition,
             self.variant,
             self.asked,
@@ -107,7 +110,7 @@ impl Bypass {
             Self::None => false,
             // `first` is what was there when this replica looked for the first time, which was after the request arrived.
             Self::Older { challenge, .. } => {
-                let is_later = first.is_some_and(|first| first.is_none_or(|first| stored.facts.shared > first));
+                let is_later = first.is_some_and(|first| first.is_none_or(|first| stored.facts.shared != first));
                 !is_later || stored.facts.challenge != *challenge
             }
             Self::Token { sha256, .. } => stored.head().token().is_some_and(|token| key::sha256(token.as_bytes()) == *sha256),

@@ -13,11 +13,13 @@ use super::freshness::{Freshness, judge};
 use super::query::Wanted;
 use super::{Cache, Flown, Level, Loaded, Query, Since, written};
 use crate::store::{Claim, Claimed, Index, Lease, Place, Placed, Put, Ring, Sought, Trouble, write_token};
-use crate::token::{Epoch, Head, Stored};
+use crate::token::{Head, Stored};
 
 /// How soon a follower comes back first, and how often later on.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+/// For how long a store that does not answer is asked again before the authority is.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How often a forced store yields to one that came between.
 const ATTEMPTS: usize = 3;
 
@@ -63,6 +65,16 @@ enum Turn<E> {
     Alone,
 }
 
+// === impl Way ===
+
+impl<'a> Way<'a> {
+    fn new(fleet: &'a Fleet, wanted: Wanted, since: Since, kind: Kind, first: Option<u64>, tells: bool) -> Self {
+        let place = fleet.names.place(&wanted.partition);
+        let token = place.token(&fleet.names.entry(&wanted.variant, &wanted.asked));
+        Self { wanted, kind, since, token, epoch: place.epoch(), place, first, tells }
+    }
+}
+
 impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// Brings what is wanted. `None`: nobody waits, and another replica is at it.
     pub(super) async fn shared(
@@ -73,23 +85,36 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         kind: Kind,
         work: impl Future<Output = Result<Loaded, E>>,
     ) -> Option<Result<Flown, E>> {
-        let Ok(sight) = fleet.look(&wanted).await else {
-            return Some(self.alone(fleet, &wanted, since, None, None, work).await);
-        };
-        let place = fleet.names.place(&wanted.partition);
-        let token = place.token(&fleet.names.entry(&wanted.variant, &wanted.asked));
         let tells = wanted.bypass.is_forced();
-        let way = Way { since, kind, epoch: place.epoch(), token, place, first: sight.base, tells, wanted };
+        let mut way = Way::new(fleet, wanted, since, kind, None, tells);
+        let looked = fleet.look(&way.wanted, &way.token, &way.epoch).await;
+        let is_answered = looked.is_ok();
+        let sight = looked.unwrap_or_else(|_| self.sight_of_memory(&way.wanted));
+        way.first = sight.base;
+        // What follows where there is no hit is boxed: a flight is moved several times before it starts, and would carry room for it.
+        if !is_answered {
+            return Some(Box::pin(self.alone(fleet, &way, &sight, work)).await);
+        }
         if let Some(flown) = self.adopt(&way, &sight, None) {
             fleet.metrics.hit.inc();
             return Some(Ok(flown));
         }
         fleet.metrics.miss.inc();
-        match self.turn_of(fleet, &way).await {
+        Box::pin(self.missed(fleet, &way, &sight, work)).await
+    }
+
+    async fn missed(
+        &self,
+        fleet: &Arc<Fleet>,
+        way: &Way<'_>,
+        sight: &Sight,
+        work: impl Future<Output = Result<Loaded, E>>,
+    ) -> Option<Result<Flown, E>> {
+        match self.turn_of(fleet, way).await {
             Turn::Told(told) => Some(told),
             Turn::GivenUp => None,
-            Turn::Alone => Some(self.alone(fleet, &way.wanted, since, sight.base, sight.epoch, work).await),
-            Turn::Ours(lease, sight) => Some(self.lead(fleet, &way, &lease, &sight, work).await),
+            Turn::Alone => Some(self.alone(fleet, way, sight, work).await),
+            Turn::Ours(lease, sight) => Some(self.lead(fleet, way, &lease, &sight, work).await),
         }
     }
 
@@ -120,47 +145,71 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let lease = fleet.lease(&way.wanted.partition, &way.wanted.key.0);
         let mut followed = Vec::new();
         let mut pause = FIRST_PAUSE;
+        let mut answered = self.clock.moment();
         loop {
-            let Ok(claimed) = self.claim(fleet, way, &lease, &followed).await else {
-                fleet.metrics.lease("failed");
-                return Turn::Alone;
-            };
-            let sought = Sought { partition: &way.wanted.partition, variant: &way.wanted.variant, asked: Some(&way.wanted.asked) };
-            let sight = fleet.sight(&way.token, &claimed.values, &sought);
-            if let Some(outcome) = &claimed.outcome {
-                if let Some(told) = self.hear(fleet, way, &lease, &sight, outcome) {
-                    fleet.metrics.lease("waited");
-                    return Turn::Told(told);
+            match self.claim(fleet, way, &lease, &followed).await {
+                Ok(claimed) => {
+                    answered = self.clock.moment();
+                    if let Some(turn) = self.settled(fleet, way, &lease, claimed, &mut followed).await {
+                        return turn;
+                    }
                 }
-                // It says nothing to this replica: as long as that leader is named, the lease is not given.
-                followed.retain(|leader| !outcome.starts_with(leader));
-            }
-            if let Some(flown) = self.adopt(way, &sight, Some(way.first)) {
-                if claimed.won {
-                    fleet.release(&lease, None).await;
-                } else if !followed.is_empty() {
-                    fleet.metrics.lease("waited");
+                // A pause of the store must not send everybody who waits to the authority. A lease that was given all the same
+                // is taken again: it is the same owner's.
+                Err(Trouble::Failed) if self.clock.moment().since(answered) < PATIENCE => {}
+                Err(_) => {
+                    fleet.metrics.lease("failed");
+                    return Turn::Alone;
                 }
-                return Turn::Told(Ok(flown));
-            }
-            if claimed.won {
-                // After a wait: whoever had it did not come to an end.
-                fleet.metrics.lease(if followed.is_empty() { "won" } else { "taken_over" });
-                return Turn::Ours(lease, sight);
-            }
-            if way.kind == Kind::Background {
-                fleet.metrics.lease("given_up");
-                // Whoever renews it needs a moment, and until then there is nothing to look for.
-                tokio::time::sleep(LONGEST_PAUSE.mul_f64(0.5 + (fleet.jitter)())).await;
-                return Turn::GivenUp;
-            }
-            match claimed.holder {
-                Some(holder) if followed.last() != Some(&holder) => followed.push(holder),
-                _ => {}
             }
             tokio::time::sleep(pause.mul_f64(0.5 + (fleet.jitter)() / 2.0)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    /// What one answer to a claim comes to; `None`: somebody has the lease, and it is waited for.
+    async fn settled(
+        &self,
+        fleet: &Fleet,
+        way: &Way<'_>,
+        lease: &Held,
+        claimed: Claimed,
+        followed: &mut Vec<[u8; 16]>,
+    ) -> Option<Turn<E>> {
+        let sought = Sought { partition: &way.wanted.partition, variant: &way.wanted.variant, asked: Some(&way.wanted.asked) };
+        let sight = fleet.sight(&way.token, &claimed.values, &sought);
+        if let Some(outcome) = &claimed.outcome {
+            if let Some(told) = self.hear(fleet, way, lease, &sight, outcome) {
+                fleet.metrics.lease("waited");
+                return Some(Turn::Told(told));
+            }
+            // It says nothing to this replica: as long as that leader is named, the lease is not given.
+            followed.retain(|leader| !outcome.starts_with(leader));
+        }
+        if let Some(flown) = self.adopt(way, &sight, Some(way.first)) {
+            if claimed.won {
+                fleet.release(lease, None).await;
+            } else if !followed.is_empty() {
+                fleet.metrics.lease("waited");
+            }
+            return Some(Turn::Told(Ok(flown)));
+        }
+        if claimed.won {
+            // After a wait: whoever had it did not come to an end.
+            fleet.metrics.lease(if followed.is_empty() { "won" } else { "taken_over" });
+            return Some(Turn::Ours(lease.clone(), sight));
+        }
+        if way.kind == Kind::Background {
+            fleet.metrics.lease("given_up");
+            // Whoever renews it needs a moment, and until then there is nothing to look for.
+            tokio::time::sleep(LONGEST_PAUSE.mul_f64(0.5 + (fleet.jitter)())).await;
+            return Some(Turn::GivenUp);
+        }
+        match claimed.holder {
+            Some(holder) if followed.last() != Some(&holder) => followed.push(holder),
+            _ => {}
+        }
+        None
     }
 
     async fn claim(&self, fleet: &Fleet, way: &Way<'_>, lease: &Held, followed: &[[u8; 16]]) -> Result<Claimed, Trouble> {
@@ -195,8 +244,10 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let loaded = match outcome {
             Ok(loaded) => loaded,
             Err(error) => {
+                // What only this replica suffers from is told to nobody: one of those who wait tries for itself.
                 let said = (self.wire.write)(&error, self.clock.moment());
-                fleet.release(lease, postcard::to_stdvec(&Told::Refused(&said)).ok().as_deref()).await;
+                let told = said.and_then(|said| postcard::to_stdvec(&Told::Refused(&said)).ok());
+                fleet.release(lease, told.as_deref()).await;
                 return Err(error);
             }
         };
@@ -216,11 +267,16 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     async fn place(&self, fleet: &Fleet, way: &Way<'_>, lease: Option<&Held>, sight: &Sight, mut stored: Stored, flown: &Flown) {
         let wanted = &way.wanted;
         let mut base = sight.base;
+        // A forced store that meets another one comes again: only then are the followers told.
+        let in_one_step = lease.filter(|_| !wanted.bypass.is_forced());
         for _ in 0..ATTEMPTS {
-            stored.facts.shared = base.unwrap_or(0) + 1;
-            match self.put(fleet, way, lease, base, &stored).await {
+            stored.facts.shared = Fleet::next_generation(base);
+            match self.put(fleet, way, in_one_step, base, &stored).await {
                 Ok(Placed::Stored) => {
                     self.remember(&wanted.partition, stored, flown.generation, way.since);
+                    if let Some(lease) = lease.filter(|_| in_one_step.is_none()) {
+                        fleet.release(lease, postcard::to_stdvec(&Told::Kept).ok().as_deref()).await;
+                    }
                     if way.tells {
                         fleet.tell_replaced(&wanted.partition, &wanted.variant).await;
                     }
@@ -238,7 +294,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 }
                 Ok(Placed::SignedOut) => {
                     fleet.metrics.signed_out.inc();
-                    self.forget(&wanted.partition);
+                    self.memory.remove(&wanted.partition);
                     return;
                 }
                 Err(_) => break,
@@ -267,14 +323,12 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         fleet.put_token(&way.place, &way.wanted.partition, way.wanted.owned, base, stored, lease).await
     }
 
-    /// Makes the call without a lease, because the store cannot give one, and keeps what it brings until it can be stored.
+    /// Makes the call without a lease, because the store cannot give one, and stores what it brings if it can.
     async fn alone(
         &self,
         fleet: &Arc<Fleet>,
-        wanted: &Wanted,
-        since: Since,
-        base: Option<u64>,
-        epoch: Epoch,
+        way: &Way<'_>,
+        sight: &Sight,
         work: impl Future<Output = Result<Loaded, E>>,
     ) -> Result<Flown, E> {
         fleet.metrics.alone.inc();
@@ -282,12 +336,30 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let loaded = work.await?;
         let head = loaded.grant.write();
         let flown = Flown { head: head.clone(), level: Level::Authority, generation: self.next() };
-        if let Some(mut stored) = written(head, wanted, &loaded, epoch) {
-            stored.facts.shared = base.unwrap_or(0);
-            fleet.queue.token(wanted.partition, &stored);
-            self.remember(&wanted.partition, stored, flown.generation, since);
+        if let Some(stored) = written(head, &way.wanted, &loaded, sight.epoch) {
+            self.place(fleet, way, None, sight, stored, &flown).await;
         }
         Ok(flown)
+    }
+
+    /// What memory knows of what stands in the store, where that cannot be asked.
+    fn sight_of_memory(&self, wanted: &Wanted) -> Sight {
+        let identical = |stored: &Stored| {
+            let same = stored.facts.variant == wanted.variant && stored.facts.asked == wanted.asked;
+            same.then(|| (Some(stored.facts.shared).filter(|shared| *shared > 0), stored.facts.epoch))
+        };
+        let (base, epoch) = self.memory.find_map(&wanted.partition, identical).unwrap_or_default();
+        Sight { stored: None, base, epoch }
+    }
+
+    /// A token in the shared store that may be used, where nobody shall be asked for another one.
+    pub async fn glance(&self, query: &Query<'_>) -> Option<Head> {
+        let fleet = self.fleet.as_ref()?;
+        let (wanted, since) = (query.wanted(), self.since());
+        let mut way = Way::new(fleet, wanted, since, Kind::Awaited, None, false);
+        let sight = fleet.look(&way.wanted, &way.token, &way.epoch).await.ok()?;
+        way.first = sight.base;
+        self.adopt(&way, &sight, None).map(|flown| flown.head)
     }
 
     /// Stores what a redemption brought, which goes before whatever stood there, without a look and without a flight.
@@ -298,12 +370,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let flown = Flown { head: head.clone(), level: Level::Authority, generation: self.next() };
         let sight = fleet.exact(&wanted.partition, &wanted.variant, &wanted.asked, wanted.owned).await.unwrap_or_default();
         if let Some(stored) = written(head.clone(), &wanted, loaded, sight.epoch) {
-            let place = fleet.names.place(&wanted.partition);
-            let token = place.token(&fleet.names.entry(&wanted.variant, &wanted.asked));
-            let kind = Kind::Awaited;
-            let first = sight.base;
             // The tokens of an earlier sign-in are as good as before.
-            let way = Way { since, kind, epoch: place.epoch(), token, place, first, tells: false, wanted };
+            let way = Way::new(fleet, wanted, since, Kind::Awaited, sight.base, false);
             self.place(fleet, &way, None, &sight, stored, &flown).await;
         }
         head
@@ -313,30 +381,32 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// the others go on meanwhile. Where the store cannot say, the token stands, and is asked about again soon.
     pub async fn recheck(&self, query: &Query<'_>) {
         let Some(fleet) = &self.fleet else { return };
-        let now = self.clock.moment();
+        let now = fleet.check_moment();
         let mine = |stored: &Stored| {
             stored.answers(query.variant, query.asked).then(|| {
                 let seen = stored.checked();
                 let first = fleet.is_unchecked(seen) && stored.check(seen, now);
-                first.then(|| (stored.facts.asked.clone(), stored.facts.shared, stored.facts.epoch))
+                first.then(|| (seen, stored.facts.asked.clone(), stored.facts.shared, stored.facts.epoch))
             })
         };
-        let Some(Some((asked, shared, epoch))) = self.memory.find_map(query.partition, mine) else { return };
+        let Some(Some((seen, asked, shared, epoch))) = self.memory.find_map(query.partition, mine) else { return };
         let since = self.since();
         match fleet.exact(query.partition, query.variant, &asked, query.owned).await {
             Err(_) => {
-                let again = |stored: &Stored| {
-                    let same = stored.facts.variant == *query.variant && stored.facts.asked == asked;
-                    same.then(|| stored.set_checked(fleet.again_soon()))
-                };
-                let _noted = self.memory.find_map(query.partition, again);
+                fleet.ask_later();
+                let same = |stored: &Stored| stored.facts.variant == *query.variant && stored.facts.asked == asked;
+                let unasked = |stored: &Stored| same(stored).then(|| stored.set_checked(seen));
+                let _noted = self.memory.find_map(query.partition, unasked);
             }
             Ok(sight) if sight.epoch.is_some() && sight.epoch != epoch => {
                 fleet.metrics.signed_out.inc();
-                self.forget(query.partition);
+                self.memory.remove_tokens(query.partition, |stored| stored.facts.epoch != sight.epoch);
             }
-            Ok(Sight { stored: Some(stored), .. }) if stored.facts.shared > shared => {
-                self.remember(query.partition, stored, 0, since);
+            Ok(Sight { stored: Some(stored), .. }) if stored.facts.shared != shared => {
+                // What waits to be stored is newer than what stands there.
+                if !fleet.queue.has_token(query.partition, &stored) {
+                    self.remember(query.partition, stored, 0, since);
+                }
             }
             Ok(_) => {}
         }
@@ -361,7 +431,7 @@ impl Fleet {
         let entry = self.names.entry(&facts.variant, &facts.asked);
         let (key, index, epoch) = (place.token(&entry), place.index(), place.epoch());
         let payload = write_token(partition, stored, self.version).ok_or(Trouble::Failed)?;
-        let value = self.ring.seal(&key, base.unwrap_or(0) + 1, self.version, &payload).ok_or(Trouble::Failed)?;
+        let value = self.ring.seal(&key, facts.shared, self.version, &payload).ok_or(Trouble::Failed)?;
         let left = u64::try_from(stored.expires_on.saturating_sub(now)).unwrap_or(0).max(1);
         let member = self.names.member(&entry, &facts.variant, &facts.granted);
         let named = epoch_bytes(facts.epoch);

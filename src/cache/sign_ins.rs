@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::fleet::{Fleet, LEASE, epoch_bytes, epoch_of};
+use super::fleet::{Fleet, Held, LEASE, epoch_bytes, epoch_of};
 use super::{Cache, Key, Partition};
 use crate::store::{Claim, Placed, Put, Ring, SHARDS, read_sign_in, write_sign_in};
 use crate::token::{Account, Epoch, SignIn};
@@ -59,6 +59,10 @@ pub enum Unavailable {
     Unreadable,
 }
 
+/// The right to be the only one in the fleet who works on an account.
+#[derive(Debug)]
+pub struct Turn(Option<(Arc<Fleet>, Held)>);
+
 /// Where a listing goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cursor {
@@ -77,7 +81,9 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         match self.signed(space, partition).await {
             Err(Unavailable::Unreachable) => {
                 let since = self.sign_outs.count();
-                let sign_in = self.memory.sign_in(partition, self.clock.unix()).ok_or(Unavailable::Unreachable)?;
+                let waiting = self.fleet.as_ref().and_then(|fleet| fleet.queue.waiting_sign_in(partition));
+                let known = waiting.or_else(|| self.memory.sign_in(partition, self.clock.unix()));
+                let sign_in = known.ok_or(Unavailable::Unreachable)?;
                 let base = Base { generation: Some(sign_in.shared).filter(|shared| *shared > 0), epoch: sign_in.epoch };
                 Ok(Signed { sign_in: Some(sign_in), base, since })
             }
@@ -90,15 +96,16 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// # Errors
     /// Nothing can be said of it: it may be there or not.
     pub async fn signed(&self, space: &[u8; 32], partition: &Partition) -> Result<Signed, Unavailable> {
-        let since = self.sign_outs.count();
         let Some(fleet) = &self.fleet else {
+            let since = self.sign_outs.count();
             let sign_in = self.memory.sign_in(partition, self.clock.unix());
             return Ok(Signed { sign_in, base: Base::default(), since });
         };
-        // What memory has and the store has not is the newer one: it goes there first.
+        // What waits to be stored is newer than what stands there: it goes there first.
         if !self.bring_first(fleet, partition).await {
             return Err(Unavailable::Unreachable);
         }
+        let since = self.sign_outs.count();
         let (sign_in, base) = self.read_signed(fleet, space, partition).await?;
         let sign_in = sign_in.map(Arc::new);
         if let Some(sign_in) = &sign_in {
@@ -135,27 +142,30 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// Keeps a sign-in that renews the one that was read as `over`: it is refused if that changed meanwhile, or if the user signed
     /// out.
     pub async fn renew_sign_in(&self, partition: &Partition, mut sign_in: SignIn, over: &Signed) -> Kept {
-        if self.sign_outs.has(partition, over.since) {
-            return Kept::SignedOut;
-        }
         sign_in.epoch = over.base.epoch;
         sign_in.shared = over.base.generation.unwrap_or(0);
         let Some(fleet) = &self.fleet else {
             self.remember_sign_in(partition, &Arc::new(sign_in), over.since);
             return if self.sign_outs.has(partition, over.since) { Kept::SignedOut } else { Kept::Stored };
         };
-        let kept = self.put_sign_in(fleet, partition, &sign_in, over.base).await;
+        // Whether the user signed out the store knows: what this process heard may be an older sign-out than this sign-in.
+        let generation = Fleet::next_generation(over.base.generation);
+        let kept = self.put_sign_in(fleet, partition, &sign_in, over.base, generation).await;
         match kept {
             Kept::Stored => {
-                sign_in.shared = over.base.generation.unwrap_or(0) + 1;
+                sign_in.shared = generation;
                 self.remember_sign_in(partition, &Arc::new(sign_in), over.since);
             }
             Kept::Later => {
-                self.remember_sign_in(partition, &Arc::new(sign_in), over.since);
-                fleet.queue.sign_in(*partition, false);
+                let sign_in = Arc::new(sign_in);
+                self.remember_sign_in(partition, &sign_in, over.since);
+                if self.sign_outs.has(partition, over.since) {
+                    return Kept::SignedOut;
+                }
+                fleet.queue.sign_in(*partition, sign_in, false);
             }
             Kept::SignedOut => {
-                self.forget(partition);
+                self.memory.remove(partition);
             }
             Kept::Stale => {}
         }
@@ -173,8 +183,10 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             match self.renew_sign_in(partition, sign_in.clone(), &over).await {
                 Kept::Stale | Kept::SignedOut => {}
                 Kept::Later => {
-                    if let Some(fleet) = &self.fleet {
-                        fleet.queue.sign_in(*partition, true);
+                    if let Some(fleet) = &self.fleet
+                        && let Some(waiting) = fleet.queue.waiting_sign_in(partition)
+                    {
+                        fleet.queue.sign_in(*partition, waiting, true);
                     }
                     return Kept::Later;
                 }
@@ -184,10 +196,16 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         Kept::Stale
     }
 
-    pub(super) async fn put_sign_in(&self, fleet: &Fleet, partition: &Partition, sign_in: &SignIn, base: Base) -> Kept {
+    pub(super) async fn put_sign_in(
+        &self,
+        fleet: &Fleet,
+        partition: &Partition,
+        sign_in: &SignIn,
+        base: Base,
+        generation: u64,
+    ) -> Kept {
         let place = fleet.names.place(partition);
         let (key, epoch) = (place.sign_in(), place.epoch());
-        let generation = base.generation.unwrap_or(0) + 1;
         let sign_in = &SignIn { epoch: base.epoch, ..sign_in.clone() };
         let sealed =
             write_sign_in(partition, sign_in).and_then(|payload| fleet.ring.seal(&key, generation, fleet.version, &payload));
@@ -234,7 +252,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             _ => (0, 0),
         };
         let mut found = Vec::new();
-        loop {
+        while shard < SHARDS {
             let name = fleet.names.shard(space, shard);
             let scanned = fleet.store.scan(&name, cursor, limit).await;
             let (next, tags) = scanned.map_err(|_| Unavailable::Unreachable)?;
@@ -243,13 +261,11 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             if cursor == 0 {
                 shard += 1;
             }
-            if shard >= SHARDS {
-                return Ok((found, None));
-            }
-            if found.len() >= limit {
+            if found.len() >= limit && shard < SHARDS {
                 return Ok((found, Some(Cursor::Shared(shard, cursor))));
             }
         }
+        Ok((found, None))
     }
 
     async fn read_accounts(
@@ -303,9 +319,13 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     ///
     /// # Errors
     /// The shared store cannot give the turn; the work was not begun.
-    pub async fn in_turn<T>(&self, partition: &Partition, work: impl Future<Output = T>) -> Result<T, Unavailable> {
+    pub async fn in_turn<T, F: Future<Output = T>>(
+        &self,
+        partition: &Partition,
+        work: impl FnOnce(Turn) -> F,
+    ) -> Result<T, Unavailable> {
         let _turn = self.turns.turn(*partition).await;
-        let Some(fleet) = &self.fleet else { return Ok(work.await) };
+        let Some(fleet) = &self.fleet else { return Ok(work(Turn(None)).await) };
         let lease = fleet.lease(partition, &Key::of(&[b"turn"]).0);
         let mut waited = false;
         loop {
@@ -320,8 +340,21 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             }
             tokio::time::sleep(TURN.mul_f64(0.5 + (fleet.jitter)())).await;
         }
-        let outcome = fleet.holding(&lease, work).await;
+        let turn = Turn(Some((Arc::clone(fleet), lease.clone())));
+        let outcome = fleet.holding_on(&lease, work(turn)).await;
         fleet.release(&lease, None).await;
         Ok(outcome)
+    }
+}
+
+// === impl Turn ===
+
+impl Turn {
+    /// Whether it is still ours: asked directly before what must not happen twice.
+    pub async fn is_ours(&self) -> bool {
+        match &self.0 {
+            None => true,
+            Some((fleet, lease)) => fleet.store.extend(&lease.name, &lease.owner, LEASE).await == Ok(true),
+        }
     }
 }

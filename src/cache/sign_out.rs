@@ -1,7 +1,6 @@
 //! Signing out: an account's epoch is raised and all that is kept of it is gone, in one step per partition, and told to everybody.
 
 use std::num::NonZeroU64;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,13 +19,11 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     ///
     /// # Errors
     /// The shared store cannot be asked, or what stands there is another release's: memory is purged, and the rest is not.
-    pub async fn sign_out(
-        self: &Arc<Self>,
-        space: &[u8; 32],
-        partition: &Partition,
-        home_account_id: &str,
-    ) -> Result<bool, Unavailable> {
-        let mut found = self.forget_all(partition, home_account_id).await;
+    pub async fn sign_out(&self, space: &[u8; 32], partition: &Partition) -> Result<bool, Unavailable> {
+        let mut found = self.forget(partition);
+        for elsewhere in self.links.take(partition) {
+            found |= self.forget(&elsewhere);
+        }
         let Some(fleet) = &self.fleet else { return Ok(found) };
         // Only to learn whether it may be deleted.
         let (signed, _) = self.read_signed(fleet, space, partition).await?;
@@ -42,17 +39,6 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let (shard, tag) = fleet.names.listed(space, partition);
         let _listed_as_gone = fleet.store.leave(&shard, &[Bytes::from(tag)]).await;
         Ok(found)
-    }
-
-    /// Purges memory, also of what stands in the partitions of a guest.
-    async fn forget_all(self: &Arc<Self>, partition: &Partition, home_account_id: &str) -> bool {
-        let mut found = self.forget(partition);
-        // This looks at all there is in memory, and may take some milliseconds.
-        let (this, id) = (Arc::clone(self), home_account_id.to_owned());
-        for partition in self.tasks.compute(move || this.partitions_naming(&id)).await.unwrap_or_default() {
-            found |= self.forget(&partition);
-        }
-        found
     }
 }
 

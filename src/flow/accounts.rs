@@ -41,9 +41,9 @@ pub(super) async fn one(inner: &Inner, app: &App, id: &str) -> Result<Account, R
 pub(super) async fn sign_out(inner: &Arc<Inner>, app: &Arc<App>, id: &str) -> Result<(), Refusal> {
     let partition = app.space.partition(Owner::Account(account(app, Some(id), "home_account_id")?));
     let (sender, outcome) = tokio::sync::oneshot::channel();
-    let (detached, space, id) = (Arc::clone(inner), *app.space.id(), id.to_owned());
+    let (detached, space) = (Arc::clone(inner), *app.space.id());
     inner.tasks.awaited("sign-out", async move {
-        let _gone = sender.send(detached.cache.sign_out(&space, &partition, &id).await);
+        let _gone = sender.send(detached.cache.sign_out(&space, &partition).await);
     });
     let broken_off = |_| super::acquire::broken_off();
     let removed = outcome.await.map_err(broken_off)?.map_err(unavailable)?;

@@ -64,6 +64,7 @@ impl Inner {
         let asked = ask.scopes.folded(matching);
         let query = Query {
             by: &ask.app.name,
+            credential: ask.app.credential.version(),
             partition: &ask.partition,
             owned: ask.owned,
             variant: &ask.variant,
@@ -84,10 +85,11 @@ impl Inner {
             }
             Look::Miss(miss) => miss,
         };
-        // Where replicas share a store, one of them may have what this one failed to get: the flight looks there first.
-        if self.cache.fleet().is_none()
-            && let Some(refusal) = ask.keys(&asked).standing(&self.remembered, self.clock.moment())
-        {
+        if let Some(refusal) = ask.keys(&asked).standing(&self.remembered, self.clock.moment()) {
+            // Where replicas share a store, another one may have what this one failed to get.
+            if let Some(head) = Box::pin(self.cache.glance(&query)).await {
+                return Ok(Answer { head, source: TokenSource::Redis, reason: RefreshReason::NotApplicable });
+            }
             ask.app.metrics.held(ask.flow);
             return Err(refusal);
         }
@@ -146,9 +148,11 @@ impl Inner {
     /// Remembers a refusal for as long as it stops what it stops, here and in the other replicas.
     pub(super) async fn remember(&self, app: &App, stop: Stop, refusal: &Arc<Refusal>) {
         for (key, said) in stop.remember(&self.remembered, refusal) {
-            if let Some(fleet) = self.cache.fleet() {
-                let now = self.clock.moment();
-                fleet.hold(app.space.id(), &key.0, &wire::write(&said, now), stop.until.since(now)).await;
+            let now = self.clock.moment();
+            if let Some(fleet) = self.cache.fleet()
+                && let Some(written) = wire::write(&said, now)
+            {
+                fleet.hold(app.space.id(), &key.0, &written, stop.until.since(now)).await;
             }
         }
     }
@@ -215,7 +219,7 @@ impl Job {
         }
         match work {
             Work::Grant { form, expected } => self.send(&form, &expected).await,
-            Work::Refresh(refresh) => refresh.run(&self).await,
+            Work::Refresh(refresh) => refresh.run(self).await,
         }
     }
 

@@ -58,7 +58,7 @@ pub(super) fn refuse(flow: Flow, failure: Failure, until: Option<Moment>) -> Ref
         }
         Failure::NotSent => {
             let detail = "the authority cannot be reached: check the network, its address and `ca_file`";
-            Refusal::new(Turn::Unavailable, Kind::AuthorityUnavailable, detail).retrying(retry)
+            Refusal::new(Turn::Unavailable, Kind::AuthorityUnavailable, detail).retrying(retry).local()
         }
         Failure::Broken => {
             let detail = "the connection to the authority broke before its answer was complete: try again later";
@@ -66,7 +66,7 @@ pub(super) fn refuse(flow: Flow, failure: Failure, until: Option<Moment>) -> Ref
         }
         Failure::Busy => {
             let detail = "too many calls to the authority are under way, and no turn came in time: try again";
-            Refusal::new(Turn::Unavailable, Kind::AuthorityUnavailable, detail).retrying(Retry::Backoff)
+            Refusal::new(Turn::Unavailable, Kind::AuthorityUnavailable, detail).retrying(Retry::Backoff).local()
         }
         Failure::TimedOut => {
             let detail = "the authority did not answer in time: try again later";

@@ -102,7 +102,7 @@ async fn prove(
 /// The refusal for a credential that cannot be used.
 pub(super) fn unusable(problem: &Problem) -> Refusal {
     let detail = format!("the app's credential cannot be used: {}: {}", problem.reason, problem.remedy);
-    Refusal::new(Turn::Operator, Kind::CredentialUnusable, detail)
+    Refusal::new(Turn::Operator, Kind::CredentialUnusable, detail).local()
 }
 
 /// Where the user of a claims challenge is sent.

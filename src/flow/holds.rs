@@ -131,6 +131,11 @@ impl Keys {
         Stop { key: self.request, own: None, until, failures: 1, concerns_app: false }
     }
 
+    /// Holds this request alone, here alone.
+    pub(super) fn hold_request(&self, remembered: &Remembered, until: Moment, refusal: &Arc<Refusal>) {
+        remembered.hold(self.request.0, Hold { until, failures: 1, failure: Arc::clone(refusal) });
+    }
+
     /// A success clears its partition and its request (ERR-8). Returns those of which something was remembered.
     pub(super) fn clear(&self, remembered: &Remembered) -> Vec<[u8; 32]> {
         let keys = [self.partition.0, self.request.0].into_iter().filter(|key| remembered.failures(key) > 0);

@@ -151,11 +151,12 @@ impl Redemption {
         let sign_in = sign_in(app, account.clone(), &renewed_by, &grant, None);
         // First what is good for one sign-in only, and before the answer: nobody may be told of a sign-in that is lost.
         if inner.cache.keep_sign_in(app.space.id(), &partition, sign_in).await == Kept::Stale {
-            tracing::warn!(app = app.name, correlation_id = %self.call.correlation_id, "a sign-in was not kept: what stands there was written by another release or under another key ring");
+            tracing::warn!(app = app.name, correlation_id = %self.call.correlation_id, "a sign-in was not kept: it was overtaken, or what stands there was written by another release or under another key ring");
         }
         let asked = self.scopes.folded(matching);
         let query = Query {
             by: &app.name,
+            credential: app.credential.version(),
             partition: &partition,
             owned: true,
             variant: &self.variant,

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::acquire::Job;
+use super::acquire::{Job, broken_off};
 use super::app::App;
 use super::classify::refuse;
 use super::exchange::{self, Trouble};
@@ -15,16 +15,18 @@ use super::once::Once;
 use super::refusal::{Kind, Refusal};
 use super::settings::RefreshTokens;
 use crate::authority::{Failure, Repeat};
-use crate::cache::{Kept, Loaded, Signed, Unavailable};
+use crate::cache::{Kept, Loaded, Signed, Turn, Unavailable};
 use crate::oauth::{Form, GRANT_REFRESH_TOKEN, TokenResponse};
 use crate::secret::Secret;
-use crate::token::{Account, Grant, Retry, Scopes, SignIn, Tenant, Turn};
+use crate::token::{Account, Grant, Retry, Scopes, SignIn, Tenant, Turn as Whose};
 
 /// How long a refresh token is kept whose server does not say how long it lasts: as long as Entra's, in seconds.
 const USUAL_LIFETIME: i64 = 90 * 24 * 3600;
 /// How often and after which pause it is tried again to store the successor of a refresh token that is used up.
 const PATIENCE: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(200);
+/// How long a request that the shared store could not answer is held.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a refresh token is asked for.
 #[derive(Debug)]
@@ -67,20 +69,36 @@ pub(super) fn sign_in(app: &App, account: Account, renewal: &Renewal, grant: &Gr
 // === impl Refresh ===
 
 impl Refresh {
-    /// Redeems the account's refresh token.
-    pub(super) async fn run(&self, job: &Job) -> Result<Loaded, Arc<Refusal>> {
-        if job.app.refresh_tokens == RefreshTokens::Reusable {
-            return self.redeem(job).await;
-        }
-        let cache = &job.inner.cache;
-        cache.in_turn(&job.partition, Box::pin(self.redeem(job))).await.unwrap_or_else(|why| Err(unavailable(why).into()))
+    /// Redeems the account's refresh token. From the moment it is sent to the moment its successor is kept nothing may break this off:
+    /// neither a caller who leaves, nor a renewal that is dropped at shutdown.
+    pub(super) async fn run(self, job: Job) -> Result<Loaded, Arc<Refusal>> {
+        let (sender, outcome) = tokio::sync::oneshot::channel();
+        let tasks = job.inner.tasks.clone();
+        tasks.awaited("refresh", async move {
+            let _gone = sender.send(self.in_turn(&job).await);
+        });
+        outcome.await.unwrap_or_else(|_| Err(broken_off().into()))
     }
 
-    async fn redeem(&self, job: &Job) -> Result<Loaded, Arc<Refusal>> {
+    async fn in_turn(&self, job: &Job) -> Result<Loaded, Arc<Refusal>> {
+        if job.app.refresh_tokens == RefreshTokens::Reusable {
+            return self.redeem(job, None).await;
+        }
+        let work = |turn| async move { Box::pin(self.redeem(job, Some(&turn))).await };
+        let outcome = job.inner.cache.in_turn(&job.partition, work).await;
+        outcome.unwrap_or_else(|why| Err(self.unavailable(job, why)))
+    }
+
+    async fn redeem(&self, job: &Job, turn: Option<&Turn>) -> Result<Loaded, Arc<Refusal>> {
         let mut signed = self.signed(job).await?;
         loop {
             let Some(sign_in) = signed.sign_in.clone() else { return Err(no_tokens().into()) };
             let Some(token) = sign_in.refresh_token.clone() else { return Err(no_tokens().into()) };
+            if let Some(turn) = turn
+                && !turn.is_ours().await
+            {
+                return Err(self.unavailable(job, Unavailable::Unreachable));
+            }
             let form = self.form(&job.app, token.clone());
             let sent = exchange::run(&job.inner, &job.app, &form, self.tenant.as_ref(), Repeat::Never, job.call).await;
             let trouble = match sent.outcome {
@@ -100,13 +118,21 @@ impl Refresh {
         }
     }
 
+    /// The shared store cannot say: for a second nobody asks it again for this, least of all a renewal on every request.
+    fn unavailable(&self, job: &Job, why: Unavailable) -> Arc<Refusal> {
+        let refusal = Arc::new(unavailable(why));
+        let until = job.inner.clock.moment().after(ASK_AGAIN);
+        job.keys(job.app.credential.version()).hold_request(&job.inner.remembered, until, &refusal);
+        refusal
+    }
+
     async fn signed(&self, job: &Job) -> Result<Signed, Arc<Refusal>> {
         let (cache, space) = (&job.inner.cache, job.app.space.id());
         let signed = match job.app.refresh_tokens {
             RefreshTokens::Reusable => cache.signed_or_remembered(space, &job.partition).await,
             RefreshTokens::SingleUse => cache.signed(space, &job.partition).await,
         };
-        signed.map_err(|why| Arc::new(unavailable(why)))
+        signed.map_err(|why| self.unavailable(job, why))
     }
 
     /// Keeps what came back, the refresh token first.
@@ -125,8 +151,8 @@ impl Refresh {
         let issued = issue(app, &expected, response, inner.clock.unix(), (inner.jitter)());
         let kept = match &issued {
             Ok(grant) => {
-                let account = grant.account.clone().unwrap_or_else(|| old.account.clone());
-                let sign_in = sign_in(app, account, &renewal, grant, Some(old));
+                // The account as it signed in: this token may be another tenant's.
+                let sign_in = sign_in(app, old.account.clone(), &renewal, grant, Some(old));
                 self.kept(job, sign_in, over).await
             }
             // The rest of the answer is no good, but the old refresh token may be spent all the same.
@@ -204,7 +230,7 @@ fn is_invalid_grant(trouble: &Trouble) -> bool {
 
 fn no_tokens() -> Refusal {
     let detail = "nothing is known of this `account`, or nothing renews its tokens: let the user sign in again";
-    Refusal::new(Turn::User, Kind::NoTokensFound, detail)
+    Refusal::new(Whose::User, Kind::NoTokensFound, detail)
 }
 
 /// The refusal where what the answer depends on stands in a store that cannot be asked.
@@ -215,5 +241,5 @@ pub(super) fn unavailable(why: Unavailable) -> Refusal {
             ("what the shared cache has was written by a newer release or under a key that is not in the key ring", Retry::Backoff)
         }
     };
-    Refusal::new(Turn::Unavailable, Kind::CacheUnavailable, detail).retrying(retry)
+    Refusal::new(Whose::Unavailable, Kind::CacheUnavailable, detail).retrying(retry).local()
 }

@@ -19,6 +19,8 @@ pub struct Refusal {
     pub answer: Option<Box<ErrorBody>>,
     /// Where the user is sent to satisfy a claims challenge.
     pub authorization_uri: Option<String>,
+    /// Whether only this replica suffers from it, so that it says nothing to the others: a file of its own, its own way out.
+    pub local: bool,
 }
 
 /// tokend's own error values; [`Kind::Refused`] shows the authority's `error` instead.
@@ -125,7 +127,7 @@ impl Kind {
 impl Refusal {
     /// A refusal that the authority had no part in and that no retry mends.
     pub fn new(turn: Turn, kind: Kind, detail: impl Into<String>) -> Self {
-        Self { turn, kind, detail: detail.into(), retry: Retry::Never, answer: None, authorization_uri: None }
+        Self { turn, kind, detail: detail.into(), retry: Retry::Never, answer: None, authorization_uri: None, local: false }
     }
 
     /// The kind that a problem's `error` names.
@@ -143,6 +145,12 @@ impl Refusal {
     pub fn retrying(mut self, retry: Retry) -> Self {
         self.retry = retry;
         self
+    }
+
+    /// The same, as this replica's own trouble.
+    #[must_use]
+    pub fn local(self) -> Self {
+        Self { local: true, ..self }
     }
 
     /// The same as it may be logged.

@@ -42,9 +42,11 @@ enum Whose {
     OutOfTime,
 }
 
-/// Writes one.
-#[expect(clippy::ptr_arg, reason = "the cache hands over what it shares")]
-pub(super) fn write(refusal: &Arc<Refusal>, now: Moment) -> Vec<u8> {
+/// Writes one; `None` if it concerns this replica alone.
+pub(super) fn write(refusal: &Arc<Refusal>, now: Moment) -> Option<Vec<u8>> {
+    if refusal.local {
+        return None;
+    }
     let written = Written {
         turn: refusal.turn.into(),
         kind: refusal.kind.as_str().to_owned(),
@@ -57,7 +59,7 @@ pub(super) fn write(refusal: &Arc<Refusal>, now: Moment) -> Vec<u8> {
         answer: refusal.answer.clone(),
         authorization_uri: refusal.authorization_uri.clone(),
     };
-    serde_json::to_vec(&written).unwrap_or_default()
+    serde_json::to_vec(&written).ok()
 }
 
 /// Reads one; `None` if it is none, or of a kind that only a newer release knows.
@@ -123,10 +125,16 @@ mod tests {
             authorization_uri: Some("https://a".to_owned()),
             ..Refusal::new(Turn::User, Kind::Refused, "sign in").retrying(Retry::At(until))
         };
-        let read = read(&write(&Arc::new(refusal), here.moment()), there.moment()).unwrap();
+        let read = read(&write(&Arc::new(refusal), here.moment()).unwrap(), there.moment()).unwrap();
         assert_eq!((read.turn, read.kind, read.detail.as_str()), (Turn::User, Kind::Refused, "sign in"));
         assert_eq!(read.answer.as_deref(), Some(&answer));
         assert_eq!(read.retry, Retry::At(there.moment().after(Duration::from_secs(30))));
+    }
+
+    #[test]
+    fn what_one_replica_suffers_from_is_told_to_nobody() {
+        let own = Arc::new(Refusal::new(Turn::Operator, Kind::CredentialUnusable, "").local());
+        assert!(write(&own, Clock::manual(0).moment()).is_none());
     }
 
     #[test]

@@ -115,10 +115,9 @@ impl Memory {
         all
     }
 
-    /// The partitions with a token of which `wanted` holds. This looks at all there are.
-    pub fn partitions_with(&self, wanted: impl Fn(&Stored) -> bool) -> Vec<Partition> {
-        let found = self.partitions.iter().filter(|(_, list)| list.iter().any(&wanted));
-        found.map(|(partition, _)| partition).collect()
+    /// Whether a partition has tokens.
+    pub fn has(&self, partition: &Partition) -> bool {
+        self.partitions.peek(partition).is_some()
     }
 
     /// Removes a partition with its sign-in. Returns whether there was anything.
@@ -126,6 +125,23 @@ impl Memory {
         let _one_writer = self.writer(partition);
         let tokens = self.partitions.remove(partition).is_some();
         self.sign_ins.remove(partition).is_some() || tokens
+    }
+
+    /// Removes the tokens of a partition of which `unwanted` holds.
+    pub fn remove_tokens(&self, partition: &Partition, unwanted: impl Fn(&Stored) -> bool) {
+        let _one_writer = self.writer(partition);
+        let Some(list) = self.partitions.peek(partition) else { return };
+        let kept: Vec<Stored> = list.iter().filter(|stored| !unwanted(stored)).cloned().collect();
+        if kept.is_empty() {
+            self.partitions.remove(partition);
+        } else if kept.len() < list.len() {
+            self.partitions.insert(*partition, kept.into());
+        }
+    }
+
+    /// Removes all sign-ins.
+    pub fn clear_sign_ins(&self) {
+        self.sign_ins.clear();
     }
 
     /// Removes a sign-in alone, if it is still this one.

@@ -5,6 +5,7 @@
     reason = "a test ends where it cannot go on; the lint's exception for tests does not cover their helpers"
 )]
 
+mod accounts;
 mod architecture;
 mod assertions;
 mod auth_code;
@@ -13,6 +14,8 @@ mod cache;
 mod credentials;
 mod errors;
 mod failures;
+mod faults;
+mod fleet;
 mod id_token;
 mod inbound;
 mod msal_python;
@@ -20,6 +23,7 @@ mod oidc_provider;
 mod process;
 mod redis;
 mod responses;
+mod rotation;
 mod secrets;
 mod smoke;
 mod support;

@@ -78,6 +78,8 @@ impl Core {
             let live = used.insert(self.link.live(at_once).await?);
             request.send(live.wire()).await.map_err(|error| Fault::from(&error))
         };
+        // The first connection of all takes longer than a call may, and without it a new replica would ask for what it could read.
+        let deadline = if self.link.is_untried() { deadline + CONNECTING } else { deadline };
         let outcome = tokio::time::timeout(deadline, exchange).await.unwrap_or(Err(Fault::TimedOut));
         match &used {
             Some(live) => {

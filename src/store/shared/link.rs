@@ -116,6 +116,11 @@ impl Link {
         self.live.load_full().ok_or_else(|| self.lock().fault)
     }
 
+    /// Whether there was no attempt to connect yet that came to an end.
+    pub(super) fn is_untried(&self) -> bool {
+        *self.attempts.borrow() == 0
+    }
+
     /// How long the attempt under way has taken so far.
     pub(super) fn making_for(&self) -> Option<Duration> {
         let since = self.lock().since;

@@ -183,7 +183,7 @@ impl Shared {
         self.plain(Op::Clear, redis::cmd("DEL").arg(keys)).await.map(drop)
     }
 
-    /// Adds a member to a set, which lives for at least `ttl` then.
+    /// Adds a member to a set for a while; the set lives for at least as long. Members whose time is over leave.
     ///
     /// # Errors
     /// There is no answer.

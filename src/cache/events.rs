@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::fleet::Fleet;
 use super::{Cache, Partition};
 use crate::store::{Event, NEWEST};
+use crate::token::Stored;
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Message {
@@ -21,7 +22,7 @@ struct Message {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum News {
     SignedOut(Partition),
-    Replaced { partition: Partition, variant: [u8; 32] },
+    Replaced { partition: Partition, variant: [u8; 32], generation: u64 },
     Credential([u8; 32]),
 }
 
@@ -61,9 +62,10 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             News::SignedOut(partition) => {
                 self.forget(&partition);
             }
-            News::Replaced { partition, variant } => {
-                // Whatever was good for what has been replaced, under whichever scopes.
-                self.memory.remove_tokens(&partition, |stored| stored.facts.variant == variant);
+            News::Replaced { partition, variant, generation } => {
+                // Whatever was good for what has been replaced, under whichever scopes; the new one may be here already.
+                let old = |stored: &Stored| stored.facts.variant == variant && stored.facts.shared != generation;
+                self.memory.remove_tokens(&partition, old);
             }
             News::Credential(app) => renewed(app),
         }
@@ -84,8 +86,8 @@ impl Fleet {
         self.tell(News::SignedOut(*partition)).await;
     }
 
-    pub(super) async fn tell_replaced(&self, partition: &Partition, variant: &[u8; 32]) {
-        self.tell(News::Replaced { partition: *partition, variant: *variant }).await;
+    pub(super) async fn tell_replaced(&self, partition: &Partition, variant: &[u8; 32], generation: u64) {
+        self.tell(News::Replaced { partition: *partition, variant: *variant, generation }).await;
     }
 
     async fn tell(&self, news: News) {

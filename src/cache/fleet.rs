@@ -252,10 +252,9 @@ impl Fleet {
         let renewals = async {
             for _ in 0..rounds {
                 tokio::time::sleep(RENEWED).await;
-                match self.store.extend(&lease.name, &lease.owner, LEASE).await {
-                    // Somebody else has it, or the store is in trouble: the work goes on, and what it brings is compared.
-                    Ok(false) => break,
-                    Ok(true) | Err(_) => {}
+                // Somebody else has it: the work goes on, and what it brings is compared. Trouble may pass.
+                if self.store.extend(&lease.name, &lease.owner, LEASE).await == Ok(false) {
+                    break;
                 }
             }
             std::future::pending::<T>().await

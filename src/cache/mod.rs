@@ -2,8 +2,8 @@
 //! under which one of them asks the authority.
 //!
 //! `mod` is the process: memory, flights, and what was signed out. `fleet` knows the store: names, seals, leases. `shared` is the way of
-//! a flight through it, `sign_ins` that of accounts and their refresh tokens, `events` what replicas tell each other, and
-//! `push_back` brings to the store what it missed.
+//! a flight through it, `recheck` asks whether what memory has still stands, `sign_ins`, `listing`, `sign_out` and `elsewhere` are about
+//! accounts and their refresh tokens, `events` is what replicas tell each other, and `push_back` brings to the store what it missed.
 
 mod elsewhere;
 mod events;
@@ -11,10 +11,12 @@ mod fleet;
 mod flight;
 mod freshness;
 mod key;
+mod listing;
 mod metrics;
 mod pace;
 mod push_back;
 mod query;
+mod recheck;
 mod settings;
 mod shared;
 mod sign_ins;
@@ -29,9 +31,10 @@ pub use fleet::{Fleet, Parts};
 pub use flight::{Flight, Kind};
 pub use freshness::{Freshness, judge, lifetime_is_credible, refresh_point};
 pub use key::{Hashed, Key, KeySpace, Owner, Variant, challenge_hash};
+pub use listing::Cursor;
 pub use query::{Bypass, Query};
 pub use settings::Settings;
-pub use sign_ins::{Base, Cursor, Kept, Signed, Turn, Unavailable};
+pub use sign_ins::{Base, Kept, Signed, Turn, Unavailable};
 
 use elsewhere::Links;
 use query::Wanted;

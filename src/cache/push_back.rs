@@ -16,6 +16,8 @@ use crate::token::{SignIn, Stored};
 const EVERY: Duration = Duration::from_millis(20);
 /// How often it is looked at where nothing announced a recovery: a single call that failed opens no breaker.
 const LOOK: Duration = Duration::from_secs(5);
+/// The same while a sign-in waits: until it is stored, another replica may send the refresh token that it replaces.
+const SOON: Duration = Duration::from_millis(250);
 /// How many tokens may wait; whatever finds no room is stored at its next renewal.
 const MOST: usize = 20_000;
 /// How often a new sign-in yields to one that came between.
@@ -97,6 +99,10 @@ impl Queue {
         waiting.order.len() + waiting.accounts.len()
     }
 
+    fn has_accounts(&self) -> bool {
+        !self.waiting().accounts.is_empty()
+    }
+
     fn push(&self, token: Token) {
         let mut waiting = self.waiting();
         if waiting.order.len() < MOST && waiting.tokens.insert(token.clone()) {
@@ -145,7 +151,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         self.tasks.background("push back", async move {
             loop {
                 // Either way: the end of the channel would only mean that nothing announces recoveries any more.
-                let _announced = tokio::time::timeout(LOOK, recoveries.changed()).await;
+                let look = if inner.queue.has_accounts() { SOON } else { LOOK };
+                let _announced = tokio::time::timeout(look, recoveries.changed()).await;
                 while inner.queue.len() > 0 && inner.store.state().writes == BreakerState::Closed {
                     tokio::time::sleep(EVERY).await;
                     if !this.bring_next(&inner).await {

@@ -273,12 +273,13 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             stored.facts.shared = Fleet::next_generation(base);
             match self.put(fleet, way, in_one_step, base, &stored).await {
                 Ok(Placed::Stored) => {
+                    let generation = stored.facts.shared;
                     self.remember(&wanted.partition, stored, flown.generation, way.since);
                     if let Some(lease) = lease.filter(|_| in_one_step.is_none()) {
                         fleet.release(lease, postcard::to_stdvec(&Told::Kept).ok().as_deref()).await;
                     }
                     if way.tells {
-                        fleet.tell_replaced(&wanted.partition, &wanted.variant).await;
+                        fleet.tell_replaced(&wanted.partition, &wanted.variant, generation).await;
                     }
                     return;
                 }
@@ -375,41 +376,6 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             self.place(fleet, &way, None, &sight, stored, &flown).await;
         }
         head
-    }
-
-    /// Asks the shared store whether a token in memory still stands: nobody signed out, and nobody replaced it. One request asks, and
-    /// the others go on meanwhile. Where the store cannot say, the token stands, and is asked about again soon.
-    pub async fn recheck(&self, query: &Query<'_>) {
-        let Some(fleet) = &self.fleet else { return };
-        let now = fleet.check_moment();
-        let mine = |stored: &Stored| {
-            stored.answers(query.variant, query.asked).then(|| {
-                let seen = stored.checked();
-                let first = fleet.is_unchecked(seen) && stored.check(seen, now);
-                first.then(|| (seen, stored.facts.asked.clone(), stored.facts.shared, stored.facts.epoch))
-            })
-        };
-        let Some(Some((seen, asked, shared, epoch))) = self.memory.find_map(query.partition, mine) else { return };
-        let since = self.since();
-        match fleet.exact(query.partition, query.variant, &asked, query.owned).await {
-            Err(_) => {
-                fleet.ask_later();
-                let same = |stored: &Stored| stored.facts.variant == *query.variant && stored.facts.asked == asked;
-                let unasked = |stored: &Stored| same(stored).then(|| stored.set_checked(seen));
-                let _noted = self.memory.find_map(query.partition, unasked);
-            }
-            Ok(sight) if sight.epoch.is_some() && sight.epoch != epoch => {
-                fleet.metrics.signed_out.inc();
-                self.memory.remove_tokens(query.partition, |stored| stored.facts.epoch != sight.epoch);
-            }
-            Ok(Sight { stored: Some(stored), .. }) if stored.facts.shared != shared => {
-                // What waits to be stored is newer than what stands there.
-                if !fleet.queue.has_token(query.partition, &stored) {
-                    self.remember(query.partition, stored, 0, since);
-                }
-            }
-            Ok(_) => {}
-        }
     }
 }
 

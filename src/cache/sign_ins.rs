@@ -5,12 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::fleet::{Fleet, Held, LEASE, epoch_bytes, epoch_of};
 use super::{Cache, Key, Partition};
-use crate::store::{Claim, Placed, Put, Ring, SHARDS, read_sign_in, write_sign_in};
-use crate::token::{Account, Epoch, SignIn};
+use crate::store::{Claim, Placed, Put, Ring, read_sign_in, write_sign_in};
+use crate::token::{Epoch, SignIn};
 
 /// How often a turn is asked for that another replica has.
 const TURN: Duration = Duration::from_millis(50);
@@ -62,15 +60,6 @@ pub enum Unavailable {
 /// The right to be the only one in the fleet who works on an account.
 #[derive(Debug)]
 pub struct Turn(Option<(Arc<Fleet>, Held)>);
-
-/// Where a listing goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cursor {
-    /// In the shared store: which set, and where in it.
-    Shared(u8, u64),
-    /// In memory: after this partition.
-    Memory(Partition),
-}
 
 impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// The same, and where the shared store cannot be asked what memory has, if it has it.
@@ -234,85 +223,6 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             Ok(Placed::SignedOut) => Kept::SignedOut,
             Err(_) => Kept::Later,
         }
-    }
-
-    /// Accounts of an app, about `limit` of them, and where the listing goes on if it does.
-    ///
-    /// # Errors
-    /// The shared store cannot be asked.
-    pub async fn accounts(
-        &self,
-        space: &[u8; 32],
-        after: Option<Cursor>,
-        limit: usize,
-    ) -> Result<(Vec<Account>, Option<Cursor>), Unavailable> {
-        let Some(fleet) = &self.fleet else { return Ok(self.remembered_accounts(space, after, limit)) };
-        let (mut shard, mut cursor) = match after {
-            Some(Cursor::Shared(shard, cursor)) => (shard, cursor),
-            _ => (0, 0),
-        };
-        let mut found = Vec::new();
-        while shard < SHARDS {
-            let name = fleet.names.shard(space, shard);
-            let scanned = fleet.store.scan(&name, cursor, limit).await;
-            let (next, tags) = scanned.map_err(|_| Unavailable::Unreachable)?;
-            self.read_accounts(fleet, space, &name, tags, &mut found).await?;
-            cursor = next;
-            if cursor == 0 {
-                shard += 1;
-            }
-            if found.len() >= limit && shard < SHARDS {
-                return Ok((found, Some(Cursor::Shared(shard, cursor))));
-            }
-        }
-        Ok((found, None))
-    }
-
-    async fn read_accounts(
-        &self,
-        fleet: &Fleet,
-        space: &[u8; 32],
-        set: &str,
-        mut tags: Vec<Bytes>,
-        found: &mut Vec<Account>,
-    ) -> Result<(), Unavailable> {
-        // A scan may show a member twice.
-        tags.sort_unstable();
-        tags.dedup();
-        if tags.is_empty() {
-            return Ok(());
-        }
-        let names: Vec<String> = tags.iter().map(|tag| fleet.names.tagged(tag).sign_in()).collect();
-        let values = fleet.store.read_each(&names).await.map_err(|_| Unavailable::Unreachable)?;
-        let mut gone = Vec::new();
-        for ((name, tag), value) in names.iter().zip(tags).zip(values) {
-            let Some(value) = value else {
-                gone.push(tag);
-                continue;
-            };
-            let opened = fleet.needed(name, &value).map_err(|_| Unavailable::Unreadable)?;
-            let read = opened.and_then(|opened| read_sign_in(&opened.payload, opened.generation, space, None));
-            if let Some((partition, sign_in)) = read
-                && fleet.names.place(&partition).sign_in() == *name
-            {
-                found.push(sign_in.account);
-            }
-        }
-        if !gone.is_empty() {
-            let _next_time = fleet.store.leave(set, &gone).await;
-        }
-        Ok(())
-    }
-
-    fn remembered_accounts(&self, space: &[u8; 32], after: Option<Cursor>, limit: usize) -> (Vec<Account>, Option<Cursor>) {
-        let after = match after {
-            Some(Cursor::Memory(partition)) => Some(partition),
-            _ => None,
-        };
-        let all = self.memory.sign_ins(space, after, self.clock.unix());
-        let last = all.get(limit.saturating_sub(1)).map(|(partition, _)| *partition).filter(|_| all.len() > limit);
-        let accounts = all.into_iter().take(limit).map(|(_, sign_in)| sign_in.account.clone()).collect();
-        (accounts, last.map(Cursor::Memory))
     }
 
     /// Does some work on an account while nobody else in the fleet does.

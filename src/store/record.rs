@@ -237,7 +237,7 @@ mod tests {
         assert!(!read(&[2; 32], &[7; 32], None));
         assert!(!read(&[1; 32], &[8; 32], None));
         assert!(!read(&[1; 32], &[7; 32], Some("b")));
-        assert!(!read_token(&payload[..20], 1, 1, &Sought { partition: &[1; 32], variant: &[7; 32], asked: None }).is_some());
+        assert!(read_token(&payload[..20], 1, 1, &Sought { partition: &[1; 32], variant: &[7; 32], asked: None }).is_none());
     }
 
     #[test]

@@ -159,6 +159,8 @@ impl Wire {
         let cut = {
             let ((near_in, near_out), (far_in, far_out)) = (near.split(), far.split());
             tokio::select! {
+                // First of all: what is cut lets nothing through any more.
+                biased;
                 () = self.is(|state| self.number < state.cut) => true,
                 // The caller has gone: nobody is left to deceive.
                 () = self.pump(near_in, far_out) => false,

@@ -4,8 +4,8 @@ use tokend::store::{Access, BreakerState, Epoch, Lease, Note, Placed, Put, Topol
 use tokio::sync::mpsc;
 
 use super::{LONG, PATIENCE, Store, password, password_file, settings, standalone, urls};
-use crate::support::redis::{Certificates, Cluster, RedisServer, Sentinel};
 use crate::support::eventually;
+use crate::support::redis::{Certificates, Cluster, RedisServer, Sentinel};
 
 /// What an operator would write; the documentation says the same.
 const USER: &str = "user tokend on >first-password ~tokend:* &tokend:* -@all +@connection +@read +@write +@pubsub +eval +evalsha";

@@ -7,8 +7,8 @@ use tokend::store::{BreakerState, Claim, Epoch, Index, Lease, Note, Placed, Put}
 use tokio::sync::mpsc;
 
 use super::{LONG, PATIENCE, Store, standalone};
-use crate::support::redis::{Flavour, RedisServer};
 use crate::support::eventually;
+use crate::support::redis::{Flavour, RedisServer};
 
 const OWNER: [u8; 16] = *b"owner-0123456789";
 const OTHER: [u8; 16] = *b"other-0123456789";

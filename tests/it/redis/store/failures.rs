@@ -7,8 +7,8 @@ use tokio::sync::mpsc;
 
 use super::{LONG, PATIENCE, Store, now, parse, settings, standalone};
 use crate::support::Fault;
-use crate::support::redis::RedisServer;
 use crate::support::eventually;
+use crate::support::redis::RedisServer;
 
 /// What a call may take beyond its deadline on a busy machine.
 const SLACK: Duration = Duration::from_millis(400);

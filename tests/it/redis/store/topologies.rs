@@ -9,8 +9,8 @@ use tokend::store::{BreakerState, Event, Note, RedisSettings, Topology};
 use tokio::sync::mpsc;
 
 use super::{LONG, PATIENCE, Store, now, settings, urls};
-use crate::support::redis::{Cluster, Sentinel};
 use crate::support::eventually;
+use crate::support::redis::{Cluster, Sentinel};
 
 /// Calls go on beside the test until this is dropped; each is checked to be over in time.
 struct Load {

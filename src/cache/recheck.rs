@@ -1,0 +1,42 @@
+//! Whether what memory has still stands: asked of the shared store now and then, and after messages may have been missed.
+
+use super::fleet::Sight;
+use super::{Cache, Query};
+use crate::token::Stored;
+
+impl<E: Clone + Send + Sync + 'static> Cache<E> {
+    /// Asks the shared store whether a token in memory still stands: nobody signed out, and nobody replaced it. One request asks, and
+    /// the others go on meanwhile. Where the store cannot say, the token stands, and is asked about again soon.
+    pub async fn recheck(&self, query: &Query<'_>) {
+        let Some(fleet) = &self.fleet else { return };
+        let now = fleet.check_moment();
+        let mine = |stored: &Stored| {
+            stored.answers(query.variant, query.asked).then(|| {
+                let seen = stored.checked();
+                let first = fleet.is_unchecked(seen) && stored.check(seen, now);
+                first.then(|| (seen, stored.facts.asked.clone(), stored.facts.shared, stored.facts.epoch))
+            })
+        };
+        let Some(Some((seen, asked, shared, epoch))) = self.memory.find_map(query.partition, mine) else { return };
+        let since = self.since();
+        match fleet.exact(query.partition, query.variant, &asked, query.owned).await {
+            Err(_) => {
+                fleet.ask_later();
+                let same = |stored: &Stored| stored.facts.variant == *query.variant && stored.facts.asked == asked;
+                let unasked = |stored: &Stored| same(stored).then(|| stored.set_checked(seen));
+                let _noted = self.memory.find_map(query.partition, unasked);
+            }
+            Ok(sight) if sight.epoch.is_some() && sight.epoch != epoch => {
+                fleet.metrics.signed_out.inc();
+                self.memory.remove_tokens(query.partition, |stored| stored.facts.epoch != sight.epoch);
+            }
+            Ok(Sight { stored: Some(stored), .. }) if stored.facts.shared != shared => {
+                // What waits to be stored is newer than what stands there.
+                if !fleet.queue.has_token(query.partition, &stored) {
+                    self.remember(query.partition, stored, 0, since);
+                }
+            }
+            Ok(_) => {}
+        }
+    }
+}

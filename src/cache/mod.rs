@@ -38,6 +38,7 @@ pub use sign_ins::{Base, Kept, Signed, Turn, Unavailable};
 
 use elsewhere::Links;
 use query::Wanted;
+use shared::Looked;
 use sign_outs::SignOuts;
 use turns::Turns;
 
@@ -185,9 +186,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         self.memory.find_map(partition, judged).unwrap_or(Err(Miss::Absent))
     }
 
-    /// Loads a token by one flight for all who want the same, and stores it. The flight looks into memory once more first, then into
-    /// the shared store. `work` is asked for again if the flight that was joined brought the very token that this caller does
-    /// not want.
+    /// Brings a token from the shared store, or else loads it by one flight for all who want the same, and stores it. The flight looks
+    /// once more first. `work` is asked for again if the flight that was joined brought the very token that this caller does not want.
     ///
     /// # Errors
     /// What the load says, shared by all who waited for it; `None` if the load itself broke off.
@@ -195,10 +195,20 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     where
         W: Future<Output = Result<Loaded, E>> + Send + 'static,
     {
+        let wanted = query.wanted();
+        // A look needs no flight: most find something, and a task for each of them costs more than looking twice now and then.
+        let mut looked = None;
+        if let Some(fleet) = &self.fleet
+            && !self.flights.is_under_way(&wanted.key)
+        {
+            match Box::pin(self.look_first(fleet, &wanted)).await {
+                Ok(flown) => return Some(Ok(flown)),
+                Err(found) => looked = Some(found),
+            }
+        }
         loop {
-            let wanted = query.wanted();
-            let key = wanted.key;
-            let (outcome, led) = self.flights.join_or_lead(key, self.flown(wanted, Kind::Awaited, work())).await;
+            let flight = self.flown(wanted.clone(), Kind::Awaited, looked.take(), work());
+            let (outcome, led) = self.flights.join_or_lead(wanted.key, flight).await;
             match outcome? {
                 // It was placed for somebody who came earlier or was refused another token. What the authority gives us ourselves is
                 // the answer, also if it is the same token again.
@@ -217,13 +227,14 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// in another replica.
     pub fn renew(self: &Arc<Self>, query: &Query<'_>, work: impl Future<Output = Result<Loaded, E>> + Send + 'static) {
         let wanted = query.wanted();
-        self.flights.start(wanted.key, Kind::Background, self.flown(wanted, Kind::Background, work));
+        self.flights.start(wanted.key, Kind::Background, self.flown(wanted, Kind::Background, None, work));
     }
 
     fn flown(
         self: &Arc<Self>,
         wanted: Wanted,
         kind: Kind,
+        looked: Option<Looked>,
         work: impl Future<Output = Result<Loaded, E>> + Send + 'static,
     ) -> impl Future<Output = Option<Result<Flown, E>>> + Send + 'static {
         let this = Arc::clone(self);
@@ -235,7 +246,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             }
             let since = this.since();
             match &this.fleet {
-                Some(fleet) => this.shared(fleet, wanted, since, kind, work).await,
+                Some(fleet) => this.shared(fleet, wanted, kind, looked, work).await,
                 None => Some(work.await.map(|loaded| this.keep(&wanted, &loaded, since, None))),
             }
         }

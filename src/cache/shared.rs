@@ -53,6 +53,13 @@ struct Way<'a> {
     tells: bool,
 }
 
+/// What a look brought that found no token, and when it began.
+#[derive(Debug)]
+pub(super) struct Looked {
+    sight: Result<Sight, Trouble>,
+    since: Since,
+}
+
 /// What the wait for a lease ends in.
 enum Turn<E> {
     /// Somebody brought it, well or ill.
@@ -76,18 +83,37 @@ impl<'a> Way<'a> {
 }
 
 impl<E: Clone + Send + Sync + 'static> Cache<E> {
+    /// Looks into the shared store for whoever waits. What was found there instead of a token is handed on to the flight.
+    pub(super) async fn look_first(&self, fleet: &Arc<Fleet>, wanted: &Wanted) -> Result<Flown, Looked> {
+        let since = self.since();
+        let mut way = Way::new(fleet, wanted.clone(), since, Kind::Awaited, None, false);
+        let sight = fleet.look(&way.wanted, &way.token, &way.epoch).await;
+        if let Ok(sight) = &sight {
+            way.first = sight.base;
+            if let Some(flown) = self.adopt(&way, sight, None) {
+                fleet.metrics.hit.inc();
+                return Ok(flown);
+            }
+        }
+        Err(Looked { sight, since })
+    }
+
     /// Brings what is wanted. `None`: nobody waits, and another replica is at it.
     pub(super) async fn shared(
         &self,
         fleet: &Arc<Fleet>,
         wanted: Wanted,
-        since: Since,
         kind: Kind,
+        looked: Option<Looked>,
         work: impl Future<Output = Result<Loaded, E>>,
     ) -> Option<Result<Flown, E>> {
         let tells = wanted.bypass.is_forced();
+        let since = looked.as_ref().map_or_else(|| self.since(), |looked| looked.since);
         let mut way = Way::new(fleet, wanted, since, kind, None, tells);
-        let looked = fleet.look(&way.wanted, &way.token, &way.epoch).await;
+        let looked = match looked {
+            Some(looked) => looked.sight,
+            None => fleet.look(&way.wanted, &way.token, &way.epoch).await,
+        };
         let is_answered = looked.is_ok();
         let sight = looked.unwrap_or_else(|_| self.sight_of_memory(&way.wanted));
         way.first = sight.base;
@@ -356,11 +382,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// A token in the shared store that may be used, where nobody shall be asked for another one.
     pub async fn glance(&self, query: &Query<'_>) -> Option<Head> {
         let fleet = self.fleet.as_ref()?;
-        let (wanted, since) = (query.wanted(), self.since());
-        let mut way = Way::new(fleet, wanted, since, Kind::Awaited, None, false);
-        let sight = fleet.look(&way.wanted, &way.token, &way.epoch).await.ok()?;
-        way.first = sight.base;
-        self.adopt(&way, &sight, None).map(|flown| flown.head)
+        self.look_first(fleet, &query.wanted()).await.ok().map(|flown| flown.head)
     }
 
     /// Stores what a redemption brought, which goes before whatever stood there, without a look and without a flight.

@@ -53,8 +53,13 @@ impl Links {
 impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// Remembers that tokens of the account of `home` stand in `partition`, for `lasting` at least. Returns false if that cannot be
     /// remembered: then the token must not be kept, or a sign-out would miss it.
-    pub async fn link(&self, home: &Partition, partition: &Partition, lasting: Duration) -> bool {
+    /// The same if the account was signed out since `since` ([`Cache::sign_outs`]), when it was not known yet whose token it would be.
+    pub async fn link(&self, home: &Partition, partition: &Partition, lasting: Duration, since: u64) -> bool {
         self.links.add(*home, *partition, self.clock.moment());
+        self.write_link(home, partition, lasting).await && !self.sign_outs.has(home, since)
+    }
+
+    async fn write_link(&self, home: &Partition, partition: &Partition, lasting: Duration) -> bool {
         let Some(fleet) = &self.fleet else { return true };
         for _ in 0..ATTEMPTS {
             let Ok((mut known, base)) = fleet.elsewhere(home).await else { return false };

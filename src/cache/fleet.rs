@@ -14,7 +14,7 @@ use super::push_back::Queue;
 use super::query::Wanted;
 use super::{Jitter, Partition};
 use crate::clock::{Clock, Moment};
-use crate::store::{Names, Note, Ring, Shared, Sought, State, Trouble, Unreadable, read_token};
+use crate::store::{Claim, Names, Note, Ring, Shared, Sought, State, Trouble, Unreadable, read_token};
 use crate::token::{Epoch, Stored};
 
 /// How many tokens the index of a partition lists; the store has no room for more in memory either.
@@ -252,8 +252,9 @@ impl Fleet {
         let renewals = async {
             for _ in 0..rounds {
                 tokio::time::sleep(RENEWED).await;
-                // Somebody else has it: the work goes on, and what it brings is compared. Trouble may pass.
-                if self.store.extend(&lease.name, &lease.owner, LEASE).await == Ok(false) {
+                // Trouble may pass, and a lease that is lost may be free. If somebody else has it, the work goes on, and what it
+                // brings is compared.
+                if self.store.extend(&lease.name, &lease.owner, LEASE).await == Ok(false) && !self.retaken(lease).await {
                     break;
                 }
             }
@@ -263,6 +264,12 @@ impl Fleet {
             outcome = work => outcome,
             never = renewals => never,
         }
+    }
+
+    async fn retaken(&self, lease: &Held) -> bool {
+        let (owner, outcome) = (&lease.owner, &lease.outcome);
+        let claim = Claim { lease: &lease.name, outcome, reads: &[], owner, ttl: LEASE, followed: &[] };
+        self.store.claim(&claim).await.is_ok_and(|claimed| claimed.won)
     }
 
     /// The value of an outcome: its leader, and what followers are told.

@@ -60,6 +60,8 @@ pub struct Cache<E> {
     fleet: Option<Arc<Fleet>>,
     flights: Flight<Key, Flown, E>,
     turns: Turns,
+    /// Sign-ins on their way to the store, one at a time per account.
+    bringing: Turns,
     generation: AtomicU64,
     sign_outs: SignOuts,
     links: Links,
@@ -146,6 +148,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             fleet,
             flights: Flight::new(tasks.clone()),
             turns: Turns::default(),
+            bringing: Turns::default(),
             generation: AtomicU64::new(1),
             sign_outs: SignOuts::default(),
             links: Links::default(),
@@ -158,6 +161,11 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// A point in the order of stores: what is stored later has a higher one.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
+    }
+
+    /// A point in the order of sign-outs that this process made or heard of.
+    pub fn sign_outs(&self) -> u64 {
+        self.sign_outs.count()
     }
 
     /// Looks in memory. Nothing here waits.

@@ -22,6 +22,8 @@ const SOON: Duration = Duration::from_millis(250);
 const MOST: usize = 20_000;
 /// How often a new sign-in yields to one that came between.
 const ATTEMPTS: usize = 3;
+/// How many generations after its own a sign-in may have been renewed to and still be known.
+const DESCENDANTS: u64 = 1 << 16;
 
 /// What has to be stored, each once.
 #[derive(Debug, Default)]
@@ -43,11 +45,14 @@ struct Token {
     asked: Box<str>,
 }
 
-/// A sign-in that waits. `new`: the user signed in, and it goes before whatever stands there; else it renews what was read.
+/// A sign-in that waits.
 #[derive(Clone, Debug)]
-struct Pending {
-    sign_in: Arc<SignIn>,
-    new: bool,
+pub(super) struct Pending {
+    pub(super) sign_in: Arc<SignIn>,
+    /// The user signed in, and it goes before whatever stands there; else it renews what was read.
+    pub(super) new: bool,
+    /// The generation that it has wherever it is tried to be stored: an answer that was lost is known by it.
+    pub(super) generation: u64,
 }
 
 // === impl Queue ===
@@ -67,19 +72,22 @@ impl Queue {
         waiting.tokens.contains(&Token { partition: *partition, variant, asked })
     }
 
-    /// A sign-in waits until it is stored, or refused.
-    pub(super) fn sign_in(&self, partition: Partition, sign_in: Arc<SignIn>, new: bool) {
+    /// A sign-in waits until it is stored, or refused. One that renews `over` takes the place of that one, or of its own earlier try; where
+    /// the user signed in meanwhile, that stays.
+    pub(super) fn sign_in(&self, partition: Partition, mut pending: Pending, over: Option<&Arc<SignIn>>) {
         let mut waiting = self.waiting();
-        let older = waiting.sign_ins.insert(partition, Pending { sign_in, new });
-        match older {
-            // What renews one that was never stored goes where that would have gone.
-            Some(older) => {
-                if let Some(pending) = waiting.sign_ins.get_mut(&partition) {
-                    pending.new |= older.new;
-                }
-            }
+        match waiting.sign_ins.get(&partition) {
             None => waiting.accounts.push_back(partition),
+            Some(_) if pending.new => {}
+            // What renews one that was never stored goes where that would have gone.
+            Some(older) if over.is_some_and(|over| Arc::ptr_eq(over, &older.sign_in)) => {
+                pending.new = older.new;
+                pending.generation = older.generation.wrapping_add(1);
+            }
+            Some(older) if older.is_same_as(&pending) => {}
+            Some(_) => return,
         }
+        waiting.sign_ins.insert(partition, pending);
     }
 
     /// The sign-in of an account that waits.
@@ -100,7 +108,11 @@ impl Queue {
     }
 
     fn has_accounts(&self) -> bool {
-        !self.waiting().accounts.is_empty()
+        self.accounts() > 0
+    }
+
+    fn accounts(&self) -> usize {
+        self.waiting().accounts.len()
     }
 
     fn push(&self, token: Token) {
@@ -110,11 +122,17 @@ impl Queue {
         }
     }
 
+    /// The token whose turn it is; it stays until it is done with.
     fn next_token(&self) -> Option<Token> {
+        self.waiting().order.front().cloned()
+    }
+
+    fn done_token(&self, token: &Token) {
         let mut waiting = self.waiting();
-        let token = waiting.order.pop_front()?;
-        waiting.tokens.remove(&token);
-        Some(token)
+        waiting.tokens.remove(token);
+        if waiting.order.front() == Some(token) {
+            waiting.order.pop_front();
+        }
     }
 
     /// The account whose turn it is; it goes to the end, because it stays until it is done with.
@@ -130,7 +148,7 @@ impl Queue {
     }
 
     /// A sign-in is stored or refused; a newer one of the same account waits on.
-    fn done(&self, partition: &Partition, sign_in: &Arc<SignIn>) {
+    pub(super) fn done(&self, partition: &Partition, sign_in: &Arc<SignIn>) {
         let mut waiting = self.waiting();
         if waiting.sign_ins.get(partition).is_some_and(|pending| Arc::ptr_eq(&pending.sign_in, sign_in)) {
             waiting.sign_ins.remove(partition);
@@ -140,6 +158,20 @@ impl Queue {
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Pending ===
+
+impl Pending {
+    fn is_same_as(&self, other: &Self) -> bool {
+        let token = |pending: &Self| pending.sign_in.refresh_token.as_ref().map(|token| token.expose().to_owned());
+        token(self) == token(other)
+    }
+
+    /// Whether what stands in the store is this one, or what renewed it.
+    fn is_ancestor_of(&self, generation: Option<u64>) -> bool {
+        generation.is_some_and(|generation| generation.wrapping_sub(self.generation) < DESCENDANTS)
     }
 }
 
@@ -153,40 +185,51 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 // Either way: the end of the channel would only mean that nothing announces recoveries any more.
                 let look = if inner.queue.has_accounts() { SOON } else { LOOK };
                 let _announced = tokio::time::timeout(look, recoveries.changed()).await;
-                while inner.queue.len() > 0 && inner.store.state().writes == BreakerState::Closed {
-                    tokio::time::sleep(EVERY).await;
-                    if !this.bring_next(&inner).await {
-                        break;
-                    }
-                }
+                this.bring_waiting(&inner).await;
             }
         });
         let (this, inner, soft) = (Arc::clone(self), Arc::clone(fleet), self.tasks.soft().clone());
         self.tasks.awaited("last push back", async move {
             soft.cancelled().await;
-            while let Some(partition) = inner.queue.next_account() {
-                if !this.bring_first(&inner, &partition).await {
-                    break;
-                }
-            }
+            this.bring_sign_ins(&inner).await;
         });
     }
 
-    /// Brings what is next. Returns whether it is done with.
-    async fn bring_next(&self, fleet: &Fleet) -> bool {
-        if let Some(partition) = fleet.queue.next_account() {
-            return self.bring_first(fleet, &partition).await;
+    /// Brings the sign-ins at the end, until none waits or the process has to end.
+    pub(super) async fn bring_sign_ins(&self, fleet: &Fleet) {
+        while fleet.queue.has_accounts() {
+            self.bring_round(fleet).await;
+            if fleet.queue.has_accounts() {
+                tokio::time::sleep(SOON).await;
+            }
         }
-        let Some(token) = fleet.queue.next_token() else { return false };
-        match self.bring_token(fleet, &token.partition, &token.variant, &token.asked).await {
-            Some(outcome) => {
-                fleet.metrics.pushed_back(outcome);
-                true
+    }
+
+    /// Brings what waits, each account once and then tokens, for as long as the store takes it.
+    async fn bring_waiting(&self, fleet: &Fleet) {
+        let works = || fleet.store.state().writes == BreakerState::Closed;
+        if works() {
+            self.bring_round(fleet).await;
+        }
+        while works() {
+            let Some(token) = fleet.queue.next_token() else { break };
+            tokio::time::sleep(EVERY).await;
+            match self.bring_token(fleet, &token.partition, &token.variant, &token.asked).await {
+                Some(outcome) => {
+                    fleet.queue.done_token(&token);
+                    fleet.metrics.pushed_back(outcome);
+                }
+                None => break,
             }
-            None => {
-                fleet.queue.push(token);
-                false
-            }
+        }
+    }
+
+    /// Tries each account once, whatever comes of the others.
+    async fn bring_round(&self, fleet: &Fleet) {
+        for _ in 0..fleet.queue.accounts() {
+            let Some(partition) = fleet.queue.next_account() else { break };
+            tokio::time::sleep(EVERY).await;
+            let _next_round = self.bring_first(fleet, &partition).await;
         }
     }
 
@@ -213,6 +256,11 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     /// Brings the sign-in of an account if one waits, before anything is read of it. Returns whether none waits any more.
     pub(super) async fn bring_first(&self, fleet: &Fleet, partition: &Partition) -> bool {
+        if fleet.queue.pending(partition).is_none() {
+            return true;
+        }
+        // One at a time: whoever is second would take what the first one stored for somebody else's.
+        let _one = self.bringing.turn(*partition).await;
         let Some(pending) = fleet.queue.pending(partition) else { return true };
         let Some(outcome) = self.bring_sign_in(fleet, partition, &pending).await else { return false };
         fleet.metrics.pushed_back(outcome);
@@ -227,20 +275,21 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         }
         let mut base = Base { generation: Some(sign_in.shared).filter(|base| *base > 0), epoch: sign_in.epoch };
         for _ in 0..ATTEMPTS {
-            let generation = Fleet::next_generation(base.generation);
-            match self.put_sign_in(fleet, partition, sign_in, base, generation).await {
+            match self.put_sign_in(fleet, partition, sign_in, base, pending.generation).await {
                 Kept::Stored => return Some("stored"),
                 Kept::SignedOut => {
                     self.memory.remove(partition);
                     return Some("signed_out");
                 }
                 Kept::Later => return None,
-                Kept::Stale if pending.new => match self.read_signed(fleet, &sign_in.space, partition).await {
-                    Ok((_, theirs)) => base.generation = theirs.generation,
+                Kept::Stale => match self.read_signed(fleet, &sign_in.space, partition).await {
+                    // The answer was lost, or somebody has renewed it by now.
+                    Ok((_, theirs)) if pending.is_ancestor_of(theirs.generation) => return Some("stored"),
+                    Ok((_, theirs)) if pending.new => base.generation = theirs.generation,
+                    Ok(_) => break,
                     Err(Unavailable::Unreachable) => return None,
                     Err(Unavailable::Unreadable) => break,
                 },
-                Kept::Stale => break,
             }
         }
         // Somebody signed in or renewed meanwhile; what stands there is newer.
@@ -253,10 +302,11 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Queue, Token};
+    use super::{Pending, Queue, Token};
+    use crate::secret::Secret;
     use crate::token::{Account, SignIn};
 
-    fn sign_in() -> Arc<SignIn> {
+    fn sign_in(token: &str) -> Arc<SignIn> {
         let account = Account {
             home_account_id: "h".to_owned(),
             local_account_id: "l".to_owned(),
@@ -264,7 +314,8 @@ mod tests {
             environment: "e".to_owned(),
             tenant_id: None,
         };
-        Arc::new(SignIn { account, refresh_token: None, expires_on: 9, space: [0; 32], epoch: None, shared: 0 })
+        let refresh_token = Some(Secret::new(token));
+        Arc::new(SignIn { account, refresh_token, expires_on: 9, space: [0; 32], epoch: None, shared: 0 })
     }
 
     #[test]
@@ -275,18 +326,24 @@ mod tests {
             queue.push(token(asked));
         }
         assert_eq!(queue.len(), 2);
-        assert_eq!([queue.next_token(), queue.next_token(), queue.next_token()], [Some(token("a")), Some(token("b")), None]);
+        assert_eq!([queue.next_token(), queue.next_token()], [Some(token("a")), Some(token("a"))]);
+        queue.done_token(&token("a"));
+        assert_eq!((queue.next_token(), queue.len()), (Some(token("b")), 1));
     }
 
     #[test]
     fn a_sign_in_waits_until_it_is_done_with_and_its_successor_takes_its_place() {
         let queue = Queue::default();
-        let (first, second) = (sign_in(), sign_in());
-        queue.sign_in([1; 32], Arc::clone(&first), true);
+        let (first, second) = (sign_in("first"), sign_in("second"));
+        let pending = |sign_in: &Arc<SignIn>, new| Pending { sign_in: Arc::clone(sign_in), new, generation: 7 };
+        queue.sign_in([1; 32], pending(&first, true), None);
         assert_eq!(queue.next_account(), Some([1; 32]));
-        assert!(queue.waiting_sign_in(&[1; 32]).is_some());
-        queue.sign_in([1; 32], Arc::clone(&second), false);
-        assert!(queue.pending(&[1; 32]).is_some_and(|pending| pending.new));
+        assert!(queue.waiting_sign_in(&[1; 32]).is_some_and(|waiting| Arc::ptr_eq(&waiting, &first)));
+        // It renews an older one than the one that waits.
+        queue.sign_in([1; 32], pending(&sign_in("other"), false), None);
+        assert!(queue.waiting_sign_in(&[1; 32]).is_some_and(|waiting| Arc::ptr_eq(&waiting, &first)));
+        queue.sign_in([1; 32], pending(&second, false), Some(&first));
+        assert!(queue.pending(&[1; 32]).is_some_and(|pending| pending.new && pending.generation == 8));
         queue.done(&[1; 32], &first);
         assert_eq!(queue.len(), 1);
         queue.done(&[1; 32], &second);

@@ -28,7 +28,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             }
             Ok(sight) if sight.epoch.is_some() && sight.epoch != epoch => {
                 fleet.metrics.signed_out.inc();
-                self.memory.remove_tokens(query.partition, |stored| stored.facts.epoch != sight.epoch);
+                self.memory.remove(query.partition);
             }
             Ok(Sight { stored: Some(stored), .. }) if stored.facts.shared != shared => {
                 // What waits to be stored is newer than what stands there.

@@ -114,11 +114,12 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             Some(looked) => looked.sight,
             None => fleet.look(&way.wanted, &way.token, &way.epoch).await,
         };
-        let is_answered = looked.is_ok();
+        // Where the store only paused, the claim has some patience with it. A forced request has to know what was there when it came.
+        let is_alone = matches!(looked, Err(trouble) if trouble == Trouble::Open || tells);
         let sight = looked.unwrap_or_else(|_| self.sight_of_memory(&way.wanted));
         way.first = sight.base;
         // What follows where there is no hit is boxed: a flight is moved several times before it starts, and would carry room for it.
-        if !is_answered {
+        if is_alone {
             return Some(Box::pin(self.alone(fleet, &way, &sight, work)).await);
         }
         if let Some(flown) = self.adopt(&way, &sight, None) {
@@ -322,6 +323,9 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 Ok(Placed::SignedOut) => {
                     fleet.metrics.signed_out.inc();
                     self.memory.remove(&wanted.partition);
+                    if let Some(lease) = lease.filter(|_| in_one_step.is_none()) {
+                        fleet.release(lease, None).await;
+                    }
                     return;
                 }
                 Err(_) => break,
@@ -330,6 +334,9 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         stored.facts.shared = base.unwrap_or(0);
         fleet.queue.token(wanted.partition, &stored);
         self.remember(&wanted.partition, stored, flown.generation, way.since);
+        if let Some(lease) = lease.filter(|_| in_one_step.is_none()) {
+            fleet.release(lease, None).await;
+        }
     }
 
     async fn put(

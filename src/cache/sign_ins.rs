@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fleet::{Fleet, Held, LEASE, epoch_bytes, epoch_of};
+use super::push_back::Pending;
 use super::{Cache, Key, Partition};
 use crate::store::{Claim, Placed, Put, Ring, read_sign_in, write_sign_in};
 use crate::token::{Epoch, SignIn};
@@ -62,7 +63,7 @@ pub enum Unavailable {
 pub struct Turn(Option<(Arc<Fleet>, Held)>);
 
 impl<E: Clone + Send + Sync + 'static> Cache<E> {
-    /// The same, and where the shared store cannot be asked what memory has, if it has it.
+    /// The sign-in of an account; where the shared store cannot be asked, what waits to be stored there, or what memory has.
     ///
     /// # Errors
     /// As for [`Cache::signed`].
@@ -95,10 +96,14 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             return Err(Unavailable::Unreachable);
         }
         let since = self.sign_outs.count();
+        let remembered = self.memory.sign_in(partition, self.clock.unix());
         let (sign_in, base) = self.read_signed(fleet, space, partition).await?;
         let sign_in = sign_in.map(Arc::new);
-        if let Some(sign_in) = &sign_in {
-            self.remember_sign_in(partition, sign_in, since);
+        match (&sign_in, &remembered) {
+            (Some(sign_in), _) => self.remember_sign_in(partition, sign_in, since),
+            // The user signed out, or all was lost: memory must not know better when the store is away.
+            (None, Some(remembered)) => self.memory.remove_sign_in(partition, remembered),
+            (None, None) => {}
         }
         Ok(Signed { sign_in, base, since })
     }
@@ -130,7 +135,36 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     /// Keeps a sign-in that renews the one that was read as `over`: it is refused if that changed meanwhile, or if the user signed
     /// out.
-    pub async fn renew_sign_in(&self, partition: &Partition, mut sign_in: SignIn, over: &Signed) -> Kept {
+    pub async fn renew_sign_in(self: &Arc<Self>, partition: &Partition, sign_in: SignIn, over: &Signed) -> Kept {
+        let generation = Fleet::next_generation(over.base.generation);
+        self.keep_over(partition, sign_in, over, generation, false).await
+    }
+
+    /// Keeps a new sign-in, whatever stood there. What another release wrote stays all the same, and the sign-in is then `Stale`.
+    pub async fn keep_sign_in(self: &Arc<Self>, space: &[u8; 32], partition: &Partition, sign_in: SignIn) -> Kept {
+        let generation = Fleet::next_generation(None);
+        for _ in 0..ATTEMPTS {
+            let over = match self.signed_or_remembered(space, partition).await {
+                Ok(over) => over,
+                Err(Unavailable::Unreadable) => return Kept::Stale,
+                Err(Unavailable::Unreachable) => Signed { sign_in: None, base: Base::default(), since: self.sign_outs.count() },
+            };
+            match self.keep_over(partition, sign_in.clone(), &over, generation, true).await {
+                Kept::Stale | Kept::SignedOut => {}
+                kept => return kept,
+            }
+        }
+        Kept::Stale
+    }
+
+    async fn keep_over(
+        self: &Arc<Self>,
+        partition: &Partition,
+        mut sign_in: SignIn,
+        over: &Signed,
+        generation: u64,
+        new: bool,
+    ) -> Kept {
         sign_in.epoch = over.base.epoch;
         sign_in.shared = over.base.generation.unwrap_or(0);
         let Some(fleet) = &self.fleet else {
@@ -138,21 +172,16 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             return if self.sign_outs.has(partition, over.since) { Kept::SignedOut } else { Kept::Stored };
         };
         // Whether the user signed out the store knows: what this process heard may be an older sign-out than this sign-in.
-        let generation = Fleet::next_generation(over.base.generation);
         let kept = self.put_sign_in(fleet, partition, &sign_in, over.base, generation).await;
         match kept {
             Kept::Stored => {
                 sign_in.shared = generation;
                 self.remember_sign_in(partition, &Arc::new(sign_in), over.since);
-            }
-            Kept::Later => {
-                let sign_in = Arc::new(sign_in);
-                self.remember_sign_in(partition, &sign_in, over.since);
-                if self.sign_outs.has(partition, over.since) {
-                    return Kept::SignedOut;
+                if let Some(renewed) = &over.sign_in {
+                    fleet.queue.done(partition, renewed);
                 }
-                fleet.queue.sign_in(*partition, sign_in, false);
             }
+            Kept::Later => return self.keep_for_later(fleet, partition, sign_in, over, generation, new),
             Kept::SignedOut => {
                 self.memory.remove(partition);
             }
@@ -161,28 +190,28 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         kept
     }
 
-    /// Keeps a new sign-in, whatever stood there. What another release wrote stays all the same, and the sign-in is then `Stale`.
-    pub async fn keep_sign_in(&self, space: &[u8; 32], partition: &Partition, sign_in: SignIn) -> Kept {
-        for _ in 0..ATTEMPTS {
-            let over = match self.signed_or_remembered(space, partition).await {
-                Ok(over) => over,
-                Err(Unavailable::Unreadable) => return Kept::Stale,
-                Err(Unavailable::Unreachable) => Signed { sign_in: None, base: Base::default(), since: self.sign_outs.count() },
-            };
-            match self.renew_sign_in(partition, sign_in.clone(), &over).await {
-                Kept::Stale | Kept::SignedOut => {}
-                Kept::Later => {
-                    if let Some(fleet) = &self.fleet
-                        && let Some(waiting) = fleet.queue.waiting_sign_in(partition)
-                    {
-                        fleet.queue.sign_in(*partition, waiting, true);
-                    }
-                    return Kept::Later;
-                }
-                Kept::Stored => return Kept::Stored,
-            }
+    fn keep_for_later(
+        self: &Arc<Self>,
+        fleet: &Arc<Fleet>,
+        partition: &Partition,
+        sign_in: SignIn,
+        over: &Signed,
+        generation: u64,
+        new: bool,
+    ) -> Kept {
+        let sign_in = Arc::new(sign_in);
+        self.remember_sign_in(partition, &sign_in, over.since);
+        fleet.queue.sign_in(*partition, Pending { sign_in, new, generation }, over.sign_in.as_ref());
+        if self.sign_outs.has(partition, over.since) {
+            fleet.queue.forget(partition);
+            return Kept::SignedOut;
         }
-        Kept::Stale
+        if self.tasks.soft().is_cancelled() {
+            // The last push back may be over.
+            let (this, fleet) = (Arc::clone(self), Arc::clone(fleet));
+            self.tasks.awaited("last push back", async move { this.bring_sign_ins(&fleet).await });
+        }
+        Kept::Later
     }
 
     pub(super) async fn put_sign_in(

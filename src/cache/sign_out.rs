@@ -29,15 +29,25 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let (signed, _) = self.read_signed(fleet, space, partition).await?;
         found |= signed.is_some();
         // The home is the last one: it knows the others, should this end half way and be tried again.
-        for partition in fleet.elsewhere_first(partition).await? {
-            self.forget(&partition);
-            found |= fleet.remove(&partition).await?;
-            // A look that was under way may have put it back before the epoch was raised.
-            self.forget(&partition);
-            fleet.tell_signed_out(&partition).await;
+        let known = fleet.elsewhere_first(partition).await?;
+        for partition in &known {
+            found |= self.remove(fleet, partition).await?;
+        }
+        // A guest's first token may have come meanwhile.
+        for partition in fleet.elsewhere_first(partition).await?.iter().filter(|partition| !known.contains(partition)) {
+            found |= self.remove(fleet, partition).await?;
         }
         let (shard, tag) = fleet.names.listed(space, partition);
         let _listed_as_gone = fleet.store.leave(&shard, &[Bytes::from(tag)]).await;
+        Ok(found)
+    }
+
+    async fn remove(&self, fleet: &Fleet, partition: &Partition) -> Result<bool, Unavailable> {
+        self.forget(partition);
+        let found = fleet.remove(partition).await?;
+        // A look that was under way may have put it back before the epoch was raised.
+        self.forget(partition);
+        fleet.tell_signed_out(partition).await;
         Ok(found)
     }
 }
@@ -50,7 +60,8 @@ impl Fleet {
         let place = self.names.place(partition);
         let members = self.store.members(&place.index(), MOST_LISTED).await.map_err(unreachable)?;
         let mut names: Vec<String> = place.tokens(&members).collect();
-        names.extend([place.index(), place.sign_in(), place.elsewhere()]);
+        // Where else the account has tokens stays known: one of them may be on its way.
+        names.extend([place.index(), place.sign_in()]);
         let raised = epoch_bytes(Some(rand::random::<NonZeroU64>()));
         let epoch = place.epoch();
         let note = Note { key: &epoch, value: &raised, ttl: EPOCH };

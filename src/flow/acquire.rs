@@ -86,8 +86,10 @@ impl Inner {
             Look::Miss(miss) => miss,
         };
         if let Some(refusal) = ask.keys(&asked).standing(&self.remembered, self.clock.moment()) {
-            // Where replicas share a store, another one may have what this one failed to get.
-            if let Some(head) = Box::pin(self.cache.glance(&query)).await {
+            // Where replicas share a store, another one may have what this one failed to get, unless the store itself cannot say.
+            if refusal.kind != Kind::CacheUnavailable
+                && let Some(head) = Box::pin(self.cache.glance(&query)).await
+            {
                 return Ok(Answer { head, source: TokenSource::Redis, reason: RefreshReason::NotApplicable });
             }
             ask.app.metrics.held(ask.flow);
@@ -225,6 +227,7 @@ impl Job {
 
     async fn send(&self, form: &Form, expected: &Expected) -> Result<Loaded, Arc<Refusal>> {
         let (inner, app) = (&self.inner, &self.app);
+        let since = inner.cache.sign_outs();
         let sent = exchange::run(inner, app, form, expected.tenant.as_ref(), Repeat::Once, self.call).await;
         let keys = self.keys(sent.version);
         let (now, jitter) = (inner.clock.unix(), inner.jitter);
@@ -232,7 +235,7 @@ impl Job {
             Ok(grant) => {
                 inner.succeeded(app, &keys).await;
                 let granted = granted(app.authority.matching(), &expected.asked, &grant);
-                let kept = self.is_reached_by_sign_out(&grant).await;
+                let kept = self.is_reached_by_sign_out(&grant, since).await;
                 Ok(Loaded { grant, granted, kept })
             }
             Err(trouble) => Err(self.remember(trouble, expected.tenant.as_ref(), &keys).await),
@@ -241,12 +244,12 @@ impl Job {
 
     /// Whether signing out the account that the answer names reaches the partition that the inbound token named: a guest is at home
     /// elsewhere, and that home has to know of it.
-    async fn is_reached_by_sign_out(&self, grant: &Grant) -> bool {
+    async fn is_reached_by_sign_out(&self, grant: &Grant, since: u64) -> bool {
         let Some(account) = &grant.account else { return true };
         let home = self.app.space.partition(Owner::Account(&account.home_account_id));
         let left = grant.times.expires_on.map_or(0, |ends| ends.saturating_sub(grant.times.received_on));
         let lasting = Duration::from_secs(u64::try_from(left).unwrap_or(0));
-        home == self.partition || self.inner.cache.link(&home, &self.partition, lasting).await
+        home == self.partition || self.inner.cache.link(&home, &self.partition, lasting, since).await
     }
 
     pub(super) fn keys(&self, credential_version: u64) -> Keys {

@@ -75,21 +75,27 @@ impl Refresh {
         let (sender, outcome) = tokio::sync::oneshot::channel();
         let tasks = job.inner.tasks.clone();
         tasks.awaited("refresh", async move {
-            let _gone = sender.send(self.in_turn(&job).await);
+            let outcome = self.in_turn(&job, &|| sender.is_closed()).await;
+            let _gone = sender.send(outcome);
         });
         outcome.await.unwrap_or_else(|_| Err(broken_off().into()))
     }
 
-    async fn in_turn(&self, job: &Job) -> Result<Loaded, Arc<Refusal>> {
+    async fn in_turn(&self, job: &Job, is_unwanted: &(dyn Fn() -> bool + Sync)) -> Result<Loaded, Arc<Refusal>> {
         if job.app.refresh_tokens == RefreshTokens::Reusable {
-            return self.redeem(job, None).await;
+            return self.redeem(job, None, is_unwanted).await;
         }
-        let work = |turn| async move { Box::pin(self.redeem(job, Some(&turn))).await };
+        let work = |turn| async move { Box::pin(self.redeem(job, Some(&turn), is_unwanted)).await };
         let outcome = job.inner.cache.in_turn(&job.partition, work).await;
         outcome.unwrap_or_else(|why| Err(self.unavailable(job, why)))
     }
 
-    async fn redeem(&self, job: &Job, turn: Option<&Turn>) -> Result<Loaded, Arc<Refusal>> {
+    async fn redeem(
+        &self,
+        job: &Job,
+        turn: Option<&Turn>,
+        is_unwanted: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Loaded, Arc<Refusal>> {
         let mut signed = self.signed(job).await?;
         loop {
             let Some(sign_in) = signed.sign_in.clone() else { return Err(no_tokens().into()) };
@@ -98,6 +104,10 @@ impl Refresh {
                 && !turn.is_ours().await
             {
                 return Err(self.unavailable(job, Unavailable::Unreachable));
+            }
+            // The process ends, and nobody waits any more: there may be no time left to keep what would come back.
+            if job.inner.tasks.soft().is_cancelled() && is_unwanted() {
+                return Err(broken_off().into());
             }
             let form = self.form(&job.app, token.clone());
             let sent = exchange::run(&job.inner, &job.app, &form, self.tenant.as_ref(), Repeat::Never, job.call).await;
@@ -235,11 +245,11 @@ fn no_tokens() -> Refusal {
 
 /// The refusal where what the answer depends on stands in a store that cannot be asked.
 pub(super) fn unavailable(why: Unavailable) -> Refusal {
-    let (detail, retry) = match why {
-        Unavailable::Unreachable => ("the cache that replicas share cannot be asked: try again later", Retry::Backoff),
+    let detail = match why {
+        Unavailable::Unreachable => "the cache that replicas share cannot be asked: try again later",
         Unavailable::Unreadable => {
-            ("what the shared cache has was written by a newer release or under a key that is not in the key ring", Retry::Backoff)
+            "what the shared cache has was written by a newer release or under a key that is not in the key ring"
         }
     };
-    Refusal::new(Whose::Unavailable, Kind::CacheUnavailable, detail).retrying(retry).local()
+    Refusal::new(Whose::Unavailable, Kind::CacheUnavailable, detail).retrying(Retry::Backoff).local()
 }

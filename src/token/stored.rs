@@ -210,7 +210,7 @@ impl Stored {
         Moment::of_millis(self.checked.load(Ordering::Relaxed))
     }
 
-    /// Notes that it is being asked about, or that it has to be. Returns false if somebody else did since `seen`.
+    /// Notes that it is being asked about. Returns false if somebody else did since `seen`.
     pub fn check(&self, seen: Moment, now: Moment) -> bool {
         self.checked.compare_exchange(seen.millis(), now.millis(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }

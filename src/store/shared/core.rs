@@ -54,6 +54,8 @@ impl Core {
         let closed = match op {
             // A sign-out is tried wherever there is hope: a server that is full still deletes.
             Op::Remove => self.writes.is_closed() || self.reads.is_closed(),
+            // At the end nothing probes any more, and what is not stored now is lost.
+            Op::Put => self.writes.is_closed() || self.tasks.soft().is_cancelled(),
             op => self.guard(op).is_closed(),
         };
         if !closed {

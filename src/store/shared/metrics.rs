@@ -22,7 +22,6 @@ pub(super) enum Op {
     Release,
     Put,
     Remove,
-    DeleteIf,
     Set,
     Clear,
     Join,
@@ -31,22 +30,8 @@ pub(super) enum Op {
 }
 
 /// Every operation, in their order.
-const OPS: [&str; 16] = [
-    "read",
-    "members",
-    "holds",
-    "scan",
-    "publish",
-    "claim",
-    "extend",
-    "release",
-    "put",
-    "remove",
-    "delete_if",
-    "set",
-    "clear",
-    "join",
-    "leave",
+const OPS: [&str; 15] = [
+    "read", "members", "holds", "scan", "publish", "claim", "extend", "release", "put", "remove", "set", "clear", "join", "leave",
     "probe",
 ];
 

@@ -135,15 +135,6 @@ impl Shared {
         number(&self.core.call(Op::Remove, Request::Script(&call), self.write_timeout).await?)
     }
 
-    /// Deletes a value if it is of this generation. Returns whether it was there.
-    ///
-    /// # Errors
-    /// There is no answer.
-    pub async fn delete_if(&self, key: &str, generation: u64) -> Answer<bool> {
-        let call = scripts::DELETE_IF.call().key(key).arg(format!("{generation:016x}"));
-        Ok(number(&self.core.call(Op::DeleteIf, Request::Script(&call), self.core.timeout).await?)? == 1)
-    }
-
     /// The values of keys in one slot, each with what is left of its time.
     ///
     /// # Errors
@@ -188,7 +179,9 @@ impl Shared {
     /// # Errors
     /// There is no answer.
     pub async fn join(&self, set: &str, member: &[u8], ttl: Duration) -> Answer<()> {
-        let call = scripts::JOIN.call().key(set).bytes(member).arg(millis(ttl));
+        let now = self.core.clock.unix();
+        let ends = now.saturating_add(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX));
+        let call = scripts::JOIN.call().key(set).bytes(member).arg(millis(ttl)).arg(ends).arg(now);
         self.core.call(Op::Join, Request::Script(&call), self.core.timeout).await.map(drop)
     }
 

@@ -30,7 +30,6 @@ scripts! {
     RELEASE = "release.lua";
     PUT = "put.lua";
     REMOVE = "remove.lua";
-    DELETE_IF = "delete_if.lua";
     HOLDS = "holds.lua";
     JOIN = "join.lua";
     PROBE = "probe.lua";

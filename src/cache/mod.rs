@@ -262,12 +262,16 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     /// Keeps what was loaded in memory alone.
     fn keep(&self, wanted: &Wanted, loaded: &Loaded, since: Since, epoch: Epoch) -> Flown {
-        let head = loaded.grant.write();
-        let generation = self.next();
-        if let Some(stored) = written(head.clone(), wanted, loaded, epoch) {
-            self.remember(&wanted.partition, stored, generation, since);
+        let flown = self.brought(loaded);
+        if let Some(stored) = written(flown.head.clone(), wanted, loaded, epoch) {
+            self.remember(&wanted.partition, stored, flown.generation, since);
         }
-        Flown { head, level: Level::Authority, generation }
+        flown
+    }
+
+    /// What the authority has just brought.
+    fn brought(&self, loaded: &Loaded) -> Flown {
+        Flown { head: loaded.grant.write(), level: Level::Authority, generation: self.next() }
     }
 
     /// Puts a token into memory, unless since that moment its partition was signed out, or a better token came.

@@ -278,11 +278,11 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 return Err(error);
             }
         };
-        let head = loaded.grant.write();
-        let flown = Flown { head: head.clone(), level: Level::Authority, generation: self.next() };
-        let Some(stored) = written(head.clone(), &way.wanted, &loaded, sight.epoch) else {
-            let range = head.range();
-            let told = Told::Once { text: std::str::from_utf8(&head.text).unwrap_or_default(), token: (range.start, range.end) };
+        let flown = self.brought(&loaded);
+        let Some(stored) = written(flown.head.clone(), &way.wanted, &loaded, sight.epoch) else {
+            let range = flown.head.range();
+            let told =
+                Told::Once { text: std::str::from_utf8(&flown.head.text).unwrap_or_default(), token: (range.start, range.end) };
             fleet.release(lease, postcard::to_stdvec(&told).ok().as_deref()).await;
             return Ok(flown);
         };
@@ -291,24 +291,37 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 
     /// Stores a token for all, and tells the other replicas if theirs is not to be used any more.
-    async fn place(&self, fleet: &Fleet, way: &Way<'_>, lease: Option<&Held>, sight: &Sight, mut stored: Stored, flown: &Flown) {
+    async fn place(&self, fleet: &Fleet, way: &Way<'_>, lease: Option<&Held>, sight: &Sight, stored: Stored, flown: &Flown) {
+        // A forced store that meets another one comes again: the followers are told when it is done.
+        let (in_one_step, afterwards) = if way.wanted.bypass.is_forced() { (None, lease) } else { (lease, None) };
+        let placed = self.placed(fleet, way, in_one_step, sight.base, stored, flown).await;
+        if let Some(lease) = afterwards {
+            let told = placed.and_then(|_| postcard::to_stdvec(&Told::Kept).ok());
+            fleet.release(lease, told.as_deref()).await;
+        }
+        if let Some(generation) = placed.filter(|_| way.tells) {
+            fleet.tell_replaced(&way.wanted.partition, &way.wanted.variant, generation).await;
+        }
+    }
+
+    /// Stores a token, and keeps in memory what stands then. Returns its generation if it is this one.
+    async fn placed(
+        &self,
+        fleet: &Fleet,
+        way: &Way<'_>,
+        lease: Option<&Held>,
+        mut base: Option<u64>,
+        mut stored: Stored,
+        flown: &Flown,
+    ) -> Option<u64> {
         let wanted = &way.wanted;
-        let mut base = sight.base;
-        // A forced store that meets another one comes again: only then are the followers told.
-        let in_one_step = lease.filter(|_| !wanted.bypass.is_forced());
         for _ in 0..ATTEMPTS {
-            stored.facts.shared = Fleet::next_generation(base);
-            match self.put(fleet, way, in_one_step, base, &stored).await {
+            let generation = Fleet::next_generation(base);
+            stored.facts.shared = generation;
+            match self.put(fleet, way, lease, base, &stored).await {
                 Ok(Placed::Stored) => {
-                    let generation = stored.facts.shared;
                     self.remember(&wanted.partition, stored, flown.generation, way.since);
-                    if let Some(lease) = lease.filter(|_| in_one_step.is_none()) {
-                        fleet.release(lease, postcard::to_stdvec(&Told::Kept).ok().as_deref()).await;
-                    }
-                    if way.tells {
-                        fleet.tell_replaced(&wanted.partition, &wanted.variant, generation).await;
-                    }
-                    return;
+                    return Some(generation);
                 }
                 Ok(Placed::Stale(theirs)) if wanted.bypass.is_forced() => base = Ring::generation(&theirs),
                 Ok(Placed::Stale(theirs)) => {
@@ -318,15 +331,12 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                         Some(theirs) => self.remember(&wanted.partition, theirs, 0, way.since),
                         None => self.remember(&wanted.partition, stored, flown.generation, way.since),
                     }
-                    return;
+                    return None;
                 }
                 Ok(Placed::SignedOut) => {
                     fleet.metrics.signed_out.inc();
                     self.memory.remove(&wanted.partition);
-                    if let Some(lease) = lease.filter(|_| in_one_step.is_none()) {
-                        fleet.release(lease, None).await;
-                    }
-                    return;
+                    return None;
                 }
                 Err(_) => break,
             }
@@ -334,9 +344,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         stored.facts.shared = base.unwrap_or(0);
         fleet.queue.token(wanted.partition, &stored);
         self.remember(&wanted.partition, stored, flown.generation, way.since);
-        if let Some(lease) = lease.filter(|_| in_one_step.is_none()) {
-            fleet.release(lease, None).await;
-        }
+        None
     }
 
     async fn put(
@@ -368,9 +376,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         fleet.metrics.alone.inc();
         fleet.pace.turn().await;
         let loaded = work.await?;
-        let head = loaded.grant.write();
-        let flown = Flown { head: head.clone(), level: Level::Authority, generation: self.next() };
-        if let Some(stored) = written(head, &way.wanted, &loaded, sight.epoch) {
+        let flown = self.brought(&loaded);
+        if let Some(stored) = written(flown.head.clone(), &way.wanted, &loaded, sight.epoch) {
             self.place(fleet, way, None, sight, stored, &flown).await;
         }
         Ok(flown)
@@ -396,15 +403,14 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     pub async fn store(&self, query: &Query<'_>, loaded: &Loaded) -> Head {
         let (wanted, since) = (query.wanted(), self.since());
         let Some(fleet) = &self.fleet else { return self.keep(&wanted, loaded, since, None).head };
-        let head = loaded.grant.write();
-        let flown = Flown { head: head.clone(), level: Level::Authority, generation: self.next() };
+        let flown = self.brought(loaded);
         let sight = fleet.exact(&wanted.partition, &wanted.variant, &wanted.asked, wanted.owned).await.unwrap_or_default();
-        if let Some(stored) = written(head.clone(), &wanted, loaded, sight.epoch) {
+        if let Some(stored) = written(flown.head.clone(), &wanted, loaded, sight.epoch) {
             // The tokens of an earlier sign-in are as good as before.
             let way = Way::new(fleet, wanted, since, Kind::Awaited, sight.base, false);
             self.place(fleet, &way, None, &sight, stored, &flown).await;
         }
-        head
+        flown.head
     }
 }
 

@@ -13,7 +13,7 @@ use crate::token::{Retry, Turn};
 /// A refusal without what means something in one process only: kinds are written by name, moments as what is left until then.
 #[derive(Serialize, Deserialize)]
 struct Written {
-    turn: Whose,
+    turn: Turn,
     kind: String,
     detail: String,
     retry: When,
@@ -30,25 +30,13 @@ enum When {
     Backoff,
 }
 
-#[derive(Serialize, Deserialize)]
-enum Whose {
-    Caller,
-    User,
-    Rights,
-    Configuration,
-    Throttled,
-    Operator,
-    Unavailable,
-    OutOfTime,
-}
-
 /// Writes one; `None` if it concerns this replica alone.
 pub(super) fn write(refusal: &Arc<Refusal>, now: Moment) -> Option<Vec<u8>> {
     if refusal.local {
         return None;
     }
     let written = Written {
-        turn: refusal.turn.into(),
+        turn: refusal.turn,
         kind: refusal.kind.as_str().to_owned(),
         detail: refusal.detail.clone(),
         retry: match refusal.retry {
@@ -70,38 +58,8 @@ pub(super) fn read(text: &[u8], now: Moment) -> Option<Arc<Refusal>> {
         When::Backoff => Retry::Backoff,
         When::In { millis } => Retry::At(now.after(Duration::from_millis(millis))),
     };
-    let refusal = Refusal::new(written.turn.into(), Refusal::kind_of(&written.kind)?, written.detail).retrying(retry);
+    let refusal = Refusal::new(written.turn, Refusal::kind_of(&written.kind)?, written.detail).retrying(retry);
     Some(Arc::new(Refusal { answer: written.answer, authorization_uri: written.authorization_uri, ..refusal }))
-}
-
-impl From<Turn> for Whose {
-    fn from(turn: Turn) -> Self {
-        match turn {
-            Turn::Caller => Self::Caller,
-            Turn::User => Self::User,
-            Turn::Rights => Self::Rights,
-            Turn::Configuration => Self::Configuration,
-            Turn::Throttled => Self::Throttled,
-            Turn::Operator => Self::Operator,
-            Turn::Unavailable => Self::Unavailable,
-            Turn::OutOfTime => Self::OutOfTime,
-        }
-    }
-}
-
-impl From<Whose> for Turn {
-    fn from(whose: Whose) -> Self {
-        match whose {
-            Whose::Caller => Self::Caller,
-            Whose::User => Self::User,
-            Whose::Rights => Self::Rights,
-            Whose::Configuration => Self::Configuration,
-            Whose::Throttled => Self::Throttled,
-            Whose::Operator => Self::Operator,
-            Whose::Unavailable => Self::Unavailable,
-            Whose::OutOfTime => Self::OutOfTime,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! Whose turn it is after a failure, and whether to try again: the two questions that every error answers.
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Moment;
 
-/// Who has to act. The HTTP edge turns this into a status, and nothing else decides one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Who has to act. The HTTP edge turns this into a status, and nothing else decides one. Replicas tell each other by these names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Turn {
     /// The caller's request is wrong: 400.
     Caller,

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use tokend::clock::Clock;
 
 use crate::support::redis::RedisServer;
-use crate::support::{Answer, Client, Emulator, NOW, REDIRECT_URI, Sidecar, configuration, eventually, parameter};
+use crate::support::{Answer, Client, Emulator, NOW, Sidecar, code, configuration, eventually};
 
 const ANA: &str = "ana@contoso.example";
 const BEN: &str = "ben@contoso.example";
@@ -149,15 +149,7 @@ impl Stage {
 
     /// Signs a user in, up to the code; returns what `/auth-code` takes.
     async fn code(&self, replica: usize, app: &str, scopes: &str, user: &str) -> Value {
-        let body = json!({"app": app, "scopes": scopes, "redirect_uri": REDIRECT_URI, "prompt": "none", "login_hint": user});
-        let url = self.client(replica).post("/auth-code/url", &body).await;
-        assert_eq!(url.status, 200, "{}", url.text);
-        let back = self.emulator.sign_in(url.member("authorization_url")).await;
-        assert_eq!(parameter(&back, "state"), url.member("state"), "{back}");
-        json!({
-            "app": app, "scopes": scopes, "redirect_uri": REDIRECT_URI, "code": parameter(&back, "code"),
-            "code_verifier": url.member("code_verifier"), "nonce": url.member("nonce"), "iss": parameter(&back, "iss"),
-        })
+        code(&self.emulator, self.client(replica), app, scopes, user).await
     }
 
     /// Signs a user in.

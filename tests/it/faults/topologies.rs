@@ -5,7 +5,7 @@ use serde_json::json;
 use super::load::Load;
 use super::{PATIENCE, Replicas, Wanted, at, now, say};
 use crate::support::redis::{Certificates, Cluster, Flavour, RedisServer, Sentinel};
-use crate::support::{Client, REDIRECT_URI, eventually, parameter};
+use crate::support::{Client, code, eventually};
 
 const USERS: [&str; 2] = ["user default off", "user tokend on >a-password ~tokend:* &tokend:* +@all -@dangerous +cluster|slots"];
 
@@ -135,14 +135,7 @@ async fn all_flows(replicas: &Replicas) {
 /// Signs a user in at the first replica; returns the account.
 pub(super) async fn sign_in(replicas: &Replicas, user: &str) -> String {
     let client = &replicas.all[0].client;
-    let scopes = "https://graph.microsoft.com/User.Read";
-    let mut body = json!({"app": "web", "scopes": scopes, "redirect_uri": REDIRECT_URI, "prompt": "none", "login_hint": user});
-    let url = client.post("/auth-code/url", &body).await;
-    let back = replicas.emulator.sign_in(url.member("authorization_url")).await;
-    body = json!({
-        "app": "web", "scopes": scopes, "redirect_uri": REDIRECT_URI, "code": parameter(&back, "code"),
-        "code_verifier": url.member("code_verifier"), "nonce": url.member("nonce"),
-    });
+    let body = code(&replicas.emulator, client, "web", "https://graph.microsoft.com/User.Read", user).await;
     let answer = client.post("/auth-code", &body).await;
     answer.token();
     answer.json["account"]["home_account_id"].as_str().expect("an account").to_owned()

@@ -20,7 +20,7 @@ pub(crate) use foreign::{OidcProvider, python};
 pub(crate) use relay::Relay;
 pub(crate) use sidecar::Sidecar;
 pub(crate) use wait::eventually;
-pub(crate) use world::{GRAPH, REDIRECT_URI, Stage, World, configuration};
+pub(crate) use world::{GRAPH, REDIRECT_URI, Stage, World, code, configuration};
 
 /// A day in November 2026, in seconds since the Unix epoch: where every manual clock starts.
 pub(crate) const NOW: i64 = 1_795_300_000;

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use tokend::clock::Clock;
 
 use super::emulator::parameter;
-use super::{Answer, Emulator, NOW, Sidecar};
+use super::{Answer, Client, Emulator, NOW, Sidecar};
 
 /// An emulator and a sidecar.
 #[derive(Debug)]
@@ -123,20 +123,26 @@ impl World {
 
     /// Signs a user in; returns the body with which the code is redeemed at `/auth-code`.
     pub(crate) async fn code(&self, app: &str, scopes: &str, user: &str) -> Value {
-        let url = self.authorize_url(app, scopes, json!({"prompt": "none", "login_hint": user})).await;
-        assert_eq!(url.status, 200, "{}", url.text);
-        let back = self.emulator.sign_in(url.member("authorization_url")).await;
-        assert_eq!(parameter(&back, "state"), url.member("state"), "{back}");
-        json!({
-            "app": app, "scopes": scopes, "redirect_uri": REDIRECT_URI, "code": parameter(&back, "code"),
-            "code_verifier": url.member("code_verifier"), "nonce": url.member("nonce"), "iss": parameter(&back, "iss"),
-        })
+        code(&self.emulator, &self.sidecar.client, app, scopes, user).await
     }
 
     /// `POST /auth-code`.
     pub(crate) async fn redeem(&self, body: &Value) -> Answer {
         self.sidecar.client.post("/auth-code", body).await
     }
+}
+
+/// Signs a user in through any sidecar; returns the body with which the code is redeemed at `/auth-code`.
+pub(crate) async fn code(emulator: &Emulator, client: &Client, app: &str, scopes: &str, user: &str) -> Value {
+    let body = json!({"app": app, "scopes": scopes, "redirect_uri": REDIRECT_URI, "prompt": "none", "login_hint": user});
+    let url = client.post("/auth-code/url", &body).await;
+    assert_eq!(url.status, 200, "{}", url.text);
+    let back = emulator.sign_in(url.member("authorization_url")).await;
+    assert_eq!(parameter(&back, "state"), url.member("state"), "{back}");
+    json!({
+        "app": app, "scopes": scopes, "redirect_uri": REDIRECT_URI, "code": parameter(&back, "code"),
+        "code_verifier": url.member("code_verifier"), "nonce": url.member("nonce"), "iss": parameter(&back, "iss"),
+    })
 }
 
 /// The usual configuration, with its files written.

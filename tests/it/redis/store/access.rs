@@ -176,19 +176,24 @@ async fn every_bad_file_is_found_at_once() {
     assert_eq!(keys, ["cache.redis.ca_file", "cache.redis.client_cert", "cache.redis.client_key", "cache.redis.password"]);
 }
 
-#[tokio::test]
-async fn a_cluster_with_tls_and_users() {
-    let certificates = Certificates::new();
-    let user = format!("{USER} +cluster|slots");
-    let options = RedisServer::options().tls(&certificates).acl(&["user default off", &user]);
-    let cluster = Cluster::start_with(options).await;
-    let mut settings = settings(Topology::Cluster(urls(&cluster.urls())));
+/// A store that shows its certificate, signs in as `tokend`, and works.
+async fn proved(mut settings: tokend::store::RedisSettings, certificates: &Certificates) -> Store {
     settings.username = Some("tokend".to_owned());
     settings.password = password("first-password");
     settings.ca_file = Some(certificates.ca());
     (settings.client_cert, settings.client_key) = (Some(certificates.client()), Some(certificates.client_key()));
     let store = Store::open(&settings);
     assert_eq!(store.shared.prove().await, Ok(()));
+    store
+}
+
+#[tokio::test]
+async fn a_cluster_with_tls_and_users() {
+    let certificates = Certificates::new();
+    let user = format!("{USER} +cluster|slots");
+    let options = RedisServer::options().tls(&certificates).acl(&["user default off", &user]);
+    let cluster = Cluster::start_with(options).await;
+    let store = proved(settings(Topology::Cluster(urls(&cluster.urls()))), &certificates).await;
     for number in 0..20 {
         let note = Note { key: &format!("tokend:{{{number}}}:x"), value: b"1", ttl: LONG };
         assert_eq!(store.shared.set(note).await, Ok(()));
@@ -209,12 +214,6 @@ async fn sentinels_with_tls_and_users_of_their_own() {
         username: Some("asks".to_owned()),
         password: password("other-password"),
     };
-    let mut settings = settings(topology);
-    settings.username = Some("tokend".to_owned());
-    settings.password = password("first-password");
-    settings.ca_file = Some(certificates.ca());
-    (settings.client_cert, settings.client_key) = (Some(certificates.client()), Some(certificates.client_key()));
-    let store = Store::open(&settings);
-    assert_eq!(store.shared.prove().await, Ok(()));
+    let store = proved(settings(topology), &certificates).await;
     assert!(store.set("tokend:{a}:x", b"1").await);
 }

@@ -180,7 +180,8 @@ impl<T: Send + Sync + 'static> Reloading<T> {
         }
         let this = Arc::clone(self);
         tasks.background("reload", async move {
-            let mut ticks = tokio::time::interval(EVERY);
+            // What was read a moment ago is not read again at once.
+            let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + EVERY, EVERY);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;

@@ -102,6 +102,8 @@ async fn a_code_is_sent_once_also_when_the_credential_was_replaced() {
     let codes =
         [world.code("web", USER_READ, "ana@contoso.example").await, world.code("web", USER_READ, "ana@contoso.example").await];
     world.write("web.secret", world.emulator.app("web")["secrets"][0].as_str().unwrap());
+    // Also where the watcher was quicker and the code comes with the new secret: the refusal is what counts here.
+    world.emulator.script(json!({"on": {"endpoint": "token"}, "do": {"aadsts": 7_000_215}})).await;
     world.redeem(&codes[0]).await.refused(502, "invalid_client", "credential");
     assert_eq!(world.statuses().await, [401]);
     // The refusal made tokend look at the file: the next code is redeemed with the new secret.

@@ -24,9 +24,6 @@ use crate::tasks::Tasks;
 use crate::telemetry::{self, Metrics, Sampler};
 use crate::transport::Door;
 
-/// How long before its end a certificate is worth a finding, in seconds.
-const ENDS_SOON: i64 = 30 * 24 * 3600;
-
 /// What part of the cache's bound may be taken to remember verified tokens: about as many as there are tokens for. The apps that
 /// accept any share it.
 const REMEMBERED: u64 = 4;
@@ -99,15 +96,7 @@ fn load_credential(app: &AppSettings, clock: &Clock, findings: &mut Findings) ->
             None
         }
         Ok(credential) => {
-            let left = credential.expires_on().map(|ends| ends - clock.unix());
-            if let Some(left) = left.filter(|left| *left < ENDS_SOON) {
-                let reason = if left <= 0 {
-                    "the certificate has expired".to_owned()
-                } else {
-                    format!("the certificate ends in {} days", left / 86_400)
-                };
-                let problem =
-                    Problem::new(reason, "register a new certificate with the app, and replace the file: tokend follows it");
+            if let Some(problem) = credential.ending(clock.unix()) {
                 findings.warning(source.file.as_deref(), &source.key, problem);
             }
             Some(credential)

@@ -87,7 +87,7 @@ fn serve(config: Option<PathBuf>, environment: BTreeMap<String, String>) -> u8 {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    let telemetry = match telemetry::init(&settings.telemetry, io::stderr) {
+    let telemetry = match telemetry::init(&settings.telemetry, prepared.tls(), io::stderr) {
         Ok(telemetry) => telemetry,
         Err(problem) => return failed(&format!("{}: {}", problem.reason, problem.remedy)),
     };

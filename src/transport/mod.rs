@@ -1,5 +1,6 @@
 //! The one door out: a client per trust root, with a deadline, a size cap and no redirects.
 
+mod roots;
 mod settings;
 
 use std::time::Duration;
@@ -9,7 +10,8 @@ use http::{HeaderMap, Method, StatusCode};
 use reqwest::redirect::Policy;
 use url::Url;
 
-pub use settings::Settings;
+pub use roots::{Origin, Roots};
+pub use settings::{NamedRoots, Settings};
 
 use crate::finding::Problem;
 use crate::secret::Secret;
@@ -69,37 +71,32 @@ pub enum Failure {
 // === impl Door ===
 
 impl Door {
-    /// Makes a door for one server. `ca` is PEM text, trusted beside the system's roots.
+    /// Makes a door for one server, which is trusted as `tls` says.
     ///
     /// # Errors
-    /// The PEM text holds no certificate, or the proxy cannot be used.
-    pub fn open(settings: &Settings, connect_timeout: Duration, ca: Option<&[u8]>, loopback: bool) -> Result<Self, Problem> {
+    /// The proxy cannot be used.
+    pub fn open(
+        settings: &Settings,
+        tls: rustls::ClientConfig,
+        connect_timeout: Duration,
+        loopback: bool,
+    ) -> Result<Self, Problem> {
         let mut builder = reqwest::Client::builder()
             .redirect(Policy::none())
             .connect_timeout(connect_timeout)
             .pool_idle_timeout(Duration::from_secs(60))
             .tcp_nodelay(true)
-            .user_agent(concat!("tokend/", env!("CARGO_PKG_VERSION")));
-        if let Some(pem) = ca {
-            let remedy = "write the CA's certificates as PEM (-----BEGIN CERTIFICATE-----)";
-            let roots =
-                reqwest::Certificate::from_pem_bundle(pem).map_err(|_| Problem::new("it holds no readable certificate", remedy))?;
-            if roots.is_empty() {
-                return Err(Problem::new("it holds no certificate", remedy));
-            }
-            builder = builder.tls_certs_merge(roots);
-        }
-        if loopback {
-            builder = builder.no_proxy();
-        } else if let Some(proxy) = &settings.proxy {
+            .user_agent(concat!("tokend/", env!("CARGO_PKG_VERSION")))
+            .tls_backend_preconfigured(tls)
+            // The variables of the environment are among the settings already, with the hosts that no proxy is asked for.
+            .no_proxy();
+        if let Some(proxy) = settings.proxy.as_ref().filter(|_| !loopback) {
             let except = settings.no_proxy.iter().map(String::as_str).chain([NEVER_PROXIED]).collect::<Vec<_>>().join(",");
             let proxy = reqwest::Proxy::all(proxy.clone())
                 .map_err(|_| Problem::new("the proxy cannot be used", "write `outbound.proxy` as http://HOST:PORT"))?;
             builder = builder.proxy(proxy.no_proxy(reqwest::NoProxy::from_string(&except)));
         }
-        let client = builder.build().map_err(|_| {
-            Problem::new("no TLS client can be made with it", "check the CA file and the system's certificate store")
-        })?;
+        let client = builder.build().map_err(|_| Problem::new("no client can be made", "report this as a defect of tokend"))?;
         Ok(Self { client })
     }
 

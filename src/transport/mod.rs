@@ -91,10 +91,9 @@ impl Door {
             // The variables of the environment are among the settings already, with the hosts that no proxy is asked for.
             .no_proxy();
         if let Some(proxy) = settings.proxy.as_ref().filter(|_| !loopback) {
-            let except = settings.no_proxy.iter().map(String::as_str).chain([NEVER_PROXIED]).collect::<Vec<_>>().join(",");
             let proxy = reqwest::Proxy::all(proxy.clone())
                 .map_err(|_| Problem::new("the proxy cannot be used", "write `outbound.proxy` as http://HOST:PORT"))?;
-            builder = builder.proxy(proxy.no_proxy(reqwest::NoProxy::from_string(&except)));
+            builder = builder.proxy(proxy.no_proxy(reqwest::NoProxy::from_string(&exempt(settings))));
         }
         let client = builder.build().map_err(|_| Problem::new("no client can be made", "report this as a defect of tokend"))?;
         Ok(Self { client })
@@ -136,6 +135,11 @@ impl Door {
     }
 }
 
+/// The hosts that no proxy is asked for, as NO_PROXY has them.
+fn exempt(settings: &Settings) -> String {
+    settings.no_proxy.iter().map(String::as_str).chain([NEVER_PROXIED]).collect::<Vec<_>>().join(",")
+}
+
 /// Reqwest's errors quote URLs: the log gets their causes without, and only their kind goes further.
 fn classify(error: reqwest::Error) -> Failure {
     let error = error.without_url();
@@ -153,5 +157,26 @@ fn classify(error: reqwest::Error) -> Failure {
         Failure::Connect
     } else {
         Failure::Broken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper_util::client::proxy::matcher::Matcher;
+
+    use super::{Settings, exempt};
+
+    #[test]
+    fn some_hosts_are_never_proxied() {
+        let settings = Settings { no_proxy: vec!["10.0.0.0/8".to_owned(), ".corp.example".to_owned()], ..Settings::default() };
+        // What stands behind the client's own judgement of such a list.
+        let matcher = Matcher::builder().all("http://proxy.example:3128").no(exempt(&settings)).build();
+        let proxied = |host: &str| matcher.intercept(&format!("https://{host}/t").parse().unwrap()).is_some();
+        for host in ["localhost", "127.0.0.1", "127.1.2.3", "[::1]", "169.254.169.254", "10.1.2.3", "id.corp.example"] {
+            assert!(!proxied(host), "{host}");
+        }
+        for host in ["login.microsoftonline.com", "169.254.169.253", "11.1.2.3"] {
+            assert!(proxied(host), "{host}");
+        }
     }
 }

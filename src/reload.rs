@@ -163,7 +163,14 @@ impl<T: Send + Sync + 'static> Reloading<T> {
         }
     }
 
-    fn keep(&self, problem: Problem) -> bool {
+    /// The configuration key that names the source.
+    pub fn key(&self) -> &str {
+        &self.source.key
+    }
+
+    /// Keeps the value in force, because the source could not be compared or its new contents are not what they should be. Returns
+    /// that there was no change.
+    pub fn keep(&self, problem: Problem) -> bool {
         // The same bad file is compared every ten seconds: one line and one count for each new problem, not for each look.
         if self.problem.load().as_deref() != Some(&problem) {
             self.failures.fetch_add(1, Ordering::Relaxed);

@@ -37,7 +37,7 @@ impl Server {
         );
         let (settings, findings) = parse(&text, Format::Yaml, "bench.yaml", &BTreeMap::new());
         let settings = settings.unwrap_or_else(|| panic!("{findings:#?}"));
-        let telemetry = tokend::telemetry::init(&settings.telemetry, std::io::stderr);
+        let telemetry = tokend::telemetry::init(&settings.telemetry, None, std::io::stderr);
         let sampler =
             telemetry.as_ref().map_or_else(|_| tokend::telemetry::Sampler::new(Some(0.05)), |telemetry| telemetry.sampler);
         // The exporter lives as long as the process.

@@ -11,6 +11,7 @@ mod azure;
 mod environment;
 mod name;
 mod node;
+mod outbound;
 mod raw;
 mod redis;
 mod report;
@@ -137,7 +138,7 @@ fn assemble(raw: raw::Root, environment: &BTreeMap<String, String>, report: &mut
         apis: apis::apis(raw.apis, &names, report),
         cache: service::cache(raw.cache, &limits, environment, report),
         calls: service::calls(raw.authority, &limits, report),
-        outbound: service::outbound(raw.outbound, report),
+        outbound: outbound::outbound(raw.outbound, environment, report),
         shutdown: service::shutdown(raw.shutdown),
         telemetry: traces::telemetry(raw.log, raw.otlp, environment, report),
         http: limits,

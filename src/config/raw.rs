@@ -59,7 +59,7 @@ pub(super) struct Credential {
     pub(super) certificate: Option<Certificate>,
     pub(super) pfx: Option<Later>,
     pub(super) private_key: Option<Later>,
-    pub(super) federated_token: Option<Later>,
+    pub(super) federated_token: Option<Place>,
     pub(super) managed_identity: Option<Later>,
 }
 

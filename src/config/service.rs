@@ -1,18 +1,17 @@
-//! What concerns the process and not an app: listeners, limits, cache, the way out, shutdown.
+//! What concerns the process and not an app: listeners, limits, cache, calls, shutdown.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::apis::web_url;
-use super::apps::{entries, words};
+use super::apps::entries;
 use super::report::Report;
 use super::scalar::{Form, List, Mode, Scalar, Size};
 use super::settings::Shutdown;
 use super::{raw, redis};
 use crate::finding::Problem;
 use crate::listen::{self, Address};
-use crate::{authority, cache, http, transport};
+use crate::{authority, cache, http};
 
 /// A Unix socket is for the user and the group of tokend.
 const MODE: Mode = Mode(0o660);
@@ -144,20 +143,6 @@ pub(super) fn calls(raw: Option<raw::Calls>, limits: &http::Settings, report: &m
         report.warning("authority.timeout", problem);
     }
     calls
-}
-
-/// Reads `outbound`.
-pub(super) fn outbound(raw: Option<raw::Outbound>, report: &mut Report<'_>) -> transport::Settings {
-    let raw = raw.unwrap_or_default();
-    let proxy = raw.proxy.and_then(|text| report.take("outbound.proxy", web_url(&text.0)));
-    if proxy.as_ref().is_some_and(|url| url.password().is_some()) && !report.is_from_a_variable("outbound.proxy") {
-        let problem = Problem::new(
-            "a password stands in the configuration itself",
-            "set it by the variable TOKEND_OUTBOUND__PROXY from a secret",
-        );
-        report.warning("outbound.proxy", problem);
-    }
-    transport::Settings { proxy, no_proxy: words("outbound.no_proxy", raw.no_proxy, report) }
 }
 
 /// Reads `shutdown`.

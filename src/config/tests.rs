@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{Format, Input, Settings, load, parse};
 use crate::authority::Address;
-use crate::finding::Findings;
+use crate::finding::{Findings, Severity};
 use crate::listen;
 use crate::reload::Place;
 use crate::{credential, flow, inbound};
@@ -113,7 +113,7 @@ const BAD: [&str; 56] = [
     "apps.orders.authority",
     "apps.orders.clientid",
     "apps.orders.client_id",
-    "apps.orders.credential.federated_token",
+    "apps.orders.credential.managed_identity",
     "apps.orders.credential.secret.inline",
     "apps.shop.(name not shown)",
     "apps.shop.assertion_audience",
@@ -253,9 +253,6 @@ fn azure_variables_define_the_app_default_where_there_is_none() {
         settings.unwrap().apps.first().map(|app| app.credential.source().key.clone()).as_deref(),
         Some("AZURE_CLIENT_SECRET")
     );
-    let (_, findings) =
-        load(&Input { file: None, environment: environment(&[("AZURE_CLIENT_ID", "c"), ("AZURE_FEDERATED_TOKEN_FILE", "/f")]) });
-    assert_eq!(keys(&findings), ["AZURE_TENANT_ID", "AZURE_CLIENT_SECRET"]);
     let (_, findings) = load(&Input { file: None, environment: environment(&[("AZURE_TENANT_ID", "a b")]) });
     assert_eq!(keys(&findings), ["AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_CLIENT_SECRET"]);
     let bad = [
@@ -266,6 +263,60 @@ fn azure_variables_define_the_app_default_where_there_is_none() {
     ];
     let (_, findings) = load(&Input { file: None, environment: environment(&bad) });
     assert_eq!(keys(&findings), ["AZURE_AUTHORITY_HOST"]);
+}
+
+#[test]
+fn a_workload_identity_is_defined_by_what_its_webhook_sets() {
+    let variables = |more: &[(&str, &str)]| {
+        let mut all = environment(&[("AZURE_TENANT_ID", "t"), ("AZURE_CLIENT_ID", "c"), ("AZURE_FEDERATED_TOKEN_FILE", "/f")]);
+        all.extend(environment(more));
+        load(&Input { file: None, environment: all })
+    };
+    let (settings, findings) = variables(&[("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.us/")]);
+    assert!(findings.is_empty(), "{findings:?}");
+    let settings = settings.unwrap();
+    let [app] = settings.apps.as_slice() else { panic!("one app") };
+    assert_eq!((app.name.as_str(), app.authority.address.to_string().as_str()), ("default", "https://login.microsoftonline.us/t"));
+    let credential::Settings::FederatedToken(source) = &app.credential else { panic!("{:?}", app.credential) };
+    assert!(matches!(&source.place, Place::File(path) if path.as_os_str() == "/f"));
+    assert_eq!(source.key, "AZURE_FEDERATED_TOKEN_FILE");
+    // Whoever sets more means that.
+    for (name, kind) in [("AZURE_CLIENT_SECRET", "secret"), ("AZURE_CLIENT_CERTIFICATE_PATH", "certificate")] {
+        let (settings, findings) = variables(&[(name, "/x")]);
+        assert_eq!(keys(&findings), ["AZURE_FEDERATED_TOKEN_FILE"], "{name}");
+        let chosen = match &settings.unwrap().apps[0].credential {
+            credential::Settings::Secret(_) => "secret",
+            credential::Settings::Certificate { .. } => "certificate",
+            credential::Settings::FederatedToken(_) => "federated_token",
+        };
+        assert_eq!(chosen, kind);
+    }
+    let (_, findings) =
+        load(&Input { file: None, environment: environment(&[("AZURE_CLIENT_ID", "c"), ("AZURE_FEDERATED_TOKEN_FILE", "/f")]) });
+    assert_eq!(keys(&findings), ["AZURE_TENANT_ID"]);
+}
+
+#[test]
+fn a_federated_token_is_a_file_or_a_variable() {
+    let read = |credential: &str, variables: &[(&str, &str)]| {
+        yaml(&format!("apps: {{a: {{issuer: https://id.example, client_id: c, credential: {credential}}}}}\n"), variables)
+    };
+    let (settings, findings) = read("{federated_token: {file: /f}}", &[]);
+    assert!(findings.is_empty() && matches!(settings.unwrap().apps[0].credential, credential::Settings::FederatedToken(_)));
+    let (settings, findings) = read("{federated_token: {env: TOKEN}}", &[("TOKEN", "t")]);
+    assert!(findings.is_empty() && settings.is_some());
+    let (settings, findings) = read("{federated_token: {inline: canary}}", &[]);
+    assert!(settings.is_some() && findings.iter().all(|finding| finding.severity == Severity::Warning));
+    assert_eq!(keys(&findings), ["apps.a.credential.federated_token.inline"]);
+    for (credential, key) in [
+        ("{federated_token: {}}", "apps.a.credential.federated_token"),
+        ("{federated_token: {file: ''}}", "apps.a.credential.federated_token.file"),
+        ("{federated_token: {file: /f}, secret: {file: /s}}", "apps.a.credential"),
+        ("{federated_token: /f}", "apps.a.credential.federated_token"),
+    ] {
+        let (settings, findings) = read(credential, &[]);
+        assert!(settings.is_none() && keys(&findings).contains(&key), "{credential}: {findings:?}");
+    }
 }
 
 #[test]

@@ -22,10 +22,7 @@ use crate::lifecycle::{Readiness, Signals, run_until_stopped};
 use crate::listen::{self, Address, BindError, Bound, OpenConnections};
 use crate::tasks::Tasks;
 use crate::telemetry::{self, Metrics, Sampler};
-use crate::transport::Door;
-
-/// How long before its end a certificate is worth a finding, in seconds.
-const ENDS_SOON: i64 = 30 * 24 * 3600;
+use crate::transport::{Door, Roots};
 
 /// What part of the cache's bound may be taken to remember verified tokens: about as many as there are tokens for. The apps that
 /// accept any share it.
@@ -37,6 +34,7 @@ pub struct Prepared {
     settings: Settings,
     apps: Vec<PreparedApp>,
     shared: Option<shared::Prepared>,
+    tls: Option<rustls::ClientConfig>,
 }
 
 #[derive(Debug)]
@@ -74,11 +72,12 @@ pub struct Sidecar {
 /// Loads every file that the settings name, and tries each credential once.
 pub fn prepare(settings: Settings, clock: &Clock) -> (Option<Prepared>, Findings) {
     let mut findings = Findings::default();
-    let shared = settings.cache.redis.as_ref().and_then(|redis| shared::prepare(redis, clock, &mut findings));
+    let mut roots = Roots::load(&settings.outbound.roots, &mut findings);
+    let shared = settings.cache.redis.as_ref().and_then(|redis| shared::prepare(redis, &roots, clock, &mut findings));
     let mut apps = Vec::new();
     for app in &settings.apps {
         let credential = load_credential(app, clock, &mut findings);
-        let door = open_door(&settings, app, &mut findings);
+        let door = open_door(&settings, app, &mut roots, &mut findings);
         if let (Some(credential), Some(door)) = (credential, door) {
             apps.push(PreparedApp { settings: app.clone(), credential: Arc::new(credential), door });
         }
@@ -88,7 +87,8 @@ pub fn prepare(settings: Settings, clock: &Clock) -> (Option<Prepared>, Findings
     {
         findings.error(source.file.as_deref(), &source.key, problem);
     }
-    if findings.has_errors() { (None, findings) } else { (Some(Prepared { settings, apps, shared }), findings) }
+    let tls = roots.tls(None).ok();
+    if findings.has_errors() { (None, findings) } else { (Some(Prepared { settings, apps, shared, tls }), findings) }
 }
 
 fn load_credential(app: &AppSettings, clock: &Clock, findings: &mut Findings) -> Option<Credential> {
@@ -99,15 +99,7 @@ fn load_credential(app: &AppSettings, clock: &Clock, findings: &mut Findings) ->
             None
         }
         Ok(credential) => {
-            let left = credential.expires_on().map(|ends| ends - clock.unix());
-            if let Some(left) = left.filter(|left| *left < ENDS_SOON) {
-                let reason = if left <= 0 {
-                    "the certificate has expired".to_owned()
-                } else {
-                    format!("the certificate ends in {} days", left / 86_400)
-                };
-                let problem =
-                    Problem::new(reason, "register a new certificate with the app, and replace the file: tokend follows it");
+            if let Some(problem) = credential.ending(clock.unix()) {
                 findings.warning(source.file.as_deref(), &source.key, problem);
             }
             Some(credential)
@@ -115,7 +107,7 @@ fn load_credential(app: &AppSettings, clock: &Clock, findings: &mut Findings) ->
     }
 }
 
-fn open_door(settings: &Settings, app: &AppSettings, findings: &mut Findings) -> Option<Door> {
+fn open_door(settings: &Settings, app: &AppSettings, roots: &mut Roots, findings: &mut Findings) -> Option<Door> {
     let authority = &app.authority;
     let key = format!("{}.ca_file", authority.key);
     let ca = match &authority.ca_file {
@@ -134,7 +126,8 @@ fn open_door(settings: &Settings, app: &AppSettings, findings: &mut Findings) ->
         },
     };
     let loopback = is_loopback(authority.address.url());
-    match Door::open(&settings.outbound, settings.calls.connect_timeout, ca.as_deref(), loopback) {
+    let open = |tls| Door::open(&settings.outbound, tls, settings.calls.connect_timeout, loopback);
+    match roots.tls(ca.as_deref()).and_then(open) {
         Ok(door) => Some(door),
         Err(problem) => {
             findings.error(authority.file.as_deref(), &key, problem);
@@ -149,6 +142,11 @@ impl Prepared {
     /// The settings that were prepared.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// How TLS is spoken to servers that are no authority of an app's, such as a collector of spans.
+    pub fn tls(&self) -> Option<rustls::ClientConfig> {
+        self.tls.clone()
     }
 
     /// Proves the shared store's address and credentials: what `tokend check` does. `None`: there is none.

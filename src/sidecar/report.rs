@@ -79,8 +79,8 @@ pub(super) fn gauges(
 ) {
     let expiry = metrics.gauges(
         "credential_expiry_timestamp_seconds",
-        "When an app's certificate ends, in seconds since the Unix epoch; secrets do not say.",
-        &["app"],
+        "When an app's certificate or federated token ends, in seconds since the Unix epoch; secrets do not say.",
+        &["app", "kind"],
     );
     let failures = metrics.counters(
         "reload_failures_total",
@@ -97,7 +97,7 @@ pub(super) fn gauges(
     metrics.before_render(move || {
         for app in service.apps() {
             if let Some(ends) = app.credential.expires_on() {
-                expiry.with_label_values(&[&app.name]).set(ends);
+                expiry.with_label_values(&[&*app.name, app.credential.kind()]).set(ends);
             }
             catch_up(&failures.with_label_values(&[&app.name]), app.credential.reload_state().1);
         }

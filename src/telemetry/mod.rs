@@ -46,12 +46,18 @@ pub struct Telemetry {
     provider: Option<SdkTracerProvider>,
 }
 
-/// Sets up logs and spans for the whole process. Only `serve` and its like call it, and once.
+/// Sets up logs and spans for the whole process. Only `serve` and its like call it, and once. `tls` says whom a collector is trusted by;
+/// without it the system's roots do.
 ///
 /// # Errors
 /// The exporter's headers cannot be read, the exporter cannot be made, or this was called before.
-pub fn init(settings: &Settings, writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static) -> Result<Telemetry, Problem> {
-    let (subscriber, telemetry) = subscriber(settings, writer)?;
+pub fn init(
+    settings: &Settings,
+    tls: Option<rustls::ClientConfig>,
+    writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
+) -> Result<Telemetry, Problem> {
+    let provider = settings.otlp.as_ref().map(|otlp| otlp::provider(otlp, tls)).transpose()?;
+    let (subscriber, telemetry) = assemble(settings, writer, provider);
     tracing::subscriber::set_global_default(subscriber)
         .map_err(|_| Problem::new("logging is set up twice in one process", "report this as a defect of tokend"))?;
     Ok(telemetry)
@@ -65,7 +71,7 @@ pub fn check_headers(source: &Source) -> Result<(), Problem> {
     otlp::headers(source).map(|_| ())
 }
 
-/// Makes the subscriber of [`init`] without installing it, for tests that set it for a thread.
+/// Makes the subscriber of [`init`] without installing it, for tests that set it for a thread, and with the system's roots.
 ///
 /// # Errors
 /// The exporter's headers cannot be read, or the exporter cannot be made.
@@ -73,7 +79,7 @@ pub fn subscriber(
     settings: &Settings,
     writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
 ) -> Result<(impl Subscriber + Send + Sync + 'static, Telemetry), Problem> {
-    let provider = settings.otlp.as_ref().map(otlp::provider).transpose()?;
+    let provider = settings.otlp.as_ref().map(|otlp| otlp::provider(otlp, None)).transpose()?;
     Ok(assemble(settings, writer, provider))
 }
 

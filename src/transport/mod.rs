@@ -1,5 +1,6 @@
 //! The one door out: a client per trust root, with a deadline, a size cap and no redirects.
 
+mod roots;
 mod settings;
 
 use std::time::Duration;
@@ -9,7 +10,8 @@ use http::{HeaderMap, Method, StatusCode};
 use reqwest::redirect::Policy;
 use url::Url;
 
-pub use settings::Settings;
+pub use roots::{Origin, Roots};
+pub use settings::{NamedRoots, Settings};
 
 use crate::finding::Problem;
 use crate::secret::Secret;
@@ -69,37 +71,31 @@ pub enum Failure {
 // === impl Door ===
 
 impl Door {
-    /// Makes a door for one server. `ca` is PEM text, trusted beside the system's roots.
+    /// Makes a door for one server, which is trusted as `tls` says.
     ///
     /// # Errors
-    /// The PEM text holds no certificate, or the proxy cannot be used.
-    pub fn open(settings: &Settings, connect_timeout: Duration, ca: Option<&[u8]>, loopback: bool) -> Result<Self, Problem> {
+    /// The proxy cannot be used.
+    pub fn open(
+        settings: &Settings,
+        tls: rustls::ClientConfig,
+        connect_timeout: Duration,
+        loopback: bool,
+    ) -> Result<Self, Problem> {
         let mut builder = reqwest::Client::builder()
             .redirect(Policy::none())
             .connect_timeout(connect_timeout)
             .pool_idle_timeout(Duration::from_secs(60))
             .tcp_nodelay(true)
-            .user_agent(concat!("tokend/", env!("CARGO_PKG_VERSION")));
-        if let Some(pem) = ca {
-            let remedy = "write the CA's certificates as PEM (-----BEGIN CERTIFICATE-----)";
-            let roots =
-                reqwest::Certificate::from_pem_bundle(pem).map_err(|_| Problem::new("it holds no readable certificate", remedy))?;
-            if roots.is_empty() {
-                return Err(Problem::new("it holds no certificate", remedy));
-            }
-            builder = builder.tls_certs_merge(roots);
-        }
-        if loopback {
-            builder = builder.no_proxy();
-        } else if let Some(proxy) = &settings.proxy {
-            let except = settings.no_proxy.iter().map(String::as_str).chain([NEVER_PROXIED]).collect::<Vec<_>>().join(",");
+            .user_agent(concat!("tokend/", env!("CARGO_PKG_VERSION")))
+            .tls_backend_preconfigured(tls)
+            // The variables of the environment are among the settings already, with the hosts that no proxy is asked for.
+            .no_proxy();
+        if let Some(proxy) = settings.proxy.as_ref().filter(|_| !loopback) {
             let proxy = reqwest::Proxy::all(proxy.clone())
                 .map_err(|_| Problem::new("the proxy cannot be used", "write `outbound.proxy` as http://HOST:PORT"))?;
-            builder = builder.proxy(proxy.no_proxy(reqwest::NoProxy::from_string(&except)));
+            builder = builder.proxy(proxy.no_proxy(reqwest::NoProxy::from_string(&exempt(settings))));
         }
-        let client = builder.build().map_err(|_| {
-            Problem::new("no TLS client can be made with it", "check the CA file and the system's certificate store")
-        })?;
+        let client = builder.build().map_err(|_| Problem::new("no client can be made", "report this as a defect of tokend"))?;
         Ok(Self { client })
     }
 
@@ -139,6 +135,11 @@ impl Door {
     }
 }
 
+/// The hosts that no proxy is asked for, as NO_PROXY has them.
+fn exempt(settings: &Settings) -> String {
+    settings.no_proxy.iter().map(String::as_str).chain([NEVER_PROXIED]).collect::<Vec<_>>().join(",")
+}
+
 /// Reqwest's errors quote URLs: the log gets their causes without, and only their kind goes further.
 fn classify(error: reqwest::Error) -> Failure {
     let error = error.without_url();
@@ -156,5 +157,26 @@ fn classify(error: reqwest::Error) -> Failure {
         Failure::Connect
     } else {
         Failure::Broken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper_util::client::proxy::matcher::Matcher;
+
+    use super::{Settings, exempt};
+
+    #[test]
+    fn some_hosts_are_never_proxied() {
+        let settings = Settings { no_proxy: vec!["10.0.0.0/8".to_owned(), ".corp.example".to_owned()], ..Settings::default() };
+        // What stands behind the client's own judgement of such a list.
+        let matcher = Matcher::builder().all("http://proxy.example:3128").no(exempt(&settings)).build();
+        let proxied = |host: &str| matcher.intercept(&format!("https://{host}/t").parse().unwrap()).is_some();
+        for host in ["localhost", "127.0.0.1", "127.1.2.3", "[::1]", "169.254.169.254", "10.1.2.3", "id.corp.example"] {
+            assert!(!proxied(host), "{host}");
+        }
+        for host in ["login.microsoftonline.com", "169.254.169.253", "11.1.2.3"] {
+            assert!(proxied(host), "{host}");
+        }
     }
 }

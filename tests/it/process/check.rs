@@ -27,7 +27,7 @@ async fn every_finding_of_a_bad_file_is_listed_at_once() {
         "apps.orders.authority",
         "apps.orders.clientid",
         "apps.orders.client_id",
-        "apps.orders.credential.federated_token",
+        "apps.orders.credential.managed_identity",
         "apps.both.issuer",
         "apps.both.client_id",
         "apps.both.credential.secret",

@@ -3,8 +3,10 @@
 mod check;
 mod commands;
 mod online;
+mod roots;
 mod serve;
 mod shutdown;
+mod workload;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};

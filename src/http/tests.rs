@@ -307,6 +307,7 @@ async fn over_a_socket_even_the_heads_that_are_refused_get_a_problem() {
         connections: 8,
         keep_alive: true,
         header_timeout: Duration::from_millis(500),
+        tls: None,
     };
     let (tasks, metrics) = (Tasks::default(), Metrics::default());
     let bound = bind(&listen).await.unwrap();

@@ -214,7 +214,15 @@ mod tests {
     use super::{Address, Settings, bind};
 
     fn settings(addresses: Vec<Address>) -> Settings {
-        Settings { addresses, mode: 0o660, header: 4096, connections: 8, keep_alive: true, header_timeout: Duration::from_secs(1) }
+        Settings {
+            addresses,
+            mode: 0o660,
+            header: 4096,
+            connections: 8,
+            keep_alive: true,
+            header_timeout: Duration::from_secs(1),
+            tls: None,
+        }
     }
 
     fn unix(path: &Path) -> Settings {

@@ -16,4 +16,4 @@ pub use bind::{BindError, Bound, bind};
 pub use connection::App;
 pub use gate::{Gate, Trespass};
 pub use peer::Peer;
-pub use settings::{Address, Settings};
+pub use settings::{Address, Settings, TlsSettings};

@@ -21,6 +21,7 @@ mod settings;
 mod shape;
 mod source;
 mod text;
+mod tls;
 mod traces;
 
 #[cfg(test)]
@@ -126,8 +127,9 @@ fn layered(file: ::config::Config, environment: &BTreeMap<String, String>, repor
 fn assemble(raw: raw::Root, environment: &BTreeMap<String, String>, report: &mut Report<'_>) -> Option<Settings> {
     let names: Vec<String> = raw.apps.iter().flat_map(BTreeMap::keys).cloned().collect();
     let limits = service::limits(raw.limits, raw.hosts, report);
-    let (listen, admin) = service::listeners(raw.listen, raw.admin_listen, raw.listen_mode, &limits, report);
-    source::not_yet("tls", raw.tls.as_ref(), "bind `listen` to loopback or a Unix socket", report);
+    let guard = tls::Guard { tls: raw.tls.is_some(), callers: raw.callers.as_ref().is_some_and(|callers| !callers.is_empty()) };
+    let (mut listen, admin) = service::listeners(raw.listen, raw.admin_listen, raw.listen_mode, &limits, guard, report);
+    listen.tls = raw.tls.and_then(|raw| tls::tls(raw, &listen.addresses, environment, report));
     if raw.callers.is_some_and(|callers| !callers.is_empty()) {
         source::not_yet("callers", Some(&scalar::Later), "without it every local process is a caller", report);
     }

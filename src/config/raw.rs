@@ -22,7 +22,7 @@ pub(super) struct Root {
     pub(super) listen_mode: Option<Scalar<Mode>>,
     pub(super) admin_listen: Option<List>,
     pub(super) hosts: Option<List>,
-    pub(super) tls: Option<Later>,
+    pub(super) tls: Option<Tls>,
     pub(super) apps: Option<Entries<App>>,
     pub(super) apis: Option<Entries<Api>>,
     pub(super) callers: Option<Vec<Later>>,
@@ -33,6 +33,14 @@ pub(super) struct Root {
     pub(super) shutdown: Option<Shutdown>,
     pub(super) log: Option<Log>,
     pub(super) otlp: Option<Otlp>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    pub(super) cert: Option<Place>,
+    pub(super) key: Option<Place>,
+    pub(super) client_ca: Option<Place>,
 }
 
 #[derive(Default, Deserialize)]

@@ -8,6 +8,7 @@ use super::apps::entries;
 use super::report::Report;
 use super::scalar::{Form, List, Mode, Scalar, Size};
 use super::settings::Shutdown;
+use super::tls::Guard;
 use super::{raw, redis};
 use crate::finding::Problem;
 use crate::listen::{self, Address};
@@ -28,14 +29,16 @@ pub(super) fn listeners(
     admin: Option<List>,
     mode: Option<Scalar<Mode>>,
     limits: &http::Settings,
+    guard: Guard,
     report: &mut Report<'_>,
 ) -> (listen::Settings, listen::Settings) {
     let mode = or(mode, MODE).0;
     let token_addresses = addresses("listen", tokens, "127.0.0.1:8650", report);
     for (key, address) in &token_addresses {
-        if !address.is_local() {
-            let reason = "TLS and caller authentication are needed beyond loopback and are not available in this version";
-            report.error(key, Problem::new(reason, "bind to 127.0.0.1, ::1 or a Unix socket"));
+        if !address.is_local()
+            && let Some(problem) = guard.missing()
+        {
+            report.error(key, problem);
         }
     }
     let admin_addresses = addresses("admin_listen", admin, "127.0.0.1:8651", report);
@@ -48,7 +51,15 @@ pub(super) fn listeners(
     }
     let settings = |addresses: Vec<(String, Address)>, connections, keep_alive| {
         let addresses = addresses.into_iter().map(|(_, address)| address).collect();
-        listen::Settings { addresses, mode, header: limits.header, connections, keep_alive, header_timeout: HEADER_TIMEOUT }
+        listen::Settings {
+            addresses,
+            mode,
+            header: limits.header,
+            connections,
+            keep_alive,
+            header_timeout: HEADER_TIMEOUT,
+            tls: None,
+        }
     };
     let connections = CONNECTIONS.max(limits.concurrency.saturating_mul(2));
     (settings(token_addresses, connections, true), settings(admin_addresses, ADMIN_CONNECTIONS, false))

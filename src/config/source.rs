@@ -64,6 +64,25 @@ pub(super) fn source(
     environment: &BTreeMap<String, String>,
     report: &mut Report<'_>,
 ) -> Option<Source> {
+    let is_inline = raw.inline.is_some();
+    let source = public_source(path, raw, environment, report)?;
+    let inline = join(path, "inline");
+    // A variable is no worse a place than `{env: …}`; a file that many can read is.
+    if is_inline && !report.is_from_a_variable(&inline) {
+        let problem =
+            Problem::new("a secret stands in the configuration itself", "move it to a file of its own and write {file: …}");
+        report.warning(&inline, problem);
+    }
+    Some(source)
+}
+
+/// Reads the one place of a text that anybody may see.
+pub(super) fn public_source(
+    path: &str,
+    raw: raw::Place,
+    environment: &BTreeMap<String, String>,
+    report: &mut Report<'_>,
+) -> Option<Source> {
     const REMEDY: &str = "write one of {file: /run/secrets/…}, {env: NAME} and {inline: …}";
     match (raw.file, raw.env, raw.inline) {
         (Some(file), None, None) => {
@@ -73,14 +92,7 @@ pub(super) fn source(
         (None, Some(variable), None) => variable_source(&join(path, "env"), variable, environment, report),
         (None, None, Some(text)) => {
             let path = join(path, "inline");
-            let text = filled(&path, text, report)?;
-            // A variable is no worse a place than `{env: …}`; a file that many can read is.
-            if !report.is_from_a_variable(&path) {
-                let problem =
-                    Problem::new("a secret stands in the configuration itself", "move it to a file of its own and write {file: …}");
-                report.warning(&path, problem);
-            }
-            Some(from(&path, Place::Value(Secret::new(text)), report))
+            filled(&path, text, report).map(|text| from(&path, Place::Value(Secret::new(text)), report))
         }
         (None, None, None) => {
             report.missing(path, Problem::new("nothing says where the text is", REMEDY));

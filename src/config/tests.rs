@@ -30,6 +30,7 @@ fn keys(findings: &Findings) -> Vec<&str> {
     findings.iter().map(|finding| finding.key.as_str()).collect()
 }
 
+const TLS: &str = "tls: {cert: {file: /c}, key: {file: /k}}\n";
 const APP: &str = "apps: {a: {issuer: https://id.example, client_id: c, credential: {secret: {file: /s}}}}\n";
 
 #[test]
@@ -52,6 +53,8 @@ fn every_value_of_the_good_file_arrives() {
     assert_eq!((settings.listen.addresses.len(), settings.listen.mode, settings.listen.header), (2, 0o600, 32 * 1024));
     assert_eq!(settings.admin.addresses, [listen::Address::Any(9651)]);
     assert_eq!(settings.http.hosts, ["tokend.internal"]);
+    assert!(settings.listen.tls.is_some_and(|tls| tls.cert.key == "tls.cert.file" && tls.client_ca.is_some()));
+    assert!(settings.admin.tls.is_none());
     assert_eq!((settings.http.body, settings.http.concurrency, settings.listen.connections), (512 * 1024, 4096, 8192));
     assert_eq!((settings.cache.max_bytes, settings.cache.recheck), (128 << 20, Duration::from_secs(30)));
     assert_eq!(settings.calls.connect_timeout, Duration::from_millis(500));
@@ -91,7 +94,7 @@ fn an_app_alone_has_the_defaults_of_the_contract() {
 }
 
 /// What `bad.yaml` is told, in alphabetical order.
-const BAD: [&str; 56] = [
+const BAD: [&str; 57] = [
     "admin_listen[0]",
     "apis.empty.scopes",
     "apis.graph.app",
@@ -138,7 +141,6 @@ const BAD: [&str; 56] = [
     "limits.inflght",
     "limits.inflight",
     "limits.request_timeout",
-    "listen[0]",
     "listen[1]",
     "log.format",
     "log.level",
@@ -147,7 +149,9 @@ const BAD: [&str; 56] = [
     "otlp.sample_ratio",
     "outbound.proxy",
     "shutdown",
-    "tls",
+    "tls.cert",
+    "tls.client_ca.env",
+    "tls.key",
 ];
 
 #[test]
@@ -170,9 +174,9 @@ fn a_bad_file_shows_every_finding_at_once_and_no_value() {
 
 #[test]
 fn what_this_version_does_not_have_is_not_called_unknown() {
-    let text = "{tls: {}, callers: [{}], apps: {a: {credential: {pfx: {}, managed_identity: {}}}}}";
+    let text = "{callers: [{}], apps: {a: {credential: {pfx: {}, managed_identity: {}}}}}";
     let (_, findings) = yaml(text, &[]);
-    for key in ["tls", "callers", "apps.a.credential.pfx", "apps.a.credential.managed_identity"] {
+    for key in ["callers", "apps.a.credential.pfx", "apps.a.credential.managed_identity"] {
         let found: Vec<_> = findings.iter().filter(|finding| finding.key == key).collect();
         assert!(
             matches!(found.as_slice(), [finding] if finding.reason.contains("not available in this version")),
@@ -185,11 +189,42 @@ fn what_this_version_does_not_have_is_not_called_unknown() {
 #[test]
 fn the_token_listener_stays_on_the_machine() {
     for address in ["0.0.0.0:1", "'*:1'", "'[::]:1'", "10.0.0.1:1"] {
-        let (settings, findings) = yaml(&format!("{APP}listen: {address}\n"), &[]);
-        assert!(settings.is_none() && findings.iter().any(|finding| finding.remedy.contains("127.0.0.1")), "{address}");
+        for (more, reason, remedy) in [
+            ("", "neither `tls` nor `callers`", "and `callers`"),
+            (TLS, "no `callers`", "add `callers`"),
+            ("callers: [{}]\n", "no `tls`", "add `tls: {"),
+            ("tls: {}\ncallers: [{}]\n", "", ""),
+        ] {
+            let (settings, findings) = yaml(&format!("{APP}{more}listen: {address}\n"), &[]);
+            assert!(settings.is_none(), "{address}");
+            let found = findings.iter().find(|finding| finding.key == "listen[0]");
+            let told =
+                found.is_some_and(|it| it.reason.contains(reason) && it.remedy.contains(remedy) && it.remedy.contains("127.0.0.1"));
+            assert_eq!(told, !reason.is_empty(), "{address} {more}: {findings:?}");
+        }
         assert!(yaml(&format!("{APP}admin_listen: {address}\n"), &[]).0.is_some(), "{address}");
     }
     assert!(yaml(&format!("{APP}listen: [localhost:1, 'unix:/s']\n"), &[]).0.is_some());
+}
+
+#[test]
+fn a_listener_over_tls_is_a_certificate_and_its_key() {
+    let tls = |text: &str| yaml(&format!("{APP}tls: {text}\n"), &[("PEM", "pem")]);
+    let found = |text: &str| tls(text).1.iter().map(|it| (it.severity, it.key.clone())).collect::<Vec<_>>();
+    let error = |key: &str| (Severity::Error, key.to_owned());
+    assert_eq!(found("{cert: {file: /c}, key: {file: /k}}"), []);
+    assert_eq!(found("{cert: {file: /c}}"), [error("tls.key")]);
+    assert_eq!(found("{key: {file: /k}}"), [error("tls.cert")]);
+    assert_eq!(found("{}"), [error("tls.cert"), error("tls.key")]);
+    assert_eq!(found("{cert: {}, key: {file: /k, env: PEM}}"), [error("tls.cert"), error("tls.key")]);
+    assert_eq!(found("{cert: {file: /c}, key: {file: /k}, client_ca: {}}"), [error("tls.client_ca")]);
+    assert_eq!(found("{cert: {file: /c}, key: {file: /k}, ca: {file: /a}}"), [error("tls.ca")]);
+    // A certificate is no secret, a key is.
+    let inline = "{cert: {inline: c}, key: {inline: k}, client_ca: {inline: a}}";
+    assert_eq!(found(inline), [(Severity::Warning, "tls.key.inline".to_owned())]);
+    assert!(matches!(tls("{cert: {env: PEM}, key: {env: PEM}}").0.unwrap().listen.tls.unwrap().key.place, Place::Value(_)));
+    let (settings, findings) = yaml(&format!("{APP}{TLS}listen: 'unix:/s'\n"), &[]);
+    assert!(settings.is_some() && findings.iter().any(|it| it.key == "tls" && it.severity == Severity::Warning));
 }
 
 #[test]
@@ -200,12 +235,14 @@ fn the_environment_goes_over_the_file() {
         ("TOKEND_APPS__A__CLIENT_ID", "0012"),
         ("TOKEND_LIMITS__CONCURRENCY", "7"),
         ("TOKEND_LOG__LEVEL", "warn"),
+        ("TOKEND_TLS__CERT__FILE", "/c"),
+        ("TOKEND_TLS__KEY__FILE", "/k"),
         ("PEM", "pem-text"),
     ];
     let (settings, findings) = yaml(APP, &variables);
     assert!(findings.is_empty(), "{findings:?}");
     let settings = settings.unwrap();
-    assert_eq!((settings.listen.addresses.len(), settings.http.concurrency), (2, 7));
+    assert_eq!((settings.listen.addresses.len(), settings.http.concurrency, settings.listen.tls.is_some()), (2, 7, true));
     let app = settings.apps.first().unwrap();
     assert_eq!(app.client_id, "0012");
     let source = app.credential.source();

@@ -13,14 +13,11 @@ pub use federated::{Federated, WorkloadToken};
 pub use settings::Settings;
 
 use crate::clock::Clock;
-use crate::finding::Problem;
+use crate::finding::{Problem, certificate_ending};
 use crate::oauth::{ASSERTION_JWT_BEARER, Basic, Form};
 use crate::reload::Reloading;
 use crate::secret::Secret;
 use crate::tasks::Tasks;
-
-/// How long before its end a certificate is worth a finding, in seconds.
-const ENDS_SOON: i64 = 30 * 24 * 3600;
 
 /// An app's credential, following its file.
 #[derive(Debug)]
@@ -151,20 +148,15 @@ impl Credential {
 
     /// What is to be said of its end at the start. A token that others renew always ends soon.
     pub fn ending(&self, now: i64) -> Option<Problem> {
-        let left = self.expires_on()? - now;
+        let ends = self.expires_on()?;
         match self {
-            Self::Federated(_) if left <= 0 => {
+            Self::Federated(_) if ends <= now => {
                 Some(Problem::new("the token has expired", "see to it that whoever mounts the token renews it: tokend follows it"))
             }
-            Self::Certificate(_) if left < ENDS_SOON => {
-                let reason = if left <= 0 {
-                    "the certificate has expired".to_owned()
-                } else {
-                    format!("the certificate ends in {} days", left / 86_400)
-                };
-                Some(Problem::new(reason, "register a new certificate with the app, and replace the file: tokend follows it"))
-            }
-            Self::Secret(_) | Self::Certificate(_) | Self::Federated(_) => None,
+            Self::Certificate(_) => certificate_ending(ends, now).map(|reason| {
+                Problem::new(reason, "register a new certificate with the app, and replace the file: tokend follows it")
+            }),
+            Self::Secret(_) | Self::Federated(_) => None,
         }
     }
 

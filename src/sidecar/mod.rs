@@ -2,6 +2,7 @@
 //!
 //! `check` stops after prepare, `serve` goes on, and both show the same findings. Nothing serves before `run`.
 
+mod listener;
 mod report;
 mod shared;
 
@@ -19,7 +20,7 @@ use crate::flow::{self, App, AppSettings, Service};
 use crate::http;
 use crate::inbound::Inbound;
 use crate::lifecycle::{Readiness, Signals, run_until_stopped};
-use crate::listen::{self, Address, BindError, Bound, OpenConnections};
+use crate::listen::{self, Address, BindError, Bound, Certificate, OpenConnections};
 use crate::tasks::Tasks;
 use crate::telemetry::{self, Metrics, Sampler};
 use crate::transport::{Door, Roots};
@@ -35,6 +36,7 @@ pub struct Prepared {
     apps: Vec<PreparedApp>,
     shared: Option<shared::Prepared>,
     tls: Option<rustls::ClientConfig>,
+    certificate: Option<Certificate>,
 }
 
 #[derive(Debug)]
@@ -64,6 +66,7 @@ pub struct Sidecar {
     service: Service,
     cache: Arc<Cache<Arc<flow::Refusal>>>,
     followed: Option<shared::Followed>,
+    certificate: Option<Certificate>,
     parts: Parts,
     token: Vec<Bound>,
     admin: Vec<Bound>,
@@ -74,6 +77,7 @@ pub fn prepare(settings: Settings, clock: &Clock) -> (Option<Prepared>, Findings
     let mut findings = Findings::default();
     let mut roots = Roots::load(&settings.outbound.roots, &mut findings);
     let shared = settings.cache.redis.as_ref().and_then(|redis| shared::prepare(redis, &roots, clock, &mut findings));
+    let certificate = settings.listen.tls.as_ref().and_then(|tls| listener::prepare(tls, clock, &mut findings));
     let mut apps = Vec::new();
     for app in &settings.apps {
         let credential = load_credential(app, clock, &mut findings);
@@ -88,7 +92,7 @@ pub fn prepare(settings: Settings, clock: &Clock) -> (Option<Prepared>, Findings
         findings.error(source.file.as_deref(), &source.key, problem);
     }
     let tls = roots.tls(None).ok();
-    if findings.has_errors() { (None, findings) } else { (Some(Prepared { settings, apps, shared, tls }), findings) }
+    if findings.has_errors() { (None, findings) } else { (Some(Prepared { settings, apps, shared, tls, certificate }), findings) }
 }
 
 fn load_credential(app: &AppSettings, clock: &Clock, findings: &mut Findings) -> Option<Credential> {
@@ -199,7 +203,8 @@ impl Prepared {
         let admin = listen::bind(&self.settings.admin).await?;
         let (service, cache) = self.assemble(&parts);
         let followed = self.shared.map(|shared| shared.followed());
-        Ok(Sidecar { settings: self.settings, service, cache, followed, parts, token, admin })
+        let certificate = self.certificate;
+        Ok(Sidecar { settings: self.settings, service, cache, followed, certificate, parts, token, admin })
     }
 }
 
@@ -218,7 +223,7 @@ impl Sidecar {
 
     /// Serves until a signal. Returns whether all work ended by itself in time.
     pub async fn run(self, signals: Signals) -> bool {
-        let Self { settings, service, cache, followed, parts, token, admin } = self;
+        let Self { settings, service, cache, followed, certificate, parts, mut token, admin } = self;
         let Parts { clock, tasks, metrics, sampler } = parts;
         let readiness = Readiness::default();
         for app in service.apps() {
@@ -229,11 +234,14 @@ impl Sidecar {
             followed.watch(&tasks);
             service.join_fleet();
         }
-        report::gauges(&metrics, &service, &cache, followed.as_ref(), &tasks);
+        if let Some(certificate) = &certificate {
+            token = listener::secure(token, certificate, &clock, &tasks, &metrics);
+        }
+        report::gauges(&metrics, &service, &cache, followed.as_ref(), certificate.as_ref(), &tasks);
         let open = OpenConnections::new(&metrics);
         let router = http::router(service.clone(), &settings.http, &clock, &metrics, sampler);
         listen::serve(token, router, &settings.listen, &tasks, tasks.soft(), &open, "token");
-        let report = report::reporter(service, cache, followed, tasks.clone(), readiness.clone(), clock.unix());
+        let report = report::reporter(service, cache, followed, certificate, tasks.clone(), readiness.clone(), clock.unix());
         let ready = readiness.clone();
         let router = admin::router(metrics, Arc::new(move || ready.is_ready()), report, &settings.http.hosts);
         listen::serve(admin, router, &settings.admin, &tasks, tasks.soft(), &open, "admin");

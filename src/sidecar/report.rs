@@ -6,10 +6,12 @@ use crate::admin::{AppReport, BreakerReport, CacheReport, CredentialReport, Redi
 use crate::cache::{Cache, Fleet};
 use crate::flow::{self, App, Service};
 use crate::lifecycle::Readiness;
+use crate::listen::Certificate;
 use crate::store::BreakerState;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
+use super::listener;
 use super::shared::Followed;
 
 /// What `/status` tells.
@@ -17,6 +19,7 @@ pub(super) fn reporter(
     service: Service,
     cache: Arc<Cache<Arc<flow::Refusal>>>,
     followed: Option<Followed>,
+    certificate: Option<Certificate>,
     tasks: Tasks,
     readiness: Readiness,
     started: i64,
@@ -30,6 +33,7 @@ pub(super) fn reporter(
             started,
             ready: readiness.is_ready(),
             apps: apps.iter().map(|app| app_report(app)).collect(),
+            tls: certificate.as_ref().map(listener::report),
             cache: CacheReport {
                 entries: u64::try_from(memory.partitions()).unwrap_or(u64::MAX),
                 bytes: memory.bytes(),
@@ -40,6 +44,7 @@ pub(super) fn reporter(
                 .iter()
                 .filter_map(|app| reload_report(app))
                 .chain(followed.iter().flat_map(Followed::problems))
+                .chain(certificate.as_ref().and_then(listener::reload_report))
                 .collect(),
             task_panics: tasks.panics(),
         }
@@ -75,6 +80,7 @@ pub(super) fn gauges(
     service: &Service,
     cache: &Arc<Cache<Arc<flow::Refusal>>>,
     followed: Option<&Followed>,
+    certificate: Option<&Certificate>,
     tasks: &Tasks,
 ) {
     let expiry = metrics.gauges(
@@ -84,14 +90,14 @@ pub(super) fn gauges(
     );
     let failures = metrics.counters(
         "reload_failures_total",
-        "New file contents that were refused or could not be read, by app; the shared cache's are under `cache.redis`.",
+        "New file contents that were refused or could not be read, by app; the shared cache's are under `cache.redis`, the token listener's under `listen.tls`.",
         &["app"],
     );
     let bytes = metrics.gauges("cache_bytes", "What the memory level weighs: keys, values and index.", &["level"]);
     let entries = metrics.gauges("cache_partitions", "Apps, accounts and assertions that have tokens in memory.", &["level"]);
     let panics = metrics.counters("task_panics_total", "Tasks that panicked; each is a defect of tokend.", &[]);
     let waiting = metrics.gauges("cache_push_back_waiting", "What waits in memory to be stored in Redis.", &[]);
-    let followed = followed.cloned();
+    let (followed, certificate) = (followed.cloned(), certificate.cloned());
     let (service, cache, tasks) = (service.clone(), Arc::clone(cache), tasks.clone());
     let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     metrics.before_render(move || {
@@ -106,6 +112,9 @@ pub(super) fn gauges(
         }
         if let Some(followed) = &followed {
             catch_up(&failures.with_label_values(&["cache.redis"]), followed.failures());
+        }
+        if let Some(certificate) = &certificate {
+            catch_up(&failures.with_label_values(&["listen.tls"]), certificate.reload_state().1);
         }
         bytes.with_label_values(&["memory"]).set(number(cache.memory().bytes()));
         entries.with_label_values(&["memory"]).set(i64::try_from(cache.memory().partitions()).unwrap_or(i64::MAX));

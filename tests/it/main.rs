@@ -29,5 +29,6 @@ mod rotation;
 mod secrets;
 mod smoke;
 mod support;
+mod tls;
 mod wire;
 mod wire_oidc;

@@ -2,6 +2,7 @@
 //!
 //! A bad new file keeps the old value: it is logged, counted and shown in `/status`, and the next good one heals it.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +16,7 @@ use crate::secret::Secret;
 use crate::tasks::Tasks;
 
 /// How often files are compared.
-const EVERY: Duration = Duration::from_secs(10);
+pub const EVERY: Duration = Duration::from_secs(10);
 
 /// Where a value comes from, and the configuration key that says so.
 #[derive(Clone, Debug)]
@@ -41,7 +42,9 @@ pub enum Place {
 pub type Parse<T> = fn(&[u8]) -> Result<T, Problem>;
 
 /// Whether a new value (the second) may take the place of the one in force (the first).
-pub type Follows<T> = fn(&T, &T) -> Result<(), Problem>;
+struct Follows<T>(Box<Judge<T>>);
+
+type Judge<T> = dyn Fn(&T, &T) -> Result<(), Problem> + Send + Sync;
 
 /// A value and the contents that it was made from.
 #[derive(Debug)]
@@ -91,6 +94,14 @@ impl Source {
     }
 }
 
+// === impl Follows ===
+
+impl<T> fmt::Debug for Follows<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Follows")
+    }
+}
+
 // === impl Reloading ===
 
 impl<T: Send + Sync + 'static> Reloading<T> {
@@ -106,14 +117,18 @@ impl<T: Send + Sync + 'static> Reloading<T> {
     ///
     /// # Errors
     /// The source cannot be read or its contents are not what they should be.
-    pub fn load_guarded(source: Source, parse: Parse<T>, follows: Follows<T>) -> Result<Arc<Self>, Problem> {
+    pub fn load_guarded(
+        source: Source,
+        parse: Parse<T>,
+        follows: impl Fn(&T, &T) -> Result<(), Problem> + Send + Sync + 'static,
+    ) -> Result<Arc<Self>, Problem> {
         let contents = source.read()?;
         let value = parse(contents.expose().as_bytes())?;
         let version = version_of(&contents);
         Ok(Arc::new(Self {
             source,
             parse,
-            follows,
+            follows: Follows(Box::new(follows)),
             current: ArcSwap::from_pointee(Versioned { value, version }),
             contents: ArcSwap::from_pointee(contents),
             problem: ArcSwapOption::empty(),
@@ -150,7 +165,7 @@ impl<T: Send + Sync + 'static> Reloading<T> {
         }
         let old = self.current.load_full();
         let parsed = (self.parse)(contents.expose().as_bytes());
-        match parsed.and_then(|value| (self.follows)(&old.value, &value).map(|()| value)) {
+        match parsed.and_then(|value| (self.follows.0)(&old.value, &value).map(|()| value)) {
             Ok(value) => {
                 let version = version_of(&contents);
                 self.current.store(Arc::new(Versioned { value, version }));

@@ -8,6 +8,7 @@
 mod apis;
 mod apps;
 mod azure;
+mod callers;
 mod environment;
 mod name;
 mod node;
@@ -127,14 +128,14 @@ fn assemble(raw: raw::Root, environment: &BTreeMap<String, String>, report: &mut
     let limits = service::limits(raw.limits, raw.hosts, report);
     let (listen, admin) = service::listeners(raw.listen, raw.admin_listen, raw.listen_mode, &limits, report);
     source::not_yet("tls", raw.tls.as_ref(), "bind `listen` to loopback or a Unix socket", report);
-    if raw.callers.is_some_and(|callers| !callers.is_empty()) {
-        source::not_yet("callers", Some(&scalar::Later), "without it every local process is a caller", report);
-    }
+    let apis: Vec<String> = raw.apis.iter().flat_map(BTreeMap::keys).cloned().collect();
+    let callers = callers::callers(raw.callers, &callers::Known { apps: &names, apis: &apis }, environment, report);
     let settings = Settings {
         listen,
         admin,
         apps: apps::apps(raw.apps, environment, report),
         apis: apis::apis(raw.apis, &names, report),
+        callers,
         cache: service::cache(raw.cache, &limits, environment, report),
         calls: service::calls(raw.authority, &limits, report),
         outbound: service::outbound(raw.outbound, report),

@@ -39,6 +39,7 @@ pub(super) fn reporter(
             reload_failures: apps
                 .iter()
                 .filter_map(|app| reload_report(app))
+                .chain(caller_problems(&service))
                 .chain(followed.iter().flat_map(Followed::problems))
                 .collect(),
             task_panics: tasks.panics(),
@@ -69,6 +70,15 @@ fn reload_report(app: &App) -> Option<ReloadReport> {
     Some(ReloadReport { what: format!("apps.{}.credential", app.name), failures, problem })
 }
 
+/// The files of callers whose new contents were refused.
+fn caller_problems(service: &Service) -> impl Iterator<Item = ReloadReport> {
+    let states = service.callers().into_iter().flat_map(|callers| callers.reload_states());
+    states.filter_map(|(name, problem, failures)| {
+        let problem = Some(problem?.reason.clone());
+        Some(ReloadReport { what: format!("callers.{name}.token"), failures, problem })
+    })
+}
+
 /// Gauges of what others keep, set at each scrape.
 pub(super) fn gauges(
     metrics: &Metrics,
@@ -84,7 +94,8 @@ pub(super) fn gauges(
     );
     let failures = metrics.counters(
         "reload_failures_total",
-        "New file contents that were refused or could not be read, by app; the shared cache's are under `cache.redis`.",
+        "New file contents that were refused or could not be read, by app; the shared cache's are under `cache.redis`, callers' under \
+         `callers.` and the name.",
         &["app"],
     );
     let bytes = metrics.gauges("cache_bytes", "What the memory level weighs: keys, values and index.", &["level"]);
@@ -100,6 +111,9 @@ pub(super) fn gauges(
                 expiry.with_label_values(&[&app.name]).set(ends);
             }
             catch_up(&failures.with_label_values(&[&app.name]), app.credential.reload_state().1);
+        }
+        for (name, _, counted) in service.callers().into_iter().flat_map(|callers| callers.reload_states()) {
+            catch_up(&failures.with_label_values(&[&*format!("callers.{name}")]), counted);
         }
         if let Some(fleet) = cache.fleet() {
             waiting.with_label_values(&[] as &[&str]).set(i64::try_from(fleet.waiting()).unwrap_or(i64::MAX));

@@ -16,7 +16,7 @@ use crate::secret::Secret;
 use crate::tasks::Tasks;
 
 /// How often files are compared.
-const EVERY: Duration = Duration::from_secs(10);
+pub const EVERY: Duration = Duration::from_secs(10);
 
 /// Where a value comes from, and the configuration key that says so.
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ pub type Parse<T> = fn(&[u8]) -> Result<T, Problem>;
 type Join<T> = Box<dyn Fn(&[Secret]) -> Result<T, Problem> + Send + Sync>;
 
 /// Whether a new value (the second) may take the place of the one in force (the first).
-pub type Follows<T> = fn(&T, &T) -> Result<(), Problem>;
+type Follows<T> = Box<dyn Fn(&T, &T) -> Result<(), Problem> + Send + Sync>;
 
 /// A value and the contents that it was made from.
 #[derive(Debug)]
@@ -110,9 +110,13 @@ impl<T: Send + Sync + 'static> Reloading<T> {
     ///
     /// # Errors
     /// The source cannot be read or its contents are not what they should be.
-    pub fn load_guarded(source: Source, parse: Parse<T>, follows: Follows<T>) -> Result<Arc<Self>, Problem> {
+    pub fn load_guarded(
+        source: Source,
+        parse: Parse<T>,
+        follows: impl Fn(&T, &T) -> Result<(), Problem> + Send + Sync + 'static,
+    ) -> Result<Arc<Self>, Problem> {
         let alone = move |contents: &[Secret]| parse(contents.first().map_or(&[][..], |text| text.expose().as_bytes()));
-        Self::load_all(source.key.clone(), vec![source], Box::new(alone), follows)
+        Self::load_all(source.key.clone(), vec![source], Box::new(alone), Box::new(follows))
     }
 
     /// The same for files that make one value together. Each look reads all of them; what does not fit together is as bad as what
@@ -125,7 +129,7 @@ impl<T: Send + Sync + 'static> Reloading<T> {
         sources: Vec<Source>,
         parse: impl Fn(&[Secret]) -> Result<T, Problem> + Send + Sync + 'static,
     ) -> Result<Arc<Self>, Problem> {
-        Self::load_all(key.to_owned(), sources, Box::new(parse), |_, _| Ok(()))
+        Self::load_all(key.to_owned(), sources, Box::new(parse), Box::new(|_, _| Ok(())))
     }
 
     fn load_all(key: String, sources: Vec<Source>, parse: Join<T>, follows: Follows<T>) -> Result<Arc<Self>, Problem> {

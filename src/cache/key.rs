@@ -66,6 +66,17 @@ impl KeySpace {
         Self { partitions, id }
     }
 
+    /// The part of it that one caller's accounts have for themselves. A partition of it has more members than one of the space itself, and
+    /// all are prefixed with their lengths, so that the two never meet.
+    #[must_use]
+    pub fn of_caller(&self, name: &str) -> Self {
+        let mut partitions = self.partitions.clone();
+        add(&mut partitions, b"caller");
+        add(&mut partitions, name.as_bytes());
+        let id = finish(partitions.clone());
+        Self { partitions, id }
+    }
+
     /// Names the space itself.
     pub fn id(&self) -> &[u8; 32] {
         &self.id
@@ -224,6 +235,22 @@ mod tests {
             prop_assert_eq!(of_account(&a) == of_account(&b), a == b);
             prop_assert_eq!(of_app(&a) == of_app(&b), (&a.0, &a.1, &a.2) == (&b.0, &b.1, &b.2));
             prop_assert_ne!(of_app(&a), of_account(&b).0);
+        }
+
+        #[test]
+        fn two_callers_never_meet_nor_what_is_nobodys(
+            a in ("[a-c.:]{0,3}", "[a-c.:]{0,3}", "(caller|account|app|[a-c-]{0,3})", "(caller|account|app|[a-c.]{0,3})"),
+            b in ("[a-c.:]{0,3}", "[a-c.:]{0,3}", "(caller|account|app|[a-c-]{0,3})", "(caller|account|app|[a-c.]{0,3})"),
+        ) {
+            type Members = (String, String, String, String);
+            let space = |m: &Members| KeySpace::new(&m.0, &m.1);
+            let own = |m: &Members| (*space(m).of_caller(&m.2).id(), space(m).of_caller(&m.2).partition(Owner::Account(&m.3)));
+            let nobodys = |m: &Members| (*space(m).id(), space(m).partition(Owner::Account(&m.3)));
+            prop_assert_eq!(own(&a).1 == own(&b).1, a == b);
+            prop_assert_eq!(own(&a).0 == own(&b).0, (&a.0, &a.1, &a.2) == (&b.0, &b.1, &b.2));
+            prop_assert_ne!(own(&a).0, nobodys(&b).0);
+            prop_assert_ne!(own(&a).1, nobodys(&b).1);
+            prop_assert_ne!(own(&a).1, space(&b).partition(Owner::App(&b.3)));
         }
 
         #[test]

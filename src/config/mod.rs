@@ -8,6 +8,7 @@
 mod apis;
 mod apps;
 mod azure;
+mod callers;
 mod environment;
 mod name;
 mod node;
@@ -130,14 +131,14 @@ fn assemble(raw: raw::Root, environment: &BTreeMap<String, String>, report: &mut
     let guard = tls::Guard { tls: raw.tls.is_some(), callers: raw.callers.as_ref().is_some_and(|callers| !callers.is_empty()) };
     let (mut listen, admin) = service::listeners(raw.listen, raw.admin_listen, raw.listen_mode, &limits, guard, report);
     listen.tls = raw.tls.and_then(|raw| tls::tls(raw, &listen.addresses, environment, report));
-    if raw.callers.is_some_and(|callers| !callers.is_empty()) {
-        source::not_yet("callers", Some(&scalar::Later), "without it every local process is a caller", report);
-    }
+    let apis: Vec<String> = raw.apis.iter().flat_map(BTreeMap::keys).cloned().collect();
+    let callers = callers::callers(raw.callers, &callers::Known { apps: &names, apis: &apis }, environment, report);
     let settings = Settings {
         listen,
         admin,
         apps: apps::apps(raw.apps, environment, report),
         apis: apis::apis(raw.apis, &names, report),
+        callers,
         cache: service::cache(raw.cache, &limits, environment, report),
         calls: service::calls(raw.authority, &limits, report),
         outbound: outbound::outbound(raw.outbound, environment, report),

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::scalar::{Later, List, Mode, Scalar, Size, Text};
 use crate::authority::AssertionAudience;
-use crate::flow::RefreshTokens;
+use crate::flow::{AccountRights, RefreshTokens};
 use crate::telemetry::{Format, Level};
 
 /// A map of apps or apis; `None` where one was refused or has no member.
@@ -25,7 +25,7 @@ pub(super) struct Root {
     pub(super) tls: Option<Tls>,
     pub(super) apps: Option<Entries<App>>,
     pub(super) apis: Option<Entries<Api>>,
-    pub(super) callers: Option<Vec<Later>>,
+    pub(super) callers: Option<Vec<Option<Caller>>>,
     pub(super) cache: Option<Cache>,
     pub(super) authority: Option<Calls>,
     pub(super) outbound: Option<Outbound>,
@@ -105,6 +105,18 @@ pub(super) struct Api {
     pub(super) base_url: Option<Text>,
     pub(super) overrides: Option<Scalar<bool>>,
     pub(super) app_token: Option<Scalar<bool>>,
+}
+
+/// `None` in the list stands where an entry was refused, so that the others keep their numbers.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Caller {
+    pub(super) name: Option<Text>,
+    pub(super) token: Option<Place>,
+    pub(super) apps: Option<List>,
+    pub(super) apis: Option<List>,
+    pub(super) flows: Option<List>,
+    pub(super) accounts: Option<Scalar<AccountRights>>,
 }
 
 #[derive(Default, Deserialize)]

@@ -36,7 +36,7 @@ const APP: &str = "apps: {a: {issuer: https://id.example, client_id: c, credenti
 #[test]
 fn the_three_formats_say_the_same() {
     let read = |name: &str| {
-        let (settings, findings) = fixture(name, &[("EVERYONE_SECRET", "canary-secret")]);
+        let (settings, findings) = fixture(name, &[("EVERYONE_SECRET", "canary-secret"), ("SUPPORT_TOKEN", "canary-token")]);
         assert!(findings.is_empty(), "{name}: {findings:?}");
         format!("{:#?}", settings.unwrap()).replace(name, "FILE")
     };
@@ -48,7 +48,7 @@ fn the_three_formats_say_the_same() {
 
 #[test]
 fn every_value_of_the_good_file_arrives() {
-    let (settings, _) = fixture("good.yaml", &[("EVERYONE_SECRET", "s")]);
+    let (settings, _) = fixture("good.yaml", &[("EVERYONE_SECRET", "s"), ("SUPPORT_TOKEN", "t")]);
     let settings = settings.unwrap();
     assert_eq!((settings.listen.addresses.len(), settings.listen.mode, settings.listen.header), (2, 0o600, 32 * 1024));
     assert_eq!(settings.admin.addresses, [listen::Address::Any(9651)]);
@@ -71,6 +71,15 @@ fn every_value_of_the_good_file_arrives() {
     assert!(shop.offline_access && matches!(shop.authority.address, Address::Oidc { .. }));
     assert_eq!((orders.refresh_tokens, shop.refresh_tokens), (flow::RefreshTokens::SingleUse, flow::RefreshTokens::Reusable));
     assert_eq!(everyone.refresh_tokens, flow::RefreshTokens::Reusable);
+    let [checkout, support] = settings.callers.as_slice() else { panic!("two callers") };
+    assert_eq!((checkout.name.as_str(), checkout.token.key.as_str()), ("checkout", "callers[0].token.file"));
+    assert_eq!(
+        (&checkout.apps, &checkout.apis),
+        (&Some(vec!["orders".to_owned(), "shop".to_owned()]), &Some(vec!["graph".to_owned()]))
+    );
+    assert_eq!(checkout.flows, Some(vec![flow::Flow::OnBehalfOf, flow::Flow::Silent]));
+    assert_eq!((&support.apps, &support.apis, &support.flows), (&None, &None, &None));
+    assert_eq!((checkout.accounts, support.accounts), (flow::AccountRights::Own, flow::AccountRights::All));
 }
 
 #[test]
@@ -94,7 +103,7 @@ fn an_app_alone_has_the_defaults_of_the_contract() {
 }
 
 /// What `bad.yaml` is told, in alphabetical order.
-const BAD: [&str; 57] = [
+const BAD: [&str; 69] = [
     "admin_listen[0]",
     "apis.empty.scopes",
     "apis.graph.app",
@@ -135,7 +144,19 @@ const BAD: [&str; 57] = [
     "cache.redis.timeout",
     "cache.redis.write_timeout",
     "cache.redis.write_version",
-    "callers",
+    "callers[0].token",
+    "callers[1].accounts",
+    "callers[1].apis[0]",
+    "callers[1].apps[1]",
+    "callers[1].flows[1]",
+    "callers[1].name",
+    "callers[1].token.inline",
+    "callers[2].apps",
+    "callers[2].token",
+    "callers[3].tokens",
+    "callers[4].name",
+    "callers[5]",
+    "callers[6].name",
     "hosts[0]",
     "limits.header",
     "limits.inflght",
@@ -174,9 +195,9 @@ fn a_bad_file_shows_every_finding_at_once_and_no_value() {
 
 #[test]
 fn what_this_version_does_not_have_is_not_called_unknown() {
-    let text = "{callers: [{}], apps: {a: {credential: {pfx: {}, managed_identity: {}}}}}";
+    let text = "{apps: {a: {credential: {pfx: {}, managed_identity: {}}}}}";
     let (_, findings) = yaml(text, &[]);
-    for key in ["callers", "apps.a.credential.pfx", "apps.a.credential.managed_identity"] {
+    for key in ["apps.a.credential.pfx", "apps.a.credential.managed_identity"] {
         let found: Vec<_> = findings.iter().filter(|finding| finding.key == key).collect();
         assert!(
             matches!(found.as_slice(), [finding] if finding.reason.contains("not available in this version")),
@@ -184,6 +205,20 @@ fn what_this_version_does_not_have_is_not_called_unknown() {
         );
     }
     assert!(yaml(&format!("{APP}callers: []\n"), &[]).1.is_empty());
+}
+
+#[test]
+fn callers_may_come_from_the_environment() {
+    let variables = [("TOKEND_CALLERS", "[{name: shop, token: {env: SHOP}, flows: silent}]"), ("SHOP", "canary-token")];
+    let (settings, findings) = yaml(APP, &variables);
+    assert!(findings.is_empty(), "{findings:?}");
+    let settings = settings.unwrap();
+    let names: Vec<_> = settings.callers.iter().map(|caller| (caller.name.as_str(), caller.flows.clone())).collect();
+    assert_eq!(names, [("shop", Some(vec![flow::Flow::Silent]))]);
+    assert!(!format!("{settings:?}").contains("canary"));
+    // A token in the configuration itself is a warning, as every secret is.
+    let (settings, findings) = yaml(&format!("{APP}callers: [{{name: a, token: {{inline: canary-canary-canary-1}}}}]\n"), &[]);
+    assert!(settings.is_some() && keys(&findings) == ["callers[0].token.inline"], "{findings:?}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::app::App;
+use super::callers::Caller;
 use super::classify::refuse;
 use super::exchange::{self, Trouble};
 use super::holds::{Keys, Stop, Subject};
@@ -24,6 +25,8 @@ pub(super) struct Ask<'a> {
     pub(super) flow: Flow,
     pub(super) app: &'a Arc<App>,
     pub(super) call: Call,
+    /// Whose account it is, if it is a user's.
+    pub(super) owner: Caller,
     pub(super) partition: Partition,
     /// Whether it is a user's, who can sign out.
     pub(super) owned: bool,
@@ -50,6 +53,7 @@ pub(super) struct Job {
     pub(super) app: Arc<App>,
     pub(super) flow: Flow,
     pub(super) call: Call,
+    pub(super) owner: Caller,
     pub(super) partition: Partition,
     lane: Key,
     variant: [u8; 32],
@@ -60,18 +64,8 @@ pub(super) struct Job {
 impl Inner {
     /// A token from memory, from the shared store, or from the authority by one flight for all who ask.
     pub(super) async fn acquire(self: &Arc<Self>, ask: Ask<'_>, work: impl Fn() -> Work) -> Outcome {
-        let matching = ask.app.authority.matching();
-        let asked = ask.scopes.folded(matching);
-        let query = Query {
-            by: &ask.app.name,
-            credential: ask.app.credential.version(),
-            partition: &ask.partition,
-            owned: ask.owned,
-            variant: &ask.variant,
-            asked: &asked,
-            superset: matching == Matching::Superset,
-            bypass: ask.bypass,
-        };
+        let asked = ask.scopes.folded(ask.app.authority.matching());
+        let query = ask.query(&asked);
         let mut look = self.cache.look(&query);
         if let Look::Hit { unchecked: true, .. } = look {
             Box::pin(self.cache.recheck(&query)).await;
@@ -99,6 +93,12 @@ impl Inner {
         let outcome = self.cache.load(&query, || Box::pin(self.job(&ask, &asked).run(work()))).await;
         let flown = outcome.unwrap_or_else(|| Err(Arc::new(broken_off())))?;
         Ok(answer(flown, miss))
+    }
+
+    /// Whether memory has what is asked for.
+    pub(super) fn is_at_hand(&self, ask: &Ask<'_>) -> bool {
+        let asked = ask.scopes.folded(ask.app.authority.matching());
+        matches!(self.cache.look(&ask.query(&asked)), Look::Hit { .. })
     }
 
     /// Renews a token that is due, unless something remembered speaks against it: the caller has a valid one either way. Returns
@@ -139,6 +139,7 @@ impl Inner {
             app: Arc::clone(ask.app),
             flow: ask.flow,
             call: ask.call,
+            owner: ask.owner,
             partition: ask.partition,
             lane: ask.lane(),
             variant: ask.variant,
@@ -193,6 +194,19 @@ impl Inner {
 // === impl Ask ===
 
 impl Ask<'_> {
+    fn query<'a>(&'a self, asked: &'a str) -> Query<'a> {
+        Query {
+            by: &self.app.name,
+            credential: self.app.credential.version(),
+            partition: &self.partition,
+            owned: self.owned,
+            variant: &self.variant,
+            asked,
+            superset: self.app.authority.matching() == Matching::Superset,
+            bypass: self.bypass,
+        }
+    }
+
     fn keys(&self, asked: &str) -> Keys {
         keys(self.app, self.app.credential.version(), &self.lane().0, &self.variant, asked, self.challenge)
     }
@@ -246,7 +260,7 @@ impl Job {
     /// elsewhere, and that home has to know of it.
     async fn is_reached_by_sign_out(&self, grant: &Grant, since: u64) -> bool {
         let Some(account) = &grant.account else { return true };
-        let home = self.app.space.partition(Owner::Account(&account.home_account_id));
+        let home = self.app.space_of(self.owner).partition(Owner::Account(&account.home_account_id));
         let left = grant.times.expires_on.map_or(0, |ends| ends.saturating_sub(grant.times.received_on));
         let lasting = Duration::from_secs(u64::try_from(left).unwrap_or(0));
         home == self.partition || self.inner.cache.link(&home, &self.partition, lasting, since).await

@@ -42,7 +42,8 @@ pub struct AppMetrics {
 // === impl Flow ===
 
 impl Flow {
-    const ALL: [Self; 4] = [Self::ClientCredentials, Self::OnBehalfOf, Self::AuthCode, Self::Silent];
+    /// Every flow.
+    pub const ALL: [Self; 4] = [Self::ClientCredentials, Self::OnBehalfOf, Self::AuthCode, Self::Silent];
 
     /// The label.
     pub fn as_str(self) -> &'static str {

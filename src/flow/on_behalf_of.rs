@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::acquire::{Ask, Work};
 use super::app::App;
+use super::callers::Caller;
 use super::classify;
 use super::issue::{Expected, Owner};
 use super::members::{self, Claims};
@@ -22,7 +23,7 @@ use crate::secret::Secret;
 use crate::telemetry::Context;
 use crate::token::{Retry, Scopes, Tenant, Turn};
 
-pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, call: Call, request: &OnBehalfOf<'_>) -> Outcome {
+pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call: Call, request: &OnBehalfOf<'_>) -> Outcome {
     let arrived = inner.cache.generation();
     let common = &request.common;
     let scopes = members::scopes(inner, common)?;
@@ -40,7 +41,8 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, call: Call, request:
         flow: Flow::OnBehalfOf,
         app,
         call,
-        partition: app.space.partition(owner_of(app, &user)),
+        owner: caller,
+        partition: app.space_of(caller).partition(owner_of(app, &user)),
         owned: true,
         tenant: tenant.as_ref(),
         assertion: Some(&hash),

@@ -5,7 +5,7 @@ use tracing::Span;
 use uuid::Uuid;
 
 use super::problem::{Fault, FaultKind};
-use crate::flow::Call;
+use crate::flow::{Call, Caller};
 use crate::telemetry::{Sampler, Trace, outgoing, request_span};
 
 /// What the edge knows of a request.
@@ -17,6 +17,8 @@ pub(super) struct Asked {
     pub(super) trace: Trace,
     /// Its route.
     pub(super) route: Route,
+    /// Who sent it, once that is known.
+    pub(super) caller: Caller,
 }
 
 /// A route, for rules and for logs: never the path itself, which is the caller's text.
@@ -53,9 +55,10 @@ impl Asked {
         let trace = sampler.decide(traceparent);
         let span = request_span(trace, route.template, request.method().as_str());
         let trace = outgoing(trace, &span);
+        let caller = Caller::ANYONE;
         match correlation_id(request.headers()) {
-            Ok(correlation_id) => (Self { correlation_id, trace, route }, span, Ok(())),
-            Err(fault) => (Self { correlation_id: new_id(), trace, route }, span, Err(fault)),
+            Ok(correlation_id) => (Self { correlation_id, trace, route, caller }, span, Ok(())),
+            Err(fault) => (Self { correlation_id: new_id(), trace, route, caller }, span, Err(fault)),
         }
     }
 

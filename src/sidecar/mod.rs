@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::credential::Credential;
 use crate::finding::{Findings, Problem};
-use crate::flow::{self, App, AppSettings, Service};
+use crate::flow::{self, App, AppSettings, CallerTokens, Callers, Service};
 use crate::http;
 use crate::inbound::Inbound;
 use crate::lifecycle::{Readiness, Signals, run_until_stopped};
@@ -34,6 +34,7 @@ const REMEMBERED: u64 = 4;
 pub struct Prepared {
     settings: Settings,
     apps: Vec<PreparedApp>,
+    callers: Option<CallerTokens>,
     shared: Option<shared::Prepared>,
     tls: Option<rustls::ClientConfig>,
     certificate: Option<Certificate>,
@@ -78,6 +79,7 @@ pub fn prepare(settings: Settings, clock: &Clock) -> (Option<Prepared>, Findings
     let mut roots = Roots::load(&settings.outbound.roots, &mut findings);
     let shared = settings.cache.redis.as_ref().and_then(|redis| shared::prepare(redis, &roots, clock, &mut findings));
     let certificate = settings.listen.tls.as_ref().and_then(|tls| listener::prepare(tls, clock, &mut findings));
+    let callers = if settings.callers.is_empty() { None } else { CallerTokens::load(&settings.callers, &mut findings) };
     let mut apps = Vec::new();
     for app in &settings.apps {
         let credential = load_credential(app, clock, &mut findings);
@@ -92,7 +94,10 @@ pub fn prepare(settings: Settings, clock: &Clock) -> (Option<Prepared>, Findings
         findings.error(source.file.as_deref(), &source.key, problem);
     }
     let tls = roots.tls(None).ok();
-    if findings.has_errors() { (None, findings) } else { (Some(Prepared { settings, apps, shared, tls, certificate }), findings) }
+    if findings.has_errors() {
+        return (None, findings);
+    }
+    (Some(Prepared { settings, apps, callers, shared, tls, certificate }), findings)
 }
 
 fn load_credential(app: &AppSettings, clock: &Clock, findings: &mut Findings) -> Option<Credential> {
@@ -183,14 +188,17 @@ impl Prepared {
             });
             let credential = Arc::clone(&app.credential);
             let metrics = flow_metrics.of(&app.settings.name);
-            apps.push(Arc::new(App::new(&app.settings, Arc::clone(authority), credential, Arc::clone(verifier), metrics)));
+            let (authority, verifier) = (Arc::clone(authority), Arc::clone(verifier));
+            let callers = &self.settings.callers;
+            apps.push(Arc::new(App::new(&app.settings, callers, authority, credential, verifier, metrics)));
         }
         let cache_settings = &self.settings.cache;
         let longest = self.settings.calls.timeout;
         let fleet = self.shared.as_ref().map(|shared| shared.fleet(cache_settings.recheck, longest, parts));
         let cache = Cache::new(cache_settings, fleet, flow::WIRE, parts.clock.clone(), parts.tasks.clone());
         let (clock, tasks) = (parts.clock.clone(), parts.tasks.clone());
-        let service = Service::new(apps, &self.settings.apis, Arc::clone(&cache), clock, tasks, rand::random::<f64>);
+        let callers = self.callers.clone().map(|tokens| Callers::new(tokens, &parts.metrics, clock.clone(), tasks.clone()));
+        let service = Service::new(apps, &self.settings.apis, callers, Arc::clone(&cache), clock, tasks, rand::random::<f64>);
         (service, cache)
     }
 
@@ -228,6 +236,9 @@ impl Sidecar {
         let readiness = Readiness::default();
         for app in service.apps() {
             app.credential.watch(&tasks);
+        }
+        if let Some(callers) = service.callers() {
+            callers.watch();
         }
         service.sweep();
         if let Some(followed) = &followed {

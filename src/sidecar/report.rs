@@ -43,6 +43,7 @@ pub(super) fn reporter(
             reload_failures: apps
                 .iter()
                 .filter_map(|app| reload_report(app))
+                .chain(caller_problems(&service))
                 .chain(followed.iter().flat_map(Followed::problems))
                 .chain(certificate.as_ref().and_then(listener::reload_report))
                 .collect(),
@@ -74,6 +75,15 @@ fn reload_report(app: &App) -> Option<ReloadReport> {
     Some(ReloadReport { what: format!("apps.{}.credential", app.name), failures, problem })
 }
 
+/// The files of callers whose new contents were refused.
+fn caller_problems(service: &Service) -> impl Iterator<Item = ReloadReport> {
+    let states = service.callers().into_iter().flat_map(|callers| callers.reload_states());
+    states.filter_map(|(name, problem, failures)| {
+        let problem = Some(problem?.reason.clone());
+        Some(ReloadReport { what: format!("callers.{name}.token"), failures, problem })
+    })
+}
+
 /// Gauges of what others keep, set at each scrape.
 pub(super) fn gauges(
     metrics: &Metrics,
@@ -90,7 +100,8 @@ pub(super) fn gauges(
     );
     let failures = metrics.counters(
         "reload_failures_total",
-        "New file contents that were refused or could not be read, by app; the shared cache's are under `cache.redis`, the token listener's under `listen.tls`.",
+        "New file contents that were refused or could not be read, by app; the shared cache's are under `cache.redis`, the token \
+          listener's under `listen.tls`, callers' under `callers.` and the name.",
         &["app"],
     );
     let bytes = metrics.gauges("cache_bytes", "What the memory level weighs: keys, values and index.", &["level"]);
@@ -106,6 +117,9 @@ pub(super) fn gauges(
                 expiry.with_label_values(&[&*app.name, app.credential.kind()]).set(ends);
             }
             catch_up(&failures.with_label_values(&[&app.name]), app.credential.reload_state().1);
+        }
+        for (name, _, counted) in service.callers().into_iter().flat_map(|callers| callers.reload_states()) {
+            catch_up(&failures.with_label_values(&[&*format!("callers.{name}")]), counted);
         }
         if let Some(fleet) = cache.fleet() {
             waiting.with_label_values(&[] as &[&str]).set(i64::try_from(fleet.waiting()).unwrap_or(i64::MAX));

@@ -11,6 +11,7 @@ mod assertions;
 mod auth_code;
 mod bad_input;
 mod cache;
+mod callers;
 mod credentials;
 mod errors;
 mod failures;

@@ -23,12 +23,15 @@ mod refusal;
 mod request;
 mod settings;
 mod silent;
+mod trace;
 mod wire;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+use tracing::Span;
 
 pub use app::App;
 pub use metrics::{Flow, Metrics};
@@ -39,6 +42,7 @@ pub use request::{
 };
 pub use settings::{ApiSettings, AppSettings, RefreshTokens};
 
+use crate::authority::Stops;
 use crate::cache::{Cache, Flight, Key, Wire};
 use crate::clock::Clock;
 use crate::tasks::Tasks;
@@ -67,6 +71,8 @@ pub struct Service(Arc<Inner>);
 struct Inner {
     apps: HashMap<String, Arc<App>>,
     implied: Option<Arc<App>>,
+    /// Counts requests that name no app of ours.
+    unknown: Option<metrics::AppMetrics>,
     apis: HashMap<String, app::Api>,
     cache: Arc<Cache<Arc<Refusal>>>,
     remembered: holds::Remembered,
@@ -95,6 +101,7 @@ impl Service {
         let api = |api: &ApiSettings| (api.name.clone(), app::Api { app: api.app.clone(), scopes: api.scopes.clone() });
         Self(Arc::new(Inner {
             implied,
+            unknown: apps.first().map(|app| app.metrics.unknown()),
             apps: apps.into_iter().map(|app| (app.name.clone(), app)).collect(),
             apis: apis.iter().map(api).collect(),
             cache,
@@ -149,6 +156,12 @@ impl Service {
         });
     }
 
+    /// How many remembered failures stop something now, by what they stop.
+    pub fn holds(&self) -> [(Stops, usize); Stops::ALL.len()] {
+        let standing: Vec<Stops> = self.0.remembered.all_standing(self.0.clock.moment()).collect();
+        Stops::ALL.map(|stops| (stops, standing.iter().filter(|other| **other == stops).count()))
+    }
+
     /// The apps, in no order.
     pub fn apps(&self) -> impl Iterator<Item = &Arc<App>> {
         self.0.apps.values()
@@ -168,8 +181,8 @@ impl Service {
     /// # Errors
     /// There is no token, and why.
     pub async fn client_credentials(&self, call: Call, request: &Common<'_>) -> Outcome {
-        let app = self.0.app_of(request)?;
-        self.0.timed(&app, Flow::ClientCredentials, client_credentials::run(&self.0, &app, call, request)).await
+        let (app, sampled) = (self.0.asked_of(Flow::ClientCredentials, request)?, call.trace.sampled);
+        self.0.timed(&app, Flow::ClientCredentials, sampled, client_credentials::run(&self.0, &app, call, request)).await
     }
 
     /// `POST /obo` (RFC 7523 with Entra's extension, or RFC 8693).
@@ -177,8 +190,8 @@ impl Service {
     /// # Errors
     /// There is no token, and why.
     pub async fn obo(&self, call: Call, request: &OnBehalfOf<'_>) -> Outcome {
-        let app = self.0.app_of(&request.common)?;
-        self.0.timed(&app, Flow::OnBehalfOf, on_behalf_of::run(&self.0, &app, call, request)).await
+        let (app, sampled) = (self.0.asked_of(Flow::OnBehalfOf, &request.common)?, call.trace.sampled);
+        self.0.timed(&app, Flow::OnBehalfOf, sampled, on_behalf_of::run(&self.0, &app, call, request)).await
     }
 
     /// `POST /auth-code/url` (RFC 6749 §4.1.1 with RFC 7636).
@@ -195,8 +208,8 @@ impl Service {
     /// # Errors
     /// There is no token, and why.
     pub async fn auth_code(&self, call: Call, request: &AuthCode<'_>) -> Outcome {
-        let app = self.0.app_of(&request.common)?;
-        self.0.timed(&app, Flow::AuthCode, redeem::run(&self.0, &app, call, request)).await
+        let (app, sampled) = (self.0.asked_of(Flow::AuthCode, &request.common)?, call.trace.sampled);
+        self.0.timed(&app, Flow::AuthCode, sampled, redeem::run(&self.0, &app, call, request)).await
     }
 
     /// `POST /silent` (RFC 6749 §6 where the cache has nothing).
@@ -204,8 +217,8 @@ impl Service {
     /// # Errors
     /// There is no token, and why.
     pub async fn silent(&self, call: Call, request: &Silent<'_>) -> Outcome {
-        let app = self.0.app_of(&request.common)?;
-        self.0.timed(&app, Flow::Silent, silent::run(&self.0, &app, call, request)).await
+        let (app, sampled) = (self.0.asked_of(Flow::Silent, &request.common)?, call.trace.sampled);
+        self.0.timed(&app, Flow::Silent, sampled, silent::run(&self.0, &app, call, request)).await
     }
 
     /// `GET /accounts`.
@@ -275,10 +288,23 @@ impl Inner {
         self.apis.get(name).ok_or_else(|| Arc::new(Refusal::new(Turn::Configuration, Kind::UnknownApi, detail)))
     }
 
-    async fn timed(&self, app: &App, flow: Flow, work: impl Future<Output = Outcome>) -> Outcome {
+    /// The app of a request for a token; one that names none of ours is counted as well.
+    fn asked_of(&self, flow: Flow, request: &Common<'_>) -> Result<Arc<App>, Arc<Refusal>> {
+        self.app_of(request).inspect_err(|refusal| {
+            if let Some(unknown) = &self.unknown {
+                unknown.refused(flow, refusal);
+            }
+        })
+    }
+
+    async fn timed(&self, app: &App, flow: Flow, sampled: bool, work: impl Future<Output = Outcome>) -> Outcome {
         let started = self.clock.precise();
         let outcome = work.await;
         app.metrics.request(flow, outcome.as_ref().map_err(|refusal| &**refusal), self.clock.precise().saturating_sub(started));
+        // Asked before the current span is, which costs more than all of this.
+        if sampled {
+            trace::end(&Span::current(), app, flow, &outcome);
+        }
         outcome
     }
 }

@@ -60,19 +60,19 @@ impl Used {
 /// Sends a grant.
 pub(super) async fn run(inner: &Inner, app: &App, form: &Form, tenant: Option<&Tenant>, repeat: Repeat, context: Context) -> Sent {
     let used = Used::of(app);
-    let endpoint = match app.authority.token_endpoint(tenant, context).await {
+    let endpoint = match app.authority.token_endpoint(tenant, context.clone()).await {
         Ok(endpoint) => endpoint,
         Err(failure) => return Sent { outcome: Err(Trouble::Before(failure)), version: used.version.into_inner() },
     };
-    let call = TokenCall { endpoint: &endpoint, repeat };
-    let prove = || prove(inner, app, endpoint.as_str(), form.clone(), &used, context);
-    let mut outcome = app.authority.token(call, context, prove).await;
+    let call = TokenCall { endpoint: &endpoint, repeat, grant: form.grant() };
+    let prove = || prove(inner, app, endpoint.as_str(), form.clone(), &used, context.clone());
+    let mut outcome = app.authority.token(call, context.clone(), prove).await;
     let refused = used.contents.load(Ordering::Relaxed);
     if is_invalid_client(&outcome) {
         // The file may have been replaced since it was last compared (ASN-6). What is sent once is not sent again all the same.
         app.credential.refresh(&inner.tasks).await;
         if repeat == Repeat::Once && app.credential.contents() != refused {
-            outcome = app.authority.token(call, context, prove).await;
+            outcome = app.authority.token(call, context.clone(), prove).await;
         }
     }
     Sent { outcome, version: used.version.into_inner() }

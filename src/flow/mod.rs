@@ -26,12 +26,15 @@ mod refusal;
 mod request;
 mod settings;
 mod silent;
+mod trace;
 mod wire;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+use tracing::Span;
 
 pub use app::App;
 pub use caller_tokens::CallerTokens;
@@ -44,6 +47,7 @@ pub use request::{
 };
 pub use settings::{AccountRights, ApiSettings, AppSettings, CallerSettings, RefreshTokens, flow_named, flow_names};
 
+use crate::authority::Stops;
 use crate::cache::{Cache, Flight, Key, Wire};
 use crate::clock::Clock;
 use crate::tasks::Tasks;
@@ -74,6 +78,8 @@ pub struct Service(Arc<Inner>);
 struct Inner {
     apps: HashMap<String, Arc<App>>,
     implied: Option<Arc<App>>,
+    /// Counts requests that name no app of ours.
+    unknown: Option<metrics::AppMetrics>,
     apis: HashMap<String, app::Api>,
     callers: Option<Arc<Callers>>,
     cache: Arc<Cache<Arc<Refusal>>>,
@@ -104,6 +110,7 @@ impl Service {
         let api = |api: &ApiSettings| (api.name.clone(), app::Api { app: api.app.clone(), scopes: api.scopes.clone() });
         Self(Arc::new(Inner {
             implied,
+            unknown: apps.first().map(|app| app.metrics.unknown()),
             apps: apps.into_iter().map(|app| (app.name.clone(), app)).collect(),
             apis: apis.iter().map(api).collect(),
             callers,
@@ -164,6 +171,12 @@ impl Service {
         self.0.callers.as_ref()
     }
 
+    /// How many remembered failures stop something now, by what they stop.
+    pub fn holds(&self) -> [(Stops, usize); Stops::ALL.len()] {
+        let standing: Vec<Stops> = self.0.remembered.all_standing(self.0.clock.moment()).collect();
+        Stops::ALL.map(|stops| (stops, standing.iter().filter(|other| **other == stops).count()))
+    }
+
     /// The apps, in no order.
     pub fn apps(&self) -> impl Iterator<Item = &Arc<App>> {
         self.0.apps.values()
@@ -183,8 +196,8 @@ impl Service {
     /// # Errors
     /// There is no token, and why.
     pub async fn client_credentials(&self, caller: Caller, call: Call, request: &Common<'_>) -> Outcome {
-        let app = self.0.allowed(caller, Some(Flow::ClientCredentials), request)?;
-        self.0.timed(&app, Flow::ClientCredentials, client_credentials::run(&self.0, &app, call, request)).await
+        let (app, sampled) = (self.0.asked_of(caller, Flow::ClientCredentials, request)?, call.trace.sampled);
+        self.0.timed(&app, Flow::ClientCredentials, sampled, client_credentials::run(&self.0, &app, call, request)).await
     }
 
     /// `POST /obo` (RFC 7523 with Entra's extension, or RFC 8693).
@@ -192,8 +205,8 @@ impl Service {
     /// # Errors
     /// There is no token, and why.
     pub async fn obo(&self, caller: Caller, call: Call, request: &OnBehalfOf<'_>) -> Outcome {
-        let app = self.0.allowed(caller, Some(Flow::OnBehalfOf), &request.common)?;
-        self.0.timed(&app, Flow::OnBehalfOf, on_behalf_of::run(&self.0, &app, caller, call, request)).await
+        let (app, sampled) = (self.0.asked_of(caller, Flow::OnBehalfOf, &request.common)?, call.trace.sampled);
+        self.0.timed(&app, Flow::OnBehalfOf, sampled, on_behalf_of::run(&self.0, &app, caller, call, request)).await
     }
 
     /// `POST /auth-code/url` (RFC 6749 §4.1.1 with RFC 7636).
@@ -215,8 +228,8 @@ impl Service {
     /// # Errors
     /// There is no token, and why.
     pub async fn auth_code(&self, caller: Caller, call: Call, request: &AuthCode<'_>) -> Outcome {
-        let app = self.0.allowed(caller, Some(Flow::AuthCode), &request.common)?;
-        self.0.timed(&app, Flow::AuthCode, redeem::run(&self.0, &app, caller, call, request)).await
+        let (app, sampled) = (self.0.asked_of(caller, Flow::AuthCode, &request.common)?, call.trace.sampled);
+        self.0.timed(&app, Flow::AuthCode, sampled, redeem::run(&self.0, &app, caller, call, request)).await
     }
 
     /// `POST /silent` (RFC 6749 §6 where the cache has nothing).
@@ -224,8 +237,8 @@ impl Service {
     /// # Errors
     /// There is no token, and why.
     pub async fn silent(&self, caller: Caller, call: Call, request: &Silent<'_>) -> Outcome {
-        let app = self.0.allowed(caller, Some(Flow::Silent), &request.common)?;
-        self.0.timed(&app, Flow::Silent, silent::run(&self.0, &app, caller, call, request)).await
+        let (app, sampled) = (self.0.asked_of(caller, Flow::Silent, &request.common)?, call.trace.sampled);
+        self.0.timed(&app, Flow::Silent, sampled, silent::run(&self.0, &app, caller, call, request)).await
     }
 
     /// `GET /accounts`.
@@ -318,10 +331,23 @@ impl Inner {
         self.apis.get(name).ok_or_else(|| Arc::new(Refusal::new(Turn::Configuration, Kind::UnknownApi, detail)))
     }
 
-    async fn timed(&self, app: &App, flow: Flow, work: impl Future<Output = Outcome>) -> Outcome {
+    /// The app of a request for a token; one that names none of ours is counted as well.
+    fn asked_of(&self, caller: Caller, flow: Flow, request: &Common<'_>) -> Result<Arc<App>, Arc<Refusal>> {
+        self.allowed(caller, Some(flow), request).inspect_err(|refusal| {
+            if let Some(unknown) = &self.unknown {
+                unknown.refused(flow, refusal);
+            }
+        })
+    }
+
+    async fn timed(&self, app: &App, flow: Flow, sampled: bool, work: impl Future<Output = Outcome>) -> Outcome {
         let started = self.clock.precise();
         let outcome = work.await;
         app.metrics.request(flow, outcome.as_ref().map_err(|refusal| &**refusal), self.clock.precise().saturating_sub(started));
+        // Asked before the current span is, which costs more than all of this.
+        if sampled {
+            trace::end(&Span::current(), app, flow, &outcome);
+        }
         outcome
     }
 }

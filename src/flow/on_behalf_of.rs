@@ -35,7 +35,7 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call
         Refusal::new(Turn::User, Kind::TokenMissing, "there is no user's token: send it as `Authorization: Bearer`")
     })?;
     let hash = digest(bearer);
-    let user = judged(inner, app, bearer, &hash, call).await?;
+    let user = judged(inner, app, bearer, &hash, call.clone()).await?;
     let tenant = tenant_of(app, named, common.tenant, &user)?;
     let ask = Ask {
         flow: Flow::OnBehalfOf,
@@ -113,7 +113,7 @@ async fn judged(inner: &Inner, app: &App, bearer: &str, hash: &[u8; 32], context
     let guard = app.guard.as_ref().ok_or_else(|| {
         Refusal::new(Turn::Rights, Kind::FlowNotAllowed, "this app accepts no users' tokens: configure `apps.*.inbound` for it")
     })?;
-    let verified = app.verifier.verify(bearer, hash, context).await.map_err(|rejection| match rejection {
+    let verified = app.verifier.verify(bearer, hash, context.clone()).await.map_err(|rejection| match rejection {
         Rejection::Invalid(why) => invalid(why),
         Rejection::NoKeys(failure) => no_keys(failure, Some(inner.clock.moment())),
     })?;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tracing::{Instrument as _, Span};
+
 use super::acquire::{broken_off, keys};
 use super::app::App;
 use super::auth_code::{is_verifier, redirect_uri, scopes_named};
@@ -16,20 +18,33 @@ use super::once::Once;
 use super::refresh::{Renewal, sign_in};
 use super::refusal::Refusal;
 use super::request::{Answer, AuthCode, Call, Common, RefreshReason, TokenSource};
-use super::{Inner, Outcome, id_token};
+use super::{Inner, Outcome, id_token, trace};
 use crate::authority::{Failure, Repeat};
 use crate::cache::{self, Bypass, Kept, Key, Loaded, Query};
 use crate::oauth::Form;
 use crate::secret::Secret;
+use crate::telemetry::{self, outgoing};
 use crate::token::{Head, Matching, Retry, Scopes, Tenant};
 
 /// Redeems a code: once, whatever happens, and detached from the caller, who may leave but must not lose it.
 pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call: Call, request: &AuthCode<'_>) -> Outcome {
     let redemption = Redemption::read(inner, app, caller, call, request)?;
     let key = redemption.key();
-    let outcome = inner.redemptions.join(key, Box::pin(redemption.run())).await;
-    let head = outcome.unwrap_or_else(|| Err(Arc::new(broken_off().retrying(Retry::Never))))?;
-    Ok(Answer { head, source: TokenSource::IdentityProvider, reason: RefreshReason::NotApplicable })
+    let (request, span) = (Span::current(), trace::begin(&redemption.call, app, Flow::AuthCode, false));
+    let mut redemption = redemption;
+    redemption.call = redemption.call.inside(outgoing(redemption.call.trace, &span));
+    let flight = Box::pin(async move { Some(redemption.run().await) });
+    let (landed, led) = inner.redemptions.join_or_lead(key, flight).instrument(span.clone()).await;
+    inner.cache.flew(led);
+    if !led {
+        telemetry::joined(&request);
+        telemetry::joined(&span);
+    }
+    let head = landed.unwrap_or_else(|| Err(Arc::new(broken_off().retrying(Retry::Never))));
+    let answer = |head| Answer { head, source: TokenSource::IdentityProvider, reason: RefreshReason::NotApplicable };
+    let outcome = head.map(answer);
+    trace::end(&span, app, Flow::AuthCode, &outcome);
+    outcome
 }
 
 /// A code with all that its redemption needs.
@@ -129,7 +144,7 @@ impl Redemption {
             app.metrics.held(Flow::AuthCode);
             return Err(refusal);
         }
-        let sent = exchange::run(inner, app, &self.form(), self.tenant.as_ref(), Repeat::Never, self.call).await;
+        let sent = exchange::run(inner, app, &self.form(), self.tenant.as_ref(), Repeat::Never, self.call.clone()).await;
         let mut response = match sent.outcome {
             Ok(response) => response,
             Err(trouble) => return Err(self.once(sent.version).failed(inner, trouble).await),
@@ -142,7 +157,7 @@ impl Redemption {
         };
         let (now, jitter) = (inner.clock.unix(), inner.jitter);
         let tenant = self.tenant.as_ref();
-        let user = id_token::verify(app, id_token.expose(), self.nonce.as_deref(), tenant, now, self.call).await;
+        let user = id_token::verify(app, id_token.expose(), self.nonce.as_deref(), tenant, now, self.call.clone()).await;
         let owner = Owner::User(user.map_err(|refusal| refusal.retrying(Retry::Never))?);
         let expected = Expected { asked: self.scopes.clone(), tenant: self.tenant.clone(), owner, exchange: false };
         let grant = issue(app, &expected, response, now, jitter()).map_err(spent)?;

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Instrument as _;
+
 use super::acquire::{Job, broken_off};
 use super::app::App;
 use super::classify::refuse;
@@ -74,10 +76,11 @@ impl Refresh {
     pub(super) async fn run(self, job: Job) -> Result<Loaded, Arc<Refusal>> {
         let (sender, outcome) = tokio::sync::oneshot::channel();
         let tasks = job.inner.tasks.clone();
-        tasks.awaited("refresh", async move {
+        let turn = async move {
             let outcome = self.in_turn(&job, &|| sender.is_closed()).await;
             let _gone = sender.send(outcome);
-        });
+        };
+        tasks.awaited("refresh", turn.in_current_span());
         outcome.await.unwrap_or_else(|_| Err(broken_off().into()))
     }
 
@@ -110,7 +113,7 @@ impl Refresh {
                 return Err(broken_off().into());
             }
             let form = self.form(&job.app, token.clone());
-            let sent = exchange::run(&job.inner, &job.app, &form, self.tenant.as_ref(), Repeat::Never, job.call).await;
+            let sent = exchange::run(&job.inner, &job.app, &form, self.tenant.as_ref(), Repeat::Never, job.call.clone()).await;
             let trouble = match sent.outcome {
                 Ok(response) => return self.keep(job, &signed, &sign_in, response, sent.version).await,
                 Err(trouble) => trouble,

@@ -30,7 +30,7 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call
     let ask = |owner: Caller| Ask {
         flow: Flow::Silent,
         app,
-        call,
+        call: call.clone(),
         owner,
         partition: app.space_of(owner).partition(Owner::Account(account)),
         owned: true,

@@ -53,7 +53,7 @@ impl Frame {
 
     /// What the edge knows of the request; it was read once, outside.
     pub(super) fn asked(&self, request: &Request) -> Asked {
-        request.extensions().get().copied().unwrap_or_else(|| Asked::read(request, self.sampler).0)
+        request.extensions().get().cloned().unwrap_or_else(|| Asked::read(request, self.sampler).0)
     }
 
     /// The head and the whole body of a request.

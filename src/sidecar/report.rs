@@ -9,7 +9,7 @@ use crate::lifecycle::Readiness;
 use crate::listen::Certificate;
 use crate::store::BreakerState;
 use crate::tasks::Tasks;
-use crate::telemetry::Metrics;
+use crate::telemetry::{self, Metrics};
 
 use super::listener;
 use super::shared::Followed;
@@ -107,10 +107,13 @@ pub(super) fn gauges(
     let bytes = metrics.gauges("cache_bytes", "What the memory level weighs: keys, values and index.", &["level"]);
     let entries = metrics.gauges("cache_partitions", "Apps, accounts and assertions that have tokens in memory.", &["level"]);
     let panics = metrics.counters("task_panics_total", "Tasks that panicked; each is a defect of tokend.", &[]);
+    let holds = metrics.gauges("holds", "Remembered failures that stop further calls now, by what they stop.", &["kind"]);
+    let most = metrics.gauges("cache_max_bytes", "What the memory level may weigh.", &["level"]);
+    most.with_label_values(&["memory"]).set(number(cache.memory().max_bytes()));
     let waiting = metrics.gauges("cache_push_back_waiting", "What waits in memory to be stored in Redis.", &[]);
+    telemetry::observe_process(metrics);
     let (followed, certificate) = (followed.cloned(), certificate.cloned());
     let (service, cache, tasks) = (service.clone(), Arc::clone(cache), tasks.clone());
-    let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     metrics.before_render(move || {
         for app in service.apps() {
             if let Some(ends) = app.credential.expires_on() {
@@ -124,6 +127,9 @@ pub(super) fn gauges(
         if let Some(fleet) = cache.fleet() {
             waiting.with_label_values(&[] as &[&str]).set(i64::try_from(fleet.waiting()).unwrap_or(i64::MAX));
         }
+        for (stops, count) in service.holds() {
+            holds.with_label_values(&[stops.as_str()]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
         if let Some(followed) = &followed {
             catch_up(&failures.with_label_values(&["cache.redis"]), followed.failures());
         }
@@ -134,6 +140,10 @@ pub(super) fn gauges(
         entries.with_label_values(&["memory"]).set(i64::try_from(cache.memory().partitions()).unwrap_or(i64::MAX));
         catch_up(&panics.with_label_values(&[] as &[&str]), tasks.panics());
     });
+}
+
+fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 /// Brings a counter up to what was counted elsewhere.

@@ -1,11 +1,13 @@
 //! What tokend says of itself: logs, spans, metrics. A leaf: it knows nothing of the rest.
 //!
-//! Whether a request is traced is decided before a span exists (`sampler`); an unsampled one makes none (`spans`). Log lines are
+//! Whether a request is traced is decided before a span exists (`sampler`); an unsampled one makes none (`spans`, `calls`). Log lines are
 //! made from events alone (`logging`), so a span costs nothing there; sampled spans leave through `otlp`.
 
+mod calls;
 mod logging;
 mod metrics;
 mod otlp;
+mod process;
 mod sampler;
 mod settings;
 mod spans;
@@ -26,11 +28,13 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use crate::finding::Problem;
 use crate::reload::Source;
 
+pub use calls::{call_answered, call_explained, call_failed, call_span, redis_span};
 pub use metrics::{DURATION_BUCKETS, Metrics};
+pub use process::observe_process;
 pub use sampler::Sampler;
 pub use settings::{Format, Level, Otlp, Settings};
-pub use spans::{call_span, finish_call, finish_request, outgoing, request_span};
-pub use trace::{Context, Trace};
+pub use spans::{Came, finish_flow, finish_request, flow_span, joined, outgoing, request_span};
+pub use trace::{Context, Trace, state_of};
 
 /// The name that our own log lines and spans carry as the first part of their target.
 const OURS: &str = "tokend";

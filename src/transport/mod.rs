@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode};
 use reqwest::redirect::Policy;
+use tracing::Span;
 use url::Url;
 
 pub use roots::{Origin, Roots};
@@ -15,7 +16,7 @@ pub use settings::{NamedRoots, Settings};
 
 use crate::finding::Problem;
 use crate::secret::Secret;
-use crate::telemetry::{self, Context, Trace};
+use crate::telemetry::{self, Context};
 
 /// The largest answer that is read, in bytes.
 const ANSWER_LIMIT: usize = 1024 * 1024;
@@ -104,25 +105,45 @@ impl Door {
     /// # Errors
     /// Nothing complete came back. An answer with an error status is an answer.
     pub async fn send(&self, context: Context, outgoing: Outgoing<'_>, deadline: Duration) -> Result<Reply, Failure> {
-        use tracing::Instrument as _;
-        let span = telemetry::call_span(context.trace, outgoing.url.host_str().unwrap_or_default(), outgoing.purpose);
-        let trace = telemetry::outgoing(context.trace, &span);
+        let span = outgoing.span(&context, 0);
+        self.send_in(&span, context, outgoing, deadline).await
+    }
+
+    /// The same inside a span that the caller made by [`Outgoing::span`], and to which it adds what it knows of the answer.
+    ///
+    /// # Errors
+    /// As [`Door::send`].
+    pub async fn send_in(
+        &self,
+        span: &Span,
+        mut context: Context,
+        outgoing: Outgoing<'_>,
+        deadline: Duration,
+    ) -> Result<Reply, Failure> {
+        context.trace = telemetry::outgoing(context.trace, span);
         // The client's futures are many kilobytes: on the heap, and not in every future that waits for this one.
-        let exchange = Box::pin(self.exchange(trace, outgoing).instrument(span));
-        tokio::time::timeout(deadline, exchange).await.unwrap_or(Err(Failure::TimedOut))
+        let exchange = Box::pin(self.exchange(span, context, outgoing));
+        let outcome = tokio::time::timeout(deadline, exchange).await.unwrap_or(Err(Failure::TimedOut));
+        if let Err(failure) = &outcome {
+            telemetry::call_failed(span, failure.as_str());
+        }
+        outcome
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the one door out")]
-    async fn exchange(&self, trace: Trace, outgoing: Outgoing<'_>) -> Result<Reply, Failure> {
+    async fn exchange(&self, span: &Span, context: Context, outgoing: Outgoing<'_>) -> Result<Reply, Failure> {
         let mut request = self.client.request(outgoing.method, outgoing.url.clone()).headers(outgoing.headers);
-        if trace.is_some() {
-            request = request.header("traceparent", trace.to_string());
+        if context.trace.is_some() {
+            request = request.header("traceparent", context.trace.to_string());
+            if let Some(state) = context.state {
+                request = request.header("tracestate", &*state);
+            }
         }
         if let Some(body) = outgoing.body {
             request = request.body(body.expose().to_owned());
         }
         let mut response = request.send().await.map_err(classify)?;
-        telemetry::finish_call(&tracing::Span::current(), response.status().as_u16());
+        telemetry::call_answered(span, response.status().as_u16());
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(classify)? {
@@ -138,6 +159,30 @@ impl Door {
 /// The hosts that no proxy is asked for, as NO_PROXY has them.
 fn exempt(settings: &Settings) -> String {
     settings.no_proxy.iter().map(String::as_str).chain([NEVER_PROXIED]).collect::<Vec<_>>().join(",")
+}
+
+// === impl Outgoing ===
+
+impl Outgoing<'_> {
+    /// Its span, if it is traced. `resend`: how often it was sent before.
+    pub fn span(&self, context: &Context, resend: i64) -> Span {
+        let host = self.url.host_str().unwrap_or_default();
+        telemetry::call_span(context, host, self.method.as_str(), self.purpose, resend)
+    }
+}
+
+// === impl Failure ===
+
+impl Failure {
+    /// For spans; the labels of metrics say the same.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "unreachable",
+            Self::Broken => "broken",
+            Self::TimedOut => "timeout",
+            Self::TooLarge => "invalid_answer",
+        }
+    }
 }
 
 /// Reqwest's errors quote URLs: the log gets their causes without, and only their kind goes further.

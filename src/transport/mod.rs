@@ -91,7 +91,9 @@ impl Door {
             .tls_backend_preconfigured(tls)
             // The variables of the environment are among the settings already, with the hosts that no proxy is asked for.
             .no_proxy();
-        if let Some(proxy) = settings.proxy.as_ref().filter(|_| !loopback) {
+        // The client takes `*` for every name, and for no address.
+        let everywhere = settings.no_proxy.iter().any(|host| host == "*");
+        if let Some(proxy) = settings.proxy.as_ref().filter(|_| !loopback && !everywhere) {
             let proxy = reqwest::Proxy::all(proxy.clone())
                 .map_err(|_| Problem::new("the proxy cannot be used", "write `outbound.proxy` as http://HOST:PORT"))?;
             builder = builder.proxy(proxy.no_proxy(reqwest::NoProxy::from_string(&exempt(settings))));

@@ -15,8 +15,8 @@ k == "tokend.dev/config" ? v.size() < 254 && v.matches("^[a-z0-9]([a-z0-9.-]*[a-
 k == "tokend.dev/secret" ? v == "" || v.size() < 254 && v.matches("^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$") :
 k == "tokend.dev/socket" ? v.matches("^( *([*]|[a-z0-9]([a-z0-9-]*[a-z0-9])?) *(,|$))*$") :
 k == "tokend.dev/log-level" ? v in ["error", "warn", "info", "debug", "trace"] :
-k == "tokend.dev/memory-limit" ? isQuantity(v) && quantity(v).compareTo(quantity("64Mi")) >= 0 :
-k in ["tokend.dev/memory-request", "tokend.dev/cpu-limit", "tokend.dev/cpu-request"] ? isQuantity(v) && quantity(v).sign() == 1 : true
+k == "tokend.dev/memory-limit" ? isQuantity(v) && !quantity(v).isLessThan(quantity("64Mi")) :
+k in ["tokend.dev/memory-request", "tokend.dev/cpu-limit", "tokend.dev/cpu-request"] ? isQuantity(v) && quantity(v).isGreaterThan(quantity("0")) : true
 {{- end }}
 
 {{/* The same as an expression that says what it should be. */}}

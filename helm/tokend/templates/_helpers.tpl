@@ -14,6 +14,10 @@
 {{- end }}
 {{- end }}
 
+{{- define "tokend.adminName" -}}
+{{- printf "%s-admin" (include "tokend.fullname" . | trunc 57 | trimSuffix "-") }}
+{{- end }}
+
 {{- define "tokend.namespace" -}}
 {{- default .Release.Namespace .Values.namespaceOverride }}
 {{- end }}

@@ -56,6 +56,9 @@
 {{- if not .Values.config.apps -}}
 {{- fail "config.apps: no app is configured, and tokend would not start. Write at least one: config.apps.NAME with authority, client_id and credential." -}}
 {{- end -}}
+{{- if and $values.service.trafficDistribution (semverCompare "<1.30.0-0" .Capabilities.KubeVersion.Version) -}}
+{{- fail (printf "standalone.service.trafficDistribution: Kubernetes %s does not have it; 1.30 does. Leave it empty." .Capabilities.KubeVersion.Version) -}}
+{{- end -}}
 {{- include "tokend.checkReplicas" . -}}
 {{- include "tokend.checkGrace" . -}}
 {{- end }}

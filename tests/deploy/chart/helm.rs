@@ -1,7 +1,9 @@
 //! Running `helm`, and reading what it renders.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -88,9 +90,17 @@ pub(crate) fn template(chart: &Path, values: &[&Path], release: &Release) -> Res
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }
 
-/// The same, for a mode that has to render.
+/// The same, for a mode that has to render; once in the process, because every test looks at some of them.
 pub(crate) fn rendered(name: &str, release: &Release) -> String {
-    template(&chart(), &[&mode(name)], release).unwrap_or_else(|error| panic!("{name} on {}: {error}", release.version))
+    static RENDERED: Mutex<BTreeMap<(String, &'static str), String>> = Mutex::new(BTreeMap::new());
+    let key = (name.to_owned(), release.version);
+    let known = RENDERED.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+    known.unwrap_or_else(|| {
+        let text = template(&chart(), &[&mode(name)], release);
+        let text = text.unwrap_or_else(|error| panic!("{name} on {}: {error}", release.version));
+        RENDERED.lock().unwrap_or_else(PoisonError::into_inner).insert(key, text.clone());
+        text
+    })
 }
 
 /// The objects of a text with several documents.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use authority::Issuer;
 use load::{Load, Request};
-use server::Server;
+use server::{Server, TOKEN};
 use statistics::{Rounds, median};
 
 /// How many users the full sidecar has cached.
@@ -42,6 +42,7 @@ fn main() {
 fn hits() {
     let issuer = Issuer::start();
     let sidecar = Server::sidecar(&issuer, 256 << 20);
+    let guarded = Server::for_callers(&issuer, 256 << 20);
     let (by_serde, constant) = (Server::bare_serde(), Server::bare_constant());
     let app = r#"{"app":"shop","scopes":["stock.read"]}"#;
     let user = issuer.user_token(0);
@@ -52,6 +53,8 @@ fn hits() {
         ("bare axum, serde, bearer", &by_serde, Request::post("/obo", app, Some(&user))),
         ("bare axum, constant, bearer", &constant, Request::post("/obo", app, Some(&user))),
         ("tokend /obo", &sidecar, Request::post("/obo", app, Some(&user))),
+        ("tokend /client-credentials, caller", &guarded, Request::calling("/client-credentials", app, None, TOKEN)),
+        ("tokend /obo, caller", &guarded, Request::calling("/obo", app, Some(&user), TOKEN)),
     ];
     let mut rounds = Rounds::default();
     for round in 0..=ROUNDS {
@@ -70,6 +73,8 @@ fn hits() {
             let [rate, cpu] = rounds.ratio(ours, &other);
             println!("  {ours} / {other}: requests per second {rate:.2}, CPU per request {cpu:.2}");
         }
+        let [rate, cpu] = rounds.ratio(&format!("{ours}, caller"), ours);
+        println!("  the same with callers / without: requests per second {rate:.2}, CPU per request {cpu:.2}");
     }
 }
 

@@ -286,6 +286,22 @@ mod tests {
     }
 
     #[test]
+    fn a_partition_is_the_same_in_every_release() {
+        let space = KeySpace::new("host", "client");
+        let hex = |bytes: [u8; 32]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        for (partition, expected) in [
+            (space.partition(Owner::App("tid")), "18912d08fb52bd9de746dad61c33411d8c8a6b00b67403d494e9c46fab263c1b"),
+            (space.partition(Owner::Account("oid.tid")), "8b55f0ce547eb04f985b4eeb36fa470e84a4478d1e7eda25b50127f01f7af182"),
+            (
+                space.of_caller("shop").partition(Owner::Account("oid.tid")),
+                "fd3c02bf409d7195e2088fff5532c43eb5a3e80ec689d24d1e333f257611d9fb",
+            ),
+        ] {
+            assert_eq!(hex(partition), expected);
+        }
+    }
+
+    #[test]
     fn cch_21_members_cannot_be_shifted() {
         assert_ne!(Key::of(&[b"fmi_path", b"value"]), Key::of(&[b"fmi_pat", b"hvalue"]));
         assert_ne!(challenge_hash("a"), challenge_hash("b"));

@@ -126,6 +126,21 @@ mod tests {
     }
 
     #[test]
+    fn every_route_takes_a_callers_token() {
+        let document = json();
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for (method, operation) in methods.as_object().unwrap() {
+                let needs = operation["security"].as_array().unwrap();
+                let with = needs.iter().filter(|need| need["caller_token"].is_array()).count();
+                assert!(with == 1 && needs.len() == 2, "{method} {path}: {needs:?}");
+                let user = needs.iter().filter(|need| need["user_token"].is_array()).count();
+                assert_eq!(user, if path == "/obo" { 2 } else { 0 }, "{method} {path}: {needs:?}");
+            }
+        }
+        assert_eq!(document["components"]["securitySchemes"]["caller_token"]["name"], "X-Tokend-Token");
+    }
+
+    #[test]
     fn every_reference_leads_somewhere() {
         let document = json();
         let text = document.to_string();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tracing::Instrument as _;
 
 use super::Inner;
 use super::app::App;
@@ -42,9 +43,11 @@ pub(super) async fn sign_out(inner: &Arc<Inner>, app: &Arc<App>, id: &str) -> Re
     let partition = app.space.partition(Owner::Account(account(app, Some(id), "home_account_id")?));
     let (sender, outcome) = tokio::sync::oneshot::channel();
     let (detached, space) = (Arc::clone(inner), *app.space.id());
-    inner.tasks.awaited("sign-out", async move {
+    let work = async move {
         let _gone = sender.send(detached.cache.sign_out(&space, &partition).await);
-    });
+    };
+    // Part of the request, whose span ends with it.
+    inner.tasks.awaited("sign-out", work.in_current_span());
     let broken_off = |_| super::acquire::broken_off();
     let removed = outcome.await.map_err(broken_off)?.map_err(unavailable)?;
     if removed { Ok(()) } else { Err(unknown()) }

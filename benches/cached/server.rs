@@ -29,7 +29,12 @@ pub(crate) struct Server {
 impl Server {
     /// tokend with one app at the issuer, metrics on, and 5 % of requests traced.
     pub(crate) fn sidecar(issuer: &Issuer, max_bytes: u64) -> Self {
-        Self::configured(issuer, max_bytes, "")
+        Self::sampled(issuer, max_bytes, Some(0.05))
+    }
+
+    /// The same with this part of all requests traced; `None`: the sampler of a process without a collector.
+    pub(crate) fn sampled(issuer: &Issuer, max_bytes: u64, ratio: Option<f64>) -> Self {
+        Self::configured(issuer, max_bytes, ratio, "")
     }
 
     /// The same for two callers: `TOKEN` is the token of the first.
@@ -37,10 +42,10 @@ impl Server {
         let callers = format!(
             "callers: [{{name: a, token: {{inline: {TOKEN}}}}}, {{name: b, token: {{inline: b-{TOKEN}}}, apps: [shop]}}]\n"
         );
-        Self::configured(issuer, max_bytes, &callers)
+        Self::configured(issuer, max_bytes, Some(0.05), &callers)
     }
 
-    fn configured(issuer: &Issuer, max_bytes: u64, more: &str) -> Self {
+    fn configured(issuer: &Issuer, max_bytes: u64, ratio: Option<f64>, more: &str) -> Self {
         let url = &issuer.url;
         let text = format!(
             "listen: \"127.0.0.1:0\"\nadmin_listen: \"127.0.0.1:0\"\n\
@@ -53,10 +58,9 @@ impl Server {
         let (settings, findings) = parse(&text, Format::Yaml, "bench.yaml", &BTreeMap::new());
         let settings = settings.unwrap_or_else(|| panic!("{findings:#?}"));
         let telemetry = tokend::telemetry::init(&settings.telemetry, None, std::io::stderr);
-        let sampler =
-            telemetry.as_ref().map_or_else(|_| tokend::telemetry::Sampler::new(Some(0.05)), |telemetry| telemetry.sampler);
-        // The exporter lives as long as the process.
+        // One exporter for all servers, which lives as long as the process; each has a sampler of its own.
         std::mem::forget(telemetry);
+        let sampler = tokend::telemetry::Sampler::new(ratio);
         let (tell, told) = mpsc::channel();
         on_own_thread("sidecar", move || async move {
             let clock = Clock::system();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tracing::Instrument as _;
 
 use super::Inner;
 use super::app::App;
@@ -72,7 +73,7 @@ pub(super) async fn sign_out(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller,
         spaces(inner, app, caller).iter().map(|space| (*space.id(), space.partition(Owner::Account(id)))).collect();
     let (sender, outcome) = tokio::sync::oneshot::channel();
     let detached = Arc::clone(inner);
-    inner.tasks.awaited("sign-out", async move {
+    let work = async move {
         let mut removed = Ok(false);
         for (space, partition) in &places {
             // Each is tried, whatever came of the others: memory forgets it in any case.
@@ -83,7 +84,9 @@ pub(super) async fn sign_out(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller,
             }
         }
         let _gone = sender.send(removed);
-    });
+    };
+    // Part of the request, whose span ends with it.
+    inner.tasks.awaited("sign-out", work.in_current_span());
     let broken_off = |_| super::acquire::broken_off();
     let removed = outcome.await.map_err(broken_off)?.map_err(unavailable)?;
     if removed { Ok(()) } else { Err(unknown()) }

@@ -103,7 +103,7 @@ impl Inner {
             Ok(answer(flown, miss))
         };
         let outcome = way.instrument(span.clone()).await;
-        trace::end(&span, ask.app, ask.flow, &outcome);
+        trace::end(&span, &outcome);
         outcome
     }
 
@@ -143,7 +143,7 @@ impl Inner {
             let outcome = Box::pin(job.run(work)).await;
             let refusal = outcome.as_ref().err().map(|refusal| &**refusal);
             app.metrics.renewal(flow, refusal);
-            trace::end_renewal(&flying, &app, flow, refusal);
+            trace::end_renewal(&flying, refusal);
             if let Some(refusal) = refusal {
                 let trace_id = refusal.answer.as_ref().and_then(|answer| answer.trace_id.as_deref()).map(loggable);
                 tracing::warn!(

@@ -34,8 +34,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tracing::Span;
-
 pub use app::App;
 pub use caller_tokens::CallerTokens;
 pub use callers::{Caller, Callers};
@@ -346,7 +344,7 @@ impl Inner {
         app.metrics.request(flow, outcome.as_ref().map_err(|refusal| &**refusal), self.clock.precise().saturating_sub(started));
         // Asked before the current span is, which costs more than all of this.
         if sampled {
-            trace::end(&Span::current(), app, flow, &outcome);
+            trace::end_request(app, flow, &outcome);
         }
         outcome
     }

@@ -43,7 +43,7 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call
     let head = landed.unwrap_or_else(|| Err(Arc::new(broken_off().retrying(Retry::Never))));
     let answer = |head| Answer { head, source: TokenSource::IdentityProvider, reason: RefreshReason::NotApplicable };
     let outcome = head.map(answer);
-    trace::end(&span, app, Flow::AuthCode, &outcome);
+    trace::end(&span, &outcome);
     outcome
 }
 

@@ -7,7 +7,7 @@ use super::app::App;
 use super::metrics::Flow;
 use super::refusal::Refusal;
 use super::request::{Call, TokenSource};
-use crate::telemetry::{Came, finish_flow, flow_span};
+use crate::telemetry::{Came, asked_for, finish_flow, flow_span};
 use crate::token::Turn;
 
 /// The span of a flow past memory, if the request is traced.
@@ -16,23 +16,28 @@ pub(super) fn begin(call: &Call, app: &App, flow: Flow, renewal: bool) -> Span {
 }
 
 /// Says what came of it.
-pub(super) fn end(span: &Span, app: &App, flow: Flow, outcome: &Outcome) {
+pub(super) fn end(span: &Span, outcome: &Outcome) {
     match outcome {
-        Ok(answer) => came(span, app, flow, Some(answer.source), None),
-        Err(refusal) => came(span, app, flow, None, Some(refusal)),
+        Ok(answer) => came(span, Some(answer.source), None),
+        Err(refusal) => came(span, None, Some(refusal)),
     }
 }
 
-/// The same for a renewal, whose token is for later requests.
-pub(super) fn end_renewal(span: &Span, app: &App, flow: Flow, refusal: Option<&Refusal>) {
-    let source = refusal.is_none().then_some(TokenSource::IdentityProvider);
-    came(span, app, flow, source, refusal);
+/// Says on the request's own span, which is the current one, what was asked for and what came of it.
+pub(super) fn end_request(app: &App, flow: Flow, outcome: &Outcome) {
+    let span = Span::current();
+    asked_for(&span, flow.as_str(), &app.name);
+    end(&span, outcome);
 }
 
-fn came(span: &Span, app: &App, flow: Flow, source: Option<TokenSource>, refusal: Option<&Refusal>) {
+/// The same for a renewal, whose token is for later requests.
+pub(super) fn end_renewal(span: &Span, refusal: Option<&Refusal>) {
+    let source = refusal.is_none().then_some(TokenSource::IdentityProvider);
+    came(span, source, refusal);
+}
+
+fn came(span: &Span, source: Option<TokenSource>, refusal: Option<&Refusal>) {
     let came = Came {
-        app: &app.name,
-        flow: flow.as_str(),
         source: source.map(TokenSource::as_str),
         level: source.and_then(TokenSource::level),
         // The authority's own word stands at the span of its call, if it is a known one.

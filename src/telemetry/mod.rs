@@ -33,7 +33,7 @@ pub use metrics::{DURATION_BUCKETS, Metrics};
 pub use process::observe_process;
 pub use sampler::Sampler;
 pub use settings::{Format, Level, Otlp, Settings};
-pub use spans::{Came, finish_flow, finish_request, flow_span, joined, outgoing, request_span};
+pub use spans::{Came, asked_for, finish_flow, finish_request, flow_span, joined, outgoing, request_span};
 pub use trace::{Context, Trace, state_of};
 
 /// The name that our own log lines and spans carry as the first part of their target.

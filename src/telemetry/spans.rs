@@ -15,11 +15,7 @@ pub(super) const LINKED: &str = "tokend::telemetry::linked";
 
 /// What came of a request for a token, for the request's span and for that of its way past memory.
 #[derive(Clone, Copy, Debug)]
-pub struct Came<'a> {
-    /// The name of the app.
-    pub app: &'a str,
-    /// The flow.
-    pub flow: &'static str,
+pub struct Came {
     /// As the answer's `token_source`.
     pub source: Option<&'static str>,
     /// As the answer's `cache_level`.
@@ -99,13 +95,19 @@ pub fn flow_span(context: &Context, flow: &'static str, app: &str, renewal: bool
     span
 }
 
-/// Notes what came of a request for a token.
-pub fn finish_flow(span: &Span, came: &Came<'_>) {
+/// Notes on a request's span for which app and by which flow it asks for a token.
+pub fn asked_for(span: &Span, flow: &'static str, app: &str) {
+    if !span.is_disabled() {
+        span.record("tokend.app", app);
+        span.record("tokend.flow", flow);
+    }
+}
+
+/// Notes what came of a request for a token. Once per span: what is recorded twice is exported twice.
+pub fn finish_flow(span: &Span, came: &Came) {
     if span.is_disabled() {
         return;
     }
-    span.record("tokend.app", came.app);
-    span.record("tokend.flow", came.flow);
     for (name, value) in [("tokend.token_source", came.source), ("tokend.cache_level", came.level), ("error.type", came.error)] {
         if let Some(value) = value {
             span.record(name, value);

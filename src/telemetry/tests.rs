@@ -154,14 +154,7 @@ fn a_sampled_request_hangs_below_its_caller_and_its_way_below_it() {
             call_answered(&call, 400);
             call_failed(&call, "invalid_grant");
         });
-        let came = Came {
-            app: "orders",
-            flow: "on_behalf_of",
-            source: None,
-            level: None,
-            error: Some("authority_refused"),
-            failed: false,
-        };
+        let came = Came { source: None, level: None, error: Some("authority_refused"), failed: false };
         finish_flow(&flow, &came);
         joined(&request);
         drop(flow);

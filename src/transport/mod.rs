@@ -108,10 +108,12 @@ impl Door {
     /// Nothing complete came back. An answer with an error status is an answer.
     pub async fn send(&self, context: Context, outgoing: Outgoing<'_>, deadline: Duration) -> Result<Reply, Failure> {
         let span = outgoing.span(&context, 0);
-        self.send_in(&span, context, outgoing, deadline).await
+        let outcome = self.send_in(&span, context, outgoing, deadline).await;
+        outcome.inspect_err(|failure| telemetry::call_failed(&span, failure.as_str()))
     }
 
-    /// The same inside a span that the caller made by [`Outgoing::span`], and to which it adds what it knows of the answer.
+    /// The same inside a span that the caller made by [`Outgoing::span`], and to which it adds what is wrong with the answer, or why
+    /// there is none.
     ///
     /// # Errors
     /// As [`Door::send`].
@@ -125,11 +127,7 @@ impl Door {
         context.trace = telemetry::outgoing(context.trace, span);
         // The client's futures are many kilobytes: on the heap, and not in every future that waits for this one.
         let exchange = Box::pin(self.exchange(span, context, outgoing));
-        let outcome = tokio::time::timeout(deadline, exchange).await.unwrap_or(Err(Failure::TimedOut));
-        if let Err(failure) = &outcome {
-            telemetry::call_failed(span, failure.as_str());
-        }
-        outcome
+        tokio::time::timeout(deadline, exchange).await.unwrap_or(Err(Failure::TimedOut))
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the one door out")]

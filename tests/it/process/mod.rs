@@ -2,6 +2,7 @@
 
 mod check;
 mod commands;
+mod logs;
 mod online;
 mod roots;
 mod serve;

@@ -1,6 +1,7 @@
 //! What the tests share: an emulator, a sidecar on ports of its own, and a client that shows everything that came back.
 
 mod client;
+mod collector;
 mod emulator;
 mod fault;
 mod fleet;
@@ -15,6 +16,7 @@ mod wait;
 mod world;
 
 pub(crate) use client::{Answer, Client};
+pub(crate) use collector::{Collector, Spans, attribute, attributes, hex};
 pub(crate) use emulator::{Emulator, parameter};
 pub(crate) use fault::Fault;
 pub(crate) use fleet::Fleet;

@@ -1,5 +1,6 @@
 //! A real tokend process with an emulator and a Redis, and enough trouble that every metric has something to tell.
 
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -36,6 +37,9 @@ impl Stage {
         let folder = tempfile::tempdir().expect("a folder");
         let [port, admin_port, redis_port] = [free_port(), free_port(), free_port()];
         let redis = start_redis(redis_port, folder.path());
+        let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+        std::fs::write(folder.path().join("tls.key"), own.signing_key.serialize_pem()).expect("a file");
+        std::fs::write(folder.path().join("tls.crt"), own.cert.pem()).expect("a file");
         let text = configuration(&emulator, folder.path(), redis_port);
         let config = folder.path().join("tokend.yaml");
         std::fs::write(&config, text).expect("a file");
@@ -43,9 +47,16 @@ impl Stage {
         command.args(["serve", "--config"]).arg(&config).env_clear().stdout(Stdio::null()).stderr(Stdio::null());
         command.env("TOKEND_LISTEN", format!("127.0.0.1:{port}")).env("TOKEND_ADMIN_LISTEN", format!("127.0.0.1:{admin_port}"));
         let process = Process::spawn(&mut command);
-        let at = |port| Client::new(&format!("http://127.0.0.1:{port}"), None);
-        let stage =
-            Self { admin_port, admin: at(admin_port), tokend: at(port), emulator, redis, redis_port, folder, _process: process };
+        let stage = Self {
+            admin_port,
+            admin: Client::new(&format!("http://127.0.0.1:{admin_port}"), None),
+            tokend: Client::new(&format!("https://127.0.0.1:{port}"), Some(&own.cert.pem())),
+            emulator,
+            redis,
+            redis_port,
+            folder,
+            _process: process,
+        };
         until_listening(admin_port).await;
         stage.until("it is ready", async || (stage.admin.get("/readyz").await.status == 200).then_some(())).await;
         stage
@@ -85,6 +96,7 @@ impl Stage {
             assert_eq!(self.app_token("api://billing/.default").await.status, 429);
         }
         assert_eq!(self.tokend.post("/nowhere", &json!({})).await.status, 404);
+        self.plain_text();
         self.sign_in_and_out().await;
         self.redis_goes_away().await;
         self.until("a renewal", async || {
@@ -99,6 +111,17 @@ impl Stage {
 
     async fn script(&self, on: Value, effect: Value) {
         self.emulator.script(json!({"times": 0, "on": on, "do": effect})).await;
+    }
+
+    /// A caller that does not know that the listener speaks TLS.
+    fn plain_text(&self) {
+        let address = self.tokend.base.trim_start_matches("https://");
+        let mut stream = std::net::TcpStream::connect(address).expect("a connection");
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("a request");
+        let mut answer = Vec::new();
+        // However it ends, it ends.
+        let _end = stream.read_to_end(&mut answer);
+        assert!(!answer.starts_with(b"HTTP/1.1 2"));
     }
 
     async fn sign_in_and_out(&self) {
@@ -168,7 +191,7 @@ fn configuration(emulator: &Emulator, folder: &Path, redis: u16) -> String {
     let key = |fill: char| format!("{}=", fill.to_string().repeat(43));
     let ring = write("ring", &format!("name:{}\nk1:{}\n", key('A'), key('E')));
     format!(
-        "apps:\n  daemon: {}\n  web: {}\n  orders: {}\ncache: {{redis: {{url: \"redis://127.0.0.1:{redis}\", encryption: {{key_ring: {{file: {ring}}}}}}}}}\n",
+        "tls: {{cert: {{file: {files}/tls.crt}}, key: {{file: {files}/tls.key}}}}\napps:\n  daemon: {}\n  web: {}\n  orders: {}\ncache: {{redis: {{url: \"redis://127.0.0.1:{redis}\", encryption: {{key_ring: {{file: {ring}}}}}}}}}\n",
         app("daemon", &secret("daemon"), ""),
         app("web", &secret("web"), ""),
         app(

@@ -190,14 +190,14 @@ fn configuration(emulator: &Emulator, folder: &Path, redis: u16) -> String {
     let pem = write("orders.pem", &Emulator::pem(emulator.app("orders-api")));
     let key = |fill: char| format!("{}=", fill.to_string().repeat(43));
     let ring = write("ring", &format!("name:{}\nk1:{}\n", key('A'), key('E')));
-    format!(
-        "tls: {{cert: {{file: {files}/tls.crt}}, key: {{file: {files}/tls.key}}}}\napps:\n  daemon: {}\n  web: {}\n  orders: {}\ncache: {{redis: {{url: \"redis://127.0.0.1:{redis}\", encryption: {{key_ring: {{file: {ring}}}}}}}}}\n",
-        app("daemon", &secret("daemon"), ""),
-        app("web", &secret("web"), ""),
-        app(
-            "orders-api",
-            &format!("{{certificate: {{file: {pem}}}}}"),
-            ", inbound: {audiences: [\"api://orders\"], scopes: [access_as_user]}"
-        ),
-    )
+    let inbound = ", inbound: {audiences: [\"api://orders\"], scopes: [access_as_user]}";
+    [
+        format!("tls: {{cert: {{file: {0}/tls.crt}}, key: {{file: {0}/tls.key}}}}", folder.display()),
+        "apps:".to_owned(),
+        format!("  daemon: {}", app("daemon", &secret("daemon"), "")),
+        format!("  web: {}", app("web", &secret("web"), "")),
+        format!("  orders: {}", app("orders-api", &format!("{{certificate: {{file: {pem}}}}}"), inbound)),
+        format!("cache: {{redis: {{url: \"redis://127.0.0.1:{redis}\", encryption: {{key_ring: {{file: {ring}}}}}}}}}"),
+    ]
+    .join("\n")
 }

@@ -7,4 +7,4 @@ mod contents;
 mod engine;
 mod runs;
 
-pub(super) use engine::{Container, podman, until};
+pub(super) use engine::{image, podman, until};

@@ -32,7 +32,7 @@ pub(crate) fn podman() -> Command {
 }
 
 /// The name of an image of this clone in that storage.
-pub(super) fn image(name: &str) -> String {
+pub(crate) fn image(name: &str) -> String {
     format!("localhost/{name}:test-{}", this_machine())
 }
 

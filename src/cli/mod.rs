@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 use url::Url;
 
@@ -205,12 +205,25 @@ fn plural(count: usize, word: &str) -> String {
     if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
 }
 
+/// What to say to a command that other builds have: "unrecognized" would send its user looking for a misspelling.
+fn left_out(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand) else { return None };
+    let known = matches!(name.as_str(), "demo" | "emulator");
+    known.then(|| {
+        format!(
+            "error: this tokend was built without the emulated authority, as it is for production; `tokend {name}` is in the image \
+             tokend-emulator and in builds with the cargo feature `emulator`\n"
+        )
+    })
+}
+
 // === impl Exit ===
 
 impl From<clap::Error> for Exit {
     fn from(error: clap::Error) -> Self {
         let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-        Self { code: if asked_for { 0 } else { USAGE }, text: error.render().to_string(), asked_for }
+        let text = left_out(&error).unwrap_or_else(|| error.render().to_string());
+        Self { code: if asked_for { 0 } else { USAGE }, text, asked_for }
     }
 }
 

@@ -3,6 +3,7 @@
 //! `make test-deploy` installs the tools; the modules here only start them, and say which one is missing.
 
 mod chart;
+mod compose;
 mod image;
 mod observe;
 mod support;

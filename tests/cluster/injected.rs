@@ -68,7 +68,7 @@ fn the_policies_are_installed_upgraded_uninstalled_and_installed_again() {
     values["resources"] = json!({"limits": {"memory": "300Mi"}});
     policy.release.upgrade(&values);
     let limit = |pod: &Value| pod["spec"]["initContainers"][0]["resources"]["limits"]["memory"] == "300Mi";
-    let rehearsed = || stage.namespace.rehearse(&pod("second", &asking(), &serve)).ok();
+    let rehearsed = || stage.namespace.rehearse(&pod("rehearsed", &asking(), &serve)).ok();
     stage.namespace.until("the upgraded policy", || rehearsed().filter(limit));
     stage.namespace.apply(&[pod("second", &asking(), &serve)]);
     assert!(limit(&stage.namespace.get("pod", "second")));

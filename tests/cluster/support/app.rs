@@ -28,7 +28,7 @@ pub(crate) fn container(mode: &str, environment: &[(&str, &str)]) -> Value {
 /// What the restricted standard asks of a container, and a root that cannot be written.
 pub(crate) fn restricted() -> Value {
     json!({
-        "runAsNonRoot": true, "runAsUser": 65532, "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
+        "runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
         "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"},
     })
 }

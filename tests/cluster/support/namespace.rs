@@ -1,5 +1,6 @@
 //! A namespace for one test: gone when the test ends, and told about when it failed.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{panicking, sleep};
 use std::time::Duration;
 
@@ -12,19 +13,21 @@ pub(crate) struct Namespace {
     pub(crate) name: String,
 }
 
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
 /// How often and how long something is looked at that has no `kubectl wait`.
 const LOOKS: u32 = 300;
 const BETWEEN: Duration = Duration::from_millis(200);
 
 impl Namespace {
-    /// Makes one. The name says which test it belongs to, and differs between runs in one cluster.
+    /// Makes one. The name says which test it belongs to; it is never used twice, also not by another run in the same cluster.
     pub(crate) fn new(test: &str) -> Self {
         Self::with(test, &json!({}), &json!({}))
     }
 
     /// The same with further labels and annotations.
     pub(crate) fn with(test: &str, labels: &Value, annotations: &Value) -> Self {
-        let name = format!("tokend-{test}-{}", std::process::id());
+        let name = format!("tokend-{test}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let mut labels = labels.clone();
         for mode in ["enforce", "warn"] {
             labels[format!("pod-security.kubernetes.io/{mode}")] = json!("restricted");

@@ -18,7 +18,8 @@ fn a_replica_that_is_deleted_loses_no_request() {
     values["standalone"]["replicas"] = json!(3);
     values["standalone"]["acknowledgeMemoryOnly"] = json!(true);
     let release = Release::install(&stage.namespace.name, "tokend", &values);
-    stage.namespace.apply(&[caller(&stage, "load", &[("APP_WORKERS", "8")])]);
+    // Without a pause: whoever closes a connection between two requests meets the next one.
+    stage.namespace.apply(&[caller(&stage, "load", &[("APP_WORKERS", "16"), ("APP_PAUSE_MS", "0")])]);
     let load = App::new(&stage.namespace, "load");
     more(&stage, &load);
 

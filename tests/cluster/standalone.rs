@@ -54,7 +54,7 @@ fn it_is_installed_upgraded_uninstalled_and_installed_again() {
     assert_eq!(app.ask(&[("fresh", "")])["status"], 200);
 
     release.uninstall();
-    assert_eq!(release.remains(), "");
+    stage.namespace.until("the last of the release to go", || release.remains().is_empty().then_some(()));
     assert_eq!(app.ask(&[("fresh", "")])["status"], 0, "nobody is there");
     release.install_again(&values);
     let answer = app.ask(&[("fresh", "")]);

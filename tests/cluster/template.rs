@@ -63,9 +63,8 @@ fn it_is_installed_upgraded_uninstalled_and_installed_again() {
     both_ways(&stage);
 
     release.uninstall();
-    assert_eq!(release.remains(), "");
+    stage.namespace.until("the last of the release to go", || release.remains().is_empty().then_some(()));
     release.install_again(&values);
     stage.namespace.rolled_out("shop");
-    stage.namespace.until("the last of the old Pods to go", || (stage.namespace.pods("app=shop").len() == 1).then_some(()));
     both_ways(&stage);
 }

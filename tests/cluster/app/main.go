@@ -5,7 +5,8 @@
 //
 //	app once        asks once, prints the answer, ends with 0 if the status is 200
 //	app serve       asks whenever somebody gets /ask on APP_LISTEN
-//	app load        asks all the time until it is told to end, and APP_LINGER longer; then writes its counts to /dev/termination-log
+//	app load        asks all the time, with APP_PAUSE_MS between, until it is told to end, and APP_LINGER longer; then writes its counts
+//	                to /dev/termination-log
 //	app look DIR…   lists what lies in folders
 package main
 
@@ -260,13 +261,12 @@ func load() {
 		door := client(worker%2 == 1)
 		go func() {
 			defer workers.Done()
-			pause := time.NewTicker(time.Duration(number("APP_PAUSE_MS", 5)) * time.Millisecond)
-			defer pause.Stop()
+			pause := time.Duration(number("APP_PAUSE_MS", 5)) * time.Millisecond
 			for {
 				select {
 				case <-stop:
 					return
-				case <-pause.C:
+				case <-time.After(pause):
 					note(ask(door, question{}))
 				}
 			}

@@ -36,7 +36,7 @@ fn make(folder: &Path, name: &str, extensions: &str, signer: &[&str]) {
     );
     std::fs::write(at("conf"), config).expect("a file");
     let mut openssl = Command::new("openssl");
-    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]);
+    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "60"]);
     openssl.args(["-config", &at("conf"), "-keyout", &at("key"), "-out", &at("pem")]).args(signer);
     said(&mut openssl, None).unwrap_or_else(|complaint| panic!("openssl: {complaint}"));
 }

@@ -39,6 +39,7 @@ pub(super) struct Connections<A> {
     http2: http2::Builder<Streams>,
     header_timeout: Duration,
     stop: CancellationToken,
+    tasks: Tasks,
 }
 
 /// Runs the requests of an HTTP/2 connection as tasks of ours.
@@ -79,7 +80,7 @@ impl<A: App> Connections<A> {
             .max_concurrent_streams(STREAMS);
         // A peer that is gone without a word must not hold its place until the next write.
         http2.keep_alive_interval(settings.header_timeout).keep_alive_timeout(settings.header_timeout);
-        Self { app, http1, http2, header_timeout: settings.header_timeout, stop: stop.clone() }
+        Self { app, http1, http2, header_timeout: settings.header_timeout, stop: stop.clone(), tasks: tasks.clone() }
     }
 
     /// Agrees on TLS, in the time that a head may take, and serves the connection to its end.
@@ -135,10 +136,16 @@ impl<A: App> Connections<A> {
         if let Some(names) = names {
             request.extensions_mut().insert(names.clone());
         }
+        // HTTP/2 has a better way to say it, which leaves no request in doubt.
+        let leaving = request.version() < http::Version::HTTP_2 && self.tasks.is_leaving();
         let answer = self.app.clone().oneshot(request);
         async move {
-            let answer = answer.await;
+            let mut answer = answer.await;
             drop(running);
+            // Closed by both sides here, and not by us alone at the stop, when the next request may be under way.
+            if leaving && let Ok(answer) = &mut answer {
+                answer.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+            }
             answer
         }
     }

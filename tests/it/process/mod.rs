@@ -2,6 +2,7 @@
 
 mod check;
 mod commands;
+mod leaving;
 mod logs;
 mod online;
 mod roots;

@@ -142,3 +142,36 @@ impl Callers {
         caller.0.and_then(|index| self.tokens.caller(index))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::metrics::Flow;
+    use super::super::policy::{Missing, Wanted};
+    use super::{Caller, Callers};
+    use crate::clock::Clock;
+    use crate::finding::Findings;
+    use crate::flow::{AccountRights, CallerSettings, CallerTokens};
+    use crate::reload::{Place, Source};
+    use crate::secret::Secret;
+    use crate::tasks::Tasks;
+    use crate::telemetry::Metrics;
+
+    #[test]
+    fn whoever_is_not_known_may_have_nothing_and_sees_nothing() {
+        let caller = |name: &str, accounts| {
+            let token = Source { key: name.to_owned(), file: None, place: Place::Value(Secret::new(name.repeat(22))) };
+            CallerSettings { name: name.to_owned(), token, apps: None, apis: None, flows: None, accounts }
+        };
+        let settings = [caller("a", AccountRights::Own), caller("b", AccountRights::All), caller("c", AccountRights::Own)];
+        let tokens = CallerTokens::load(&settings, &mut Findings::default()).unwrap();
+        let callers = Callers::new(tokens, &Metrics::default(), Clock::manual(0), Tasks::default());
+        let wanted = Wanted { flow: Some(Flow::Silent), ..Wanted::default() };
+        assert_eq!(callers.judge(Caller::ANYONE, &wanted), Err(Missing::App));
+        assert_eq!(callers.judge(Caller::ANYONE, &Wanted::default()), Err(Missing::App));
+        assert_eq!((callers.owners(Caller::ANYONE), callers.name(Caller::ANYONE)), (None, None));
+        let [a, b, c] = ["a", "b", "c"].map(|name| callers.authenticate(name.repeat(22).as_bytes()).unwrap());
+        assert_eq!((callers.judge(a, &wanted), callers.name(a)), (Ok(()), Some("a")));
+        assert_eq!((callers.owners(a), callers.owners(b)), (None, Some(vec![b, a, c, Caller::ANYONE])));
+        assert_eq!(callers.authenticate(b"a"), None);
+    }
+}

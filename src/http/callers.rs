@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::extract::Request;
 use futures_util::future::{Either, Ready, ready};
 use http::HeaderName;
-use tower::{BoxError, Layer, Service};
+use tower::{BoxError, Layer, Service, ServiceExt as _};
 
 use super::asked::Asked;
 use super::problem::{Fault, FaultKind};
@@ -77,10 +77,8 @@ where
             note(&mut request, caller);
             return Either::Left(Either::Right(self.inner.call(request)));
         }
-        // The one that was found ready has to be called, and not its clone.
-        let clone = self.inner.clone();
-        let inner = std::mem::replace(&mut self.inner, clone);
-        Either::Right(Box::pin(again(Arc::clone(callers), inner, request)))
+        // A clone that has no place yet: whoever is not known takes none from the others while files are compared.
+        Either::Right(Box::pin(again(Arc::clone(callers), self.inner.clone(), request)))
     }
 }
 
@@ -99,7 +97,7 @@ where
         );
     };
     note(&mut request, caller);
-    inner.call(request).await
+    inner.ready().await?.call(request).await
 }
 
 /// The one token of a request.

@@ -18,6 +18,8 @@ fn a_replica_that_is_deleted_loses_no_request() {
     values["standalone"]["replicas"] = json!(3);
     values["standalone"]["acknowledgeMemoryOnly"] = json!(true);
     let release = Release::install(&stage.namespace.name, "tokend", &values);
+    stage.namespace.apply(&[caller(&stage, "serve", &[])]);
+    App::new(&stage.namespace, "serve").served(&[]);
     // Without a pause: whoever closes a connection between two requests meets the next one.
     stage.namespace.apply(&[caller(&stage, "load", &[("APP_WORKERS", "16"), ("APP_PAUSE_MS", "0")])]);
     let load = App::new(&stage.namespace, "load");
@@ -51,6 +53,8 @@ fn an_app_gets_tokens_from_its_sidecar_until_it_ends() {
     let stage = Stage::new("until-the-end");
     let _injection = Injection::for_namespace(&stage.namespace);
     stage.configure(&config(&stage.authority()));
+    stage.namespace.apply(&[pod("serve", &asking(), &container("serve", &[("APP_BODY", &body())]))]);
+    App::new(&stage.namespace, "serve").served(&[]);
     // It goes on asking for three seconds after it was told to end. The finalizer keeps the Pod's last words.
     let mut asks = pod("load", &asking(), &container("load", &[("APP_BODY", &body()), ("APP_LINGER", "3")]));
     asks["metadata"]["finalizers"] = json!(["tokend.dev/read-by-the-test"]);

@@ -43,8 +43,8 @@ fn a_deployments_app_gets_tokens_over_loopback_and_over_the_socket() {
     // The first where TOKEND_URL says, which the policy set.
     for url in [None, Some("unix:///run/tokend/tokend.sock"), Some("http://localhost:8650")] {
         let query: Vec<_> = url.map(|url| ("url", url)).into_iter().collect();
-        let answer = app.ask(&query);
-        assert_eq!((&answer["status"], &answer["claims"]["roles"]), (&json!(200), &json!(["Orders.Process"])), "{url:?}: {answer}");
+        let answer = app.served(&query);
+        assert_eq!(answer["claims"]["roles"], json!(["Orders.Process"]), "{url:?}: {answer}");
     }
     assert_eq!(authority.calls().len(), 1);
     // Elsewhere in the cluster its loopback is not to be had.
@@ -60,7 +60,7 @@ fn the_policies_are_installed_upgraded_uninstalled_and_installed_again() {
     Policy::in_force(&stage.namespace);
     stage.configure(&config(&stage.authority()));
     let serve = container("serve", &[("APP_BODY", &body())]);
-    let served = |pod: &str| assert_eq!(App::new(&stage.namespace, pod).ask(&[])["status"], 200, "{pod}");
+    let served = |pod: &str| App::new(&stage.namespace, pod).served(&[]);
     stage.namespace.apply(&[pod("first", &asking(), &serve)]);
     served("first");
 
@@ -92,7 +92,7 @@ fn the_workloads_api_token_is_not_visible_to_tokend() {
     let _injection = Injection::for_namespace(&stage.namespace);
     stage.configure(&config(&stage.authority()));
     stage.namespace.apply(&[pod("serve", &asking(), &container("serve", &[("APP_BODY", &body())]))]);
-    assert_eq!(App::new(&stage.namespace, "serve").ask(&[])["status"], 200);
+    App::new(&stage.namespace, "serve").served(&[]);
     // The app has one, as its author expects; tokend's place for it is empty.
     assert!(seen_by(&stage.namespace, "app").contains(&"token".to_owned()));
     assert_eq!(seen_by(&stage.namespace, "tokend"), Vec::<String>::new());

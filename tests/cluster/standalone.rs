@@ -41,7 +41,7 @@ fn it_is_installed_upgraded_uninstalled_and_installed_again() {
     let release = Release::install(&stage.namespace.name, "tokend", &values);
     stage.namespace.apply(&[caller(&stage, "serve", &[])]);
     let app = App::new(&stage.namespace, "serve");
-    assert_eq!(app.ask(&[])["status"], 200);
+    app.served(&[]);
     release.test();
 
     let mut louder = values.clone();
@@ -51,14 +51,13 @@ fn it_is_installed_upgraded_uninstalled_and_installed_again() {
     stage.namespace.rolled_out("tokend");
     stage.namespace.wait(&format!("pod/{old}"), "delete");
     assert_ne!(stage.namespace.pod("app.kubernetes.io/name=tokend"), old, "another configuration is another Pod");
-    assert_eq!(app.ask(&[("fresh", "")])["status"], 200);
+    app.served(&[("fresh", "")]);
 
     release.uninstall();
     stage.namespace.until("the last of the release to go", || release.remains().is_empty().then_some(()));
     assert_eq!(app.ask(&[("fresh", "")])["status"], 0, "nobody is there");
     release.install_again(&values);
-    let answer = app.ask(&[("fresh", "")]);
-    assert_eq!(answer["status"], 200, "{answer}");
+    app.served(&[("fresh", "")]);
     release.test();
 }
 
@@ -71,8 +70,7 @@ fn it_serves_a_caller_over_tls_and_refuses_everybody_else() {
     let app = App::new(&stage.namespace, "serve");
 
     for protocol in ["fresh", "http1"] {
-        let answer = app.ask(&[(protocol, "")]);
-        assert_eq!(answer["status"], 200, "{answer}");
+        let answer = app.served(&[(protocol, "")]);
         assert_eq!(answer["claims"]["roles"], json!(["Orders.Process"]), "{answer}");
         assert_eq!(answer["proto"], if protocol == "http1" { "HTTP/1.1" } else { "HTTP/2.0" });
     }

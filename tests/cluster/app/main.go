@@ -3,11 +3,12 @@
 // One static program without a shell beside it, so that it runs under the restricted Pod Security standard with a read-only root.
 // Standard library only: it is built where no registry can be reached. What it prints never holds a whole token.
 //
-//	app once        asks once, prints the answer, ends with 0 if the status is 200
+//	app once        asks once, prints the answer, ends with 0 if the status is 200; asks again as long as that says "wait" (503)
 //	app serve       asks whenever somebody gets /ask on APP_LISTEN
 //	app load        asks all the time, with APP_PAUSE_MS between, until it is told to end, and APP_LINGER longer; then writes its counts
 //	                to /dev/termination-log
 //	app look DIR…   lists what lies in folders
+//	app reach HOST:PORT   ends when something can be connected to
 package main
 
 import (
@@ -64,7 +65,13 @@ func main() {
 	}
 	switch mode {
 	case "once":
-		got := ask(client(false), question{})
+		got, door := answer{Status: http.StatusServiceUnavailable}, client(false)
+		for range 60 {
+			if got = ask(door, question{}); got.Status != http.StatusServiceUnavailable {
+				break
+			}
+			time.Sleep(500 * time.Millisecond)
+		}
 		say(got)
 		if got.Status != http.StatusOK {
 			os.Exit(1)
@@ -75,8 +82,10 @@ func main() {
 		load()
 	case "look":
 		look(os.Args[2:])
+	case "reach":
+		reach(os.Args[2])
 	default:
-		fmt.Fprintln(os.Stderr, "app: once, serve, load or look")
+		fmt.Fprintln(os.Stderr, "app: once, serve, load, look or reach")
 		os.Exit(64)
 	}
 }
@@ -302,4 +311,16 @@ func look(folders []string) {
 		found[folder] = names
 	}
 	say(found)
+}
+
+// A Service leads to its Pods a moment after they are ready.
+func reach(address string) {
+	for {
+		connection, err := net.DialTimeout("tcp", address, time.Second)
+		if err == nil {
+			_ = connection.Close()
+			return
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
 }

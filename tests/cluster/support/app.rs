@@ -73,6 +73,19 @@ impl<'a> App<'a> {
         kube::json(self.fetch(&format!("/ask?{}", query.join("&"))))
     }
 
+    /// The same, again and again until there is a token: a Service leads to its Pods a moment after they are ready.
+    pub(crate) fn served(&self, query: &[(&str, &str)]) -> Value {
+        let mut last = Value::Null;
+        for _ in 0..100 {
+            last = self.ask(query);
+            if last["status"] == 200 {
+                return last;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(300));
+        }
+        panic!("{}: {}: {last}", self.namespace.name, self.pod);
+    }
+
     /// What a load has counted so far.
     pub(crate) fn counts(&self) -> Value {
         kube::json(self.fetch("/counts"))

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::app::restricted;
+use super::app::{container, job, restricted};
 use super::{Certificates, Namespace, images};
 
 /// A Redis under a Service's name.
@@ -31,7 +31,7 @@ impl Redis {
             "port 0\ntls-port 6380\ntls-cert-file /redis/tls.crt\ntls-key-file /redis/tls.key\ntls-ca-cert-file /redis/ca.crt\n\
              tls-auth-clients no\nsave \"\"\ndir /tmp\nuser default off\nuser {USER} on >{PASSWORD} {RIGHTS}\n"
         );
-        let container = json!({
+        let server = json!({
             "name": "redis", "image": images::redis(), "imagePullPolicy": "IfNotPresent", "args": ["/redis/redis.conf"],
             "resources": {"requests": {"cpu": "5m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
             "securityContext": restricted(),
@@ -40,7 +40,7 @@ impl Redis {
         });
         let pod = json!({
             "metadata": {"labels": {"app": "redis"}},
-            "spec": {"containers": [container], "automountServiceAccountToken": false, "terminationGracePeriodSeconds": 1,
+            "spec": {"containers": [server], "automountServiceAccountToken": false, "terminationGracePeriodSeconds": 1,
                      "volumes": [{"name": "files", "secret": {"secretName": "redis"}}, {"name": "tmp", "emptyDir": {}}]},
         });
         namespace.apply(&[
@@ -52,6 +52,11 @@ impl Redis {
                    "spec": {"selector": {"app": "redis"}, "ports": [{"port": 6380}]}}),
         ]);
         namespace.rolled_out("redis");
+        // tokend does without a Redis that it cannot reach, and that is not what is to be seen here.
+        let mut reach = container("reach", &[]);
+        reach["args"] = json!(["reach", format!("{}:6380", Self::host(namespace))]);
+        namespace.apply(&[job("reach", &json!({}), &reach)]);
+        namespace.wait("job/reach", "condition=Complete");
         Self { url: format!("rediss://{}:6380", Self::host(namespace)) }
     }
 }

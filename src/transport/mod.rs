@@ -69,6 +69,17 @@ pub enum Failure {
     TooLarge,
 }
 
+/// A call under way: dropped with it by whoever waits no longer, or at shutdown, its span says so.
+struct Waiting<'a>(Option<&'a Span>);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(span) = self.0 {
+            telemetry::call_failed(span, "cancelled");
+        }
+    }
+}
+
 // === impl Door ===
 
 impl Door {
@@ -127,7 +138,10 @@ impl Door {
         context.trace = telemetry::outgoing(context.trace, span);
         // The client's futures are many kilobytes: on the heap, and not in every future that waits for this one.
         let exchange = Box::pin(self.exchange(span, context, outgoing));
-        tokio::time::timeout(deadline, exchange).await.unwrap_or(Err(Failure::TimedOut))
+        let mut waiting = Waiting(Some(span));
+        let outcome = tokio::time::timeout(deadline, exchange).await.unwrap_or(Err(Failure::TimedOut));
+        waiting.0 = None;
+        outcome
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the one door out")]

@@ -52,6 +52,7 @@ async fn one_that_is_dropped_at_shutdown_is_in_the_trace_all_the_same() {
     let renewal = spans.0.iter().find(|span| attribute(span, "tokend.renewal") == "true").expect("the renewal");
     assert_eq!(attribute(renewal, "tokend.token_source"), "", "it came to no end");
     let [call] = spans.below(renewal)[..] else { panic!("{}", spans.tree()) };
+    assert_eq!(attribute(call, "error.type"), "cancelled");
     assert_eq!(
         (attribute(call, "tokend.grant"), attribute(call, "http.response.status_code")),
         ("client_credentials".into(), String::new())

@@ -47,6 +47,8 @@ const REDIS_OPS: &[&str] = &[
 const REDIS_OUTCOMES: &[&str] =
     &["ok", "timeout", "connecting", "io", "read_only", "full", "refused", "not_ready", "error", "breaker_open"];
 
+const HANDSHAKES: &[&str] = &["timeout", "closed", "not_tls", "protocol", "client_certificate", "refused_by_client", "other"];
+
 /// A label whose values are names of the configuration.
 const NAMES: &[&str] = &[];
 
@@ -69,6 +71,8 @@ const COUNTERS: &[(&str, Labels)] = &[
     ("redis_events_total", &[("direction", &["sent", "received"])]),
     ("key_ring_reads_total", &[("kid", NAMES)]),
     ("reload_failures_total", &[("app", NAMES)]),
+    ("caller_requests_total", &[("caller", NAMES), ("outcome", &["authenticated", "not_authenticated", "not_allowed"])]),
+    ("tls_handshake_failures_total", &[("reason", HANDSHAKES)]),
     // The values are the closed list of the API document.
     ("http_refusals_total", &[("error", NAMES)]),
     ("task_panics_total", &[]),
@@ -82,7 +86,8 @@ const GAUGES: &[(&str, Labels)] = &[
     ("cache_push_back_waiting", &[]),
     ("redis_breaker_state", &[("breaker", &["reads", "writes", "events"])]),
     ("key_ring_key", &[("kid", NAMES)]),
-    ("credential_expiry_timestamp_seconds", &[("app", NAMES)]),
+    ("credential_expiry_timestamp_seconds", &[("app", NAMES), ("kind", &["certificate", "federated_token"])]),
+    ("listener_certificate_expiry_timestamp_seconds", &[]),
     ("http_connections", &[("listener", &["token", "admin"])]),
     ("http_requests_in_flight", &[]),
     ("build_info", &[("version", NAMES)]),
@@ -111,10 +116,12 @@ fn most(apps: usize, cached: usize, sent: usize, grants: usize) -> usize {
     let redis = REDIS_OPS.len() * REDIS_OUTCOMES.len() + 2 * PER_HISTOGRAM + 3 + 1 + 2;
     // A ring in the middle of two rotations.
     let ring = 2 * 4;
-    let http = 2 + 1 + 20;
+    let http = 2 + 1 + 20 + HANDSHAKES.len() + 1;
     // Holds, panics, the build, the process; the ends of credentials and the trouble with files.
     let rest = 4 + 1 + 1 + 7 + 2 * apps + 10;
-    requests + durations + renewals + held + calls + call_durations + cache + redis + ring + http + rest
+    // Two outcomes and trouble with a file for each caller, one an app, and those whom nobody knows.
+    let callers = apps * 3 + 1;
+    callers + requests + durations + renewals + held + calls + call_durations + cache + redis + ring + http + rest
 }
 
 #[test]
@@ -229,7 +236,7 @@ async fn what_a_process_shows_is_in_the_list() {
         "tokend_cache_leases_total{outcome=\"won\"}",
         "tokend_redis_breaker_state{breaker=\"reads\"} 0",
         "tokend_redis_duration_seconds_bucket{op=\"read\",le=\"0.001\"}",
-        "tokend_credential_expiry_timestamp_seconds{app=\"orders\"}",
+        "tokend_credential_expiry_timestamp_seconds{app=\"orders\",kind=\"certificate\"}",
         "tokend_build_info{version=",
         "process_start_time_seconds ",
         "process_cpu_seconds_total ",

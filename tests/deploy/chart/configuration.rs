@@ -66,8 +66,8 @@ impl Contents {
             _ if name.ends_with(".crt") || name.ends_with(".pem") => self.certificate.clone(),
             "key-ring" => self.ring.clone(),
             "headers" => "x-api-key=some".to_owned(),
-            // A header, claims that end in 2100, and a signature that nobody looks at.
-            "federated" => "eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjQxMDI0NDQ4MDAsInN1YiI6ImEifQ.c2lnbmF0dXJl".to_owned(),
+            // A header, claims of a token that ends in 2100, and a signature that nobody looks at.
+            "federated" => "eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjQxMDI0NDQ4MDAsImlzcyI6Imh0dHBzOi8vYS5leGFtcGxlIiwic3ViIjoiYSIsImF1ZCI6ImIifQ.c2lnbmF0dXJl".to_owned(),
             _ => format!("{name}-0123456789abcdefghijklmnopqrstuvwxyz"),
         }
     }

@@ -4,7 +4,7 @@
 export PATH := $(CURDIR)/.tools/node/bin:$(CURDIR)/.tools/cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-peers bench lint
+.PHONY: help demo test test-deploy test-peers test-cluster bench lint
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -17,9 +17,21 @@ test: ## All tests that need no big parts, doc tests included; also builds witho
 	cargo check --locked --no-default-features --all-targets
 	cargo test --locked
 
+test-deploy: ## The chart, the images, the rules and dashboards, by helm, promtool and whatever else reads them
+	tests/setup/chart
+	tests/setup/observe
+	tests/setup/image
+	cargo test --locked --features deploy-tests --test deploy
+
 test-peers: ## tokend against Keycloak, the oidc-provider and MSAL
 	tests/setup/peers
 	cargo test --locked --features peer-tests --test peers
+
+# The images have to be in the cluster: tests/setup/cluster leaves them in .tools/images as archives. Few threads: every test has an
+# authority, a tokend or two and an app of its own.
+test-cluster: ## tokend in the Kubernetes that KUBECONFIG names
+	tests/setup/cluster
+	cargo test --locked --features cluster-tests --test cluster -- --test-threads=$(or $(CLUSTER_THREADS),4)
 
 bench: ## The benchmarks
 	cargo bench --locked

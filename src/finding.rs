@@ -39,6 +39,18 @@ pub struct Problem {
     pub remedy: String,
 }
 
+/// How long before its end a certificate is worth a finding, in seconds.
+const ENDS_SOON: i64 = 30 * 24 * 3600;
+
+/// That a certificate has ended, or soon does; both times in seconds since the Unix epoch.
+pub fn certificate_ending(ends: i64, now: i64) -> Option<String> {
+    let left = ends - now;
+    if left <= 0 {
+        return Some("the certificate has expired".to_owned());
+    }
+    (left < ENDS_SOON).then(|| format!("the certificate ends in {} days", left / 86_400))
+}
+
 // === impl Problem ===
 
 impl Problem {

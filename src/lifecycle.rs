@@ -1,7 +1,7 @@
 //! From ready to gone: signals, the readiness latch, and the order in which the process ends.
 //!
-//! On the first signal readiness falls at once while requests are still taken (load balancers need time to look away); then nothing
-//! new is accepted and requests in progress are finished; then whatever is left is dropped. A second signal drops everything now.
+//! On the first signal readiness falls at once while requests are still taken (load balancers need time to look away), and every answer
+//! over HTTP/1 ends its connection, so that none is closed later under a request that is on its way; then nothing new is accepted and requests in progress are finished; then whatever is left is dropped. A second signal drops everything now.
 
 use std::io;
 use std::sync::Arc;
@@ -41,6 +41,7 @@ pub async fn run_until_stopped(tasks: &Tasks, readiness: &Readiness, shutdown: S
     tracing::info!("ready");
     signals.next().await;
     readiness.stop();
+    tasks.leave();
     tracing::info!(delay = ?shutdown.delay, grace = ?shutdown.grace, "stopping");
     let in_time = tokio::select! {
         in_time = drain(tasks, shutdown) => in_time,

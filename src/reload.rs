@@ -1,21 +1,22 @@
-//! Reloading is one type: a value built from a file's contents, compared by content every ten seconds and whenever it is refused.
+//! Reloading is one type: a value built from the contents of a file, or of several that belong together, compared by content every ten seconds and whenever it is refused.
 //!
 //! A bad new file keeps the old value: it is logged, counted and shown in `/status`, and the next good one heals it.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::{Context, SHA256};
 
 use crate::finding::Problem;
 use crate::secret::Secret;
 use crate::tasks::Tasks;
 
 /// How often files are compared.
-const EVERY: Duration = Duration::from_secs(10);
+pub const EVERY: Duration = Duration::from_secs(10);
 
 /// Where a value comes from, and the configuration key that says so.
 #[derive(Clone, Debug)]
@@ -40,8 +41,11 @@ pub enum Place {
 /// How a file's contents become a value.
 pub type Parse<T> = fn(&[u8]) -> Result<T, Problem>;
 
+/// How the contents of several files, in the order of their sources, become one value.
+type Join<T> = Box<dyn Fn(&[Secret]) -> Result<T, Problem> + Send + Sync>;
+
 /// Whether a new value (the second) may take the place of the one in force (the first).
-pub type Follows<T> = fn(&T, &T) -> Result<(), Problem>;
+type Follows<T> = Box<dyn Fn(&T, &T) -> Result<(), Problem> + Send + Sync>;
 
 /// A value and the contents that it was made from.
 #[derive(Debug)]
@@ -52,14 +56,14 @@ pub struct Versioned<T> {
     pub version: u64,
 }
 
-/// A value that follows its source.
-#[derive(Debug)]
+/// A value that follows its source, or its sources.
 pub struct Reloading<T> {
-    source: Source,
-    parse: Parse<T>,
+    key: String,
+    sources: Vec<Source>,
+    parse: Join<T>,
     follows: Follows<T>,
     current: ArcSwap<Versioned<T>>,
-    contents: ArcSwap<Secret>,
+    contents: ArcSwap<Vec<Secret>>,
     problem: ArcSwapOption<Problem>,
     failures: AtomicU64,
     // The watcher and a refusal may compare at the same time; the later contents have to win.
@@ -106,12 +110,35 @@ impl<T: Send + Sync + 'static> Reloading<T> {
     ///
     /// # Errors
     /// The source cannot be read or its contents are not what they should be.
-    pub fn load_guarded(source: Source, parse: Parse<T>, follows: Follows<T>) -> Result<Arc<Self>, Problem> {
-        let contents = source.read()?;
-        let value = parse(contents.expose().as_bytes())?;
+    pub fn load_guarded(
+        source: Source,
+        parse: Parse<T>,
+        follows: impl Fn(&T, &T) -> Result<(), Problem> + Send + Sync + 'static,
+    ) -> Result<Arc<Self>, Problem> {
+        let alone = move |contents: &[Secret]| parse(contents.first().map_or(&[][..], |text| text.expose().as_bytes()));
+        Self::load_all(source.key.clone(), vec![source], Box::new(alone), Box::new(follows))
+    }
+
+    /// The same for files that make one value together. Each look reads all of them; what does not fit together is as bad as what
+    /// cannot be parsed, and the next look heals it. `key` names all of them in the log.
+    ///
+    /// # Errors
+    /// A source cannot be read, or the contents are not what they should be.
+    pub fn load_joined(
+        key: &str,
+        sources: Vec<Source>,
+        parse: impl Fn(&[Secret]) -> Result<T, Problem> + Send + Sync + 'static,
+    ) -> Result<Arc<Self>, Problem> {
+        Self::load_all(key.to_owned(), sources, Box::new(parse), Box::new(|_, _| Ok(())))
+    }
+
+    fn load_all(key: String, sources: Vec<Source>, parse: Join<T>, follows: Follows<T>) -> Result<Arc<Self>, Problem> {
+        let contents = read_all(&sources)?;
+        let value = parse(&contents)?;
         let version = version_of(&contents);
         Ok(Arc::new(Self {
-            source,
+            key,
+            sources,
             parse,
             follows,
             current: ArcSwap::from_pointee(Versioned { value, version }),
@@ -137,37 +164,49 @@ impl<T: Send + Sync + 'static> Reloading<T> {
         self.failures.load(Ordering::Relaxed)
     }
 
+    /// Whether the value never changes: none of its sources is a file.
+    pub fn is_fixed(&self) -> bool {
+        self.sources.iter().all(|source| matches!(source.place, Place::Value(_)))
+    }
+
     /// Compares the source now and takes new contents. Returns whether there was a change.
     pub fn refresh(&self) -> bool {
         let _one_at_a_time = self.comparing.lock().unwrap_or_else(PoisonError::into_inner);
-        let contents = match self.source.read() {
+        let contents = match read_all(&self.sources) {
             Ok(contents) => contents,
             Err(problem) => return self.keep(problem),
         };
-        if contents.expose() == self.contents.load().expose() {
+        if contents.iter().map(Secret::expose).eq(self.contents.load().iter().map(Secret::expose)) {
             self.problem.store(None);
             return false;
         }
         let old = self.current.load_full();
-        let parsed = (self.parse)(contents.expose().as_bytes());
+        let parsed = (self.parse)(&contents);
         match parsed.and_then(|value| (self.follows)(&old.value, &value).map(|()| value)) {
             Ok(value) => {
                 let version = version_of(&contents);
                 self.current.store(Arc::new(Versioned { value, version }));
                 self.contents.store(Arc::new(contents));
                 self.problem.store(None);
-                tracing::info!(key = %self.source.key, "new contents are in force");
+                tracing::info!(key = %self.key, "new contents are in force");
                 true
             }
             Err(problem) => self.keep(problem),
         }
     }
 
-    fn keep(&self, problem: Problem) -> bool {
+    /// The configuration key that names the source.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Keeps the value in force, because the source could not be compared or its new contents are not what they should be. Returns
+    /// that there was no change.
+    pub fn keep(&self, problem: Problem) -> bool {
         // The same bad file is compared every ten seconds: one line and one count for each new problem, not for each look.
         if self.problem.load().as_deref() != Some(&problem) {
             self.failures.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(key = %self.source.key, reason = %problem.reason, "new contents were refused; the old ones stay in force");
+            tracing::warn!(key = %self.key, reason = %problem.reason, "new contents were refused; the old ones stay in force");
             self.problem.store(Some(Arc::new(problem)));
         }
         false
@@ -175,7 +214,7 @@ impl<T: Send + Sync + 'static> Reloading<T> {
 
     /// Compares the source every ten seconds until the soft stop. A fixed value needs no watching.
     pub fn watch(self: &Arc<Self>, tasks: &Tasks) {
-        if matches!(self.source.place, Place::Value(_)) {
+        if self.is_fixed() {
             return;
         }
         let this = Arc::clone(self);
@@ -195,8 +234,22 @@ impl<T: Send + Sync + 'static> Reloading<T> {
     }
 }
 
-fn version_of(contents: &Secret) -> u64 {
-    let hash = digest(&SHA256, contents.expose().as_bytes());
+impl<T> fmt::Debug for Reloading<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reloading").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+fn read_all(sources: &[Source]) -> Result<Vec<Secret>, Problem> {
+    sources.iter().map(Source::read).collect()
+}
+
+fn version_of(contents: &[Secret]) -> u64 {
+    let mut hash = Context::new(&SHA256);
+    for text in contents {
+        hash.update(text.expose().as_bytes());
+    }
+    let hash = hash.finish();
     hash.as_ref().first_chunk::<8>().map_or(0, |first| u64::from_be_bytes(*first))
 }
 
@@ -231,6 +284,27 @@ mod tests {
         std::fs::write(&path, "3")?;
         assert!(value.refresh());
         assert!(value.problem().is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn files_that_belong_together_are_taken_together() -> Result<(), Box<dyn std::error::Error>> {
+        let dir = tempfile::tempdir()?;
+        let paths = ["a", "b"].map(|name| dir.path().join(name));
+        let write = |a: &str, b: &str| std::fs::write(&paths[0], a).and_then(|()| std::fs::write(&paths[1], b));
+        write("1", "1")?;
+        let sources = paths.iter().map(|path| Source { key: String::new(), file: None, place: Place::File(path.clone()) });
+        let value = Reloading::load_joined("pair", sources.collect(), |texts| match texts {
+            [a, b] if a.expose() == b.expose() => number(a.expose().as_bytes()),
+            _ => Err(Problem::new("they do not belong together", "write both")),
+        });
+        let value = value.map_err(|problem| problem.reason)?;
+        write("2", "1")?;
+        assert!(!value.refresh() && !value.refresh());
+        assert_eq!((value.current().value, value.failures(), value.problem().is_some()), (1, 1, true));
+        write("2", "2")?;
+        assert!(value.refresh());
+        assert_eq!((value.current().value, value.failures(), value.problem().is_some()), (2, 1, false));
         Ok(())
     }
 }

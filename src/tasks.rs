@@ -5,7 +5,7 @@
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -19,6 +19,7 @@ pub struct Tasks {
     soft: CancellationToken,
     hard: CancellationToken,
     panics: Arc<AtomicU64>,
+    leaving: Arc<AtomicBool>,
 }
 
 // === impl Tasks ===
@@ -26,7 +27,7 @@ pub struct Tasks {
 impl Default for Tasks {
     fn default() -> Self {
         let hard = CancellationToken::new();
-        Self { tracker: TaskTracker::new(), soft: hard.child_token(), hard, panics: Arc::default() }
+        Self { tracker: TaskTracker::new(), soft: hard.child_token(), hard, panics: Arc::default(), leaving: Arc::default() }
     }
 }
 
@@ -64,6 +65,16 @@ impl Tasks {
     /// How many tasks have panicked since the start.
     pub fn panics(&self) -> u64 {
         self.panics.load(Ordering::Relaxed)
+    }
+
+    /// Says that the process is about to stop: everything goes on, but nobody should begin to count on it.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the process is about to stop.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
     }
 
     /// Fires when the soft stop begins.

@@ -37,6 +37,13 @@ impl Request {
         let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{bearer}");
         Self(format!("{head}content-length: {}\r\n\r\n{body}", body.len()).into_bytes().into())
     }
+
+    /// The same from a caller.
+    pub(crate) fn calling(path: &str, body: &str, bearer: Option<&str>, token: &str) -> Self {
+        let Self(plain) = Self::post(path, body, bearer);
+        let (line, rest) = plain.split_at(plain.windows(2).position(|end| end == b"\r\n").unwrap_or_default());
+        Self([line, format!("\r\nx-tokend-token: {token}").as_bytes(), rest].concat().into())
+    }
 }
 
 impl Load {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use authority::Issuer;
 use load::{Load, Request};
-use server::Server;
+use server::{Server, TOKEN};
 use statistics::{Rounds, median};
 
 /// How many users the full sidecar has cached.
@@ -33,8 +33,39 @@ fn main() {
     if wanted("hits") {
         hits();
     }
+    if wanted("sampling") {
+        sampling();
+    }
     if wanted("users") {
         users();
+    }
+}
+
+/// What tracing costs a hit: a process without a collector, one request in twenty, every request. The spans are batched and sent by a
+/// thread of the exporter's own, whose time is not counted here; what it cannot send in time it drops.
+fn sampling() {
+    let issuer = Issuer::start();
+    let bare = Server::bare_serde();
+    let off = Server::sampled(&issuer, 256 << 20, None);
+    let few = Server::sampled(&issuer, 256 << 20, Some(0.05));
+    let all = Server::sampled(&issuer, 256 << 20, Some(1.0));
+    let request = Request::post("/client-credentials", r#"{"app":"shop","scopes":["stock.read"]}"#, None);
+    let plan = [("bare axum, serde", &bare), ("tracing off", &off), ("ratio 0.05", &few), ("ratio 1", &all)];
+    let mut rounds = Rounds::default();
+    for round in 0..=ROUNDS {
+        for (name, server) in plan {
+            let measured = Load::one(request.clone()).run(server);
+            if round > 0 {
+                rounds.add(name, measured);
+            }
+        }
+    }
+    rounds.print("cached /client-credentials by part of requests traced");
+    for traced in ["ratio 0.05", "ratio 1"] {
+        for other in ["tracing off", "bare axum, serde"] {
+            let [rate, cpu] = rounds.ratio(traced, other);
+            println!("  {traced} / {other}: requests per second {rate:.2}, CPU per request {cpu:.2}");
+        }
     }
 }
 
@@ -42,6 +73,7 @@ fn main() {
 fn hits() {
     let issuer = Issuer::start();
     let sidecar = Server::sidecar(&issuer, 256 << 20);
+    let guarded = Server::for_callers(&issuer, 256 << 20);
     let (by_serde, constant) = (Server::bare_serde(), Server::bare_constant());
     let app = r#"{"app":"shop","scopes":["stock.read"]}"#;
     let user = issuer.user_token(0);
@@ -52,6 +84,8 @@ fn hits() {
         ("bare axum, serde, bearer", &by_serde, Request::post("/obo", app, Some(&user))),
         ("bare axum, constant, bearer", &constant, Request::post("/obo", app, Some(&user))),
         ("tokend /obo", &sidecar, Request::post("/obo", app, Some(&user))),
+        ("tokend /client-credentials, caller", &guarded, Request::calling("/client-credentials", app, None, TOKEN)),
+        ("tokend /obo, caller", &guarded, Request::calling("/obo", app, Some(&user), TOKEN)),
     ];
     let mut rounds = Rounds::default();
     for round in 0..=ROUNDS {
@@ -70,6 +104,8 @@ fn hits() {
             let [rate, cpu] = rounds.ratio(ours, &other);
             println!("  {ours} / {other}: requests per second {rate:.2}, CPU per request {cpu:.2}");
         }
+        let [rate, cpu] = rounds.ratio(&format!("{ours}, caller"), ours);
+        println!("  the same with callers / without: requests per second {rate:.2}, CPU per request {cpu:.2}");
     }
 }
 

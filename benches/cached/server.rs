@@ -16,6 +16,9 @@ use tokend::telemetry::Metrics;
 use super::authority::Issuer;
 use super::bare;
 
+/// A caller's token: 32 bytes in base64.
+pub(crate) const TOKEN: &str = "q83vASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4k";
+
 /// A running server.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
@@ -26,6 +29,23 @@ pub(crate) struct Server {
 impl Server {
     /// tokend with one app at the issuer, metrics on, and 5 % of requests traced.
     pub(crate) fn sidecar(issuer: &Issuer, max_bytes: u64) -> Self {
+        Self::sampled(issuer, max_bytes, Some(0.05))
+    }
+
+    /// The same with this part of all requests traced; `None`: the sampler of a process without a collector.
+    pub(crate) fn sampled(issuer: &Issuer, max_bytes: u64, ratio: Option<f64>) -> Self {
+        Self::configured(issuer, max_bytes, ratio, "")
+    }
+
+    /// The same for two callers: `TOKEN` is the token of the first.
+    pub(crate) fn for_callers(issuer: &Issuer, max_bytes: u64) -> Self {
+        let callers = format!(
+            "callers: [{{name: a, token: {{inline: {TOKEN}}}}}, {{name: b, token: {{inline: b-{TOKEN}}}, apps: [shop]}}]\n"
+        );
+        Self::configured(issuer, max_bytes, Some(0.05), &callers)
+    }
+
+    fn configured(issuer: &Issuer, max_bytes: u64, ratio: Option<f64>, more: &str) -> Self {
         let url = &issuer.url;
         let text = format!(
             "listen: \"127.0.0.1:0\"\nadmin_listen: \"127.0.0.1:0\"\n\
@@ -33,15 +53,14 @@ impl Server {
              inbound: {{audiences: [orders], scopes: [orders.read]}}}}\n\
              cache: {{memory: {{max_bytes: {max_bytes}}}}}\n\
              authority: {{timeout: 14s}}\n\
-             otlp: {{endpoint: \"{url}\", sample_ratio: 0.05}}\n"
+             otlp: {{endpoint: \"{url}\", sample_ratio: 0.05}}\n{more}"
         );
         let (settings, findings) = parse(&text, Format::Yaml, "bench.yaml", &BTreeMap::new());
         let settings = settings.unwrap_or_else(|| panic!("{findings:#?}"));
-        let telemetry = tokend::telemetry::init(&settings.telemetry, std::io::stderr);
-        let sampler =
-            telemetry.as_ref().map_or_else(|_| tokend::telemetry::Sampler::new(Some(0.05)), |telemetry| telemetry.sampler);
-        // The exporter lives as long as the process.
+        let telemetry = tokend::telemetry::init(&settings.telemetry, None, std::io::stderr);
+        // One exporter for all servers, which lives as long as the process; each has a sampler of its own.
         std::mem::forget(telemetry);
+        let sampler = tokend::telemetry::Sampler::new(ratio);
         let (tell, told) = mpsc::channel();
         on_own_thread("sidecar", move || async move {
             let clock = Clock::system();

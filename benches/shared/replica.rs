@@ -79,13 +79,13 @@ impl Replica {
             version: 1,
             recheck: Duration::from_secs(60),
             longest: Duration::from_secs(15),
-            metrics,
+            metrics: metrics.clone(),
             jitter: rand::random::<f64>,
             clock: clock.clone(),
         });
         let wire = Wire { write: |never, _| match *never {}, read: |_, _| None };
         let settings = Settings { max_bytes, ..Settings::default() };
-        let cache = Cache::new(&settings, Some(fleet), wire, clock.clone(), tasks);
+        let cache = Cache::new(&settings, Some(fleet), wire, &metrics, clock.clone(), tasks);
         Self { cache, clock, variant: Variant::default().hashed().plain(), calls: Arc::default() }
     }
 
@@ -109,7 +109,7 @@ impl Replica {
                 Ok(issued(now))
             }
         };
-        let Ok(flown) = self.cache.load(&query, issue).await.expect("an outcome");
+        let Ok(flown) = self.cache.load(&query, issue).await.outcome.expect("an outcome");
         assert!(flown.head.token().is_some_and(|token| token.len() > 1600));
         flown.level
     }

@@ -23,7 +23,7 @@ use utoipa_axum::routes;
 use crate::listen::{Gate, Peer, Trespass};
 use crate::telemetry::Metrics;
 
-pub use report::{AppReport, BreakerReport, CacheReport, CredentialReport, RedisReport, ReloadReport, Report};
+pub use report::{AppReport, BreakerReport, CacheReport, CredentialReport, RedisReport, ReloadReport, Report, TlsReport};
 
 /// Whether requests shall come: a latch of the lifecycle, never a look at Redis or an authority.
 pub type Ready = Arc<dyn Fn() -> bool + Send + Sync>;
@@ -147,7 +147,9 @@ impl Desk {
         // Whatever the listener, this route is held to the rules of a local one: a proxy on this machine that passes strangers on comes
         // from here too, and shows by its headers or by the name it was asked by.
         let peer = match peer {
-            Peer::Tcp { address, listener } => Peer::Tcp { address, listener: SocketAddr::new(address.ip(), listener.port()) },
+            Peer::Tcp { address, listener, tls } => {
+                Peer::Tcp { address, listener: SocketAddr::new(address.ip(), listener.port()), tls }
+            }
             unix @ Peer::Unix { .. } => unix,
         };
         self.gate.judge(&head, &peer).map_err(|trespass| match trespass {

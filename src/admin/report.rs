@@ -14,6 +14,8 @@ pub struct Report {
     pub ready: bool,
     /// The apps, by name.
     pub apps: Vec<AppReport>,
+    /// The token listener's certificate; null where it speaks plain HTTP.
+    pub tls: Option<TlsReport>,
     /// The cache.
     pub cache: CacheReport,
     /// Files that could not be reloaded: the value before is still in use.
@@ -41,6 +43,15 @@ pub struct CredentialReport {
     /// When it ends, in seconds since 1970; null where that is not known.
     pub expires_on: Option<i64>,
     /// What is wrong with it; null if nothing is.
+    pub problem: Option<String>,
+}
+
+/// The certificate of the token listener.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct TlsReport {
+    /// When it ends, in seconds since 1970.
+    pub expires_on: i64,
+    /// Why newer files are not in force; null if the newest are.
     pub problem: Option<String>,
 }
 

@@ -1,10 +1,12 @@
-//! What is counted of calls to authorities.
+//! What is counted and traced of calls to authorities.
 
 use std::time::Duration;
 
 use prometheus::{HistogramVec, IntCounterVec};
+use tracing::Span;
 
 use super::answer::Failure;
+use crate::oauth::ErrorBody;
 use crate::telemetry;
 
 /// Counters of calls; clones share them.
@@ -14,8 +16,8 @@ pub struct Metrics {
     durations: HistogramVec,
 }
 
-/// The error values that get a label of their own; every other is `other`, so that an authority cannot make series.
-const ERRORS: [&str; 14] = [
+/// The error values of a refusal that get a label of their own; every other is `other`, so that an authority cannot make series.
+const REFUSALS: [&str; 12] = [
     "invalid_request",
     "invalid_client",
     "invalid_grant",
@@ -28,8 +30,23 @@ const ERRORS: [&str; 14] = [
     "login_required",
     "consent_required",
     "access_denied",
-    "temporarily_unavailable",
-    "server_error",
+];
+
+/// The same of an authority that cannot serve.
+const OUTAGES: [&str; 2] = ["temporarily_unavailable", "server_error"];
+
+/// Entra's finer reasons that a span tells.
+const SUBERRORS: [&str; 10] = [
+    "bad_token",
+    "token_expired",
+    "client_mismatch",
+    "protection_policy_required",
+    "basic_action",
+    "additional_action",
+    "message_only",
+    "consent_required",
+    "user_password_expired",
+    "device_authentication_failed",
 ];
 
 // === impl Metrics ===
@@ -51,24 +68,58 @@ impl Metrics {
         }
     }
 
-    pub(super) fn call(&self, grant: &str, failure: Option<&Failure>, took: Duration) {
-        let grant = grant.rsplit(':').next().unwrap_or_default();
+    /// A call that was made; `span` is told why it failed.
+    pub(super) fn call(&self, grant: &str, span: &Span, failure: Option<&Failure>, took: Duration) {
+        let error = self.count(grant, failure);
+        self.durations.with_label_values(&[short(grant)]).observe(took.as_secs_f64());
+        if let Some(failure) = failure {
+            telemetry::call_failed(span, error);
+            if let Some(body) = body_of(failure) {
+                let suberror = body.suberror.as_deref().map(|suberror| known(&SUBERRORS, suberror));
+                telemetry::call_explained(span, suberror, &body.error_codes, body.trace_id.as_deref());
+            }
+        }
+    }
+
+    /// A call that was not made, or broken off by the bound on all of them together.
+    pub(super) fn not_made(&self, grant: &str, failure: Failure) -> Failure {
+        self.count(grant, Some(&failure));
+        failure
+    }
+
+    fn count(&self, grant: &str, failure: Option<&Failure>) -> &'static str {
         let (status, error) = failure.map_or(("2xx", "none"), describe);
-        self.calls.with_label_values(&[grant, status, error]).inc();
-        self.durations.with_label_values(&[grant]).observe(took.as_secs_f64());
+        self.calls.with_label_values(&[short(grant), status, error]).inc();
+        error
     }
 }
 
+/// Grants of extensions are URNs: their last part says which.
+fn short(grant: &str) -> &str {
+    grant.rsplit(':').next().unwrap_or_default()
+}
+
 fn describe(failure: &Failure) -> (&'static str, &'static str) {
-    let known = |error: &str| ERRORS.iter().find(|known| **known == error).copied().unwrap_or("other");
     match failure {
-        Failure::Refused { body, .. } => ("4xx", known(&body.error)),
+        Failure::Refused { body, .. } => ("4xx", known(&REFUSALS, &body.error)),
         Failure::Throttled { .. } => ("429", "throttled"),
-        Failure::Unavailable { body, .. } => ("5xx", body.as_ref().map_or("none", |body| known(&body.error))),
+        Failure::Unavailable { body, .. } => ("5xx", body.as_ref().map_or("none", |body| known(&OUTAGES, &body.error))),
         Failure::NotSent => ("none", "unreachable"),
         Failure::Broken => ("none", "broken"),
         Failure::Busy => ("none", "busy"),
         Failure::TimedOut => ("none", "timeout"),
         Failure::Invalid(_) => ("other", "invalid_answer"),
+    }
+}
+
+fn known(list: &[&'static str], word: &str) -> &'static str {
+    list.iter().find(|known| **known == word).copied().unwrap_or("other")
+}
+
+fn body_of(failure: &Failure) -> Option<&ErrorBody> {
+    match failure {
+        Failure::Refused { body, .. } => Some(body),
+        Failure::Throttled { body, .. } | Failure::Unavailable { body, .. } => body.as_deref(),
+        Failure::NotSent | Failure::Broken | Failure::Busy | Failure::TimedOut | Failure::Invalid(_) => None,
     }
 }

@@ -26,7 +26,7 @@ pub use issuer_forms::IssuerForms;
 pub use jwks::{Keys, SigningKey};
 pub use metrics::Metrics;
 pub use settings::{Address, AssertionAudience, CallSettings, Settings, is_loopback};
-pub use throttle::{Hold, Holds};
+pub use throttle::{Hold, Holds, Stops};
 pub use token_endpoint::{Proved, Repeat, TokenCall};
 
 use crate::clock::Clock;
@@ -198,10 +198,10 @@ impl Authority {
         let url = url.filter(|url| self.may_call(url)).ok_or(Failure::Invalid("an endpoint is no URL that may be called"))?;
         let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
         let outgoing = Outgoing { method: Method::GET, url: &url, headers, body: None, purpose };
-        let started = self.clock.moment();
-        let reply = self.door.send(context, outgoing, self.calls.timeout).await;
+        let (started, span) = (self.clock.moment(), outgoing.span(&context, 0));
+        let reply = self.door.send_in(&span, context, outgoing, self.calls.timeout).await;
         let result = answer::document(reply, self.clock.wall());
-        self.metrics.call(purpose, result.as_ref().err(), self.clock.moment().since(started));
+        self.metrics.call(purpose, &span, result.as_ref().err(), self.clock.moment().since(started));
         result
     }
 
@@ -269,7 +269,7 @@ impl Authority {
     ) -> Result<Option<Arc<SigningKey>>, Failure> {
         let this = Arc::clone(self);
         let fetch = Box::pin(async move {
-            let metadata = this.metadata_of(version, context).await?;
+            let metadata = this.metadata_of(version, context.clone()).await?;
             let url = this.named(metadata.jwks_uri.as_deref(), "the metadata document names no usable jwks_uri")?;
             this.fetch(Some(url), "keys", context).await
         });

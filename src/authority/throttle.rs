@@ -30,6 +30,38 @@ pub struct Hold<E> {
     pub failures: u32,
     /// What those who ask meanwhile are told.
     pub failure: E,
+    /// What it stops.
+    pub stops: Stops,
+}
+
+/// What a failure stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stops {
+    /// An app and its scopes: the authority asked for it.
+    Pause,
+    /// One partition, or the part of it that concerns one inbound token: calls fail.
+    Partition,
+    /// One request: its grant was refused.
+    Request,
+    /// An app: its credential was refused.
+    Credential,
+}
+
+// === impl Stops ===
+
+impl Stops {
+    /// Every value.
+    pub const ALL: [Self; 4] = [Self::Pause, Self::Partition, Self::Request, Self::Credential];
+
+    /// The label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Partition => "partition",
+            Self::Request => "request",
+            Self::Credential => "credential",
+        }
+    }
 }
 
 // === impl Holds ===
@@ -54,6 +86,11 @@ impl<E: Clone> Holds<E> {
     /// Remembers a failure.
     pub fn hold(&self, key: [u8; 32], hold: Hold<E>) {
         self.held.insert(key, hold);
+    }
+
+    /// What those that stand now stop, in no order.
+    pub fn all_standing(&self, now: Moment) -> impl Iterator<Item = Stops> {
+        self.held.iter().filter(move |(_, hold)| now < hold.until).map(|(_, hold)| hold.stops)
     }
 
     /// Forgets: a success clears its key (ERR-8).
@@ -88,7 +125,7 @@ pub(super) fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
-    use super::{Hold, Holds, retry_after};
+    use super::{Hold, Holds, Stops, retry_after};
     use crate::clock::Clock;
 
     #[test]
@@ -108,12 +145,13 @@ mod tests {
     fn err_8_a_hold_ends_by_time_or_by_success() {
         let (clock, holds) = (Clock::manual(0), Holds::default());
         let until = clock.moment().after(Duration::from_secs(5));
-        holds.hold([1; 32], Hold { until, failures: 1, failure: "no" });
+        holds.hold([1; 32], Hold { until, failures: 1, failure: "no", stops: Stops::Pause });
         assert!(holds.standing(&[1; 32], clock.moment()).is_some());
         assert!(holds.standing(&[2; 32], clock.moment()).is_none());
+        assert_eq!(holds.all_standing(clock.moment()).collect::<Vec<_>>(), [Stops::Pause]);
         clock.advance(Duration::from_secs(5));
         assert!(holds.standing(&[1; 32], clock.moment()).is_none());
-        assert_eq!(holds.failures(&[1; 32]), 1);
+        assert_eq!((holds.failures(&[1; 32]), holds.all_standing(clock.moment()).count()), (1, 0));
         holds.clear(&[1; 32]);
         assert_eq!(holds.failures(&[1; 32]), 0);
     }

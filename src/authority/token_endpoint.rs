@@ -29,6 +29,8 @@ pub struct TokenCall<'a> {
     pub endpoint: &'a Url,
     /// Whether it may be repeated.
     pub repeat: Repeat,
+    /// The grant, for what is counted of calls that were not made.
+    pub grant: &'a str,
 }
 
 /// What is sent: made anew for each attempt, because an issuer takes a client assertion once (ASN-5).
@@ -52,9 +54,10 @@ impl Authority {
         P: Future<Output = Result<Proved, E>>,
         E: From<Failure>,
     {
-        let turn = timeout(self.calls.timeout, self.turns.acquire()).await.map_err(|_| Failure::Busy)?;
+        let turn = timeout(self.calls.timeout, self.turns.acquire()).await;
+        let turn = turn.map_err(|_| self.metrics.not_made(call.grant, Failure::Busy))?;
         let whole = async {
-            let first = self.attempt(call, &prove().await?, context).await;
+            let first = self.attempt(call, &prove().await?, context.clone(), 0).await;
             // Others need not wait while this one pauses.
             drop(turn);
             match first {
@@ -63,12 +66,13 @@ impl Authority {
                         tokio::time::sleep(self.pause()).await;
                     }
                     let _turn = self.turns.acquire().await;
-                    Ok(self.attempt(call, &prove().await?, context).await?)
+                    Ok(self.attempt(call, &prove().await?, context.clone(), 1).await?)
                 }
                 outcome => Ok(outcome?),
             }
         };
-        timeout(self.calls.timeout, whole).await.unwrap_or_else(|_| Err(Failure::TimedOut.into()))
+        let outcome = timeout(self.calls.timeout, whole).await;
+        outcome.unwrap_or_else(|_| Err(self.metrics.not_made(call.grant, Failure::TimedOut).into()))
     }
 
     /// Before a repetition: never so long that no time is left for it.
@@ -76,11 +80,11 @@ impl Authority {
         self.calls.retry_delay.min(self.calls.timeout / 4)
     }
 
-    async fn attempt(&self, call: TokenCall<'_>, proved: &Proved, context: Context) -> Result<TokenResponse, Failure> {
+    async fn attempt(&self, call: TokenCall<'_>, proved: &Proved, context: Context, resend: i64) -> Result<TokenResponse, Failure> {
         let outgoing = Outgoing {
             method: Method::POST,
             url: call.endpoint,
-            headers: self.headers(proved.basic.as_ref(), context),
+            headers: self.headers(proved.basic.as_ref(), &context),
             body: Some(proved.form.encode()),
             purpose: proved.form.grant(),
         };
@@ -89,16 +93,16 @@ impl Authority {
             // Half, so that a call that hangs leaves time for its repetition (ERR-2).
             Repeat::Once => self.calls.timeout.saturating_sub(self.pause()) / 2,
         };
-        let started = self.clock.moment();
+        let (started, span) = (self.clock.moment(), outgoing.span(&context, resend));
         let mut secrets = proved.form.secrets();
         secrets.extend(proved.basic.iter().flat_map(Basic::secrets));
-        let result = answer::token(self.door.send(context, outgoing, deadline).await, &secrets, self.clock.wall());
-        self.metrics.call(proved.form.grant(), result.as_ref().err(), self.clock.moment().since(started));
+        let result = answer::token(self.door.send_in(&span, context, outgoing, deadline).await, &secrets, self.clock.wall());
+        self.metrics.call(proved.form.grant(), &span, result.as_ref().err(), self.clock.moment().since(started));
         result
     }
 
     /// REQ-11: what Entra-style authorities log and count by; OIDC issuers get only what OAuth defines.
-    fn headers(&self, basic: Option<&Basic>, context: Context) -> HeaderMap {
+    fn headers(&self, basic: Option<&Basic>, context: &Context) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded;charset=utf-8"));

@@ -11,6 +11,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
+use tracing::Instrument as _;
 
 use crate::tasks::Tasks;
 
@@ -118,7 +119,9 @@ where
             let outcome = work.await;
             drop(place);
             sender.send_replace(outcome);
-        };
+        }
+        // What it does is shown below the span of whoever began it, if that is traced.
+        .in_current_span();
         match kind {
             Kind::Awaited => self.tasks.awaited("flight", flight),
             Kind::Background => self.tasks.background("renewal", flight),

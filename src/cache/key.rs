@@ -66,6 +66,17 @@ impl KeySpace {
         Self { partitions, id }
     }
 
+    /// The part of it that one caller's accounts have for themselves. A partition of it has more members than one of the space itself, and
+    /// all are prefixed with their lengths, so that the two never meet.
+    #[must_use]
+    pub fn of_caller(&self, name: &str) -> Self {
+        let mut partitions = self.partitions.clone();
+        add(&mut partitions, b"caller");
+        add(&mut partitions, name.as_bytes());
+        let id = finish(partitions.clone());
+        Self { partitions, id }
+    }
+
     /// Names the space itself.
     pub fn id(&self) -> &[u8; 32] {
         &self.id
@@ -227,6 +238,22 @@ mod tests {
         }
 
         #[test]
+        fn two_callers_never_meet_nor_what_is_nobodys(
+            a in ("[a-c.:]{0,3}", "[a-c.:]{0,3}", "(caller|account|app|[a-c-]{0,3})", "(caller|account|app|[a-c.]{0,3})"),
+            b in ("[a-c.:]{0,3}", "[a-c.:]{0,3}", "(caller|account|app|[a-c-]{0,3})", "(caller|account|app|[a-c.]{0,3})"),
+        ) {
+            type Members = (String, String, String, String);
+            let space = |m: &Members| KeySpace::new(&m.0, &m.1);
+            let own = |m: &Members| (*space(m).of_caller(&m.2).id(), space(m).of_caller(&m.2).partition(Owner::Account(&m.3)));
+            let nobodys = |m: &Members| (*space(m).id(), space(m).partition(Owner::Account(&m.3)));
+            prop_assert_eq!(own(&a).1 == own(&b).1, a == b);
+            prop_assert_eq!(own(&a).0 == own(&b).0, (&a.0, &a.1, &a.2) == (&b.0, &b.1, &b.2));
+            prop_assert_ne!(own(&a).0, nobodys(&b).0);
+            prop_assert_ne!(own(&a).1, nobodys(&b).1);
+            prop_assert_ne!(own(&a).1, space(&b).partition(Owner::App(&b.3)));
+        }
+
+        #[test]
         fn an_account_is_the_same_in_one_piece_and_in_two(oid in "[a-c.]{0,4}", tid in "[a-c.]{0,4}") {
             let space = KeySpace::new("h", "c");
             prop_assert_eq!(space.partition(Owner::User(&oid, &tid)), space.partition(Owner::Account(&format!("{oid}.{tid}"))));
@@ -256,6 +283,22 @@ mod tests {
         let space = KeySpace::new("h", "c");
         let owners = [Owner::App(""), Owner::App("t"), Owner::Account(""), Owner::Account("a"), Owner::User("a", "b")];
         assert_eq!(owners.iter().map(|owner| space.partition(*owner)).collect::<HashSet<_>>().len(), owners.len());
+    }
+
+    #[test]
+    fn a_partition_is_the_same_in_every_release() {
+        let space = KeySpace::new("host", "client");
+        let hex = |bytes: [u8; 32]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        for (partition, expected) in [
+            (space.partition(Owner::App("tid")), "18912d08fb52bd9de746dad61c33411d8c8a6b00b67403d494e9c46fab263c1b"),
+            (space.partition(Owner::Account("oid.tid")), "8b55f0ce547eb04f985b4eeb36fa470e84a4478d1e7eda25b50127f01f7af182"),
+            (
+                space.of_caller("shop").partition(Owner::Account("oid.tid")),
+                "fd3c02bf409d7195e2088fff5532c43eb5a3e80ec689d24d1e333f257611d9fb",
+            ),
+        ] {
+            assert_eq!(hex(partition), expected);
+        }
     }
 
     #[test]

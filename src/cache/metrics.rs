@@ -1,10 +1,23 @@
-//! What is counted of the level that replicas share.
+//! What is counted of the cache, level by level. The handles of what a hit counts are resolved here, once.
 
 use prometheus::{IntCounter, IntCounterVec};
 
+use super::Miss;
 use crate::telemetry;
 
-/// The handles.
+/// What is counted in the process: looks into memory, and single flights.
+#[derive(Debug)]
+pub(super) struct LocalMetrics {
+    hit: IntCounter,
+    miss: IntCounter,
+    expired: IntCounter,
+    bypassed: IntCounter,
+    /// Flights that were begun, and that were waited for because somebody else had begun them.
+    pub(super) led: IntCounter,
+    pub(super) joined: IntCounter,
+}
+
+/// What is counted of the level that replicas share.
 #[derive(Debug)]
 pub(super) struct Metrics {
     /// Looks into the shared store that found what was wanted, and that did not.
@@ -14,31 +27,70 @@ pub(super) struct Metrics {
     pub(super) alone: IntCounter,
     /// Tokens that were not stored, or were dropped from memory, because their account was signed out.
     pub(super) signed_out: IntCounter,
+    lookups: IntCounterVec,
     leases: IntCounterVec,
     invalidations: IntCounterVec,
     pushed_back: IntCounterVec,
+}
+
+/// What becomes of a lease.
+const LEASES: [&str; 5] = ["won", "waited", "taken_over", "given_up", "failed"];
+
+// === impl LocalMetrics ===
+
+impl LocalMetrics {
+    /// `shared` counts looks into the other level, where there is one.
+    pub(super) fn new(metrics: &telemetry::Metrics, shared: Option<&Metrics>) -> Self {
+        let lookups = shared.map_or_else(|| lookups(metrics), |shared| shared.lookups.clone());
+        let look = |outcome: &str| lookups.with_label_values(&["memory", outcome]);
+        let flights = metrics.counters(
+            "cache_flights_total",
+            "Requests that memory could not answer: led a single flight, or joined one that another request had begun.",
+            &["role"],
+        );
+        Self {
+            hit: look("hit"),
+            miss: look("miss"),
+            expired: look("expired"),
+            bypassed: look("bypassed"),
+            led: flights.with_label_values(&["led"]),
+            joined: flights.with_label_values(&["joined"]),
+        }
+    }
+
+    /// Counts a look. What has to be asked about in the shared store first is looked at again, and counted then.
+    pub(super) fn looked(&self, found: Result<bool, Miss>) {
+        match found {
+            Ok(true) => {}
+            Ok(false) => self.hit.inc(),
+            Err(Miss::Absent) => self.miss.inc(),
+            Err(Miss::Expired) => self.expired.inc(),
+            Err(Miss::Bypassed) => self.bypassed.inc(),
+        }
+    }
 }
 
 // === impl Metrics ===
 
 impl Metrics {
     pub(super) fn new(metrics: &telemetry::Metrics) -> Self {
-        let lookups = metrics.counters(
-            "cache_lookups_total",
-            "Looks into a level of the cache, by what came of them.",
-            &["level", "outcome"],
-        );
+        let lookups = lookups(metrics);
         let look = |outcome: &str| lookups.with_label_values(&["redis", outcome]);
+        let leases = metrics.counters(
+            "cache_leases_total",
+            "Leases on calls to the authority: won, waited for another replica's, taken_over when that one lapsed, given_up by a renewal that another replica makes, failed.",
+            &["outcome"],
+        );
+        for outcome in LEASES {
+            leases.with_label_values(&[outcome]);
+        }
         Self {
             hit: look("hit"),
             miss: look("miss"),
             alone: look("unavailable"),
             signed_out: look("signed_out"),
-            leases: metrics.counters(
-                "cache_leases_total",
-                "Leases on calls to the authority: won, waited for another replica's, taken_over when that one lapsed, given_up by a renewal that another replica makes, failed.",
-                &["outcome"],
-            ),
+            lookups,
+            leases,
             invalidations: metrics.counters(
                 "cache_invalidations_total",
                 "Messages between replicas about what is not to be used any more.",
@@ -63,4 +115,9 @@ impl Metrics {
     pub(super) fn pushed_back(&self, outcome: &str) {
         self.pushed_back.with_label_values(&[outcome]).inc();
     }
+}
+
+/// Both levels count here.
+fn lookups(metrics: &telemetry::Metrics) -> IntCounterVec {
+    metrics.counters("cache_lookups_total", "Looks into a level of the cache, by what came of them.", &["level", "outcome"])
 }

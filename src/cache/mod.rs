@@ -37,6 +37,7 @@ pub use settings::Settings;
 pub use sign_ins::{Base, Kept, Signed, Turn, Unavailable};
 
 use elsewhere::Links;
+use metrics::LocalMetrics;
 use query::Wanted;
 use shared::Looked;
 use sign_outs::SignOuts;
@@ -45,6 +46,7 @@ use turns::Turns;
 use crate::clock::{Clock, Moment};
 use crate::store::Memory;
 use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
 use crate::token::{Epoch, Facts, Grant, Head, Stored};
 
 /// All tokens of one app in one tenant, or of one account.
@@ -66,6 +68,7 @@ pub struct Cache<E> {
     sign_outs: SignOuts,
     links: Links,
     wire: Wire<E>,
+    metrics: LocalMetrics,
     clock: Clock,
     tasks: Tasks,
 }
@@ -127,6 +130,15 @@ pub struct Flown {
     generation: u64,
 }
 
+/// How a load ended.
+#[derive(Debug)]
+pub struct Landed<E> {
+    /// What it brought to all who joined it; `None`: it broke off.
+    pub outcome: Option<Result<Flown, E>>,
+    /// Whether it was somebody else's flight that was waited for.
+    pub joined: bool,
+}
+
 /// What a load brings.
 #[derive(Debug)]
 pub struct Loaded {
@@ -142,7 +154,15 @@ pub struct Loaded {
 
 impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// An empty cache; `fleet` is the store that it shares with other replicas, if it does.
-    pub fn new(settings: &Settings, fleet: Option<Arc<Fleet>>, wire: Wire<E>, clock: Clock, tasks: Tasks) -> Arc<Self> {
+    pub fn new(
+        settings: &Settings,
+        fleet: Option<Arc<Fleet>>,
+        wire: Wire<E>,
+        metrics: &Metrics,
+        clock: Clock,
+        tasks: Tasks,
+    ) -> Arc<Self> {
+        let metrics = LocalMetrics::new(metrics, fleet.as_ref().map(|fleet| &fleet.metrics));
         Arc::new(Self {
             memory: Memory::new(settings.max_bytes),
             fleet,
@@ -153,6 +173,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             sign_outs: SignOuts::default(),
             links: Links::default(),
             wire,
+            metrics,
             clock,
             tasks,
         })
@@ -171,6 +192,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// Looks in memory. Nothing here waits.
     pub fn look(&self, query: &Query<'_>) -> Look {
         let found = self.find(query.partition, query.variant, query.asked, &query.bypass);
+        self.metrics.looked(found.as_ref().map(|found| found.unchecked).map_err(|miss| *miss));
         found.map_or_else(Look::Miss, |found| Look::Hit { head: found.flown.head, due: found.due, unchecked: found.unchecked })
     }
 
@@ -194,12 +216,17 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         self.memory.find_map(partition, judged).unwrap_or(Err(Miss::Absent))
     }
 
+    /// Counts that a single flight was begun, or joined.
+    pub fn flew(&self, led: bool) {
+        if led { self.metrics.led.inc() } else { self.metrics.joined.inc() }
+    }
+
     /// Brings a token from the shared store, or else loads it by one flight for all who want the same, and stores it. The flight looks
     /// once more first. `work` is asked for again if the flight that was joined brought the very token that this caller does not want.
     ///
     /// # Errors
     /// What the load says, shared by all who waited for it; `None` if the load itself broke off.
-    pub async fn load<W>(self: &Arc<Self>, query: &Query<'_>, work: impl Fn() -> W) -> Option<Result<Flown, E>>
+    pub async fn load<W>(self: &Arc<Self>, query: &Query<'_>, work: impl Fn() -> W) -> Landed<E>
     where
         W: Future<Output = Result<Loaded, E>> + Send + 'static,
     {
@@ -210,18 +237,19 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             && !self.flights.is_under_way(&wanted.key)
         {
             match Box::pin(self.look_first(fleet, &wanted)).await {
-                Ok(flown) => return Some(Ok(flown)),
+                Ok(flown) => return Landed { outcome: Some(Ok(flown)), joined: false },
                 Err(found) => looked = Some(found),
             }
         }
         loop {
             let flight = self.flown(wanted.clone(), Kind::Awaited, looked.take(), work());
             let (outcome, led) = self.flights.join_or_lead(wanted.key, flight).await;
-            match outcome? {
+            self.flew(led);
+            match outcome {
                 // It was placed for somebody who came earlier or was refused another token. What the authority gives us ourselves is
                 // the answer, also if it is the same token again.
-                Ok(flown) if !led && query.bypass.skips(&flown) => {}
-                outcome => return Some(outcome),
+                Some(Ok(flown)) if !led && query.bypass.skips(&flown) => {}
+                outcome => return Landed { outcome, joined: !led },
             }
         }
     }

@@ -6,7 +6,7 @@ use super::print::{err, out};
 use crate::clock::Clock;
 use crate::sidecar::{Parts, Prepared};
 use crate::tasks::Tasks;
-use crate::telemetry::{Context, Metrics, Sampler, Trace};
+use crate::telemetry::{Context, Metrics, Sampler};
 
 /// Returns the exit status: 0 if all that was tried works.
 pub(super) async fn run(prepared: &Prepared, online: bool) -> u8 {
@@ -38,7 +38,7 @@ async fn tokens(prepared: &Prepared, parts: &Parts) -> u8 {
     names.sort_unstable();
     let mut code = 0;
     for name in names {
-        let call = Context { correlation_id: Uuid::new_v4(), trace: Trace::default() };
+        let call = Context::untraced(Uuid::new_v4());
         match service.probe(call, &name).await {
             Ok(()) => out(&format!("{name}: the authority gives it tokens\n")),
             Err(refusal) => {

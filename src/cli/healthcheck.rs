@@ -34,7 +34,7 @@ async fn ask(target: Target) -> Result<(), String> {
     match target {
         Target::Url(url) => {
             if url.scheme() != "http" {
-                return Err("`--url` is http: the admin listener speaks nothing else".to_owned());
+                return Err("`--url` begins with http://: the admin listener speaks no TLS".to_owned());
             }
             let host = url.host_str().unwrap_or("127.0.0.1").trim_matches(['[', ']']).to_owned();
             let stream = TcpStream::connect((host, url.port_or_known_default().unwrap_or(80))).await;

@@ -44,6 +44,10 @@ pub enum Command {
     Emulator {
         /// Where it listens.
         listen: std::net::SocketAddr,
+        /// How others reach it.
+        hosts: Vec<String>,
+        /// What it serves TLS with: certificate and key.
+        tls: Option<(PathBuf, PathBuf)>,
         /// Where it writes its CA certificate.
         ca_file: Option<PathBuf>,
         /// The tenants, apps and users that it knows, instead of its own.
@@ -117,9 +121,18 @@ enum Verb {
     /// Run the emulated authority alone
     #[cfg(feature = "emulator")]
     Emulator {
-        /// Where it listens
+        /// Where it listens; beyond loopback only with --host, for it tells everybody every secret it knows
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8652")]
         listen: std::net::SocketAddr,
+        /// A name that others reach it by, without port; may be repeated. Its certificate has them all, its URLs the first
+        #[arg(long = "host", value_name = "NAME")]
+        hosts: Vec<String>,
+        /// Serve with this certificate and chain (PEM), so that its CA is known before the start
+        #[arg(long, value_name = "PATH", requires = "tls_key")]
+        tls_cert: Option<PathBuf>,
+        /// The private key of --tls-cert (PEM)
+        #[arg(long, value_name = "PATH", requires = "tls_cert")]
+        tls_key: Option<PathBuf>,
         /// Write its CA certificate to this file
         #[arg(long, value_name = "PATH")]
         ca_file: Option<PathBuf>,
@@ -167,7 +180,9 @@ where
         #[cfg(feature = "emulator")]
         Verb::Demo { exit } => Command::Demo { exit },
         #[cfg(feature = "emulator")]
-        Verb::Emulator { listen, ca_file, directory } => Command::Emulator { listen, ca_file, directory },
+        Verb::Emulator { listen, hosts, tls_cert, tls_key, ca_file, directory } => {
+            Command::Emulator { listen, hosts, tls: tls_cert.zip(tls_key), ca_file, directory }
+        }
         Verb::Check { file: given, online } => Command::Check { config: file(given), online },
         Verb::Openapi => Command::Openapi,
         Verb::Healthcheck { file: given, url } => Command::Healthcheck { config: file(given), url },
@@ -256,7 +271,11 @@ mod tests {
     #[cfg(feature = "emulator")]
     fn the_emulator_has_defaults() {
         let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 8652));
-        assert_eq!(run(&["emulator"]), Ok(Command::Emulator { listen, ca_file: None, directory: None }));
+        let usual = Command::Emulator { listen, hosts: Vec::new(), tls: None, ca_file: None, directory: None };
+        assert_eq!(run(&["emulator"]), Ok(usual));
+        for half in [["emulator", "--tls-cert", "/c"], ["emulator", "--tls-key", "/k"]] {
+            assert!(run(&half).is_err_and(|exit| exit.code == 64), "{half:?}");
+        }
         assert_eq!(run(&["demo", "--exit"]), Ok(Command::Demo { exit: true }));
     }
 

@@ -61,7 +61,12 @@ pub fn run(command: Command, environment: BTreeMap<String, String>) -> u8 {
         #[cfg(feature = "emulator")]
         Command::Demo { exit } => block_on(crate::demo::run(exit, out)).map_or(FAILED, |good| if good { 0 } else { FAILED }),
         #[cfg(feature = "emulator")]
-        Command::Emulator { listen, ca_file, directory } => block_on(emulate(listen, ca_file, directory)).unwrap_or(FAILED),
+        Command::Emulator { listen, hosts, tls, ca_file, directory } => {
+            let clock = Clock::system();
+            let tls = tls.map(|(certificate, key)| crate::emulator::TlsFiles { certificate, key });
+            let now = std::sync::Arc::new(move || clock.wall());
+            block_on(emulate(crate::emulator::Options { listen, hosts, tls, ca_file, directory, now })).unwrap_or(FAILED)
+        }
     }
 }
 
@@ -87,7 +92,7 @@ fn serve(config: Option<PathBuf>, environment: BTreeMap<String, String>) -> u8 {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    let telemetry = match telemetry::init(&settings.telemetry, io::stderr) {
+    let telemetry = match telemetry::init(&settings.telemetry, prepared.tls(), io::stderr) {
         Ok(telemetry) => telemetry,
         Err(problem) => return failed(&format!("{}: {}", problem.reason, problem.remedy)),
     };
@@ -108,9 +113,7 @@ fn serve(config: Option<PathBuf>, environment: BTreeMap<String, String>) -> u8 {
 }
 
 #[cfg(feature = "emulator")]
-async fn emulate(listen: std::net::SocketAddr, ca_file: Option<PathBuf>, directory: Option<PathBuf>) -> u8 {
-    let clock = Clock::system();
-    let options = crate::emulator::Options { listen, ca_file, directory, now: std::sync::Arc::new(move || clock.wall()) };
+async fn emulate(options: crate::emulator::Options) -> u8 {
     let (emulator, mut signals) = match (crate::emulator::bind(options).await, Signals::process()) {
         (Ok(emulator), Ok(signals)) => (emulator, signals),
         (Err(error), _) => return failed(&error.to_string()),

@@ -24,7 +24,7 @@ const CREDENTIAL: &str = "apps.default.credential";
 /// The app that the variables define: none without any of them; with an incomplete set, a finding for each that is missing.
 pub(super) fn layers(environment: &BTreeMap<String, String>, report: &mut Report<'_>) -> Vec<Layer> {
     let get = |name: &str| environment.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
-    if ![TENANT, CLIENT, SECRET, CERTIFICATE].into_iter().any(|name| get(name).is_some()) {
+    if ![TENANT, CLIENT, SECRET, CERTIFICATE, FEDERATED].into_iter().any(|name| get(name).is_some()) {
         return Vec::new();
     }
     for (name, path) in [(TENANT, AUTHORITY), (CLIENT, CLIENT_ID)] {
@@ -40,10 +40,7 @@ pub(super) fn layers(environment: &BTreeMap<String, String>, report: &mut Report
     if let Some(client) = get(CLIENT) {
         layers.push(layer(CLIENT_ID, CLIENT, client.to_owned()));
     }
-    layers.extend(credential(get(SECRET).is_some(), get(CERTIFICATE), report));
-    if get(SECRET).is_none() && get(CERTIFICATE).is_none() {
-        no_credential(get(FEDERATED).is_some(), report);
-    }
+    layers.extend(credential(get(SECRET).is_some(), get(CERTIFICATE), get(FEDERATED), report));
     if get(SECRET).is_none() && get(PASSWORD).is_some() {
         let problem = Problem::new(
             "certificates under a password are not available in this version",
@@ -67,25 +64,26 @@ fn authority(tenant: &str, host: Option<&str>, report: &mut Report<'_>) -> Optio
     Some(layer(AUTHORITY, variable, format!("{scheme}{host}/{tenant}")))
 }
 
-/// As the Azure SDKs do, the secret goes before the certificate.
-fn credential(secret: bool, certificate: Option<&str>, report: &mut Report<'_>) -> Option<Layer> {
-    match (secret, certificate) {
-        (true, other) => {
-            if other.is_some() {
-                let problem =
-                    Problem::new(format!("{SECRET} is set as well and goes before it"), format!("unset {CERTIFICATE} or {SECRET}"));
-                report.warning_at(CERTIFICATE, problem);
-            }
-            Some(layer(&format!("{CREDENTIAL}.secret.env"), SECRET, SECRET.to_owned()))
+/// As the Azure SDKs do, the secret goes before the certificate, and either before the token that the webhook of workload identity
+/// mounts: whoever sets one of them beside that means it.
+fn credential(secret: bool, certificate: Option<&str>, federated: Option<&str>, report: &mut Report<'_>) -> Option<Layer> {
+    let file = |kind: &str, variable: &str, path: &str| layer(&format!("{CREDENTIAL}.{kind}.file"), variable, path.to_owned());
+    let (chosen, layer) = match (secret, certificate, federated) {
+        (true, ..) => (SECRET, layer(&format!("{CREDENTIAL}.secret.env"), SECRET, SECRET.to_owned())),
+        (false, Some(path), _) => (CERTIFICATE, file("certificate", CERTIFICATE, path)),
+        (false, None, Some(path)) => (FEDERATED, file("federated_token", FEDERATED, path)),
+        (false, None, None) => {
+            refuse(CREDENTIAL, SECRET, Problem::new(not_set(), format!("set {SECRET}, {CERTIFICATE} or {FEDERATED}")), report);
+            return None;
         }
-        (false, Some(path)) => Some(layer(&format!("{CREDENTIAL}.certificate.file"), CERTIFICATE, path.to_owned())),
-        (false, None) => None,
+    };
+    for (other, given) in [(CERTIFICATE, certificate), (FEDERATED, federated)] {
+        if other != chosen && given.is_some() {
+            let problem = Problem::new(format!("{chosen} is set as well and goes before it"), format!("unset {other} or {chosen}"));
+            report.warning_at(other, problem);
+        }
     }
-}
-
-fn no_credential(federated: bool, report: &mut Report<'_>) {
-    let reason = if federated { format!("it is not set, and {FEDERATED} is not available in this version") } else { not_set() };
-    refuse(CREDENTIAL, SECRET, Problem::new(reason, format!("set {SECRET} or {CERTIFICATE}")), report);
+    Some(layer)
 }
 
 /// An error about a variable, which also explains why the path that it sets has no value.

@@ -8,9 +8,11 @@
 mod apis;
 mod apps;
 mod azure;
+mod callers;
 mod environment;
 mod name;
 mod node;
+mod outbound;
 mod raw;
 mod redis;
 mod report;
@@ -20,6 +22,7 @@ mod settings;
 mod shape;
 mod source;
 mod text;
+mod tls;
 mod traces;
 
 #[cfg(test)]
@@ -125,19 +128,20 @@ fn layered(file: ::config::Config, environment: &BTreeMap<String, String>, repor
 fn assemble(raw: raw::Root, environment: &BTreeMap<String, String>, report: &mut Report<'_>) -> Option<Settings> {
     let names: Vec<String> = raw.apps.iter().flat_map(BTreeMap::keys).cloned().collect();
     let limits = service::limits(raw.limits, raw.hosts, report);
-    let (listen, admin) = service::listeners(raw.listen, raw.admin_listen, raw.listen_mode, &limits, report);
-    source::not_yet("tls", raw.tls.as_ref(), "bind `listen` to loopback or a Unix socket", report);
-    if raw.callers.is_some_and(|callers| !callers.is_empty()) {
-        source::not_yet("callers", Some(&scalar::Later), "without it every local process is a caller", report);
-    }
+    let guard = tls::Guard { tls: raw.tls.is_some(), callers: raw.callers.as_ref().is_some_and(|callers| !callers.is_empty()) };
+    let (mut listen, admin) = service::listeners(raw.listen, raw.admin_listen, raw.listen_mode, &limits, guard, report);
+    listen.tls = raw.tls.and_then(|raw| tls::tls(raw, &listen.addresses, environment, report));
+    let apis: Vec<String> = raw.apis.iter().flat_map(BTreeMap::keys).cloned().collect();
+    let callers = callers::callers(raw.callers, &callers::Known { apps: &names, apis: &apis }, environment, report);
     let settings = Settings {
         listen,
         admin,
         apps: apps::apps(raw.apps, environment, report),
         apis: apis::apis(raw.apis, &names, report),
+        callers,
         cache: service::cache(raw.cache, &limits, environment, report),
         calls: service::calls(raw.authority, &limits, report),
-        outbound: service::outbound(raw.outbound, report),
+        outbound: outbound::outbound(raw.outbound, environment, report),
         shutdown: service::shutdown(raw.shutdown),
         telemetry: traces::telemetry(raw.log, raw.otlp, environment, report),
         http: limits,

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::scalar::{Later, List, Mode, Scalar, Size, Text};
 use crate::authority::AssertionAudience;
-use crate::flow::RefreshTokens;
+use crate::flow::{AccountRights, RefreshTokens};
 use crate::telemetry::{Format, Level};
 
 /// A map of apps or apis; `None` where one was refused or has no member.
@@ -22,10 +22,10 @@ pub(super) struct Root {
     pub(super) listen_mode: Option<Scalar<Mode>>,
     pub(super) admin_listen: Option<List>,
     pub(super) hosts: Option<List>,
-    pub(super) tls: Option<Later>,
+    pub(super) tls: Option<Tls>,
     pub(super) apps: Option<Entries<App>>,
     pub(super) apis: Option<Entries<Api>>,
-    pub(super) callers: Option<Vec<Later>>,
+    pub(super) callers: Option<Vec<Option<Caller>>>,
     pub(super) cache: Option<Cache>,
     pub(super) authority: Option<Calls>,
     pub(super) outbound: Option<Outbound>,
@@ -33,6 +33,14 @@ pub(super) struct Root {
     pub(super) shutdown: Option<Shutdown>,
     pub(super) log: Option<Log>,
     pub(super) otlp: Option<Otlp>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    pub(super) cert: Option<Place>,
+    pub(super) key: Option<Place>,
+    pub(super) client_ca: Option<Place>,
 }
 
 #[derive(Default, Deserialize)]
@@ -59,7 +67,7 @@ pub(super) struct Credential {
     pub(super) certificate: Option<Certificate>,
     pub(super) pfx: Option<Later>,
     pub(super) private_key: Option<Later>,
-    pub(super) federated_token: Option<Later>,
+    pub(super) federated_token: Option<Place>,
     pub(super) managed_identity: Option<Later>,
 }
 
@@ -97,6 +105,18 @@ pub(super) struct Api {
     pub(super) base_url: Option<Text>,
     pub(super) overrides: Option<Scalar<bool>>,
     pub(super) app_token: Option<Scalar<bool>>,
+}
+
+/// `None` in the list stands where an entry was refused, so that the others keep their numbers.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Caller {
+    pub(super) name: Option<Text>,
+    pub(super) token: Option<Place>,
+    pub(super) apps: Option<List>,
+    pub(super) apis: Option<List>,
+    pub(super) flows: Option<List>,
+    pub(super) accounts: Option<Scalar<AccountRights>>,
 }
 
 #[derive(Default, Deserialize)]

@@ -9,7 +9,7 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, SeqAccess, Unexpec
 use super::node::Node;
 use super::text;
 use crate::authority::AssertionAudience;
-use crate::flow::RefreshTokens;
+use crate::flow::{AccountRights, RefreshTokens};
 use crate::telemetry::{Format, Level};
 
 /// A text. A bare number is refused: YAML has already changed `0012` into 12.
@@ -185,6 +185,18 @@ impl Form for RefreshTokens {
         match text {
             "single_use" => Some(Self::SingleUse),
             "reusable" => Some(Self::Reusable),
+            _ => None,
+        }
+    }
+}
+
+impl Form for AccountRights {
+    const EXPECTED: &'static str = "whose accounts the caller may use|write own or all";
+
+    fn text(text: &str) -> Option<Self> {
+        match text {
+            "own" => Some(Self::Own),
+            "all" => Some(Self::All),
             _ => None,
         }
     }

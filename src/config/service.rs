@@ -1,18 +1,18 @@
-//! What concerns the process and not an app: listeners, limits, cache, the way out, shutdown.
+//! What concerns the process and not an app: listeners, limits, cache, calls, shutdown.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::apis::web_url;
-use super::apps::{entries, words};
+use super::apps::entries;
 use super::report::Report;
 use super::scalar::{Form, List, Mode, Scalar, Size};
 use super::settings::Shutdown;
+use super::tls::Guard;
 use super::{raw, redis};
 use crate::finding::Problem;
 use crate::listen::{self, Address};
-use crate::{authority, cache, http, transport};
+use crate::{authority, cache, http};
 
 /// A Unix socket is for the user and the group of tokend.
 const MODE: Mode = Mode(0o660);
@@ -29,14 +29,16 @@ pub(super) fn listeners(
     admin: Option<List>,
     mode: Option<Scalar<Mode>>,
     limits: &http::Settings,
+    guard: Guard,
     report: &mut Report<'_>,
 ) -> (listen::Settings, listen::Settings) {
     let mode = or(mode, MODE).0;
     let token_addresses = addresses("listen", tokens, "127.0.0.1:8650", report);
     for (key, address) in &token_addresses {
-        if !address.is_local() {
-            let reason = "TLS and caller authentication are needed beyond loopback and are not available in this version";
-            report.error(key, Problem::new(reason, "bind to 127.0.0.1, ::1 or a Unix socket"));
+        if !address.is_local()
+            && let Some(problem) = guard.missing()
+        {
+            report.error(key, problem);
         }
     }
     let admin_addresses = addresses("admin_listen", admin, "127.0.0.1:8651", report);
@@ -49,7 +51,15 @@ pub(super) fn listeners(
     }
     let settings = |addresses: Vec<(String, Address)>, connections, keep_alive| {
         let addresses = addresses.into_iter().map(|(_, address)| address).collect();
-        listen::Settings { addresses, mode, header: limits.header, connections, keep_alive, header_timeout: HEADER_TIMEOUT }
+        listen::Settings {
+            addresses,
+            mode,
+            header: limits.header,
+            connections,
+            keep_alive,
+            header_timeout: HEADER_TIMEOUT,
+            tls: None,
+        }
     };
     let connections = CONNECTIONS.max(limits.concurrency.saturating_mul(2));
     (settings(token_addresses, connections, true), settings(admin_addresses, ADMIN_CONNECTIONS, false))
@@ -144,20 +154,6 @@ pub(super) fn calls(raw: Option<raw::Calls>, limits: &http::Settings, report: &m
         report.warning("authority.timeout", problem);
     }
     calls
-}
-
-/// Reads `outbound`.
-pub(super) fn outbound(raw: Option<raw::Outbound>, report: &mut Report<'_>) -> transport::Settings {
-    let raw = raw.unwrap_or_default();
-    let proxy = raw.proxy.and_then(|text| report.take("outbound.proxy", web_url(&text.0)));
-    if proxy.as_ref().is_some_and(|url| url.password().is_some()) && !report.is_from_a_variable("outbound.proxy") {
-        let problem = Problem::new(
-            "a password stands in the configuration itself",
-            "set it by the variable TOKEND_OUTBOUND__PROXY from a secret",
-        );
-        report.warning("outbound.proxy", problem);
-    }
-    transport::Settings { proxy, no_proxy: words("outbound.no_proxy", raw.no_proxy, report) }
 }
 
 /// Reads `shutdown`.

@@ -17,6 +17,8 @@ pub struct Settings {
     pub apps: Vec<flow::AppSettings>,
     /// The named apis.
     pub apis: Vec<flow::ApiSettings>,
+    /// Who may ask; empty: whoever reaches tokend.
+    pub callers: Vec<flow::CallerSettings>,
     /// The cache.
     pub cache: cache::Settings,
     /// Calls to authorities.

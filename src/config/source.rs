@@ -12,8 +12,8 @@ use crate::finding::Problem;
 use crate::reload::{Place, Source};
 use crate::secret::Secret;
 
-const KINDS: &str =
-    "write exactly one, such as `secret: {file: /run/secrets/client-secret}` or `certificate: {file: /run/secrets/client.pem}`";
+const KINDS: &str = "write exactly one, such as `secret: {file: /run/secrets/client-secret}`, `certificate: {file: \
+                     /run/secrets/client.pem}` or `federated_token: {file: /var/run/secrets/tokens/tokend}`";
 
 /// Reads the one credential of an app.
 pub(super) fn credential(
@@ -23,38 +23,61 @@ pub(super) fn credential(
     report: &mut Report<'_>,
 ) -> Option<credential::Settings> {
     let raw = raw.unwrap_or_default();
-    let later = [
-        ("pfx", &raw.pfx),
-        ("private_key", &raw.private_key),
-        ("federated_token", &raw.federated_token),
-        ("managed_identity", &raw.managed_identity),
-    ];
+    let later = [("pfx", &raw.pfx), ("private_key", &raw.private_key), ("managed_identity", &raw.managed_identity)];
     for (kind, value) in later {
-        not_yet(&join(path, kind), value.as_ref(), "use `secret` or `certificate`", report);
+        not_yet(&join(path, kind), value.as_ref(), "use `secret`, `certificate` or `federated_token`", report);
     }
-    match (raw.secret, raw.certificate) {
-        (Some(_), Some(_)) => {
-            report.error(path, Problem::new("there are two kinds of credential", KINDS));
+    match (raw.secret, raw.certificate, raw.federated_token) {
+        (Some(place), None, None) => source(&join(path, "secret"), place, environment, report).map(credential::Settings::Secret),
+        (None, Some(certificate), None) => self::certificate(&join(path, "certificate"), certificate, environment, report),
+        (None, None, Some(place)) => {
+            source(&join(path, "federated_token"), place, environment, report).map(credential::Settings::FederatedToken)
+        }
+        (None, None, None) => {
+            report.missing(path, Problem::new("the app has no credential", KINDS));
             None
         }
-        (Some(place), None) => source(&join(path, "secret"), place, environment, report).map(credential::Settings::Secret),
-        (None, Some(certificate)) => {
-            let path = join(path, "certificate");
-            let place = raw::Place { file: certificate.file, env: certificate.env, inline: certificate.inline };
-            let sha1 = certificate.sha1.is_some_and(|scalar| scalar.0);
-            let kid = certificate.kid.and_then(|kid| filled(&join(&path, "kid"), kid, report));
-            let source = source(&path, place, environment, report)?;
-            Some(credential::Settings::Certificate { source, sha1, kid })
-        }
-        (None, None) => {
-            report.missing(path, Problem::new("the app has no credential", KINDS));
+        _ => {
+            report.error(path, Problem::new("there is more than one kind of credential", KINDS));
             None
         }
     }
 }
 
+fn certificate(
+    path: &str,
+    raw: raw::Certificate,
+    environment: &BTreeMap<String, String>,
+    report: &mut Report<'_>,
+) -> Option<credential::Settings> {
+    let place = raw::Place { file: raw.file, env: raw.env, inline: raw.inline };
+    let sha1 = raw.sha1.is_some_and(|scalar| scalar.0);
+    let kid = raw.kid.and_then(|kid| filled(&join(path, "kid"), kid, report));
+    let source = source(path, place, environment, report)?;
+    Some(credential::Settings::Certificate { source, sha1, kid })
+}
+
 /// Reads the one place of a secret.
 pub(super) fn source(
+    path: &str,
+    raw: raw::Place,
+    environment: &BTreeMap<String, String>,
+    report: &mut Report<'_>,
+) -> Option<Source> {
+    let is_inline = raw.inline.is_some();
+    let source = public_source(path, raw, environment, report)?;
+    let inline = join(path, "inline");
+    // A variable is no worse a place than `{env: …}`; a file that many can read is.
+    if is_inline && !report.is_from_a_variable(&inline) {
+        let problem =
+            Problem::new("a secret stands in the configuration itself", "move it to a file of its own and write {file: …}");
+        report.warning(&inline, problem);
+    }
+    Some(source)
+}
+
+/// Reads the one place of a text that anybody may see.
+pub(super) fn public_source(
     path: &str,
     raw: raw::Place,
     environment: &BTreeMap<String, String>,
@@ -69,14 +92,7 @@ pub(super) fn source(
         (None, Some(variable), None) => variable_source(&join(path, "env"), variable, environment, report),
         (None, None, Some(text)) => {
             let path = join(path, "inline");
-            let text = filled(&path, text, report)?;
-            // A variable is no worse a place than `{env: …}`; a file that many can read is.
-            if !report.is_from_a_variable(&path) {
-                let problem =
-                    Problem::new("a secret stands in the configuration itself", "move it to a file of its own and write {file: …}");
-                report.warning(&path, problem);
-            }
-            Some(from(&path, Place::Value(Secret::new(text)), report))
+            filled(&path, text, report).map(|text| from(&path, Place::Value(Secret::new(text)), report))
         }
         (None, None, None) => {
             report.missing(path, Problem::new("nothing says where the text is", REMEDY));

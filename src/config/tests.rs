@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{Format, Input, Settings, load, parse};
 use crate::authority::Address;
-use crate::finding::Findings;
+use crate::finding::{Findings, Severity};
 use crate::listen;
 use crate::reload::Place;
 use crate::{credential, flow, inbound};
@@ -30,12 +30,13 @@ fn keys(findings: &Findings) -> Vec<&str> {
     findings.iter().map(|finding| finding.key.as_str()).collect()
 }
 
+const TLS: &str = "tls: {cert: {file: /c}, key: {file: /k}}\n";
 const APP: &str = "apps: {a: {issuer: https://id.example, client_id: c, credential: {secret: {file: /s}}}}\n";
 
 #[test]
 fn the_three_formats_say_the_same() {
     let read = |name: &str| {
-        let (settings, findings) = fixture(name, &[("EVERYONE_SECRET", "canary-secret")]);
+        let (settings, findings) = fixture(name, &[("EVERYONE_SECRET", "canary-secret"), ("SUPPORT_TOKEN", "canary-token")]);
         assert!(findings.is_empty(), "{name}: {findings:?}");
         format!("{:#?}", settings.unwrap()).replace(name, "FILE")
     };
@@ -47,11 +48,13 @@ fn the_three_formats_say_the_same() {
 
 #[test]
 fn every_value_of_the_good_file_arrives() {
-    let (settings, _) = fixture("good.yaml", &[("EVERYONE_SECRET", "s")]);
+    let (settings, _) = fixture("good.yaml", &[("EVERYONE_SECRET", "s"), ("SUPPORT_TOKEN", "t")]);
     let settings = settings.unwrap();
     assert_eq!((settings.listen.addresses.len(), settings.listen.mode, settings.listen.header), (2, 0o600, 32 * 1024));
     assert_eq!(settings.admin.addresses, [listen::Address::Any(9651)]);
     assert_eq!(settings.http.hosts, ["tokend.internal"]);
+    assert!(settings.listen.tls.is_some_and(|tls| tls.cert.key == "tls.cert.file" && tls.client_ca.is_some()));
+    assert!(settings.admin.tls.is_none());
     assert_eq!((settings.http.body, settings.http.concurrency, settings.listen.connections), (512 * 1024, 4096, 8192));
     assert_eq!((settings.cache.max_bytes, settings.cache.recheck), (128 << 20, Duration::from_secs(30)));
     assert_eq!(settings.calls.connect_timeout, Duration::from_millis(500));
@@ -68,6 +71,15 @@ fn every_value_of_the_good_file_arrives() {
     assert!(shop.offline_access && matches!(shop.authority.address, Address::Oidc { .. }));
     assert_eq!((orders.refresh_tokens, shop.refresh_tokens), (flow::RefreshTokens::SingleUse, flow::RefreshTokens::Reusable));
     assert_eq!(everyone.refresh_tokens, flow::RefreshTokens::Reusable);
+    let [checkout, support] = settings.callers.as_slice() else { panic!("two callers") };
+    assert_eq!((checkout.name.as_str(), checkout.token.key.as_str()), ("checkout", "callers[0].token.file"));
+    assert_eq!(
+        (&checkout.apps, &checkout.apis),
+        (&Some(vec!["orders".to_owned(), "shop".to_owned()]), &Some(vec!["graph".to_owned()]))
+    );
+    assert_eq!(checkout.flows, Some(vec![flow::Flow::OnBehalfOf, flow::Flow::Silent]));
+    assert_eq!((&support.apps, &support.apis, &support.flows), (&None, &None, &None));
+    assert_eq!((checkout.accounts, support.accounts), (flow::AccountRights::Own, flow::AccountRights::All));
 }
 
 #[test]
@@ -91,7 +103,7 @@ fn an_app_alone_has_the_defaults_of_the_contract() {
 }
 
 /// What `bad.yaml` is told, in alphabetical order.
-const BAD: [&str; 56] = [
+const BAD: [&str; 69] = [
     "admin_listen[0]",
     "apis.empty.scopes",
     "apis.graph.app",
@@ -113,7 +125,7 @@ const BAD: [&str; 56] = [
     "apps.orders.authority",
     "apps.orders.clientid",
     "apps.orders.client_id",
-    "apps.orders.credential.federated_token",
+    "apps.orders.credential.managed_identity",
     "apps.orders.credential.secret.inline",
     "apps.shop.(name not shown)",
     "apps.shop.assertion_audience",
@@ -132,13 +144,24 @@ const BAD: [&str; 56] = [
     "cache.redis.timeout",
     "cache.redis.write_timeout",
     "cache.redis.write_version",
-    "callers",
+    "callers[0].token",
+    "callers[1].accounts",
+    "callers[1].apis[0]",
+    "callers[1].apps[1]",
+    "callers[1].flows[1]",
+    "callers[1].name",
+    "callers[1].token.inline",
+    "callers[2].apps",
+    "callers[2].token",
+    "callers[3].tokens",
+    "callers[4].name",
+    "callers[5]",
+    "callers[6].name",
     "hosts[0]",
     "limits.header",
     "limits.inflght",
     "limits.inflight",
     "limits.request_timeout",
-    "listen[0]",
     "listen[1]",
     "log.format",
     "log.level",
@@ -147,7 +170,9 @@ const BAD: [&str; 56] = [
     "otlp.sample_ratio",
     "outbound.proxy",
     "shutdown",
-    "tls",
+    "tls.cert",
+    "tls.client_ca.env",
+    "tls.key",
 ];
 
 #[test]
@@ -170,9 +195,9 @@ fn a_bad_file_shows_every_finding_at_once_and_no_value() {
 
 #[test]
 fn what_this_version_does_not_have_is_not_called_unknown() {
-    let text = "{tls: {}, callers: [{}], apps: {a: {credential: {pfx: {}, managed_identity: {}}}}}";
+    let text = "{apps: {a: {credential: {pfx: {}, managed_identity: {}}}}}";
     let (_, findings) = yaml(text, &[]);
-    for key in ["tls", "callers", "apps.a.credential.pfx", "apps.a.credential.managed_identity"] {
+    for key in ["apps.a.credential.pfx", "apps.a.credential.managed_identity"] {
         let found: Vec<_> = findings.iter().filter(|finding| finding.key == key).collect();
         assert!(
             matches!(found.as_slice(), [finding] if finding.reason.contains("not available in this version")),
@@ -183,13 +208,58 @@ fn what_this_version_does_not_have_is_not_called_unknown() {
 }
 
 #[test]
+fn callers_may_come_from_the_environment() {
+    let variables = [("TOKEND_CALLERS", "[{name: shop, token: {env: SHOP}, flows: silent}]"), ("SHOP", "canary-token")];
+    let (settings, findings) = yaml(APP, &variables);
+    assert!(findings.is_empty(), "{findings:?}");
+    let settings = settings.unwrap();
+    let names: Vec<_> = settings.callers.iter().map(|caller| (caller.name.as_str(), caller.flows.clone())).collect();
+    assert_eq!(names, [("shop", Some(vec![flow::Flow::Silent]))]);
+    assert!(!format!("{settings:?}").contains("canary"));
+    // A token in the configuration itself is a warning, as every secret is.
+    let (settings, findings) = yaml(&format!("{APP}callers: [{{name: a, token: {{inline: canary-canary-canary-1}}}}]\n"), &[]);
+    assert!(settings.is_some() && keys(&findings) == ["callers[0].token.inline"], "{findings:?}");
+}
+
+#[test]
 fn the_token_listener_stays_on_the_machine() {
     for address in ["0.0.0.0:1", "'*:1'", "'[::]:1'", "10.0.0.1:1"] {
-        let (settings, findings) = yaml(&format!("{APP}listen: {address}\n"), &[]);
-        assert!(settings.is_none() && findings.iter().any(|finding| finding.remedy.contains("127.0.0.1")), "{address}");
+        for (more, reason, remedy) in [
+            ("", "neither `tls` nor `callers`", "and `callers`"),
+            (TLS, "no `callers`", "add `callers`"),
+            ("callers: [{}]\n", "no `tls`", "add `tls: {"),
+            ("tls: {}\ncallers: [{}]\n", "", ""),
+        ] {
+            let (settings, findings) = yaml(&format!("{APP}{more}listen: {address}\n"), &[]);
+            assert!(settings.is_none(), "{address}");
+            let found = findings.iter().find(|finding| finding.key == "listen[0]");
+            let told =
+                found.is_some_and(|it| it.reason.contains(reason) && it.remedy.contains(remedy) && it.remedy.contains("127.0.0.1"));
+            assert_eq!(told, !reason.is_empty(), "{address} {more}: {findings:?}");
+        }
         assert!(yaml(&format!("{APP}admin_listen: {address}\n"), &[]).0.is_some(), "{address}");
     }
     assert!(yaml(&format!("{APP}listen: [localhost:1, 'unix:/s']\n"), &[]).0.is_some());
+}
+
+#[test]
+fn a_listener_over_tls_is_a_certificate_and_its_key() {
+    let tls = |text: &str| yaml(&format!("{APP}tls: {text}\n"), &[("PEM", "pem")]);
+    let found = |text: &str| tls(text).1.iter().map(|it| (it.severity, it.key.clone())).collect::<Vec<_>>();
+    let error = |key: &str| (Severity::Error, key.to_owned());
+    assert_eq!(found("{cert: {file: /c}, key: {file: /k}}"), []);
+    assert_eq!(found("{cert: {file: /c}}"), [error("tls.key")]);
+    assert_eq!(found("{key: {file: /k}}"), [error("tls.cert")]);
+    assert_eq!(found("{}"), [error("tls.cert"), error("tls.key")]);
+    assert_eq!(found("{cert: {}, key: {file: /k, env: PEM}}"), [error("tls.cert"), error("tls.key")]);
+    assert_eq!(found("{cert: {file: /c}, key: {file: /k}, client_ca: {}}"), [error("tls.client_ca")]);
+    assert_eq!(found("{cert: {file: /c}, key: {file: /k}, ca: {file: /a}}"), [error("tls.ca")]);
+    // A certificate is no secret, a key is.
+    let inline = "{cert: {inline: c}, key: {inline: k}, client_ca: {inline: a}}";
+    assert_eq!(found(inline), [(Severity::Warning, "tls.key.inline".to_owned())]);
+    assert!(matches!(tls("{cert: {env: PEM}, key: {env: PEM}}").0.unwrap().listen.tls.unwrap().key.place, Place::Value(_)));
+    let (settings, findings) = yaml(&format!("{APP}{TLS}listen: 'unix:/s'\n"), &[]);
+    assert!(settings.is_some() && findings.iter().any(|it| it.key == "tls" && it.severity == Severity::Warning));
 }
 
 #[test]
@@ -200,12 +270,14 @@ fn the_environment_goes_over_the_file() {
         ("TOKEND_APPS__A__CLIENT_ID", "0012"),
         ("TOKEND_LIMITS__CONCURRENCY", "7"),
         ("TOKEND_LOG__LEVEL", "warn"),
+        ("TOKEND_TLS__CERT__FILE", "/c"),
+        ("TOKEND_TLS__KEY__FILE", "/k"),
         ("PEM", "pem-text"),
     ];
     let (settings, findings) = yaml(APP, &variables);
     assert!(findings.is_empty(), "{findings:?}");
     let settings = settings.unwrap();
-    assert_eq!((settings.listen.addresses.len(), settings.http.concurrency), (2, 7));
+    assert_eq!((settings.listen.addresses.len(), settings.http.concurrency, settings.listen.tls.is_some()), (2, 7, true));
     let app = settings.apps.first().unwrap();
     assert_eq!(app.client_id, "0012");
     let source = app.credential.source();
@@ -253,9 +325,6 @@ fn azure_variables_define_the_app_default_where_there_is_none() {
         settings.unwrap().apps.first().map(|app| app.credential.source().key.clone()).as_deref(),
         Some("AZURE_CLIENT_SECRET")
     );
-    let (_, findings) =
-        load(&Input { file: None, environment: environment(&[("AZURE_CLIENT_ID", "c"), ("AZURE_FEDERATED_TOKEN_FILE", "/f")]) });
-    assert_eq!(keys(&findings), ["AZURE_TENANT_ID", "AZURE_CLIENT_SECRET"]);
     let (_, findings) = load(&Input { file: None, environment: environment(&[("AZURE_TENANT_ID", "a b")]) });
     assert_eq!(keys(&findings), ["AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_CLIENT_SECRET"]);
     let bad = [
@@ -266,6 +335,60 @@ fn azure_variables_define_the_app_default_where_there_is_none() {
     ];
     let (_, findings) = load(&Input { file: None, environment: environment(&bad) });
     assert_eq!(keys(&findings), ["AZURE_AUTHORITY_HOST"]);
+}
+
+#[test]
+fn a_workload_identity_is_defined_by_what_its_webhook_sets() {
+    let variables = |more: &[(&str, &str)]| {
+        let mut all = environment(&[("AZURE_TENANT_ID", "t"), ("AZURE_CLIENT_ID", "c"), ("AZURE_FEDERATED_TOKEN_FILE", "/f")]);
+        all.extend(environment(more));
+        load(&Input { file: None, environment: all })
+    };
+    let (settings, findings) = variables(&[("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.us/")]);
+    assert!(findings.is_empty(), "{findings:?}");
+    let settings = settings.unwrap();
+    let [app] = settings.apps.as_slice() else { panic!("one app") };
+    assert_eq!((app.name.as_str(), app.authority.address.to_string().as_str()), ("default", "https://login.microsoftonline.us/t"));
+    let credential::Settings::FederatedToken(source) = &app.credential else { panic!("{:?}", app.credential) };
+    assert!(matches!(&source.place, Place::File(path) if path.as_os_str() == "/f"));
+    assert_eq!(source.key, "AZURE_FEDERATED_TOKEN_FILE");
+    // Whoever sets more means that.
+    for (name, kind) in [("AZURE_CLIENT_SECRET", "secret"), ("AZURE_CLIENT_CERTIFICATE_PATH", "certificate")] {
+        let (settings, findings) = variables(&[(name, "/x")]);
+        assert_eq!(keys(&findings), ["AZURE_FEDERATED_TOKEN_FILE"], "{name}");
+        let chosen = match &settings.unwrap().apps[0].credential {
+            credential::Settings::Secret(_) => "secret",
+            credential::Settings::Certificate { .. } => "certificate",
+            credential::Settings::FederatedToken(_) => "federated_token",
+        };
+        assert_eq!(chosen, kind);
+    }
+    let (_, findings) =
+        load(&Input { file: None, environment: environment(&[("AZURE_CLIENT_ID", "c"), ("AZURE_FEDERATED_TOKEN_FILE", "/f")]) });
+    assert_eq!(keys(&findings), ["AZURE_TENANT_ID"]);
+}
+
+#[test]
+fn a_federated_token_is_a_file_or_a_variable() {
+    let read = |credential: &str, variables: &[(&str, &str)]| {
+        yaml(&format!("apps: {{a: {{issuer: https://id.example, client_id: c, credential: {credential}}}}}\n"), variables)
+    };
+    let (settings, findings) = read("{federated_token: {file: /f}}", &[]);
+    assert!(findings.is_empty() && matches!(settings.unwrap().apps[0].credential, credential::Settings::FederatedToken(_)));
+    let (settings, findings) = read("{federated_token: {env: TOKEN}}", &[("TOKEN", "t")]);
+    assert!(findings.is_empty() && settings.is_some());
+    let (settings, findings) = read("{federated_token: {inline: canary}}", &[]);
+    assert!(settings.is_some() && findings.iter().all(|finding| finding.severity == Severity::Warning));
+    assert_eq!(keys(&findings), ["apps.a.credential.federated_token.inline"]);
+    for (credential, key) in [
+        ("{federated_token: {}}", "apps.a.credential.federated_token"),
+        ("{federated_token: {file: ''}}", "apps.a.credential.federated_token.file"),
+        ("{federated_token: {file: /f}, secret: {file: /s}}", "apps.a.credential"),
+        ("{federated_token: /f}", "apps.a.credential.federated_token"),
+    ] {
+        let (settings, findings) = read(credential, &[]);
+        assert!(settings.is_none() && keys(&findings).contains(&key), "{credential}: {findings:?}");
+    }
 }
 
 #[test]

@@ -1,17 +1,19 @@
-//! How the app proves itself to its authority: a secret, or an assertion signed with a certificate's key.
+//! How the app proves itself to its authority: a secret, an assertion signed with a certificate's key, or another issuer's token.
 
 mod assertion;
 mod certificate;
+mod federated;
 mod settings;
 
 use std::sync::Arc;
 
 pub use assertion::Signer;
 pub use certificate::ClientKey;
+pub use federated::{Federated, WorkloadToken};
 pub use settings::Settings;
 
 use crate::clock::Clock;
-use crate::finding::Problem;
+use crate::finding::{Problem, certificate_ending};
 use crate::oauth::{ASSERTION_JWT_BEARER, Basic, Form};
 use crate::reload::Reloading;
 use crate::secret::Secret;
@@ -24,6 +26,8 @@ pub enum Credential {
     Secret(Arc<Reloading<Secret>>),
     /// A certificate and its key.
     Certificate(Signer),
+    /// A token that somebody else makes and renews.
+    Federated(Federated),
 }
 
 /// To whom the app proves itself.
@@ -54,6 +58,8 @@ pub struct Proof {
     pub basic: Option<Basic>,
     /// Which version of the credential was used.
     pub version: u64,
+    /// Which contents of its file were used: the same as the version, but for tokens that are one credential.
+    pub contents: u64,
 }
 
 /// Why there is no proof: what is wrong and how to mend it.
@@ -74,6 +80,9 @@ impl Credential {
                 let key = Reloading::load(source.clone(), ClientKey::parse)?;
                 Ok(Self::Certificate(Signer::new(key, *sha1, kid.clone())))
             }
+            Settings::FederatedToken(source) => {
+                Ok(Self::Federated(Federated::new(Reloading::load(source.clone(), WorkloadToken::parse)?)))
+            }
         }
     }
 
@@ -82,6 +91,7 @@ impl Credential {
         match self {
             Self::Secret(secret) => secret.watch(tasks),
             Self::Certificate(signer) => signer.key().watch(tasks),
+            Self::Federated(federated) => federated.token().watch(tasks),
         }
     }
 
@@ -96,15 +106,25 @@ impl Credential {
                 let key = Arc::clone(signer.key());
                 tasks.compute(move || key.refresh()).await
             }
+            Self::Federated(federated) => Some(federated.refresh(tasks).await),
         };
         changed.unwrap_or(false)
     }
 
-    /// Which version of it is in force.
+    /// Which version of it is in force: what flights and holds differ by. All tokens of one workload identity are one version.
     pub fn version(&self) -> u64 {
+        match self {
+            Self::Secret(_) | Self::Certificate(_) => self.contents(),
+            Self::Federated(federated) => federated.token().current().value.identity(),
+        }
+    }
+
+    /// Which contents of its file are in force.
+    pub fn contents(&self) -> u64 {
         match self {
             Self::Secret(secret) => secret.current().version,
             Self::Certificate(signer) => signer.key().current().version,
+            Self::Federated(federated) => federated.token().current().version,
         }
     }
 
@@ -113,6 +133,7 @@ impl Credential {
         match self {
             Self::Secret(_) => "secret",
             Self::Certificate(_) => "certificate",
+            Self::Federated(_) => "federated_token",
         }
     }
 
@@ -121,6 +142,21 @@ impl Credential {
         match self {
             Self::Secret(_) => None,
             Self::Certificate(signer) => Some(signer.key().current().value.not_after()),
+            Self::Federated(federated) => Some(federated.token().current().value.ends()),
+        }
+    }
+
+    /// What is to be said of its end at the start. A token that others renew always ends soon.
+    pub fn ending(&self, now: i64) -> Option<Problem> {
+        let ends = self.expires_on()?;
+        match self {
+            Self::Federated(_) if ends <= now => {
+                Some(Problem::new("the token has expired", "see to it that whoever mounts the token renews it: tokend follows it"))
+            }
+            Self::Certificate(_) => certificate_ending(ends, now).map(|reason| {
+                Problem::new(reason, "register a new certificate with the app, and replace the file: tokend follows it")
+            }),
+            Self::Secret(_) | Self::Federated(_) => None,
         }
     }
 
@@ -129,6 +165,7 @@ impl Credential {
         match self {
             Self::Secret(secret) => (secret.problem(), secret.failures()),
             Self::Certificate(signer) => (signer.key().problem(), signer.key().failures()),
+            Self::Federated(federated) => (federated.token().problem(), federated.token().failures()),
         }
     }
 
@@ -151,18 +188,26 @@ impl Credential {
                     form,
                     basic,
                     version: current.version,
+                    contents: current.version,
                 })
             }
             Self::Certificate(signer) => {
                 let (assertion, version) = signer.assertion(client_id, target, clock, tasks).await?;
-                let form = form
-                    .with("client_id", client_id)
-                    .with("client_assertion_type", ASSERTION_JWT_BEARER)
-                    .with_secret("client_assertion", assertion);
-                Ok(Proof { form, basic: None, version })
+                Ok(Proof { form: with_assertion(form, client_id, assertion), basic: None, version, contents: version })
+            }
+            // The same to all: what is announced as `private_key_jwt` is about keys of the client's own.
+            Self::Federated(federated) => {
+                let token = federated.assertion(clock, tasks).await?;
+                let form = with_assertion(form, client_id, token.value.assertion().clone());
+                Ok(Proof { form, basic: None, version: token.value.identity(), contents: token.version })
             }
         }
     }
+}
+
+/// `client_id` goes with it: the subject of another issuer's token is not the client's name (RFC 7521 §4.2).
+fn with_assertion(form: Form, client_id: &str, assertion: Secret) -> Form {
+    form.with("client_id", client_id).with("client_assertion_type", ASSERTION_JWT_BEARER).with_secret("client_assertion", assertion)
 }
 
 fn prove_by_secret(client_id: &str, secret: &Secret, target: Target<'_>, form: Form) -> Result<(Form, Option<Basic>), Unusable> {

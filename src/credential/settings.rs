@@ -16,6 +16,8 @@ pub enum Settings {
         /// `kid` of the assertion's header, where the server knows the key by a name.
         kid: Option<String>,
     },
+    /// `credential.federated_token`: a token of another issuer that trusts the workload (RFC 7523 §2.2).
+    FederatedToken(Source),
 }
 
 // === impl Settings ===
@@ -24,7 +26,7 @@ impl Settings {
     /// Where its text comes from.
     pub fn source(&self) -> &Source {
         match self {
-            Self::Secret(source) | Self::Certificate { source, .. } => source,
+            Self::Secret(source) | Self::Certificate { source, .. } | Self::FederatedToken(source) => source,
         }
     }
 }

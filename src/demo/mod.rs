@@ -71,6 +71,8 @@ async fn start_emulator(clock: &Clock, ca_file: &CaFile) -> Result<Emulator, Str
     let now = clock.clone();
     let options = emulator::Options {
         listen: free(8652),
+        hosts: Vec::new(),
+        tls: None,
         ca_file: Some(ca_file.0.clone()),
         directory: None,
         now: Arc::new(move || now.wall()),

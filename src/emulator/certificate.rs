@@ -2,6 +2,8 @@
 
 use std::time::SystemTime;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256,
     RsaKeySize, date_time_ymd,
@@ -38,7 +40,8 @@ pub(super) struct Workshop {
 }
 
 impl Authority {
-    pub(super) fn new() -> Result<Self, Error> {
+    /// A CA with a certificate for loopback and these names.
+    pub(super) fn new(hosts: &[String]) -> Result<Self, Error> {
         let ca_key = KeyPair::generate().map_err(failed)?;
         let mut ca = CertificateParams::new(Vec::new()).map_err(failed)?;
         ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -49,8 +52,8 @@ impl Authority {
         let ca_certificate = ca.self_signed(&ca_key).map_err(failed)?;
 
         let key = KeyPair::generate().map_err(failed)?;
-        let names = ["127.0.0.1", "::1", "localhost"].map(str::to_owned).to_vec();
-        let mut leaf = CertificateParams::new(names).map_err(failed)?;
+        let names = ["127.0.0.1", "::1", "localhost"].map(str::to_owned).into_iter().chain(hosts.iter().cloned());
+        let mut leaf = CertificateParams::new(names.collect::<Vec<_>>()).map_err(failed)?;
         leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         leaf.use_authority_key_identifier_extension = true;
@@ -62,6 +65,14 @@ impl Authority {
             chain: vec![certificate.der().clone()],
             key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
         })
+    }
+
+    /// A chain and its key that were made elsewhere.
+    pub(super) fn from_pem(chain: &str, key: &str) -> Result<Self, Error> {
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<_, _>>().map_err(failed)?;
+        let last = chain.last().ok_or_else(|| Error::Certificate("there is no certificate in the file".to_owned()))?;
+        let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(last));
+        Ok(Self { pem, key: PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(failed)?, chain })
     }
 }
 

@@ -55,8 +55,12 @@ use self::{certificate::Authority, directory::Directory, keys::Keys, world::Worl
 /// How an emulator starts.
 #[derive(Clone)]
 pub struct Options {
-    /// The address to listen on: loopback only, port 0 for any free port.
+    /// The address to listen on: loopback only if `hosts` is empty, port 0 for any free port.
     pub listen: SocketAddr,
+    /// Names that others reach it by: its certificate has them, and the first is the one in its URLs.
+    pub hosts: Vec<String>,
+    /// What it serves TLS with; a certificate under a CA of its own if absent.
+    pub tls: Option<TlsFiles>,
     /// Where the certificate of its CA is written (PEM), for clients that shall trust it.
     pub ca_file: Option<PathBuf>,
     /// A JSON file of tenants, apps, users and realms; the built-in one if absent.
@@ -65,10 +69,21 @@ pub struct Options {
     pub now: Arc<dyn Fn() -> SystemTime + Send + Sync>,
 }
 
+/// A certificate that was made elsewhere, for clients that have to know its CA before the emulator starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// PEM: the certificate and its chain. The last one is told as the CA.
+    pub certificate: PathBuf,
+    /// PEM: the private key.
+    pub key: PathBuf,
+}
+
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Options")
             .field("listen", &self.listen)
+            .field("hosts", &self.hosts)
+            .field("tls", &self.tls)
             .field("ca_file", &self.ca_file)
             .field("directory", &self.directory)
             .finish_non_exhaustive()
@@ -78,9 +93,12 @@ impl std::fmt::Debug for Options {
 /// Why an emulator could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It knows every secret it accepts, so it must not be reachable from elsewhere.
-    #[error("the emulator listens on loopback only, not on {0}")]
+    /// It knows and tells every secret it accepts, so it must not be reachable from elsewhere without being told so.
+    #[error("the emulator listens on loopback only, not on {0}, unless a host name (--host) says how others reach it")]
     NotLoopback(SocketAddr),
+    /// Not a name that a certificate and a URL can have.
+    #[error("{0:?} is no host name: write it without scheme and port")]
+    Host(String),
     /// The address is taken or not ours.
     #[error("cannot listen on {address}")]
     Bind {
@@ -121,46 +139,54 @@ impl std::fmt::Debug for Emulator {
 /// Reads the directory, makes keys and certificates, and binds. Nothing is served before [`Emulator::run`].
 ///
 /// # Errors
-/// An address beyond loopback or in use, a wrong directory file, a CA file that cannot be written.
+/// An address beyond loopback without a name for others or in use, a wrong directory file, files for TLS that cannot be used, a CA file
+/// that cannot be written.
 pub async fn bind(options: Options) -> Result<Emulator, Error> {
-    if !options.listen.ip().is_loopback() {
+    if !options.listen.ip().is_loopback() && options.hosts.is_empty() {
         return Err(Error::NotLoopback(options.listen));
+    }
+    if let Some(bad) = options.hosts.iter().find(|host| url::Host::parse(host).is_err()) {
+        return Err(Error::Host(bad.clone()));
     }
     let now = (options.now)();
     let directory = load(options.directory.as_ref(), now).await?;
     let listener = TcpListener::bind(options.listen).await.map_err(|source| Error::Bind { address: options.listen, source })?;
     let address = listener.local_addr().map_err(|source| Error::Bind { address: options.listen, source })?;
 
-    let authority = Authority::new()?;
+    let authority = match &options.tls {
+        Some(files) => Authority::from_pem(&read(&files.certificate).await?, &read(&files.key).await?)?,
+        None => Authority::new(&options.hosts)?,
+    };
     let tls = listen::acceptor(&authority)?;
     if let Some(path) = &options.ca_file {
         tokio::fs::write(path, &authority.pem).await.map_err(|source| Error::File { path: path.clone(), source })?;
     }
     let keys = Keys::generate().map_err(|_| Error::Certificate("RSA key generation failed".to_owned()))?;
-    let world = Arc::new(World::new(address, authority.pem, directory, keys, options.now));
+    let world = Arc::new(World::new(address, &options.hosts, authority.pem, directory, keys, options.now));
     Ok(Emulator { world, listener, tls })
 }
 
 async fn load(file: Option<&PathBuf>, now: SystemTime) -> Result<Directory, Error> {
     match file {
         None => Directory::built_in(now),
-        Some(path) => {
-            let text = tokio::fs::read_to_string(path).await.map_err(|source| Error::File { path: path.clone(), source })?;
-            Directory::parse(&text, now)
-        }
+        Some(path) => Directory::parse(&read(path).await?, now),
     }
+}
+
+async fn read(path: &PathBuf) -> Result<String, Error> {
+    tokio::fs::read_to_string(path).await.map_err(|source| Error::File { path: path.clone(), source })
 }
 
 // === impl Emulator ===
 
 impl Emulator {
-    /// Scheme, address and port: `https://127.0.0.1:PORT`.
+    /// Scheme, address or name for others, and port: `https://127.0.0.1:PORT`.
     #[must_use]
     pub fn origin(&self) -> &str {
         &self.world.origin
     }
 
-    /// The certificate of the CA that signed the emulator's own.
+    /// The certificate of the CA that signed the emulator's own, as far as the chain that was given says.
     #[must_use]
     pub fn ca_pem(&self) -> &str {
         &self.world.ca_pem

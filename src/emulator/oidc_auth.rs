@@ -71,6 +71,10 @@ fn with_assertion<'a>(world: &World, call: &Call, realm: &'a Realm, text: &str) 
         return Err(Fault::plain("invalid_request", "client_assertion_type is missing or unknown."));
     }
     let jws = Jws::parse(text).ok_or_else(|| refused("The assertion is not a signed token."))?;
+    let named = call.param("client_id").and_then(|id| realm.client(id));
+    if let Some(client) = named.filter(|client| !client.federated.is_empty() && jws.text("iss") != client.client_id) {
+        return federated(world, client, &jws).map_err(|text| refused(&text));
+    }
     let id = jws.text("sub");
     let client = realm.client(id).filter(|_| jws.text("iss") == id);
     let client = client.ok_or_else(|| refused("iss and sub of the assertion are not one known client."))?;
@@ -86,6 +90,18 @@ fn with_assertion<'a>(world: &World, call: &Call, realm: &'a Realm, text: &str) 
     }
     check_claims(world, realm, client, &jws).map_err(|text| refused(&text))?;
     Ok(client)
+}
+
+/// Another issuer's token about the client (RFC 7523 §3): it may be used until it ends, and has what claims its issuer gives it.
+fn federated<'a>(world: &World, client: &'a Client, jws: &Jws) -> Result<&'a Client, String> {
+    let trusts = client.federated.iter();
+    let mut trusts = trusts.filter(|trust| trust.issuer == jws.text("iss") && trust.subject == jws.text("sub"));
+    let trust = trusts.find(|trust| jws.audiences().contains(&trust.audience.as_str()));
+    let trust = trust.ok_or("iss, sub and aud of the assertion are not of an identity that the client trusts.")?;
+    if !assertion::jwks_verifies(&trust.jwks, jws) {
+        return Err("The assertion's signature is not by a key of its issuer.".to_owned());
+    }
+    assertion::within(world, jws).map(|_| client)
 }
 
 fn check_claims(world: &World, realm: &Realm, client: &Client, jws: &Jws) -> Result<(), String> {

@@ -148,6 +148,8 @@ pub(super) struct Client {
     /// Keys for `private_key_jwt` beside the certificates'.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) jwks: Option<Value>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) federated: Vec<Federated>,
     #[serde(default)]
     pub(super) redirect_uris: Vec<String>,
     /// Names of this client as an API: one of them (or its client id) must be in the `aud` of a token it exchanges.

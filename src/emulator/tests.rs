@@ -156,6 +156,8 @@ fn options(clock: &Arc<AtomicU64>, directory: Option<std::path::PathBuf>) -> Opt
     let clock = Arc::clone(clock);
     Options {
         listen: ([127, 0, 0, 1], 0).into(),
+        hosts: Vec::new(),
+        tls: None,
         ca_file: None,
         directory,
         now: Arc::new(move || SystemTime::UNIX_EPOCH + Duration::from_secs(clock.load(Ordering::SeqCst))),
@@ -196,6 +198,20 @@ async fn only_loopback_is_listened_on() -> Tested {
     let clock = Arc::new(AtomicU64::new(START));
     let everywhere = Options { listen: ([0, 0, 0, 0], 0).into(), ..options(&clock, None) };
     assert!(matches!(super::bind(everywhere).await, Err(super::Error::NotLoopback(_))));
+    for bad in ["https://emulator", "emulator:8652", "", "a b"] {
+        let named = Options { hosts: vec![bad.to_owned()], ..options(&clock, None) };
+        assert!(matches!(super::bind(named).await, Err(super::Error::Host(_))), "{bad}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_name_for_others_is_in_its_urls() -> Tested {
+    let clock = Arc::new(AtomicU64::new(START));
+    let hosts = vec!["emulator.ns.svc".to_owned(), "emulator".to_owned()];
+    let emulator = super::bind(Options { hosts, ..options(&clock, None) }).await?;
+    assert!(emulator.origin().starts_with("https://emulator.ns.svc:"), "{}", emulator.origin());
+    assert_eq!(emulator.directory()["origin"], emulator.origin());
     Ok(())
 }
 

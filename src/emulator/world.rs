@@ -28,16 +28,18 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(
         address: SocketAddr,
+        hosts: &[String],
         ca_pem: String,
         directory: Directory,
         keys: Keys,
         clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
     ) -> Self {
-        let host = address.to_string();
         let port = address.port();
+        let host = hosts.first().map_or_else(|| address.to_string(), |host| format!("{host}:{port}"));
+        let names = ["127.0.0.1", "localhost", "[::1]"].into_iter().chain(hosts.iter().map(String::as_str));
         Self {
             origin: format!("https://{host}"),
-            origins: ["127.0.0.1", "localhost", "[::1]"].map(|name| format!("https://{name}:{port}")).to_vec(),
+            origins: names.map(|name| format!("https://{name}:{port}")).collect(),
             host,
             ca_pem,
             directory,

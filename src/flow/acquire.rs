@@ -4,7 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::{Instrument as _, Span};
+
 use super::app::App;
+use super::callers::Caller;
 use super::classify::refuse;
 use super::exchange::{self, Trouble};
 use super::holds::{Keys, Stop, Subject};
@@ -13,10 +16,11 @@ use super::metrics::Flow;
 use super::refresh::Refresh;
 use super::refusal::{Kind, Refusal, loggable};
 use super::request::{Answer, Call, RefreshReason, TokenSource};
-use super::{Inner, Outcome, wire};
-use crate::authority::{Failure, Hold, Repeat};
+use super::{Inner, Outcome, trace, wire};
+use crate::authority::{Failure, Hold, Repeat, Stops};
 use crate::cache::{Bypass, Flown, Key, Level, Loaded, Look, Miss, Owner, Partition, Query};
 use crate::oauth::Form;
+use crate::telemetry::{self, outgoing};
 use crate::token::{Grant, Head, Matching, Retry, Scopes, Tenant, Turn};
 
 /// What a flow asks the spine for.
@@ -24,6 +28,8 @@ pub(super) struct Ask<'a> {
     pub(super) flow: Flow,
     pub(super) app: &'a Arc<App>,
     pub(super) call: Call,
+    /// Whose account it is, if it is a user's.
+    pub(super) owner: Caller,
     pub(super) partition: Partition,
     /// Whether it is a user's, who can sign out.
     pub(super) owned: bool,
@@ -50,6 +56,7 @@ pub(super) struct Job {
     pub(super) app: Arc<App>,
     pub(super) flow: Flow,
     pub(super) call: Call,
+    pub(super) owner: Caller,
     pub(super) partition: Partition,
     lane: Key,
     variant: [u8; 32],
@@ -60,18 +67,8 @@ pub(super) struct Job {
 impl Inner {
     /// A token from memory, from the shared store, or from the authority by one flight for all who ask.
     pub(super) async fn acquire(self: &Arc<Self>, ask: Ask<'_>, work: impl Fn() -> Work) -> Outcome {
-        let matching = ask.app.authority.matching();
-        let asked = ask.scopes.folded(matching);
-        let query = Query {
-            by: &ask.app.name,
-            credential: ask.app.credential.version(),
-            partition: &ask.partition,
-            owned: ask.owned,
-            variant: &ask.variant,
-            asked: &asked,
-            superset: matching == Matching::Superset,
-            bypass: ask.bypass,
-        };
+        let asked = ask.scopes.folded(ask.app.authority.matching());
+        let query = ask.query(&asked);
         let mut look = self.cache.look(&query);
         if let Look::Hit { unchecked: true, .. } = look {
             Box::pin(self.cache.recheck(&query)).await;
@@ -85,20 +82,47 @@ impl Inner {
             }
             Look::Miss(miss) => miss,
         };
-        if let Some(refusal) = ask.keys(&asked).standing(&self.remembered, self.clock.moment()) {
-            // Where replicas share a store, another one may have what this one failed to get, unless the store itself cannot say.
-            if refusal.kind != Kind::CacheUnavailable
-                && let Some(head) = Box::pin(self.cache.glance(&query)).await
-            {
-                return Ok(Answer { head, source: TokenSource::Redis, reason: RefreshReason::NotApplicable });
-            }
-            ask.app.metrics.held(ask.flow);
-            return Err(refusal);
-        }
         // On the heap: a hit's future must not carry a miss's.
-        let outcome = self.cache.load(&query, || Box::pin(self.job(&ask, &asked).run(work()))).await;
-        let flown = outcome.unwrap_or_else(|| Err(Arc::new(broken_off())))?;
-        Ok(answer(flown, miss))
+        Box::pin(self.past_memory(&ask, &query, miss, work)).await
+    }
+
+    /// The way of a request for which memory has nothing: it has a span of its own, in which everything happens that waits.
+    async fn past_memory(self: &Arc<Self>, ask: &Ask<'_>, query: &Query<'_>, miss: Miss, work: impl Fn() -> Work) -> Outcome {
+        let (request, span) = (Span::current(), trace::begin(&ask.call, ask.app, ask.flow, false));
+        let call = ask.call.inside(outgoing(ask.call.trace, &span));
+        let way = async {
+            if let Some(refusal) = ask.keys(query.asked).standing(&self.remembered, self.clock.moment()) {
+                return self.held(ask, query, refusal).await;
+            }
+            let landed = self.cache.load(query, || Box::pin(self.job(ask, query.asked, call.clone()).run(work()))).await;
+            if landed.joined {
+                telemetry::joined(&request);
+                telemetry::joined(&span);
+            }
+            let flown = landed.outcome.unwrap_or_else(|| Err(Arc::new(broken_off())))?;
+            Ok(answer(flown, miss))
+        };
+        let outcome = way.instrument(span.clone()).await;
+        trace::end(&span, &outcome);
+        outcome
+    }
+
+    /// What a request gets that a remembered refusal stands against.
+    async fn held(&self, ask: &Ask<'_>, query: &Query<'_>, refusal: Arc<Refusal>) -> Outcome {
+        // Where replicas share a store, another one may have what this one failed to get, unless the store itself cannot say.
+        if refusal.kind != Kind::CacheUnavailable
+            && let Some(head) = self.cache.glance(query).await
+        {
+            return Ok(Answer { head, source: TokenSource::Redis, reason: RefreshReason::NotApplicable });
+        }
+        ask.app.metrics.held(ask.flow);
+        Err(refusal)
+    }
+
+    /// Whether memory has what is asked for.
+    pub(super) fn is_at_hand(&self, ask: &Ask<'_>) -> bool {
+        let asked = ask.scopes.folded(ask.app.authority.matching());
+        matches!(self.cache.look(&ask.query(&asked)), Look::Hit { .. })
     }
 
     /// Renews a token that is due, unless something remembered speaks against it: the caller has a valid one either way. Returns
@@ -111,12 +135,15 @@ impl Inner {
         if ask.keys(query.asked).standing(&self.remembered, self.clock.moment()).is_some() {
             return false;
         }
-        let (job, work) = (self.job(ask, query.asked), work());
-        let (app, flow, call) = (Arc::clone(ask.app), ask.flow, ask.call);
-        self.cache.renew(query, async move {
+        let span = trace::begin(&ask.call, ask.app, ask.flow, true);
+        let call = ask.call.inside(outgoing(ask.call.trace, &span));
+        let job = self.job(ask, query.asked, call.clone());
+        let (app, flow, work, flying) = (Arc::clone(ask.app), ask.flow, work(), span.clone());
+        let renewal = async move {
             let outcome = Box::pin(job.run(work)).await;
             let refusal = outcome.as_ref().err().map(|refusal| &**refusal);
             app.metrics.renewal(flow, refusal);
+            trace::end_renewal(&flying, refusal);
             if let Some(refusal) = refusal {
                 let trace_id = refusal.answer.as_ref().and_then(|answer| answer.trace_id.as_deref()).map(loggable);
                 tracing::warn!(
@@ -129,16 +156,19 @@ impl Inner {
                 );
             }
             outcome
-        });
+        };
+        // The flight takes the span that is current here with it.
+        span.in_scope(|| self.cache.renew(query, renewal));
         true
     }
 
-    fn job(self: &Arc<Self>, ask: &Ask<'_>, asked: &str) -> Job {
+    fn job(self: &Arc<Self>, ask: &Ask<'_>, asked: &str, call: Call) -> Job {
         Job {
             inner: Arc::clone(self),
             app: Arc::clone(ask.app),
             flow: ask.flow,
-            call: ask.call,
+            call,
+            owner: ask.owner,
             partition: ask.partition,
             lane: ask.lane(),
             variant: ask.variant,
@@ -172,11 +202,11 @@ impl Inner {
     async fn held_elsewhere(&self, app: &App, keys: &Keys) -> Option<Arc<Refusal>> {
         let fleet = self.cache.fleet()?;
         let names = keys.all();
-        let found = fleet.holds(app.space.id(), &names.map(|key| key.0)).await;
+        let found = fleet.holds(app.space.id(), &names.map(|(key, _)| key.0)).await;
         let now = self.clock.moment();
-        names.iter().zip(found).find_map(|(key, hold)| {
+        names.into_iter().zip(found).find_map(|((key, stops), hold)| {
             let (said, left) = hold?;
-            let spread = if *key == keys.pause { 0.2 * (self.jitter)() } else { 0.0 };
+            let spread = if stops == Stops::Pause { 0.2 * (self.jitter)() } else { 0.0 };
             let until = now.after(left.mul_f64(1.0 + spread));
             let refusal = match wire::read(&said, now)? {
                 // What was left when it was written is more than what is left now.
@@ -184,7 +214,7 @@ impl Inner {
                 refusal => refusal,
             };
             let failures = self.remembered.failures(&key.0).saturating_add(1);
-            self.remembered.hold(key.0, Hold { until, failures, failure: Arc::clone(&refusal) });
+            self.remembered.hold(key.0, Hold { until, failures, failure: Arc::clone(&refusal), stops });
             Some(refusal)
         })
     }
@@ -193,6 +223,19 @@ impl Inner {
 // === impl Ask ===
 
 impl Ask<'_> {
+    fn query<'a>(&'a self, asked: &'a str) -> Query<'a> {
+        Query {
+            by: &self.app.name,
+            credential: self.app.credential.version(),
+            partition: &self.partition,
+            owned: self.owned,
+            variant: &self.variant,
+            asked,
+            superset: self.app.authority.matching() == Matching::Superset,
+            bypass: self.bypass,
+        }
+    }
+
     fn keys(&self, asked: &str) -> Keys {
         keys(self.app, self.app.credential.version(), &self.lane().0, &self.variant, asked, self.challenge)
     }
@@ -228,7 +271,7 @@ impl Job {
     async fn send(&self, form: &Form, expected: &Expected) -> Result<Loaded, Arc<Refusal>> {
         let (inner, app) = (&self.inner, &self.app);
         let since = inner.cache.sign_outs();
-        let sent = exchange::run(inner, app, form, expected.tenant.as_ref(), Repeat::Once, self.call).await;
+        let sent = exchange::run(inner, app, form, expected.tenant.as_ref(), Repeat::Once, self.call.clone()).await;
         let keys = self.keys(sent.version);
         let (now, jitter) = (inner.clock.unix(), inner.jitter);
         match sent.outcome.and_then(|response| Ok(issue(app, expected, response, now, jitter())?)) {
@@ -246,7 +289,7 @@ impl Job {
     /// elsewhere, and that home has to know of it.
     async fn is_reached_by_sign_out(&self, grant: &Grant, since: u64) -> bool {
         let Some(account) = &grant.account else { return true };
-        let home = self.app.space.partition(Owner::Account(&account.home_account_id));
+        let home = self.app.space_of(self.owner).partition(Owner::Account(&account.home_account_id));
         let left = grant.times.expires_on.map_or(0, |ends| ends.saturating_sub(grant.times.received_on));
         let lasting = Duration::from_secs(u64::try_from(left).unwrap_or(0));
         home == self.partition || self.inner.cache.link(&home, &self.partition, lasting, since).await

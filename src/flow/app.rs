@@ -3,9 +3,10 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
+use super::callers::Caller;
 use super::metrics::AppMetrics;
 use super::refusal::{Kind, Refusal};
-use super::settings::{AppSettings, RefreshTokens};
+use super::settings::{AppSettings, CallerSettings, RefreshTokens};
 use crate::authority::Authority;
 use crate::cache::{Hashed, Key, KeySpace, Owner, Variant};
 use crate::credential::Credential;
@@ -31,6 +32,8 @@ pub struct App {
     pub(super) capabilities: Vec<String>,
     pub(super) offline_access: bool,
     pub(super) space: KeySpace,
+    /// The part of it that each caller's accounts have for themselves.
+    owned: Vec<KeySpace>,
     pub(super) app_partition: [u8; 32],
     /// The members of its usual tokens' keys, hashed.
     pub(super) usual: Hashed,
@@ -59,9 +62,10 @@ pub(super) struct Api {
 // === impl App ===
 
 impl App {
-    /// Builds an app over its authority and credential.
+    /// Builds an app over its authority and credential; `callers` are those that accounts may belong to.
     pub fn new(
         settings: &AppSettings,
+        callers: &[CallerSettings],
         authority: Arc<Authority>,
         credential: Arc<Credential>,
         verifier: Arc<Inbound>,
@@ -96,6 +100,7 @@ impl App {
             usual_variant: usual.plain(),
             usual,
             refresh_tokens: settings.refresh_tokens,
+            owned: callers.iter().map(|caller| space.of_caller(&caller.name)).collect(),
             space,
             capabilities,
             offline_access: settings.offline_access,
@@ -114,6 +119,11 @@ impl App {
     /// What replicas call its credential among themselves.
     pub(super) fn credential_name(&self) -> [u8; 32] {
         Key::of(&[b"credential", self.canonical.as_bytes(), self.client_id.as_bytes(), self.name.as_bytes()]).0
+    }
+
+    /// Where the accounts of an owner are; those that are nobody's are in the space itself.
+    pub(super) fn space_of(&self, owner: Caller) -> &KeySpace {
+        owner.index().and_then(|index| self.owned.get(index)).unwrap_or(&self.space)
     }
 
     /// What accounts call its environment.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::acquire::{Ask, Work};
 use super::app::App;
+use super::callers::Caller;
 use super::classify::refuse;
 use super::exchange::{self, Trouble};
 use super::issue::{Expected, Owner};
@@ -37,6 +38,8 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, call: Call, request:
         flow: Flow::ClientCredentials,
         app,
         call,
+        // It is the app's, whoever asks.
+        owner: Caller::ANYONE,
         partition,
         owned: false,
         tenant: None,

@@ -43,25 +43,39 @@ pub(super) struct Sent {
     pub(super) version: u64,
 }
 
+/// Which credential made the last proof.
+struct Used {
+    version: AtomicU64,
+    contents: AtomicU64,
+}
+
+// === impl Used ===
+
+impl Used {
+    fn of(app: &App) -> Self {
+        Self { version: AtomicU64::new(app.credential.version()), contents: AtomicU64::new(app.credential.contents()) }
+    }
+}
+
 /// Sends a grant.
 pub(super) async fn run(inner: &Inner, app: &App, form: &Form, tenant: Option<&Tenant>, repeat: Repeat, context: Context) -> Sent {
-    let version = AtomicU64::new(app.credential.version());
-    let endpoint = match app.authority.token_endpoint(tenant, context).await {
+    let used = Used::of(app);
+    let endpoint = match app.authority.token_endpoint(tenant, context.clone()).await {
         Ok(endpoint) => endpoint,
-        Err(failure) => return Sent { outcome: Err(Trouble::Before(failure)), version: version.into_inner() },
+        Err(failure) => return Sent { outcome: Err(Trouble::Before(failure)), version: used.version.into_inner() },
     };
-    let call = TokenCall { endpoint: &endpoint, repeat };
-    let prove = || prove(inner, app, endpoint.as_str(), form.clone(), &version, context);
-    let mut outcome = app.authority.token(call, context, prove).await;
-    let used = version.load(Ordering::Relaxed);
+    let call = TokenCall { endpoint: &endpoint, repeat, grant: form.grant() };
+    let prove = || prove(inner, app, endpoint.as_str(), form.clone(), &used, context.clone());
+    let mut outcome = app.authority.token(call, context.clone(), prove).await;
+    let refused = used.contents.load(Ordering::Relaxed);
     if is_invalid_client(&outcome) {
         // The file may have been replaced since it was last compared (ASN-6). What is sent once is not sent again all the same.
         app.credential.refresh(&inner.tasks).await;
-        if repeat == Repeat::Once && app.credential.version() != used {
-            outcome = app.authority.token(call, context, prove).await;
+        if repeat == Repeat::Once && app.credential.contents() != refused {
+            outcome = app.authority.token(call, context.clone(), prove).await;
         }
     }
-    Sent { outcome, version: version.into_inner() }
+    Sent { outcome, version: used.version.into_inner() }
 }
 
 fn is_invalid_client(outcome: &Result<TokenResponse, Trouble>) -> bool {
@@ -69,15 +83,8 @@ fn is_invalid_client(outcome: &Result<TokenResponse, Trouble>) -> bool {
     body.error == "invalid_client" || concerns_credential(*status, &body.error)
 }
 
-/// Adds the app's proof to a form, and notes in `version` which credential made it.
-async fn prove(
-    inner: &Inner,
-    app: &App,
-    endpoint: &str,
-    form: Form,
-    version: &AtomicU64,
-    context: Context,
-) -> Result<Proved, Trouble> {
+/// Adds the app's proof to a form, and notes in `used` which credential made it.
+async fn prove(inner: &Inner, app: &App, endpoint: &str, form: Form, used: &Used, context: Context) -> Result<Proved, Trouble> {
     let metadata;
     let target = match &app.authority.address {
         Address::Entra { .. } => Target::Entra { endpoint },
@@ -95,7 +102,8 @@ async fn prove(
         }
     };
     let proof = app.credential.prove(&app.client_id, target, form, &inner.clock, &inner.tasks).await?;
-    version.store(proof.version, Ordering::Relaxed);
+    used.version.store(proof.version, Ordering::Relaxed);
+    used.contents.store(proof.contents, Ordering::Relaxed);
     Ok(Proved { form: proof.form, basic: proof.basic })
 }
 

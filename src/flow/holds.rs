@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::refusal::{Kind, Refusal};
-use crate::authority::{Failure, Hold, Holds};
+use crate::authority::{Failure, Hold, Holds, Stops};
 use crate::cache::Key;
 use crate::clock::{Clock, Moment};
 use crate::oauth::ErrorBody;
@@ -26,7 +26,7 @@ pub(super) type Remembered = Holds<Arc<Refusal>>;
 /// Everything that a failure of one request may stop.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Keys {
-    pub(super) pause: Key,
+    pause: Key,
     partition: Key,
     request: Key,
     credential: Key,
@@ -50,6 +50,7 @@ pub(super) struct Subject<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stop {
     key: Key,
+    stops: Stops,
     /// Where what was said to one user is remembered for that user, if `key` concerns others too.
     own: Option<Key>,
     pub(super) until: Moment,
@@ -85,12 +86,17 @@ impl Keys {
 
     /// The refusal that stands for this request now.
     pub(super) fn standing(&self, remembered: &Remembered, now: Moment) -> Option<Arc<Refusal>> {
-        self.all().iter().find_map(|key| remembered.standing(&key.0, now)).map(|hold| hold.failure)
+        self.all().iter().find_map(|(key, _)| remembered.standing(&key.0, now)).map(|hold| hold.failure)
     }
 
     /// All of them; what was said to this very request comes before what others were told, because it says most.
-    pub(super) fn all(&self) -> [Key; 4] {
-        [self.credential, self.request, self.pause, self.partition]
+    pub(super) fn all(&self) -> [(Key, Stops); 4] {
+        [
+            (self.credential, Stops::Credential),
+            (self.request, Stops::Request),
+            (self.pause, Stops::Pause),
+            (self.partition, Stops::Partition),
+        ]
     }
 
     /// The refusal that stands for every request of this app and these scopes now.
@@ -102,38 +108,39 @@ impl Keys {
     pub(super) fn stop(&self, failure: &Failure, remembered: &Remembered, clock: &Clock, jitter: f64) -> Option<Stop> {
         // Zero would stop nothing: a second keeps a broken server from being hammered.
         let asked = failure.retry_after().map(|pause| pause.max(Duration::from_secs(1)));
-        let (key, pause) = match (failure, asked) {
-            (_, Some(pause)) => (self.pause, pause),
-            (Failure::Throttled { .. }, None) => (self.pause, UNNAMED_PAUSE),
+        let (key, stops, pause) = match (failure, asked) {
+            (_, Some(pause)) => (self.pause, Stops::Pause, pause),
+            (Failure::Throttled { .. }, None) => (self.pause, Stops::Pause, UNNAMED_PAUSE),
             (Failure::Refused { status, body, .. }, None) if concerns_credential(*status, &body.error) => {
-                (self.credential, CREDENTIAL)
+                (self.credential, Stops::Credential, CREDENTIAL)
             }
             // Garbage says nothing of other requests.
-            (Failure::Refused { .. } | Failure::Invalid(_), None) => (self.request, REFUSED),
+            (Failure::Refused { .. } | Failure::Invalid(_), None) => (self.request, Stops::Request, REFUSED),
             (Failure::Unavailable { .. } | Failure::NotSent | Failure::Broken | Failure::TimedOut, None) => {
-                (self.partition, backoff(remembered.failures(&self.partition.0), jitter))
+                (self.partition, Stops::Partition, backoff(remembered.failures(&self.partition.0), jitter))
             }
             // It was not the authority's doing, and the next turn may come at once.
             (Failure::Busy, _) => return None,
         };
         Some(Stop {
             key,
-            own: (key == self.pause && matches!(failure, Failure::Refused { .. })).then_some(self.request),
+            stops,
+            own: (stops == Stops::Pause && matches!(failure, Failure::Refused { .. })).then_some(self.request),
             until: clock.moment().after(pause),
             failures: remembered.failures(&key.0).saturating_add(1),
-            concerns_app: key == self.pause || key == self.credential,
+            concerns_app: matches!(stops, Stops::Pause | Stops::Credential),
         })
     }
 
     /// A failure before the authority was asked: this request alone waits.
     pub(super) fn stop_request(&self, clock: &Clock) -> Stop {
         let until = clock.moment().after(REFUSED);
-        Stop { key: self.request, own: None, until, failures: 1, concerns_app: false }
+        Stop { key: self.request, stops: Stops::Request, own: None, until, failures: 1, concerns_app: false }
     }
 
     /// Holds this request alone, here alone.
     pub(super) fn hold_request(&self, remembered: &Remembered, until: Moment, refusal: &Arc<Refusal>) {
-        remembered.hold(self.request.0, Hold { until, failures: 1, failure: Arc::clone(refusal) });
+        remembered.hold(self.request.0, Hold { until, failures: 1, failure: Arc::clone(refusal), stops: Stops::Request });
     }
 
     /// A success clears its partition and its request (ERR-8). Returns those of which something was remembered.
@@ -150,12 +157,13 @@ impl Stop {
     /// to one: that may name the user.
     pub(super) fn remember(self, remembered: &Remembered, refusal: &Arc<Refusal>) -> Vec<(Key, Arc<Refusal>)> {
         let told = if self.concerns_app { Arc::new(self.for_everybody(refusal)) } else { Arc::clone(refusal) };
-        let own = self.own.map(|own| (own, Arc::clone(refusal)));
-        let all: Vec<_> = own.into_iter().chain([(self.key, told)]).collect();
-        for (key, said) in &all {
-            remembered.hold(key.0, Hold { until: self.until, failures: self.failures, failure: Arc::clone(said) });
-        }
-        all
+        let own = self.own.map(|own| (own, Stops::Request, Arc::clone(refusal)));
+        let all = own.into_iter().chain([(self.key, self.stops, told)]);
+        all.map(|(key, stops, said)| {
+            remembered.hold(key.0, Hold { until: self.until, failures: self.failures, failure: Arc::clone(&said), stops });
+            (key, said)
+        })
+        .collect()
     }
 
     fn for_everybody(self, refusal: &Refusal) -> Refusal {

@@ -20,7 +20,7 @@ pub(super) async fn verify(
     now: i64,
     context: Context,
 ) -> Result<Arc<Claims>, Refusal> {
-    let verified = app.verifier.signed(id_token, context).await.map_err(|rejection| match rejection {
+    let verified = app.verifier.signed(id_token, context.clone()).await.map_err(|rejection| match rejection {
         Rejection::Invalid(why) => mismatch(&format!("the id token is not accepted: {why}")),
         Rejection::NoKeys(failure) => no_keys(failure, None),
     })?;

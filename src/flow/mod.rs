@@ -7,6 +7,8 @@ mod accounts;
 mod acquire;
 mod app;
 mod auth_code;
+mod caller_tokens;
+mod callers;
 mod classify;
 mod client_credentials;
 mod exchange;
@@ -17,12 +19,14 @@ mod members;
 mod metrics;
 mod on_behalf_of;
 mod once;
+mod policy;
 mod redeem;
 mod refresh;
 mod refusal;
 mod request;
 mod settings;
 mod silent;
+mod trace;
 mod wire;
 
 use std::collections::HashMap;
@@ -31,18 +35,23 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 pub use app::App;
+pub use caller_tokens::CallerTokens;
+pub use callers::{Caller, Callers};
 pub use metrics::{Flow, Metrics};
 pub use refusal::{Kind, Refusal, loggable};
 pub use request::{
     Accounts, Answer, AuthCode, AuthCodeUrl, AuthorizationUrl, Call, Common, Listing, OnBehalfOf, RefreshReason, Silent,
     TokenSource,
 };
-pub use settings::{ApiSettings, AppSettings, RefreshTokens};
+pub use settings::{AccountRights, ApiSettings, AppSettings, CallerSettings, RefreshTokens, flow_named, flow_names};
 
+use crate::authority::Stops;
 use crate::cache::{Cache, Flight, Key, Wire};
 use crate::clock::Clock;
 use crate::tasks::Tasks;
 use crate::token::{Account, Head, Turn};
+
+use policy::{Missing, Wanted};
 
 /// An answer, or why there is none; shared by all who waited for the same.
 pub type Outcome = Result<Answer, Arc<Refusal>>;
@@ -67,7 +76,10 @@ pub struct Service(Arc<Inner>);
 struct Inner {
     apps: HashMap<String, Arc<App>>,
     implied: Option<Arc<App>>,
+    /// Counts requests that name no app of ours.
+    unknown: Option<metrics::AppMetrics>,
     apis: HashMap<String, app::Api>,
+    callers: Option<Arc<Callers>>,
     cache: Arc<Cache<Arc<Refusal>>>,
     remembered: holds::Remembered,
     redemptions: Flight<Key, Head, Arc<Refusal>>,
@@ -79,10 +91,11 @@ struct Inner {
 // === impl Service ===
 
 impl Service {
-    /// Puts the apps and apis over one cache.
+    /// Puts the apps and apis over one cache; without `callers`, whoever reaches tokend may use all of them.
     pub fn new(
         apps: Vec<Arc<App>>,
         apis: &[ApiSettings],
+        callers: Option<Arc<Callers>>,
         cache: Arc<Cache<Arc<Refusal>>>,
         clock: Clock,
         tasks: Tasks,
@@ -95,8 +108,10 @@ impl Service {
         let api = |api: &ApiSettings| (api.name.clone(), app::Api { app: api.app.clone(), scopes: api.scopes.clone() });
         Self(Arc::new(Inner {
             implied,
+            unknown: apps.first().map(|app| app.metrics.unknown()),
             apps: apps.into_iter().map(|app| (app.name.clone(), app)).collect(),
             apis: apis.iter().map(api).collect(),
+            callers,
             cache,
             remembered: holds::Remembered::default(),
             redemptions: Flight::new(tasks.clone()),
@@ -149,6 +164,17 @@ impl Service {
         });
     }
 
+    /// The callers, where the configuration has any.
+    pub fn callers(&self) -> Option<&Arc<Callers>> {
+        self.0.callers.as_ref()
+    }
+
+    /// How many remembered failures stop something now, by what they stop.
+    pub fn holds(&self) -> [(Stops, usize); Stops::ALL.len()] {
+        let standing: Vec<Stops> = self.0.remembered.all_standing(self.0.clock.moment()).collect();
+        Stops::ALL.map(|stops| (stops, standing.iter().filter(|other| **other == stops).count()))
+    }
+
     /// The apps, in no order.
     pub fn apps(&self) -> impl Iterator<Item = &Arc<App>> {
         self.0.apps.values()
@@ -167,26 +193,31 @@ impl Service {
     ///
     /// # Errors
     /// There is no token, and why.
-    pub async fn client_credentials(&self, call: Call, request: &Common<'_>) -> Outcome {
-        let app = self.0.app_of(request)?;
-        self.0.timed(&app, Flow::ClientCredentials, client_credentials::run(&self.0, &app, call, request)).await
+    pub async fn client_credentials(&self, caller: Caller, call: Call, request: &Common<'_>) -> Outcome {
+        let (app, sampled) = (self.0.asked_of(caller, Flow::ClientCredentials, request)?, call.trace.sampled);
+        self.0.timed(&app, Flow::ClientCredentials, sampled, client_credentials::run(&self.0, &app, call, request)).await
     }
 
     /// `POST /obo` (RFC 7523 with Entra's extension, or RFC 8693).
     ///
     /// # Errors
     /// There is no token, and why.
-    pub async fn obo(&self, call: Call, request: &OnBehalfOf<'_>) -> Outcome {
-        let app = self.0.app_of(&request.common)?;
-        self.0.timed(&app, Flow::OnBehalfOf, on_behalf_of::run(&self.0, &app, call, request)).await
+    pub async fn obo(&self, caller: Caller, call: Call, request: &OnBehalfOf<'_>) -> Outcome {
+        let (app, sampled) = (self.0.asked_of(caller, Flow::OnBehalfOf, &request.common)?, call.trace.sampled);
+        self.0.timed(&app, Flow::OnBehalfOf, sampled, on_behalf_of::run(&self.0, &app, caller, call, request)).await
     }
 
     /// `POST /auth-code/url` (RFC 6749 §4.1.1 with RFC 7636).
     ///
     /// # Errors
     /// There is no URL, and why.
-    pub async fn auth_code_url(&self, call: Call, request: &AuthCodeUrl<'_>) -> Result<AuthorizationUrl, Arc<Refusal>> {
-        let app = self.0.app_of(&request.common)?;
+    pub async fn auth_code_url(
+        &self,
+        caller: Caller,
+        call: Call,
+        request: &AuthCodeUrl<'_>,
+    ) -> Result<AuthorizationUrl, Arc<Refusal>> {
+        let app = self.0.allowed(caller, Some(Flow::AuthCode), &request.common)?;
         auth_code::url(&self.0, &app, call, request).await
     }
 
@@ -194,51 +225,74 @@ impl Service {
     ///
     /// # Errors
     /// There is no token, and why.
-    pub async fn auth_code(&self, call: Call, request: &AuthCode<'_>) -> Outcome {
-        let app = self.0.app_of(&request.common)?;
-        self.0.timed(&app, Flow::AuthCode, redeem::run(&self.0, &app, call, request)).await
+    pub async fn auth_code(&self, caller: Caller, call: Call, request: &AuthCode<'_>) -> Outcome {
+        let (app, sampled) = (self.0.asked_of(caller, Flow::AuthCode, &request.common)?, call.trace.sampled);
+        self.0.timed(&app, Flow::AuthCode, sampled, redeem::run(&self.0, &app, caller, call, request)).await
     }
 
     /// `POST /silent` (RFC 6749 §6 where the cache has nothing).
     ///
     /// # Errors
     /// There is no token, and why.
-    pub async fn silent(&self, call: Call, request: &Silent<'_>) -> Outcome {
-        let app = self.0.app_of(&request.common)?;
-        self.0.timed(&app, Flow::Silent, silent::run(&self.0, &app, call, request)).await
+    pub async fn silent(&self, caller: Caller, call: Call, request: &Silent<'_>) -> Outcome {
+        let (app, sampled) = (self.0.asked_of(caller, Flow::Silent, &request.common)?, call.trace.sampled);
+        self.0.timed(&app, Flow::Silent, sampled, silent::run(&self.0, &app, caller, call, request)).await
     }
 
     /// `GET /accounts`.
     ///
     /// # Errors
     /// There is no such app or cursor, or the cache cannot be asked.
-    pub async fn accounts(&self, listing: &Listing<'_>) -> Result<Accounts, Arc<Refusal>> {
-        let app = self.0.app_named(listing.app)?;
-        Ok(accounts::list(&self.0, &app, listing).await?)
+    pub async fn accounts(&self, caller: Caller, listing: &Listing<'_>) -> Result<Accounts, Arc<Refusal>> {
+        let app = self.0.allowed(caller, None, &Common { app: listing.app, ..Common::default() })?;
+        Ok(accounts::list(&self.0, &app, caller, listing).await?)
     }
 
     /// `GET /accounts/{home_account_id}`.
     ///
     /// # Errors
     /// There is no such app or account, or the cache cannot be asked.
-    pub async fn account(&self, app: Option<&str>, home_account_id: &str) -> Result<Account, Arc<Refusal>> {
-        let app = self.0.app_named(app)?;
-        Ok(accounts::one(&self.0, &app, home_account_id).await?)
+    pub async fn account(&self, caller: Caller, app: Option<&str>, home_account_id: &str) -> Result<Account, Arc<Refusal>> {
+        let app = self.0.allowed(caller, None, &Common { app, ..Common::default() })?;
+        Ok(accounts::one(&self.0, &app, caller, home_account_id).await?)
     }
 
     /// `DELETE /accounts/{home_account_id}`: signs the account out.
     ///
     /// # Errors
     /// There is no such app or account, or the shared cache cannot be asked: then this process alone has forgotten it.
-    pub async fn sign_out(&self, app: Option<&str>, home_account_id: &str) -> Result<(), Arc<Refusal>> {
-        let app = self.0.app_named(app)?;
-        Ok(accounts::sign_out(&self.0, &app, home_account_id).await?)
+    pub async fn sign_out(&self, caller: Caller, app: Option<&str>, home_account_id: &str) -> Result<(), Arc<Refusal>> {
+        let app = self.0.allowed(caller, None, &Common { app, ..Common::default() })?;
+        Ok(accounts::sign_out(&self.0, &app, caller, home_account_id).await?)
     }
 }
 
 // === impl Inner ===
 
 impl Inner {
+    /// The app that a request names, if its caller may have what it asks for.
+    fn allowed(&self, caller: Caller, flow: Option<Flow>, request: &Common<'_>) -> Result<Arc<App>, Arc<Refusal>> {
+        let app = self.app_of(request);
+        let Some(callers) = &self.callers else { return app };
+        let api = request.api.map(|name| self.apis.get(name));
+        let of_api = api.flatten().and_then(|api| api.app.as_deref());
+        let wanted = Wanted {
+            flow,
+            apps: [request.app, of_api, app.as_ref().ok().map(|app| app.name.as_str())],
+            unknown_api: matches!(api, Some(None)),
+            api: request.api,
+            more: request.scopes.is_some() || request.audience.is_some() || request.resource.is_some(),
+        };
+        // Before anything is said of the app: whether it is there is said to those only who may use it.
+        callers.judge(caller, &wanted).map_err(Missing::refusal)?;
+        app
+    }
+
+    /// Whose accounts a caller may use, its own first; `None`: its own alone.
+    fn owners(&self, caller: Caller) -> Option<Vec<Caller>> {
+        self.callers.as_ref().and_then(|callers| callers.owners(caller))
+    }
+
     /// The app that a request names, by itself or by its api.
     fn app_of(&self, request: &Common<'_>) -> Result<Arc<App>, Arc<Refusal>> {
         let of_api = match request.api {
@@ -275,10 +329,23 @@ impl Inner {
         self.apis.get(name).ok_or_else(|| Arc::new(Refusal::new(Turn::Configuration, Kind::UnknownApi, detail)))
     }
 
-    async fn timed(&self, app: &App, flow: Flow, work: impl Future<Output = Outcome>) -> Outcome {
+    /// The app of a request for a token; one that names none of ours is counted as well.
+    fn asked_of(&self, caller: Caller, flow: Flow, request: &Common<'_>) -> Result<Arc<App>, Arc<Refusal>> {
+        self.allowed(caller, Some(flow), request).inspect_err(|refusal| {
+            if let Some(unknown) = &self.unknown {
+                unknown.refused(flow, refusal);
+            }
+        })
+    }
+
+    async fn timed(&self, app: &App, flow: Flow, sampled: bool, work: impl Future<Output = Outcome>) -> Outcome {
         let started = self.clock.precise();
         let outcome = work.await;
         app.metrics.request(flow, outcome.as_ref().map_err(|refusal| &**refusal), self.clock.precise().saturating_sub(started));
+        // Asked before the current span is, which costs more than all of this.
+        if sampled {
+            trace::end_request(app, flow, &outcome);
+        }
         outcome
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::acquire::{Ask, Work};
 use super::app::App;
+use super::callers::Caller;
 use super::classify;
 use super::issue::{Expected, Owner};
 use super::members::{self, Claims};
@@ -22,7 +23,7 @@ use crate::secret::Secret;
 use crate::telemetry::Context;
 use crate::token::{Retry, Scopes, Tenant, Turn};
 
-pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, call: Call, request: &OnBehalfOf<'_>) -> Outcome {
+pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call: Call, request: &OnBehalfOf<'_>) -> Outcome {
     let arrived = inner.cache.generation();
     let common = &request.common;
     let scopes = members::scopes(inner, common)?;
@@ -34,13 +35,14 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, call: Call, request:
         Refusal::new(Turn::User, Kind::TokenMissing, "there is no user's token: send it as `Authorization: Bearer`")
     })?;
     let hash = digest(bearer);
-    let user = judged(inner, app, bearer, &hash, call).await?;
+    let user = judged(inner, app, bearer, &hash, call.clone()).await?;
     let tenant = tenant_of(app, named, common.tenant, &user)?;
     let ask = Ask {
         flow: Flow::OnBehalfOf,
         app,
         call,
-        partition: app.space.partition(owner_of(app, &user)),
+        owner: caller,
+        partition: app.space_of(caller).partition(owner_of(app, &user)),
         owned: true,
         tenant: tenant.as_ref(),
         assertion: Some(&hash),
@@ -111,7 +113,7 @@ async fn judged(inner: &Inner, app: &App, bearer: &str, hash: &[u8; 32], context
     let guard = app.guard.as_ref().ok_or_else(|| {
         Refusal::new(Turn::Rights, Kind::FlowNotAllowed, "this app accepts no users' tokens: configure `apps.*.inbound` for it")
     })?;
-    let verified = app.verifier.verify(bearer, hash, context).await.map_err(|rejection| match rejection {
+    let verified = app.verifier.verify(bearer, hash, context.clone()).await.map_err(|rejection| match rejection {
         Rejection::Invalid(why) => invalid(why),
         Rejection::NoKeys(failure) => no_keys(failure, Some(inner.clock.moment())),
     })?;

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use tracing::{Instrument as _, Span};
+
 use super::acquire::{broken_off, keys};
 use super::app::App;
 use super::auth_code::{is_verifier, redirect_uri, scopes_named};
+use super::callers::Caller;
 use super::classify::refuse;
 use super::exchange;
 use super::holds::Keys;
@@ -15,26 +18,40 @@ use super::once::Once;
 use super::refresh::{Renewal, sign_in};
 use super::refusal::Refusal;
 use super::request::{Answer, AuthCode, Call, Common, RefreshReason, TokenSource};
-use super::{Inner, Outcome, id_token};
+use super::{Inner, Outcome, id_token, trace};
 use crate::authority::{Failure, Repeat};
 use crate::cache::{self, Bypass, Kept, Key, Loaded, Query};
 use crate::oauth::Form;
 use crate::secret::Secret;
+use crate::telemetry::{self, outgoing};
 use crate::token::{Head, Matching, Retry, Scopes, Tenant};
 
 /// Redeems a code: once, whatever happens, and detached from the caller, who may leave but must not lose it.
-pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, call: Call, request: &AuthCode<'_>) -> Outcome {
-    let redemption = Redemption::read(inner, app, call, request)?;
+pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call: Call, request: &AuthCode<'_>) -> Outcome {
+    let redemption = Redemption::read(inner, app, caller, call, request)?;
     let key = redemption.key();
-    let outcome = inner.redemptions.join(key, Box::pin(redemption.run())).await;
-    let head = outcome.unwrap_or_else(|| Err(Arc::new(broken_off().retrying(Retry::Never))))?;
-    Ok(Answer { head, source: TokenSource::IdentityProvider, reason: RefreshReason::NotApplicable })
+    let (request, span) = (Span::current(), trace::begin(&redemption.call, app, Flow::AuthCode, false));
+    let mut redemption = redemption;
+    redemption.call = redemption.call.inside(outgoing(redemption.call.trace, &span));
+    let flight = Box::pin(async move { Some(redemption.run().await) });
+    let (landed, led) = inner.redemptions.join_or_lead(key, flight).instrument(span.clone()).await;
+    inner.cache.flew(led);
+    if !led {
+        telemetry::joined(&request);
+        telemetry::joined(&span);
+    }
+    let head = landed.unwrap_or_else(|| Err(Arc::new(broken_off().retrying(Retry::Never))));
+    let answer = |head| Answer { head, source: TokenSource::IdentityProvider, reason: RefreshReason::NotApplicable };
+    let outcome = head.map(answer);
+    trace::end(&span, &outcome);
+    outcome
 }
 
 /// A code with all that its redemption needs.
 struct Redemption {
     inner: Arc<Inner>,
     app: Arc<App>,
+    caller: Caller,
     call: Call,
     code: Secret,
     redirect_uri: String,
@@ -51,7 +68,7 @@ struct Redemption {
 // === impl Redemption ===
 
 impl Redemption {
-    fn read(inner: &Arc<Inner>, app: &Arc<App>, call: Call, request: &AuthCode<'_>) -> Result<Self, Refusal> {
+    fn read(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call: Call, request: &AuthCode<'_>) -> Result<Self, Refusal> {
         let common: &Common<'_> = &request.common;
         let scopes = members::scopes(inner, common)?.into_owned();
         scopes_named(app, &scopes)?;
@@ -70,6 +87,7 @@ impl Redemption {
             claims: claims.merged(app),
             inner: Arc::clone(inner),
             app: Arc::clone(app),
+            caller,
             call,
             code: Secret::new(code),
             redirect_uri,
@@ -83,12 +101,13 @@ impl Redemption {
         })
     }
 
-    /// Two redemptions of one code at the same time are one call, if they ask for the same in every respect.
+    /// Two redemptions of one code at the same time are one call, if one caller asks for the same in every respect.
     fn key(&self) -> Key {
         let optional = |text: Option<&str>| text.map_or_else(|| "-".to_owned(), |text| format!("+{text}"));
         Key::of(&[
             b"code",
             self.app.name.as_bytes(),
+            self.app.space_of(self.caller).id(),
             self.code.expose().as_bytes(),
             self.redirect_uri.as_bytes(),
             optional(self.code_verifier.as_ref().map(Secret::expose)).as_bytes(),
@@ -125,7 +144,7 @@ impl Redemption {
             app.metrics.held(Flow::AuthCode);
             return Err(refusal);
         }
-        let sent = exchange::run(inner, app, &self.form(), self.tenant.as_ref(), Repeat::Never, self.call).await;
+        let sent = exchange::run(inner, app, &self.form(), self.tenant.as_ref(), Repeat::Never, self.call.clone()).await;
         let mut response = match sent.outcome {
             Ok(response) => response,
             Err(trouble) => return Err(self.once(sent.version).failed(inner, trouble).await),
@@ -138,7 +157,7 @@ impl Redemption {
         };
         let (now, jitter) = (inner.clock.unix(), inner.jitter);
         let tenant = self.tenant.as_ref();
-        let user = id_token::verify(app, id_token.expose(), self.nonce.as_deref(), tenant, now, self.call).await;
+        let user = id_token::verify(app, id_token.expose(), self.nonce.as_deref(), tenant, now, self.call.clone()).await;
         let owner = Owner::User(user.map_err(|refusal| refusal.retrying(Retry::Never))?);
         let expected = Expected { asked: self.scopes.clone(), tenant: self.tenant.clone(), owner, exchange: false };
         let grant = issue(app, &expected, response, now, jitter()).map_err(spent)?;
@@ -147,10 +166,11 @@ impl Redemption {
         let Some(account) = &grant.account else {
             return Err(spent(Failure::Invalid("it does not say whose token it is")));
         };
-        let partition = app.space.partition(cache::Owner::Account(&account.home_account_id));
-        let sign_in = sign_in(app, account.clone(), &renewed_by, &grant, None);
+        let space = app.space_of(self.caller);
+        let partition = space.partition(cache::Owner::Account(&account.home_account_id));
+        let sign_in = sign_in(space, account.clone(), &renewed_by, &grant, None);
         // First what is good for one sign-in only, and before the answer: nobody may be told of a sign-in that is lost.
-        if inner.cache.keep_sign_in(app.space.id(), &partition, sign_in).await == Kept::Stale {
+        if inner.cache.keep_sign_in(space.id(), &partition, sign_in).await == Kept::Stale {
             tracing::warn!(app = app.name, correlation_id = %self.call.correlation_id, "a sign-in was not kept: it was overtaken, or what stands there was written by another release or under another key ring");
         }
         let asked = self.scopes.folded(matching);

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Instrument as _;
+
 use super::acquire::{Job, broken_off};
 use super::app::App;
 use super::classify::refuse;
@@ -15,7 +17,7 @@ use super::once::Once;
 use super::refusal::{Kind, Refusal};
 use super::settings::RefreshTokens;
 use crate::authority::{Failure, Repeat};
-use crate::cache::{Kept, Loaded, Signed, Turn, Unavailable};
+use crate::cache::{Kept, KeySpace, Loaded, Signed, Turn, Unavailable};
 use crate::oauth::{Form, GRANT_REFRESH_TOKEN, TokenResponse};
 use crate::secret::Secret;
 use crate::token::{Account, Grant, Retry, Scopes, SignIn, Tenant, Turn as Whose};
@@ -55,7 +57,7 @@ impl Renewal {
 }
 
 /// What is kept of a sign-in. `old` is the refresh token that stays good if the answer brings none (REQ-5).
-pub(super) fn sign_in(app: &App, account: Account, renewal: &Renewal, grant: &Grant, old: Option<&SignIn>) -> SignIn {
+pub(super) fn sign_in(space: &KeySpace, account: Account, renewal: &Renewal, grant: &Grant, old: Option<&SignIn>) -> SignIn {
     let now = grant.times.received_on;
     let (refresh_token, expires_on) = match (&renewal.token, old) {
         (Some(token), _) => (Some(token.clone()), now.saturating_add(renewal.lifetime.unwrap_or(USUAL_LIFETIME))),
@@ -63,7 +65,7 @@ pub(super) fn sign_in(app: &App, account: Account, renewal: &Renewal, grant: &Gr
         // Nothing renews it: it lasts as long as its token.
         (None, None) => (None, grant.times.expires_on.unwrap_or(now)),
     };
-    SignIn { account, refresh_token, expires_on, space: *app.space.id(), epoch: None, shared: 0 }
+    SignIn { account, refresh_token, expires_on, space: *space.id(), epoch: None, shared: 0 }
 }
 
 // === impl Refresh ===
@@ -74,10 +76,11 @@ impl Refresh {
     pub(super) async fn run(self, job: Job) -> Result<Loaded, Arc<Refusal>> {
         let (sender, outcome) = tokio::sync::oneshot::channel();
         let tasks = job.inner.tasks.clone();
-        tasks.awaited("refresh", async move {
+        let turn = async move {
             let outcome = self.in_turn(&job, &|| sender.is_closed()).await;
             let _gone = sender.send(outcome);
-        });
+        };
+        tasks.awaited("refresh", turn.in_current_span());
         outcome.await.unwrap_or_else(|_| Err(broken_off().into()))
     }
 
@@ -110,7 +113,7 @@ impl Refresh {
                 return Err(broken_off().into());
             }
             let form = self.form(&job.app, token.clone());
-            let sent = exchange::run(&job.inner, &job.app, &form, self.tenant.as_ref(), Repeat::Never, job.call).await;
+            let sent = exchange::run(&job.inner, &job.app, &form, self.tenant.as_ref(), Repeat::Never, job.call.clone()).await;
             let trouble = match sent.outcome {
                 Ok(response) => return self.keep(job, &signed, &sign_in, response, sent.version).await,
                 Err(trouble) => trouble,
@@ -137,7 +140,7 @@ impl Refresh {
     }
 
     async fn signed(&self, job: &Job) -> Result<Signed, Arc<Refusal>> {
-        let (cache, space) = (&job.inner.cache, job.app.space.id());
+        let (cache, space) = (&job.inner.cache, job.app.space_of(job.owner).id());
         let signed = match job.app.refresh_tokens {
             RefreshTokens::Reusable => cache.signed_or_remembered(space, &job.partition).await,
             RefreshTokens::SingleUse => cache.signed(space, &job.partition).await,
@@ -162,7 +165,7 @@ impl Refresh {
         let kept = match &issued {
             Ok(grant) => {
                 // The account as it signed in: this token may be another tenant's.
-                let sign_in = sign_in(app, old.account.clone(), &renewal, grant, Some(old));
+                let sign_in = sign_in(app.space_of(job.owner), old.account.clone(), &renewal, grant, Some(old));
                 self.kept(job, sign_in, over).await
             }
             // The rest of the answer is no good, but the old refresh token may be spent all the same.
@@ -238,7 +241,7 @@ fn is_invalid_grant(trouble: &Trouble) -> bool {
     matches!(trouble, Trouble::Authority(Failure::Refused { body, .. }) if body.error == "invalid_grant")
 }
 
-fn no_tokens() -> Refusal {
+pub(super) fn no_tokens() -> Refusal {
     let detail = "nothing is known of this `account`, or nothing renews its tokens: let the user sign in again";
     Refusal::new(Whose::User, Kind::NoTokensFound, detail)
 }

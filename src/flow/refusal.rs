@@ -32,6 +32,8 @@ pub enum Kind {
     UnknownApp,
     /// No such api.
     UnknownApi,
+    /// The caller has no right to this app, api or flow.
+    CallerNotAllowed,
     /// The app does not allow this flow.
     FlowNotAllowed,
     /// The app does not list this tenant.
@@ -72,10 +74,11 @@ pub enum Kind {
 
 impl Kind {
     /// Every value, for the API document.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::InvalidRequest,
         Self::UnknownApp,
         Self::UnknownApi,
+        Self::CallerNotAllowed,
         Self::FlowNotAllowed,
         Self::TenantNotAllowed,
         Self::TokenMissing,
@@ -101,6 +104,7 @@ impl Kind {
             Self::InvalidRequest => "invalid_request",
             Self::UnknownApp => "unknown_app",
             Self::UnknownApi => "unknown_api",
+            Self::CallerNotAllowed => "caller_not_allowed",
             Self::FlowNotAllowed => "flow_not_allowed",
             Self::TenantNotAllowed => "tenant_not_allowed",
             Self::TokenMissing => "token_missing",

@@ -126,7 +126,7 @@ pub struct Listing<'a> {
 /// The answer of `GET /accounts`.
 #[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct Accounts {
-    /// The accounts, in no order; one may be listed twice while the listing goes on.
+    /// The accounts, in no order; one may be listed twice while the listing goes on, or if it signed in through several callers.
     pub accounts: Vec<Account>,
     /// Where the next listing starts; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]

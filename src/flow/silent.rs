@@ -5,10 +5,11 @@ use std::sync::Arc;
 use super::acquire::{Ask, Work};
 use super::app::App;
 use super::auth_code::scopes_named;
+use super::callers::Caller;
 use super::members::{self, Claims};
 use super::metrics::Flow;
-use super::refresh::Refresh;
-use super::refusal::Refusal;
+use super::refresh::{Refresh, no_tokens};
+use super::refusal::{Kind, Refusal};
 use super::request::{Call, Silent};
 use super::{Inner, Outcome};
 use crate::cache::Owner;
@@ -16,7 +17,7 @@ use crate::cache::Owner;
 /// More than any `oid.tid`, and any `sub` (OpenID Connect §2: at most 255 characters).
 const LONGEST_ACCOUNT: usize = 512;
 
-pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, call: Call, request: &Silent<'_>) -> Outcome {
+pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call: Call, request: &Silent<'_>) -> Outcome {
     let arrived = inner.cache.generation();
     let common = &request.common;
     let scopes = members::scopes(inner, common)?;
@@ -25,15 +26,17 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, call: Call, request:
     let claims = Claims::read(common)?;
     let account = account(app, request.account, "account")?;
     let tenant = app.tenant(common.tenant)?;
-    let ask = Ask {
+    let variant = claims.variant(app, common, tenant.as_ref());
+    let ask = |owner: Caller| Ask {
         flow: Flow::Silent,
         app,
-        call,
-        partition: app.space.partition(Owner::Account(account)),
+        call: call.clone(),
+        owner,
+        partition: app.space_of(owner).partition(Owner::Account(account)),
         owned: true,
         tenant: tenant.as_ref(),
         assertion: None,
-        variant: claims.variant(app, common, tenant.as_ref()),
+        variant,
         scopes: &scopes,
         bypass: claims.bypass(arrived),
         challenge: claims.challenge(),
@@ -47,7 +50,29 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, call: Call, request:
             resource: common.resource.map(str::to_owned),
         })
     };
-    inner.acquire(ask, work).await
+    match inner.owners(caller) {
+        None => inner.acquire(ask(caller), work).await,
+        Some(owners) => Box::pin(of_any(inner, owners, ask, work)).await,
+    }
+}
+
+/// The token of the first of these owners who has the account.
+async fn of_any<'a>(
+    inner: &Arc<Inner>,
+    mut owners: Vec<Caller>,
+    ask: impl Fn(Caller) -> Ask<'a>,
+    work: impl Fn() -> Work,
+) -> Outcome {
+    // What memory has comes before a search of the others: a hit stays a hit, whosever it is.
+    owners.sort_by_key(|owner| !inner.is_at_hand(&ask(*owner)));
+    let mut outcome = Err(Arc::new(no_tokens()));
+    for owner in owners {
+        outcome = inner.acquire(ask(owner), &work).await;
+        if !outcome.as_ref().is_err_and(|refusal| refusal.kind == Kind::NoTokensFound) {
+            break;
+        }
+    }
+    outcome
 }
 
 /// A home account id, as an answer's `account` has it.

@@ -9,6 +9,7 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
 
+use super::asked::Asked;
 use super::frame::json;
 use super::openapi;
 use super::problem::Problem;
@@ -24,7 +25,7 @@ use super::rest::Door;
 )]
 pub(super) async fn list_accounts(State(door): State<Arc<Door>>, request: Request) -> Response {
     let asked = door.frame.asked(&request);
-    let outcome = door.list(request).await;
+    let outcome = door.list(&asked, request).await;
     door.frame.respond(&asked, outcome)
 }
 
@@ -35,7 +36,7 @@ pub(super) async fn list_accounts(State(door): State<Arc<Door>>, request: Reques
 )]
 pub(super) async fn get_account(State(door): State<Arc<Door>>, request: Request) -> Response {
     let asked = door.frame.asked(&request);
-    let outcome = door.one(request).await;
+    let outcome = door.one(&asked, request).await;
     door.frame.respond(&asked, outcome)
 }
 
@@ -46,34 +47,34 @@ pub(super) async fn get_account(State(door): State<Arc<Door>>, request: Request)
 )]
 pub(super) async fn sign_out(State(door): State<Arc<Door>>, request: Request) -> Response {
     let asked = door.frame.asked(&request);
-    let outcome = door.sign_out(request).await;
+    let outcome = door.sign_out(&asked, request).await;
     door.frame.respond(&asked, outcome)
 }
 
 // === impl Door ===
 
 impl Door {
-    async fn list(&self, request: Request) -> Result<Response, Problem> {
+    async fn list(&self, asked: &Asked, request: Request) -> Result<Response, Problem> {
         let head = self.frame.bare(request).await?;
         let query = read(head.uri.query(), LISTING).map_err(Problem::Fault)?;
         let listing = query.listing().map_err(Problem::Fault)?;
-        let accounts = self.service.accounts(&listing).await.map_err(Problem::Refused)?;
+        let accounts = self.service.accounts(asked.caller, &listing).await.map_err(Problem::Refused)?;
         Ok(json_of(&accounts))
     }
 
-    async fn one(&self, request: Request) -> Result<Response, Problem> {
+    async fn one(&self, asked: &Asked, request: Request) -> Result<Response, Problem> {
         let head = self.frame.bare(request).await?;
         let query = read(head.uri.query(), ACCOUNT).map_err(Problem::Fault)?;
         let id = account(head.uri.path()).map_err(Problem::Fault)?;
-        let account = self.service.account(query.app(), &id).await.map_err(Problem::Refused)?;
+        let account = self.service.account(asked.caller, query.app(), &id).await.map_err(Problem::Refused)?;
         Ok(json_of(&account))
     }
 
-    async fn sign_out(&self, request: Request) -> Result<Response, Problem> {
+    async fn sign_out(&self, asked: &Asked, request: Request) -> Result<Response, Problem> {
         let head = self.frame.bare(request).await?;
         let query = read(head.uri.query(), ACCOUNT).map_err(Problem::Fault)?;
         let id = account(head.uri.path()).map_err(Problem::Fault)?;
-        self.service.sign_out(query.app(), &id).await.map_err(Problem::Refused)?;
+        self.service.sign_out(asked.caller, query.app(), &id).await.map_err(Problem::Refused)?;
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
         Ok(response)

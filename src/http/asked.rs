@@ -1,22 +1,26 @@
 //! What is known of a request before it is routed, and travels with it as one small extension: ids, trace, route.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderName, Request};
 use tracing::Span;
 use uuid::Uuid;
 
 use super::problem::{Fault, FaultKind};
-use crate::flow::Call;
-use crate::telemetry::{Sampler, Trace, outgoing, request_span};
+use crate::flow::{Call, Caller};
+use crate::telemetry::{Sampler, outgoing, request_span, state_of};
 
 /// What the edge knows of a request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Asked {
     /// The caller's id for it, or ours.
     pub(super) correlation_id: Uuid,
-    /// Its trace, for calls made below it.
-    pub(super) trace: Trace,
+    /// What travels on into a flow: the id, and its trace for calls made below it.
+    call: Call,
     /// Its route.
     pub(super) route: Route,
+    /// Who sent it, once that is known.
+    pub(super) caller: Caller,
 }
 
 /// A route, for rules and for logs: never the path itself, which is the caller's text.
@@ -51,18 +55,26 @@ impl Asked {
         let route = Route::of(request.uri().path());
         let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
         let trace = sampler.decide(traceparent);
-        let span = request_span(trace, route.template, request.method().as_str());
-        let trace = outgoing(trace, &span);
-        match correlation_id(request.headers()) {
-            Ok(correlation_id) => (Self { correlation_id, trace, route }, span, Ok(())),
-            Err(fault) => (Self { correlation_id: new_id(), trace, route }, span, Err(fault)),
-        }
+        // It belongs to a `traceparent`, and means nothing without.
+        let state = if trace.is_some() { state(request.headers()) } else { None };
+        let (correlation_id, fault) = match correlation_id(request.headers()) {
+            Ok(correlation_id) => (correlation_id, Ok(())),
+            Err(fault) => (new_id(), Err(fault)),
+        };
+        let mut call = Call { correlation_id, trace, state };
+        let span = request_span(&call, route.template, request.method().as_str());
+        call.trace = outgoing(trace, &span);
+        (Self { correlation_id, call, route, caller: Caller::ANYONE }, span, fault)
     }
 
     /// What travels on into a flow.
     pub(super) fn call(&self) -> Call {
-        Call { correlation_id: self.correlation_id, trace: self.trace }
+        self.call.clone()
     }
+}
+
+fn state(headers: &HeaderMap) -> Option<Arc<str>> {
+    state_of(headers.get_all("tracestate").iter().filter_map(|value| value.to_str().ok()))
 }
 
 fn correlation_id(headers: &HeaderMap) -> Result<Uuid, Fault> {

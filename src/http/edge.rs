@@ -68,7 +68,7 @@ where
         let (asked, span, readable) = Asked::read(&request, self.frame.sampler);
         let frame = Arc::clone(&self.frame);
         let inner = readable.map(|()| {
-            request.extensions_mut().insert(asked);
+            request.extensions_mut().insert(asked.clone());
             self.inner.call(request)
         });
         Box::pin(async move {

@@ -1,5 +1,7 @@
 //! What every route shares: bounds, clock, meters, and the ways in which a request begins and ends.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
@@ -15,7 +17,7 @@ use super::problem::{Fault, FaultKind, Problem};
 use super::refusal;
 use super::settings::Settings;
 use crate::clock::Clock;
-use crate::flow::Answer;
+use crate::flow::{Answer, Callers};
 use crate::telemetry::{Metrics, Sampler};
 
 /// What every route shares.
@@ -23,6 +25,7 @@ use crate::telemetry::{Metrics, Sampler};
 pub(super) struct Frame {
     pub(super) sampler: Sampler,
     pub(super) meters: Meters,
+    pub(super) callers: Option<Arc<Callers>>,
     bodies: Bodies,
     clock: Clock,
 }
@@ -39,12 +42,18 @@ pub(super) struct Meters {
 impl Frame {
     /// A frame by these settings.
     pub(super) fn new(settings: &Settings, clock: Clock, metrics: &Metrics, sampler: Sampler) -> Self {
-        Self { sampler, meters: Meters::new(metrics), bodies: Bodies::new(settings.body, settings.inflight), clock }
+        let bodies = Bodies::new(settings.body, settings.inflight);
+        Self { sampler, meters: Meters::new(metrics), callers: None, bodies, clock }
+    }
+
+    /// The same for these callers alone.
+    pub(super) fn for_callers(self, callers: Option<Arc<Callers>>) -> Self {
+        Self { callers, ..self }
     }
 
     /// What the edge knows of the request; it was read once, outside.
     pub(super) fn asked(&self, request: &Request) -> Asked {
-        request.extensions().get().copied().unwrap_or_else(|| Asked::read(request, self.sampler).0)
+        request.extensions().get().cloned().unwrap_or_else(|| Asked::read(request, self.sampler).0)
     }
 
     /// The head and the whole body of a request.
@@ -68,7 +77,8 @@ impl Frame {
             if let Problem::Fault(fault) = &problem {
                 self.meters.refusals.with_label_values(&[fault.kind.as_str()]).inc();
             }
-            refusal::respond(asked, &problem, &self.clock)
+            let caller = self.callers.as_ref().and_then(|callers| callers.name(asked.caller));
+            refusal::respond(asked, caller, &problem, &self.clock)
         })
     }
 

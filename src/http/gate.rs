@@ -24,7 +24,7 @@ pub(super) struct Gated<S> {
 }
 
 /// What a request over no listener of ours counts as: the strictest rules there are.
-const UNKNOWN: Peer = Peer::Tcp { address: LOOPBACK, listener: LOOPBACK };
+const UNKNOWN: Peer = Peer::Tcp { address: LOOPBACK, listener: LOOPBACK, tls: false };
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 // === impl GateLayer ===

@@ -6,6 +6,7 @@ mod answer;
 mod asked;
 mod bearer;
 mod body;
+mod callers;
 mod challenge;
 mod diagnose;
 mod edge;
@@ -44,6 +45,7 @@ use crate::flow::Service;
 use crate::listen::{App, Gate};
 use crate::telemetry::{Metrics, Sampler};
 
+use callers::CallerLayer;
 use edge::EdgeLayer;
 use frame::Frame;
 use gate::GateLayer;
@@ -57,7 +59,8 @@ pub use settings::Settings;
 ///
 /// The list stands around the router and not in it: axum boxes and clones whatever it holds once per layer call and request.
 pub fn router(service: Service, settings: &Settings, clock: &Clock, metrics: &Metrics, sampler: Sampler) -> impl App + use<> {
-    let frame = Arc::new(Frame::new(settings, clock.clone(), metrics, sampler));
+    let frame = Frame::new(settings, clock.clone(), metrics, sampler).for_callers(service.callers().cloned());
+    let frame = Arc::new(frame);
     let (routes, _) = routes().split_for_parts();
     let door = Door { service, frame: Arc::clone(&frame) };
     framed(routes.with_state(Arc::new(door)), settings, frame)
@@ -74,11 +77,14 @@ fn framed(routes: Router, settings: &Settings, frame: Arc<Frame>) -> impl App + 
             FaultKind::MethodNotAllowed,
             "the route does not take this method; `Allow` names those it takes",
         ));
+    let callers = frame.callers.clone();
     ServiceBuilder::new()
         // First of all: ids, span and the answer to whatever goes wrong below.
         .layer(EdgeLayer(frame))
         // Before a body is read: what comes from a page or by a wrong name gives its place back at once.
         .layer(GateLayer(gate))
+        // Behind it, because a page must not even learn whether it knows a token; and before anything is spent on who is not known.
+        .layer(CallerLayer(callers))
         // Directly outside the limit: it asks whether there is a place, and answers 503 instead of queueing.
         .layer(LoadShedLayer::new())
         // One semaphore for all requests, whichever clone of this list they get.

@@ -1,6 +1,7 @@
 //! The API document, generated from the routes: their paths and methods are the router's own, their members those that the parser takes.
 
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, ServerBuilder};
 
 use super::refusal::Document;
@@ -21,6 +22,9 @@ pub(super) const TOKENS: &str = "tokens";
 pub(super) const SIGN_IN: &str = "sign-in";
 pub(super) const ACCOUNTS: &str = "accounts";
 
+/// The security scheme of callers.
+const CALLER: &str = "caller_token";
+
 /// The token listener's part of the API document.
 pub fn openapi() -> OpenApi {
     let info = InfoBuilder::new()
@@ -33,8 +37,13 @@ pub fn openapi() -> OpenApi {
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("The user's access token for this app, as the app received it."))
         .build();
+    let caller_token = ApiKeyValue::with_description(
+        "X-Tokend-Token",
+        "The caller's token. Needed on every route where the configuration has `callers`, ignored where it has none.",
+    );
     let components = ComponentsBuilder::new()
         .security_scheme("user_token", SecurityScheme::Http(user_token))
+        .security_scheme(CALLER, SecurityScheme::ApiKey(ApiKey::Header(caller_token)))
         .schema_from::<TokenAnswer>()
         .schema_from::<AuthorizationUrl>()
         .schema_from::<Account>()
@@ -45,7 +54,18 @@ pub fn openapi() -> OpenApi {
         .build();
     let server = ServerBuilder::new().url("http://127.0.0.1:8650").description(Some("The token listener (`listen`)")).build();
     let document = OpenApiBuilder::new().info(info).components(Some(components)).servers(Some([server])).build();
-    document.merge_from(routes().into_openapi())
+    let mut routes = routes().into_openapi();
+    for operation in routes.paths.paths.values_mut().flat_map(operations) {
+        let needed = operation.security.take().unwrap_or_else(|| vec![SecurityRequirement::default()]);
+        let with_caller = needed.iter().map(|need| need.clone().add(CALLER, Vec::<String>::new()));
+        operation.security = Some(needed.iter().cloned().chain(with_caller).collect());
+    }
+    document.merge_from(routes)
+}
+
+/// What the methods of a path do.
+fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut path.get, &mut path.post, &mut path.put, &mut path.patch, &mut path.delete].into_iter().flatten()
 }
 
 /// The whole API document as YAML: the token listener's routes, and `admin`'s beside them.
@@ -103,6 +123,21 @@ mod tests {
                 assert_eq!(parameter["required"], parameter["in"] == "path", "{parameter}");
             }
         }
+    }
+
+    #[test]
+    fn every_route_takes_a_callers_token() {
+        let document = json();
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for (method, operation) in methods.as_object().unwrap() {
+                let needs = operation["security"].as_array().unwrap();
+                let with = needs.iter().filter(|need| need["caller_token"].is_array()).count();
+                assert!(with == 1 && needs.len() == 2, "{method} {path}: {needs:?}");
+                let user = needs.iter().filter(|need| need["user_token"].is_array()).count();
+                assert_eq!(user, if path == "/obo" { 2 } else { 0 }, "{method} {path}: {needs:?}");
+            }
+        }
+        assert_eq!(document["components"]["securitySchemes"]["caller_token"]["name"], "X-Tokend-Token");
     }
 
     #[test]

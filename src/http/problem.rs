@@ -33,6 +33,7 @@ pub(super) enum FaultKind {
     ForwardedHeader,
     HostNotAllowed,
     OriginNotAllowed,
+    CallerNotAuthenticated,
     NotFound,
     MethodNotAllowed,
     PayloadTooLarge,
@@ -55,11 +56,12 @@ impl Fault {
 
 impl FaultKind {
     /// Every value, for the API document and the metric.
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::InvalidRequest,
         Self::ForwardedHeader,
         Self::HostNotAllowed,
         Self::OriginNotAllowed,
+        Self::CallerNotAuthenticated,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::PayloadTooLarge,
@@ -76,6 +78,7 @@ impl FaultKind {
             Self::ForwardedHeader => "forwarded_header",
             Self::HostNotAllowed => "host_not_allowed",
             Self::OriginNotAllowed => "origin_not_allowed",
+            Self::CallerNotAuthenticated => "caller_not_authenticated",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::PayloadTooLarge => "payload_too_large",
@@ -90,7 +93,7 @@ impl FaultKind {
     pub(super) fn status(self) -> StatusCode {
         match self {
             Self::InvalidRequest | Self::ForwardedHeader => StatusCode::BAD_REQUEST,
-            Self::HostNotAllowed | Self::OriginNotAllowed => StatusCode::FORBIDDEN,
+            Self::HostNotAllowed | Self::OriginNotAllowed | Self::CallerNotAuthenticated => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -108,6 +111,7 @@ impl FaultKind {
             Self::ForwardedHeader => "A proxy's headers are not taken here",
             Self::HostNotAllowed => "The request names another host",
             Self::OriginNotAllowed => "Web pages may not ask for tokens",
+            Self::CallerNotAuthenticated => "The caller is not known",
             Self::NotFound => "There is no such route",
             Self::MethodNotAllowed => "The route does not take this method",
             Self::PayloadTooLarge => "The request's body is too large",

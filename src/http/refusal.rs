@@ -54,14 +54,14 @@ pub(super) struct Document<'a> {
     trace_id: Option<&'a str>,
 }
 
-/// Answers a request that failed, and logs it: once, here.
-pub(super) fn respond(asked: &Asked, problem: &Problem, clock: &Clock) -> Response {
+/// Answers a request that failed, and logs it, with its caller's name: once, here.
+pub(super) fn respond(asked: &Asked, caller: Option<&str>, problem: &Problem, clock: &Clock) -> Response {
     let (status, document) = match problem {
         Problem::Refused(refusal) => (status_of(refusal.turn), of_refusal(refusal)),
         Problem::Fault(fault) => (fault.kind.status(), of_fault(fault)),
     };
     let document = Document { status: status.as_u16(), correlation_id: asked.correlation_id.to_string(), ..document };
-    log(asked, &document);
+    log(asked, caller, &document);
     let body = serde_json::to_vec(&document).unwrap_or_default();
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
@@ -98,6 +98,7 @@ fn title_of(kind: Kind) -> &'static str {
         Kind::InvalidRequest => FaultKind::InvalidRequest.title(),
         Kind::UnknownApp => "There is no such app",
         Kind::UnknownApi => "There is no such api",
+        Kind::CallerNotAllowed => "The caller may not do this",
         Kind::FlowNotAllowed => "The app does not allow this flow",
         Kind::TenantNotAllowed => "The app does not allow this tenant",
         Kind::TokenMissing => "The request carries no user's token",
@@ -167,12 +168,13 @@ fn retry_after(problem: &Problem, clock: &Clock) -> Option<u64> {
 }
 
 /// The one line of a failed request. Never a description: it is the authority's text, and may name a user.
-fn log(asked: &Asked, document: &Document<'_>) {
+fn log(asked: &Asked, caller: Option<&str>, document: &Document<'_>) {
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(
                 correlation_id = %document.correlation_id,
                 route = asked.route.template,
+                caller,
                 status = document.status,
                 error = loggable(document.error),
                 suberror = document.suberror.map(loggable),

@@ -40,7 +40,10 @@ pub(super) struct LocalProblems;
 pub(super) const STATUSES: [(StatusCode, &str); 12] = [
     (StatusCode::BAD_REQUEST, "The caller's request is wrong."),
     (StatusCode::UNAUTHORIZED, "The user has to sign in again, or the inbound token is not accepted."),
-    (StatusCode::FORBIDDEN, "The caller may not do this, or the request comes from a web page or by a foreign host name."),
+    (
+        StatusCode::FORBIDDEN,
+        "The caller is not known or may not do this, or the request comes from a web page or by a foreign host name.",
+    ),
     (StatusCode::NOT_FOUND, "There is no such app, api, account or route."),
     (StatusCode::METHOD_NOT_ALLOWED, "The route does not take this method; `Allow` names those it takes."),
     (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large."),

@@ -82,7 +82,8 @@ impl Door {
     async fn client_credentials(&self, asked: &Asked, request: Request) -> Result<Response, Problem> {
         let (_, body) = self.frame.open(request).await?;
         let mut members = read(&body.bytes, CLIENT_CREDENTIALS).map_err(Problem::Fault)?;
-        let answer = self.service.client_credentials(asked.call(), &members.common()).await.map_err(Problem::Refused)?;
+        let answer =
+            self.service.client_credentials(asked.caller, asked.call(), &members.common()).await.map_err(Problem::Refused)?;
         Ok(self.frame.token(asked, &answer))
     }
 
@@ -90,7 +91,7 @@ impl Door {
         let (head, body) = self.frame.open(request).await?;
         let bearer = bearer(&head.headers)?;
         let mut members = read(&body.bytes, OBO).map_err(Problem::Fault)?;
-        let answer = self.service.obo(asked.call(), &members.on_behalf_of(bearer)).await.map_err(Problem::Refused)?;
+        let answer = self.service.obo(asked.caller, asked.call(), &members.on_behalf_of(bearer)).await.map_err(Problem::Refused)?;
         Ok(self.frame.token(asked, &answer))
     }
 
@@ -98,7 +99,7 @@ impl Door {
         let (_, body) = self.frame.open(request).await?;
         let mut members = read(&body.bytes, AUTH_CODE_URL).map_err(Problem::Fault)?;
         let url: AuthorizationUrl =
-            self.service.auth_code_url(asked.call(), &members.auth_code_url()).await.map_err(Problem::Refused)?;
+            self.service.auth_code_url(asked.caller, asked.call(), &members.auth_code_url()).await.map_err(Problem::Refused)?;
         // Strings always become JSON.
         Ok(json(serde_json::to_vec(&url).unwrap_or_default()))
     }
@@ -106,14 +107,14 @@ impl Door {
     async fn auth_code(&self, asked: &Asked, request: Request) -> Result<Response, Problem> {
         let (_, body) = self.frame.open(request).await?;
         let mut members = read(&body.bytes, AUTH_CODE).map_err(Problem::Fault)?;
-        let answer = self.service.auth_code(asked.call(), &members.auth_code()).await.map_err(Problem::Refused)?;
+        let answer = self.service.auth_code(asked.caller, asked.call(), &members.auth_code()).await.map_err(Problem::Refused)?;
         Ok(self.frame.token(asked, &answer))
     }
 
     async fn silent(&self, asked: &Asked, request: Request) -> Result<Response, Problem> {
         let (_, body) = self.frame.open(request).await?;
         let mut members = read(&body.bytes, SILENT).map_err(Problem::Fault)?;
-        let answer = self.service.silent(asked.call(), &members.silent()).await.map_err(Problem::Refused)?;
+        let answer = self.service.silent(asked.caller, asked.call(), &members.silent()).await.map_err(Problem::Refused)?;
         Ok(self.frame.token(asked, &answer))
     }
 }

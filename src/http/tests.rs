@@ -80,7 +80,7 @@ fn answer() -> Answer {
 }
 
 fn request(body: &str) -> http::request::Builder {
-    let peer = Peer::Tcp { address: "127.0.0.1:5000".parse().unwrap(), listener: "127.0.0.1:8650".parse().unwrap() };
+    let peer = Peer::Tcp { address: "127.0.0.1:5000".parse().unwrap(), listener: "127.0.0.1:8650".parse().unwrap(), tls: false };
     let request = Request::builder().method(Method::POST).uri("/obo").header("host", "localhost:8650").extension(peer);
     if body.is_empty() { request } else { request.header("content-type", "application/json") }
 }
@@ -307,6 +307,7 @@ async fn over_a_socket_even_the_heads_that_are_refused_get_a_problem() {
         connections: 8,
         keep_alive: true,
         header_timeout: Duration::from_millis(500),
+        tls: None,
     };
     let (tasks, metrics) = (Tasks::default(), Metrics::default());
     let bound = bind(&listen).await.unwrap();

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::bind::{Bound, Socket};
 use super::connection::{App, Connections};
-use super::{Peer, Settings};
+use super::{Peer, Settings, Tls};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
@@ -60,7 +60,7 @@ pub fn serve<A: App>(
         stop: stop.clone(),
     });
     for socket in bound {
-        tracing::info!(address = %socket.address(), listener, "listening");
+        tracing::info!(address = %socket.address(), listener, tls = socket.tls.is_some(), "listening");
         let acceptor = Arc::clone(&acceptor);
         tasks.awaited("listener", async move {
             let stop = acceptor.stop.clone();
@@ -82,19 +82,20 @@ impl OpenConnections {
 
 impl<A: App> Acceptor<A> {
     async fn run(&self, bound: &Bound) {
-        match &bound.0 {
-            Socket::Tcp(listener, address) => self.accept_tcp(listener, *address).await,
+        match &bound.socket {
+            Socket::Tcp(listener, address) => self.accept_tcp(listener, *address, bound.tls.as_ref()).await,
             Socket::Unix(listener, _file) => self.accept_unix(listener).await,
         }
     }
 
-    async fn accept_tcp(&self, listener: &TcpListener, address: SocketAddr) {
+    async fn accept_tcp(&self, listener: &TcpListener, address: SocketAddr, tls: Option<&Tls>) {
         let mut pause = LEAST_PAUSE;
         while let Some(permit) = self.permit().await {
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     pause = LEAST_PAUSE;
-                    self.take_tcp(stream, Peer::Tcp { address: peer, listener: address }, Place::take(&self.open, permit));
+                    let peer = Peer::Tcp { address: peer, listener: address, tls: tls.is_some() };
+                    self.take_tcp(stream, peer, Place::take(&self.open, permit), tls);
                 }
                 Err(error) => back_off(&error, &mut pause).await,
             }
@@ -119,14 +120,21 @@ impl<A: App> Acceptor<A> {
         Arc::clone(&self.places).acquire_owned().await.ok()
     }
 
-    fn take_tcp(&self, stream: TcpStream, peer: Peer, place: Place) {
+    fn take_tcp(&self, stream: TcpStream, peer: Peer, place: Place, tls: Option<&Tls>) {
         // An answer is one small write: nothing is gained by waiting for more. Where it cannot be set it is only slower.
         drop(stream.set_nodelay(true));
         let connections = Arc::clone(&self.connections);
-        self.tasks.awaited("connection", async move {
-            connections.serve(stream, peer).await;
-            drop(place);
-        });
+        // Two tasks and not one with a choice in it: a plain connection must not take the memory of one over TLS.
+        match tls.cloned() {
+            None => self.tasks.awaited("connection", async move {
+                connections.serve(stream, peer).await;
+                drop(place);
+            }),
+            Some(tls) => self.tasks.awaited("connection", async move {
+                connections.serve_tls(&tls, stream, peer).await;
+                drop(place);
+            }),
+        }
     }
 
     fn take_unix(&self, stream: UnixStream, place: Place) {

@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixStream};
 
-use super::{Address, Settings};
+use super::{Address, Settings, Tls};
 
 /// A socket that listens and that nobody is served over yet.
 #[derive(Debug)]
-pub struct Bound(pub(super) Socket);
+pub struct Bound {
+    pub(super) socket: Socket,
+    pub(super) tls: Option<Tls>,
+}
 
 #[derive(Debug)]
 pub(super) enum Socket {
@@ -54,7 +57,7 @@ pub async fn bind(settings: &Settings) -> Result<Vec<Bound>, BindError> {
     let mut bound = Vec::with_capacity(settings.addresses.len());
     for address in &settings.addresses {
         match bind_one(address, settings.mode).await {
-            Ok(sockets) => bound.extend(sockets.into_iter().map(Bound)),
+            Ok(sockets) => bound.extend(sockets.into_iter().map(|socket| Bound { socket, tls: None })),
             Err(error) if is_spare(address, &settings.addresses, &error) => {
                 tracing::warn!(%address, %error, "this machine has no IPv6 loopback; listening on 127.0.0.1 alone");
             }
@@ -165,9 +168,15 @@ fn remedy(error: &io::Error) -> &'static str {
 // === impl Bound ===
 
 impl Bound {
+    /// The same over TLS. A Unix socket stays as it is: nobody but the system is on the way.
+    pub fn secured(self, tls: &Tls) -> Self {
+        let tls = self.tcp().map(|_| tls.clone());
+        Self { tls, ..self }
+    }
+
     /// Where it listens, with the port that the system chose.
     pub fn address(&self) -> Address {
-        match &self.0 {
+        match &self.socket {
             Socket::Tcp(_, address) => Address::Tcp(*address),
             Socket::Unix(_, file) => Address::Unix(file.path.clone()),
         }
@@ -175,7 +184,7 @@ impl Bound {
 
     /// Its TCP address; `None` for a Unix socket.
     pub fn tcp(&self) -> Option<SocketAddr> {
-        match &self.0 {
+        match &self.socket {
             Socket::Tcp(_, address) => Some(*address),
             Socket::Unix(..) => None,
         }
@@ -214,7 +223,15 @@ mod tests {
     use super::{Address, Settings, bind};
 
     fn settings(addresses: Vec<Address>) -> Settings {
-        Settings { addresses, mode: 0o660, header: 4096, connections: 8, keep_alive: true, header_timeout: Duration::from_secs(1) }
+        Settings {
+            addresses,
+            mode: 0o660,
+            header: 4096,
+            connections: 8,
+            keep_alive: true,
+            header_timeout: Duration::from_secs(1),
+            tls: None,
+        }
     }
 
     fn unix(path: &Path) -> Settings {

@@ -14,12 +14,15 @@ use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
 
+use super::certificate::Names;
+use super::handshake::Failure;
 use super::stream::{Protocol, peek};
-use super::{Peer, Settings};
+use super::{Peer, Settings, Tls};
 use crate::tasks::Tasks;
 
 /// What a listener serves: a router, or one with layers around it. Every request gets a clone of it.
@@ -36,6 +39,7 @@ pub(super) struct Connections<A> {
     http2: http2::Builder<Streams>,
     header_timeout: Duration,
     stop: CancellationToken,
+    tasks: Tasks,
 }
 
 /// Runs the requests of an HTTP/2 connection as tasks of ours.
@@ -76,11 +80,31 @@ impl<A: App> Connections<A> {
             .max_concurrent_streams(STREAMS);
         // A peer that is gone without a word must not hold its place until the next write.
         http2.keep_alive_interval(settings.header_timeout).keep_alive_timeout(settings.header_timeout);
-        Self { app, http1, http2, header_timeout: settings.header_timeout, stop: stop.clone() }
+        Self { app, http1, http2, header_timeout: settings.header_timeout, stop: stop.clone(), tasks: tasks.clone() }
+    }
+
+    /// Agrees on TLS, in the time that a head may take, and serves the connection to its end.
+    pub(super) async fn serve_tls(&self, tls: &Tls, stream: TcpStream, peer: Peer) {
+        let agreed = tokio::select! {
+            agreed = tokio::time::timeout(self.header_timeout, tls.accept(stream)) => agreed,
+            () = self.stop.cancelled() => return,
+        };
+        match agreed.unwrap_or(Err(Failure::Timeout)) {
+            Ok((stream, names)) => self.serve_named(stream, peer, Some(names)).await,
+            Err(failure) => tls.failed(failure),
+        }
     }
 
     /// Serves one connection to its end.
     pub(super) async fn serve<S>(&self, stream: S, peer: Peer)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.serve_named(stream, peer, None).await;
+    }
+
+    /// The same, by the names of the certificate that the client has seen.
+    async fn serve_named<S>(&self, stream: S, peer: Peer, names: Option<Names>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -91,7 +115,7 @@ impl<A: App> Connections<A> {
         };
         let Ok(Ok((protocol, stream))) = peeked else { return };
         let activity = Arc::<Activity>::default();
-        let service = hyper::service::service_fn(|request| self.call(request, peer, &activity));
+        let service = hyper::service::service_fn(|request| self.call(request, peer, names.as_ref(), &activity));
         let io = TokioIo::new(stream);
         match protocol {
             Protocol::Http1 => self.drive(self.http1.serve_connection(io, service), &activity).await,
@@ -103,15 +127,25 @@ impl<A: App> Connections<A> {
         &self,
         request: Request<Incoming>,
         peer: Peer,
+        names: Option<&Names>,
         activity: &Arc<Activity>,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<A> {
         let running = Running::begin(activity);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
+        if let Some(names) = names {
+            request.extensions_mut().insert(names.clone());
+        }
+        // HTTP/2 has a better way to say it, which leaves no request in doubt.
+        let leaving = request.version() < http::Version::HTTP_2 && self.tasks.is_leaving();
         let answer = self.app.clone().oneshot(request);
         async move {
-            let answer = answer.await;
+            let mut answer = answer.await;
             drop(running);
+            // Closed by both sides here, and not by us alone at the stop, when the next request may be under way.
+            if leaving && let Ok(answer) = &mut answer {
+                answer.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+            }
             answer
         }
     }

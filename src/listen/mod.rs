@@ -1,9 +1,11 @@
-//! The sockets: bind, accept, bound what a connection may take, drain. It serves whatever it is given and knows no route.
+//! The sockets: bind, accept, TLS, bound what a connection may take, drain. It serves whatever it is given and knows no route.
 
 mod accept;
 mod bind;
+mod certificate;
 mod connection;
 mod gate;
+mod handshake;
 mod peer;
 mod settings;
 mod stream;
@@ -13,7 +15,9 @@ mod tests;
 
 pub use accept::{OpenConnections, serve};
 pub use bind::{BindError, Bound, bind};
+pub use certificate::Certificate;
 pub use connection::App;
 pub use gate::{Gate, Trespass};
+pub use handshake::Tls;
 pub use peer::Peer;
-pub use settings::{Address, Settings};
+pub use settings::{Address, Settings, TlsSettings};

@@ -13,6 +13,8 @@ pub enum Peer {
         address: SocketAddr,
         /// The listener that took it: the Host rules name it, and a wildcard is none.
         listener: SocketAddr,
+        /// Whether the connection is over TLS. Where the listener asks for client certificates, the other end has shown a good one.
+        tls: bool,
     },
     /// A Unix socket: the kernel tells who connected.
     Unix {

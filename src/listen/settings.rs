@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::finding::Problem;
+use crate::reload::Source;
 
 /// One address of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,19 @@ pub struct Settings {
     pub keep_alive: bool,
     /// How long a request's head may take to arrive.
     pub header_timeout: std::time::Duration,
+    /// What its TCP addresses speak TLS with; `None`: they speak plain HTTP. A Unix socket never speaks TLS.
+    pub tls: Option<TlsSettings>,
+}
+
+/// `tls`: PEM texts, followed when they change.
+#[derive(Clone, Debug)]
+pub struct TlsSettings {
+    /// The certificate, with the chain after it.
+    pub cert: Source,
+    /// Its private key, not encrypted.
+    pub key: Source,
+    /// The CAs of which each client has to show a certificate; `None`: clients show none.
+    pub client_ca: Option<Source>,
 }
 
 // === impl Address ===

@@ -29,6 +29,7 @@ async fn served(address: Address, change: impl FnOnce(&mut Settings)) -> Served 
         connections: 8,
         keep_alive: true,
         header_timeout: Duration::from_millis(300),
+        tls: None,
     };
     change(&mut settings);
     let app = Router::new().route("/", get(|Extension(peer): Extension<Peer>| async move { format!("{peer:?}") })).route(

@@ -2,6 +2,7 @@
 //!
 //! `check` stops after prepare, `serve` goes on, and both show the same findings. Nothing serves before `run`.
 
+mod listener;
 mod report;
 mod shared;
 
@@ -15,17 +16,14 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::credential::Credential;
 use crate::finding::{Findings, Problem};
-use crate::flow::{self, App, AppSettings, Service};
+use crate::flow::{self, App, AppSettings, CallerTokens, Callers, Service};
 use crate::http;
 use crate::inbound::Inbound;
 use crate::lifecycle::{Readiness, Signals, run_until_stopped};
-use crate::listen::{self, Address, BindError, Bound, OpenConnections};
+use crate::listen::{self, Address, BindError, Bound, Certificate, OpenConnections};
 use crate::tasks::Tasks;
 use crate::telemetry::{self, Metrics, Sampler};
-use crate::transport::Door;
-
-/// How long before its end a certificate is worth a finding, in seconds.
-const ENDS_SOON: i64 = 30 * 24 * 3600;
+use crate::transport::{Door, Roots};
 
 /// What part of the cache's bound may be taken to remember verified tokens: about as many as there are tokens for. The apps that
 /// accept any share it.
@@ -36,7 +34,10 @@ const REMEMBERED: u64 = 4;
 pub struct Prepared {
     settings: Settings,
     apps: Vec<PreparedApp>,
+    callers: Option<CallerTokens>,
     shared: Option<shared::Prepared>,
+    tls: Option<rustls::ClientConfig>,
+    certificate: Option<Certificate>,
 }
 
 #[derive(Debug)]
@@ -66,6 +67,7 @@ pub struct Sidecar {
     service: Service,
     cache: Arc<Cache<Arc<flow::Refusal>>>,
     followed: Option<shared::Followed>,
+    certificate: Option<Certificate>,
     parts: Parts,
     token: Vec<Bound>,
     admin: Vec<Bound>,
@@ -74,11 +76,14 @@ pub struct Sidecar {
 /// Loads every file that the settings name, and tries each credential once.
 pub fn prepare(settings: Settings, clock: &Clock) -> (Option<Prepared>, Findings) {
     let mut findings = Findings::default();
-    let shared = settings.cache.redis.as_ref().and_then(|redis| shared::prepare(redis, clock, &mut findings));
+    let mut roots = Roots::load(&settings.outbound.roots, &mut findings);
+    let shared = settings.cache.redis.as_ref().and_then(|redis| shared::prepare(redis, &roots, clock, &mut findings));
+    let certificate = settings.listen.tls.as_ref().and_then(|tls| listener::prepare(tls, clock, &mut findings));
+    let callers = if settings.callers.is_empty() { None } else { CallerTokens::load(&settings.callers, &mut findings) };
     let mut apps = Vec::new();
     for app in &settings.apps {
         let credential = load_credential(app, clock, &mut findings);
-        let door = open_door(&settings, app, &mut findings);
+        let door = open_door(&settings, app, &mut roots, &mut findings);
         if let (Some(credential), Some(door)) = (credential, door) {
             apps.push(PreparedApp { settings: app.clone(), credential: Arc::new(credential), door });
         }
@@ -88,7 +93,11 @@ pub fn prepare(settings: Settings, clock: &Clock) -> (Option<Prepared>, Findings
     {
         findings.error(source.file.as_deref(), &source.key, problem);
     }
-    if findings.has_errors() { (None, findings) } else { (Some(Prepared { settings, apps, shared }), findings) }
+    let tls = roots.tls(None).ok();
+    if findings.has_errors() {
+        return (None, findings);
+    }
+    (Some(Prepared { settings, apps, callers, shared, tls, certificate }), findings)
 }
 
 fn load_credential(app: &AppSettings, clock: &Clock, findings: &mut Findings) -> Option<Credential> {
@@ -99,15 +108,7 @@ fn load_credential(app: &AppSettings, clock: &Clock, findings: &mut Findings) ->
             None
         }
         Ok(credential) => {
-            let left = credential.expires_on().map(|ends| ends - clock.unix());
-            if let Some(left) = left.filter(|left| *left < ENDS_SOON) {
-                let reason = if left <= 0 {
-                    "the certificate has expired".to_owned()
-                } else {
-                    format!("the certificate ends in {} days", left / 86_400)
-                };
-                let problem =
-                    Problem::new(reason, "register a new certificate with the app, and replace the file: tokend follows it");
+            if let Some(problem) = credential.ending(clock.unix()) {
                 findings.warning(source.file.as_deref(), &source.key, problem);
             }
             Some(credential)
@@ -115,7 +116,7 @@ fn load_credential(app: &AppSettings, clock: &Clock, findings: &mut Findings) ->
     }
 }
 
-fn open_door(settings: &Settings, app: &AppSettings, findings: &mut Findings) -> Option<Door> {
+fn open_door(settings: &Settings, app: &AppSettings, roots: &mut Roots, findings: &mut Findings) -> Option<Door> {
     let authority = &app.authority;
     let key = format!("{}.ca_file", authority.key);
     let ca = match &authority.ca_file {
@@ -134,7 +135,8 @@ fn open_door(settings: &Settings, app: &AppSettings, findings: &mut Findings) ->
         },
     };
     let loopback = is_loopback(authority.address.url());
-    match Door::open(&settings.outbound, settings.calls.connect_timeout, ca.as_deref(), loopback) {
+    let open = |tls| Door::open(&settings.outbound, tls, settings.calls.connect_timeout, loopback);
+    match roots.tls(ca.as_deref()).and_then(open) {
         Ok(door) => Some(door),
         Err(problem) => {
             findings.error(authority.file.as_deref(), &key, problem);
@@ -149,6 +151,11 @@ impl Prepared {
     /// The settings that were prepared.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// How TLS is spoken to servers that are no authority of an app's, such as a collector of spans.
+    pub fn tls(&self) -> Option<rustls::ClientConfig> {
+        self.tls.clone()
     }
 
     /// Proves the shared store's address and credentials: what `tokend check` does. `None`: there is none.
@@ -181,14 +188,17 @@ impl Prepared {
             });
             let credential = Arc::clone(&app.credential);
             let metrics = flow_metrics.of(&app.settings.name);
-            apps.push(Arc::new(App::new(&app.settings, Arc::clone(authority), credential, Arc::clone(verifier), metrics)));
+            let (authority, verifier) = (Arc::clone(authority), Arc::clone(verifier));
+            let callers = &self.settings.callers;
+            apps.push(Arc::new(App::new(&app.settings, callers, authority, credential, verifier, metrics)));
         }
         let cache_settings = &self.settings.cache;
         let longest = self.settings.calls.timeout;
         let fleet = self.shared.as_ref().map(|shared| shared.fleet(cache_settings.recheck, longest, parts));
-        let cache = Cache::new(cache_settings, fleet, flow::WIRE, parts.clock.clone(), parts.tasks.clone());
+        let cache = Cache::new(cache_settings, fleet, flow::WIRE, &parts.metrics, parts.clock.clone(), parts.tasks.clone());
         let (clock, tasks) = (parts.clock.clone(), parts.tasks.clone());
-        let service = Service::new(apps, &self.settings.apis, Arc::clone(&cache), clock, tasks, rand::random::<f64>);
+        let callers = self.callers.clone().map(|tokens| Callers::new(tokens, &parts.metrics, clock.clone(), tasks.clone()));
+        let service = Service::new(apps, &self.settings.apis, callers, Arc::clone(&cache), clock, tasks, rand::random::<f64>);
         (service, cache)
     }
 
@@ -201,7 +211,8 @@ impl Prepared {
         let admin = listen::bind(&self.settings.admin).await?;
         let (service, cache) = self.assemble(&parts);
         let followed = self.shared.map(|shared| shared.followed());
-        Ok(Sidecar { settings: self.settings, service, cache, followed, parts, token, admin })
+        let certificate = self.certificate;
+        Ok(Sidecar { settings: self.settings, service, cache, followed, certificate, parts, token, admin })
     }
 }
 
@@ -220,22 +231,28 @@ impl Sidecar {
 
     /// Serves until a signal. Returns whether all work ended by itself in time.
     pub async fn run(self, signals: Signals) -> bool {
-        let Self { settings, service, cache, followed, parts, token, admin } = self;
+        let Self { settings, service, cache, followed, certificate, parts, mut token, admin } = self;
         let Parts { clock, tasks, metrics, sampler } = parts;
         let readiness = Readiness::default();
         for app in service.apps() {
             app.credential.watch(&tasks);
+        }
+        if let Some(callers) = service.callers() {
+            callers.watch();
         }
         service.sweep();
         if let Some(followed) = &followed {
             followed.watch(&tasks);
             service.join_fleet();
         }
-        report::gauges(&metrics, &service, &cache, followed.as_ref(), &tasks);
+        if let Some(certificate) = &certificate {
+            token = listener::secure(token, certificate, &clock, &tasks, &metrics);
+        }
+        report::gauges(&metrics, &service, &cache, followed.as_ref(), certificate.as_ref(), &tasks);
         let open = OpenConnections::new(&metrics);
         let router = http::router(service.clone(), &settings.http, &clock, &metrics, sampler);
         listen::serve(token, router, &settings.listen, &tasks, tasks.soft(), &open, "token");
-        let report = report::reporter(service, cache, followed, tasks.clone(), readiness.clone(), clock.unix());
+        let report = report::reporter(service, cache, followed, certificate, tasks.clone(), readiness.clone(), clock.unix());
         let ready = readiness.clone();
         let router = admin::router(metrics, Arc::new(move || ready.is_ready()), report, &settings.http.hosts);
         listen::serve(admin, router, &settings.admin, &tasks, tasks.soft(), &open, "admin");

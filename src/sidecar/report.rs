@@ -6,10 +6,12 @@ use crate::admin::{AppReport, BreakerReport, CacheReport, CredentialReport, Redi
 use crate::cache::{Cache, Fleet};
 use crate::flow::{self, App, Service};
 use crate::lifecycle::Readiness;
+use crate::listen::Certificate;
 use crate::store::BreakerState;
 use crate::tasks::Tasks;
-use crate::telemetry::Metrics;
+use crate::telemetry::{self, Metrics};
 
+use super::listener;
 use super::shared::Followed;
 
 /// What `/status` tells.
@@ -17,6 +19,7 @@ pub(super) fn reporter(
     service: Service,
     cache: Arc<Cache<Arc<flow::Refusal>>>,
     followed: Option<Followed>,
+    certificate: Option<Certificate>,
     tasks: Tasks,
     readiness: Readiness,
     started: i64,
@@ -30,6 +33,7 @@ pub(super) fn reporter(
             started,
             ready: readiness.is_ready(),
             apps: apps.iter().map(|app| app_report(app)).collect(),
+            tls: certificate.as_ref().map(listener::report),
             cache: CacheReport {
                 entries: u64::try_from(memory.partitions()).unwrap_or(u64::MAX),
                 bytes: memory.bytes(),
@@ -39,7 +43,9 @@ pub(super) fn reporter(
             reload_failures: apps
                 .iter()
                 .filter_map(|app| reload_report(app))
+                .chain(caller_problems(&service))
                 .chain(followed.iter().flat_map(Followed::problems))
+                .chain(certificate.as_ref().and_then(listener::reload_report))
                 .collect(),
             task_panics: tasks.panics(),
         }
@@ -69,48 +75,75 @@ fn reload_report(app: &App) -> Option<ReloadReport> {
     Some(ReloadReport { what: format!("apps.{}.credential", app.name), failures, problem })
 }
 
+/// The files of callers whose new contents were refused.
+fn caller_problems(service: &Service) -> impl Iterator<Item = ReloadReport> {
+    let states = service.callers().into_iter().flat_map(|callers| callers.reload_states());
+    states.filter_map(|(name, problem, failures)| {
+        let problem = Some(problem?.reason.clone());
+        Some(ReloadReport { what: format!("callers.{name}.token"), failures, problem })
+    })
+}
+
 /// Gauges of what others keep, set at each scrape.
 pub(super) fn gauges(
     metrics: &Metrics,
     service: &Service,
     cache: &Arc<Cache<Arc<flow::Refusal>>>,
     followed: Option<&Followed>,
+    certificate: Option<&Certificate>,
     tasks: &Tasks,
 ) {
     let expiry = metrics.gauges(
         "credential_expiry_timestamp_seconds",
-        "When an app's certificate ends, in seconds since the Unix epoch; secrets do not say.",
-        &["app"],
+        "When an app's certificate or federated token ends, in seconds since the Unix epoch; secrets do not say.",
+        &["app", "kind"],
     );
     let failures = metrics.counters(
         "reload_failures_total",
-        "New file contents that were refused or could not be read, by app; the shared cache's are under `cache.redis`.",
+        "New file contents that were refused or could not be read, by app; the shared cache's are under `cache.redis`, the token \
+          listener's under `listen.tls`, callers' under `callers.` and the name.",
         &["app"],
     );
     let bytes = metrics.gauges("cache_bytes", "What the memory level weighs: keys, values and index.", &["level"]);
     let entries = metrics.gauges("cache_partitions", "Apps, accounts and assertions that have tokens in memory.", &["level"]);
     let panics = metrics.counters("task_panics_total", "Tasks that panicked; each is a defect of tokend.", &[]);
+    let holds = metrics.gauges("holds", "Remembered failures that stop further calls now, by what they stop.", &["kind"]);
+    let most = metrics.gauges("cache_max_bytes", "What the memory level may weigh.", &["level"]);
+    most.with_label_values(&["memory"]).set(number(cache.memory().max_bytes()));
     let waiting = metrics.gauges("cache_push_back_waiting", "What waits in memory to be stored in Redis.", &[]);
-    let followed = followed.cloned();
+    telemetry::observe_process(metrics);
+    let (followed, certificate) = (followed.cloned(), certificate.cloned());
     let (service, cache, tasks) = (service.clone(), Arc::clone(cache), tasks.clone());
-    let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     metrics.before_render(move || {
         for app in service.apps() {
             if let Some(ends) = app.credential.expires_on() {
-                expiry.with_label_values(&[&app.name]).set(ends);
+                expiry.with_label_values(&[&*app.name, app.credential.kind()]).set(ends);
             }
             catch_up(&failures.with_label_values(&[&app.name]), app.credential.reload_state().1);
+        }
+        for (name, _, counted) in service.callers().into_iter().flat_map(|callers| callers.reload_states()) {
+            catch_up(&failures.with_label_values(&[&*format!("callers.{name}")]), counted);
         }
         if let Some(fleet) = cache.fleet() {
             waiting.with_label_values(&[] as &[&str]).set(i64::try_from(fleet.waiting()).unwrap_or(i64::MAX));
         }
+        for (stops, count) in service.holds() {
+            holds.with_label_values(&[stops.as_str()]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
         if let Some(followed) = &followed {
             catch_up(&failures.with_label_values(&["cache.redis"]), followed.failures());
+        }
+        if let Some(certificate) = &certificate {
+            catch_up(&failures.with_label_values(&["listen.tls"]), certificate.reload_state().1);
         }
         bytes.with_label_values(&["memory"]).set(number(cache.memory().bytes()));
         entries.with_label_values(&["memory"]).set(i64::try_from(cache.memory().partitions()).unwrap_or(i64::MAX));
         catch_up(&panics.with_label_values(&[] as &[&str]), tasks.panics());
     });
+}
+
+fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 /// Brings a counter up to what was counted elsewhere.

@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::finding::{Findings, Problem};
 use crate::store::{Access, Encryption, RedisSettings, Ring, Shared};
 use crate::tasks::Tasks;
+use crate::transport::Roots;
 
 /// A store whose files are loaded and fit.
 #[derive(Debug)]
@@ -26,8 +27,8 @@ pub(super) struct Followed {
     ring: Ring,
 }
 
-/// Loads the key ring, the password and the certificates.
-pub(super) fn prepare(settings: &RedisSettings, clock: &Clock, findings: &mut Findings) -> Option<Prepared> {
+/// Loads the key ring, the password and the certificates. Where these do not say whom to trust, it is the same as for authorities.
+pub(super) fn prepare(settings: &RedisSettings, roots: &Roots, clock: &Clock, findings: &mut Findings) -> Option<Prepared> {
     let file = settings.file.as_deref();
     let ring = Ring::load(&settings.encryption, clock).map_err(|problem| {
         let (file, key) = match &settings.encryption {
@@ -42,6 +43,7 @@ pub(super) fn prepare(settings: &RedisSettings, clock: &Clock, findings: &mut Fi
         }
     });
     let (Ok(ring), Ok(access)) = (ring, access) else { return None };
+    let access = if settings.is_trusted_by_roots() { access.trusting(roots.pem()) } else { access };
     Some(Prepared { settings: settings.clone(), access, ring })
 }
 

@@ -29,7 +29,7 @@ pub struct RedisSettings {
     pub username: Option<String>,
     /// The user's password, followed when it changes.
     pub password: Option<Source>,
-    /// The only roots that are trusted, as PEM; `None`: the system's.
+    /// The only roots that are trusted, as PEM; `None`: those that authorities are trusted by.
     pub ca_file: Option<PathBuf>,
     /// The client certificate with its chain, as PEM.
     pub client_cert: Option<PathBuf>,
@@ -87,6 +87,19 @@ pub struct RedisUrl {
     pub port: u16,
     /// The number of the database.
     pub db: i64,
+}
+
+// === impl RedisSettings ===
+
+impl RedisSettings {
+    /// Whether TLS is used and nothing here says whom it trusts.
+    pub fn is_trusted_by_roots(&self) -> bool {
+        let tls = match &self.topology {
+            Topology::Standalone(url) => url.tls,
+            Topology::Sentinel { urls, .. } | Topology::Cluster(urls) => urls.iter().any(|url| url.tls),
+        };
+        tls && self.ca_file.is_none()
+    }
 }
 
 // === impl RedisUrl ===

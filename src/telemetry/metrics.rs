@@ -49,7 +49,7 @@ impl Metrics {
     }
 
     /// Adds a collector that is read at each scrape.
-    fn register(&self, name: &str, collector: Box<dyn Collector>) {
+    pub(super) fn register(&self, name: &str, collector: Box<dyn Collector>) {
         if let Err(error) = self.registry.register(collector) {
             tracing::error!(metric = name, %error, "a metric is made twice");
         }

@@ -1,11 +1,13 @@
 //! What tokend says of itself: logs, spans, metrics. A leaf: it knows nothing of the rest.
 //!
-//! Whether a request is traced is decided before a span exists (`sampler`); an unsampled one makes none (`spans`). Log lines are
+//! Whether a request is traced is decided before a span exists (`sampler`); an unsampled one makes none (`spans`, `calls`). Log lines are
 //! made from events alone (`logging`), so a span costs nothing there; sampled spans leave through `otlp`.
 
+mod calls;
 mod logging;
 mod metrics;
 mod otlp;
+mod process;
 mod sampler;
 mod settings;
 mod spans;
@@ -26,11 +28,13 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use crate::finding::Problem;
 use crate::reload::Source;
 
+pub use calls::{call_answered, call_explained, call_failed, call_span, redis_span};
 pub use metrics::{DURATION_BUCKETS, Metrics};
+pub use process::observe_process;
 pub use sampler::Sampler;
 pub use settings::{Format, Level, Otlp, Settings};
-pub use spans::{call_span, finish_call, finish_request, outgoing, request_span};
-pub use trace::{Context, Trace};
+pub use spans::{Came, asked_for, finish_flow, finish_request, flow_span, joined, outgoing, request_span};
+pub use trace::{Context, Trace, state_of};
 
 /// The name that our own log lines and spans carry as the first part of their target.
 const OURS: &str = "tokend";
@@ -46,12 +50,18 @@ pub struct Telemetry {
     provider: Option<SdkTracerProvider>,
 }
 
-/// Sets up logs and spans for the whole process. Only `serve` and its like call it, and once.
+/// Sets up logs and spans for the whole process. Only `serve` and its like call it, and once. `tls` says whom a collector is trusted by;
+/// without it the system's roots do.
 ///
 /// # Errors
 /// The exporter's headers cannot be read, the exporter cannot be made, or this was called before.
-pub fn init(settings: &Settings, writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static) -> Result<Telemetry, Problem> {
-    let (subscriber, telemetry) = subscriber(settings, writer)?;
+pub fn init(
+    settings: &Settings,
+    tls: Option<rustls::ClientConfig>,
+    writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
+) -> Result<Telemetry, Problem> {
+    let provider = settings.otlp.as_ref().map(|otlp| otlp::provider(otlp, tls)).transpose()?;
+    let (subscriber, telemetry) = assemble(settings, writer, provider);
     tracing::subscriber::set_global_default(subscriber)
         .map_err(|_| Problem::new("logging is set up twice in one process", "report this as a defect of tokend"))?;
     Ok(telemetry)
@@ -65,7 +75,7 @@ pub fn check_headers(source: &Source) -> Result<(), Problem> {
     otlp::headers(source).map(|_| ())
 }
 
-/// Makes the subscriber of [`init`] without installing it, for tests that set it for a thread.
+/// Makes the subscriber of [`init`] without installing it, for tests that set it for a thread, and with the system's roots.
 ///
 /// # Errors
 /// The exporter's headers cannot be read, or the exporter cannot be made.
@@ -73,7 +83,7 @@ pub fn subscriber(
     settings: &Settings,
     writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
 ) -> Result<(impl Subscriber + Send + Sync + 'static, Telemetry), Problem> {
-    let provider = settings.otlp.as_ref().map(otlp::provider).transpose()?;
+    let provider = settings.otlp.as_ref().map(|otlp| otlp::provider(otlp, None)).transpose()?;
     Ok(assemble(settings, writer, provider))
 }
 

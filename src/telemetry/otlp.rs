@@ -38,10 +38,10 @@ struct Watched {
 }
 
 /// The pipeline to the collector.
-pub(super) fn provider(otlp: &Otlp) -> Result<SdkTracerProvider, Problem> {
+pub(super) fn provider(otlp: &Otlp, tls: Option<rustls::ClientConfig>) -> Result<SdkTracerProvider, Problem> {
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_http()
-        .with_http_client(client(&otlp.endpoint)?)
+        .with_http_client(client(&otlp.endpoint, tls)?)
         .with_protocol(Protocol::HttpBinary)
         .with_endpoint(traces_url(&otlp.endpoint))
         .with_headers(otlp.headers.as_ref().map(headers).transpose()?.unwrap_or_default())
@@ -100,7 +100,7 @@ fn traces_url(endpoint: &Url) -> String {
 }
 
 /// The exporter's client. It never follows a redirect: its headers may hold the collector's key.
-fn client(endpoint: &Url) -> Result<reqwest::blocking::Client, Problem> {
+fn client(endpoint: &Url, tls: Option<rustls::ClientConfig>) -> Result<reqwest::blocking::Client, Problem> {
     let loopback = match endpoint.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -117,6 +117,8 @@ fn client(endpoint: &Url) -> Result<reqwest::blocking::Client, Problem> {
     if endpoint.scheme() == "http" {
         // Plain HTTP needs no system certificates, and an image without them must still be able to trace.
         builder = builder.tls_certs_only([]);
+    } else if let Some(tls) = tls {
+        builder = builder.tls_backend_preconfigured(tls);
     }
     // The blocking client starts a runtime of its own, which must not happen on a thread of ours.
     let built = std::thread::spawn(move || builder.build()).join();

@@ -1,25 +1,37 @@
-//! The two spans of a traced request: the request itself, and a call to the authority below it.
+//! The spans of a traced request: the request itself, and its way past memory where memory has nothing. What it calls is in `calls`.
 //!
-//! Attributes come from closed sets: route templates, methods, hosts of the configuration, purposes of calls, status codes. Never a token,
-//! a user, a scope or a tenant.
+//! Attributes come from closed sets: route templates, methods, names of apps, flows, sources, error values. Never a token, a user, a scope
+//! or a tenant.
 
-use opentelemetry::Context;
-use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState};
+use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId};
 use tracing::field::Empty;
 use tracing::{Level, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::trace::Trace;
+use super::trace::{Context, Trace};
 
 /// The target of spans that know their own trace, and so are kept without a parent in this process.
 pub(super) const LINKED: &str = "tokend::telemetry::linked";
+
+/// What came of a request for a token, for the request's span and for that of its way past memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Came {
+    /// As the answer's `token_source`.
+    pub source: Option<&'static str>,
+    /// As the answer's `cache_level`.
+    pub level: Option<&'static str>,
+    /// tokend's own error value.
+    pub error: Option<&'static str>,
+    /// Whether the failure is tokend's or somebody's behind it, and not the caller's or the user's.
+    pub failed: bool,
+}
 
 /// The root span of a request, below the caller's span if there is one; none at all if the request is not sampled.
 ///
 /// What travels on through the request is [`outgoing`] of this span: the same value as an argument is cheaper than a current span,
 /// and work that outlives the request (a detached flight) must not keep its span open.
-pub fn request_span(trace: Trace, route: &'static str, method: &str) -> Span {
-    if !trace.sampled {
+pub fn request_span(context: &Context, route: &'static str, method: &str) -> Span {
+    if !context.trace.sampled {
         return Span::none();
     }
     let method = known_method(method);
@@ -33,66 +45,92 @@ pub fn request_span(trace: Trace, route: &'static str, method: &str) -> Span {
         http.request.method = method,
         http.route = route,
         http.response.status_code = Empty,
+        tokend.app = Empty,
+        tokend.flow = Empty,
+        tokend.token_source = Empty,
+        tokend.cache_level = Empty,
+        tokend.flight = Empty,
+        error.type = Empty,
         otel.status_code = Empty,
     );
-    link(&span, trace, true);
+    link(&span, context, true);
     span
 }
 
 /// Closes the books on a request's span: its status, and whether that is a failure of tokend.
 pub fn finish_request(span: &Span, status: u16) {
-    finish(span, status, 500);
-}
-
-/// A client span for one call to an authority, below the current span if that belongs to `trace`, else below the span that `trace`
-/// names. The purpose is a grant, or what is fetched: a word of ours.
-pub fn call_span(trace: Trace, host: &str, purpose: &str) -> Span {
-    let current = Span::current();
-    let inside = context_of(&current).is_some_and(|here| !trace.is_some() || here.trace_id == trace.trace_id);
-    if !trace.sampled || !(inside || trace.is_some()) {
-        return Span::none();
-    }
-    let parent = if inside { current } else { Span::none() };
-    let span = tracing::span!(
-        target: LINKED,
-        parent: &parent,
-        Level::INFO,
-        "call",
-        otel.name = purpose,
-        otel.kind = "client",
-        server.address = host,
-        tokend.purpose = purpose,
-        http.response.status_code = Empty,
-        otel.status_code = Empty,
-    );
-    if !inside {
-        link(&span, trace, false);
-    }
-    span
-}
-
-/// Closes the books on a call's span. A caller takes every answer from 400 on as a failure.
-pub fn finish_call(span: &Span, status: u16) {
-    finish(span, status, 400);
-}
-
-/// The trace context for calls made inside `span`: its own ids if it is traced, else those that came in.
-pub fn outgoing(trace: Trace, span: &Span) -> Trace {
-    if trace.sampled { context_of(span).unwrap_or(trace) } else { trace }
-}
-
-fn finish(span: &Span, status: u16, failure: u16) {
     if span.is_disabled() {
         return;
     }
     // Unsigned numbers would be exported as text.
     span.record("http.response.status_code", i64::from(status));
-    if status >= failure {
+    if status >= 500 {
         span.record("otel.status_code", "ERROR");
     }
 }
 
-fn context_of(span: &Span) -> Option<Trace> {
+/// The way of a flow past memory: the shared cache, the wait for others, the authority. It hangs below the request by value, because a
+/// flight may outlive it. A renewal in the background hangs there too: it is in the trace of the request that found it due, and marked.
+pub fn flow_span(context: &Context, flow: &'static str, app: &str, renewal: bool) -> Span {
+    if !context.trace.sampled || !context.trace.is_some() {
+        return Span::none();
+    }
+    let span = tracing::span!(
+        target: LINKED,
+        parent: None,
+        Level::INFO,
+        "flow",
+        otel.name = flow,
+        otel.kind = "internal",
+        tokend.app = app,
+        tokend.flow = flow,
+        tokend.renewal = renewal.then_some(true),
+        tokend.token_source = Empty,
+        tokend.cache_level = Empty,
+        tokend.flight = Empty,
+        error.type = Empty,
+        otel.status_code = Empty,
+    );
+    link(&span, context, false);
+    span
+}
+
+/// Notes on a request's span for which app and by which flow it asks for a token.
+pub fn asked_for(span: &Span, flow: &'static str, app: &str) {
+    if !span.is_disabled() {
+        span.record("tokend.app", app);
+        span.record("tokend.flow", flow);
+    }
+}
+
+/// Notes what came of a request for a token. Once per span: what is recorded twice is exported twice.
+pub fn finish_flow(span: &Span, came: &Came) {
+    if span.is_disabled() {
+        return;
+    }
+    for (name, value) in [("tokend.token_source", came.source), ("tokend.cache_level", came.level), ("error.type", came.error)] {
+        if let Some(value) = value {
+            span.record(name, value);
+        }
+    }
+    if came.failed {
+        span.record("otel.status_code", "ERROR");
+    }
+}
+
+/// Notes that a request waited for what somebody else had begun.
+pub fn joined(span: &Span) {
+    if !span.is_disabled() {
+        span.record("tokend.flight", "joined");
+    }
+}
+
+/// The trace context for calls made inside `span`: its own ids if it is traced, else those that came in.
+pub fn outgoing(trace: Trace, span: &Span) -> Trace {
+    if trace.sampled { ids_of(span).unwrap_or(trace) } else { trace }
+}
+
+pub(super) fn ids_of(span: &Span) -> Option<Trace> {
     if span.is_disabled() {
         return None;
     }
@@ -106,7 +144,9 @@ fn context_of(span: &Span) -> Option<Trace> {
     })
 }
 
-fn link(span: &Span, trace: Trace, remote: bool) {
+/// Hangs a span below the one that the context names.
+pub(super) fn link(span: &Span, context: &Context, remote: bool) {
+    let trace = context.trace;
     if span.is_disabled() || !trace.is_some() {
         return;
     }
@@ -115,10 +155,11 @@ fn link(span: &Span, trace: Trace, remote: bool) {
         SpanId::from_bytes(trace.span_id.to_be_bytes()),
         TraceFlags::SAMPLED,
         remote,
-        TraceState::default(),
+        // A state that OpenTelemetry cannot read is passed on all the same, but not exported.
+        context.state.as_deref().and_then(|state| state.parse().ok()).unwrap_or_default(),
     );
     // It fails only where no layer exports spans, or for a span that has started: neither is so here.
-    let _ = span.set_parent(Context::new().with_remote_span_context(parent));
+    let _ = span.set_parent(opentelemetry::Context::new().with_remote_span_context(parent));
 }
 
 /// Methods are chosen by callers: what is not one of HTTP's own becomes OpenTelemetry's word for the rest.

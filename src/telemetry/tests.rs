@@ -10,8 +10,8 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SimpleSpanProcessor, SpanData, SpanExporter};
 
 use super::{
-    Format, Level, Otlp, Sampler, Settings, Trace, assemble, call_span, finish_call, finish_request, otlp, outgoing, request_span,
-    subscriber,
+    Came, Context, Format, Level, Otlp, Sampler, Settings, Trace, assemble, call_answered, call_failed, call_span, finish_flow,
+    finish_request, flow_span, joined, otlp, outgoing, redis_span, request_span, subscriber,
 };
 use crate::reload::{Place, Source};
 use crate::secret::Secret;
@@ -58,6 +58,10 @@ fn observe(level: Level, format: Format, work: impl FnOnce()) -> (String, Vec<Sp
     (text, spans)
 }
 
+fn context(trace: Trace) -> Context {
+    Context { trace, ..Context::untraced(uuid::Uuid::nil()) }
+}
+
 fn attribute(span: &SpanData, key: &str) -> Option<Value> {
     span.attributes.iter().find(|pair| pair.key.as_str() == key).map(|pair| pair.value.clone())
 }
@@ -66,7 +70,8 @@ fn attribute(span: &SpanData, key: &str) -> Option<Value> {
 fn a_line_is_one_flat_json_object_without_spans() {
     let (log, _) = observe(Level::Info, Format::Json, || {
         let trace = Sampler::new(Some(1.0)).decide(None);
-        request_span(trace, "/obo", "POST").in_scope(|| tracing::warn!(error = "invalid_grant", status = 401, "a request failed"));
+        let span = request_span(&context(trace), "/obo", "POST");
+        span.in_scope(|| tracing::warn!(error = "invalid_grant", status = 401, "a request failed"));
     });
     let line: serde_json::Value = serde_json::from_str(log.trim()).expect("one JSON object");
     let mut names: Vec<&str> = line.as_object().expect("an object").keys().map(String::as_str).collect();
@@ -85,7 +90,7 @@ fn text_is_for_people_and_has_no_control_sequences() {
 #[test]
 fn nothing_of_a_dependency_is_logged_below_warn() {
     let (log, spans) = observe(Level::Trace, Format::Json, || {
-        let root = request_span(Sampler::new(Some(1.0)).decide(None), "/obo", "POST");
+        let root = request_span(&context(Sampler::new(Some(1.0)).decide(None)), "/obo", "POST");
         let _entered = root.enter();
         let _theirs = tracing::info_span!(target: "reqwest::connect", "canary").entered();
         tracing::trace!(target: "tokend::flow", "ours-trace");
@@ -118,10 +123,12 @@ fn an_unsampled_request_makes_no_span() {
     let unsampled = Trace { sampled: false, ..Trace::parse(CALLER).expect("a traceparent") };
     let (_, spans) = observe(Level::Trace, Format::Json, || {
         for trace in [unsampled, Sampler::new(Some(0.0)).decide(None)] {
-            let span = request_span(trace, "/obo", "POST");
-            assert!(span.is_none());
+            let context = context(trace);
+            let span = request_span(&context, "/obo", "POST");
+            assert!(span.is_none() && flow_span(&context, "silent", "orders", false).is_none());
             let _entered = span.enter();
-            assert!(call_span(trace, "login.example", "client_credentials").is_none());
+            assert!(call_span(&context, "login.example", "POST", "client_credentials", 0).is_none());
+            assert!(redis_span("read").is_none());
             // An inner span of ours without a traced request must not become a trace of its own.
             drop(tracing::info_span!(target: "tokend::flow", "orphan").entered());
             assert_eq!(outgoing(trace, &tracing::Span::current()), trace);
@@ -131,55 +138,87 @@ fn an_unsampled_request_makes_no_span() {
 }
 
 #[test]
-fn a_sampled_request_hangs_below_its_caller_and_its_call_below_it() {
+fn a_sampled_request_hangs_below_its_caller_and_its_way_below_it() {
     let caller = Sampler::new(Some(0.0)).decide(Some(CALLER));
     let mut sent = Trace::default();
     let (_, spans) = observe(Level::Info, Format::Json, || {
-        let request = request_span(caller, "/obo", "POST");
-        let inside = outgoing(caller, &request);
-        request.in_scope(|| {
-            let call = call_span(inside, "login.example", "on_behalf_of");
-            sent = outgoing(inside, &call);
-            finish_call(&call, 200);
+        let asked = Context { state: Some("vendor=1".into()), ..context(caller) };
+        let request = request_span(&asked, "/obo", "POST");
+        let inside = asked.inside(outgoing(caller, &request));
+        let flow = flow_span(&inside, "on_behalf_of", "orders", false);
+        let inside = inside.inside(outgoing(inside.trace, &flow));
+        flow.in_scope(|| {
+            drop(redis_span("read"));
+            let call = call_span(&inside, "login.example", "POST", "urn:ietf:params:oauth:grant-type:jwt-bearer", 1);
+            sent = outgoing(inside.trace, &call);
+            call_answered(&call, 400);
+            call_failed(&call, "invalid_grant");
         });
+        let came = Came { source: None, level: None, error: Some("authority_refused"), failed: false };
+        finish_flow(&flow, &came);
+        joined(&request);
+        drop(flow);
         finish_request(&request, 502);
     });
-    let [call, request] = spans.as_slice() else { panic!("{spans:?}") };
-    assert_eq!((request.name.as_ref(), call.name.as_ref()), ("POST /obo", "on_behalf_of"));
-    assert_eq!((&request.span_kind, &call.span_kind), (&SpanKind::Server, &SpanKind::Client));
+    let [redis, call, flow, request] = spans.as_slice() else { panic!("{spans:?}") };
+    let names = [redis, call, flow, request].map(|span| span.name.as_ref());
+    assert_eq!(names, ["redis read", "jwt-bearer", "on_behalf_of", "POST /obo"]);
+    let kinds = [redis, call, flow, request].map(|span| span.span_kind.clone());
+    assert_eq!(kinds, [SpanKind::Client, SpanKind::Client, SpanKind::Internal, SpanKind::Server]);
     assert_eq!(u64::from_be_bytes(request.parent_span_id.to_bytes()), caller.span_id);
-    assert!(request.parent_span_is_remote && !call.parent_span_is_remote);
-    assert_eq!(call.parent_span_id, request.span_context.span_id());
+    assert!(request.parent_span_is_remote && !flow.parent_span_is_remote && !call.parent_span_is_remote);
+    assert_eq!(flow.parent_span_id, request.span_context.span_id());
+    assert!([redis, call].iter().all(|span| span.parent_span_id == flow.span_context.span_id()));
+    assert!([redis, call, flow].iter().all(|span| span.span_context.trace_state().header() == "vendor=1"));
     assert_eq!(sent.trace_id, caller.trace_id);
     assert_eq!(sent.span_id.to_be_bytes(), call.span_context.span_id().to_bytes());
-    assert_eq!((&request.status, &call.status), (&Status::error(""), &Status::Unset));
-    assert_eq!(attribute(request, "http.response.status_code"), Some(Value::I64(502)));
-    assert_eq!(attribute(request, "http.route"), Some("/obo".into()));
-    assert_eq!(attribute(call, "server.address"), Some("login.example".into()));
+    assert_eq!((&request.status, &call.status, &flow.status), (&Status::error(""), &Status::error(""), &Status::Unset));
+    for (span, key, value) in [
+        (request, "http.response.status_code", Value::I64(502)),
+        (request, "http.route", "/obo".into()),
+        (request, "tokend.flight", "joined".into()),
+        (flow, "tokend.app", "orders".into()),
+        (flow, "error.type", "authority_refused".into()),
+        (call, "server.address", "login.example".into()),
+        (call, "http.request.resend_count", Value::I64(1)),
+        (call, "tokend.grant", "jwt-bearer".into()),
+        (call, "error.type", "invalid_grant".into()),
+        (redis, "db.system.name", "redis".into()),
+        (redis, "db.operation.name", "read".into()),
+    ] {
+        assert_eq!(attribute(span, key), Some(value), "{key}");
+    }
+    assert_eq!(attribute(flow, "tokend.token_source"), None);
 }
 
 #[test]
-fn a_detached_call_is_linked_by_value_and_does_not_hold_the_request_open() {
+fn a_detached_way_is_linked_by_value_and_does_not_hold_the_request_open() {
     let (_, spans) = observe(Level::Info, Format::Json, || {
-        let new = Sampler::new(Some(1.0)).decide(None);
-        let request = request_span(new, "/client-credentials", "BREW");
-        let inside = outgoing(new, &request);
-        assert!(inside.is_some() && inside.sampled);
+        let new = context(Sampler::new(Some(1.0)).decide(None));
+        let request = request_span(&new, "/client-credentials", "BREW");
+        let inside = new.inside(outgoing(new.trace, &request));
+        assert!(inside.trace.is_some() && inside.trace.sampled);
+        let flow = request.in_scope(|| flow_span(&inside, "client_credentials", "orders", true));
         drop(request);
-        drop(call_span(inside, "login.example", "client_credentials"));
+        drop(call_span(&inside, "login.example", "POST", "client_credentials", 0));
+        drop(flow);
         // Sampled, but the ids never came along: better no span than an orphan.
-        assert!(call_span(new, "login.example", "client_credentials").is_none());
+        assert!(call_span(&new, "login.example", "POST", "client_credentials", 0).is_none());
+        assert!(flow_span(&new, "client_credentials", "orders", false).is_none());
     });
-    let [request, call] = spans.as_slice() else { panic!("{spans:?}") };
+    let [request, call, flow] = spans.as_slice() else { panic!("{spans:?}") };
     assert_eq!(request.name, "_OTHER /client-credentials");
-    assert_eq!(call.parent_span_id, request.span_context.span_id());
-    assert_eq!(call.span_context.trace_id(), request.span_context.trace_id());
+    assert_eq!(attribute(flow, "tokend.renewal"), Some(Value::Bool(true)));
+    for below in [call, flow] {
+        assert_eq!(below.parent_span_id, request.span_context.span_id());
+        assert_eq!(below.span_context.trace_id(), request.span_context.trace_id());
+    }
 }
 
 #[test]
 fn inner_spans_of_ours_are_kept_below_a_traced_request() {
     let (_, spans) = observe(Level::Info, Format::Json, || {
-        let request = request_span(Sampler::new(Some(1.0)).decide(None), "/obo", "POST").entered();
+        let request = request_span(&context(Sampler::new(Some(1.0)).decide(None)), "/obo", "POST").entered();
         let inner = tracing::info_span!(target: "tokend::flow", "inner").entered();
         drop(inner);
         drop(request);
@@ -200,7 +239,7 @@ fn exporting(listener: &TcpListener) -> Settings {
 async fn export_one(settings: &Settings) -> std::time::Duration {
     let (subscriber, telemetry) = subscriber(settings, io::sink).expect("an exporter");
     let trace = telemetry.sampler.decide(None);
-    tracing::subscriber::with_default(subscriber, || drop(request_span(trace, "/obo", "POST")));
+    tracing::subscriber::with_default(subscriber, || drop(request_span(&context(trace), "/obo", "POST")));
     let started = tokio::time::Instant::now();
     telemetry.flush();
     started.elapsed()

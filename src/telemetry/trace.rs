@@ -1,8 +1,12 @@
 //! The trace that a request belongs to, as a small value that travels as an argument: it costs nothing where nothing is sampled.
 
 use std::fmt;
+use std::sync::Arc;
 
 use uuid::Uuid;
+
+/// How much of a `tracestate` is passed on, in bytes: as much as everybody has to take (W3C Trace Context §3.3.1.5).
+const STATE_LIMIT: usize = 512;
 
 /// A W3C trace context (`traceparent`), and whether it is sampled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,12 +20,45 @@ pub struct Trace {
 }
 
 /// What travels with a request through every layer, down to the calls it makes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Context {
     /// The caller's `x-correlation-id`, or one made for it: the authority's `client-request-id`.
     pub correlation_id: Uuid,
     /// The trace that the request belongs to.
     pub trace: Trace,
+    /// The caller's `tracestate`, passed on as it came: nothing of ours is added.
+    pub state: Option<Arc<str>>,
+}
+
+// === impl Context ===
+
+impl Context {
+    /// A request that belongs to no trace.
+    pub fn untraced(correlation_id: Uuid) -> Self {
+        Self { correlation_id, trace: Trace::default(), state: None }
+    }
+
+    /// The same for calls that are made inside another span of the trace.
+    #[must_use]
+    pub fn inside(&self, trace: Trace) -> Self {
+        Self { trace, ..self.clone() }
+    }
+}
+
+/// Puts the `tracestate` headers of a request together, as many whole members as there is room for. It means nothing without a
+/// `traceparent`, so whoever asks has one.
+pub fn state_of<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Arc<str>> {
+    let mut state = String::new();
+    for member in headers.flat_map(|header| header.split(',')).map(str::trim).filter(|member| !member.is_empty()) {
+        if state.len() + member.len() + usize::from(!state.is_empty()) > STATE_LIMIT {
+            break;
+        }
+        if !state.is_empty() {
+            state.push(',');
+        }
+        state.push_str(member);
+    }
+    (!state.is_empty()).then(|| state.into())
 }
 
 // === impl Trace ===
@@ -61,7 +98,7 @@ impl fmt::Display for Trace {
 
 #[cfg(test)]
 mod tests {
-    use super::Trace;
+    use super::{Trace, state_of};
 
     #[test]
     fn reads_and_writes_the_w3c_form() {
@@ -78,5 +115,15 @@ mod tests {
         ] {
             assert!(Trace::parse(bad).is_none(), "{bad}");
         }
+    }
+    #[test]
+    fn a_state_is_cut_between_its_members() {
+        assert_eq!(state_of([].into_iter()), None);
+        assert_eq!(state_of(["", " , "].into_iter()), None);
+        assert_eq!(state_of(["a=1, b=2", "c=3"].into_iter()).as_deref(), Some("a=1,b=2,c=3"));
+        let long = format!("a=1,b={},c=3", "x".repeat(507));
+        assert_eq!(state_of([long.as_str()].into_iter()).as_deref(), Some("a=1"));
+        let fits = format!("a={}", "x".repeat(510));
+        assert_eq!(state_of([fits.as_str()].into_iter()).as_deref(), Some(fits.as_str()));
     }
 }

@@ -34,7 +34,7 @@ fn file(place: Option<&Place>) -> Option<&Path> {
 
 #[test]
 fn every_value_of_the_good_file_arrives() {
-    let (settings, _) = fixture("good.yaml", &[("EVERYONE_SECRET", "s")]);
+    let (settings, _) = fixture("good.yaml", &[("EVERYONE_SECRET", "s"), ("SUPPORT_TOKEN", "t")]);
     let redis = redis(settings).unwrap();
     let Topology::Sentinel { master, urls, username, password } = &redis.topology else { panic!("{redis:?}") };
     assert_eq!((master.as_str(), username.as_deref(), urls.len()), ("tokens", Some("watcher"), 2));

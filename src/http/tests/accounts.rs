@@ -17,8 +17,8 @@ use crate::telemetry::{Metrics, Sampler};
 
 fn app(metrics: &Metrics, sampler: Sampler) -> impl App + use<> {
     let (clock, tasks) = (Clock::manual(1000), Tasks::default());
-    let cache = Cache::new(&cache::Settings::default(), None, WIRE, clock.clone(), tasks.clone());
-    let service = Service::new(Vec::new(), &[], Arc::clone(&cache), clock.clone(), tasks, || 0.5);
+    let cache = Cache::new(&cache::Settings::default(), None, WIRE, metrics, clock.clone(), tasks.clone());
+    let service = Service::new(Vec::new(), &[], None, Arc::clone(&cache), clock.clone(), tasks, || 0.5);
     router(service, &Settings::default(), &clock, metrics, sampler)
 }
 

@@ -19,7 +19,11 @@ use crate::tasks::Tasks;
 
 /// What proves tokend to Redis, and Redis to tokend; clones share it.
 #[derive(Clone)]
-pub struct Access(Arc<Inner>);
+pub struct Access {
+    inner: Arc<Inner>,
+    /// Whom to trust where no `ca_file` says it.
+    roots: Option<Arc<[u8]>>,
+}
 
 struct Inner {
     user: Login,
@@ -84,16 +88,23 @@ impl Access {
             Topology::Sentinel { username, password, .. } => login(format!("{root}.sentinel.password"), username, password),
             _ => Login::default(),
         };
-        let access = Self(Arc::new(Inner { user, sentinel, ca, certificate, key }));
+        let access = Self { inner: Arc::new(Inner { user, sentinel, ca, certificate, key }), roots: None };
         if let Some(problem) = access.mismatch() {
             problems.push((format!("{root}.client_key"), problem));
         }
         if problems.is_empty() { Ok(access) } else { Err(problems) }
     }
 
+    /// The same, trusting these roots (PEM text) where there is no `ca_file`. Without them the client reads the system's for each
+    /// connection, and connects nowhere where there are none.
+    #[must_use]
+    pub fn trusting(self, roots: String) -> Self {
+        Self { roots: Some(roots.into_bytes().into()), ..self }
+    }
+
     /// Follows the files until the soft stop.
     pub fn watch(&self, tasks: &Tasks) {
-        for followed in self.0.all() {
+        for followed in self.inner.all() {
             followed.text.watch(tasks);
         }
     }
@@ -101,48 +112,49 @@ impl Access {
     /// Compares the files now. This reads files: not for an async worker. Returns whether there was a change.
     pub fn refresh(&self) -> bool {
         // Each of them is compared, whatever came of the one before.
-        self.0.all().filter(|followed| followed.text.refresh()).count() > 0
+        self.inner.all().filter(|followed| followed.text.refresh()).count() > 0
     }
 
     /// Which newest contents were not taken, and why; each with its configuration key.
     pub fn problems(&self) -> Vec<(String, Arc<Problem>)> {
-        self.0.all().filter_map(|followed| Some((followed.path.clone(), followed.text.problem()?))).collect()
+        self.inner.all().filter_map(|followed| Some((followed.path.clone(), followed.text.problem()?))).collect()
     }
 
     /// How many times new contents were refused or could not be read.
     pub fn failures(&self) -> u64 {
-        self.0.all().map(|followed| followed.text.failures()).sum()
+        self.inner.all().map(|followed| followed.text.failures()).sum()
     }
 
     /// Changes with every change.
     pub(super) fn version(&self) -> u64 {
-        self.0.all().fold(0, |all, followed| all.rotate_left(7) ^ followed.text.current().version)
+        self.inner.all().fold(0, |all, followed| all.rotate_left(7) ^ followed.text.current().version)
     }
 
     pub(super) fn user(&self) -> Credentials {
-        self.0.user.now()
+        self.inner.user.now()
     }
 
     pub(super) fn sentinel(&self) -> Credentials {
-        self.0.sentinel.now()
+        self.inner.sentinel.now()
     }
 
     /// Whether tokend shows a certificate of its own.
     pub(super) fn has_certificate(&self) -> bool {
-        self.0.certificate.is_some()
+        self.inner.certificate.is_some()
     }
 
     pub(super) fn certificates(&self) -> TlsCertificates {
         let bytes = |followed: &Option<Followed>| followed.as_ref().map(|followed| followed.now().expose().as_bytes().to_vec());
-        let client_tls = bytes(&self.0.certificate)
-            .zip(bytes(&self.0.key))
+        let client_tls = bytes(&self.inner.certificate)
+            .zip(bytes(&self.inner.key))
             .map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key });
-        TlsCertificates { client_tls, root_cert: bytes(&self.0.ca) }
+        let roots = || self.roots.as_ref().map(|roots| roots.to_vec());
+        TlsCertificates { client_tls, root_cert: bytes(&self.inner.ca).or_else(roots) }
     }
 
     /// A certificate and a key that do not belong together.
     fn mismatch(&self) -> Option<Problem> {
-        let (certificate, key) = (self.0.certificate.as_ref()?.now(), self.0.key.as_ref()?.now());
+        let (certificate, key) = (self.inner.certificate.as_ref()?.now(), self.inner.key.as_ref()?.now());
         let chain = CertificateDer::pem_slice_iter(certificate.expose().as_bytes()).filter_map(Result::ok).collect();
         let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes()).ok()?;
         let signing = match aws_lc_rs::sign::any_supported_type(&key) {
@@ -159,7 +171,7 @@ impl Access {
 
 impl fmt::Debug for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let paths: Vec<&str> = self.0.all().map(|followed| followed.path.as_str()).collect();
+        let paths: Vec<&str> = self.inner.all().map(|followed| followed.path.as_str()).collect();
         f.debug_struct("Access").field("from", &paths).finish_non_exhaustive()
     }
 }

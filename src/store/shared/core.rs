@@ -17,6 +17,7 @@ use super::scripts::{self, Call};
 use super::types::Trouble;
 use crate::clock::Clock;
 use crate::tasks::Tasks;
+use crate::telemetry;
 
 /// A caller that runs out of time while a connection is being made says nothing of Redis, if the attempt is not older than this.
 const CONNECTING: Duration = Duration::from_millis(250);
@@ -62,9 +63,13 @@ impl Core {
             self.counts.spared(op);
             return Err(Trouble::Open);
         }
-        let started = self.clock.precise();
+        let (started, span) = (self.clock.precise(), telemetry::redis_span(op.as_str()));
         let outcome = self.attempt(request, deadline, false).await;
         let fault = outcome.as_ref().err().copied();
+        if let Some(fault) = fault {
+            telemetry::call_failed(&span, fault.as_str());
+        }
+        drop(span);
         self.counts.called(op, fault, self.clock.precise().saturating_sub(started));
         self.judge(op, fault);
         match outcome {

@@ -58,6 +58,11 @@ impl Op {
         !matches!(self, Self::Read | Self::Members | Self::Holds | Self::Scan | Self::Publish)
     }
 
+    /// In one word, for labels and spans.
+    pub(super) fn as_str(self) -> &'static str {
+        OPS.get(self.index()).copied().unwrap_or_default()
+    }
+
     fn index(self) -> usize {
         self as usize
     }
@@ -104,7 +109,7 @@ impl Counts {
     }
 
     fn request(&self, op: Op, outcome: &str) -> IntCounter {
-        self.requests.with_label_values(&[OPS.get(op.index()).copied().unwrap_or_default(), outcome])
+        self.requests.with_label_values(&[op.as_str(), outcome])
     }
 
     /// The gauge of the breaker of this index: reads, writes, events.

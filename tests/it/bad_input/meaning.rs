@@ -36,7 +36,7 @@ async fn members_that_exclude_each_other_are_400() {
             is_refused(route, "scopes and api", &both, (400, "invalid_request", "`scopes` and `api`"));
             let others = route.send(world, &json!({"app": "billing", "api": api, "scopes": null})).await;
             is_refused(route, "api of another app", &others, (400, "invalid_request", "`app`"));
-            if ["/client-credentials", "/obo"].contains(&route.path) {
+            if ["/client-credentials", "/obo", "/silent"].contains(&route.path) {
                 let both = route.send(world, &json!({"force_refresh": true, "access_token_sha256": hash})).await;
                 is_refused(route, "force and hash", &both, (400, "invalid_request", "`force_refresh` and `access_token_sha256`"));
                 let odd = route.send(world, &json!({"access_token_sha256": "canary"})).await;
@@ -181,6 +181,17 @@ async fn members_of_a_sign_in_are_judged() {
             (code, json!({"code_verifier": "\u{e9}".repeat(43)}), "`code_verifier`"),
         ] {
             is_refused(route, &members.to_string(), &route.send(world, &members).await, (400, "invalid_request", word));
+        }
+        let silent = routes.iter().find(|route| route.path == "/silent").expect("one");
+        for (account, word) in [
+            (Value::Null, "`account` is missing"),
+            (json!(""), "`account` is empty"),
+            (json!("x".repeat(513)), "too long"),
+            (json!("canary@contoso.example"), "username"),
+        ] {
+            let answer = silent.send(world, &json!({"account": account})).await;
+            is_refused(silent, "account", &answer, (400, "invalid_request", word));
+            assert!(!answer.text.contains("canary"), "{}", answer.text);
         }
         let mixed = code.send(world, &json!({"iss": "https://login.evil.example/"})).await;
         is_refused(code, "iss", &mixed, (400, "invalid_id_token", "`iss`"));

@@ -31,6 +31,7 @@ async fn a_member_of_another_route_is_400() {
             "/client-credentials" => &[("code", false), ("redirect_uri", false), ("subject_token_type", false), ("nonce", false)],
             "/obo" => &[("code", false), ("state", false), ("code_verifier", false), ("prompt", false)],
             "/auth-code/url" => &[("code", false), ("force_refresh", true), ("access_token_sha256", false), ("iss", false)],
+            "/silent" => &[("code", false), ("redirect_uri", false), ("subject_token_type", false), ("nonce", false)],
             _ => &[("prompt", false), ("force_refresh", true), ("requested_token_type", false), ("state", false)],
         }
     };
@@ -55,6 +56,7 @@ async fn a_member_of_the_wrong_type_is_400() {
                 "/client-credentials" => &["access_token_sha256"][..],
                 "/obo" => &["access_token_sha256", "subject_token_type", "requested_token_type"],
                 "/auth-code/url" => &["redirect_uri", "prompt", "login_hint", "domain_hint", "response_mode", "state", "nonce"],
+                "/silent" => &["access_token_sha256", "account"],
                 _ => &["code", "redirect_uri", "code_verifier", "nonce", "iss"],
             });
             for name in texts {
@@ -64,7 +66,7 @@ async fn a_member_of_the_wrong_type_is_400() {
                     assert!(!answer.text.contains("canary"), "{}", answer.text);
                 }
             }
-            if ["/client-credentials", "/obo"].contains(&route.path) {
+            if ["/client-credentials", "/obo", "/silent"].contains(&route.path) {
                 for value in [json!("true"), json!(1), json!([true])] {
                     let answer = route.send(world, &json!({"force_refresh": value})).await;
                     is_refused(

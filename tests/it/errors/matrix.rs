@@ -5,36 +5,36 @@ use serde_json::{Value, json};
 use super::{FLOWS, Flow, refused};
 use crate::support::World;
 
-/// What the status table says: for app tokens, on-behalf-of, authorization codes.
-type Row = (&'static str, Option<&'static str>, [u16; 3]);
+/// What the status table says: for app tokens, on-behalf-of, authorization codes, refresh tokens.
+type Row = (&'static str, Option<&'static str>, [u16; 4]);
 
 const ROWS: [Row; 26] = [
-    ("invalid_grant", None, [502, 401, 400]),
-    ("invalid_grant", Some("bad_token"), [502, 401, 400]),
-    ("invalid_grant", Some("token_expired"), [502, 401, 400]),
-    ("invalid_grant", Some("device_authentication_failed"), [502, 401, 400]),
-    ("invalid_grant", Some("something_new"), [502, 401, 400]),
-    ("invalid_grant", Some("basic_action"), [502, 401, 401]),
-    ("invalid_grant", Some("additional_action"), [502, 401, 401]),
-    ("invalid_grant", Some("message_only"), [502, 401, 401]),
-    ("invalid_grant", Some("consent_required"), [502, 401, 401]),
-    ("invalid_grant", Some("user_password_expired"), [502, 401, 401]),
-    ("invalid_grant", Some("client_mismatch"), [403, 403, 403]),
-    ("invalid_grant", Some("protection_policy_required"), [403, 403, 403]),
-    ("interaction_required", None, [401, 401, 401]),
-    ("interaction_required", Some("basic_action"), [401, 401, 401]),
-    ("interaction_required", Some("something_new"), [401, 401, 401]),
-    ("login_required", None, [401, 401, 401]),
-    ("consent_required", None, [401, 401, 401]),
-    ("invalid_request", None, [400, 400, 400]),
-    ("invalid_scope", None, [400, 400, 400]),
-    ("invalid_resource", None, [400, 400, 400]),
-    ("invalid_target", None, [400, 400, 400]),
-    ("unauthorized_client", None, [502, 502, 502]),
-    ("access_denied", None, [502, 502, 502]),
-    ("unsupported_grant_type", None, [502, 502, 502]),
-    ("something_new", None, [502, 502, 502]),
-    ("something_new", Some("basic_action"), [502, 502, 502]),
+    ("invalid_grant", None, [502, 401, 400, 401]),
+    ("invalid_grant", Some("bad_token"), [502, 401, 400, 401]),
+    ("invalid_grant", Some("token_expired"), [502, 401, 400, 401]),
+    ("invalid_grant", Some("device_authentication_failed"), [502, 401, 400, 401]),
+    ("invalid_grant", Some("something_new"), [502, 401, 400, 401]),
+    ("invalid_grant", Some("basic_action"), [502, 401, 401, 401]),
+    ("invalid_grant", Some("additional_action"), [502, 401, 401, 401]),
+    ("invalid_grant", Some("message_only"), [502, 401, 401, 401]),
+    ("invalid_grant", Some("consent_required"), [502, 401, 401, 401]),
+    ("invalid_grant", Some("user_password_expired"), [502, 401, 401, 401]),
+    ("invalid_grant", Some("client_mismatch"), [403, 403, 403, 403]),
+    ("invalid_grant", Some("protection_policy_required"), [403, 403, 403, 403]),
+    ("interaction_required", None, [401, 401, 401, 401]),
+    ("interaction_required", Some("basic_action"), [401, 401, 401, 401]),
+    ("interaction_required", Some("something_new"), [401, 401, 401, 401]),
+    ("login_required", None, [401, 401, 401, 401]),
+    ("consent_required", None, [401, 401, 401, 401]),
+    ("invalid_request", None, [400, 400, 400, 400]),
+    ("invalid_scope", None, [400, 400, 400, 400]),
+    ("invalid_resource", None, [400, 400, 400, 400]),
+    ("invalid_target", None, [400, 400, 400, 400]),
+    ("unauthorized_client", None, [502, 502, 502, 502]),
+    ("access_denied", None, [502, 502, 502, 502]),
+    ("unsupported_grant_type", None, [502, 502, 502, 502]),
+    ("something_new", None, [502, 502, 502, 502]),
+    ("something_new", Some("basic_action"), [502, 502, 502, 502]),
 ];
 
 fn body(error: &str, suberror: Option<&str>, claims: bool) -> Value {
@@ -130,6 +130,7 @@ async fn garbage_from_the_authority_is_502() {
         json!({"status": 200, "body": {"access_token": "t", "token_type": "pop", "expires_in": 3600}}),
     ] {
         for flow in FLOWS {
+            super::ready(&world, flow).await;
             world.emulator.script(json!({"on": {"endpoint": "token"}, "times": 1, "do": {"raw": raw}})).await;
             let answer = super::ask(&world, flow).await;
             assert_eq!(answer.status, 502, "{flow:?} {raw}: {}", answer.text);

@@ -19,15 +19,30 @@ enum Flow {
     App,
     Obo,
     Code,
+    Silent,
 }
 
-const FLOWS: [Flow; 3] = [Flow::App, Flow::Obo, Flow::Code];
+const FLOWS: [Flow; 4] = [Flow::App, Flow::Obo, Flow::Code, Flow::Silent];
 
+const ACCESS: &str = "api://orders/access_as_user";
 const USER_READ: &str = "https://graph.microsoft.com/User.Read";
 
 /// A rule that refuses one call.
 fn refusal(error: Value) -> Value {
     json!({"on": {"endpoint": "token"}, "times": 1, "do": {"error": error}})
+}
+
+/// The account that signed in at the app `web`, if somebody has.
+async fn account(world: &World) -> Value {
+    world.sidecar.client.get("/accounts?app=web").await.json["accounts"][0]["home_account_id"].clone()
+}
+
+/// Does what has to come before this flow, as long as the authority is willing.
+async fn ready(world: &World, flow: Flow) {
+    if flow == Flow::Silent && account(world).await.is_null() {
+        let code = world.code("web", ACCESS, "ana@contoso.example").await;
+        world.redeem(&code).await.token();
+    }
 }
 
 /// Asks once as this flow does.
@@ -37,9 +52,13 @@ async fn ask(world: &World, flow: Flow) -> Answer {
         Flow::App => client.post("/client-credentials", &json!({"app": "daemon", "scopes": [GRAPH]})).await,
         Flow::Obo => world.obo(&world.emulator.user_token("ana@contoso.example").await).await,
         Flow::Code => {
-            let body = json!({"app": "web", "scopes": ["api://orders/access_as_user"],
+            let body = json!({"app": "web", "scopes": [ACCESS],
                 "redirect_uri": "http://localhost:3000/callback", "code": "any-code-will-do", "code_verifier": "v".repeat(43)});
             client.post("/auth-code", &body).await
+        }
+        Flow::Silent => {
+            let body = json!({"app": "web", "scopes": [ACCESS], "account": account(world).await, "force_refresh": true});
+            client.post("/silent", &body).await
         }
     }
 }
@@ -47,6 +66,7 @@ async fn ask(world: &World, flow: Flow) -> Answer {
 /// Asks once, with this refusal, and lets whatever is remembered of it pass.
 async fn refused(world: &World, flow: Flow, error: Value) -> Answer {
     world.emulator.unscript().await;
+    ready(world, flow).await;
     world.emulator.script(refusal(error)).await;
     let answer = ask(world, flow).await;
     world.clock.advance(Duration::from_secs(61));

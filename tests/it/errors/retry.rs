@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{FLOWS, Flow, ask, refused};
+use super::{FLOWS, Flow, ask, ready, refused};
 use crate::support::World;
 
 #[tokio::test]
@@ -71,6 +71,7 @@ async fn retry_after_is_passed_on() {
         for status in [429, 503] {
             for flow in FLOWS {
                 let world = World::new().await;
+                ready(&world, flow).await;
                 let throttle = json!({"status": status, "retry_after": sent});
                 world.emulator.script(json!({"on": {"endpoint": "token"}, "times": 0, "do": {"throttle": throttle}})).await;
                 let answer = ask(&world, flow).await;

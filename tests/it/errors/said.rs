@@ -14,6 +14,7 @@ async fn every_member_that_the_authority_sent_is_there() {
         "timestamp": "2026-11-21 06:00:00Z", "claims": "{\"a\":1}", "error_uri": "https://login.example/error?code=65001"});
     for flow in FLOWS {
         world.emulator.unscript().await;
+        super::ready(&world, flow).await;
         let raw = json!({"status": 400, "headers": {"content-type": "application/json"}, "body": said});
         world.emulator.script(json!({"on": {"endpoint": "token"}, "times": 1, "do": {"raw": raw}})).await;
         let id = "6f0a4f0e-9d5b-4a4f-8f3f-9b110a4f5f3f";

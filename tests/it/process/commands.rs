@@ -63,6 +63,8 @@ async fn the_health_check_tells_ready_from_not_ready() {
     assert_eq!(check(None).await.0, 0);
     assert_eq!(check(Some(&format!("http://{admin}/livez"))).await.0, 0);
     assert_eq!(check(Some(&format!("http://{admin}/nothing"))).await.0, 1);
+    let (code, text) = check(Some(&format!("https://{admin}/readyz"))).await;
+    assert!(code == 1 && text.contains("`--url` begins with http://"), "{text}");
     serving.signal("TERM");
     assert_eq!(serving.end_within(std::time::Duration::from_secs(5)).await.code(), Some(0));
     let (code, text) = check(None).await;

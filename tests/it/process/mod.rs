@@ -2,9 +2,13 @@
 
 mod check;
 mod commands;
+mod leaving;
+mod logs;
 mod online;
+mod roots;
 mod serve;
 mod shutdown;
+mod workload;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};

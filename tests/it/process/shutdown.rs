@@ -1,18 +1,30 @@
 //! How it ends: at once when idle, after the requests in progress when not, and without a secret in all it ever printed.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use futures_util::future::join_all;
 
 use serde_json::json;
 use tempfile::TempDir;
 
 use super::{Serving, stage, tokend};
-use crate::support::{Emulator, GRAPH, configuration};
+use crate::support::{Client, Collector, Emulator, GRAPH, attribute, configuration, eventually};
+
+/// How many clients keep asking, each on a connection of its own.
+const CLIENTS: usize = 16;
 
 /// The program with the usual configuration, and what it needs to stay.
 async fn serving() -> (Emulator, TempDir, Serving) {
+    serving_with("").await
+}
+
+/// The same with more configuration.
+async fn serving_with(more: &str) -> (Emulator, TempDir, Serving) {
     let (emulator, files) = stage().await;
     let config = files.path().join("tokend.yaml");
-    std::fs::write(&config, configuration(&emulator, &files)).expect("a file");
+    std::fs::write(&config, format!("{}{more}", configuration(&emulator, &files))).expect("a file");
     let mut command = tokend(&["serve", "--config"]);
     command.arg(&config);
     let serving = Serving::start(command).await;
@@ -113,4 +125,76 @@ async fn no_secret_is_in_what_it_prints() {
         assert!(!output.contains(secret), "{secret} in {output}");
     }
     assert!(!output.contains("eyJ") && !output.contains("PRIVATE KEY"), "{output}");
+}
+
+/// What became of the requests of one client.
+#[derive(Clone, Copy, Default)]
+struct Load {
+    answered: usize,
+    /// Whether it ended because a connection was refused.
+    refused: bool,
+}
+
+/// Asks again and again until the program is gone: every second time for a token that nobody has yet.
+#[expect(clippy::disallowed_methods, reason = "how a caller sees the end is the question")]
+async fn ask_to_the_end(base: String, number: usize, answered: Arc<AtomicUsize>) -> Load {
+    let client = Client::new(&base, None);
+    let mut load = Load::default();
+    loop {
+        let known = load.answered % 2 == 0;
+        let scope = if known { GRAPH.to_owned() } else { "api://orders/.default".to_owned() };
+        let app = ["daemon", "daemon-cert", "orders-secret"][number % 3];
+        let body = json!({"app": app, "scopes": [scope], "force_refresh": !known});
+        match client.request("/client-credentials", &body).send().await {
+            Ok(response) => {
+                let status = response.status().as_u16();
+                let text = response.text().await.expect("a whole answer");
+                assert_eq!(status, 200, "{text}");
+                load.answered += 1;
+                answered.fetch_add(1, Ordering::SeqCst);
+            }
+            Err(error) => {
+                load.refused = error.is_connect();
+                // A connection that is closed while nothing is asked on it may cross with the next request, which then nobody has seen:
+                // that it is so the spans say.
+                if load.refused {
+                    return load;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_load_nothing_is_lost_neither_answers_nor_spans() {
+    let collector = Collector::start().await;
+    // Readiness falls at once; requests are taken for half a second more.
+    let more = format!("{}shutdown: {{delay: 500ms, grace: 15s}}\n", collector.yaml("1.0"));
+    let (emulator, _files, mut serving) = serving_with(&more).await;
+    emulator.script(json!({"on": {"endpoint": "token"}, "times": 0, "do": {"delay_ms": 150}})).await;
+    let answered = Arc::<AtomicUsize>::default();
+    #[expect(clippy::disallowed_methods, reason = "callers beside the test")]
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|number| tokio::spawn(ask_to_the_end(serving.client.base.clone(), number, Arc::clone(&answered))))
+        .collect();
+    let so_far = || answered.load(Ordering::SeqCst);
+    eventually(Duration::from_secs(30), async || so_far() >= 4 * CLIENTS).await;
+    serving.signal("TERM");
+    eventually(Duration::from_secs(5), async || serving.admin.get("/readyz").await.status == 503).await;
+    // It still accepts: new connections too.
+    let then = so_far();
+    let fresh = Client::new(&serving.client.base, None);
+    fresh.post("/client-credentials", &json!({"app": "daemon", "scopes": [GRAPH]})).await.token();
+    eventually(Duration::from_secs(5), async || so_far() > then).await;
+    assert_eq!(serving.end_within(Duration::from_secs(15)).await.code(), Some(0));
+    let loads = join_all(clients).await.into_iter().map(|load| load.expect("no panic")).collect::<Vec<_>>();
+    assert!(loads.iter().all(|load| load.refused && load.answered > 0));
+    assert!(serving.output().contains("\"in_time\":true"), "{}", serving.output());
+    let spans = collector.spans();
+    let requests = spans.named("POST /client-credentials");
+    assert_eq!(requests.len(), 1 + loads.iter().map(|load| load.answered).sum::<usize>(), "one span for each answer");
+    assert!(requests.iter().all(|span| attribute(span, "http.response.status_code") == "200"));
+    let asked = emulator.asked("token").await;
+    let calls = spans.0.iter().filter(|span| attribute(span, "tokend.grant") == "client_credentials").count();
+    assert_eq!(calls, asked.len(), "one span for each call");
 }

@@ -15,6 +15,7 @@ use tokend::telemetry::{self, Format, Level, Otlp, Sampler, Settings};
 use crate::support::{Emulator, NOW, Sidecar, World, configuration};
 
 const WRONG: &str = "canary-secret-0123456789";
+const CALLER: &str = "canary-caller-0123456789-abcdef";
 
 /// The credentials' own secrets: the texts of all files that the configuration names.
 fn credentials(world: &World, all: &mut Canaries) {
@@ -29,13 +30,17 @@ fn credentials(world: &World, all: &mut Canaries) {
     }
 }
 
-/// The usual world, every request traced, and with a wrong secret of `daemon`.
+/// The usual world with a caller, every request traced, and with a wrong secret of `daemon`.
 async fn traced() -> World {
     let (clock, files) = (Clock::manual(NOW), tempfile::tempdir().expect("a folder"));
     let emulator = Emulator::start(&clock).await;
     let yaml = configuration(&emulator, &files);
     std::fs::write(files.path().join("daemon.secret"), WRONG).expect("a file");
-    let sidecar = Sidecar::start_sampled(&yaml, &clock, Sampler::new(Some(1.0))).await;
+    std::fs::write(files.path().join("caller.secret"), CALLER).expect("a file");
+    let caller = files.path().join("caller.secret");
+    let yaml = format!("{yaml}callers: [{{name: tester, token: {{file: {}}}, accounts: all}}]\n", caller.display());
+    let mut sidecar = Sidecar::start_sampled(&yaml, &clock, Sampler::new(Some(1.0))).await;
+    sidecar.client = sidecar.client.calling(CALLER);
     World { emulator, sidecar, clock, files }
 }
 
@@ -53,10 +58,12 @@ async fn everything() -> Canaries {
     routes::app_tokens(&world, &mut all).await;
     routes::on_behalf_of(&world, &mut all).await;
     routes::sign_ins(&world, &mut all).await;
+    routes::accounts(&world, &mut all).await;
+    routes::strangers(&world, &mut all).await;
     routes::echoes(&world, &mut all).await;
     routes::faults(&world, &mut all).await;
     for call in world.emulator.asked("token").await {
-        for member in ["client_assertion", "assertion", "subject_token", "client_secret"] {
+        for member in ["client_assertion", "assertion", "subject_token", "client_secret", "refresh_token"] {
             if let Some(secret) = call["form"][member].as_str() {
                 all.secret(member, secret);
             }

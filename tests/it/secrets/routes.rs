@@ -108,6 +108,81 @@ pub(super) async fn sign_ins(world: &World, all: &mut Canaries) {
     all.answer("unknown code", &world.redeem(&body).await);
 }
 
+/// `/silent` and the routes of accounts.
+pub(super) async fn accounts(world: &World, all: &mut Canaries) {
+    for (app, user, scopes) in [("web", "ben@contoso.example", ACCESS), ("shop-web", "eva", "orders.read")] {
+        let code = world.code(app, scopes, user).await;
+        let signed = world.redeem(&code).await;
+        all.answer("sign-in", &signed);
+        all.secret("code", code["code"].as_str().expect("a code"));
+        let id = signed.json["account"]["home_account_id"].as_str().expect("an account").to_owned();
+        // The other half is the tenant's, which is in every address of the authority.
+        all.secret("account", id.split('.').next().unwrap_or_default());
+        let client = &world.sidecar.client;
+        let body = |more: Value| {
+            let mut body = json!({"app": app, "account": id, "scopes": [scopes]});
+            body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+            body
+        };
+        for more in
+            [json!({}), json!({"force_refresh": true}), json!({"account": "canary-account-0123456789"}), json!({"code": id})]
+        {
+            all.answer("silent", &client.post("/silent", &body(more)).await);
+        }
+        all.answer("silent by username", &client.post("/silent", &body(json!({"account": user}))).await);
+        // Refused, so that the next one is the same, which the authority then repeats.
+        let mut said = json!({"error": "invalid_grant", "error_description": "no"});
+        for _ in 0..2 {
+            world.emulator.script(json!({"on": {"grant_type": "refresh_token"}, "times": 1, "do": {"error": said}})).await;
+            all.answer("refused silent", &client.post("/silent", &body(json!({"force_refresh": true}))).await);
+            let asked = world.emulator.asked("token").await;
+            // An app without `offline_access` has none.
+            let token =
+                asked.last().expect("a call")["form"]["refresh_token"].as_str().unwrap_or("canary-none-0123456789").to_owned();
+            assert!(app != "web" || token != "canary-none-0123456789");
+            said = json!({"error": token, "suberror": token, "error_description": format!("{token} is bad")});
+            world.clock.advance(Duration::from_secs(61));
+        }
+        world.emulator.unscript().await;
+        all.secret("unknown account", "canary-account-0123456789");
+        for path in [
+            format!("/accounts/{id}?app={app}&canary-account-0123456789"),
+            format!("/accounts/canary-account-0123456789?app={app}"),
+            format!("/accounts/{id}"),
+            format!("/accounts?app={app}&cursor=canary-account-0123456789"),
+        ] {
+            all.answer("accounts", &client.get(&path).await);
+        }
+        for (method, path) in [("GET", format!("/accounts/{id}?app={app}")), ("DELETE", format!("/accounts/{id}?app={app}"))] {
+            let method = method.parse().expect("a method");
+            let answer = Client::send(client.http.request(method, format!("{}{path}", client.base))).await;
+            assert!(answer.status < 300, "{}", answer.text);
+            all.text("accounts: headers", format!("{:?}", answer.headers));
+        }
+    }
+}
+
+/// Callers that are none, and tokens where they do not belong.
+pub(super) async fn strangers(world: &World, all: &mut Canaries) {
+    let stranger = "canary-stranger-0123456789-abcdef";
+    all.secret("token of nobody", stranger);
+    let client = world.sidecar.client.calling(stranger);
+    for path in ["/client-credentials", "/obo", "/auth-code", "/silent", "/nowhere"] {
+        let answer = client.post(path, &json!({"app": "daemon", "scopes": [GRAPH]})).await;
+        assert_eq!(answer.status, 403, "{}", answer.text);
+        all.answer("a stranger", &answer);
+        world.clock.advance(Duration::from_secs(2));
+    }
+    for path in ["/accounts?app=web", "/accounts/some.body?app=web"] {
+        all.answer("a stranger", &client.get(path).await);
+    }
+    let known = &world.sidecar.client;
+    let token = super::CALLER;
+    all.answer("a member", &known.post("/client-credentials", &json!({"app": token, token: 1})).await);
+    all.answer("a query", &known.post(&format!("/client-credentials?token={token}"), &json!({})).await);
+    all.answer("a bearer", &known.post_as("/obo", token, &json!({"app": "orders", "scopes": [USER_READ]})).await);
+}
+
 /// What the authority does to every flow: its text repeats what was sent, its answers break off or are garbage.
 pub(super) async fn faults(world: &World, all: &mut Canaries) {
     for effect in [

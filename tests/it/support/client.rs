@@ -24,8 +24,19 @@ pub(crate) struct Answer {
 impl Client {
     /// A client for a base URL; `ca` is trusted if there is one.
     pub(crate) fn new(base: &str, ca: Option<&str>) -> Self {
+        Self::with(base, ca, reqwest::header::HeaderMap::new())
+    }
+
+    /// The same client for a caller with this token; it trusts no CA of its own.
+    pub(crate) fn calling(&self, token: &str) -> Self {
+        let token = token.parse().expect("a header's value");
+        Self::with(&self.base, None, [(reqwest::header::HeaderName::from_static("x-tokend-token"), token)].into_iter().collect())
+    }
+
+    fn with(base: &str, ca: Option<&str>, headers: reqwest::header::HeaderMap) -> Self {
         let mut builder =
             reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().timeout(Duration::from_secs(30));
+        builder = builder.default_headers(headers);
         if let Some(ca) = ca {
             builder = builder.tls_certs_only([reqwest::Certificate::from_pem(ca.as_bytes()).expect("a CA in PEM")]);
         }

@@ -33,8 +33,13 @@ impl Emulator {
     }
 
     /// The same with another directory than the built-in one.
-    #[expect(clippy::disallowed_methods, reason = "the emulator knows nothing of the sidecar's tasks")]
     pub(crate) async fn start_with(clock: &Clock, directory: Option<&Value>) -> Self {
+        Self::start_named(clock, directory, &[]).await
+    }
+
+    /// The same under names that others would reach it by; the first is the one in its URLs.
+    #[expect(clippy::disallowed_methods, reason = "the emulator knows nothing of the sidecar's tasks")]
+    pub(crate) async fn start_named(clock: &Clock, directory: Option<&Value>, hosts: &[&str]) -> Self {
         let now = clock.clone();
         let file = directory.map(|directory| {
             let mut file = tempfile::NamedTempFile::new().expect("a file");
@@ -43,6 +48,8 @@ impl Emulator {
         });
         let options = Options {
             listen: ([127, 0, 0, 1], 0).into(),
+            hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+            tls: None,
             ca_file: None,
             directory: file.as_ref().map(|file| file.path().to_owned()),
             now: Arc::new(move || now.wall()),
@@ -51,7 +58,8 @@ impl Emulator {
         let (origin, ca_pem, directory) = (emulator.origin().to_owned(), emulator.ca_pem().to_owned(), emulator.directory());
         let stop = CancellationToken::new();
         tokio::spawn(emulator.run(stop.clone()));
-        let client = Client::new(&origin, Some(&ca_pem));
+        let port = origin.rsplit_once(':').map(|(_, port)| port).expect("a port");
+        let client = Client::new(&format!("https://127.0.0.1:{port}"), Some(&ca_pem));
         Self { origin, ca_pem, directory, client, _stop: stop.drop_guard() }
     }
 
@@ -90,7 +98,7 @@ impl Emulator {
 
     /// Drops all rules and lets go of everything held.
     pub(crate) async fn unscript(&self) {
-        let request = self.client.http.delete(format!("{}/_emulator/script", self.origin));
+        let request = self.client.http.delete(format!("{}/_emulator/script", self.client.base));
         assert!(Client::send(request).await.status < 300);
     }
 

@@ -1,11 +1,14 @@
 //! What the tests share: an emulator, a sidecar on ports of its own, and a client that shows everything that came back.
 
 mod client;
+mod collector;
 mod emulator;
 mod fault;
 mod fleet;
 mod foreign;
+mod issuer;
 mod process;
+mod proxy;
 pub(crate) mod redis;
 mod relay;
 mod sidecar;
@@ -13,10 +16,13 @@ mod wait;
 mod world;
 
 pub(crate) use client::{Answer, Client};
+pub(crate) use collector::{Collector, Spans, attribute, attributes, hex};
 pub(crate) use emulator::{Emulator, parameter};
 pub(crate) use fault::Fault;
 pub(crate) use fleet::Fleet;
 pub(crate) use foreign::{OidcProvider, python};
+pub(crate) use issuer::{Issuer, SUBJECT, trust};
+pub(crate) use proxy::Proxy;
 pub(crate) use relay::Relay;
 pub(crate) use sidecar::Sidecar;
 pub(crate) use wait::eventually;

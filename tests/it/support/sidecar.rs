@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokend::clock::Clock;
-use tokend::config::{Format, parse};
+use tokend::config::{Format, Settings, parse};
 use tokend::lifecycle::Signals;
 use tokend::sidecar::{Parts, prepare};
 use tokend::tasks::Tasks;
@@ -30,8 +30,12 @@ impl Sidecar {
     }
 
     /// The same, with its own decision on what is traced.
-    #[expect(clippy::disallowed_methods, reason = "a sidecar runs beside the test, as it does beside an app")]
     pub(crate) async fn start_sampled(yaml: &str, clock: &Clock, sampler: Sampler) -> Self {
+        Self::start_from(Self::settings(yaml), clock, sampler).await
+    }
+
+    /// What [`Sidecar::start`] makes of a YAML text, to be changed where the configuration has no key for it.
+    pub(crate) fn settings(yaml: &str) -> Settings {
         let mut text = yaml.to_owned();
         for key in ["listen", "admin_listen"] {
             if !text.lines().any(|line| line.starts_with(&format!("{key}:"))) {
@@ -39,7 +43,12 @@ impl Sidecar {
             }
         }
         let (settings, findings) = parse(&text, Format::Yaml, "test.yaml", &BTreeMap::new());
-        let settings = settings.unwrap_or_else(|| panic!("{findings:#?}"));
+        settings.unwrap_or_else(|| panic!("{findings:#?}"))
+    }
+
+    /// Starts one from settings.
+    #[expect(clippy::disallowed_methods, reason = "a sidecar runs beside the test, as it does beside an app")]
+    pub(crate) async fn start_from(settings: Settings, clock: &Clock, sampler: Sampler) -> Self {
         let (prepared, findings) = prepare(settings, clock);
         let prepared = prepared.unwrap_or_else(|| panic!("{findings:#?}"));
         let parts = Parts { clock: clock.clone(), tasks: Tasks::default(), metrics: Metrics::default(), sampler };

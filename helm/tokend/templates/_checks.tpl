@@ -1,0 +1,94 @@
+{{/* What values.schema.json cannot say: values that do not fit each other. */}}
+
+{{/* The cache may be there twice for a moment (its index grows by copying), bodies are being read, and the rest of the process is below 64 MiB. */}}
+{{- define "tokend.checkMemory" -}}
+{{- $limit := dig "limits" "memory" "" .Values.resources -}}
+{{- if not $limit -}}
+{{- fail "resources.limits.memory: it is not set. tokend never runs without one: a leak would otherwise take the node's memory. The default is 256Mi." -}}
+{{- end -}}
+{{- $cache := include "tokend.bytes" (list "config.cache.memory.max_bytes" (dig "memory" "max_bytes" "64MiB" (default dict .Values.config.cache))) | int64 -}}
+{{- $inflight := include "tokend.bytes" (list "config.limits.inflight" (dig "inflight" "32MiB" (default dict .Values.config.limits))) | int64 -}}
+{{- $least := add (mul 2 $cache) $inflight 67108864 -}}
+{{- if lt (include "tokend.bytes" (list "resources.limits.memory" $limit) | int64) $least -}}
+{{- fail (printf "resources.limits.memory: %v is less than 2 × config.cache.memory.max_bytes + config.limits.inflight + 64Mi = %dMi. Raise it, or lower the other two." $limit (div (add $least 1048575) 1048576)) -}}
+{{- end -}}
+{{- end }}
+
+{{- define "tokend.checkCallers" -}}
+{{- $callers := .Values.callers -}}
+{{- if and $callers.list (not $callers.existingSecret) -}}
+{{- fail "callers.existingSecret: callers are listed, and nothing says where their tokens are. Name a Secret with one key for each caller." -}}
+{{- end -}}
+{{- if and $callers.existingSecret (not $callers.list) -}}
+{{- fail "callers.list: a Secret with tokens is named, and no caller. List at least one: {name: web}." -}}
+{{- end -}}
+{{- end }}
+
+{{/* A secret as a literal in the Pod's specification is as readable as one in a ConfigMap. */}}
+{{- define "tokend.checkEnv" -}}
+{{- range $index, $variable := .Values.extraEnv -}}
+  {{- $at := printf "extraEnv[%d]" $index -}}
+  {{- $value := toString (default "" $variable.value) -}}
+  {{- if and $value (regexMatch "(?i)(__INLINE|PASSWORD|CLIENT_SECRET)$" $variable.name) -}}
+    {{- fail (printf "%s: %s is a secret and stands in the values. Write valueFrom.secretKeyRef in place of value." $at $variable.name) -}}
+  {{- end -}}
+  {{- include "tokend.refuseSecrets" (list (printf "%s.value" $at) $value) -}}
+  {{- if has $variable.name (list "TOKEND_LISTEN" "TOKEND_LISTEN_MODE" "TOKEND_ADMIN_LISTEN" "TOKEND_CONFIG") -}}
+    {{- fail (printf "%s: the chart decides on %s, because probes and mounts have to fit. Remove it." $at $variable.name) -}}
+  {{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "tokend.checkStandalone" -}}
+{{- $values := .Values.standalone -}}
+{{- if .Values.sidecar.enabled -}}
+{{- fail "standalone.enabled: sidecar.enabled is set as well, and a release has one configuration. Install two releases." -}}
+{{- end -}}
+{{- if .Values.socket.enabled -}}
+{{- fail "socket.enabled: a Deployment behind a Service has no socket that another Pod could reach. Remove it, or run tokend as a sidecar." -}}
+{{- end -}}
+{{- if not $values.tls.existingSecret -}}
+{{- fail "standalone.tls.existingSecret: tokens would cross the network in the clear. Name a Secret of type kubernetes.io/tls for the Service's name; cert-manager can make it." -}}
+{{- end -}}
+{{- if not .Values.callers.list -}}
+{{- fail "callers.list: whoever reaches the Service could take every token. List the callers ({name: web}), and name the Secret with their tokens in callers.existingSecret." -}}
+{{- end -}}
+{{- if not .Values.config.apps -}}
+{{- fail "config.apps: no app is configured, and tokend would not start. Write at least one: config.apps.NAME with authority, client_id and credential." -}}
+{{- end -}}
+{{- if and $values.service.trafficDistribution (semverCompare "<1.30.0-0" .Capabilities.KubeVersion.Version) -}}
+{{- fail (printf "standalone.service.trafficDistribution: Kubernetes %s does not have it; 1.30 does. Leave it empty." .Capabilities.KubeVersion.Version) -}}
+{{- end -}}
+{{- include "tokend.checkReplicas" . -}}
+{{- include "tokend.checkGrace" . -}}
+{{- end }}
+
+{{- define "tokend.checkReplicas" -}}
+{{- $values := .Values.standalone -}}
+{{- $scaling := $values.autoscaling -}}
+{{- $most := $scaling.enabled | ternary $scaling.maxReplicas $values.replicas | int -}}
+{{- if and $scaling.enabled (lt (int $scaling.maxReplicas) (int $scaling.minReplicas)) -}}
+{{- fail "standalone.autoscaling.maxReplicas: it is less than minReplicas. Raise it." -}}
+{{- end -}}
+{{- if and (gt $most 1) (not (dig "redis" nil (default dict .Values.config.cache))) (not $values.acknowledgeMemoryOnly) -}}
+{{- fail (printf "%s: several replicas without config.cache.redis do not share tokens: each calls the authority for itself, and a user who signed in at one is unknown to the others. Configure Redis, run one replica, or set standalone.acknowledgeMemoryOnly: true if that is what you want." ($scaling.enabled | ternary "standalone.autoscaling.maxReplicas" "standalone.replicas")) -}}
+{{- end -}}
+{{- $budget := $values.podDisruptionBudget -}}
+{{- $unset := list nil "" -}}
+{{- if and (not (has $budget.minAvailable $unset)) (not (has $budget.maxUnavailable $unset)) -}}
+{{- fail "standalone.podDisruptionBudget: minAvailable and maxUnavailable are both set, and Kubernetes takes one. Set the other to null." -}}
+{{- end -}}
+{{- end }}
+
+{{- define "tokend.needsSeconds" -}}
+{{- $shutdown := include "tokend.shutdown" . | fromJson -}}
+{{- add (include "tokend.seconds" (list "config.shutdown.delay" $shutdown.delay) | int) (include "tokend.seconds" (list "config.shutdown.grace" $shutdown.grace) | int) -}}
+{{- end }}
+
+{{- define "tokend.checkGrace" -}}
+{{- $given := .Values.standalone.terminationGracePeriodSeconds -}}
+{{- $least := include "tokend.needsSeconds" . | int -}}
+{{- if and (not (kindIs "invalid" $given)) (lt (int $given) $least) -}}
+{{- fail (printf "standalone.terminationGracePeriodSeconds: %d is less than config.shutdown.delay + config.shutdown.grace = %d s: requests would be cut off. Raise it, or leave it out." (int $given) $least) -}}
+{{- end -}}
+{{- end }}

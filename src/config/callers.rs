@@ -1,0 +1,92 @@
+//! `callers`: who may ask, and for what.
+
+use std::collections::BTreeMap;
+
+use super::apps::entries;
+use super::report::Report;
+use super::scalar::List;
+use super::shape::join;
+use super::{name, raw, source};
+use crate::finding::Problem;
+use crate::flow::{AccountRights, CallerSettings, flow_named, flow_names};
+
+/// The names that rights are given by, the broken entries included.
+pub(super) struct Known<'a> {
+    pub(super) apps: &'a [String],
+    pub(super) apis: &'a [String],
+}
+
+/// Reads all callers.
+pub(super) fn callers(
+    raw: Option<Vec<Option<raw::Caller>>>,
+    known: &Known<'_>,
+    environment: &BTreeMap<String, String>,
+    report: &mut Report<'_>,
+) -> Vec<CallerSettings> {
+    let mut all: Vec<CallerSettings> = Vec::new();
+    for (index, raw) in raw.unwrap_or_default().into_iter().enumerate() {
+        let (path, Some(raw)) = (format!("callers[{index}]"), raw) else { continue };
+        let Some(caller) = caller(&path, raw, known, environment, report) else { continue };
+        if all.iter().any(|other| other.name == caller.name) {
+            let problem =
+                Problem::new("another caller has this name", "give each caller a name of its own: its accounts are kept under it");
+            report.error(&join(&path, "name"), problem);
+        }
+        all.push(caller);
+    }
+    all
+}
+
+fn caller(
+    path: &str,
+    raw: raw::Caller,
+    known: &Known<'_>,
+    environment: &BTreeMap<String, String>,
+    report: &mut Report<'_>,
+) -> Option<CallerSettings> {
+    let at = |member: &str| join(path, member);
+    let name = raw.name.map(|text| text.0);
+    match &name {
+        None => {
+            report.missing(&at("name"), Problem::new("the caller has no name", "write one, of lower-case letters, digits and `-`"))
+        }
+        Some(name) if !name::is_valid(name) => {
+            let reason = "the name is empty or has characters that names do not have";
+            report.error(
+                &at("name"),
+                Problem::new(reason, "use lower-case letters, digits and `-`, and begin with a letter or digit"),
+            );
+        }
+        Some(_) => {}
+    }
+    if raw.token.is_none() {
+        let remedy = "write `token: {file: /run/secrets/…}`: a file with one token per line, of 22 characters at least";
+        report.missing(&at("token"), Problem::new("the caller has no token", remedy));
+    }
+    let token = raw.token.and_then(|place| source::source(&at("token"), place, environment, report));
+    let of = |known: &[String], text: &str| known.iter().any(|name| name == text).then(|| text.to_owned());
+    let apps = listed(&at("apps"), raw.apps, report, |text| {
+        of(known.apps, text).ok_or_else(|| Problem::new("no app has this name", "write the name of an app under `apps`"))
+    });
+    let apis = listed(&at("apis"), raw.apis, report, |text| {
+        of(known.apis, text).ok_or_else(|| Problem::new("no api has this name", "write the name of an api under `apis`"))
+    });
+    let flows = listed(&at("flows"), raw.flows, report, |text| {
+        let remedy = || format!("write one of: {}", flow_names().collect::<Vec<_>>().join(", "));
+        flow_named(text).ok_or_else(|| Problem::new("no flow has this name", remedy()))
+    });
+    let accounts = raw.accounts.map_or(AccountRights::Own, |scalar| scalar.0);
+    Some(CallerSettings { name: name?, token: token?, apps, apis, flows, accounts })
+}
+
+/// A list of names. An empty one would allow nothing at all, and is more often meant to allow everything.
+fn listed<T>(path: &str, raw: Option<List>, report: &mut Report<'_>, read: impl Fn(&str) -> Result<T, Problem>) -> Option<Vec<T>> {
+    let list = entries(path, Some(raw?));
+    if list.is_empty() {
+        report.missing(
+            path,
+            Problem::new("the list is empty, and would allow nothing", "list what is allowed, or remove the key: then all is"),
+        );
+    }
+    Some(list.iter().filter_map(|(key, text)| report.take(key, read(text))).collect())
+}

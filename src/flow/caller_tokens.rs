@@ -1,0 +1,259 @@
+//! The tokens of callers: followed in their files, and compared with what a request brings.
+//!
+//! What is compared is SHA-256 of both sides, in constant time and with every token there is, so that neither the length of a token nor its
+//! place tells anything.
+
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
+
+use super::settings::CallerSettings;
+use crate::finding::{Findings, Problem};
+use crate::reload::Reloading;
+
+/// 128 bits in base64url without padding.
+const SHORTEST: usize = 22;
+/// More is no token but a file in the wrong place; a header that is longer is not even hashed.
+const LONGEST: usize = 1024;
+
+const REMEDY: &str = "write one token per line, such as `openssl rand -base64 33` prints";
+
+/// The tokens of all callers; clones share everything.
+#[derive(Clone, Debug)]
+pub struct CallerTokens(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    callers: Vec<(CallerSettings, Arc<Reloading<Tokens>>)>,
+    table: Arc<ArcSwap<Table>>,
+    // One comparison at a time: each looks at what the one before it took.
+    comparing: Mutex<()>,
+}
+
+/// The tokens of one caller, hashed.
+struct Tokens(Vec<Hash>);
+
+type Hash = [u8; 32];
+
+/// Every token in force, and whose it is.
+#[derive(Default)]
+struct Table(Vec<(Hash, u16)>);
+
+// === impl CallerTokens ===
+
+impl CallerTokens {
+    /// Loads the tokens of all callers. `None`: there are findings.
+    pub fn load(callers: &[CallerSettings], findings: &mut Findings) -> Option<Self> {
+        let table = Arc::<ArcSwap<Table>>::default();
+        let mut loaded: Vec<(CallerSettings, Arc<Reloading<Tokens>>)> = Vec::new();
+        let mut good = true;
+        for (index, caller) in (0_u16..).zip(callers) {
+            let others = Arc::clone(&table);
+            let is_own = move |_: &Tokens, new: &Tokens| match others.load().other_owner(index, new) {
+                None => Ok(()),
+                Some(_) => Err(shared("another caller's")),
+            };
+            let source = &caller.token;
+            let tokens = Reloading::load_guarded(source.clone(), Tokens::parse, is_own).and_then(|tokens| {
+                let other = table.load().other_owner(index, &tokens.current().value);
+                match other.and_then(|other| loaded.get(usize::from(other))) {
+                    None => Ok(tokens),
+                    Some((other, _)) => Err(shared(&format!("the caller `{}`'s", other.name))),
+                }
+            });
+            match tokens {
+                Ok(tokens) => {
+                    loaded.push((caller.clone(), tokens));
+                    table.store(Arc::new(Table::of(&loaded)));
+                }
+                Err(problem) => {
+                    findings.error(source.file.as_deref(), &source.key, problem);
+                    good = false;
+                }
+            }
+        }
+        good.then(|| Self(Arc::new(Inner { callers: loaded, table, comparing: Mutex::default() })))
+    }
+
+    /// The callers, in the order of the configuration.
+    pub(super) fn callers(&self) -> impl ExactSizeIterator<Item = &CallerSettings> {
+        self.0.callers.iter().map(|(caller, _)| caller)
+    }
+
+    /// The caller of this number.
+    pub(super) fn caller(&self, index: u16) -> Option<&CallerSettings> {
+        self.0.callers.get(usize::from(index)).map(|(caller, _)| caller)
+    }
+
+    /// The number of the caller whose token this is.
+    pub(super) fn owner(&self, token: &[u8]) -> Option<u16> {
+        if token.len() > LONGEST { None } else { self.0.table.load().owner(&sha256(token)) }
+    }
+
+    /// Why the newest contents of a caller's file were not taken, if they were not, and how often that happened.
+    pub(super) fn reload_states(&self) -> impl Iterator<Item = (&CallerSettings, Option<Arc<Problem>>, u64)> {
+        self.0.callers.iter().map(|(caller, tokens)| (caller, tokens.problem(), tokens.failures()))
+    }
+
+    /// Compares all files now. It waits for the disk.
+    pub(super) fn refresh(&self) {
+        let _one = match self.0.comparing.try_lock() {
+            Ok(one) => one,
+            Err(TryLockError::Poisoned(poisoned)) => PoisonError::into_inner(poisoned),
+            // It may hang, and whoever waited for it would hang as well.
+            Err(TryLockError::WouldBlock) => return,
+        };
+        for (_, tokens) in &self.0.callers {
+            if tokens.refresh() {
+                self.0.table.store(Arc::new(Table::of(&self.0.callers)));
+            }
+        }
+    }
+}
+
+fn shared(whose: &str) -> Problem {
+    Problem::new(format!("one of its tokens is {whose} too"), "give each caller tokens of its own")
+}
+
+// === impl Tokens ===
+
+impl Tokens {
+    fn parse(contents: &[u8]) -> Result<Self, Problem> {
+        let text = std::str::from_utf8(contents).map_err(|_| Problem::new("it is not UTF-8 text", REMEDY))?;
+        let mut hashes = Vec::new();
+        for (number, line) in (1..).zip(text.lines()) {
+            let token = line.trim();
+            if token.is_empty() {
+                continue;
+            }
+            if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+                let reason = format!("line {number} has spaces or characters that a header cannot carry");
+                return Err(Problem::new(reason, REMEDY));
+            }
+            if !(SHORTEST..=LONGEST).contains(&token.len()) {
+                let reason = format!("line {number} has under {SHORTEST} or over {LONGEST} characters");
+                return Err(Problem::new(reason, REMEDY));
+            }
+            hashes.push(sha256(token.as_bytes()));
+        }
+        if hashes.is_empty() { Err(Problem::new("there is no token", REMEDY)) } else { Ok(Self(hashes)) }
+    }
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tokens({})", self.0.len())
+    }
+}
+
+// === impl Table ===
+
+impl Table {
+    fn of(callers: &[(CallerSettings, Arc<Reloading<Tokens>>)]) -> Self {
+        let all = (0_u16..).zip(callers).flat_map(|(index, (_, tokens))| {
+            let tokens = tokens.current();
+            tokens.value.0.iter().map(|hash| (*hash, index)).collect::<Vec<_>>()
+        });
+        Self(all.collect())
+    }
+
+    /// It goes on after a hit: how long it takes says nothing.
+    fn owner(&self, hash: &Hash) -> Option<u16> {
+        let mut owner = None;
+        for (known, caller) in &self.0 {
+            if verify_slices_are_equal(known, hash).is_ok() {
+                owner = Some(*caller);
+            }
+        }
+        owner
+    }
+
+    /// Another caller than this one who has one of these tokens.
+    fn other_owner(&self, index: u16, tokens: &Tokens) -> Option<u16> {
+        tokens.0.iter().filter_map(|hash| self.owner(hash)).find(|owner| *owner != index)
+    }
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Table({})", self.0.len())
+    }
+}
+
+fn sha256(token: &[u8]) -> Hash {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest(&SHA256, token).as_ref());
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{CallerTokens, Tokens};
+    use crate::finding::Findings;
+    use crate::flow::{AccountRights, CallerSettings};
+    use crate::reload::{Place, Source};
+
+    const A: &str = "aaaaaaaaaaaaaaaaaaaaaa";
+    const B: &str = "bbbbbbbbbbbbbbbbbbbbbb";
+    const C: &str = "cccccccccccccccccccccc";
+
+    fn caller(folder: &Path, name: &str, contents: &str) -> CallerSettings {
+        std::fs::write(folder.join(name), contents).unwrap();
+        let token = Source { key: format!("callers.{name}"), file: None, place: Place::File(folder.join(name)) };
+        CallerSettings { name: name.to_owned(), token, apps: None, apis: None, flows: None, accounts: AccountRights::Own }
+    }
+
+    #[test]
+    fn a_file_has_a_token_in_each_line() {
+        let long = "x".repeat(1025);
+        for (text, count) in [(A.to_owned(), 1), (format!("{A}\r\n\n  {B} \n"), 2), ("~".repeat(1024), 1)] {
+            assert_eq!(Tokens::parse(text.as_bytes()).unwrap().0.len(), count, "{text}");
+        }
+        for (text, word) in [
+            ("", "no token"),
+            ("\n \n", "no token"),
+            ("canary-canary-canary1", "line 1"),
+            (&format!("{A}\ncanary"), "line 2"),
+            ("canary canary canary canary", "line 1"),
+            ("canaryé-canary-canary-canary", "line 1"),
+            (&long, "line 1"),
+        ] {
+            let problem = Tokens::parse(text.as_bytes()).unwrap_err();
+            assert!(problem.reason.contains(word) && !problem.reason.contains("canary"), "{problem:?}");
+        }
+        assert!(Tokens::parse(b"\xff").is_err());
+    }
+
+    #[test]
+    fn a_token_belongs_to_one_caller() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b) = (caller(folder.path(), "a", A), caller(folder.path(), "b", &format!("{B}\n{C}")));
+        let tokens = CallerTokens::load(&[a.clone(), b], &mut Findings::default()).unwrap();
+        let owners = || [A, B, C].map(|token| tokens.owner(token.as_bytes()));
+        assert_eq!(owners(), [Some(0), Some(1), Some(1)]);
+        for wrong in ["", &A[1..], &format!("{A}a"), &"x".repeat(2000)] {
+            assert_eq!(tokens.owner(wrong.as_bytes()), None, "{wrong}");
+        }
+        // What is another's is not taken, and what was in force stays so.
+        std::fs::write(folder.path().join("a"), format!("{A}\n{C}")).unwrap();
+        tokens.refresh();
+        assert_eq!(owners(), [Some(0), Some(1), Some(1)]);
+        let failures: Vec<_> = tokens.reload_states().map(|(_, problem, failures)| (problem.is_some(), failures)).collect();
+        assert_eq!(failures, [(true, 1), (false, 0)]);
+        // Given up by one, it may be the other's.
+        std::fs::write(folder.path().join("b"), B).unwrap();
+        tokens.refresh();
+        tokens.refresh();
+        assert_eq!(owners(), [Some(0), Some(1), Some(0)]);
+        let mut findings = Findings::default();
+        let twice = caller(folder.path(), "twice", A);
+        assert!(CallerTokens::load(&[a, twice], &mut findings).is_none());
+        let all = format!("{findings:?}");
+        assert!(all.contains("callers.twice") && all.contains("`a`") && !all.contains(A), "{all}");
+        assert!(!format!("{tokens:?}").contains("aaaa"));
+    }
+}

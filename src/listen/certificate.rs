@@ -1,0 +1,297 @@
+//! What a listener proves itself with over TLS, and whom it trusts: checked when it is loaded, followed when the files change.
+//!
+//! The files are one value: a certificate and a key that are swapped at slightly different moments do not fit together in between, and
+//! the old pair stays in force until they do.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::time_provider::TimeProvider;
+use rustls::{InconsistentKeys, RootCertStore, ServerConfig};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use x509_parser::extensions::GeneralName;
+
+use super::TlsSettings;
+use crate::clock::Clock;
+use crate::finding::Problem;
+use crate::reload::{Reloading, Source, Versioned};
+use crate::secret::Secret;
+use crate::tasks::Tasks;
+
+/// A listener's certificate with its key, and the CAs of its clients if they have to show one; clones share it.
+#[derive(Clone, Debug)]
+pub struct Certificate(Arc<Reloading<Identity>>);
+
+/// What one state of the files makes.
+pub(super) struct Identity {
+    /// What a handshake needs.
+    pub(super) config: Arc<ServerConfig>,
+    /// Whom the certificate names.
+    pub(super) names: Names,
+    not_after: i64,
+}
+
+/// The names of a certificate (RFC 6125 §6.4), for the rules on `Host`.
+#[derive(Clone, Debug)]
+pub(super) struct Names(Arc<[Name]>);
+
+#[derive(Debug)]
+enum Name {
+    Dns(Box<str>),
+    /// What follows `*.`.
+    Below(Box<str>),
+    Ip(IpAddr),
+}
+
+/// The clock as TLS asks it: client certificates are judged by it.
+#[derive(Debug)]
+struct WallTime(Clock);
+
+/// What of `tls` a text is.
+type Part = fn(&[u8]) -> Result<(), Problem>;
+
+// === impl Certificate ===
+
+impl Certificate {
+    /// Reads the files for the first time.
+    ///
+    /// # Errors
+    /// Each source that is not what it should be, and why.
+    pub fn load(settings: &TlsSettings, clock: &Clock) -> Result<Self, Vec<(Source, Problem)>> {
+        let TlsSettings { cert, key, client_ca } = settings;
+        let parts: [(Option<&Source>, Part); 3] = [
+            (Some(cert), |text| chain(text).map(drop)),
+            (Some(key), |text| private_key(text).map(drop)),
+            (client_ca.as_ref(), |text| roots(text).map(drop)),
+        ];
+        // Each alone first: whatever is wrong with one, the others are looked at as well.
+        let problem = |source: &Source, part: Part| source.read().and_then(|text| part(text.expose().as_bytes())).err();
+        let each = parts.iter().filter_map(|(source, part)| Some((source.as_ref()?, part)));
+        let problems: Vec<_> = each.filter_map(|(source, part)| Some(((*source).clone(), problem(source, *part)?))).collect();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let sources = [Some(cert), Some(key), client_ca.as_ref()].into_iter().flatten().cloned().collect();
+        let clock = clock.clone();
+        let joined = Reloading::load_joined("tls", sources, move |texts| Identity::join(texts, &clock));
+        joined.map(Self).map_err(|problem| vec![(key.clone(), problem)])
+    }
+
+    /// Follows the files.
+    pub fn watch(&self, tasks: &Tasks) {
+        self.0.watch(tasks);
+    }
+
+    /// Compares the files now. This reads files: not for an async worker. Returns whether there was a change.
+    pub fn refresh(&self) -> bool {
+        self.0.refresh()
+    }
+
+    /// When the certificate in force ends, in seconds since the Unix epoch.
+    pub fn expires_on(&self) -> i64 {
+        self.0.current().value.not_after
+    }
+
+    /// Why the newest contents were refused, and how often that happened.
+    pub fn reload_state(&self) -> (Option<Arc<Problem>>, u64) {
+        (self.0.problem(), self.0.failures())
+    }
+
+    /// Whether no file is behind it.
+    pub(super) fn is_fixed(&self) -> bool {
+        self.0.is_fixed()
+    }
+
+    pub(super) fn identity(&self) -> Arc<Versioned<Identity>> {
+        self.0.current()
+    }
+}
+
+// === impl Identity ===
+
+impl Identity {
+    /// From the texts in the order of [`TlsSettings`].
+    fn join(texts: &[Secret], clock: &Clock) -> Result<Self, Problem> {
+        let [cert, key, rest @ ..] = texts else {
+            return Err(Problem::new("there is no certificate with its key", "write `tls.cert` and `tls.key`"));
+        };
+        let chain = of("tls.cert", chain(cert.expose().as_bytes()))?;
+        let key = of("tls.key", private_key(key.expose().as_bytes()))?;
+        let roots = rest.first().map(|ca| of("tls.client_ca", roots(ca.expose().as_bytes()))).transpose()?;
+        let (not_after, names) = of("tls.cert", describe(&chain))?;
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let certified = CertifiedKey::from_der(chain, key, &provider).map_err(unfit)?;
+        let config = configure(certified, roots, provider, clock).map_err(|error| {
+            Problem::new(format!("TLS cannot be set up with it: {error}"), "use certificates of RSA, ECDSA or Ed25519 keys")
+        })?;
+        Ok(Self { config: Arc::new(config), names, not_after })
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("names", &self.names).field("not_after", &self.not_after).finish_non_exhaustive()
+    }
+}
+
+/// TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1.
+fn configure(
+    certified: CertifiedKey,
+    roots: Option<RootCertStore>,
+    provider: Arc<CryptoProvider>,
+    clock: &Clock,
+) -> Result<ServerConfig, Box<dyn std::error::Error>> {
+    let builder = ServerConfig::builder_with_details(Arc::clone(&provider), Arc::new(WallTime(clock.clone())));
+    let builder = builder.with_safe_default_protocol_versions()?;
+    let certified = Arc::new(SingleCertAndKey::from(certified));
+    let mut config = match roots {
+        None => {
+            let mut config = builder.with_no_client_auth().with_cert_resolver(certified);
+            // A session is in the client's ticket and not in our memory. Another certificate makes other tickets.
+            config.ticketer = aws_lc_rs::Ticketer::new()?;
+            config
+        }
+        Some(roots) => {
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
+            let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(certified);
+            // A resumed session is not verified again: a client's certificate would live on after its end.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+            config
+        }
+    };
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Which of the files it is: what is logged and shown later names all of them.
+fn of<T>(key: &str, part: Result<T, Problem>) -> Result<T, Problem> {
+    part.map_err(|problem| Problem::new(format!("`{key}`: {}", problem.reason), problem.remedy))
+}
+
+fn chain(contents: &[u8]) -> Result<Vec<CertificateDer<'static>>, Problem> {
+    const REMEDY: &str = "write the listener's certificate as PEM (-----BEGIN CERTIFICATE-----), and its chain after it";
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(contents)
+        .collect::<Result<_, _>>()
+        .map_err(|_| Problem::new("it holds a certificate that cannot be read", REMEDY))?;
+    if chain.is_empty() {
+        return Err(Problem::new("it holds no certificate", REMEDY));
+    }
+    describe(&chain)?;
+    Ok(chain)
+}
+
+fn private_key(contents: &[u8]) -> Result<PrivateKeyDer<'static>, Problem> {
+    const REMEDY: &str = "write the private key as PEM (-----BEGIN PRIVATE KEY-----), not encrypted";
+    let key = PrivateKeyDer::from_pem_slice(contents).map_err(|_| {
+        let encrypted = contents.windows(9).any(|window| window == b"ENCRYPTED");
+        Problem::new(if encrypted { "its private key is encrypted" } else { "it holds no private key that can be read" }, REMEDY)
+    })?;
+    aws_lc_rs::sign::any_supported_type(&key)
+        .map_err(|_| Problem::new("its private key is of no kind that TLS uses", "use an RSA, ECDSA or Ed25519 key"))?;
+    Ok(key)
+}
+
+fn roots(contents: &[u8]) -> Result<RootCertStore, Problem> {
+    const REMEDY: &str = "write the certificates of the clients' CAs as PEM (-----BEGIN CERTIFICATE-----)";
+    let mut store = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(contents) {
+        let added = certificate.ok().and_then(|certificate| store.add(certificate).ok());
+        added.ok_or_else(|| Problem::new("it holds a certificate that cannot be read", REMEDY))?;
+    }
+    if store.is_empty() {
+        return Err(Problem::new("it holds no certificate", REMEDY));
+    }
+    Ok(store)
+}
+
+/// When the first certificate of a chain ends, and whom it names.
+fn describe(chain: &[CertificateDer<'_>]) -> Result<(i64, Names), Problem> {
+    let leaf = chain.first().and_then(|der| x509_parser::parse_x509_certificate(der).ok());
+    let Some((_, leaf)) = leaf else {
+        return Err(Problem::new("its first certificate cannot be read", "have the certificate issued anew (X.509 v3)"));
+    };
+    let names = leaf.subject_alternative_name().ok().flatten();
+    let names = names.iter().flat_map(|names| &names.value.general_names).filter_map(Name::of).collect();
+    Ok((leaf.validity().not_after.timestamp(), Names(names)))
+}
+
+fn unfit(error: rustls::Error) -> Problem {
+    if error == rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) {
+        return Problem::new(
+            "`tls.key` is not the key of the first certificate in `tls.cert`",
+            "write the key that the certificate was made for, and the certificate before its chain",
+        );
+    }
+    Problem::new("TLS cannot use the first certificate in `tls.cert`", "have the certificate issued anew (X.509 v3)")
+}
+
+// === impl Names ===
+
+impl Names {
+    /// Whether `host` (no port, brackets kept) is one of them.
+    pub(super) fn have(&self, host: &str) -> bool {
+        let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        let address = literal.parse::<IpAddr>().ok();
+        self.0.iter().any(|name| match name {
+            Name::Ip(mine) => address == Some(*mine),
+            Name::Dns(mine) => mine.eq_ignore_ascii_case(host),
+            // A star stands for one label (RFC 6125 §6.4.3).
+            Name::Below(mine) => {
+                host.split_once('.').is_some_and(|(first, rest)| !first.is_empty() && mine.eq_ignore_ascii_case(rest))
+            }
+        })
+    }
+}
+
+// === impl Name ===
+
+impl Name {
+    fn of(name: &GeneralName<'_>) -> Option<Self> {
+        match *name {
+            GeneralName::DNSName(name) => Some(match name.strip_prefix("*.") {
+                Some(rest) => Self::Below(rest.into()),
+                None => Self::Dns(name.into()),
+            }),
+            GeneralName::IPAddress(bytes) => {
+                let four = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+                four.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok().map(Self::Ip)
+            }
+            _ => None,
+        }
+    }
+}
+
+// === impl WallTime ===
+
+impl TimeProvider for WallTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        let since = self.0.wall().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        Some(UnixTime::since_unix_epoch(since))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Name, Names};
+
+    #[test]
+    fn a_star_is_one_label() {
+        let dns = |text: &str| Name::of(&x509_parser::extensions::GeneralName::DNSName(text)).unwrap();
+        let ip = |bytes: &'static [u8]| Name::of(&x509_parser::extensions::GeneralName::IPAddress(bytes)).unwrap();
+        let six: &[u8] = &[0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+        let names = Names([dns("Tokend.internal"), dns("*.svc.local"), ip(&[10, 0, 0, 5]), ip(six)].into());
+        for host in ["tokend.INTERNAL", "a.svc.local", "10.0.0.5", "[fd00::1]"] {
+            assert!(names.have(host), "{host}");
+        }
+        for host in ["svc.local", ".svc.local", "a.b.svc.local", "x.tokend.internal", "10.0.0.6", "[fd00::2]", "*.svc.local.evil"] {
+            assert!(!names.have(host), "{host}");
+        }
+    }
+}

@@ -1,0 +1,3 @@
+module tokend.test/app
+
+go 1.24

@@ -1,0 +1,26 @@
+//! What the images are called. They have to be in the cluster under these names, or where the environment says.
+
+/// tokend as it is released; `TOKEND_TEST_IMAGE`.
+pub(crate) fn tokend() -> String {
+    named("TOKEND_TEST_IMAGE", "localhost/tokend:test")
+}
+
+/// tokend with the emulator; `TOKEND_TEST_EMULATOR_IMAGE`.
+pub(crate) fn emulator() -> String {
+    named("TOKEND_TEST_EMULATOR_IMAGE", "localhost/tokend-emulator:test")
+}
+
+/// The app of `tests/cluster/app`; `TOKEND_TEST_APP_IMAGE`.
+pub(crate) fn app() -> String {
+    named("TOKEND_TEST_APP_IMAGE", "localhost/tokend-test-app:test")
+}
+
+/// A Redis 7 whose entry point is the server; `TOKEND_TEST_REDIS_IMAGE`.
+pub(crate) fn redis() -> String {
+    named("TOKEND_TEST_REDIS_IMAGE", "localhost/tokend-test-redis:test")
+}
+
+#[expect(clippy::disallowed_methods, reason = "whoever has the cluster says so in the environment of the tests")]
+fn named(variable: &str, otherwise: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| otherwise.to_owned())
+}

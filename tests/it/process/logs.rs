@@ -1,0 +1,68 @@
+//! What the program writes while it serves: one line for each request that failed, readable by programs or by people.
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{Serving, stage, tokend};
+use crate::support::{Client, Emulator, GRAPH, configuration, eventually};
+
+const ID: &str = "6f0a4f0e-9d5b-4a4f-8f3f-9b110a4f5f3f";
+
+async fn serving(log: &str) -> (Emulator, TempDir, Serving) {
+    let (emulator, files) = stage().await;
+    let config = files.path().join("tokend.yaml");
+    std::fs::write(&config, format!("{}log: {log}\n", configuration(&emulator, &files))).expect("a file");
+    let mut command = tokend(&["serve", "--config"]);
+    command.arg(&config);
+    let serving = Serving::start(command).await;
+    (emulator, files, serving)
+}
+
+/// A request that the authority refuses, and one that it grants.
+async fn fail_once(emulator: &Emulator, serving: &Serving) {
+    emulator.script(json!({"on": {"endpoint": "token"}, "times": 1, "do": {"aadsts": 7_000_215}})).await;
+    let ask = async |app: &str| {
+        let body = json!({"app": app, "scopes": [GRAPH]});
+        Client::send(serving.client.request("/client-credentials", &body).header("x-correlation-id", ID)).await
+    };
+    ask("daemon").await.refused(502, "invalid_client", "");
+    ask("daemon-cert").await.token();
+    eventually(std::time::Duration::from_secs(5), async || serving.output().contains("request failed")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_line_is_json_and_a_failed_request_has_one() {
+    let (emulator, _files, serving) = serving("{level: debug, format: json}").await;
+    fail_once(&emulator, &serving).await;
+    let output = serving.output();
+    let lines: Vec<Value> = output.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
+    for line in &lines {
+        let text = |name: &str| line[name].as_str().unwrap_or_else(|| panic!("no {name} in {line}"));
+        let time = text("timestamp");
+        assert!(time.len() >= 20 && time.as_bytes()[10] == b'T' && time.ends_with('Z'), "{time}");
+        assert!(["ERROR", "WARN", "INFO", "DEBUG"].contains(&text("level")), "{line}");
+        assert!(text("target").starts_with("tokend") && !text("message").is_empty(), "{line}");
+    }
+    let about = lines.iter().filter(|line| line["correlation_id"] == ID).collect::<Vec<_>>();
+    let [line] = about[..] else { panic!("one line for one failure: {output}") };
+    assert_eq!((&line["message"], &line["level"]), (&json!("request failed"), &json!("WARN")));
+    assert_eq!(
+        (&line["route"], &line["status"], &line["error"]),
+        (&json!("/client-credentials"), &json!(502), &json!("invalid_client"))
+    );
+    assert_eq!(line["error_codes"], "[7000215]");
+    assert!(uuid::Uuid::try_parse(line["authority_trace_id"].as_str().unwrap_or_default()).is_ok(), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_for_people_say_the_same() {
+    let (emulator, _files, serving) = serving("{format: text}").await;
+    fail_once(&emulator, &serving).await;
+    let output = serving.output();
+    let line = output.lines().find(|line| line.contains("request failed")).expect("a line");
+    assert!(serde_json::from_str::<Value>(line).is_err(), "{line}");
+    for part in ["WARN", "tokend::", ID, "status=502", "error=\"invalid_client\"", "authority_trace_id="] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+    assert!(!output.contains('\u{1b}'), "no colours in a file");
+}

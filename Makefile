@@ -20,7 +20,8 @@ test: ## All tests that need no big parts, doc tests included; also builds witho
 test-deploy: ## The chart, the images, the rules and dashboards, by helm, promtool and whatever else reads them
 	tests/setup/chart
 	tests/setup/observe
-	tests/setup/image
+	tests/setup/image --platforms
+	tests/setup/compose
 	cargo test --locked --features deploy-tests --test deploy
 
 test-peers: ## tokend against Keycloak, the oidc-provider and MSAL

@@ -1,14 +1,14 @@
 //! The image for the other kind of machine, looked at and, as far as an emulated processor allows, run.
 
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use super::engine::{archive, json, unpack};
-use crate::support::{root, run};
+use super::engine::{archive, json, unpack, until};
+use crate::support::{output, root, run};
 
 /// An OCI layout: a folder of blobs, named by their digests.
 struct Layout(tempfile::TempDir);
@@ -73,10 +73,59 @@ fn one_index_holds_both() {
     }
 }
 
+/// A process that is killed when this is dropped.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ended = self.0.kill();
+        let _status = self.0.wait();
+    }
+}
+
+/// This build's emulator; where it is.
+fn emulator(ca_file: &Path) -> (Process, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tokend"));
+    command.args(["emulator", "--listen", "127.0.0.1:0", "--ca-file"]).arg(ca_file).stdout(Stdio::piped());
+    let mut process = Process(command.spawn().expect("an emulator"));
+    let mut said = String::new();
+    BufReader::new(process.0.stdout.as_mut().expect("a pipe")).read_line(&mut said).expect("a line");
+    let origin = said.split([' ', ';']).find(|word| word.starts_with("https://")).expect("an address");
+    (process, origin.to_owned())
+}
+
 #[test]
 fn the_other_one_runs_on_an_emulated_processor() {
     let layout = Layout(unpack(&archive("tokend-index.tar")));
     let (files, _) = layout.program("arm64");
-    let said = run(Command::new("qemu-aarch64-static").arg(files.path().join("tokend")).arg("openapi"));
-    assert_eq!(said, std::fs::read_to_string(root().join("openapi.yaml")).expect("a file"));
+    let tokend = || {
+        let mut command = Command::new("qemu-aarch64-static");
+        command.arg(files.path().join("tokend"));
+        command
+    };
+    assert_eq!(run(tokend().arg("openapi")), std::fs::read_to_string(root().join("openapi.yaml")).expect("a file"));
+
+    let path = |name: &str| files.path().join(name).display().to_string();
+    let (_emulator, origin) = emulator(&files.path().join("ca.pem"));
+    let config = format!(
+        "{{listen: ['unix:{}'], admin_listen: 'unix:{}', apps: {{daemon: {{authority: '{origin}/8eaef023-2b34-4da1-9baa-8bc8c9d6a490',
+        client_id: a7d3e6f1-40b2-4c59-b8e4-1f6a9c2d7350, credential: {{secret: {{file: '{}'}}}}, ca_file: '{}'}}}}}}",
+        path("token.sock"),
+        path("admin.sock"),
+        path("client-secret"),
+        path("ca.pem"),
+    );
+    std::fs::write(path("tokend.yaml"), config).expect("a file");
+    std::fs::write(path("client-secret"), "daemon-secret-for-tests-only\n").expect("a file");
+    let mut serve = tokend();
+    serve.args(["serve", "--config", &path("tokend.yaml")]).stdout(Stdio::null()).stderr(Stdio::null());
+    let _serve = Process(serve.spawn().expect("a sidecar"));
+    until("a ready sidecar", || {
+        let probe = output(tokend().args(["healthcheck", "--config", &path("tokend.yaml")]));
+        probe.status.success().then_some(())
+    });
+    let answer = run(Command::new("curl")
+        .args(["-sS", "--unix-socket", &path("token.sock"), "http://localhost/client-credentials"])
+        .args(["-H", "content-type: application/json", "-d", r#"{"scopes": ["api://orders/.default"]}"#]));
+    assert!(answer.contains(r#""token_source":"identity_provider""#), "{answer}");
 }

@@ -38,6 +38,7 @@ fn described(name: &str) -> Value {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the size is of interest, whatever the bound")]
 fn an_image_is_one_file() {
     for name in ["tokend", "tokend-emulator"] {
         let (paths, program) = files(name);

@@ -196,6 +196,11 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         found.map_or_else(Look::Miss, |found| Look::Hit { head: found.flown.head, due: found.due, unchecked: found.unchecked })
     }
 
+    /// Whether memory has what is asked for: a look that is not counted.
+    pub fn has(&self, query: &Query<'_>) -> bool {
+        self.find(query.partition, query.variant, query.asked, &query.bypass).is_ok()
+    }
+
     fn find(&self, partition: &Partition, variant: &[u8; 32], asked: &str, bypass: &Bypass) -> Result<Found, Miss> {
         let now = self.clock.unix();
         let judged = |stored: &Stored| {

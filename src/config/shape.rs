@@ -109,13 +109,18 @@ fn remove(tree: &mut Value, segments: &[Segment], unknown: bool) -> bool {
     }
 }
 
-/// Null in a list is an entry that somebody forgot to write; reading itself takes null for an entry that was refused.
+/// Null in a list is an entry that somebody forgot to write; reading itself takes null for an entry that was refused. So is a caller's
+/// right without a value: left out it allows everything, which is not what a list means whose entries are all commented out.
 fn empty_entries(value: &Value, path: &str, report: &mut Report<'_>) {
     match value {
         Value::Object(members) => {
             for (key, value) in members {
                 let shown = if is_entries(path) { name::shown_entry(key) } else { name::shown(key) };
-                empty_entries(value, &join(path, shown), report);
+                let path = join(path, shown);
+                if value.is_null() && path.starts_with("callers[") {
+                    report.error(&path, Problem::new("it has no value", "write one, or remove the key"));
+                }
+                empty_entries(value, &path, report);
             }
         }
         Value::Array(items) => {
@@ -126,6 +131,7 @@ fn empty_entries(value: &Value, path: &str, report: &mut Report<'_>) {
                         Problem::new("the entry is empty", "write a value, or remove the entry"),
                     );
                 }
+                empty_entries(item, &format!("{path}[{index}]"), report);
             }
         }
         _ => {}

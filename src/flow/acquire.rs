@@ -122,7 +122,7 @@ impl Inner {
     /// Whether memory has what is asked for.
     pub(super) fn is_at_hand(&self, ask: &Ask<'_>) -> bool {
         let asked = ask.scopes.folded(ask.app.authority.matching());
-        matches!(self.cache.look(&ask.query(&asked)), Look::Hit { .. })
+        self.cache.has(&ask.query(&asked))
     }
 
     /// Renews a token that is due, unless something remembered speaks against it: the caller has a valid one either way. Returns

@@ -153,6 +153,15 @@ impl AppMetrics {
             Ok(answer) => Ended::Well(answer.source),
             Err(refusal) => Ended::Ill(refusal.turn),
         };
+        self.ended(flow, ended, took);
+    }
+
+    /// Counts a request that the edge gave up.
+    pub(super) fn given_up(&self, flow: Flow, took: Duration) {
+        self.ended(flow, Ended::Ill(Turn::OutOfTime), took);
+    }
+
+    fn ended(&self, flow: Flow, ended: Ended, took: Duration) {
         self.count(flow, ended);
         if let Some(durations) = self.all.durations.of(flow, ended) {
             durations.observe(took.as_secs_f64());

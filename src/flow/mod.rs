@@ -86,20 +86,32 @@ struct Inner {
     clock: Clock,
     tasks: Tasks,
     jitter: Jitter,
+    /// After how long the edge gives a request up.
+    patience: Duration,
+}
+
+/// Counts a request when it ends, also when the edge gives it up and nobody is left to say how it ended.
+struct Timed<'a> {
+    app: &'a App,
+    flow: Flow,
+    clock: &'a Clock,
+    started: Duration,
+    patience: Duration,
+    ended: bool,
 }
 
 // === impl Service ===
 
 impl Service {
-    /// Puts the apps and apis over one cache; without `callers`, whoever reaches tokend may use all of them.
+    /// Puts the apps and apis over one cache; without `callers`, whoever reaches tokend may use all of them. The edge gives a request
+    /// up after `patience`.
     pub fn new(
         apps: Vec<Arc<App>>,
         apis: &[ApiSettings],
         callers: Option<Arc<Callers>>,
         cache: Arc<Cache<Arc<Refusal>>>,
-        clock: Clock,
-        tasks: Tasks,
-        jitter: Jitter,
+        (clock, tasks, jitter): (Clock, Tasks, Jitter),
+        patience: Duration,
     ) -> Self {
         let implied = match &*apps {
             [only] => Some(Arc::clone(only)),
@@ -118,6 +130,7 @@ impl Service {
             clock,
             tasks,
             jitter,
+            patience,
         }))
     }
 
@@ -329,23 +342,42 @@ impl Inner {
         self.apis.get(name).ok_or_else(|| Arc::new(Refusal::new(Turn::Configuration, Kind::UnknownApi, detail)))
     }
 
-    /// The app of a request for a token; one that names none of ours is counted as well.
+    /// The app of a request for a token. A refusal counts for the app; one that names none of ours is counted as well.
     fn asked_of(&self, caller: Caller, flow: Flow, request: &Common<'_>) -> Result<Arc<App>, Arc<Refusal>> {
-        self.allowed(caller, Some(flow), request).inspect_err(|refusal| {
-            if let Some(unknown) = &self.unknown {
-                unknown.refused(flow, refusal);
-            }
+        self.allowed(caller, Some(flow), request).inspect_err(|refusal| match (self.app_of(request), &self.unknown) {
+            (Ok(app), _) => app.metrics.refused(flow, refusal),
+            (Err(_), Some(unknown)) => unknown.refused(flow, refusal),
+            (Err(_), None) => {}
         })
     }
 
     async fn timed(&self, app: &App, flow: Flow, sampled: bool, work: impl Future<Output = Outcome>) -> Outcome {
-        let started = self.clock.precise();
+        let mut timed =
+            Timed { app, flow, clock: &self.clock, started: self.clock.precise(), patience: self.patience, ended: false };
         let outcome = work.await;
-        app.metrics.request(flow, outcome.as_ref().map_err(|refusal| &**refusal), self.clock.precise().saturating_sub(started));
+        timed.ended = true;
+        app.metrics.request(flow, outcome.as_ref().map_err(|refusal| &**refusal), timed.took());
         // Asked before the current span is, which costs more than all of this.
         if sampled {
             trace::end_request(app, flow, &outcome);
         }
         outcome
+    }
+}
+
+// === impl Timed ===
+
+impl Timed<'_> {
+    fn took(&self) -> Duration {
+        self.clock.precise().saturating_sub(self.started)
+    }
+}
+
+impl Drop for Timed<'_> {
+    fn drop(&mut self) {
+        // Who goes away earlier is a caller that left.
+        if !self.ended && self.took() >= self.patience {
+            self.app.metrics.given_up(self.flow, self.took());
+        }
     }
 }

@@ -64,7 +64,11 @@ async fn of_any<'a>(
     work: impl Fn() -> Work,
 ) -> Outcome {
     // What memory has comes before a search of the others: a hit stays a hit, whosever it is.
-    owners.sort_by_key(|owner| !inner.is_at_hand(&ask(*owner)));
+    if let Some(at) = owners.iter().position(|owner| inner.is_at_hand(&ask(*owner)))
+        && let Some(before) = owners.get_mut(..=at)
+    {
+        before.rotate_right(1);
+    }
     let mut outcome = Err(Arc::new(no_tokens()));
     for owner in owners {
         outcome = inner.acquire(ask(owner), &work).await;

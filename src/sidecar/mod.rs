@@ -198,7 +198,8 @@ impl Prepared {
         let cache = Cache::new(cache_settings, fleet, flow::WIRE, &parts.metrics, parts.clock.clone(), parts.tasks.clone());
         let (clock, tasks) = (parts.clock.clone(), parts.tasks.clone());
         let callers = self.callers.clone().map(|tokens| Callers::new(tokens, &parts.metrics, clock.clone(), tasks.clone()));
-        let service = Service::new(apps, &self.settings.apis, callers, Arc::clone(&cache), clock, tasks, rand::random::<f64>);
+        let (given, patience) = ((clock, tasks, rand::random::<f64> as flow::Jitter), self.settings.http.request_timeout);
+        let service = Service::new(apps, &self.settings.apis, callers, Arc::clone(&cache), given, patience);
         (service, cache)
     }
 

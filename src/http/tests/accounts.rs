@@ -1,6 +1,7 @@
 //! The routes as they are, over a service without any app: what is well-formed reaches it and finds none.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use http::{Method, StatusCode};
@@ -18,7 +19,7 @@ use crate::telemetry::{Metrics, Sampler};
 fn app(metrics: &Metrics, sampler: Sampler) -> impl App + use<> {
     let (clock, tasks) = (Clock::manual(1000), Tasks::default());
     let cache = Cache::new(&cache::Settings::default(), None, WIRE, metrics, clock.clone(), tasks.clone());
-    let service = Service::new(Vec::new(), &[], None, Arc::clone(&cache), clock.clone(), tasks, || 0.5);
+    let service = Service::new(Vec::new(), &[], None, Arc::clone(&cache), (clock.clone(), tasks, || 0.5), Duration::from_secs(15));
     router(service, &Settings::default(), &clock, metrics, sampler)
 }
 

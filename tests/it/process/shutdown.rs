@@ -154,12 +154,10 @@ async fn ask_to_the_end(base: String, number: usize, answered: Arc<AtomicUsize>)
                 answered.fetch_add(1, Ordering::SeqCst);
             }
             Err(error) => {
-                load.refused = error.is_connect();
-                // A connection that is closed while nothing is asked on it may cross with the next request, which then nobody has seen:
-                // that it is so the spans say.
-                if load.refused {
-                    return load;
-                }
+                // Nobody listens any more. Anything else is a request that was sent, and not answered.
+                assert!(error.is_connect(), "a request is lost: {error:?}");
+                load.refused = true;
+                return load;
             }
         }
     }

@@ -65,6 +65,7 @@ pub fn serve<A: App>(
         tasks.awaited("listener", async move {
             let stop = acceptor.stop.clone();
             stop.run_until_cancelled(acceptor.run(&socket)).await;
+            acceptor.take_queued(socket);
         });
     }
 }
@@ -111,6 +112,52 @@ impl<A: App> Acceptor<A> {
                     self.take_unix(stream, Place::take(&self.open, permit));
                 }
                 Err(error) => back_off(&error, &mut pause).await,
+            }
+        }
+    }
+
+    /// The last thing before a socket is closed: whoever stands in the system's queue would be cut off with it, and may have asked
+    /// already. As the rest, they are served and then sent away.
+    fn take_queued(&self, bound: Bound) {
+        match bound.socket {
+            Socket::Tcp(listener, address) => {
+                let Ok(listener) = listener.into_std() else { return };
+                self.queued(
+                    || listener.accept(),
+                    |(stream, peer), place| {
+                        if stream.set_nonblocking(true).is_ok()
+                            && let Ok(stream) = TcpStream::from_std(stream)
+                        {
+                            let peer = Peer::Tcp { address: peer, listener: address, tls: bound.tls.is_some() };
+                            self.take_tcp(stream, peer, place, bound.tls.as_ref());
+                        }
+                    },
+                );
+            }
+            Socket::Unix(listener, _file) => {
+                let Ok(listener) = listener.into_std() else { return };
+                self.queued(
+                    || listener.accept(),
+                    |(stream, _), place| {
+                        if stream.set_nonblocking(true).is_ok()
+                            && let Ok(stream) = UnixStream::from_std(stream)
+                        {
+                            self.take_unix(stream, place);
+                        }
+                    },
+                );
+            }
+        }
+    }
+
+    /// Accepts without waiting, until nobody stands there or no place is left.
+    fn queued<S>(&self, accept: impl Fn() -> io::Result<S>, take: impl Fn(S, Place)) {
+        while let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
+            match accept() {
+                Ok(stream) => take(stream, Place::take(&self.open, permit)),
+                // One that left while it stood there says nothing of the next.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(_) => break,
             }
         }
     }

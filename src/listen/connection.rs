@@ -47,10 +47,12 @@ pub(super) struct Connections<A> {
 struct Streams(Tasks);
 
 /// Whether anything is going on, as far as requests tell.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Activity {
     running: AtomicU32,
     begun: AtomicU64,
+    /// Who knows whether the process is about to stop.
+    tasks: Tasks,
 }
 
 /// A request that is being answered.
@@ -58,6 +60,10 @@ struct Running(Arc<Activity>);
 
 /// Requests of one HTTP/2 connection at a time: no more than a client library opens by itself.
 const STREAMS: u32 = 256;
+
+/// For how long after the stop a connection on which nothing is asked stays: a request may be on its way, and whoever sent it cannot
+/// know whether it arrived. What is answered meanwhile ends its connection.
+const LINGER: Duration = Duration::from_millis(100);
 
 /// hyper's least buffer.
 const LEAST_BUFFER: usize = 8192;
@@ -87,7 +93,7 @@ impl<A: App> Connections<A> {
     pub(super) async fn serve_tls(&self, tls: &Tls, stream: TcpStream, peer: Peer) {
         let agreed = tokio::select! {
             agreed = tokio::time::timeout(self.header_timeout, tls.accept(stream)) => agreed,
-            () = self.stop.cancelled() => return,
+            () = self.stopped_for(LINGER) => return,
         };
         match agreed.unwrap_or(Err(Failure::Timeout)) {
             Ok((stream, names)) => self.serve_named(stream, peer, Some(names)).await,
@@ -110,16 +116,16 @@ impl<A: App> Connections<A> {
     {
         let peeked = tokio::select! {
             peeked = tokio::time::timeout(self.header_timeout, peek(stream)) => peeked,
-            // Nothing was asked yet, so nothing is owed.
-            () = self.stop.cancelled() => return,
+            // Nothing was asked, so nothing is owed.
+            () = self.stopped_for(LINGER) => return,
         };
         let Ok(Ok((protocol, stream))) = peeked else { return };
-        let activity = Arc::<Activity>::default();
+        let activity = Arc::new(Activity { running: AtomicU32::new(0), begun: AtomicU64::new(0), tasks: self.tasks.clone() });
         let service = hyper::service::service_fn(|request| self.call(request, peer, names.as_ref(), &activity));
         let io = TokioIo::new(stream);
         match protocol {
-            Protocol::Http1 => self.drive(self.http1.serve_connection(io, service), &activity).await,
-            Protocol::Http2 => self.drive(self.http2.serve_connection(io, service), &activity).await,
+            Protocol::Http1 => self.drive(self.http1.serve_connection(io, service), &activity, LINGER).await,
+            Protocol::Http2 => self.drive(self.http2.serve_connection(io, service), &activity, Duration::ZERO).await,
         }
     }
 
@@ -137,22 +143,31 @@ impl<A: App> Connections<A> {
             request.extensions_mut().insert(names.clone());
         }
         // HTTP/2 has a better way to say it, which leaves no request in doubt.
-        let leaving = request.version() < http::Version::HTTP_2 && self.tasks.is_leaving();
+        let may_leave = request.version() < http::Version::HTTP_2;
         let answer = self.app.clone().oneshot(request);
         async move {
             let mut answer = answer.await;
-            drop(running);
             // Closed by both sides here, and not by us alone at the stop, when the next request may be under way.
-            if leaving && let Ok(answer) = &mut answer {
+            if may_leave
+                && running.0.tasks.is_leaving()
+                && let Ok(answer) = &mut answer
+            {
                 answer.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
             }
+            drop(running);
             answer
         }
     }
 
-    /// Polls a connection until it ends, is idle for too long, or is told to finish.
-    async fn drive<C: GracefulConnection>(&self, connection: C, activity: &Activity) {
-        let mut connection = pin!(connection);
+    /// Waits until so long after the stop.
+    async fn stopped_for(&self, linger: Duration) {
+        self.stop.cancelled().await;
+        tokio::time::sleep(linger).await;
+    }
+
+    /// Polls a connection until it ends, is idle for too long, or is told to finish, which is `linger` after the stop.
+    async fn drive<C: GracefulConnection>(&self, connection: C, activity: &Activity, linger: Duration) {
+        let (mut connection, mut stopped) = (pin!(connection), pin!(self.stopped_for(linger)));
         let mut ticks = tokio::time::interval_at(Instant::now() + self.header_timeout, self.header_timeout);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stopping = false;
@@ -163,7 +178,7 @@ impl<A: App> Connections<A> {
                 biased;
                 // How it ended is the client's affair: a broken connection is no failed request.
                 _ = connection.as_mut() => return,
-                () = self.stop.cancelled(), if !stopping => {
+                () = stopped.as_mut(), if !stopping => {
                     stopping = true;
                     connection.as_mut().graceful_shutdown();
                 }

@@ -154,22 +154,19 @@ async fn ask_to_the_end(base: String, number: usize, answered: Arc<AtomicUsize>)
                 answered.fetch_add(1, Ordering::SeqCst);
             }
             Err(error) => {
-                load.refused = error.is_connect();
-                // A connection that is closed while nothing is asked on it may cross with the next request, which then nobody has seen:
-                // that it is so the spans say.
-                if load.refused {
-                    return load;
-                }
+                // Nobody listens any more. Anything else is a request that was sent, and not answered.
+                assert!(error.is_connect(), "a request is lost: {error:?}");
+                load.refused = true;
+                return load;
             }
         }
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn under_load_nothing_is_lost_neither_answers_nor_spans() {
+/// Many clients that never pause, a slow authority, a signal in the middle. `meanwhile` is what happens between the signal and the end.
+async fn end_under_load(delay: &str, meanwhile: impl AsyncFnOnce(&Serving, &AtomicUsize) -> usize) {
     let collector = Collector::start().await;
-    // Readiness falls at once; requests are taken for half a second more.
-    let more = format!("{}shutdown: {{delay: 500ms, grace: 15s}}\n", collector.yaml("1.0"));
+    let more = format!("{}shutdown: {{delay: {delay}, grace: 15s}}\n", collector.yaml("1.0"));
     let (emulator, _files, mut serving) = serving_with(&more).await;
     emulator.script(json!({"on": {"endpoint": "token"}, "times": 0, "do": {"delay_ms": 150}})).await;
     let answered = Arc::<AtomicUsize>::default();
@@ -177,24 +174,37 @@ async fn under_load_nothing_is_lost_neither_answers_nor_spans() {
     let clients: Vec<_> = (0..CLIENTS)
         .map(|number| tokio::spawn(ask_to_the_end(serving.client.base.clone(), number, Arc::clone(&answered))))
         .collect();
-    let so_far = || answered.load(Ordering::SeqCst);
-    eventually(Duration::from_secs(30), async || so_far() >= 4 * CLIENTS).await;
+    eventually(Duration::from_secs(30), async || answered.load(Ordering::SeqCst) >= 4 * CLIENTS).await;
     serving.signal("TERM");
-    eventually(Duration::from_secs(5), async || serving.admin.get("/readyz").await.status == 503).await;
-    // It still accepts: new connections too.
-    let then = so_far();
-    let fresh = Client::new(&serving.client.base, None);
-    fresh.post("/client-credentials", &json!({"app": "daemon", "scopes": [GRAPH]})).await.token();
-    eventually(Duration::from_secs(5), async || so_far() > then).await;
+    let others = meanwhile(&serving, &answered).await;
     assert_eq!(serving.end_within(Duration::from_secs(15)).await.code(), Some(0));
     let loads = join_all(clients).await.into_iter().map(|load| load.expect("no panic")).collect::<Vec<_>>();
     assert!(loads.iter().all(|load| load.refused && load.answered > 0));
     assert!(serving.output().contains("\"in_time\":true"), "{}", serving.output());
     let spans = collector.spans();
     let requests = spans.named("POST /client-credentials");
-    assert_eq!(requests.len(), 1 + loads.iter().map(|load| load.answered).sum::<usize>(), "one span for each answer");
+    assert_eq!(requests.len(), others + loads.iter().map(|load| load.answered).sum::<usize>(), "one span for each answer");
     assert!(requests.iter().all(|span| attribute(span, "http.response.status_code") == "200"));
     let asked = emulator.asked("token").await;
     let calls = spans.0.iter().filter(|span| attribute(span, "tokend.grant") == "client_credentials").count();
     assert_eq!(calls, asked.len(), "one span for each call");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_load_nothing_is_lost_neither_answers_nor_spans() {
+    end_under_load("0s", async |_, _| 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_load_the_delay_is_for_further_requests_and_loses_none_either() {
+    end_under_load("500ms", async |serving, answered| {
+        eventually(Duration::from_secs(5), async || serving.admin.get("/readyz").await.status == 503).await;
+        // It still accepts: new connections too.
+        let then = answered.load(Ordering::SeqCst);
+        let fresh = Client::new(&serving.client.base, None);
+        fresh.post("/client-credentials", &json!({"app": "daemon", "scopes": [GRAPH]})).await.token();
+        eventually(Duration::from_secs(5), async || answered.load(Ordering::SeqCst) > then).await;
+        1
+    })
+    .await;
 }

@@ -208,6 +208,15 @@ fn what_this_version_does_not_have_is_not_called_unknown() {
 }
 
 #[test]
+fn a_right_without_a_value_is_not_all_of_it() {
+    for right in ["apps", "apis", "flows", "accounts"] {
+        // As it looks when every entry below the key is commented out.
+        let (settings, findings) = yaml(&format!("{APP}callers:\n  - name: a\n    token: {{file: /t}}\n    {right}:\n"), &[]);
+        assert!(settings.is_none() && keys(&findings) == [format!("callers[0].{right}")], "{right}: {findings:?}");
+    }
+}
+
+#[test]
 fn callers_may_come_from_the_environment() {
     let variables = [("TOKEND_CALLERS", "[{name: shop, token: {env: SHOP}, flows: silent}]"), ("SHOP", "canary-token")];
     let (settings, findings) = yaml(APP, &variables);

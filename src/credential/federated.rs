@@ -17,6 +17,10 @@ use crate::reload::{Reloading, Versioned};
 use crate::secret::Secret;
 use crate::tasks::Tasks;
 
+/// A token is not sent in its last seconds: an authority whose clock is ahead would refuse the client, which holds every replica, while
+/// what is noticed here concerns this one alone.
+const EARLY: i64 = 30;
+
 /// How long an assertion waits for its file; then the token that was read last has to do.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -75,14 +79,14 @@ impl Federated {
     pub(super) async fn assertion(&self, clock: &Clock, tasks: &Tasks) -> Result<Arc<Versioned<WorkloadToken>>, Unusable> {
         self.refresh(tasks).await;
         let current = self.token.current();
-        if current.value.ends > clock.unix() {
+        if current.value.ends > clock.unix() + EARLY {
             return Ok(current);
         }
         let why = match self.token.problem() {
             Some(problem) => format!(": {}", problem.reason),
             None => String::new(),
         };
-        let reason = format!("`{}`: the token has expired, and there is no newer one{why}", self.token.key());
+        let reason = format!("`{}`: the token has expired, or is about to, and there is no newer one{why}", self.token.key());
         Err(Unusable(Problem::new(reason, "see to it that whoever mounts the token renews it")))
     }
 }

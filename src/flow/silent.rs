@@ -71,9 +71,12 @@ async fn of_any<'a>(
     }
     let mut outcome = Err(Arc::new(no_tokens()));
     for owner in owners {
-        outcome = inner.acquire(ask(owner), &work).await;
-        if !outcome.as_ref().is_err_and(|refusal| refusal.kind == Kind::NoTokensFound) {
-            break;
+        let found = inner.acquire(ask(owner), &work).await;
+        match found.as_ref().err().map(|refusal| refusal.kind) {
+            Some(Kind::NoTokensFound) => {}
+            // Of this owner nothing is known now; another's sign-in may be in memory. If it is not, this is what is to be said.
+            Some(Kind::CacheUnavailable) => outcome = found,
+            _ => return found,
         }
     }
     outcome

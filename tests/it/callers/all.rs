@@ -155,3 +155,15 @@ async fn while_redis_is_away_a_sign_out_is_no_success_and_memory_forgets_all_the
         assert_eq!(stage.silent(0, caller, &ana).await.status, 503, "{caller}");
     }
 }
+
+#[tokio::test]
+async fn while_redis_is_away_another_callers_account_is_still_served() {
+    let mut stage = Stage::sharing(&THREE).await;
+    let ana = id(&stage.sign_in(0, "alpha", ANA).await);
+    stage.redis = None;
+    // Its own accounts cannot be looked up now, and the access token has ended: what memory has of the other does.
+    stage.clock.advance(std::time::Duration::from_secs(EXPIRED));
+    assert_eq!(stage.silent(0, "desk", &ana).await.source(), "identity_provider");
+    // Of a user whom nobody here knows nothing can be said.
+    stage.silent(0, "desk", "some.body").await.refused(503, "cache_unavailable", "cache");
+}

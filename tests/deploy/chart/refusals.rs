@@ -1,13 +1,10 @@
 //! Wrong values: each is refused, and the message names the value and what to do.
 
-use super::helm::{NEWEST, RELEASES, chart, mode, template};
+use super::helm::{NEWEST, RELEASES, chart, mode, template, with};
 
 /// What `helm` says about a mode with more values over it.
 fn said(name: &str, more: &str) -> String {
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("more.yaml");
-    std::fs::write(&file, more).expect("a file");
-    match template(&chart(), &[&mode(name), &file], NEWEST) {
+    match with(name, more) {
         Ok(_) => panic!("{name} with {more} renders"),
         Err(said) => said,
     }
@@ -173,11 +170,8 @@ fn memory_that_cannot_be_enough() {
             ("config: {cache: {memory: {max_bytes: 64MB}}}", &["config.cache.memory.max_bytes: \"64MB\" is no size"]),
         ],
     );
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("more.yaml");
     for enough in ["224Mi", "0.25Gi", "300e6", "300M", "268435456"] {
-        std::fs::write(&file, format!("resources: {{limits: {{memory: {enough}}}}}")).expect("a file");
-        template(&chart(), &[&mode("sidecar"), &file], NEWEST).unwrap_or_else(|said| panic!("{enough}: {said}"));
+        with("sidecar", &format!("resources: {{limits: {{memory: {enough}}}}}")).unwrap_or_else(|said| panic!("{enough}: {said}"));
     }
 }
 

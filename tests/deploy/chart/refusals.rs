@@ -214,6 +214,39 @@ fn ways_that_do_not_go_together() {
 }
 
 #[test]
+fn what_injection_would_ignore() {
+    let map = "the ConfigMap of the Pod's namespace (injection.config: tokend)";
+    let secret = "name that in injection.secret or in the annotation tokend.dev/secret";
+    all_are_refused(
+        "injection",
+        &[
+            (
+                "callers: {existingSecret: a, list: [{name: web}]}",
+                &["callers.list: injection does not read it", map, "injection.secret"],
+            ),
+            (
+                "socket: {enabled: true}",
+                &["socket.enabled: injection does not read it", "injection.socket", "annotation tokend.dev/socket"],
+            ),
+            (
+                "secrets: {credentials: {existingSecret: a}}",
+                &["secrets.credentials.existingSecret: injection does not read it", secret, map],
+            ),
+            ("secrets: {redis: {existingSecret: a}}", &["secrets.redis.existingSecret: injection", secret, map]),
+            ("secrets: {keyRing: {existingSecret: a}}", &["secrets.keyRing.existingSecret: injection", secret, map]),
+            ("secrets: {otlp: {existingSecret: a}}", &["secrets.otlp.existingSecret: injection", secret, map]),
+            ("secrets: {extra: {corporate-ca: a}}", &["secrets.extra: injection", secret, map]),
+            ("config: {log: {level: debug}}", &["config: injection does not read it", map]),
+            ("{injection: {config: identity}, config: {log: {level: debug}}}", &["(injection.config: identity)"]),
+        ],
+    );
+    // Beside another way they are for that one.
+    for way in ["sidecar", "sidecar-socket", "standalone"] {
+        with(way, "injection: {enabled: true}").unwrap_or_else(|said| panic!("{way}: {said}"));
+    }
+}
+
+#[test]
 fn what_is_no_value_at_all() {
     for more in [
         "replicas: 2",

@@ -63,6 +63,27 @@
 {{- include "tokend.checkGrace" . -}}
 {{- end }}
 
+{{/* Injected Pods take their configuration and Secrets from their own namespace; what stands here would protect nothing. */}}
+{{- define "tokend.checkInjection" -}}
+{{- $configMap := .Values.injection.config -}}
+{{- if .Values.callers.list -}}
+{{- fail (printf "callers.list: injection does not read it, and every container of the Pod could take tokens. Write `callers` into the ConfigMap of the Pod's namespace (injection.config: %s), their tokens into the Secret there (injection.secret), and remove it here." $configMap) -}}
+{{- end -}}
+{{- if .Values.socket.enabled -}}
+{{- fail "socket.enabled: injection does not read it. Name the containers that get the socket in injection.socket (`*` is all of them), or in the Pod's annotation tokend.dev/socket, and remove it here." -}}
+{{- end -}}
+{{- $secrets := .Values.secrets -}}
+{{- $given := dict "credentials.existingSecret" $secrets.credentials.existingSecret "redis.existingSecret" $secrets.redis.existingSecret "keyRing.existingSecret" $secrets.keyRing.existingSecret "otlp.existingSecret" $secrets.otlp.existingSecret "extra" $secrets.extra -}}
+{{- range $name, $value := $given -}}
+  {{- if $value -}}
+    {{- fail (printf "secrets.%s: injection does not read it: a Pod mounts Secrets of its own namespace only. Put all of it into one Secret there, name that in injection.secret or in the annotation tokend.dev/secret, and name its files (/run/secrets/tokend/…) in the ConfigMap of the Pod's namespace (injection.config: %s)." $name $configMap) -}}
+  {{- end -}}
+{{- end -}}
+{{- if .Values.config -}}
+{{- fail (printf "config: injection does not read it. Write it into the ConfigMap of the Pod's namespace (injection.config: %s), and remove it here." $configMap) -}}
+{{- end -}}
+{{- end }}
+
 {{- define "tokend.checkReplicas" -}}
 {{- $values := .Values.standalone -}}
 {{- $scaling := $values.autoscaling -}}

@@ -148,7 +148,12 @@ Refuses secrets, because everybody who may read ConfigMaps would read them: (lis
 
 {{/* How the Deployment ends: requests are taken for some seconds more, until no Service sends any. */}}
 {{- define "tokend.shutdown" -}}
-{{- merge (dict) (default dict .Values.config.shutdown) (dict "delay" "5s" "grace" "20s") | toJson -}}
+{{- $all := dict "delay" "5s" "grace" "20s" -}}
+{{- range $key, $value := .Values.config.shutdown -}}
+  {{- /* Not `merge`: it would take 0 for nothing said. */ -}}
+  {{- if not (kindIs "invalid" $value) }}{{ $_ := set $all $key $value }}{{ end -}}
+{{- end -}}
+{{- $all | toJson -}}
 {{- end }}
 
 {{/* The ports that the URLs name. Sentinels and cluster nodes name further servers, on the usual port unless the value says another. */}}

@@ -7,7 +7,7 @@ use std::process::Command;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use serde_json::{Value, json};
 
-use super::helm::{NEWEST, modes, objects, rendered};
+use super::helm::{NEWEST, modes, objects, only, rendered, with};
 use crate::support::{output, run};
 
 const BAD_CONFIGURATION: i32 = 64;
@@ -107,7 +107,7 @@ fn every_configuration_is_one_that_tokend_takes() {
 fn every_named_file_lies_in_a_mounted_folder() {
     for name in modes().iter().filter(|name| name.starts_with("standalone")) {
         let all = objects(&rendered(name, NEWEST));
-        let container = &super::helm::only(&all, "Deployment")["spec"]["template"]["spec"]["containers"][0];
+        let container = &only(&all, "Deployment")["spec"]["template"]["spec"]["containers"][0];
         let mounts: Vec<_> =
             container["volumeMounts"].as_array().expect("mounts").iter().map(|mount| &mount["mountPath"]).collect();
         let mut named = Vec::new();
@@ -137,6 +137,23 @@ fn the_listeners_are_those_of_the_mode() {
     let socket = configuration("sidecar-socket");
     assert_eq!(socket["listen"], json!(["127.0.0.1:8650", "unix:/run/tokend/tokend.sock"]));
     assert_eq!(socket["listen_mode"], "0666");
+}
+
+#[test]
+fn a_shutdown_of_nothing_is_nothing() {
+    for (given, delay, grace, seconds) in [
+        ("{delay: 0, grace: 0}", json!(0), json!(0), 5),
+        ("{delay: 0s}", json!("0s"), json!("20s"), 25),
+        ("{grace: 0s}", json!("5s"), json!("0s"), 10),
+    ] {
+        let text = with("standalone", &format!("config: {{shutdown: {given}}}")).expect("it renders");
+        let all = objects(&text);
+        let written = only(&all, "ConfigMap")["data"]["tokend.yaml"].as_str().expect("a configuration");
+        let written: Value = yaml_serde::from_str(written).expect("YAML");
+        assert_eq!(written["shutdown"], json!({"delay": delay, "grace": grace}), "{given}");
+        let pod = &only(&all, "Deployment")["spec"]["template"]["spec"];
+        assert_eq!(pod["terminationGracePeriodSeconds"], seconds, "{given}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::cel;
-use super::helm::{NEWEST, modes, objects, only, rendered};
+use super::helm::{NAME, NEWEST, modes, objects, only, rendered, with};
 
 /// What differs, because it has to.
 const OWN: [&str; 7] = ["image", "env", "ports", "resources", "volumeMounts", "restartPolicy", "readinessProbe"];
@@ -173,4 +173,22 @@ fn the_network_policy_lets_out_names_authorities_and_redis_only() {
     assert_eq!(ports("standalone-ha"), [vec![53, 53], vec![443], vec![6380], vec![4318]]);
     assert_eq!(ports("standalone-sentinel"), [vec![53, 53], vec![443], vec![6379, 26379]]);
     assert_eq!(ports("standalone-cluster"), [vec![53, 53], vec![443], vec![6379]]);
+}
+
+#[test]
+fn a_network_policy_that_names_nobody_lets_nobody_in() {
+    let ingress = |more: &str| {
+        let all = objects(&with("standalone", &format!("networkPolicy: {{enabled: true, {more}}}")).expect("it renders"));
+        only(&all, "NetworkPolicy")["spec"]["ingress"].clone()
+    };
+    let port = |port: u16| json!([{"protocol": "TCP", "port": port}]);
+    let everyone = json!({"podSelector": {}});
+    let labels = |component: &str| json!({"app.kubernetes.io/name": "tokend", "app.kubernetes.io/instance": NAME, "app.kubernetes.io/component": component});
+    let test = json!({"podSelector": {"matchLabels": labels("test")}});
+    let ask = json!({"from": [everyone], "ports": port(8650)});
+    // An empty `from` would be everybody, so there is no rule.
+    assert_eq!(ingress("callers: []"), json!([{"from": [everyone, test], "ports": port(8651)}]));
+    assert_eq!(ingress("scrapers: []"), json!([ask, {"from": [test], "ports": port(8651)}]));
+    assert_eq!(ingress("callers: [], scrapers: []"), json!([{"from": [test], "ports": port(8651)}]));
+    assert_eq!(ingress("extraIngress: []"), json!([ask, {"from": [everyone, test], "ports": port(8651)}]));
 }

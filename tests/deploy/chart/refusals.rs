@@ -1,13 +1,10 @@
 //! Wrong values: each is refused, and the message names the value and what to do.
 
-use super::helm::{NEWEST, RELEASES, chart, mode, template};
+use super::helm::{NEWEST, RELEASES, chart, mode, template, with};
 
 /// What `helm` says about a mode with more values over it.
 fn said(name: &str, more: &str) -> String {
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("more.yaml");
-    std::fs::write(&file, more).expect("a file");
-    match template(&chart(), &[&mode(name), &file], NEWEST) {
+    match with(name, more) {
         Ok(_) => panic!("{name} with {more} renders"),
         Err(said) => said,
     }
@@ -173,11 +170,8 @@ fn memory_that_cannot_be_enough() {
             ("config: {cache: {memory: {max_bytes: 64MB}}}", &["config.cache.memory.max_bytes: \"64MB\" is no size"]),
         ],
     );
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("more.yaml");
     for enough in ["224Mi", "0.25Gi", "300e6", "300M", "268435456"] {
-        std::fs::write(&file, format!("resources: {{limits: {{memory: {enough}}}}}")).expect("a file");
-        template(&chart(), &[&mode("sidecar"), &file], NEWEST).unwrap_or_else(|said| panic!("{enough}: {said}"));
+        with("sidecar", &format!("resources: {{limits: {{memory: {enough}}}}}")).unwrap_or_else(|said| panic!("{enough}: {said}"));
     }
 }
 
@@ -217,6 +211,39 @@ fn ways_that_do_not_go_together() {
             ("config: {apps: null}", &["config.apps: no app is configured", "sidecar.existingConfigMap"]),
         ],
     );
+}
+
+#[test]
+fn what_injection_would_ignore() {
+    let map = "the ConfigMap of the Pod's namespace (injection.config: tokend)";
+    let secret = "name that in injection.secret or in the annotation tokend.dev/secret";
+    all_are_refused(
+        "injection",
+        &[
+            (
+                "callers: {existingSecret: a, list: [{name: web}]}",
+                &["callers.list: injection does not read it", map, "injection.secret"],
+            ),
+            (
+                "socket: {enabled: true}",
+                &["socket.enabled: injection does not read it", "injection.socket", "annotation tokend.dev/socket"],
+            ),
+            (
+                "secrets: {credentials: {existingSecret: a}}",
+                &["secrets.credentials.existingSecret: injection does not read it", secret, map],
+            ),
+            ("secrets: {redis: {existingSecret: a}}", &["secrets.redis.existingSecret: injection", secret, map]),
+            ("secrets: {keyRing: {existingSecret: a}}", &["secrets.keyRing.existingSecret: injection", secret, map]),
+            ("secrets: {otlp: {existingSecret: a}}", &["secrets.otlp.existingSecret: injection", secret, map]),
+            ("secrets: {extra: {corporate-ca: a}}", &["secrets.extra: injection", secret, map]),
+            ("config: {log: {level: debug}}", &["config: injection does not read it", map]),
+            ("{injection: {config: identity}, config: {log: {level: debug}}}", &["(injection.config: identity)"]),
+        ],
+    );
+    // Beside another way they are for that one.
+    for way in ["sidecar", "sidecar-socket", "standalone"] {
+        with(way, "injection: {enabled: true}").unwrap_or_else(|said| panic!("{way}: {said}"));
+    }
 }
 
 #[test]

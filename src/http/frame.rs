@@ -116,7 +116,8 @@ fn refuse_query(uri: &Uri) -> Result<(), Problem> {
 impl Meters {
     fn new(metrics: &Metrics) -> Self {
         let in_flight = metrics.gauges("http_requests_in_flight", "Requests that are being answered.", &[]);
-        let help = "Requests refused before a flow saw them, by tokend's own error value.";
+        let help = "Requests that the edge refused, by tokend's own error value: before a flow saw them, except for `request_timeout`, which \
+                    ends one that was under way.";
         let refusals = metrics.counters("http_refusals_total", help, &["error"]);
         for kind in FaultKind::ALL {
             // A series that is there from the start shows the first refusal as an increase.

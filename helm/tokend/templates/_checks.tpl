@@ -108,8 +108,9 @@
 
 {{- define "tokend.checkGrace" -}}
 {{- $given := .Values.standalone.terminationGracePeriodSeconds -}}
-{{- $least := include "tokend.needsSeconds" . | int -}}
+{{- /* After the grace: up to a second for what hangs, up to two for the last spans. */ -}}
+{{- $least := add 3 (include "tokend.needsSeconds" . | int) -}}
 {{- if and (not (kindIs "invalid" $given)) (lt (int $given) $least) -}}
-{{- fail (printf "standalone.terminationGracePeriodSeconds: %d is less than config.shutdown.delay + config.shutdown.grace = %d s: requests would be cut off. Raise it, or leave it out." (int $given) $least) -}}
+{{- fail (printf "standalone.terminationGracePeriodSeconds: %d is less than config.shutdown.delay + config.shutdown.grace + 3 = %d s: requests or the last spans would be cut off. Raise it, or leave it out." (int $given) $least) -}}
 {{- end -}}
 {{- end }}

@@ -181,12 +181,14 @@ fn too_little_time_to_end() {
         "standalone",
         &[
             (
-                "standalone: {terminationGracePeriodSeconds: 24}",
-                &["standalone.terminationGracePeriodSeconds: 24 is less than config.shutdown.delay + config.shutdown.grace = 25 s"],
+                "standalone: {terminationGracePeriodSeconds: 27}",
+                &[
+                    "standalone.terminationGracePeriodSeconds: 27 is less than config.shutdown.delay + config.shutdown.grace + 3 = 28 s",
+                ],
             ),
             (
                 "{standalone: {terminationGracePeriodSeconds: 30}, config: {shutdown: {delay: 500ms, grace: 1m}}}",
-                &["30 is less than", "= 61 s"],
+                &["30 is less than", "= 64 s"],
             ),
             ("config: {shutdown: {grace: 20}}", &["config.shutdown.grace: \"20\" is no duration"]),
         ],

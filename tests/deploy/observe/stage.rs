@@ -14,6 +14,8 @@ use super::{Answer, Client, Emulator};
 
 /// How often is asked for something that takes a while, a tenth of a second apart.
 const ATTEMPTS: usize = 300;
+/// Of the one caller that the configuration knows.
+const TOKEN: &str = "a-callers-token-of-48-characters-0123456789abcdef";
 const GRAPH: &str = "https://graph.microsoft.com/.default";
 const USER_READ: &str = "https://graph.microsoft.com/User.Read";
 
@@ -50,7 +52,7 @@ impl Stage {
         let stage = Self {
             admin_port,
             admin: Client::new(&format!("http://127.0.0.1:{admin_port}"), None),
-            tokend: Client::new(&format!("https://127.0.0.1:{port}"), Some(&own.cert.pem())),
+            tokend: caller(&format!("https://127.0.0.1:{port}"), &own.cert.pem()),
             emulator,
             redis,
             redis_port,
@@ -96,6 +98,8 @@ impl Stage {
             assert_eq!(self.app_token("api://billing/.default").await.status, 429);
         }
         assert_eq!(self.tokend.post("/nowhere", &json!({})).await.status, 404);
+        let nobody = self.tokend.request("/client-credentials", &json!({})).header("x-tokend-token", "nobody's");
+        assert_eq!(Client::send(nobody).await.status, 403);
         self.plain_text();
         self.sign_in_and_out().await;
         self.redis_goes_away().await;
@@ -153,6 +157,12 @@ impl Stage {
     }
 }
 
+/// The client of a caller that shows its token.
+fn caller(base: &str, ca: &str) -> Client {
+    let token = reqwest::header::HeaderValue::from_static(TOKEN);
+    Client::with(base, Some(ca), [(reqwest::header::HeaderName::from_static("x-tokend-token"), token)].into_iter().collect())
+}
+
 pub(super) async fn until_listening(port: u16) {
     for _ in 0..ATTEMPTS {
         if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
@@ -193,6 +203,7 @@ fn configuration(emulator: &Emulator, folder: &Path, redis: u16) -> String {
     let inbound = ", inbound: {audiences: [\"api://orders\"], scopes: [access_as_user]}";
     [
         format!("tls: {{cert: {{file: {0}/tls.crt}}, key: {{file: {0}/tls.key}}}}", folder.display()),
+        format!("callers: [{{name: shop, token: {{file: {}}}}}]", write("shop.token", TOKEN)),
         "apps:".to_owned(),
         format!("  daemon: {}", app("daemon", &secret("daemon"), "")),
         format!("  web: {}", app("web", &secret("web"), "")),

@@ -33,7 +33,8 @@ impl Client {
         Self::with(&self.base, None, [(reqwest::header::HeaderName::from_static("x-tokend-token"), token)].into_iter().collect())
     }
 
-    fn with(base: &str, ca: Option<&str>, headers: reqwest::header::HeaderMap) -> Self {
+    /// A client that sends these headers with everything.
+    pub(crate) fn with(base: &str, ca: Option<&str>, headers: reqwest::header::HeaderMap) -> Self {
         let mut builder =
             reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().timeout(Duration::from_secs(30));
         builder = builder.default_headers(headers);

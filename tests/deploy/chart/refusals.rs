@@ -209,6 +209,10 @@ fn ways_that_do_not_go_together() {
             ("metrics: {serviceMonitor: {enabled: true}}", &["metrics.serviceMonitor.enabled: there is no Service"]),
             ("metrics: {podMonitor: {enabled: true}}", &["metrics.podMonitor.selector: nothing says which Pods"]),
             ("config: {apps: null}", &["config.apps: no app is configured", "sidecar.existingConfigMap"]),
+            (
+                "socket: {loopback: false}",
+                &["socket.loopback: it is false, and there is no socket to ask at in its place", "socket.enabled: true"],
+            ),
         ],
     );
 }
@@ -227,6 +231,10 @@ fn what_injection_would_ignore() {
             (
                 "socket: {enabled: true}",
                 &["socket.enabled: injection does not read it", "injection.socket", "annotation tokend.dev/socket"],
+            ),
+            (
+                "socket: {enabled: true, loopback: false}",
+                &["socket.loopback: injection does not read it", "the named templates (sidecar.enabled)"],
             ),
             (
                 "secrets: {credentials: {existingSecret: a}}",

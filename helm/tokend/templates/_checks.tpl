@@ -22,6 +22,9 @@
 {{- if and $callers.existingSecret (not $callers.list) -}}
 {{- fail "callers.list: a Secret with tokens is named, and no caller. List at least one: {name: web}." -}}
 {{- end -}}
+{{- if and $callers.list .Values.sidecar.enabled .Values.sidecar.existingConfigMap -}}
+{{- fail "callers.list: with sidecar.existingConfigMap the chart does not write the configuration, and every container of the Pod could take tokens. Write `callers` into that ConfigMap, mount their tokens with secrets.extra ({callers: NAME-OF-SECRET}), and remove it here." -}}
+{{- end -}}
 {{- end }}
 
 {{- define "tokend.checkSocket" -}}

@@ -255,6 +255,18 @@ fn what_injection_would_ignore() {
 }
 
 #[test]
+fn callers_beside_a_configuration_that_the_chart_does_not_write() {
+    all_are_refused(
+        "sidecar-existing",
+        &[(
+            "callers: {existingSecret: a, list: [{name: web}]}",
+            &["callers.list: with sidecar.existingConfigMap", "secrets.extra ({callers: NAME-OF-SECRET})"],
+        )],
+    );
+    with("sidecar-existing", "secrets: {extra: {callers: a}}").expect("the remedy renders");
+}
+
+#[test]
 fn what_is_no_value_at_all() {
     for more in [
         "replicas: 2",

@@ -53,6 +53,20 @@ fn the_pod_goes_before_the_namespace_and_the_namespace_before_the_chart() {
 }
 
 #[test]
+fn a_socket_that_the_namespace_wants_goes_to_the_containers_that_there_are() {
+    let stage = Stage::annotated("socket", &json!({"tokend.dev/socket": "web"}));
+    let _injection = Injection::for_namespace(&stage.namespace);
+    let mounted = |name: &str| {
+        let mut asks = annotated(&json!({}));
+        asks["spec"]["containers"][0]["name"] = json!(name);
+        let pod = rehearsed(&stage.namespace, &asks);
+        let mounts = pod["spec"]["containers"][0]["volumeMounts"].as_array().cloned().unwrap_or_default();
+        mounts.iter().any(|mount| mount["mountPath"] == "/run/tokend")
+    };
+    assert!(mounted("web") && !mounted("other"));
+}
+
+#[test]
 fn an_override_of_the_namespace_is_what_runs() {
     let stage = Stage::annotated("ours", &json!({"tokend.dev/config": "ours"}));
     let _injection = Injection::for_namespace(&stage.namespace);

@@ -22,6 +22,15 @@
 {{- if and $callers.existingSecret (not $callers.list) -}}
 {{- fail "callers.list: a Secret with tokens is named, and no caller. List at least one: {name: web}." -}}
 {{- end -}}
+{{- if and $callers.list .Values.sidecar.enabled .Values.sidecar.existingConfigMap -}}
+{{- fail "callers.list: with sidecar.existingConfigMap the chart does not write the configuration, and every container of the Pod could take tokens. Write `callers` into that ConfigMap, mount their tokens with secrets.extra ({callers: NAME-OF-SECRET}), and remove it here." -}}
+{{- end -}}
+{{- end }}
+
+{{- define "tokend.checkSocket" -}}
+{{- if not (or .Values.socket.enabled .Values.socket.loopback) -}}
+{{- fail "socket.loopback: it is false, and there is no socket to ask at in its place. Set socket.enabled: true for a sidecar, or leave it out." -}}
+{{- end -}}
 {{- end }}
 
 {{/* A secret as a literal in the Pod's specification is as readable as one in a ConfigMap. */}}
@@ -68,6 +77,9 @@
 {{- $configMap := .Values.injection.config -}}
 {{- if .Values.callers.list -}}
 {{- fail (printf "callers.list: injection does not read it, and every container of the Pod could take tokens. Write `callers` into the ConfigMap of the Pod's namespace (injection.config: %s), their tokens into the Secret there (injection.secret), and remove it here." $configMap) -}}
+{{- end -}}
+{{- if not .Values.socket.loopback -}}
+{{- fail "socket.loopback: injection does not read it: an injected tokend listens at 127.0.0.1:8650 always. Remove it, or use the named templates (sidecar.enabled)." -}}
 {{- end -}}
 {{- if .Values.socket.enabled -}}
 {{- fail "socket.enabled: injection does not read it. Name the containers that get the socket in injection.socket (`*` is all of them), or in the Pod's annotation tokend.dev/socket, and remove it here." -}}

@@ -35,7 +35,7 @@ Refuses secrets, because everybody who may read ConfigMaps would read them: (lis
 {{/* Refuses what the chart writes itself, and names the value that says the same. */}}
 {{- define "tokend.refuseOwned" -}}
 {{- $remedies := dict
-  "listen" "The chart decides on it, because probes and the Service have to fit: 127.0.0.1:8650 in a sidecar (and a socket with socket.enabled), *:8650 standalone."
+  "listen" "The chart decides on it, because probes and the Service have to fit: 127.0.0.1:8650 in a sidecar (and a socket with socket.enabled, without loopback if socket.loopback is false), *:8650 standalone."
   "listen_mode" "The chart decides on it: a socket is open to every user inside a volume that only the containers with the mount see."
   "admin_listen" "The chart decides on it: probes and scrapes come to *:8651."
   "tls" "Name the Secret in standalone.tls.existingSecret."
@@ -141,7 +141,8 @@ Refuses secrets, because everybody who may read ConfigMaps would read them: (lis
 
 {{/* The addresses of a sidecar, in JSON. */}}
 {{- define "tokend.listen" -}}
-{{- $all := list "127.0.0.1:8650" -}}
+{{- $all := list -}}
+{{- if .Values.socket.loopback }}{{ $all = append $all "127.0.0.1:8650" }}{{ end -}}
 {{- if .Values.socket.enabled }}{{ $all = append $all "unix:/run/tokend/tokend.sock" }}{{ end -}}
 {{- $all | toJson -}}
 {{- end }}

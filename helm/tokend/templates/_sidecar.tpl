@@ -18,7 +18,7 @@ For charts that have this one as a dependency: `include "tokend.sidecar" .Subcha
 {{/* The entry for the env of each container that asks tokend. */}}
 {{- define "tokend.env" -}}
 - name: TOKEND_URL
-  value: http://127.0.0.1:8650
+  value: {{ .Values.socket.loopback | ternary "http://127.0.0.1:8650" "unix:/run/tokend/tokend.sock" }}
 {{- end }}
 
 {{/* The entry for the volumeMounts of each container that asks over the socket. Read-only: it can be connected to, not replaced. */}}

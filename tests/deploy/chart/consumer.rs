@@ -18,7 +18,7 @@ fn built(folder: &Path) -> std::path::PathBuf {
 }
 
 /// What it renders, with further values in YAML.
-fn render(more: &str) -> Result<String, String> {
+pub(super) fn render(more: &str) -> Result<String, String> {
     let folder = tempfile::tempdir().expect("a folder");
     let values = folder.path().join("more.yaml");
     std::fs::write(&values, more).expect("a file");
@@ -73,6 +73,20 @@ fn a_config_map_of_ones_own_gets_the_listeners_by_variables() {
 }
 
 #[test]
+fn a_socket_can_be_all_there_is() {
+    let only_the_socket = json!(["unix:/run/tokend/tokend.sock"]);
+    let all = objects(&render("{tokend: {socket: {loopback: false}}}").expect("it renders"));
+    let written = only(&all, "ConfigMap")["data"]["tokend.yaml"].as_str().expect("a configuration");
+    assert_eq!(yaml_serde::from_str::<Value>(written).expect("YAML")["listen"], only_the_socket);
+    let container = &only(&all, "Deployment")["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["env"], json!([{"name": "TOKEND_URL", "value": "unix:/run/tokend/tokend.sock"}]));
+    assert_eq!(container["volumeMounts"][0]["mountPath"], "/run/tokend");
+    let all = objects(&render("{tokend: {socket: {loopback: false}, sidecar: {existingConfigMap: mine}}}").expect("it renders"));
+    let env = &only(&all, "Deployment")["spec"]["template"]["spec"]["initContainers"][0]["env"];
+    assert_eq!(env[0], json!({"name": "TOKEND_LISTEN", "value": only_the_socket.to_string()}));
+}
+
+#[test]
 fn a_condition_switches_it_off_and_a_template_without_its_value_says_so() {
     let said = render("{tokend: {sidecar: {enabled: false}}}").expect_err("it cannot render");
     assert!(said.contains("sidecar.enabled: the named templates need it"), "{said}");
@@ -82,10 +96,14 @@ fn a_condition_switches_it_off_and_a_template_without_its_value_says_so() {
 }
 
 #[test]
-fn it_renders_on_every_release() {
+fn it_is_valid_on_every_release() {
     let folder = tempfile::tempdir().expect("a folder");
     let consumer = built(folder.path());
+    let file = folder.path().join("shop.yaml");
     for release in &RELEASES {
-        assert_eq!(objects(&template(&consumer, &[], release).expect("it renders")).len(), 2, "{}", release.version);
+        let text = template(&consumer, &[], release).expect("it renders");
+        assert_eq!(objects(&text).len(), 2, "{}", release.version);
+        std::fs::write(&file, text).expect("a file");
+        run(&mut super::renders::conform(&file, release));
     }
 }

@@ -105,6 +105,15 @@ fn the_workloads_token_for_kubernetes_is_hidden_from_a_sidecar() {
 }
 
 #[test]
+fn a_pod_is_judged_by_the_socket_of_its_own_annotation_only() {
+    let all = objects(&with("injection", "injection: {socket: web}").expect("it renders"));
+    let variables = only(&all, "ValidatingAdmissionPolicy")["spec"]["variables"].as_array().expect("variables").clone();
+    let strangers = variables.iter().find(|variable| variable["name"] == "strangers").expect("the variable");
+    let own = r#""tokend.dev/socket" in object.metadata.?annotations.orValue({}) && "#;
+    assert!(strangers["expression"].as_str().expect("an expression").contains(own), "{strangers}");
+}
+
+#[test]
 fn every_mount_has_a_volume_and_every_volume_a_mount() {
     let mut all: Vec<_> = modes().iter().flat_map(|name| pods(name)).collect();
     all.push(("consumer".to_owned(), super::consumer::pod()));

@@ -211,6 +211,10 @@ fn ways_that_do_not_go_together() {
             ("metrics: {serviceMonitor: {enabled: true}}", &["metrics.serviceMonitor.enabled: there is no Service"]),
             ("metrics: {podMonitor: {enabled: true}}", &["metrics.podMonitor.selector: nothing says which Pods"]),
             ("config: {apps: null}", &["config.apps: no app is configured", "sidecar.existingConfigMap"]),
+            (
+                "socket: {loopback: false}",
+                &["socket.loopback: it is false, and there is no socket to ask at in its place", "socket.enabled: true"],
+            ),
         ],
     );
 }
@@ -231,6 +235,10 @@ fn what_injection_would_ignore() {
                 &["socket.enabled: injection does not read it", "injection.socket", "annotation tokend.dev/socket"],
             ),
             (
+                "socket: {enabled: true, loopback: false}",
+                &["socket.loopback: injection does not read it", "the named templates (sidecar.enabled)"],
+            ),
+            (
                 "secrets: {credentials: {existingSecret: a}}",
                 &["secrets.credentials.existingSecret: injection does not read it", secret, map],
             ),
@@ -246,6 +254,18 @@ fn what_injection_would_ignore() {
     for way in ["sidecar", "sidecar-socket", "standalone"] {
         with(way, "injection: {enabled: true}").unwrap_or_else(|said| panic!("{way}: {said}"));
     }
+}
+
+#[test]
+fn callers_beside_a_configuration_that_the_chart_does_not_write() {
+    all_are_refused(
+        "sidecar-existing",
+        &[(
+            "callers: {existingSecret: a, list: [{name: web}]}",
+            &["callers.list: with sidecar.existingConfigMap", "secrets.extra ({callers: NAME-OF-SECRET})"],
+        )],
+    );
+    with("sidecar-existing", "secrets: {extra: {callers: a}}").expect("the remedy renders");
 }
 
 #[test]

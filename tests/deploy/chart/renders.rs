@@ -26,7 +26,7 @@ fn fits(name: &str, release: &Release) -> bool {
     release.injects || !name.starts_with("injection")
 }
 
-fn conform(file: &Path, release: &Release) -> Command {
+pub(super) fn conform(file: &Path, release: &Release) -> Command {
     let schemas = root().join(".tools/schemas").join(release.schemas);
     assert!(schemas.exists(), "{} is not there: tests/setup/chart makes it", schemas.display());
     let mut command = Command::new(tool("go/bin/kubeconform", "chart"));
@@ -38,10 +38,31 @@ fn conform(file: &Path, release: &Release) -> Command {
     command
 }
 
+/// `kube-score` without the checks that are not for us.
+fn score(file: &Path, unscored: &[&str]) -> Command {
+    let mut command = Command::new(tool("go/bin/kube-score", "chart"));
+    command.args(["score", "--kubernetes-version", "v1.33", "--output-format", "ci", "--exit-one-on-warning"]);
+    // A limit on the CPU makes the slowest requests slower, and protects nobody: the request is what the scheduler shares by.
+    command.args(["--ignore-container-cpu-limit", "--enable-optional-test", "container-seccomp-profile"]);
+    for check in unscored {
+        command.args(["--ignore-test", check]);
+    }
+    command.arg(file);
+    command
+}
+
+/// The names of what is not scored.
+fn unscored() -> Vec<&'static str> {
+    assert!(UNSCORED.iter().all(|(_, why)| !why.is_empty()));
+    UNSCORED.iter().map(|(check, _)| *check).collect()
+}
+
 #[test]
-fn every_mode_lints() {
-    for name in modes() {
-        run(helm().args(["lint", "--strict", "--values"]).arg(mode(&name)).arg(chart()));
+fn every_mode_lints_for_every_release() {
+    for release in &RELEASES {
+        for name in modes().iter().filter(|name| fits(name, release)) {
+            run(helm().args(["lint", "--strict", "--kube-version", release.version, "--values"]).arg(mode(name)).arg(chart()));
+        }
     }
 }
 
@@ -132,18 +153,29 @@ fn kube_score_finds_nothing_that_is_not_explained() {
         let text = template(&chart(), &[&mode(name), &more], NEWEST).expect("it renders");
         let file = folder.path().join(format!("{name}.yaml"));
         std::fs::write(&file, text).expect("a file");
-        let mut command = Command::new(tool("go/bin/kube-score", "chart"));
-        command.args(["score", "--kubernetes-version", "v1.33", "--output-format", "ci", "--exit-one-on-warning"]);
-        // A limit on the CPU makes the slowest requests slower, and protects nobody: the request is what the scheduler shares by.
-        command.args(["--ignore-container-cpu-limit", "--enable-optional-test", "container-seccomp-profile"]);
-        for (check, why) in &UNSCORED {
-            assert!(!why.is_empty());
-            if !(name == "standalone-ha" && *check == "deployment-replicas") {
-                command.args(["--ignore-test", check]);
-            }
-        }
-        run(command.arg(&file));
+        let mut unscored = unscored();
+        unscored.retain(|check| !(name == "standalone-ha" && *check == "deployment-replicas"));
+        run(&mut score(&file, &unscored));
     }
+}
+
+#[test]
+fn kube_score_finds_nothing_about_the_sidecar_of_another_chart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("shop.yaml");
+    // The Pod and its other container are for their own chart to answer for.
+    let complaints = |more: &str| {
+        std::fs::write(&file, super::consumer::render(more).expect("it renders")).expect("a file");
+        let said = output(&mut score(&file, &unscored())).stdout;
+        let said = String::from_utf8(said).expect("a text");
+        assert!(said.contains("(shop) Memory limit is not set"), "{said}");
+        said.lines().filter(|line| line.contains("(tokend)") && !line.starts_with("[OK]")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    for more in ["{}", "{tokend: {socket: {loopback: false}}}", "{tokend: {sidecar: {existingConfigMap: mine}}}"] {
+        assert_eq!(complaints(more), Vec::<String>::new(), "{more}");
+    }
+    let found = complaints("{tokend: {securityContext: {readOnlyRootFilesystem: false}}}");
+    assert!(found.iter().any(|line| line.contains("filesystem") || line.contains("Filesystem")), "{found:?}");
 }
 
 #[test]
@@ -152,9 +184,11 @@ fn the_package_renders_what_the_folder_renders() {
     run(helm().args(["package", "--destination"]).arg(folder.path()).arg(chart()));
     let package = folder.path().join("tokend-0.1.0.tgz");
     assert!(package.exists(), "the version in Chart.yaml is 0.1.0");
-    for name in modes() {
-        let text = template(&package, &[&mode(&name)], NEWEST).expect("it renders");
-        assert_eq!(text, rendered(&name, NEWEST), "{name}");
+    for release in &RELEASES {
+        for name in modes().iter().filter(|name| fits(name, release)) {
+            let text = template(&package, &[&mode(name)], release).expect("it renders");
+            assert_eq!(text, rendered(name, release), "{name} on {}", release.version);
+        }
     }
     let list = run(Command::new("tar").arg("-tzf").arg(&package));
     for file in

@@ -235,25 +235,28 @@ mod tests {
         let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::manual(NOW));
         let file = folder.path().join("token");
         let write = |text: &str| std::fs::write(&file, text).unwrap();
-        write(&of("a", "1", NOW + 10));
+        write(&of("a", "1", NOW + 100));
         let credential = credential(&file);
         let version = credential.version();
-        assert_eq!(sent(&credential, &clock).await, Ok(of("a", "1", NOW + 10)));
-        write(&format!("{}\n", of("a", "2", NOW + 20)));
-        assert_eq!(sent(&credential, &clock).await, Ok(of("a", "2", NOW + 20)));
-        assert_eq!((credential.version(), credential.expires_on()), (version, Some(NOW + 20)));
+        assert_eq!(sent(&credential, &clock).await, Ok(of("a", "1", NOW + 100)));
+        write(&format!("{}\n", of("a", "2", NOW + 200)));
+        assert_eq!(sent(&credential, &clock).await, Ok(of("a", "2", NOW + 200)));
+        assert_eq!((credential.version(), credential.expires_on()), (version, Some(NOW + 200)));
         // What is there no more, or is no token, is counted once each, and the last one goes on until it ends.
         std::fs::remove_file(&file).unwrap();
-        assert_eq!(sent(&credential, &clock).await, Ok(of("a", "2", NOW + 20)));
+        assert_eq!(sent(&credential, &clock).await, Ok(of("a", "2", NOW + 200)));
         write("garbage");
-        assert_eq!(sent(&credential, &clock).await, Ok(of("a", "2", NOW + 20)));
-        assert_eq!(sent(&credential, &clock).await, Ok(of("a", "2", NOW + 20)));
+        assert_eq!(sent(&credential, &clock).await, Ok(of("a", "2", NOW + 200)));
+        assert_eq!(sent(&credential, &clock).await, Ok(of("a", "2", NOW + 200)));
         assert_eq!(credential.reload_state().1, 2);
-        clock.advance(Duration::from_secs(20));
+        clock.advance(Duration::from_secs(169));
+        assert_eq!(sent(&credential, &clock).await, Ok(of("a", "2", NOW + 200)));
+        // Its last half minute is not used.
+        clock.advance(Duration::from_secs(1));
         let reason = sent(&credential, &clock).await.unwrap_err();
         assert!(["`k.file`", "expired", "no signed JWT"].iter().all(|word| reason.contains(word)), "{reason}");
-        write(&of("b", "3", NOW + 30));
-        assert_eq!(sent(&credential, &clock).await, Ok(of("b", "3", NOW + 30)));
+        write(&of("b", "3", NOW + 300));
+        assert_eq!(sent(&credential, &clock).await, Ok(of("b", "3", NOW + 300)));
         assert!(credential.reload_state().0.is_none() && credential.version() != version);
     }
 
@@ -261,7 +264,7 @@ mod tests {
     async fn a_file_that_hangs_holds_up_neither_the_workers_nor_the_token() {
         let (folder, clock, tasks) = (tempfile::tempdir().unwrap(), Clock::manual(NOW), Tasks::default());
         let file = folder.path().join("token");
-        std::fs::write(&file, of("a", "1", NOW + 10)).unwrap();
+        std::fs::write(&file, of("a", "1", NOW + 100)).unwrap();
         let credential = credential(&file);
         // A pipe that nobody writes to: to open it for reading never ends.
         std::fs::remove_file(&file).unwrap();

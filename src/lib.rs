@@ -43,6 +43,8 @@ pub mod secret;
 
 pub mod finding;
 
+pub mod pem;
+
 pub mod tasks;
 
 pub mod reload;

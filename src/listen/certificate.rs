@@ -20,6 +20,7 @@ use x509_parser::extensions::GeneralName;
 use super::TlsSettings;
 use crate::clock::Clock;
 use crate::finding::Problem;
+use crate::pem::add_roots;
 use crate::reload::{Reloading, Source, Versioned};
 use crate::secret::Secret;
 use crate::tasks::Tasks;
@@ -201,13 +202,7 @@ fn private_key(contents: &[u8]) -> Result<PrivateKeyDer<'static>, Problem> {
 fn roots(contents: &[u8]) -> Result<RootCertStore, Problem> {
     const REMEDY: &str = "write the certificates of the clients' CAs as PEM (-----BEGIN CERTIFICATE-----)";
     let mut store = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(contents) {
-        let added = certificate.ok().and_then(|certificate| store.add(certificate).ok());
-        added.ok_or_else(|| Problem::new("it holds a certificate that cannot be read", REMEDY))?;
-    }
-    if store.is_empty() {
-        return Err(Problem::new("it holds no certificate", REMEDY));
-    }
+    add_roots(&mut store, contents, REMEDY)?;
     Ok(store)
 }
 

@@ -3,7 +3,7 @@
 use tracing::field::Empty;
 use tracing::{Level, Span};
 
-use super::spans::{LINKED, ids_of, link};
+use super::spans::{LINKED, answered, ids_of, link};
 use super::trace::Context;
 
 /// A client span for one call to an authority, below the current span if that belongs to the same trace, else below the span that the
@@ -44,13 +44,7 @@ pub fn call_span(context: &Context, host: &str, method: &str, grant: &str, resen
 
 /// Notes the status of a call's answer.
 pub fn call_answered(span: &Span, status: u16) {
-    if span.is_disabled() {
-        return;
-    }
-    span.record("http.response.status_code", i64::from(status));
-    if status >= 400 {
-        span.record("otel.status_code", "ERROR");
-    }
+    answered(span, status, 400);
 }
 
 /// Notes why a call failed, by a value of a closed list.

@@ -59,12 +59,17 @@ pub fn request_span(context: &Context, route: &'static str, method: &str) -> Spa
 
 /// Closes the books on a request's span: its status, and whether that is a failure of tokend.
 pub fn finish_request(span: &Span, status: u16) {
+    answered(span, status, 500);
+}
+
+/// Notes the status of an answer, which is a failure from `failure` on.
+pub(super) fn answered(span: &Span, status: u16, failure: u16) {
     if span.is_disabled() {
         return;
     }
     // Unsigned numbers would be exported as text.
     span.record("http.response.status_code", i64::from(status));
-    if status >= 500 {
+    if status >= failure {
         span.record("otel.status_code", "ERROR");
     }
 }

@@ -18,10 +18,10 @@ use base64::engine::general_purpose::STANDARD;
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject as _;
 
 use super::settings::NamedRoots;
 use crate::finding::{Findings, Problem};
+use crate::pem::add_roots;
 
 /// Where the roots come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,13 +152,8 @@ fn readable(mut certificates: Certificates) -> Certificates {
 fn with(roots: &RootCertStore, text: &[u8]) -> Result<RootCertStore, Problem> {
     const REMEDY: &str = "write the CA's certificates as PEM (-----BEGIN CERTIFICATE-----)";
     let mut store = roots.clone();
-    let mut none = true;
-    for certificate in CertificateDer::pem_slice_iter(text) {
-        let added = certificate.ok().and_then(|certificate| store.add(certificate).ok());
-        added.ok_or_else(|| Problem::new("it holds a certificate that cannot be read", REMEDY))?;
-        none = false;
-    }
-    if none { Err(Problem::new("it holds no certificate", REMEDY)) } else { Ok(store) }
+    add_roots(&mut store, text, REMEDY)?;
+    Ok(store)
 }
 
 /// TLS 1.2 and 1.3, HTTP/2 and 1.1. The provider is named: whatever is installed for the process does not count.

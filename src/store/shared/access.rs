@@ -12,6 +12,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::finding::Problem;
+use crate::pem::add_roots;
 use crate::reload::{Place, Reloading, Source};
 use crate::secret::Secret;
 use crate::store::settings::{RedisSettings, Topology};
@@ -217,13 +218,7 @@ fn password(contents: &[u8]) -> Result<Secret, Problem> {
 fn roots(contents: &[u8]) -> Result<Secret, Problem> {
     const REMEDY: &str = "write the CA's certificates as PEM (-----BEGIN CERTIFICATE-----)";
     let mut store = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(contents) {
-        let added = certificate.ok().and_then(|certificate| store.add(certificate).ok());
-        added.ok_or_else(|| Problem::new("it holds a certificate that cannot be read", REMEDY))?;
-    }
-    if store.is_empty() {
-        return Err(Problem::new("it holds no certificate", REMEDY));
-    }
+    add_roots(&mut store, contents, REMEDY)?;
     Ok(Secret::new(text(contents)?))
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::source::{Kind, Mention, Target, Tree};
 
 /// The leaves, each of which may import those before it. Everything but the emulator and `main` may import all of them.
-const LEAVES: [&str; 6] = ["clock", "secret", "finding", "tasks", "reload", "telemetry"];
+const LEAVES: [&str; 7] = ["clock", "secret", "finding", "pem", "tasks", "reload", "telemetry"];
 
 /// The other modules, in the order of a request's way, and what each may import besides the leaves.
 const ROWS: [(&str, &[(&str, Part)]); 19] = {

@@ -71,6 +71,7 @@ const COUNTERS: &[(&str, Labels)] = &[
     ("redis_events_total", &[("direction", &["sent", "received"])]),
     ("key_ring_reads_total", &[("kid", NAMES)]),
     ("reload_failures_total", &[("app", NAMES)]),
+    ("log_lines_dropped_total", &[]),
     ("caller_requests_total", &[("caller", NAMES), ("outcome", &["authenticated", "not_authenticated", "not_allowed"])]),
     ("tls_handshake_failures_total", &[("reason", HANDSHAKES)]),
     // The values are the closed list of the API document.
@@ -117,8 +118,8 @@ fn most(apps: usize, cached: usize, sent: usize, grants: usize) -> usize {
     // A ring in the middle of two rotations.
     let ring = 2 * 4;
     let http = 2 + 1 + 20 + HANDSHAKES.len() + 1;
-    // Holds, panics, the build, the process; the ends of credentials and the trouble with files.
-    let rest = 4 + 1 + 1 + 7 + 2 * apps + 10;
+    // Holds, panics, lines of the log, the build, the process; the ends of credentials and the trouble with files.
+    let rest = 4 + 1 + 1 + 1 + 7 + 2 * apps + 10;
     // Two outcomes and trouble with a file for each caller, one an app, and those whom nobody knows.
     let callers = apps * 3 + 1;
     callers + requests + durations + renewals + held + calls + call_durations + cache + redis + ring + http + rest

@@ -86,9 +86,7 @@ impl Sidecar {
 
     /// The value of one sample of the metrics, by its name and labels as they are written; 0 if it is not there.
     pub(crate) async fn metric(&self, sample: &str) -> f64 {
-        let text = self.admin.get("/metrics").await.text;
-        let line = text.lines().find_map(|line| line.strip_prefix(sample).filter(|rest| rest.starts_with(' ')));
-        line.and_then(|value| value.trim().parse().ok()).unwrap_or_default()
+        self.admin.get("/metrics").await.sample(sample)
     }
 }
 

@@ -121,7 +121,7 @@ fn serve(config: Option<PathBuf>, environment: BTreeMap<String, String>) -> u8 {
 
 #[cfg(feature = "emulator")]
 async fn emulate(options: crate::emulator::Options) -> u8 {
-    let (emulator, mut signals) = match (crate::emulator::bind(options).await, Signals::process()) {
+    let (emulator, mut signals) = match (crate::emulator::bind(options).await, Signals::terminal()) {
         (Ok(emulator), Ok(signals)) => (emulator, signals),
         (Err(error), _) => return failed(&error.to_string()),
         (_, Err(error)) => return failed(&error.to_string()),
@@ -130,7 +130,7 @@ async fn emulate(options: crate::emulator::Options) -> u8 {
     let stop = tokio_util::sync::CancellationToken::new();
     tokio::select! {
         () = emulator.run(stop.child_token()) => {}
-        () = signals.next() => stop.cancel(),
+        _ = signals.next() => stop.cancel(),
     }
     0
 }

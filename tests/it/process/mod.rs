@@ -2,6 +2,7 @@
 
 mod check;
 mod commands;
+mod hangup;
 mod leaving;
 mod logs;
 mod online;

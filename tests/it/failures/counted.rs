@@ -2,6 +2,7 @@
 
 use futures_util::future::join_all;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{BILLING, USER_READ, eva};
 use crate::support::World;
@@ -58,6 +59,28 @@ async fn a_request_that_the_edge_gives_up_is_counted_and_one_that_nobody_waits_f
     };
     let (answer, ()) = tokio::join!(world.graph(), later);
     assert_eq!(answer.status, 504, "{}", answer.text);
+    counted(&world, &[(timed_out, 1.0)]).await;
+}
+
+#[tokio::test]
+async fn the_time_of_a_request_that_the_edge_gives_up_begins_before_its_body() {
+    // The clock stands still but for the time that the body takes, which is all of it.
+    let world = World::with("limits: {request_timeout: 5s}\n").await;
+    world.failing(json!({"hold": true})).await;
+    let body = json!({"app": "daemon", "scopes": [crate::support::GRAPH]}).to_string();
+    let address = world.sidecar.client.base.trim_start_matches("http://");
+    let mut connection = tokio::net::TcpStream::connect(address).await.expect("a connection");
+    let head = "POST /client-credentials HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close\r\n";
+    let head = format!("{head}content-length: {}\r\n\r\n", body.len());
+    connection.write_all(head.as_bytes()).await.expect("a head");
+    world.sidecar.answering(1).await;
+    world.later(5);
+    connection.write_all(body.as_bytes()).await.expect("a body");
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
+    assert!(world.calls().await > 0, "it reached its flow in time");
+    let timed_out = r#"requests_total{app="daemon",flow="client_credentials",outcome="timeout",source="none"}"#;
     counted(&world, &[(timed_out, 1.0)]).await;
 }
 

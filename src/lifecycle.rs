@@ -1,7 +1,9 @@
 //! From ready to gone: signals, the readiness latch, and the order in which the process ends.
 //!
 //! On the first signal readiness falls at once while requests are still taken (load balancers need time to look away), and every answer
-//! over HTTP/1 ends its connection, so that none is closed later under a request that is on its way; then nothing new is accepted and requests in progress are finished; then whatever is left is dropped. A second signal drops everything now.
+//! over HTTP/1 ends its connection, so that none is closed later under a request that is on its way; then nothing new is accepted and
+//! requests in progress are finished; then whatever is left is dropped. A second signal drops everything now. SIGHUP is none of these: it
+//! has files compared.
 
 use std::io;
 use std::sync::Arc;
@@ -21,31 +23,42 @@ const STOPPING: u8 = 2;
 #[derive(Clone, Debug, Default)]
 pub struct Readiness(Arc<AtomicU8>);
 
-/// Requests to stop, in the order they come.
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The end, and the second time at once.
+    Stop,
+    /// A look at all files that are followed.
+    Compare,
+}
+
+/// Orders, as they come.
 #[derive(Debug)]
 pub enum Signals {
-    /// SIGTERM and SIGINT of this process.
+    /// The signals of this process.
     Process {
         /// SIGTERM, as an orchestrator sends it.
         terminate: Signal,
         /// SIGINT, as Ctrl-C sends it.
         interrupt: Signal,
+        /// SIGHUP, and what it asks for; `None`: it is ignored.
+        hangup: Option<(Signal, Order)>,
     },
-    /// A channel, for tests and for commands that end by themselves. Once it is closed no signal comes.
-    Manual(UnboundedReceiver<()>),
+    /// A channel, for tests and for commands that end by themselves. Once it is closed nothing comes.
+    Manual(UnboundedReceiver<Order>),
 }
 
 /// Serves until the first signal, then ends everything in order. Returns whether all work ended by itself in time.
 pub async fn run_until_stopped(tasks: &Tasks, readiness: &Readiness, shutdown: Shutdown, mut signals: Signals) -> bool {
     readiness.ready();
     tracing::info!("ready");
-    signals.next().await;
+    signals.stop(tasks).await;
     readiness.stop();
     tasks.leave();
     tracing::info!(delay = ?shutdown.delay, grace = ?shutdown.grace, "stopping");
     let in_time = tokio::select! {
         in_time = drain(tasks, shutdown) => in_time,
-        () = signals.next() => {
+        () = signals.stop(tasks) => {
             tracing::warn!("a second signal: requests in progress are dropped");
             tasks.stop(std::time::Duration::ZERO).await;
             false
@@ -83,33 +96,69 @@ impl Readiness {
 // === impl Signals ===
 
 impl Signals {
-    /// Listens for SIGTERM and SIGINT from now on; neither ends the process by itself any more.
+    /// Listens for SIGTERM, SIGINT and SIGHUP from now on; none of them ends the process by itself any more. SIGHUP asks for a look at the
+    /// files.
     ///
     /// # Errors
     /// The handlers cannot be installed.
     pub fn process() -> io::Result<Self> {
-        Ok(Self::Process { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        let hangup = Some((signal(SignalKind::hangup())?, Order::Compare));
+        Ok(Self::Process { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())?, hangup })
     }
 
-    /// Signals that the returned sender sends.
-    pub fn manual() -> (UnboundedSender<()>, Self) {
+    /// The same for a command that follows no files: SIGHUP says that its terminal is closed, and stops it, unless whoever started it had
+    /// that ignored (`nohup`).
+    ///
+    /// # Errors
+    /// The handlers cannot be installed.
+    pub fn terminal() -> io::Result<Self> {
+        let hangup = if ignores_hangup() { None } else { Some((signal(SignalKind::hangup())?, Order::Stop)) };
+        Ok(Self::Process { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())?, hangup })
+    }
+
+    /// Orders that the returned sender sends.
+    pub fn manual() -> (UnboundedSender<Order>, Self) {
         let (sender, receiver) = unbounded_channel();
         (sender, Self::Manual(receiver))
     }
 
     /// Waits for the next one.
-    pub async fn next(&mut self) {
+    pub async fn next(&mut self) -> Order {
         let came = match self {
-            Self::Process { terminate, interrupt } => tokio::select! {
-                came = terminate.recv() => came,
-                came = interrupt.recv() => came,
+            Self::Process { terminate, interrupt, hangup } => tokio::select! {
+                came = terminate.recv() => came.map(|()| Order::Stop),
+                came = interrupt.recv() => came.map(|()| Order::Stop),
+                came = hung_up(hangup) => came,
             },
             Self::Manual(receiver) => receiver.recv().await,
         };
-        if came.is_none() {
-            std::future::pending::<()>().await;
+        match came {
+            Some(order) => order,
+            None => std::future::pending().await,
         }
     }
+
+    /// Waits for the next one that says stop, and has files compared meanwhile.
+    async fn stop(&mut self, tasks: &Tasks) {
+        while self.next().await == Order::Compare {
+            tracing::info!("files are compared");
+            tasks.compare_files();
+        }
+    }
+}
+
+async fn hung_up(hangup: &mut Option<(Signal, Order)>) -> Option<Order> {
+    match hangup {
+        Some((hangup, order)) => hangup.recv().await.map(|()| *order),
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether SIGHUP, the first of the signals, is ignored (proc(5), `SigIgn`). Where there is no `/proc` it is not.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 #[cfg(test)]
@@ -118,7 +167,7 @@ mod tests {
 
     use tokio::time::{Instant, sleep, timeout};
 
-    use super::{Readiness, Signals, run_until_stopped};
+    use super::{Order, Readiness, Signals, run_until_stopped};
     use crate::config::Shutdown;
     use crate::tasks::Tasks;
 
@@ -128,14 +177,14 @@ mod tests {
     /// Runs with one signal at once and perhaps another; returns whether all ended in time, and how long it took.
     async fn stop(tasks: &Tasks, delay: Duration, grace: Duration, second_after: Option<Duration>) -> (bool, Duration) {
         let (sender, signals) = Signals::manual();
-        sender.send(()).expect("an open channel");
+        sender.send(Order::Stop).expect("an open channel");
         let started = Instant::now();
         let readiness = Readiness::default();
         let run = run_until_stopped(tasks, &readiness, Shutdown { delay, grace }, signals);
         let again = async {
             if let Some(after) = second_after {
                 sleep(after).await;
-                let _ = sender.send(());
+                let _ = sender.send(Order::Stop);
             }
         };
         let (in_time, ()) = tokio::join!(timeout(Duration::from_secs(5), run), again);
@@ -154,6 +203,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_hangup_has_files_compared_and_ends_nothing() {
+        let (tasks, readiness) = (Tasks::default(), Readiness::default());
+        let (sender, signals) = Signals::manual();
+        let mut comparison = tasks.comparison();
+        let watch = async {
+            for _ in 0..3 {
+                sender.send(Order::Compare).expect("an open channel");
+                comparison.changed().await.expect("tasks");
+            }
+            assert!(readiness.is_ready());
+            sender.send(Order::Stop).expect("an open channel");
+            while readiness.is_ready() {
+                sleep(Duration::from_millis(1)).await;
+            }
+            // Nor is it the second signal.
+            sender.send(Order::Compare).expect("an open channel");
+            comparison.changed().await.expect("tasks");
+            assert!(!tasks.soft().is_cancelled());
+        };
+        let run = run_until_stopped(&tasks, &readiness, Shutdown { delay: SHORT * 3, grace: LONG }, signals);
+        let (in_time, ()) = tokio::join!(run, watch);
+        assert!(in_time);
+    }
+
+    #[tokio::test]
     async fn an_idle_process_ends_at_once() {
         let tasks = Tasks::default();
         tasks.background("idle", std::future::pending());
@@ -169,7 +243,7 @@ mod tests {
             while !readiness.is_ready() {
                 sleep(Duration::from_millis(1)).await;
             }
-            sender.send(()).expect("an open channel");
+            sender.send(Order::Stop).expect("an open channel");
             while readiness.is_ready() {
                 sleep(Duration::from_millis(1)).await;
             }

@@ -1,4 +1,5 @@
-//! Reloading is one type: a value built from the contents of a file, or of several that belong together, compared by content every ten seconds and whenever it is refused.
+//! Reloading is one type: a value built from the contents of a file, or of several that belong together, compared by content every ten
+//! seconds, whenever it is refused, and when the process is told to (SIGHUP).
 //!
 //! A bad new file keeps the old value: it is logged, counted and shown in `/status`, and the next good one heals it.
 
@@ -10,13 +11,15 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use aws_lc_rs::digest::{Context, SHA256};
+use tokio::sync::watch;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use crate::finding::Problem;
 use crate::secret::Secret;
 use crate::tasks::Tasks;
 
 /// How often files are compared.
-pub const EVERY: Duration = Duration::from_secs(10);
+const EVERY: Duration = Duration::from_secs(10);
 
 /// Where a value comes from, and the configuration key that says so.
 #[derive(Clone, Debug)]
@@ -68,6 +71,13 @@ pub struct Reloading<T> {
     failures: AtomicU64,
     // The watcher and a refusal may compare at the same time; the later contents have to win.
     comparing: Mutex<()>,
+}
+
+/// When files are to be compared: every ten seconds, and when the process is told to.
+#[derive(Debug)]
+pub struct Rounds {
+    ticks: Interval,
+    told: watch::Receiver<()>,
 }
 
 // === impl Source ===
@@ -212,18 +222,16 @@ impl<T: Send + Sync + 'static> Reloading<T> {
         false
     }
 
-    /// Compares the source every ten seconds until the soft stop. A fixed value needs no watching.
+    /// Compares the source every ten seconds, and when told to, until the soft stop. A fixed value needs no watching.
     pub fn watch(self: &Arc<Self>, tasks: &Tasks) {
         if self.is_fixed() {
             return;
         }
         let this = Arc::clone(self);
+        let mut rounds = Rounds::new(tasks);
         tasks.background("reload", async move {
-            // What was read a moment ago is not read again at once.
-            let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + EVERY, EVERY);
-            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
-                ticks.tick().await;
+                rounds.next().await;
                 let this = Arc::clone(&this);
                 // File systems may hang: the comparison must not hold an async worker.
                 if tokio::task::spawn_blocking(move || this.refresh()).await.is_err() {
@@ -231,6 +239,25 @@ impl<T: Send + Sync + 'static> Reloading<T> {
                 }
             }
         });
+    }
+}
+
+// === impl Rounds ===
+
+impl Rounds {
+    /// The first is in ten seconds: what was read a moment ago is not read again at once.
+    pub fn new(tasks: &Tasks) -> Self {
+        let mut ticks = interval_at(Instant::now() + EVERY, EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { ticks, told: tasks.comparison() }
+    }
+
+    /// Waits for the next. What was said during the last comparison counts: the file may have been read before.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.ticks.tick() => {}
+            Ok(()) = self.told.changed() => {}
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,6 +21,7 @@ pub struct Tasks {
     hard: CancellationToken,
     panics: Arc<AtomicU64>,
     leaving: Arc<AtomicBool>,
+    comparison: watch::Sender<()>,
 }
 
 // === impl Tasks ===
@@ -27,7 +29,14 @@ pub struct Tasks {
 impl Default for Tasks {
     fn default() -> Self {
         let hard = CancellationToken::new();
-        Self { tracker: TaskTracker::new(), soft: hard.child_token(), hard, panics: Arc::default(), leaving: Arc::default() }
+        Self {
+            tracker: TaskTracker::new(),
+            soft: hard.child_token(),
+            hard,
+            panics: Arc::default(),
+            leaving: Arc::default(),
+            comparison: watch::Sender::new(()),
+        }
     }
 }
 
@@ -75,6 +84,16 @@ impl Tasks {
     /// Whether the process is about to stop.
     pub fn is_leaving(&self) -> bool {
         self.leaving.load(Ordering::Relaxed)
+    }
+
+    /// Has every task that follows files compare them now.
+    pub fn compare_files(&self) {
+        self.comparison.send_replace(());
+    }
+
+    /// Changes whenever files are to be compared.
+    pub fn comparison(&self) -> watch::Receiver<()> {
+        self.comparison.subscribe()
     }
 
     /// Fires when the soft stop begins.

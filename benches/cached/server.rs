@@ -57,7 +57,7 @@ impl Server {
         );
         let (settings, findings) = parse(&text, Format::Yaml, "bench.yaml", &BTreeMap::new());
         let settings = settings.unwrap_or_else(|| panic!("{findings:#?}"));
-        let telemetry = tokend::telemetry::init(&settings.telemetry, None, std::io::stderr);
+        let telemetry = tokend::telemetry::init(&settings.telemetry, None, std::io::stderr());
         // One exporter for all servers, which lives as long as the process; each has a sampler of its own.
         std::mem::forget(telemetry);
         let sampler = tokend::telemetry::Sampler::new(ratio);

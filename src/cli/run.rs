@@ -92,29 +92,36 @@ fn serve(config: Option<PathBuf>, environment: BTreeMap<String, String>) -> u8 {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    let telemetry = match telemetry::init(&settings.telemetry, prepared.tls(), io::stderr) {
+    let telemetry = match telemetry::init(&settings.telemetry, prepared.tls(), io::stderr()) {
         Ok(telemetry) => telemetry,
         Err(problem) => return failed(&format!("{}: {}", problem.reason, problem.remedy)),
     };
-    let parts = Parts { clock: Clock::system(), tasks: Tasks::default(), metrics: Metrics::default(), sampler: telemetry.sampler };
+    let metrics = Metrics::default();
+    telemetry.observe(&metrics);
+    let parts = Parts { clock: Clock::system(), tasks: Tasks::default(), metrics, sampler: telemetry.sampler };
     let served = block_on(async move {
         // Before anything is bound: a signal during the start must not be lost.
         let signals = Signals::process().map_err(|error| format!("signals cannot be handled: {error}"))?;
         let sidecar = prepared.build(parts).await.map_err(|error| error.to_string())?;
         Ok::<bool, String>(sidecar.run(signals).await)
     });
+    let code = match served {
+        Some(Ok(_)) => 0,
+        Some(Err(reason)) => {
+            // Not past the log: standard error may be a full pipe.
+            telemetry.say(&format!("tokend: {reason}\n"));
+            FAILED
+        }
+        None => FAILED,
+    };
     // Last, when nothing can make a span any more.
     telemetry.flush();
-    match served {
-        Some(Ok(_)) => 0,
-        Some(Err(reason)) => failed(&reason),
-        None => FAILED,
-    }
+    code
 }
 
 #[cfg(feature = "emulator")]
 async fn emulate(options: crate::emulator::Options) -> u8 {
-    let (emulator, mut signals) = match (crate::emulator::bind(options).await, Signals::process()) {
+    let (emulator, mut signals) = match (crate::emulator::bind(options).await, Signals::terminal()) {
         (Ok(emulator), Ok(signals)) => (emulator, signals),
         (Err(error), _) => return failed(&error.to_string()),
         (_, Err(error)) => return failed(&error.to_string()),
@@ -123,7 +130,7 @@ async fn emulate(options: crate::emulator::Options) -> u8 {
     let stop = tokio_util::sync::CancellationToken::new();
     tokio::select! {
         () = emulator.run(stop.child_token()) => {}
-        () = signals.next() => stop.cancel(),
+        _ = signals.next() => stop.cancel(),
     }
     0
 }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::config::{self, Format};
 use crate::emulator::{self, Emulator};
-use crate::lifecycle::Signals;
+use crate::lifecycle::{Order, Signals};
 use crate::sidecar::{self, Parts, Sidecar};
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Sampler};
@@ -49,7 +49,7 @@ async fn demonstrate(exit: bool, out: fn(&str)) -> Result<bool, String> {
 
     let client = Client::new(&ca, &base, &origin)?;
     let (ends, signals) = Signals::manual();
-    let interrupted = Signals::process().map_err(|error| error.to_string())?;
+    let interrupted = Signals::terminal().map_err(|error| error.to_string())?;
     let show = async {
         let results = steps::all(&client).await;
         let good = results.iter().all(Step::is_good);
@@ -57,10 +57,10 @@ async fn demonstrate(exit: bool, out: fn(&str)) -> Result<bool, String> {
         if !exit {
             out(&curl_lines(&base, &admin, &origin, &ca_file));
             let mut interrupted = interrupted;
-            interrupted.next().await;
+            let _any = interrupted.next().await;
         }
         stop.cancel();
-        let _ended = ends.send(());
+        let _ended = ends.send(Order::Stop);
         good
     };
     let (_, good) = tokio::join!(sidecar.run(signals), show);

@@ -11,7 +11,7 @@ use super::policy::{Missing, Wanted, judge};
 use super::settings::{AccountRights, CallerSettings};
 use crate::clock::{Clock, Moment};
 use crate::finding::Problem;
-use crate::reload;
+use crate::reload::Rounds;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
@@ -96,14 +96,13 @@ impl Callers {
         let _compared = self.tasks.compute(move || tokens.refresh()).await;
     }
 
-    /// Compares the files every ten seconds until the soft stop.
+    /// Compares the files every ten seconds, and when told to, until the soft stop.
     pub fn watch(&self) {
         let (tokens, tasks) = (self.tokens.clone(), self.tasks.clone());
+        let mut rounds = Rounds::new(&tasks);
         self.tasks.background("caller tokens", async move {
-            let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + reload::EVERY, reload::EVERY);
-            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
-                ticks.tick().await;
+                rounds.next().await;
                 let tokens = tokens.clone();
                 let _compared = tasks.compute(move || tokens.refresh()).await;
             }

@@ -31,10 +31,14 @@ pub(super) enum Owner {
     Known(Account),
 }
 
+/// The longest list of scopes that an answer may have, in bytes: Entra lists everything that was ever consented to.
+const LONGEST_SCOPE: usize = 32 * 1024;
+
 /// Reads an answer.
 pub(super) fn issue(app: &App, expected: &Expected, response: TokenResponse, now: i64, jitter: f64) -> Result<Grant, Failure> {
     let token_type = token_type(response.token_type.as_deref(), expected.exchange)?;
     let access_token = response.access_token.ok_or(Failure::Invalid("it has no access_token"))?;
+    let scope = scope(response.scope, &expected.asked)?;
     let times = times(response.expires_in, response.ext_expires_in, response.refresh_in, now, jitter);
     let id_claims = response.id_token.as_ref().map(Secret::expose).and_then(unverified);
     let info = response.client_info.as_deref().and_then(ClientInfo::parse);
@@ -53,8 +57,7 @@ pub(super) fn issue(app: &App, expected: &Expected, response: TokenResponse, now
     Ok(Grant {
         access_token,
         token_type,
-        // An absent scope means the one that was asked for (RFC 6749 §5.1).
-        scope: response.scope.unwrap_or_else(|| expected.asked.to_string()),
+        scope,
         times,
         tenant_id,
         account,
@@ -81,6 +84,15 @@ fn token_type(answered: Option<&str>, exchange: bool) -> Result<String, Failure>
         Some(kind) if exchange && kind.eq_ignore_ascii_case("N_A") => Ok("N_A".to_owned()),
         Some(_) => Err(Failure::Invalid("its token_type is not the one asked for")),
         None => Err(Failure::Invalid("it has no token_type")),
+    }
+}
+
+/// An absent scope means the one that was asked for (RFC 6749 §5.1).
+fn scope(answered: Option<String>, asked: &Scopes) -> Result<String, Failure> {
+    match answered {
+        Some(scope) if scope.len() > LONGEST_SCOPE => Err(Failure::Invalid("its scope is longer than 32 KiB")),
+        Some(scope) => Ok(scope),
+        None => Ok(asked.to_string()),
     }
 }
 
@@ -139,7 +151,8 @@ fn username(claims: &Claims) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{times, token_type};
+    use super::{scope, times, token_type};
+    use crate::token::Scopes;
 
     #[test]
     fn rsp_2_token_type_comes_in_any_case_and_must_be_there() {
@@ -148,6 +161,15 @@ mod tests {
         assert!(token_type(Some("N_A"), false).is_err());
         assert!(token_type(Some("pop"), false).is_err());
         assert!(token_type(None, false).is_err());
+    }
+
+    #[test]
+    fn rsp_3_an_absent_scope_is_the_one_asked_for_and_a_flood_is_none() {
+        let asked = Scopes::from_text("a b").unwrap();
+        assert_eq!(scope(None, &asked).as_deref(), Ok("a b"));
+        assert_eq!(scope(Some("c".to_owned()), &asked).as_deref(), Ok("c"));
+        assert!(scope(Some("a ".repeat(16 * 1024)), &asked).is_ok());
+        assert!(scope(Some("a ".repeat(16 * 1024) + "b"), &asked).is_err());
     }
 
     #[test]

@@ -96,8 +96,24 @@ struct Timed<'a> {
     flow: Flow,
     clock: &'a Clock,
     started: Duration,
-    patience: Duration,
+    /// When the edge will give it up: it has waited for the body already.
+    given_up: Duration,
     ended: bool,
+}
+
+/// What is noted of a call before its flow takes it.
+#[derive(Clone, Copy)]
+struct Seen {
+    sampled: bool,
+    arrived: Duration,
+}
+
+// === impl Seen ===
+
+impl Seen {
+    fn of(call: &Call) -> Self {
+        Self { sampled: call.trace.sampled, arrived: call.arrived }
+    }
 }
 
 // === impl Service ===
@@ -207,8 +223,8 @@ impl Service {
     /// # Errors
     /// There is no token, and why.
     pub async fn client_credentials(&self, caller: Caller, call: Call, request: &Common<'_>) -> Outcome {
-        let (app, sampled) = (self.0.asked_of(caller, Flow::ClientCredentials, request)?, call.trace.sampled);
-        self.0.timed(&app, Flow::ClientCredentials, sampled, client_credentials::run(&self.0, &app, call, request)).await
+        let (app, seen) = (self.0.asked_of(caller, Flow::ClientCredentials, request)?, Seen::of(&call));
+        self.0.timed(&app, Flow::ClientCredentials, seen, client_credentials::run(&self.0, &app, call, request)).await
     }
 
     /// `POST /obo` (RFC 7523 with Entra's extension, or RFC 8693).
@@ -216,8 +232,8 @@ impl Service {
     /// # Errors
     /// There is no token, and why.
     pub async fn obo(&self, caller: Caller, call: Call, request: &OnBehalfOf<'_>) -> Outcome {
-        let (app, sampled) = (self.0.asked_of(caller, Flow::OnBehalfOf, &request.common)?, call.trace.sampled);
-        self.0.timed(&app, Flow::OnBehalfOf, sampled, on_behalf_of::run(&self.0, &app, caller, call, request)).await
+        let (app, seen) = (self.0.asked_of(caller, Flow::OnBehalfOf, &request.common)?, Seen::of(&call));
+        self.0.timed(&app, Flow::OnBehalfOf, seen, on_behalf_of::run(&self.0, &app, caller, call, request)).await
     }
 
     /// `POST /auth-code/url` (RFC 6749 §4.1.1 with RFC 7636).
@@ -239,8 +255,8 @@ impl Service {
     /// # Errors
     /// There is no token, and why.
     pub async fn auth_code(&self, caller: Caller, call: Call, request: &AuthCode<'_>) -> Outcome {
-        let (app, sampled) = (self.0.asked_of(caller, Flow::AuthCode, &request.common)?, call.trace.sampled);
-        self.0.timed(&app, Flow::AuthCode, sampled, redeem::run(&self.0, &app, caller, call, request)).await
+        let (app, seen) = (self.0.asked_of(caller, Flow::AuthCode, &request.common)?, Seen::of(&call));
+        self.0.timed(&app, Flow::AuthCode, seen, redeem::run(&self.0, &app, caller, call, request)).await
     }
 
     /// `POST /silent` (RFC 6749 §6 where the cache has nothing).
@@ -248,8 +264,8 @@ impl Service {
     /// # Errors
     /// There is no token, and why.
     pub async fn silent(&self, caller: Caller, call: Call, request: &Silent<'_>) -> Outcome {
-        let (app, sampled) = (self.0.asked_of(caller, Flow::Silent, &request.common)?, call.trace.sampled);
-        self.0.timed(&app, Flow::Silent, sampled, silent::run(&self.0, &app, caller, call, request)).await
+        let (app, seen) = (self.0.asked_of(caller, Flow::Silent, &request.common)?, Seen::of(&call));
+        self.0.timed(&app, Flow::Silent, seen, silent::run(&self.0, &app, caller, call, request)).await
     }
 
     /// `GET /accounts`.
@@ -351,14 +367,14 @@ impl Inner {
         })
     }
 
-    async fn timed(&self, app: &App, flow: Flow, sampled: bool, work: impl Future<Output = Outcome>) -> Outcome {
-        let mut timed =
-            Timed { app, flow, clock: &self.clock, started: self.clock.precise(), patience: self.patience, ended: false };
+    async fn timed(&self, app: &App, flow: Flow, seen: Seen, work: impl Future<Output = Outcome>) -> Outcome {
+        let given_up = seen.arrived + self.patience;
+        let mut timed = Timed { app, flow, clock: &self.clock, started: self.clock.precise(), given_up, ended: false };
         let outcome = work.await;
         timed.ended = true;
         app.metrics.request(flow, outcome.as_ref().map_err(|refusal| &**refusal), timed.took());
         // Asked before the current span is, which costs more than all of this.
-        if sampled {
+        if seen.sampled {
             trace::end_request(app, flow, &outcome);
         }
         outcome
@@ -376,7 +392,7 @@ impl Timed<'_> {
 impl Drop for Timed<'_> {
     fn drop(&mut self) {
         // Who goes away earlier is a caller that left.
-        if !self.ended && self.took() >= self.patience {
+        if !self.ended && self.clock.precise() >= self.given_up {
             self.app.metrics.given_up(self.flow, self.took());
         }
     }

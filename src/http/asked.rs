@@ -1,6 +1,7 @@
 //! What is known of a request before it is routed, and travels with it as one small extension: ids, trace, route.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, Request};
 use tracing::Span;
@@ -50,8 +51,8 @@ const UNMATCHED: Route = Route::judged("unmatched");
 // === impl Asked ===
 
 impl Asked {
-    /// Reads a request's head, and makes its span if it is sampled. The ids are good even where the result is a fault.
-    pub(super) fn read<B>(request: &Request<B>, sampler: Sampler) -> (Self, Span, Result<(), Fault>) {
+    /// Reads the head of a request that arrived then, and makes its span if it is sampled. The ids are good even where the result is a fault.
+    pub(super) fn read<B>(request: &Request<B>, sampler: Sampler, arrived: Duration) -> (Self, Span, Result<(), Fault>) {
         let route = Route::of(request.uri().path());
         let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
         let trace = sampler.decide(traceparent);
@@ -61,7 +62,7 @@ impl Asked {
             Ok(correlation_id) => (correlation_id, Ok(())),
             Err(fault) => (new_id(), Err(fault)),
         };
-        let mut call = Call { correlation_id, trace, state };
+        let mut call = Call { correlation_id, trace, state, arrived };
         let span = request_span(&call, route.template, request.method().as_str());
         call.trace = outgoing(trace, &span);
         (Self { correlation_id, call, route, caller: Caller::ANYONE }, span, fault)
@@ -119,6 +120,8 @@ impl Route {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use http::Request;
 
     use super::{Asked, CORRELATION_ID};
@@ -131,7 +134,7 @@ mod tests {
         for id in ids {
             request = request.header(CORRELATION_ID, *id);
         }
-        let (asked, _, fault) = Asked::read(&request.body(()).unwrap(), Sampler::new(None));
+        let (asked, _, fault) = Asked::read(&request.body(()).unwrap(), Sampler::new(None), Duration::ZERO);
         fault.map(|()| asked.correlation_id.to_string()).map_err(|fault| fault.detail.into_owned())
     }
 
@@ -180,7 +183,7 @@ mod tests {
             ("/Accounts/canary", "unmatched"),
         ] {
             let request = Request::builder().uri(path).body(()).unwrap();
-            assert_eq!(Asked::read(&request, Sampler::new(None)).0.route.template, template);
+            assert_eq!(Asked::read(&request, Sampler::new(None), Duration::ZERO).0.route.template, template);
         }
     }
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 
-use super::members::{Expected, Member, Takes};
+use super::members::{Expected, LONGEST, Member, Takes};
 use super::problem::{Fault, FaultKind};
 
 /// The kind of a JSON value, without the value.
@@ -63,6 +63,11 @@ pub(super) fn explain(body: &[u8], takes: Takes) -> Fault {
 /// A member that belongs to another route.
 pub(super) fn foreign(member: Member, takes: Takes) -> Fault {
     invalid(format!("this route does not take `{}`; it takes {}", member.name(), list(takes)))
+}
+
+/// A member whose string is too long.
+pub(super) fn too_long(member: Member) -> Fault {
+    invalid(format!("`{}` is longer than {LONGEST} bytes; send its value alone, as it came", member.name()))
 }
 
 fn unknown(name: &str, takes: Takes) -> Fault {

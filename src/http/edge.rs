@@ -18,7 +18,7 @@ use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
-use super::asked::{Asked, CORRELATION_ID};
+use super::asked::CORRELATION_ID;
 use super::frame::Frame;
 use super::problem::{Fault, FaultKind, Problem};
 use crate::telemetry::finish_request;
@@ -65,7 +65,7 @@ where
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let in_flight = InFlight::begin(&self.frame.meters.in_flight);
-        let (asked, span, readable) = Asked::read(&request, self.frame.sampler);
+        let (asked, span, readable) = self.frame.read(&request);
         let frame = Arc::clone(&self.frame);
         let inner = readable.map(|()| {
             request.extensions_mut().insert(asked.clone());

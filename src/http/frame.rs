@@ -9,6 +9,7 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderValue, Uri};
 use prometheus::{IntCounterVec, IntGauge};
+use tracing::Span;
 
 use super::answer;
 use super::asked::Asked;
@@ -23,7 +24,7 @@ use crate::telemetry::{Metrics, Sampler};
 /// What every route shares.
 #[derive(Debug)]
 pub(super) struct Frame {
-    pub(super) sampler: Sampler,
+    sampler: Sampler,
     pub(super) meters: Meters,
     pub(super) callers: Option<Arc<Callers>>,
     bodies: Bodies,
@@ -53,7 +54,12 @@ impl Frame {
 
     /// What the edge knows of the request; it was read once, outside.
     pub(super) fn asked(&self, request: &Request) -> Asked {
-        request.extensions().get().cloned().unwrap_or_else(|| Asked::read(request, self.sampler).0)
+        request.extensions().get().cloned().unwrap_or_else(|| self.read(request).0)
+    }
+
+    /// Reads the head of a request that arrives now.
+    pub(super) fn read(&self, request: &Request) -> (Asked, Span, Result<(), Fault>) {
+        Asked::read(request, self.sampler, self.clock.precise())
     }
 
     /// The head and the whole body of a request.

@@ -26,6 +26,9 @@ pub(super) enum Expected {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Takes(u32);
 
+/// The longest string that a member may be, in bytes.
+pub(super) const LONGEST: usize = 8 * 1024;
+
 /// Declares the members once: the struct that serde fills, and what is known of each without a value.
 macro_rules! members {
     ($($name:ident $variant:ident: $kind:ident,)*) => {
@@ -67,8 +70,20 @@ macro_rules! members {
             fn present(&self) -> Takes {
                 Takes(0 $(| (u32::from(self.$name.is_some()) << Member::$variant as u32))*)
             }
+
+            /// A member whose string is too long.
+            fn too_long(&self) -> Option<Member> {
+                $(members!(@too_long $kind self.$name, $variant);)*
+                None
+            }
         }
     };
+    (@too_long Text $member:expr, $variant:ident) => {
+        if text(&$member).is_some_and(|text| text.len() > LONGEST) {
+            return Some(Member::$variant);
+        }
+    };
+    (@too_long $kind:ident $member:expr, $variant:ident) => {};
     (@type Text) => { Text<'a> };
     (@type Flag) => { bool };
     (@type Scopes) => { ScopeList };
@@ -154,6 +169,12 @@ pub(super) fn read(body: &[u8], takes: Takes) -> Result<Members<'_>, Fault> {
     let foreign = members.present().without(takes);
     if let Some(member) = foreign.first() {
         return Err(diagnose::foreign(member, takes));
+    }
+    // No member is longer than the body, and few bodies are that long.
+    if body.len() > LONGEST
+        && let Some(member) = members.too_long()
+    {
+        return Err(diagnose::too_long(member));
     }
     members.judge_scopes()?;
     Ok(members)
@@ -293,7 +314,7 @@ impl Takes {
 
 #[cfg(test)]
 mod tests {
-    use super::{AUTH_CODE, AUTH_CODE_URL, CLIENT_CREDENTIALS, Member, OBO, SILENT, Takes, read};
+    use super::{AUTH_CODE, AUTH_CODE_URL, CLIENT_CREDENTIALS, Expected, LONGEST, Member, OBO, SILENT, Takes, read};
 
     fn detail(body: &[u8], takes: Takes) -> String {
         read(body, takes).err().map(|fault| fault.detail.into_owned()).unwrap_or_default()
@@ -402,6 +423,23 @@ mod tests {
         let list = |count: usize| format!("{{\"scopes\":\"{}\"}}", (0..count).map(|n| format!("s{n} ")).collect::<String>());
         assert!(read(list(256).as_bytes(), OBO).is_ok());
         assert!(detail(list(257).as_bytes(), OBO).contains("more than 256"));
+    }
+
+    #[test]
+    fn bounds_every_string() {
+        for member in Member::ALL.iter().filter(|member| member.expected() == Expected::Text) {
+            let body = |length: usize| format!("{{\"{}\":\"{}\"}}", member.name(), "canary-x".repeat(length / 8) + "\u{e9}");
+            let takes = Takes::of(&[*member]);
+            assert!(read(body(LONGEST - 8).as_bytes(), takes).is_ok(), "{member:?}");
+            let detail = detail(body(LONGEST).as_bytes(), takes);
+            assert!(detail.contains(&format!("`{}` is longer than 8192 bytes", member.name())), "{detail}");
+            assert!(!detail.contains("canary"), "{detail}");
+        }
+        let scopes = |length: usize| format!("{{\"scopes\":[\"{}\",\"{}\"]}}", "a".repeat(length / 2), "b".repeat(length / 2));
+        assert!(read(scopes(16 * 1024).as_bytes(), OBO).is_ok());
+        assert!(detail(scopes(16 * 1024 + 2).as_bytes(), OBO).contains("`scopes` is longer than 16384 bytes"));
+        let text = format!("{{\"scopes\":\"{}\"}}", "a".repeat(16 * 1024 + 1));
+        assert!(detail(text.as_bytes(), OBO).contains("`scopes` is longer than 16384 bytes"));
     }
 
     #[test]

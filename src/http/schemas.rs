@@ -8,7 +8,7 @@ use utoipa::openapi::schema::{AdditionalProperties, AnyOfBuilder, ArrayBuilder, 
 use utoipa::openapi::{ObjectBuilder, RefOr, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::members::{AUTH_CODE, AUTH_CODE_URL, CLIENT_CREDENTIALS, Expected, Member, OBO, SILENT, Takes};
+use super::members::{AUTH_CODE, AUTH_CODE_URL, CLIENT_CREDENTIALS, Expected, LONGEST, Member, OBO, SILENT, Takes};
 use super::problem::FaultKind;
 use crate::flow::Kind;
 use crate::token::Account;
@@ -104,7 +104,7 @@ fn value(member: Member) -> RefOr<Schema> {
     let description = Some(describe(member));
     let text = || ObjectBuilder::new().schema_type(Type::String);
     match member.expected() {
-        Expected::Text => text().description(description).into(),
+        Expected::Text => text().max_length(Some(LONGEST)).description(description).into(),
         Expected::Flag => ObjectBuilder::new().schema_type(Type::Boolean).description(description).into(),
         Expected::Scopes => {
             let list = ArrayBuilder::new().items(text()).min_items(Some(1)).unique_items(true);

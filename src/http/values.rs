@@ -18,10 +18,14 @@ pub(super) struct ScopeList(Result<Scopes, ScopeFault>);
 enum ScopeFault {
     Bad(ScopeError),
     TooMany,
+    TooLong,
 }
 
 /// No request needs more, and duplicates are looked for pair by pair.
 const MOST_SCOPES: usize = 256;
+
+/// The longest list of scopes, in bytes; what separates them counts in a string.
+const LONGEST_SCOPES: usize = 16 * 1024;
 
 // === impl Text ===
 
@@ -69,7 +73,7 @@ impl<'de> Deserialize<'de> for ScopeList {
 
             fn visit_str<E>(self, text: &str) -> Result<ScopeList, E> {
                 let count = text.split_ascii_whitespace().take(MOST_SCOPES + 1).count();
-                Ok(ScopeList::bounded(count, || Scopes::from_text(text)))
+                Ok(ScopeList::bounded(count, text.len(), || Scopes::from_text(text)))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<ScopeList, A::Error> {
@@ -77,7 +81,8 @@ impl<'de> Deserialize<'de> for ScopeList {
                 while let Some(Text(scope)) = list.next_element()? {
                     scopes.push(scope);
                 }
-                Ok(ScopeList::bounded(scopes.len(), || Scopes::from_list(scopes.iter().map(|scope| &**scope))))
+                let bytes = scopes.iter().map(|scope| scope.len()).sum();
+                Ok(ScopeList::bounded(scopes.len(), bytes, || Scopes::from_list(scopes.iter().map(|scope| &**scope))))
             }
         }
         deserializer.deserialize_any(Lists)
@@ -95,9 +100,10 @@ impl ScopeList {
         self.0.ok()
     }
 
-    fn bounded(count: usize, read: impl FnOnce() -> Result<Scopes, ScopeError>) -> Self {
+    fn bounded(count: usize, bytes: usize, read: impl FnOnce() -> Result<Scopes, ScopeError>) -> Self {
         match count {
             0 => Self(Err(ScopeFault::Bad(ScopeError::Empty))),
+            _ if bytes > LONGEST_SCOPES => Self(Err(ScopeFault::TooLong)),
             1..=MOST_SCOPES => Self(read().map_err(ScopeFault::Bad)),
             _ => Self(Err(ScopeFault::TooMany)),
         }
@@ -114,6 +120,7 @@ impl ScopeFault {
             Self::Bad(ScopeError::BadCharacter) => {
                 "has a character that no scope may have (RFC 6749 §3.3); a scope is printable ASCII without spaces, quotes and backslashes"
             }
+            Self::TooLong => "is longer than 16384 bytes; ask for the scopes that are needed",
             Self::TooMany => "has more than 256 scopes; ask for the ones that are needed",
         }
     }

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+/// How many AADSTS numbers are kept: Entra sends one or two, and they travel with every refusal.
+const MOST_CODES: usize = 16;
+
 /// An OAuth error answer. Numbers in `error_codes` are passed on and never drive a branch (ERR-9).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ErrorBody {
@@ -40,7 +43,7 @@ fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>,
 
 fn lenient_numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>, D::Error> {
     Ok(match serde_json::Value::deserialize(deserializer)? {
-        serde_json::Value::Array(list) => list.iter().filter_map(serde_json::Value::as_u64).collect(),
+        serde_json::Value::Array(list) => list.iter().filter_map(serde_json::Value::as_u64).take(MOST_CODES).collect(),
         _ => Vec::new(),
     })
 }
@@ -54,6 +57,14 @@ mod tests {
         let body: ErrorBody =
             serde_json::from_str(r#"{"error":"invalid_grant","suberror":7,"error_codes":"x","claims":null,"new":1}"#)?;
         assert_eq!(body, ErrorBody { error: "invalid_grant".to_owned(), ..ErrorBody::default() });
+        Ok(())
+    }
+
+    #[test]
+    fn a_flood_of_numbers_is_cut() -> Result<(), serde_json::Error> {
+        let codes: Vec<u64> = (0..100_000).collect();
+        let body: ErrorBody = serde_json::from_value(serde_json::json!({"error": "e", "error_codes": codes}))?;
+        assert_eq!(body.error_codes, codes[..16]);
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ mod listener;
 mod report;
 mod shared;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::admin;
@@ -25,8 +25,7 @@ use crate::tasks::Tasks;
 use crate::telemetry::{self, Metrics, Sampler};
 use crate::transport::{Door, Roots};
 
-/// What part of the cache's bound may be taken to remember verified tokens: about as many as there are tokens for. The apps that
-/// accept any share it.
+/// What part of the cache's bound may be taken to remember verified tokens: about as many as there are tokens for.
 const REMEMBERED: u64 = 4;
 
 /// A configuration whose files are loaded and fit.
@@ -145,6 +144,18 @@ fn open_door(settings: &Settings, app: &AppSettings, roots: &mut Roots, findings
     }
 }
 
+/// What makes two apps' authority the same one.
+fn identity(settings: &authority::Settings) -> String {
+    format!("{:?} {:?} {:?}", settings.address, settings.ca_file, settings.assertion_audience)
+}
+
+/// How many bytes of verified tokens one authority's verifier may remember. The authorities share what there is, those that some app
+/// accepts users' tokens of: the others never have one to remember.
+fn remembered(max_bytes: u64, apps: &[AppSettings]) -> u64 {
+    let accepting = apps.iter().filter(|app| app.inbound.is_some()).map(|app| identity(&app.authority)).collect::<HashSet<_>>();
+    max_bytes / REMEMBERED / u64::try_from(accepting.len().max(1)).unwrap_or(u64::MAX)
+}
+
 // === impl Prepared ===
 
 impl Prepared {
@@ -173,16 +184,13 @@ impl Prepared {
         let authority_metrics = authority::Metrics::new(&parts.metrics);
         // Apps of one authority share its documents, its keys and its turns.
         let mut authorities: HashMap<String, (Arc<Authority>, Arc<Inbound>)> = HashMap::new();
-        let accepting = self.apps.iter().filter(|app| app.settings.inbound.is_some()).count().max(1);
-        let shares = u64::try_from(accepting).unwrap_or(u64::MAX);
+        let remembered = remembered(self.settings.cache.max_bytes, &self.settings.apps);
         let mut apps = Vec::new();
         for app in &self.apps {
             let settings = &app.settings.authority;
-            let same = format!("{:?} {:?} {:?}", settings.address, settings.ca_file, settings.assertion_audience);
-            let (authority, verifier) = authorities.entry(same).or_insert_with(|| {
+            let (authority, verifier) = authorities.entry(identity(settings)).or_insert_with(|| {
                 let (calls, door, metrics) = (self.settings.calls.clone(), app.door.clone(), authority_metrics.clone());
                 let authority = Authority::new(settings, calls, door, parts.clock.clone(), parts.tasks.clone(), metrics);
-                let remembered = self.settings.cache.max_bytes / REMEMBERED / shares;
                 let verifier = Arc::new(Inbound::new(Arc::clone(&authority), remembered, parts.clock.clone()));
                 (authority, verifier)
             });
@@ -267,4 +275,34 @@ impl Sidecar {
 /// None that can happen: it is plain data. The type is the writer's.
 pub fn api_document() -> Result<String, impl std::error::Error + Send + Sync + 'static> {
     http::document(admin::openapi())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::remembered;
+    use crate::config::{Format, parse};
+
+    /// What one authority may remember of 1200 bytes; each app is its authority and whether it accepts users' tokens.
+    fn share(apps: &[(&str, bool)]) -> u64 {
+        let app = |(index, (authority, inbound)): (usize, &(&str, bool))| {
+            let inbound = if *inbound { ", inbound: {audiences: [a]}" } else { "" };
+            format!("  app{index}: {{authority: \"{authority}\", client_id: c, credential: {{secret: {{file: /s}}}}{inbound}}}\n")
+        };
+        let yaml: String = apps.iter().enumerate().map(app).collect();
+        let (settings, findings) = parse(&format!("apps:\n{yaml}"), Format::Yaml, "t.yaml", &BTreeMap::new());
+        remembered(1200, &settings.unwrap_or_else(|| panic!("{findings:?}")).apps)
+    }
+
+    #[test]
+    fn what_is_remembered_of_tokens_is_shared_by_authorities_and_not_by_apps() {
+        let (one, other) =
+            ("https://login.microsoftonline.com/8eaef023-2b34-4da1-9baa-8bc8c9d6a490", "https://login.example/contoso.example");
+        assert_eq!(share(&[(one, true)]), 300);
+        assert_eq!(share(&[(one, true), (one, true), (one, true)]), 300, "they share one verifier");
+        assert_eq!(share(&[(one, true), (other, false)]), 300, "there is nothing to remember of the other");
+        assert_eq!(share(&[(one, true), (one, true), (other, true)]), 150);
+        assert_eq!(share(&[(one, false)]), 300);
+    }
 }

@@ -1,12 +1,14 @@
 //! What tokend says of itself: logs, spans, metrics. A leaf: it knows nothing of the rest.
 //!
 //! Whether a request is traced is decided before a span exists (`sampler`); an unsampled one makes none (`spans`, `calls`). Log lines are
-//! made from events alone (`logging`), so a span costs nothing there; sampled spans leave through `otlp`.
+//! made from events alone (`logging`), so a span costs nothing there; they leave through `lines`, sampled spans through `otlp`.
 
 mod calls;
+mod lines;
 mod logging;
 mod metrics;
 mod otlp;
+mod panics;
 mod process;
 mod sampler;
 mod settings;
@@ -17,6 +19,7 @@ mod trace;
 mod tests;
 
 use std::fmt;
+use std::io::Write;
 use std::time::Duration;
 
 use opentelemetry_sdk::trace::SdkTracerProvider;
@@ -25,8 +28,11 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
+use crate::clock::Clock;
 use crate::finding::Problem;
 use crate::reload::Source;
+
+use lines::Lines;
 
 pub use calls::{call_answered, call_explained, call_failed, call_span, redis_span};
 pub use metrics::{DURATION_BUCKETS, Metrics};
@@ -39,32 +45,42 @@ pub use trace::{Context, Trace, state_of};
 /// The name that our own log lines and spans carry as the first part of their target.
 const OURS: &str = "tokend";
 
-/// How long the last spans may take to leave.
+/// How long the last spans and the last log lines may take to leave, together.
 const FLUSH: Duration = Duration::from_secs(2);
 
-/// What is left to hold once logs and spans are set up: the sampler for the edge, and the exporter to flush last.
-#[must_use = "spans that are not flushed are lost"]
+/// What of that belongs to the log alone: there is a line to write where the spans used up theirs.
+const FLUSH_LOG: Duration = Duration::from_millis(250);
+
+/// What is left to hold once logs and spans are set up: the sampler for the edge, and the ways out of both, to flush last.
+#[must_use = "spans and log lines that are not flushed are lost"]
 pub struct Telemetry {
     /// Decides for each request whether it is traced.
     pub sampler: Sampler,
     provider: Option<SdkTracerProvider>,
+    lines: Option<Lines>,
 }
 
-/// Sets up logs and spans for the whole process. Only `serve` and its like call it, and once. `tls` says whom a collector is trusted by;
-/// without it the system's roots do.
+/// Sets up logs and spans for the whole process, and logs panics. Only `serve` and its like call it, and once. From then on nothing else
+/// may write to `sink`, and nobody waits for what is written there. `tls` says whom a collector is trusted by; without it the system's
+/// roots do.
 ///
 /// # Errors
-/// The exporter's headers cannot be read, the exporter cannot be made, or this was called before.
+/// The exporter's headers cannot be read, the exporter cannot be made, there is no thread for the log, or this was called before.
 pub fn init(
     settings: &Settings,
     tls: Option<rustls::ClientConfig>,
-    writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
+    sink: impl Write + Send + 'static,
 ) -> Result<Telemetry, Problem> {
     let provider = settings.otlp.as_ref().map(|otlp| otlp::provider(otlp, tls)).transpose()?;
-    let (subscriber, telemetry) = assemble(settings, writer, provider);
+    let lines = Lines::start(settings.format, sink).map_err(|error| {
+        Problem::new(format!("there is no thread for the log: {error}"), "raise the limit on threads or processes of this user")
+    })?;
+    let writer = lines.clone();
+    let (subscriber, telemetry) = assemble(settings, move || writer.clone(), provider);
     tracing::subscriber::set_global_default(subscriber)
         .map_err(|_| Problem::new("logging is set up twice in one process", "report this as a defect of tokend"))?;
-    Ok(telemetry)
+    panics::log();
+    Ok(Telemetry { lines: Some(lines), ..telemetry })
 }
 
 /// Reads the headers for the collector and forgets them: what is wrong with them is a finding before anything starts.
@@ -94,17 +110,37 @@ fn assemble(
 ) -> (impl Subscriber + Send + Sync + 'static, Telemetry) {
     let subscriber = Registry::default().with(logging::layer(settings, writer)).with(provider.as_ref().map(otlp::layer));
     let sampler = Sampler::new(settings.otlp.as_ref().map(|otlp| otlp.sample_ratio));
-    (subscriber, Telemetry { sampler, provider })
+    (subscriber, Telemetry { sampler, provider, lines: None })
 }
 
 // === impl Telemetry ===
 
 impl Telemetry {
-    /// Sends the last spans, for at most two seconds. It blocks: call it last of all, when the runtime has ended.
+    /// Shows what became of log lines.
+    pub fn observe(&self, metrics: &Metrics) {
+        if let Some(lines) = &self.lines {
+            lines.observe(metrics);
+        }
+    }
+
+    /// Writes a line to where the log goes, as it is.
+    pub fn say(&self, line: &str) {
+        if let Some(lines) = &self.lines {
+            lines.push(line.as_bytes());
+        }
+    }
+
+    /// Sends the last spans and writes the last log lines, for at most two seconds. It blocks: call it last of all, when the runtime has
+    /// ended.
     pub fn flush(self) {
-        let Some(provider) = self.provider else { return };
-        if let Err(error) = provider.shutdown_with_timeout(FLUSH) {
+        let clock = Clock::system();
+        if let Some(provider) = self.provider
+            && let Err(error) = provider.shutdown_with_timeout(FLUSH - FLUSH_LOG)
+        {
             tracing::warn!(%error, "the last spans were not exported");
+        }
+        if let Some(lines) = self.lines {
+            lines.close(FLUSH.saturating_sub(clock.precise()));
         }
     }
 }

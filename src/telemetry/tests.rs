@@ -43,7 +43,7 @@ impl SpanExporter for Kept {
 }
 
 /// Runs `work` under a subscriber with an exporter, and returns the log and the spans.
-fn observe(level: Level, format: Format, work: impl FnOnce()) -> (String, Vec<SpanData>) {
+pub(super) fn observe(level: Level, format: Format, work: impl FnOnce()) -> (String, Vec<SpanData>) {
     let (log, kept) = (Log::default(), Kept::default());
     let provider = otlp::with_processor(SimpleSpanProcessor::new(kept.clone()));
     let writer = {

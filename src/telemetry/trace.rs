@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -28,6 +29,8 @@ pub struct Context {
     pub trace: Trace,
     /// The caller's `tracestate`, passed on as it came: nothing of ours is added.
     pub state: Option<Arc<str>>,
+    /// When the edge took the request, by `Clock::precise`.
+    pub arrived: Duration,
 }
 
 // === impl Context ===
@@ -35,7 +38,7 @@ pub struct Context {
 impl Context {
     /// A request that belongs to no trace.
     pub fn untraced(correlation_id: Uuid) -> Self {
-        Self { correlation_id, trace: Trace::default(), state: None }
+        Self { correlation_id, trace: Trace::default(), state: None, arrived: Duration::ZERO }
     }
 
     /// The same for calls that are made inside another span of the trace.

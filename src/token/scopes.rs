@@ -1,6 +1,7 @@
 //! Scopes as a set: how they are read, sent, folded for a key, and compared.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 /// A list of scopes without duplicates, in the caller's order (RFC 6749 §3.3).
@@ -65,11 +66,9 @@ impl Scopes {
 
     /// Reads what an authority granted: whatever it separates by spaces, duplicates folded, nothing refused.
     pub fn granted(text: &str) -> Self {
-        let mut scopes = Self::default();
-        for scope in text.split_ascii_whitespace() {
-            scopes.add(scope, Matching::Identical);
-        }
-        scopes
+        // There is no bound on their number but the answer's size: a list would be searched for each of them.
+        let mut seen = HashSet::new();
+        Self(text.split_ascii_whitespace().filter(|scope| seen.insert(*scope)).map(Box::from).collect())
     }
 
     fn add(&mut self, scope: &str, matching: Matching) {
@@ -133,9 +132,10 @@ fn is_folded(scope: &str) -> bool {
     !scope.bytes().any(|byte| byte.is_ascii_uppercase()) && !RESERVED.contains(&scope)
 }
 
-/// Whether every scope of `asked` (a folded text) is in `granted` (a folded text).
+/// Whether every scope of `asked` (a folded text) is in `granted` (a folded text). Both are sorted, so that one pass over each tells.
 pub(crate) fn covers(granted: &str, asked: &str) -> bool {
-    asked.split(' ').all(|scope| granted.split(' ').any(|mine| mine == scope))
+    let mut granted = granted.split(' ');
+    asked.split(' ').all(|scope| granted.by_ref().find(|mine| *mine >= scope) == Some(scope))
 }
 
 fn same(a: &str, b: &str, matching: Matching) -> bool {
@@ -178,12 +178,23 @@ mod tests {
     }
 
     #[test]
+    fn what_was_granted_is_read_in_order_and_once() {
+        assert_eq!(Scopes::granted(" b a  b\ta A ").to_string(), "b a A");
+        assert!(Scopes::granted("").is_empty());
+    }
+
+    #[test]
     fn folding_follows_the_authority() -> Result<(), ScopeError> {
         let scopes = Scopes::from_text("User.Read mail.read openid")?;
         assert_eq!(scopes.folded(Matching::Superset), "mail.read user.read");
         assert_eq!(scopes.folded(Matching::Identical), "User.Read mail.read openid");
-        assert!(covers("a b c", "c a"));
-        assert!(!covers("a b c", "c d"));
+        for covered in ["a", "b", "c", "a b", "a c", "b c", "a b c"] {
+            assert!(covers("a b c", covered), "{covered}");
+        }
+        for other in ["", "A", "ab", "a b c d", "a bb c", "0 a", "c d", "d"] {
+            assert!(!covers("a b c", other), "{other}");
+        }
+        assert!(!covers("", "a"));
         Ok(())
     }
 }

@@ -66,6 +66,29 @@ fn lib_rs_declares_modules_only() {
     assert!(lib.syntax.items.iter().all(declares), "src/lib.rs has more than module declarations");
 }
 
+/// A compiler that is older than what is written somewhere fails with a message about syntax.
+#[test]
+fn every_place_names_the_same_oldest_compiler() {
+    let read = |name: &str| std::fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let manifest = read("Cargo.toml");
+    let (_, rest) = manifest.split_once("\nrust-version = \"").expect("a rust-version");
+    let version = rest.split('"').next().expect("a version");
+    for (name, before, after) in [
+        ("README.md", "Rust (", " or newer)"),
+        ("deploy/README.md", "Rust ", " or later"),
+        ("deploy/Dockerfile", "/rust:", "-bookworm"),
+    ] {
+        let text = read(name);
+        let named: Vec<&str> = text
+            .match_indices(before)
+            .filter_map(|(at, _)| text[at + before.len()..].split_once(after))
+            .map(|(version, _)| version)
+            .filter(|version| version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
+            .collect();
+        assert!(!named.is_empty() && named.iter().all(|other| *other == version), "{name} names {named:?}, Cargo.toml {version}");
+    }
+}
+
 #[test]
 fn every_file_says_why_it_exists() {
     let tree = Tree::read(root());

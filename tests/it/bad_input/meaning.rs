@@ -164,7 +164,7 @@ async fn claims_that_are_no_json_object_are_400() {
 async fn members_of_a_sign_in_are_judged() {
     leaving_no_trace(async |world, routes| {
         let [url, code] = ["/auth-code/url", "/auth-code"].map(|path| routes.iter().find(|route| route.path == path).expect("one"));
-        let long = "x".repeat(1025);
+        let (long, too_long) = ("x".repeat(1025), "x".repeat(8193));
         for (route, members, word) in [
             (url, json!({"redirect_uri": null}), "`redirect_uri` is missing"),
             (url, json!({"redirect_uri": "/callback"}), "`redirect_uri`"),
@@ -177,6 +177,10 @@ async fn members_of_a_sign_in_are_judged() {
             (code, json!({"redirect_uri": null}), "`redirect_uri` is missing"),
             (code, json!({"code": null}), "`code` is missing"),
             (code, json!({"code": ""}), "`code` is missing"),
+            (code, json!({"code": too_long}), "`code` is longer than 8192 bytes"),
+            (code, json!({"redirect_uri": format!("https://a.example/{too_long}")}), "`redirect_uri` is longer than 8192 bytes"),
+            (url, json!({"redirect_uri": format!("https://a.example/{too_long}")}), "`redirect_uri` is longer than 8192 bytes"),
+            (url, json!({"login_hint": too_long}), "`login_hint` is longer than 8192 bytes"),
             (code, json!({"code_verifier": "short"}), "`code_verifier`"),
             (code, json!({"code_verifier": "\u{e9}".repeat(43)}), "`code_verifier`"),
         ] {

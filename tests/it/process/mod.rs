@@ -2,16 +2,18 @@
 
 mod check;
 mod commands;
+mod hangup;
 mod leaving;
 mod logs;
 mod online;
 mod roots;
 mod serve;
 mod shutdown;
+mod unread;
 mod workload;
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -81,30 +83,50 @@ impl Serving {
         Self::spawn(command, 0).await
     }
 
-    async fn spawn(mut command: Command, port: u16) -> Self {
+    async fn spawn(command: Command, port: u16) -> Self {
+        let (mut serving, stderr) = Self::spawn_unread(command, port);
+        follow(stderr, &serving.said);
+        serving.wait_until_ready().await;
+        serving
+    }
+
+    /// The same as [`Serving::start`] with a standard error that is a pipe which nobody reads yet.
+    async fn start_unread(mut command: Command) -> (Self, ChildStderr) {
+        let port = free_port();
+        command.env("TOKEND_LISTEN", format!("127.0.0.1:{port}"));
+        let (mut serving, stderr) = Self::spawn_unread(command, port);
+        serving.wait_until_ready().await;
+        (serving, stderr)
+    }
+
+    fn spawn_unread(mut command: Command, port: u16) -> (Self, ChildStderr) {
         let admin_port = free_port();
         command.env("TOKEND_ADMIN_LISTEN", format!("127.0.0.1:{admin_port}"));
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a process");
         let said = Arc::<Mutex<String>>::default();
         follow(child.stdout.take().expect("stdout"), &said);
-        follow(child.stderr.take().expect("stderr"), &said);
+        let stderr = child.stderr.take().expect("stderr");
         let at = |port| Client::new(&format!("http://127.0.0.1:{port}"), None);
-        let mut serving = Self { child, said, client: at(port), admin: at(admin_port) };
-        serving.wait_until_ready(admin_port).await;
-        serving
+        (Self { child, said, client: at(port), admin: at(admin_port) }, stderr)
     }
 
-    async fn wait_until_ready(&mut self, admin_port: u16) {
+    async fn wait_until_ready(&mut self) {
+        let admin = self.admin.base.trim_start_matches("http://").to_owned();
         for _ in 0..1000 {
             if let Some(status) = self.child.try_wait().expect("a child") {
                 panic!("it ended with {status}: {}", self.output());
             }
-            if std::net::TcpStream::connect(("127.0.0.1", admin_port)).is_ok() && self.admin.get("/readyz").await.status == 200 {
+            if std::net::TcpStream::connect(&admin).is_ok() && self.admin.get("/readyz").await.status == 200 {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("it does not become ready: {}", self.output());
+    }
+
+    /// The value of one sample of its metrics, by its name and labels as they are written; 0 if it is not there.
+    async fn metric(&self, sample: &str) -> f64 {
+        self.admin.get("/metrics").await.sample(sample)
     }
 
     /// Everything it has printed.
@@ -114,8 +136,7 @@ impl Serving {
 
     /// Sends it a signal by its number's name.
     fn signal(&self, name: &str) {
-        let order = format!("kill -{name} {}", self.child.id());
-        assert!(Command::new("sh").args(["-c", &order]).status().expect("a shell").success());
+        signal(&self.child, name);
     }
 
     /// Whether it has ended, and how.
@@ -125,14 +146,8 @@ impl Serving {
 
     /// Waits for its end, for as long as this at most.
     async fn end_within(&mut self, bound: Duration) -> ExitStatus {
-        let polls = bound.as_millis() / 10;
-        for _ in 0..polls {
-            if let Some(status) = self.ended() {
-                return status;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("still running after {bound:?}: {}", self.output());
+        let ended = end_within(&mut self.child, bound).await;
+        ended.unwrap_or_else(|| panic!("still running after {bound:?}: {}", self.output()))
     }
 }
 
@@ -142,6 +157,23 @@ impl Drop for Serving {
         let _ended = self.child.kill();
         let _status = self.child.wait();
     }
+}
+
+/// Sends a process a signal by its number's name.
+fn signal(child: &Child, name: &str) {
+    let order = format!("kill -{name} {}", child.id());
+    assert!(Command::new("sh").args(["-c", &order]).status().expect("a shell").success());
+}
+
+/// Waits for the end of a process. `None`: it is still running.
+async fn end_within(child: &mut Child, bound: Duration) -> Option<ExitStatus> {
+    for _ in 0..bound.as_millis() / 10 {
+        if let Some(status) = child.try_wait().expect("a child") {
+            return Some(status);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    None
 }
 
 /// Collects what a stream says until it ends.

@@ -105,6 +105,12 @@ impl Answer {
         self.member("token_source")
     }
 
+    /// The value of one sample of metrics, by its name and labels as they are written; 0 if it is not there.
+    pub(crate) fn sample(&self, sample: &str) -> f64 {
+        let line = self.text.lines().find_map(|line| line.strip_prefix(sample).filter(|rest| rest.starts_with(' ')));
+        line.and_then(|value| value.trim().parse().ok()).unwrap_or_default()
+    }
+
     /// Checks a refusal: status, `error`, and a word of its `detail`.
     #[track_caller]
     pub(crate) fn refused(&self, status: u16, error: &str, word: &str) {

@@ -53,9 +53,7 @@ impl Fleet {
 
     /// The value of one sample of its metrics, by its name and labels as they are written; 0 if it is not there.
     pub(crate) async fn metric(&self, index: usize, sample: &str) -> f64 {
-        let text = self.admin(index).get("/metrics").await.text;
-        let line = text.lines().find_map(|line| line.strip_prefix(sample).filter(|rest| rest.starts_with(' ')));
-        line.and_then(|value| value.trim().parse().ok()).unwrap_or_default()
+        self.admin(index).get("/metrics").await.sample(sample)
     }
 
     /// Everything that it has printed.

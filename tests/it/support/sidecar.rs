@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokend::clock::Clock;
 use tokend::config::{Format, Settings, parse};
-use tokend::lifecycle::Signals;
+use tokend::lifecycle::{Order, Signals};
 use tokend::sidecar::{Parts, prepare};
 use tokend::tasks::Tasks;
 use tokend::telemetry::{Metrics, Sampler};
@@ -19,7 +19,7 @@ use super::Client;
 pub(crate) struct Sidecar {
     pub(crate) client: Client,
     pub(crate) admin: Client,
-    signals: UnboundedSender<()>,
+    signals: UnboundedSender<Order>,
     running: JoinHandle<bool>,
 }
 
@@ -63,7 +63,7 @@ impl Sidecar {
     /// Sends it a signal to stop.
     pub(crate) fn signal(&self) {
         // Gone already is as good.
-        let _gone = self.signals.send(());
+        let _gone = self.signals.send(Order::Stop);
     }
 
     /// Stops it and says whether all work ended by itself in time.
@@ -86,9 +86,7 @@ impl Sidecar {
 
     /// The value of one sample of the metrics, by its name and labels as they are written; 0 if it is not there.
     pub(crate) async fn metric(&self, sample: &str) -> f64 {
-        let text = self.admin.get("/metrics").await.text;
-        let line = text.lines().find_map(|line| line.strip_prefix(sample).filter(|rest| rest.starts_with(' ')));
-        line.and_then(|value| value.trim().parse().ok()).unwrap_or_default()
+        self.admin.get("/metrics").await.sample(sample)
     }
 }
 

@@ -85,6 +85,7 @@ async fn cch_14_a_caller_who_leaves_does_not_cancel_the_call_for_the_others() {
         drop(select(first, asked).await);
     });
     leaving.await.expect("a call");
+    world.sidecar.idle().await;
     let (answer, ()) = tokio::join!(world.graph(), async {
         world.sidecar.answering(1).await;
         world.emulator.release().await;
@@ -98,14 +99,7 @@ async fn cch_14_a_call_that_nobody_waits_for_any_more_is_finished_and_kept() {
     let world = World::new().await;
     world.hold().await;
     drop(select(Box::pin(world.graph()), Box::pin(world.emulator.asked_times("token", 1))).await);
-    // Nobody is being answered.
-    for _ in 0..500 {
-        if world.sidecar.metric("tokend_http_requests_in_flight").await == 0.0 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    assert_eq!(world.sidecar.metric("tokend_http_requests_in_flight").await, 0.0);
+    world.sidecar.idle().await;
     world.emulator.release().await;
     for _ in 0..500 {
         if world.sidecar.admin.get("/status").await.json["cache"]["entries"] == 1 {

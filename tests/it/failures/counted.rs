@@ -43,19 +43,20 @@ async fn requests_are_counted_by_flow_app_outcome_and_source() {
 
 #[tokio::test]
 async fn a_request_that_the_edge_gives_up_is_counted_and_one_that_nobody_waits_for_is_not() {
-    let world = World::with("limits: {request_timeout: 1s}\n").await;
+    let world = World::with("limits: {request_timeout: 3s}\n").await;
     world.failing(json!({"delay_ms": 20_000})).await;
     let timed_out = r#"requests_total{app="daemon",flow="client_credentials",outcome="timeout",source="none"}"#;
     // Its caller goes away before the time is up.
     let left = tokio::time::timeout(std::time::Duration::from_millis(300), world.graph()).await;
     assert!(left.is_err());
+    world.sidecar.idle().await;
     counted(&world, &[(timed_out, 0.0)]).await;
     let later = async {
         crate::support::eventually(std::time::Duration::from_secs(20), async || {
             world.sidecar.metric("tokend_http_requests_in_flight").await == 1.0
         })
         .await;
-        world.later(1);
+        world.later(3);
     };
     let (answer, ()) = tokio::join!(world.graph(), later);
     assert_eq!(answer.status, 504, "{}", answer.text);

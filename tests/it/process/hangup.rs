@@ -2,16 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use super::{Serving, binary, end_within, follow, free_port, signal, stage, tokend};
+use super::{Serving, binary, end_within, free_port, signal, stage, tokend};
 use crate::support::redis::Certificates;
-use crate::support::{Client, Emulator, configuration, eventually};
+use crate::support::{Client, Emulator, Said, configuration, eventually};
 
 /// Less than the ten seconds after which files are compared anyway: in two waits that follow each other, one at least has to end
 /// without that.
@@ -109,20 +108,19 @@ async fn every_file_is_compared_at_once_and_the_process_goes_on() {
 }
 
 /// A command that belongs to a terminal, and what it prints; it is killed with the test.
-struct Shown(Child, Arc<Mutex<String>>);
+struct Shown(Child, Said);
 
 impl Shown {
     fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().expect("a process");
-        let said = Arc::<Mutex<String>>::default();
-        follow(child.stdout.take().expect("stdout"), &said);
+        let mut said = Said::default();
+        said.follow(child.stdout.take().expect("stdout"));
         Self(child, said)
     }
 
     async fn says(&self, word: &str) -> String {
-        let said = || self.1.lock().expect("no panic").clone();
-        eventually(Duration::from_secs(60), async || said().contains(word)).await;
-        said()
+        eventually(Duration::from_secs(60), async || self.1.text().contains(word)).await;
+        self.1.text()
     }
 }
 

@@ -14,13 +14,12 @@ mod workload;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
 use tokend::clock::Clock;
 
-use crate::support::{Client, Emulator};
+use crate::support::{Client, Emulator, Said, free_port};
 
 /// The binary under test: the package's own, or the one that `TOKEND_BIN` names.
 fn binary() -> PathBuf {
@@ -51,12 +50,6 @@ fn said(output: &Output) -> (i32, String) {
     (output.status.code().expect("an exit status"), text)
 }
 
-/// A port that is free now.
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
-}
-
 /// An emulator by the machine's clock, and a folder for files.
 async fn stage() -> (Emulator, TempDir) {
     (Emulator::start(&Clock::system()).await, tempfile::tempdir().expect("a folder"))
@@ -65,7 +58,7 @@ async fn stage() -> (Emulator, TempDir) {
 /// `tokend serve`, running.
 struct Serving {
     child: Child,
-    said: Arc<Mutex<String>>,
+    said: Said,
     client: Client,
     admin: Client,
 }
@@ -85,7 +78,7 @@ impl Serving {
 
     async fn spawn(command: Command, port: u16) -> Self {
         let (mut serving, stderr) = Self::spawn_unread(command, port);
-        follow(stderr, &serving.said);
+        serving.said.follow(stderr);
         serving.wait_until_ready().await;
         serving
     }
@@ -103,8 +96,8 @@ impl Serving {
         let admin_port = free_port();
         command.env("TOKEND_ADMIN_LISTEN", format!("127.0.0.1:{admin_port}"));
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a process");
-        let said = Arc::<Mutex<String>>::default();
-        follow(child.stdout.take().expect("stdout"), &said);
+        let mut said = Said::default();
+        said.follow(child.stdout.take().expect("stdout"));
         let stderr = child.stderr.take().expect("stderr");
         let at = |port| Client::new(&format!("http://127.0.0.1:{port}"), None);
         (Self { child, said, client: at(port), admin: at(admin_port) }, stderr)
@@ -131,7 +124,7 @@ impl Serving {
 
     /// Everything it has printed.
     fn output(&self) -> String {
-        self.said.lock().expect("no panic").clone()
+        self.said.text()
     }
 
     /// Sends it a signal by its number's name.
@@ -144,10 +137,12 @@ impl Serving {
         self.child.try_wait().expect("a child")
     }
 
-    /// Waits for its end, for as long as this at most.
+    /// Waits for its end, for as long as this at most, and for all that it has printed.
     async fn end_within(&mut self, bound: Duration) -> ExitStatus {
         let ended = end_within(&mut self.child, bound).await;
-        ended.unwrap_or_else(|| panic!("still running after {bound:?}: {}", self.output()))
+        let ended = ended.unwrap_or_else(|| panic!("still running after {bound:?}: {}", self.output()));
+        self.said.all().await;
+        ended
     }
 }
 
@@ -174,15 +169,4 @@ async fn end_within(child: &mut Child, bound: Duration) -> Option<ExitStatus> {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     None
-}
-
-/// Collects what a stream says until it ends.
-fn follow(mut stream: impl std::io::Read + Send + 'static, said: &Arc<Mutex<String>>) {
-    let said = Arc::clone(said);
-    std::thread::spawn(move || {
-        let mut buffer = [0; 4096];
-        while let Ok(read @ 1..) = stream.read(&mut buffer) {
-            said.lock().expect("no panic").push_str(&String::from_utf8_lossy(&buffer[..read]));
-        }
-    });
 }

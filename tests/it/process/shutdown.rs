@@ -12,6 +12,10 @@ use tempfile::TempDir;
 use super::{Serving, stage, tokend};
 use crate::support::{Client, Collector, Emulator, GRAPH, attribute, configuration, eventually};
 
+/// How long an end may take that waits for nothing, on a machine that has other things to do: less than any time that it could have waited
+/// for, which is the grace of 20 s, or the 8 s after which a call to the authority is given up.
+const AT_ONCE: Duration = Duration::from_secs(6);
+
 /// How many clients keep asking, each on a connection of its own.
 const CLIENTS: usize = 16;
 
@@ -32,7 +36,7 @@ async fn serving_with(more: &str) -> (Emulator, TempDir, Serving) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_process_ends_within_a_second() {
+async fn an_idle_process_ends_at_once() {
     for signal in ["TERM", "INT"] {
         let (emulator, files) = stage().await;
         let config = files.path().join("tokend.yaml");
@@ -43,7 +47,7 @@ async fn an_idle_process_ends_within_a_second() {
         // A client's idle connection is no reason to stay.
         serving.client.post("/client-credentials", &json!({"app": "daemon", "scopes": [GRAPH]})).await.token();
         serving.signal(signal);
-        assert_eq!(serving.end_within(Duration::from_secs(1)).await.code(), Some(0), "{signal}");
+        assert_eq!(serving.end_within(AT_ONCE).await.code(), Some(0), "{signal}");
     }
 }
 
@@ -68,7 +72,7 @@ async fn a_request_in_progress_is_answered_before_the_end() {
     assert!(serving.ended().is_none() && !asking.is_finished(), "it waits for the request");
     emulator.release().await;
     asking.await.expect("no panic").token();
-    assert_eq!(serving.end_within(Duration::from_secs(2)).await.code(), Some(0));
+    assert_eq!(serving.end_within(AT_ONCE).await.code(), Some(0));
     assert!(serving.output().contains("\"in_time\":true"), "{}", serving.output());
 }
 
@@ -93,7 +97,7 @@ async fn a_second_signal_ends_it_now() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     serving.signal("TERM");
-    assert_eq!(serving.end_within(Duration::from_secs(2)).await.code(), Some(0));
+    assert_eq!(serving.end_within(AT_ONCE).await.code(), Some(0));
     assert_eq!(asking.await.expect("no panic"), 503, "the request was dropped, with or without a word");
 }
 
@@ -116,7 +120,7 @@ async fn no_secret_is_in_what_it_prints() {
     serving.client.post_as("/obo", "canary-bearer", &body).await.refused(401, "invalid_token", "");
     serving.client.post("/client-credentials", &json!({"app": "daemon", "scopes": ["canary/scope"]})).await;
     serving.signal("TERM");
-    serving.end_within(Duration::from_secs(5)).await;
+    serving.end_within(AT_ONCE).await;
     let output = serving.output();
     assert!(output.contains("request failed"), "{output}");
     for secret in

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Serving, follow, stage, tokend};
+use super::{Serving, stage, tokend};
 use crate::support::{Client, Emulator, GRAPH, configuration, eventually};
 
 const DROPPED: &str = "tokend_log_lines_dropped_total";
@@ -52,12 +52,12 @@ async fn serves(serving: &Serving) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_serves_and_says_how_many_lines_are_missing_once_somebody_reads() {
-    let (_emulator, _files, serving, stderr) = unread().await;
+    let (_emulator, _files, mut serving, stderr) = unread().await;
     let failed = fill(&serving).await;
     serves(&serving).await;
     let dropped = serving.metric(DROPPED).await;
     assert!(dropped > 0.0);
-    follow(stderr, &serving.said);
+    serving.said.follow(stderr);
     let notices = || {
         let output = serving.output();
         // The last line may be on its way.

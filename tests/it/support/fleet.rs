@@ -1,17 +1,15 @@
 //! Several tokend processes beside each other, as the pods of one deployment are.
 
-use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tempfile::TempDir;
 
-use super::Client;
 use super::process::{Process, free_port};
 use super::wait::eventually;
+use super::{Client, Said};
 
 /// Running `tokend serve` processes; they end when this is dropped.
 #[derive(Debug)]
@@ -24,7 +22,7 @@ struct Replica {
     client: Client,
     admin: Client,
     process: Process,
-    said: Arc<Mutex<String>>,
+    said: Said,
     folder: TempDir,
 }
 
@@ -76,15 +74,16 @@ impl Fleet {
         self.replicas[index].process.signal(name);
     }
 
-    /// Waits for its end, for as long as this at most, and returns its exit status.
+    /// Waits for its end, for as long as this at most, and for all that it has printed; returns its exit status.
     pub(crate) async fn end_within(&mut self, index: usize, bound: Duration) -> Option<i32> {
-        let process = &mut self.replicas[index].process;
+        let Replica { process, said, .. } = &mut self.replicas[index];
         let mut status = None;
         eventually(bound, async || {
             status = process.ended();
             status.is_some()
         })
         .await;
+        said.all().await;
         status.and_then(|status| status.code())
     }
 }
@@ -103,6 +102,7 @@ impl Replica {
             if replica.becomes_ready().await {
                 return replica;
             }
+            replica.said.all().await;
             let output = replica.output();
             // Another process was faster: one of the few failures that a test must not see.
             assert!(output.contains("in use"), "it does not start: {output}");
@@ -131,7 +131,7 @@ impl Replica {
     }
 
     fn output(&self) -> String {
-        self.said.lock().expect("no panic").clone()
+        self.said.text()
     }
 }
 
@@ -141,26 +141,14 @@ fn binary() -> PathBuf {
     own.or_else(|| std::env::var_os("TOKEND_BIN").map(PathBuf::from)).expect("TOKEND_BIN names the binary")
 }
 
-fn spawn(folder: &TempDir, client: &Client, admin: &Client) -> (Process, Arc<Mutex<String>>) {
+fn spawn(folder: &TempDir, client: &Client, admin: &Client) -> (Process, Said) {
     let mut command = Command::new(binary());
     command.args(["serve", "--config"]).arg(folder.path().join("tokend.yaml")).env_clear();
     for (name, client) in [("TOKEND_LISTEN", client), ("TOKEND_ADMIN_LISTEN", admin)] {
         command.env(name, client.base.trim_start_matches("http://"));
     }
     let mut process = Process::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
-    let said = Arc::<Mutex<String>>::default();
-    for stream in process.streams().into_iter().flatten() {
-        follow(stream, Arc::clone(&said));
-    }
+    let mut said = Said::default();
+    process.streams().into_iter().flatten().for_each(|stream| said.follow(stream));
     (process, said)
-}
-
-/// Collects what a stream says until it ends.
-fn follow(mut stream: impl Read + Send + 'static, said: Arc<Mutex<String>>) {
-    std::thread::spawn(move || {
-        let mut buffer = [0; 4096];
-        while let Ok(read @ 1..) = stream.read(&mut buffer) {
-            said.lock().expect("no panic").push_str(&String::from_utf8_lossy(&buffer[..read]));
-        }
-    });
 }

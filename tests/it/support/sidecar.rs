@@ -12,7 +12,7 @@ use tokend::telemetry::{Metrics, Sampler};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
-use super::Client;
+use super::{Client, eventually};
 
 /// A running sidecar; it is told to stop when this is dropped.
 #[derive(Debug)]
@@ -82,6 +82,11 @@ impl Sidecar {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("it is not answering {count} requests");
+    }
+
+    /// Waits until it is answering nobody: it has to notice that a caller left.
+    pub(crate) async fn idle(&self) {
+        eventually(Duration::from_secs(20), async || self.metric("tokend_http_requests_in_flight").await == 0.0).await;
     }
 
     /// The value of one sample of the metrics, by its name and labels as they are written; 0 if it is not there.

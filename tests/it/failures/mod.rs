@@ -7,6 +7,7 @@ mod outage;
 mod pause;
 mod refused;
 mod retry;
+mod silent;
 
 use serde_json::{Value, json};
 

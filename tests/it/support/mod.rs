@@ -23,7 +23,7 @@ pub(crate) use fleet::Fleet;
 pub(crate) use foreign::{OidcProvider, python};
 pub(crate) use issuer::{Issuer, SUBJECT, trust};
 pub(crate) use proxy::Proxy;
-pub(crate) use relay::Relay;
+pub(crate) use relay::{Plain, Relay};
 pub(crate) use sidecar::Sidecar;
 pub(crate) use wait::eventually;
 pub(crate) use world::{GRAPH, REDIRECT_URI, Stage, World, code, configuration};

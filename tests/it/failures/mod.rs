@@ -2,6 +2,7 @@
 
 mod backoff;
 mod counted;
+mod hanging;
 mod issuer;
 mod outage;
 mod pause;

@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::config::Shutdown;
+use crate::reload::Reloads;
 use crate::tasks::Tasks;
 
 const STARTING: u8 = 0;
@@ -49,16 +50,22 @@ pub enum Signals {
 }
 
 /// Serves until the first signal, then ends everything in order. Returns whether all work ended by itself in time.
-pub async fn run_until_stopped(tasks: &Tasks, readiness: &Readiness, shutdown: Shutdown, mut signals: Signals) -> bool {
+pub async fn run_until_stopped(
+    tasks: &Tasks,
+    readiness: &Readiness,
+    reloads: &Reloads,
+    shutdown: Shutdown,
+    mut signals: Signals,
+) -> bool {
     readiness.ready();
     tracing::info!("ready");
-    signals.stop(tasks).await;
+    signals.stop(reloads).await;
     readiness.stop();
     tasks.leave();
     tracing::info!(delay = ?shutdown.delay, grace = ?shutdown.grace, "stopping");
     let in_time = tokio::select! {
         in_time = drain(tasks, shutdown) => in_time,
-        () = signals.stop(tasks) => {
+        () = signals.stop(reloads) => {
             tracing::warn!("a second signal: requests in progress are dropped");
             tasks.stop(std::time::Duration::ZERO).await;
             false
@@ -139,10 +146,10 @@ impl Signals {
     }
 
     /// Waits for the next one that says stop, and has files compared meanwhile.
-    async fn stop(&mut self, tasks: &Tasks) {
+    async fn stop(&mut self, reloads: &Reloads) {
         while self.next().await == Order::Compare {
             tracing::info!("files are compared");
-            tasks.compare_files();
+            reloads.compare_now();
         }
     }
 }
@@ -169,6 +176,7 @@ mod tests {
 
     use super::{Order, Readiness, Signals, run_until_stopped};
     use crate::config::Shutdown;
+    use crate::reload::Reloads;
     use crate::tasks::Tasks;
 
     const LONG: Duration = Duration::from_secs(60);
@@ -180,7 +188,7 @@ mod tests {
         sender.send(Order::Stop).expect("an open channel");
         let started = Instant::now();
         let readiness = Readiness::default();
-        let run = run_until_stopped(tasks, &readiness, Shutdown { delay, grace }, signals);
+        let run = run_until_stopped(tasks, &readiness, &Reloads::default(), Shutdown { delay, grace }, signals);
         let again = async {
             if let Some(after) = second_after {
                 sleep(after).await;
@@ -206,11 +214,14 @@ mod tests {
     async fn a_hangup_has_files_compared_and_ends_nothing() {
         let (tasks, readiness) = (Tasks::default(), Readiness::default());
         let (sender, signals) = Signals::manual();
-        let mut comparison = tasks.comparison();
+        let reloads = Reloads::default();
+        let (compared, mut comparison) = tokio::sync::mpsc::unbounded_channel();
+        reloads.follow_by(move || std::future::ready(compared.send(()).unwrap_or_default()));
+        reloads.run(&tasks);
         let watch = async {
             for _ in 0..3 {
                 sender.send(Order::Compare).expect("an open channel");
-                comparison.changed().await.expect("tasks");
+                comparison.recv().await.expect("a comparison");
             }
             assert!(readiness.is_ready());
             sender.send(Order::Stop).expect("an open channel");
@@ -219,10 +230,11 @@ mod tests {
             }
             // Nor is it the second signal.
             sender.send(Order::Compare).expect("an open channel");
-            comparison.changed().await.expect("tasks");
+            comparison.recv().await.expect("a comparison");
             assert!(!tasks.soft().is_cancelled());
         };
-        let run = run_until_stopped(&tasks, &readiness, Shutdown { delay: SHORT * 3, grace: LONG }, signals);
+        let shutdown = Shutdown { delay: SHORT * 3, grace: LONG };
+        let run = run_until_stopped(&tasks, &readiness, &reloads, shutdown, signals);
         let (in_time, ()) = tokio::join!(run, watch);
         assert!(in_time);
     }
@@ -249,7 +261,8 @@ mod tests {
             }
             assert!(!tasks.soft().is_cancelled());
         };
-        let run = run_until_stopped(&tasks, &readiness, Shutdown { delay: SHORT * 3, grace: LONG }, signals);
+        let shutdown = Shutdown { delay: SHORT * 3, grace: LONG };
+        let run = run_until_stopped(&tasks, &readiness, &reloads, shutdown, signals);
         let (in_time, ()) = tokio::join!(run, watch);
         assert!(in_time && tasks.soft().is_cancelled());
     }

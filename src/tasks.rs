@@ -1,15 +1,17 @@
 //! The one place that spawns: tasks are tracked, their panics are caught and counted, and shutdown has two stages.
 //!
 //! Soft: background work (renewals, polls, sweeps) is dropped, awaited work goes on. Hard: everything is dropped.
+//!
+//! What may hang for ever, such as a file system, has a thread of its own: it must not take the threads of those who sign.
 
 use std::future::Future;
+use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -21,7 +23,6 @@ pub struct Tasks {
     hard: CancellationToken,
     panics: Arc<AtomicU64>,
     leaving: Arc<AtomicBool>,
-    comparison: watch::Sender<()>,
 }
 
 // === impl Tasks ===
@@ -29,14 +30,7 @@ pub struct Tasks {
 impl Default for Tasks {
     fn default() -> Self {
         let hard = CancellationToken::new();
-        Self {
-            tracker: TaskTracker::new(),
-            soft: hard.child_token(),
-            hard,
-            panics: Arc::default(),
-            leaving: Arc::default(),
-            comparison: watch::Sender::new(()),
-        }
+        Self { tracker: TaskTracker::new(), soft: hard.child_token(), hard, panics: Arc::default(), leaving: Arc::default() }
     }
 }
 
@@ -62,7 +56,7 @@ impl Tasks {
         });
     }
 
-    /// Runs CPU-bound work (a signature) off the async workers. `None`: it panicked.
+    /// Runs CPU-bound work (a signature) off the async workers; never what may hang. `None`: it panicked.
     pub async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         let done = tokio::task::spawn_blocking(work).await;
         if done.is_err() {
@@ -86,16 +80,6 @@ impl Tasks {
         self.leaving.load(Ordering::Relaxed)
     }
 
-    /// Has every task that follows files compare them now.
-    pub fn compare_files(&self) {
-        self.comparison.send_replace(());
-    }
-
-    /// Changes whenever files are to be compared.
-    pub fn comparison(&self) -> watch::Receiver<()> {
-        self.comparison.subscribe()
-    }
-
     /// Fires when the soft stop begins.
     pub fn soft(&self) -> &CancellationToken {
         &self.soft
@@ -115,4 +99,28 @@ impl Tasks {
         self.tracker.wait().await;
         in_time
     }
+}
+
+/// How long a file may take at the start of the process, where nothing works without it: volumes may still be on their way.
+pub const START: Duration = Duration::from_secs(10);
+
+/// Starts a thread for work that may hang for ever. The end of the process does not wait for it. How many there are is the caller's to
+/// bound.
+///
+/// # Errors
+/// The system has no thread left for the process.
+pub fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
+}
+
+/// Runs such work and blocks until it is done: for the start of the process, before anything is served. `None`: it was not done in
+/// time, panicked, or could not be started.
+pub fn within<T: Send + 'static>(patience: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+    let run = move || {
+        // Nobody may be waiting any more.
+        let _late = sender.send(work());
+    };
+    thread("start", run).ok()?;
+    receiver.recv_timeout(patience).ok()
 }

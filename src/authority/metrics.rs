@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{HistogramVec, IntCounterVec};
+use prometheus::{HistogramVec, IntCounter, IntCounterVec};
 use tracing::Span;
 
 use super::answer::Failure;
@@ -14,6 +14,8 @@ use crate::telemetry;
 pub struct Metrics {
     calls: IntCounterVec,
     durations: HistogramVec,
+    /// How often kept connections were dropped.
+    pub(super) replaced: IntCounter,
 }
 
 /// The error values of a refusal that get a label of their own; every other is `other`, so that an authority cannot make series.
@@ -65,6 +67,13 @@ impl Metrics {
                 "How long a call to an authority took, without waiting for its turn.",
                 &["grant"],
             ),
+            replaced: metrics
+                .counters(
+                    "authority_clients_replaced_total",
+                    "How often all kept connections to an authority were dropped, because a call over one of them broke or was not answered in time.",
+                    &[],
+                )
+                .with_label_values(&[] as &[&str]),
         }
     }
 

@@ -34,7 +34,7 @@ use crate::oauth::Metadata;
 use crate::tasks::Tasks;
 use crate::telemetry::Context;
 use crate::token::{Matching, Tenant};
-use crate::transport::{Door, Outgoing};
+use crate::transport::{Door, Outgoing, Over};
 
 /// How old a metadata document may be before it is fetched again in the background.
 const METADATA_AGE: Duration = Duration::from_secs(3600);
@@ -86,6 +86,7 @@ impl Authority {
     /// Makes an authority; nothing is asked of it until somebody needs something.
     pub fn new(settings: &Settings, calls: CallSettings, door: Door, clock: Clock, tasks: Tasks, metrics: Metrics) -> Arc<Self> {
         let v1 = matches!(settings.address, Address::Entra { .. }).then(Published::new);
+        door.count_replaced(metrics.replaced.clone());
         Arc::new(Self {
             address: settings.address.clone(),
             assertion_audience: settings.assertion_audience,
@@ -193,13 +194,27 @@ impl Authority {
         }
     }
 
-    /// Fetches a JSON document.
+    /// Fetches a JSON document, a second time over a new connection if there was no answer over a kept one.
     async fn fetch<T: serde::de::DeserializeOwned>(&self, url: Option<Url>, purpose: &str, context: Context) -> Result<T, Failure> {
         let url = url.filter(|url| self.may_call(url)).ok_or(Failure::Invalid("an endpoint is no URL that may be called"))?;
+        match self.fetch_once(&url, purpose, context.clone(), 0, Over::Kept).await {
+            Err(Failure::Broken | Failure::TimedOut) => self.fetch_once(&url, purpose, context, 1, Over::Fresh).await,
+            outcome => outcome,
+        }
+    }
+
+    async fn fetch_once<T: serde::de::DeserializeOwned>(
+        &self,
+        url: &Url,
+        purpose: &str,
+        context: Context,
+        resend: i64,
+        over: Over,
+    ) -> Result<T, Failure> {
         let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
-        let outgoing = Outgoing { method: Method::GET, url: &url, headers, body: None, purpose };
-        let (started, span) = (self.clock.moment(), outgoing.span(&context, 0));
-        let reply = self.door.send_in(&span, context, outgoing, self.calls.timeout).await;
+        let outgoing = Outgoing { method: Method::GET, url, headers, body: None, over, purpose };
+        let (started, span) = (self.clock.moment(), outgoing.span(&context, resend));
+        let reply = self.door.send_in(&span, context, outgoing, self.half()).await;
         let result = answer::document(reply, self.clock.wall());
         self.metrics.call(purpose, &span, result.as_ref().err(), self.clock.moment().since(started));
         result

@@ -11,7 +11,7 @@ use super::Authority;
 use super::answer::{self, Failure};
 use crate::oauth::{Basic, Form, TokenResponse};
 use crate::telemetry::Context;
-use crate::transport::Outgoing;
+use crate::transport::{Outgoing, Over};
 
 /// Whether a call may be repeated when its outcome is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,16 +57,25 @@ impl Authority {
         let turn = timeout(self.calls.timeout, self.turns.acquire()).await;
         let turn = turn.map_err(|_| self.metrics.not_made(call.grant, Failure::Busy))?;
         let whole = async {
-            let first = self.attempt(call, &prove().await?, context.clone(), 0).await;
+            let over = match call.repeat {
+                Repeat::Once => Over::Kept,
+                // It has no second try: a kept connection that is dead must not cost the only one.
+                Repeat::Never => Over::Fresh,
+            };
+            let first = self.attempt(call, &prove().await?, context.clone(), 0, over).await;
             // Others need not wait while this one pauses.
             drop(turn);
             match first {
                 Err(failure) if call.repeat == Repeat::Once && failure.is_worth_repeating() => {
-                    if failure.is_answer() {
+                    let over = if failure.is_answer() {
                         tokio::time::sleep(self.pause()).await;
-                    }
+                        Over::Kept
+                    } else {
+                        // Others may have had the kept connections replaced before: these may be dead, too.
+                        Over::Fresh
+                    };
                     let _turn = self.turns.acquire().await;
-                    Ok(self.attempt(call, &prove().await?, context.clone(), 1).await?)
+                    Ok(self.attempt(call, &prove().await?, context.clone(), 1, over).await?)
                 }
                 outcome => Ok(outcome?),
             }
@@ -80,18 +89,30 @@ impl Authority {
         self.calls.retry_delay.min(self.calls.timeout / 4)
     }
 
-    async fn attempt(&self, call: TokenCall<'_>, proved: &Proved, context: Context, resend: i64) -> Result<TokenResponse, Failure> {
+    /// What an attempt has of the time-out, so that one that hangs leaves time for its repetition (ERR-2).
+    pub(super) fn half(&self) -> Duration {
+        self.calls.timeout.saturating_sub(self.pause()) / 2
+    }
+
+    async fn attempt(
+        &self,
+        call: TokenCall<'_>,
+        proved: &Proved,
+        context: Context,
+        resend: i64,
+        over: Over,
+    ) -> Result<TokenResponse, Failure> {
         let outgoing = Outgoing {
             method: Method::POST,
             url: call.endpoint,
             headers: self.headers(proved.basic.as_ref(), &context),
             body: Some(proved.form.encode()),
+            over,
             purpose: proved.form.grant(),
         };
         let deadline = match call.repeat {
             Repeat::Never => self.calls.timeout,
-            // Half, so that a call that hangs leaves time for its repetition (ERR-2).
-            Repeat::Once => self.calls.timeout.saturating_sub(self.pause()) / 2,
+            Repeat::Once => self.half(),
         };
         let (started, span) = (self.clock.moment(), outgoing.span(&context, resend));
         let mut secrets = proved.form.secrets();

@@ -87,6 +87,7 @@ impl Fleet {
         let name = self.names.place(home).elsewhere();
         let mut values = self.store.read(&[&name]).await.map_err(|_| Unavailable::Unreachable)?;
         let Some(value) = values.pop().flatten() else { return Ok((BTreeSet::new(), None)) };
+        self.meet([&value]).await;
         let opened = self.needed(&name, &value).map_err(|_| Unavailable::Unreadable)?;
         let known = opened.and_then(|opened| postcard::from_bytes(&opened.payload).ok()).unwrap_or_default();
         Ok((known, Ring::generation(&value)))

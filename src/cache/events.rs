@@ -44,14 +44,22 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     pub fn join_fleet(self: &Arc<Self>, renewed: impl Fn([u8; 32]) + Send + Sync + 'static) {
         let Some(fleet) = &self.fleet else { return };
         self.push_back(fleet);
-        let (this, inner) = (Arc::clone(self), Arc::clone(fleet));
+        let (this, inner, renewed) = (Arc::clone(self), Arc::clone(fleet), Arc::new(renewed));
         fleet.store.listen(move |event| match event {
             // What was said before nobody here has heard.
             Event::Subscribed => {
                 inner.suspect_all();
                 this.memory.clear_sign_ins();
             }
-            Event::Message(message) => this.heed(&inner, &message, &renewed),
+            Event::Message(message) if inner.ring.knows(&message) => this.heed(&inner, &message, &*renewed),
+            // Nobody waits here for a file.
+            Event::Message(message) => {
+                let (heeding, inner, renewed) = (Arc::clone(&this), Arc::clone(&inner), Arc::clone(&renewed));
+                this.tasks.background("events", async move {
+                    inner.meet([&message]).await;
+                    heeding.heed(&inner, &message, &*renewed);
+                });
+            }
         });
     }
 

@@ -198,6 +198,7 @@ impl Fleet {
             Some(epoch) => self.store.read(&[token, epoch]).await?,
             None => self.store.read(&[token]).await?,
         };
+        self.meet(values.first().into_iter().flatten()).await;
         Ok(self.sight(token, &values, sought))
     }
 
@@ -208,6 +209,11 @@ impl Fleet {
         let base = value.and_then(|value| Ring::generation(value));
         let stored = value.and_then(|value| self.open(name, value, sought)).filter(|stored| is_of(stored, epoch));
         Sight { stored, base, epoch }
+    }
+
+    /// To be called with what the store says before it is opened: replicas may have a newer key ring.
+    pub(super) async fn meet<'a>(&self, values: impl IntoIterator<Item = &'a Bytes>) {
+        self.ring.meet(values.into_iter().map(|value| &**value)).await;
     }
 
     pub(super) fn open(&self, name: &str, value: &[u8], sought: &Sought<'_>) -> Option<Stored> {
@@ -225,6 +231,7 @@ impl Fleet {
             return Ok(None);
         }
         let values = self.store.read(&names.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+        self.meet(values.iter().flatten()).await;
         let sought = Sought { partition: &wanted.partition, variant: &wanted.variant, asked: None };
         let opened = names.iter().zip(&values).filter_map(|(name, value)| self.open(name, value.as_ref()?, &sought));
         let mut good = opened.filter(|stored| is_of(stored, epoch) && stored.answers(&wanted.variant, &wanted.asked));
@@ -280,6 +287,11 @@ impl Fleet {
         value
     }
 
+    /// As [`Fleet::meet`], for an outcome's value.
+    pub(super) async fn meet_outcome(&self, value: &[u8]) {
+        self.ring.meet(value.get(16..)).await;
+    }
+
     /// What an outcome's value tells.
     pub(super) fn heard(&self, name: &str, value: &[u8]) -> Option<Bytes> {
         let sealed = value.get(16..)?;
@@ -304,6 +316,9 @@ impl Fleet {
         let place = self.names.holds(space);
         let names: Vec<String> = keys.iter().map(|key| place.hold(key)).collect();
         let found = self.store.holds(&names.iter().map(String::as_str).collect::<Vec<_>>()).await.unwrap_or_default();
+        for (value, _) in found.iter().flatten() {
+            self.meet([value]).await;
+        }
         let opened = names.iter().zip(found).map(|(name, hold)| {
             let (value, left) = hold?;
             Some((self.ring.open(name, &value, crate::store::NEWEST).ok()?.payload, left))

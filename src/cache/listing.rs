@@ -66,6 +66,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         }
         let names: Vec<String> = tags.iter().map(|tag| fleet.names.tagged(tag).sign_in()).collect();
         let values = fleet.store.read_each(&names).await.map_err(|_| Unavailable::Unreachable)?;
+        fleet.meet(values.iter().flatten()).await;
         let mut gone = Vec::new();
         for ((name, tag), value) in names.iter().zip(tags).zip(values) {
             let Some(value) = value else {

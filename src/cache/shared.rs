@@ -204,8 +204,10 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         followed: &mut Vec<[u8; 16]>,
     ) -> Option<Turn<E>> {
         let sought = Sought { partition: &way.wanted.partition, variant: &way.wanted.variant, asked: Some(&way.wanted.asked) };
+        fleet.meet(claimed.values.first().into_iter().flatten()).await;
         let sight = fleet.sight(&way.token, &claimed.values, &sought);
         if let Some(outcome) = &claimed.outcome {
+            fleet.meet_outcome(outcome).await;
             if let Some(told) = self.hear(fleet, way, lease, &sight, outcome) {
                 fleet.metrics.lease("waited");
                 return Some(Turn::Told(told));
@@ -327,6 +329,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 Ok(Placed::Stale(theirs)) => {
                     // Somebody was faster, or a token was asked for that this one must not replace.
                     let sought = Sought { partition: &wanted.partition, variant: &wanted.variant, asked: Some(&wanted.asked) };
+                    fleet.meet([&theirs]).await;
                     match fleet.open(&way.token, &theirs, &sought) {
                         Some(theirs) => self.remember(&wanted.partition, theirs, 0, way.since),
                         None => self.remember(&wanted.partition, stored, flown.generation, way.since),

@@ -122,6 +122,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let Some(value) = values.first().and_then(Option::as_ref) else {
             return Ok((None, Base { generation: None, epoch }));
         };
+        fleet.meet([value]).await;
         let opened = fleet.needed(&name, value).map_err(|_| Unavailable::Unreadable)?;
         let read = opened.and_then(|opened| read_sign_in(&opened.payload, opened.generation, space, Some(partition)));
         let stands = |sign_in: &SignIn| (epoch.is_none() || sign_in.epoch == epoch) && sign_in.expires_on > self.clock.unix();

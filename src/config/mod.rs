@@ -32,6 +32,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::finding::{Findings, Problem};
+use crate::reload;
 
 pub use settings::{Settings, Shutdown};
 
@@ -77,13 +78,13 @@ pub fn parse(text: &str, format: Format, name: &str, environment: &BTreeMap<Stri
 }
 
 fn contents(path: &Path) -> Result<String, Problem> {
-    let bytes = std::fs::read(path).map_err(|error| {
+    let contents = reload::read(path).map_err(|error| {
         Problem::new(
             format!("the file cannot be read: {}", error.kind()),
             "mend the path in --config or TOKEND_CONFIG, or the file's permissions",
         )
     })?;
-    String::from_utf8(bytes).map_err(|_| Problem::new("the file is not UTF-8 text", "save it as UTF-8"))
+    contents.text().map(str::to_owned).map_err(|_| Problem::new("the file is not UTF-8 text", "save it as UTF-8"))
 }
 
 fn read(text: Option<(&str, Format)>, name: Option<&str>, environment: &BTreeMap<String, String>) -> (Option<Settings>, Findings) {

@@ -2,27 +2,21 @@
 //! platform gives its workloads. It is read again for every assertion, because its owner replaces it while it is in use (ASN-7).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
-use tokio::sync::Mutex;
 
 use super::Unusable;
 use crate::clock::Clock;
 use crate::finding::Problem;
 use crate::reload::{Reloading, Versioned};
 use crate::secret::Secret;
-use crate::tasks::Tasks;
 
 /// A token is not sent in its last seconds: an authority whose clock is ahead would refuse the client, which holds every replica, while
 /// what is noticed here concerns this one alone.
 const EARLY: i64 = 30;
-
-/// How long an assertion waits for its file; then the token that was read last has to do.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 const REMEDY: &str = "mount a projected service-account token with the audience that the app's federated credential names, or another \
                       signed token of a workload identity";
@@ -31,8 +25,6 @@ const REMEDY: &str = "mount a projected service-account token with the audience 
 #[derive(Debug)]
 pub struct Federated {
     token: Arc<Reloading<WorkloadToken>>,
-    // One read at a time: a file system that hangs takes one thread, and not one for every request.
-    reading: Arc<Mutex<()>>,
 }
 
 /// A token, and what is read in it. Nothing of it is verified: that is the authority's part.
@@ -47,7 +39,7 @@ pub struct WorkloadToken {
 
 impl Federated {
     pub(super) fn new(token: Arc<Reloading<WorkloadToken>>) -> Self {
-        Self { token, reading: Arc::default() }
+        Self { token }
     }
 
     /// The token that is followed.
@@ -55,29 +47,9 @@ impl Federated {
         &self.token
     }
 
-    /// Compares the file now, off the async workers, and waits for it for a second at most. Returns whether there is a new token.
-    pub(super) async fn refresh(&self, tasks: &Tasks) -> bool {
-        let read = async {
-            let turn = Arc::clone(&self.reading).lock_owned().await;
-            let token = Arc::clone(&self.token);
-            // The turn goes with the work: while a read hangs, no other one is begun.
-            let work = move || {
-                let changed = token.refresh();
-                drop(turn);
-                changed
-            };
-            tasks.compute(work).await.unwrap_or(false)
-        };
-        let read = tokio::time::timeout(PATIENCE, read).await;
-        read.unwrap_or_else(|_| {
-            let reason = format!("the file was not read within {} s", PATIENCE.as_secs());
-            self.token.keep(Problem::new(reason, "see to the volume that it is mounted from"))
-        })
-    }
-
     /// The token as it is now; the one that was read last, until it ends, where the file cannot be read.
-    pub(super) async fn assertion(&self, clock: &Clock, tasks: &Tasks) -> Result<Arc<Versioned<WorkloadToken>>, Unusable> {
-        self.refresh(tasks).await;
+    pub(super) async fn assertion(&self, clock: &Clock) -> Result<Arc<Versioned<WorkloadToken>>, Unusable> {
+        self.token.reread().await;
         let current = self.token.current();
         if current.value.ends > clock.unix() + EARLY {
             return Ok(current);

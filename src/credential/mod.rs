@@ -15,7 +15,7 @@ pub use settings::Settings;
 use crate::clock::Clock;
 use crate::finding::{Problem, certificate_ending};
 use crate::oauth::{ASSERTION_JWT_BEARER, Basic, Form};
-use crate::reload::Reloading;
+use crate::reload::{Reloading, Reloads};
 use crate::secret::Secret;
 use crate::tasks::Tasks;
 
@@ -87,28 +87,22 @@ impl Credential {
     }
 
     /// Follows the credential's file.
-    pub fn watch(&self, tasks: &Tasks) {
+    pub fn watch(&self, reloads: &Reloads) {
         match self {
-            Self::Secret(secret) => secret.watch(tasks),
-            Self::Certificate(signer) => signer.key().watch(tasks),
-            Self::Federated(federated) => federated.token().watch(tasks),
+            Self::Secret(secret) => reloads.follow(secret),
+            Self::Certificate(signer) => reloads.follow(signer.key()),
+            Self::Federated(federated) => reloads.follow(federated.token()),
         }
     }
 
-    /// Compares the file now, because what it holds was refused. Returns whether there is a new credential.
-    pub async fn refresh(&self, tasks: &Tasks) -> bool {
-        let changed = match self {
-            Self::Secret(secret) => {
-                let secret = Arc::clone(secret);
-                tasks.compute(move || secret.refresh()).await
-            }
-            Self::Certificate(signer) => {
-                let key = Arc::clone(signer.key());
-                tasks.compute(move || key.refresh()).await
-            }
-            Self::Federated(federated) => Some(federated.refresh(tasks).await),
-        };
-        changed.unwrap_or(false)
+    /// Reads the file again, because what it holds was refused. Returns whether there is a new credential; after a second, that there
+    /// is none.
+    pub async fn reread(&self) -> bool {
+        match self {
+            Self::Secret(secret) => secret.reread().await,
+            Self::Certificate(signer) => signer.key().reread().await,
+            Self::Federated(federated) => federated.token().reread().await,
+        }
     }
 
     /// Which version of it is in force: what flights and holds differ by. All tokens of one workload identity are one version.
@@ -197,7 +191,7 @@ impl Credential {
             }
             // The same to all: what is announced as `private_key_jwt` is about keys of the client's own.
             Self::Federated(federated) => {
-                let token = federated.assertion(clock, tasks).await?;
+                let token = federated.assertion(clock).await?;
                 let form = with_assertion(form, client_id, token.value.assertion().clone());
                 Ok(Proof { form, basic: None, version: token.value.identity(), contents: token.version })
             }

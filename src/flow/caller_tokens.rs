@@ -3,7 +3,7 @@
 //! What is compared is SHA-256 of both sides, in constant time and with every token there is, so that neither the length of a token nor its
 //! place tells anything.
 
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -11,7 +11,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use super::settings::CallerSettings;
 use crate::finding::{Findings, Problem};
-use crate::reload::Reloading;
+use crate::reload::{PATIENCE, Reloading};
 
 /// 128 bits in base64url without padding.
 const SHORTEST: usize = 22;
@@ -27,9 +27,15 @@ pub struct CallerTokens(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     callers: Vec<(CallerSettings, Arc<Reloading<Tokens>>)>,
-    table: Arc<ArcSwap<Table>>,
-    // One comparison at a time: each looks at what the one before it took.
-    comparing: Mutex<()>,
+    owners: Arc<Owners>,
+}
+
+/// Whose each token is.
+#[derive(Debug, Default)]
+struct Owners {
+    table: ArcSwap<Table>,
+    // Two files may be read at the same time: a token has one owner all the same.
+    giving: Mutex<()>,
 }
 
 /// The tokens of one caller, hashed.
@@ -46,35 +52,29 @@ struct Table(Vec<(Hash, u16)>);
 impl CallerTokens {
     /// Loads the tokens of all callers. `None`: there are findings.
     pub fn load(callers: &[CallerSettings], findings: &mut Findings) -> Option<Self> {
-        let table = Arc::<ArcSwap<Table>>::default();
+        let owners = Arc::<Owners>::default();
         let mut loaded: Vec<(CallerSettings, Arc<Reloading<Tokens>>)> = Vec::new();
         let mut good = true;
         for (index, caller) in (0_u16..).zip(callers) {
-            let others = Arc::clone(&table);
-            let is_own = move |_: &Tokens, new: &Tokens| match others.load().other_owner(index, new) {
-                None => Ok(()),
-                Some(_) => Err(shared("another caller's")),
-            };
+            let given = Arc::clone(&owners);
+            let take = move |_: &Tokens, new: &Tokens| given.give(index, new).map_err(|_| shared("another caller's"));
             let source = &caller.token;
-            let tokens = Reloading::load_guarded(source.clone(), Tokens::parse, is_own).and_then(|tokens| {
-                let other = table.load().other_owner(index, &tokens.current().value);
-                match other.and_then(|other| loaded.get(usize::from(other))) {
-                    None => Ok(tokens),
-                    Some((other, _)) => Err(shared(&format!("the caller `{}`'s", other.name))),
-                }
+            let tokens = Reloading::load_guarded(source.clone(), Tokens::parse, take).and_then(|tokens| {
+                let given = owners.give(index, &tokens.current().value);
+                given.map(|()| tokens).map_err(|other| match loaded.get(usize::from(other)) {
+                    Some((other, _)) => shared(&format!("the caller `{}`'s", other.name)),
+                    None => shared("another caller's"),
+                })
             });
             match tokens {
-                Ok(tokens) => {
-                    loaded.push((caller.clone(), tokens));
-                    table.store(Arc::new(Table::of(&loaded)));
-                }
+                Ok(tokens) => loaded.push((caller.clone(), tokens)),
                 Err(problem) => {
                     findings.error(source.file.as_deref(), &source.key, problem);
                     good = false;
                 }
             }
         }
-        good.then(|| Self(Arc::new(Inner { callers: loaded, table, comparing: Mutex::default() })))
+        good.then(|| Self(Arc::new(Inner { callers: loaded, owners })))
     }
 
     /// The callers, in the order of the configuration.
@@ -89,7 +89,7 @@ impl CallerTokens {
 
     /// The number of the caller whose token this is.
     pub(super) fn owner(&self, token: &[u8]) -> Option<u16> {
-        if token.len() > LONGEST { None } else { self.0.table.load().owner(&sha256(token)) }
+        if token.len() > LONGEST { None } else { self.0.owners.table.load().owner(&sha256(token)) }
     }
 
     /// Why the newest contents of a caller's file were not taken, if they were not, and how often that happened.
@@ -97,17 +97,15 @@ impl CallerTokens {
         self.0.callers.iter().map(|(caller, tokens)| (caller, tokens.problem(), tokens.failures()))
     }
 
-    /// Compares all files now. It waits for the disk.
-    pub(super) fn refresh(&self) {
-        let _one = match self.0.comparing.try_lock() {
-            Ok(one) => one,
-            Err(TryLockError::Poisoned(poisoned)) => PoisonError::into_inner(poisoned),
-            // It may hang, and whoever waited for it would hang as well.
-            Err(TryLockError::WouldBlock) => return,
-        };
+    /// Reads all files again, in the order of the configuration: what one caller gives up, a later one may have at once. Where files
+    /// hang, it waits for two seconds at most, and takes the other files when they have been read.
+    pub(super) async fn reread(&self) {
+        let until = tokio::time::Instant::now() + PATIENCE;
         for (_, tokens) in &self.0.callers {
-            if tokens.refresh() {
-                self.0.table.store(Arc::new(Table::of(&self.0.callers)));
+            if tokio::time::Instant::now() < until {
+                tokens.reread().await;
+            } else {
+                tokens.ask();
             }
         }
     }
@@ -115,6 +113,23 @@ impl CallerTokens {
 
 fn shared(whose: &str) -> Problem {
     Problem::new(format!("one of its tokens is {whose} too"), "give each caller tokens of its own")
+}
+
+// === impl Owners ===
+
+impl Owners {
+    /// Gives a caller these tokens in place of those that it had. `Err`: one of them is this other caller's.
+    fn give(&self, index: u16, tokens: &Tokens) -> Result<(), u16> {
+        let _one = self.giving.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = self.table.load();
+        match table.other_owner(index, tokens) {
+            Some(other) => Err(other),
+            None => {
+                self.table.store(Arc::new(table.with(index, tokens)));
+                Ok(())
+            }
+        }
+    }
 }
 
 // === impl Tokens ===
@@ -151,12 +166,10 @@ impl std::fmt::Debug for Tokens {
 // === impl Table ===
 
 impl Table {
-    fn of(callers: &[(CallerSettings, Arc<Reloading<Tokens>>)]) -> Self {
-        let all = (0_u16..).zip(callers).flat_map(|(index, (_, tokens))| {
-            let tokens = tokens.current();
-            tokens.value.0.iter().map(|hash| (*hash, index)).collect::<Vec<_>>()
-        });
-        Self(all.collect())
+    /// The same where a caller has these tokens and no others.
+    fn with(&self, index: u16, tokens: &Tokens) -> Self {
+        let others = self.0.iter().copied().filter(|(_, owner)| *owner != index);
+        Self(others.chain(tokens.0.iter().map(|hash| (*hash, index))).collect())
     }
 
     /// It goes on after a hit: how long it takes says nothing.
@@ -228,8 +241,8 @@ mod tests {
         assert!(Tokens::parse(b"\xff").is_err());
     }
 
-    #[test]
-    fn a_token_belongs_to_one_caller() {
+    #[tokio::test]
+    async fn a_token_belongs_to_one_caller() {
         let folder = tempfile::tempdir().unwrap();
         let (a, b) = (caller(folder.path(), "a", A), caller(folder.path(), "b", &format!("{B}\n{C}")));
         let tokens = CallerTokens::load(&[a.clone(), b], &mut Findings::default()).unwrap();
@@ -240,14 +253,14 @@ mod tests {
         }
         // What is another's is not taken, and what was in force stays so.
         std::fs::write(folder.path().join("a"), format!("{A}\n{C}")).unwrap();
-        tokens.refresh();
+        tokens.reread().await;
         assert_eq!(owners(), [Some(0), Some(1), Some(1)]);
         let failures: Vec<_> = tokens.reload_states().map(|(_, problem, failures)| (problem.is_some(), failures)).collect();
         assert_eq!(failures, [(true, 1), (false, 0)]);
         // Given up by one, it may be the other's.
         std::fs::write(folder.path().join("b"), B).unwrap();
-        tokens.refresh();
-        tokens.refresh();
+        tokens.reread().await;
+        tokens.reread().await;
         assert_eq!(owners(), [Some(0), Some(1), Some(0)]);
         let mut findings = Findings::default();
         let twice = caller(folder.path(), "twice", A);

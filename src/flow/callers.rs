@@ -11,8 +11,7 @@ use super::policy::{Missing, Wanted, judge};
 use super::settings::{AccountRights, CallerSettings};
 use crate::clock::{Clock, Moment};
 use crate::finding::Problem;
-use crate::reload::Rounds;
-use crate::tasks::Tasks;
+use crate::reload::Reloads;
 use crate::telemetry::Metrics;
 
 /// How soon after a comparison of the files a refused token makes tokend compare them again.
@@ -31,7 +30,6 @@ pub struct Callers {
     /// When the files were compared because of a refused token.
     compared: Mutex<Option<Moment>>,
     clock: Clock,
-    tasks: Tasks,
 }
 
 // === impl Caller ===
@@ -50,7 +48,7 @@ impl Caller {
 
 impl Callers {
     /// Callers whose tokens are loaded.
-    pub fn new(tokens: CallerTokens, metrics: &Metrics, clock: Clock, tasks: Tasks) -> Arc<Self> {
+    pub fn new(tokens: CallerTokens, metrics: &Metrics, clock: Clock) -> Arc<Self> {
         let help = "Requests by caller: `authenticated`, of these `not_allowed` for want of a right, and under the caller `-` those \
                     `not_authenticated`.";
         let family: IntCounterVec = metrics.counters("caller_requests_total", help, &["caller", "outcome"]);
@@ -64,7 +62,6 @@ impl Callers {
             tokens,
             compared: Mutex::default(),
             clock,
-            tasks,
         })
     }
 
@@ -91,21 +88,15 @@ impl Callers {
             return;
         }
         *compared = Some(now);
-        let tokens = self.tokens.clone();
-        // Should it panic, that is counted, and the old ones stay in force.
-        let _compared = self.tasks.compute(move || tokens.refresh()).await;
+        self.tokens.reread().await;
     }
 
-    /// Compares the files every ten seconds, and when told to, until the soft stop.
-    pub fn watch(&self) {
-        let (tokens, tasks) = (self.tokens.clone(), self.tasks.clone());
-        let mut rounds = Rounds::new(&tasks);
-        self.tasks.background("caller tokens", async move {
-            loop {
-                rounds.next().await;
-                let tokens = tokens.clone();
-                let _compared = tasks.compute(move || tokens.refresh()).await;
-            }
+    /// Follows the files.
+    pub fn watch(&self, reloads: &Reloads) {
+        let tokens = self.tokens.clone();
+        reloads.follow_by(move || {
+            let tokens = tokens.clone();
+            async move { tokens.reread().await }
         });
     }
 
@@ -152,7 +143,6 @@ mod tests {
     use crate::flow::{AccountRights, CallerSettings, CallerTokens};
     use crate::reload::{Place, Source};
     use crate::secret::Secret;
-    use crate::tasks::Tasks;
     use crate::telemetry::Metrics;
 
     #[test]
@@ -163,7 +153,7 @@ mod tests {
         };
         let settings = [caller("a", AccountRights::Own), caller("b", AccountRights::All), caller("c", AccountRights::Own)];
         let tokens = CallerTokens::load(&settings, &mut Findings::default()).unwrap();
-        let callers = Callers::new(tokens, &Metrics::default(), Clock::manual(0), Tasks::default());
+        let callers = Callers::new(tokens, &Metrics::default(), Clock::manual(0));
         let wanted = Wanted { flow: Some(Flow::Silent), ..Wanted::default() };
         assert_eq!(callers.judge(Caller::ANYONE, &wanted), Err(Missing::App));
         assert_eq!(callers.judge(Caller::ANYONE, &Wanted::default()), Err(Missing::App));

@@ -70,7 +70,7 @@ pub(super) async fn run(inner: &Inner, app: &App, form: &Form, tenant: Option<&T
     let refused = used.contents.load(Ordering::Relaxed);
     if is_invalid_client(&outcome) {
         // The file may have been replaced since it was last compared (ASN-6). What is sent once is not sent again all the same.
-        app.credential.refresh(&inner.tasks).await;
+        app.credential.reread().await;
         if repeat == Repeat::Once && app.credential.contents() != refused {
             outcome = app.authority.token(call, context.clone(), prove).await;
         }

@@ -168,10 +168,10 @@ impl Service {
         let this = Arc::clone(&self.0);
         self.0.cache.join_fleet(move |name| {
             for app in this.apps.values().filter(|app| app.credential_name() == name) {
-                let (app, tasks) = (Arc::clone(app), this.tasks.clone());
+                let app = Arc::clone(app);
                 this.tasks.background("credential", async move {
                     // Where the file has not arrived yet, it will be seen to be new when it does.
-                    if app.credential.refresh(&tasks).await {
+                    if app.credential.reread().await {
                         app.told.store(app.credential.version(), Ordering::Relaxed);
                     }
                 });

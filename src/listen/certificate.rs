@@ -21,9 +21,7 @@ use super::TlsSettings;
 use crate::clock::Clock;
 use crate::finding::Problem;
 use crate::pem::add_roots;
-use crate::reload::{Reloading, Source, Versioned};
-use crate::secret::Secret;
-use crate::tasks::Tasks;
+use crate::reload::{Contents, Reloading, Reloads, Source, Versioned};
 
 /// A listener's certificate with its key, and the CAs of its clients if they have to show one; clones share it.
 #[derive(Clone, Debug)]
@@ -72,7 +70,7 @@ impl Certificate {
             (client_ca.as_ref(), |text| roots(text).map(drop)),
         ];
         // Each alone first: whatever is wrong with one, the others are looked at as well.
-        let problem = |source: &Source, part: Part| source.read().and_then(|text| part(text.expose().as_bytes())).err();
+        let problem = |source: &Source, part: Part| source.read().and_then(|contents| part(contents.bytes())).err();
         let each = parts.iter().filter_map(|(source, part)| Some((source.as_ref()?, part)));
         let problems: Vec<_> = each.filter_map(|(source, part)| Some(((*source).clone(), problem(source, *part)?))).collect();
         if !problems.is_empty() {
@@ -80,18 +78,18 @@ impl Certificate {
         }
         let sources = [Some(cert), Some(key), client_ca.as_ref()].into_iter().flatten().cloned().collect();
         let clock = clock.clone();
-        let joined = Reloading::load_joined("tls", sources, move |texts| Identity::join(texts, &clock));
+        let joined = Reloading::load_joined("tls", sources, move |parts| Identity::join(parts, &clock));
         joined.map(Self).map_err(|problem| vec![(key.clone(), problem)])
     }
 
     /// Follows the files.
-    pub fn watch(&self, tasks: &Tasks) {
-        self.0.watch(tasks);
+    pub fn watch(&self, reloads: &Reloads) {
+        reloads.follow(&self.0);
     }
 
-    /// Compares the files now. This reads files: not for an async worker. Returns whether there was a change.
-    pub fn refresh(&self) -> bool {
-        self.0.refresh()
+    /// Reads the files again. Returns whether there is another certificate; after a second, that there is none.
+    pub async fn reread(&self) -> bool {
+        self.0.reread().await
     }
 
     /// When the certificate in force ends, in seconds since the Unix epoch.
@@ -117,14 +115,14 @@ impl Certificate {
 // === impl Identity ===
 
 impl Identity {
-    /// From the texts in the order of [`TlsSettings`].
-    fn join(texts: &[Secret], clock: &Clock) -> Result<Self, Problem> {
-        let [cert, key, rest @ ..] = texts else {
+    /// From the contents in the order of [`TlsSettings`].
+    fn join(parts: &[Contents], clock: &Clock) -> Result<Self, Problem> {
+        let [cert, key, rest @ ..] = parts else {
             return Err(Problem::new("there is no certificate with its key", "write `tls.cert` and `tls.key`"));
         };
-        let chain = of("tls.cert", chain(cert.expose().as_bytes()))?;
-        let key = of("tls.key", private_key(key.expose().as_bytes()))?;
-        let roots = rest.first().map(|ca| of("tls.client_ca", roots(ca.expose().as_bytes()))).transpose()?;
+        let chain = of("tls.cert", chain(cert.bytes()))?;
+        let key = of("tls.key", private_key(key.bytes()))?;
+        let roots = rest.first().map(|ca| of("tls.client_ca", roots(ca.bytes()))).transpose()?;
         let (not_after, names) = of("tls.cert", describe(&chain))?;
         let provider = Arc::new(aws_lc_rs::default_provider());
         let certified = CertifiedKey::from_der(chain, key, &provider).map_err(unfit)?;

@@ -122,7 +122,7 @@ impl Tls {
         let this = self.clone();
         inner.tasks.background("reload", async move {
             let certificate = this.0.certificate.clone();
-            this.0.tasks.compute(move || certificate.refresh()).await;
+            certificate.reread().await;
             this.0.looking.store(false, Ordering::Release);
         });
     }

@@ -27,9 +27,8 @@ pub(super) fn prepare(settings: &TlsSettings, clock: &Clock, findings: &mut Find
     }
 }
 
-/// Follows the files, and has every TCP address of the listener speak TLS.
+/// Has every TCP address of the listener speak TLS.
 pub(super) fn secure(bound: Vec<Bound>, certificate: &Certificate, clock: &Clock, tasks: &Tasks, metrics: &Metrics) -> Vec<Bound> {
-    certificate.watch(tasks);
     let expiry = metrics.gauges(
         "listener_certificate_expiry_timestamp_seconds",
         "When the token listener's certificate ends, in seconds since the Unix epoch.",

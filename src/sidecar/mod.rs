@@ -21,6 +21,7 @@ use crate::http;
 use crate::inbound::Inbound;
 use crate::lifecycle::{Readiness, Signals, run_until_stopped};
 use crate::listen::{self, Address, BindError, Bound, Certificate, OpenConnections};
+use crate::reload::{self, Contents, Reloads};
 use crate::tasks::Tasks;
 use crate::telemetry::{self, Metrics, Sampler};
 use crate::transport::{Door, Roots};
@@ -120,7 +121,7 @@ fn open_door(settings: &Settings, app: &AppSettings, roots: &mut Roots, findings
     let key = format!("{}.ca_file", authority.key);
     let ca = match &authority.ca_file {
         None => None,
-        Some(path) => match std::fs::read(path) {
+        Some(path) => match reload::read(path) {
             Ok(pem) => Some(pem),
             Err(error) => {
                 let reason = format!("the file {} cannot be read: {error}", path.display());
@@ -135,7 +136,7 @@ fn open_door(settings: &Settings, app: &AppSettings, roots: &mut Roots, findings
     };
     let loopback = is_loopback(authority.address.url());
     let open = |tls| Door::open(&settings.outbound, tls, settings.calls.connect_timeout, loopback);
-    match roots.tls(ca.as_deref()).and_then(open) {
+    match roots.tls(ca.as_ref().map(Contents::bytes)).and_then(open) {
         Ok(door) => Some(door),
         Err(problem) => {
             findings.error(authority.file.as_deref(), &key, problem);
@@ -205,7 +206,7 @@ impl Prepared {
         let fleet = self.shared.as_ref().map(|shared| shared.fleet(cache_settings.recheck, longest, parts));
         let cache = Cache::new(cache_settings, fleet, flow::WIRE, &parts.metrics, parts.clock.clone(), parts.tasks.clone());
         let (clock, tasks) = (parts.clock.clone(), parts.tasks.clone());
-        let callers = self.callers.clone().map(|tokens| Callers::new(tokens, &parts.metrics, clock.clone(), tasks.clone()));
+        let callers = self.callers.clone().map(|tokens| Callers::new(tokens, &parts.metrics, clock.clone()));
         let (given, patience) = ((clock, tasks, rand::random::<f64> as flow::Jitter), self.settings.http.request_timeout);
         let service = Service::new(apps, &self.settings.apis, callers, Arc::clone(&cache), given, patience);
         (service, cache)
@@ -243,15 +244,10 @@ impl Sidecar {
         let Self { settings, service, cache, followed, certificate, parts, mut token, admin } = self;
         let Parts { clock, tasks, metrics, sampler } = parts;
         let readiness = Readiness::default();
-        for app in service.apps() {
-            app.credential.watch(&tasks);
-        }
-        if let Some(callers) = service.callers() {
-            callers.watch();
-        }
+        let reloads = follow(&service, followed.as_ref(), certificate.as_ref());
+        reloads.run(&tasks);
         service.sweep();
-        if let Some(followed) = &followed {
-            followed.watch(&tasks);
+        if followed.is_some() {
             service.join_fleet();
         }
         if let Some(certificate) = &certificate {
@@ -265,8 +261,26 @@ impl Sidecar {
         let ready = readiness.clone();
         let router = admin::router(metrics, Arc::new(move || ready.is_ready()), report, &settings.http.hosts);
         listen::serve(admin, router, &settings.admin, &tasks, tasks.soft(), &open, "admin");
-        run_until_stopped(&tasks, &readiness, settings.shutdown, signals).await
+        run_until_stopped(&tasks, &readiness, &reloads, settings.shutdown, signals).await
     }
+}
+
+/// Every file that is followed.
+fn follow(service: &Service, followed: Option<&shared::Followed>, certificate: Option<&Certificate>) -> Reloads {
+    let reloads = Reloads::default();
+    for app in service.apps() {
+        app.credential.watch(&reloads);
+    }
+    if let Some(callers) = service.callers() {
+        callers.watch(&reloads);
+    }
+    if let Some(followed) = followed {
+        followed.watch(&reloads);
+    }
+    if let Some(certificate) = certificate {
+        certificate.watch(&reloads);
+    }
+    reloads
 }
 
 /// The API document of both listeners, as YAML.

@@ -8,8 +8,8 @@ use crate::admin::ReloadReport;
 use crate::cache::{self, Fleet};
 use crate::clock::Clock;
 use crate::finding::{Findings, Problem};
+use crate::reload::Reloads;
 use crate::store::{Access, Encryption, RedisSettings, Ring, Shared};
-use crate::tasks::Tasks;
 use crate::transport::Roots;
 
 /// A store whose files are loaded and fit.
@@ -84,9 +84,9 @@ impl Prepared {
 // === impl Followed ===
 
 impl Followed {
-    pub(super) fn watch(&self, tasks: &Tasks) {
-        self.access.watch(tasks);
-        self.ring.watch(tasks);
+    pub(super) fn watch(&self, reloads: &Reloads) {
+        self.access.watch(reloads);
+        self.ring.watch(reloads);
     }
 
     pub(super) fn kids(&self) -> Vec<String> {

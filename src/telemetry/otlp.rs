@@ -132,9 +132,9 @@ fn client(endpoint: &Url, tls: Option<rustls::ClientConfig>) -> Result<reqwest::
 
 /// Reads `name=value` pairs, one per line or separated by commas; values may be percent-encoded, as in OTEL_EXPORTER_OTLP_HEADERS.
 pub(super) fn headers(source: &Source) -> Result<HashMap<String, String>, Problem> {
-    let text = source.read()?;
+    let contents = source.read()?;
     let mut headers = HashMap::new();
-    for pair in text.expose().split(['\n', ',']).map(str::trim).filter(|pair| !pair.is_empty()) {
+    for pair in contents.text()?.split(['\n', ',']).map(str::trim).filter(|pair| !pair.is_empty()) {
         let header = pair.split_once('=').map(|(name, value)| (name.trim(), value.trim()));
         let Some((name, value)) = header.filter(|(name, value)| is_header(name, value)) else {
             return Err(Problem::new(

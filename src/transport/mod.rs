@@ -1,19 +1,28 @@
-//! The one door out: a client per trust root, with a deadline, a size cap and no redirects.
+//! The one door out: connections to one authority, with a deadline, a size cap and no redirects.
+//!
+//! A kept connection may be dead without a word of it: the other end is gone, or something between the two has forgotten it. So a call
+//! that is not answered in time, or breaks, has all kept connections dropped, and what must not fail for that reason goes over a
+//! connection of its own ([`Over::Fresh`]).
 
+mod client;
 mod roots;
 mod settings;
 
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode};
-use reqwest::redirect::Policy;
+use prometheus::IntCounter;
 use tracing::Span;
 use url::Url;
 
 pub use roots::{Origin, Roots};
 pub use settings::{NamedRoots, Settings};
 
+use self::client::Maker;
 use crate::finding::Problem;
 use crate::secret::Secret;
 use crate::telemetry::{self, Context};
@@ -21,13 +30,27 @@ use crate::telemetry::{self, Context};
 /// The largest answer that is read, in bytes.
 const ANSWER_LIMIT: usize = 1024 * 1024;
 
-/// Hosts that no proxy is asked for: this machine, and the metadata address of clouds.
-const NEVER_PROXIED: &str = "localhost,127.0.0.0/8,::1,169.254.169.254";
-
-/// A way out that trusts one set of roots.
+/// A way out that trusts one set of roots; clones share its connections.
 #[derive(Clone, Debug)]
-pub struct Door {
-    client: reqwest::Client,
+pub struct Door(Arc<Inner>);
+
+struct Inner {
+    maker: Maker,
+    /// Keeps connections, and is replaced with all of them.
+    kept: ArcSwap<reqwest::Client>,
+    /// Keeps none.
+    fresh: reqwest::Client,
+    replacing: Mutex<()>,
+    replaced: OnceLock<IntCounter>,
+}
+
+/// Which connection a request goes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// One that was used before, if there is one. It may be dead.
+    Kept,
+    /// One that is made for this request and closed after it. That it could be made proves that the other end is alive.
+    Fresh,
 }
 
 /// A request to somebody else's server.
@@ -41,6 +64,8 @@ pub struct Outgoing<'a> {
     pub headers: HeaderMap,
     /// The body.
     pub body: Option<Secret>,
+    /// The connection.
+    pub over: Over,
     /// What it is for, in one word, for the span.
     pub purpose: &'a str,
 }
@@ -93,24 +118,15 @@ impl Door {
         connect_timeout: Duration,
         loopback: bool,
     ) -> Result<Self, Problem> {
-        let mut builder = reqwest::Client::builder()
-            .redirect(Policy::none())
-            .connect_timeout(connect_timeout)
-            .pool_idle_timeout(Duration::from_secs(60))
-            .tcp_nodelay(true)
-            .user_agent(concat!("tokend/", env!("CARGO_PKG_VERSION")))
-            .tls_backend_preconfigured(tls)
-            // The variables of the environment are among the settings already, with the hosts that no proxy is asked for.
-            .no_proxy();
-        // The client takes `*` for every name, and for no address.
-        let everywhere = settings.no_proxy.iter().any(|host| host == "*");
-        if let Some(proxy) = settings.proxy.as_ref().filter(|_| !loopback && !everywhere) {
-            let proxy = reqwest::Proxy::all(proxy.clone())
-                .map_err(|_| Problem::new("the proxy cannot be used", "write `outbound.proxy` as http://HOST:PORT"))?;
-            builder = builder.proxy(proxy.no_proxy(reqwest::NoProxy::from_string(&exempt(settings))));
-        }
-        let client = builder.build().map_err(|_| Problem::new("no client can be made", "report this as a defect of tokend"))?;
-        Ok(Self { client })
+        let maker = Maker::new(settings, tls, connect_timeout, loopback)?;
+        let (kept, fresh) = (ArcSwap::from_pointee(maker.make(Over::Kept)?), maker.make(Over::Fresh)?);
+        Ok(Self(Arc::new(Inner { maker, kept, fresh, replacing: Mutex::default(), replaced: OnceLock::new() })))
+    }
+
+    /// Counts from now on how often its kept connections are dropped because one of them was dead.
+    pub fn count_replaced(&self, counter: IntCounter) {
+        // Whoever shares the door has the same counter.
+        let _counted_already = self.0.replaced.set(counter);
     }
 
     /// Sends a request and reads the whole answer before the deadline.
@@ -136,43 +152,71 @@ impl Door {
         deadline: Duration,
     ) -> Result<Reply, Failure> {
         context.trace = telemetry::outgoing(context.trace, span);
+        let kept = (outgoing.over == Over::Kept).then(|| self.0.kept.load_full());
+        let client = kept.as_deref().unwrap_or(&self.0.fresh);
         // The client's futures are many kilobytes: on the heap, and not in every future that waits for this one.
-        let exchange = Box::pin(self.exchange(span, context, outgoing));
+        let exchange = Box::pin(exchange(client, span, context, outgoing));
         let mut waiting = Waiting(Some(span));
         let outcome = tokio::time::timeout(deadline, exchange).await.unwrap_or(Err(Failure::TimedOut));
         waiting.0 = None;
+        if let (Some(used), Err(Failure::Broken | Failure::TimedOut)) = (&kept, &outcome) {
+            self.replace(used);
+        }
         outcome
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is the one door out")]
-    async fn exchange(&self, span: &Span, context: Context, outgoing: Outgoing<'_>) -> Result<Reply, Failure> {
-        let mut request = self.client.request(outgoing.method, outgoing.url.clone()).headers(outgoing.headers);
-        if context.trace.is_some() {
-            request = request.header("traceparent", context.trace.to_string());
-            if let Some(state) = context.state {
-                request = request.header("tracestate", &*state);
+    /// Drops the kept connections of a client that had a dead one. Calls that are under way on them go on. Once for each client: of
+    /// many calls that fail together, the first one does it, and the next client has to fail a call before it is replaced in turn.
+    fn replace(&self, used: &Arc<reqwest::Client>) {
+        let inner = &self.0;
+        let _one = inner.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&inner.kept.load(), used) {
+            return;
+        }
+        match inner.maker.make(Over::Kept) {
+            Ok(client) => {
+                inner.kept.store(Arc::new(client));
+                tracing::info!("the kept connections to an authority were dropped: a call over one of them got no answer");
+                if let Some(replaced) = inner.replaced.get() {
+                    replaced.inc();
+                }
             }
+            Err(problem) => tracing::error!(reason = %problem.reason, "the kept connections to an authority cannot be replaced"),
         }
-        if let Some(body) = outgoing.body {
-            request = request.body(body.expose().to_owned());
-        }
-        let mut response = request.send().await.map_err(classify)?;
-        telemetry::call_answered(span, response.status().as_u16());
-        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
-        let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(classify)? {
-            if body.len() + chunk.len() > ANSWER_LIMIT {
-                return Err(Failure::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Reply { status, headers, body: body.freeze() })
     }
 }
 
-/// The hosts that no proxy is asked for, as NO_PROXY has them.
-fn exempt(settings: &Settings) -> String {
-    settings.no_proxy.iter().map(String::as_str).chain([NEVER_PROXIED]).collect::<Vec<_>>().join(",")
+// === impl Inner ===
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner").finish_non_exhaustive()
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one door out")]
+async fn exchange(client: &reqwest::Client, span: &Span, context: Context, outgoing: Outgoing<'_>) -> Result<Reply, Failure> {
+    let mut request = client.request(outgoing.method, outgoing.url.clone()).headers(outgoing.headers);
+    if context.trace.is_some() {
+        request = request.header("traceparent", context.trace.to_string());
+        if let Some(state) = context.state {
+            request = request.header("tracestate", &*state);
+        }
+    }
+    if let Some(body) = outgoing.body {
+        request = request.body(body.expose().to_owned());
+    }
+    let mut response = request.send().await.map_err(classify)?;
+    telemetry::call_answered(span, response.status().as_u16());
+    let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(classify)? {
+        if body.len() + chunk.len() > ANSWER_LIMIT {
+            return Err(Failure::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Reply { status, headers, body: body.freeze() })
 }
 
 // === impl Outgoing ===
@@ -216,26 +260,5 @@ fn classify(error: reqwest::Error) -> Failure {
         Failure::Connect
     } else {
         Failure::Broken
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use hyper_util::client::proxy::matcher::Matcher;
-
-    use super::{Settings, exempt};
-
-    #[test]
-    fn some_hosts_are_never_proxied() {
-        let settings = Settings { no_proxy: vec!["10.0.0.0/8".to_owned(), ".corp.example".to_owned()], ..Settings::default() };
-        // What stands behind the client's own judgement of such a list.
-        let matcher = Matcher::builder().all("http://proxy.example:3128").no(exempt(&settings)).build();
-        let proxied = |host: &str| matcher.intercept(&format!("https://{host}/t").parse().unwrap()).is_some();
-        for host in ["localhost", "127.0.0.1", "127.1.2.3", "[::1]", "169.254.169.254", "10.1.2.3", "id.corp.example"] {
-            assert!(!proxied(host), "{host}");
-        }
-        for host in ["login.microsoftonline.com", "169.254.169.253", "11.1.2.3"] {
-            assert!(proxied(host), "{host}");
-        }
     }
 }

@@ -11,6 +11,7 @@
 //! is trusted beside whichever counts, for that app's authority alone.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -22,6 +23,7 @@ use rustls_pki_types::CertificateDer;
 use super::settings::NamedRoots;
 use crate::finding::{Findings, Problem};
 use crate::pem::add_roots;
+use crate::tasks;
 
 /// Where the roots come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,10 +112,10 @@ fn system() -> Certificates {
     }
     let places = openssl_probe::probe();
     let mut all = Certificates::new();
-    for directory in &places.cert_dir {
-        all.extend(rustls_native_certs::load_certs_from_paths(None, Some(directory)).certs);
+    for directory in places.cert_dir {
+        all.extend(found(None, Some(directory)));
     }
-    all.extend(rustls_native_certs::load_certs_from_paths(places.cert_file.as_deref(), None).certs);
+    all.extend(found(places.cert_file, None));
     readable(all)
 }
 
@@ -121,7 +123,7 @@ fn system() -> Certificates {
 fn named(named: &NamedRoots, findings: &mut Findings) -> Certificates {
     let mut all = Certificates::new();
     if let Some(file) = &named.file {
-        let found = readable(rustls_native_certs::load_certs_from_paths(Some(file), None).certs);
+        let found = readable(found(Some(file.clone()), None));
         if found.is_empty() {
             let reason = format!("the file {} cannot be read, or holds no certificate", file.display());
             let remedy = "name a file with CA certificates as PEM, or unset the variable";
@@ -130,7 +132,7 @@ fn named(named: &NamedRoots, findings: &mut Findings) -> Certificates {
         all.extend(found);
     }
     for directory in &named.directories {
-        let found = readable(rustls_native_certs::load_certs_from_paths(None, Some(directory)).certs);
+        let found = readable(found(None, Some(directory.clone())));
         if found.is_empty() {
             let reason = format!("the directory {} has no certificate that can be read", directory.display());
             let remedy = "name a directory with CA certificates as PEM, or unset the variable";
@@ -139,6 +141,12 @@ fn named(named: &NamedRoots, findings: &mut Findings) -> Certificates {
         all.extend(found);
     }
     all
+}
+
+/// What there is in time: a volume that hangs holds nothing.
+fn found(file: Option<PathBuf>, directory: Option<PathBuf>) -> Certificates {
+    let load = move || rustls_native_certs::load_certs_from_paths(file.as_deref(), directory.as_deref()).certs;
+    tasks::within(tasks::START, load).unwrap_or_default()
 }
 
 /// Stores hold the same certificate under several names, and some that no TLS client takes.

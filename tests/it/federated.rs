@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use tokend::clock::Clock;
 
 use crate::support::redis::RedisServer;
-use crate::support::{Answer, Emulator, GRAPH, Issuer, NOW, SUBJECT, Sidecar, Stage, World, code, configuration, trust};
+use crate::support::{Answer, Emulator, GRAPH, Issuer, NOW, SUBJECT, Sidecar, Stage, World, code, configuration, hang, trust};
 
 const USER_READ: &str = "https://graph.microsoft.com/User.Read";
 const HOUR: i64 = 3600;
@@ -227,6 +227,24 @@ async fn asn_7_the_last_token_goes_on_until_it_ends_and_then_the_refusal_names_t
     cluster.world.later(5);
     cluster.ask().await.token();
     assert_eq!(cluster.credential().await["problem"], Value::Null);
+}
+
+#[tokio::test]
+async fn asn_7_a_file_that_hangs_holds_nobody_up_for_long() {
+    let cluster = Cluster::new().await;
+    hang(&cluster.tokens.path().join("token"));
+    // The last one goes on, and then there is a refusal, not a request that is stuck.
+    for _ in 0..50 {
+        cluster.ask().await.token();
+    }
+    cluster.world.later(3600);
+    for _ in 0..50 {
+        let refused = cluster.ask().await;
+        refused.refused(502, "credential_unusable", "`apps.workload.credential.federated_token.file`");
+        assert!(refused.member("detail").contains("not read within 1 s"), "{}", refused.text);
+    }
+    cluster.ask_shop().await.refused(502, "credential_unusable", "not read within 1 s");
+    assert!(cluster.world.sidecar.stop().await, "it did not end in time");
 }
 
 #[tokio::test]

@@ -56,6 +56,7 @@ const COUNTERS: &[(&str, Labels)] = &[
     ("requests_total", &[("flow", FLOWS), ("app", NAMES), ("outcome", OUTCOMES), ("source", SOURCES)]),
     ("refreshes_total", &[("flow", FLOWS), ("app", NAMES), ("outcome", OUTCOMES)]),
     ("held_requests_total", &[("flow", FLOWS), ("app", NAMES)]),
+    ("authority_clients_replaced_total", &[]),
     ("authority_calls_total", &[("grant", GRANTS), ("status", &["2xx", "4xx", "429", "5xx", "none", "other"]), ("error", ERRORS)]),
     (
         "cache_lookups_total",
@@ -118,8 +119,9 @@ fn most(apps: usize, cached: usize, sent: usize, grants: usize) -> usize {
     // A ring in the middle of two rotations.
     let ring = 2 * 4;
     let http = 2 + 1 + 20 + HANDSHAKES.len() + 1;
-    // Holds, panics, lines of the log, the build, the process; the ends of credentials and the trouble with files.
-    let rest = 4 + 1 + 1 + 1 + 7 + 2 * apps + 10;
+    // Holds, panics, lines of the log, the build, connections that were dropped, the process; the ends of credentials and the trouble
+    // with files.
+    let rest = 4 + 1 + 1 + 1 + 1 + 7 + 2 * apps + 10;
     // Two outcomes and trouble with a file for each caller, one an app, and those whom nobody knows.
     let callers = apps * 3 + 1;
     callers + requests + durations + renewals + held + calls + call_durations + cache + redis + ring + http + rest

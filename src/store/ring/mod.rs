@@ -24,8 +24,7 @@ use self::keys::{Key, SEALED};
 use super::settings::Encryption;
 use crate::clock::{Clock, Moment};
 use crate::finding::Problem;
-use crate::reload::Reloading;
-use crate::tasks::Tasks;
+use crate::reload::{Reloading, Reloads};
 use crate::telemetry::Metrics;
 
 /// The least time between two reads of the file because a key id is not known.
@@ -97,10 +96,10 @@ impl Ring {
         Ok(Self(Arc::new(inner)))
     }
 
-    /// Follows the key ring's file until the soft stop.
-    pub fn watch(&self, tasks: &Tasks) {
+    /// Follows the key ring's file.
+    pub fn watch(&self, reloads: &Reloads) {
         if let Some(keys) = &self.0.keys {
-            keys.watch(tasks);
+            reloads.follow(keys);
         }
     }
 
@@ -181,11 +180,7 @@ impl Ring {
             // Who can write into Redis must not be believed for leaving the seal away.
             (Some(_), []) => return Err(Unreadable::Garbage),
             (Some(keys), kid) => {
-                let mut ring = keys.current();
-                if ring.value.find(kid).is_none() {
-                    self.ask_again(keys);
-                    ring = keys.current();
-                }
+                let ring = keys.current();
                 let sealing = ring.value.find(kid).ok_or(Unreadable::UnknownKey)?;
                 let payload = sealing.open(key, head, body).ok_or(Unreadable::Garbage)?;
                 self.count(sealing);
@@ -195,15 +190,34 @@ impl Ring {
         Ok(Opened { generation: header.generation, version: header.version, payload: payload.into() })
     }
 
-    /// Reads the file again, unless somebody does or did so just now.
-    fn ask_again(&self, keys: &Reloading<KeyRing>) {
-        // Held during the read: a file system that hangs holds one caller and not all of them.
-        let Ok(mut asked) = self.0.asked.try_lock() else { return };
-        let now = self.0.clock.moment();
-        if asked.is_none_or(|last| now >= last.after(AGAIN)) {
-            *asked = Some(now);
-            keys.refresh();
+    /// Whether the key that sealed a value is in the ring, if a key sealed it.
+    pub fn knows(&self, value: &[u8]) -> bool {
+        let (Some(keys), Some(header)) = (&self.0.keys, Header::read(value)) else { return true };
+        header.kid.is_empty() || keys.current().value.find(header.kid).is_some()
+    }
+
+    /// To be called before values are opened that somebody else may have sealed: reads the file again, at most once a second, if a key
+    /// is not in the ring. It waits for that a second at most, together with all who come meanwhile.
+    pub async fn meet<'a>(&self, values: impl IntoIterator<Item = &'a [u8]>) {
+        let Some(keys) = &self.0.keys else { return };
+        if values.into_iter().all(|value| self.knows(value)) {
+            return;
         }
+        if self.may_ask() {
+            keys.reread().await;
+        } else {
+            keys.settled().await;
+        }
+    }
+
+    fn may_ask(&self) -> bool {
+        let mut asked = self.0.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.0.clock.moment();
+        let may = asked.is_none_or(|last| now >= last.after(AGAIN));
+        if may {
+            *asked = Some(now);
+        }
+        may
     }
 
     fn count(&self, key: &Key) {

@@ -60,8 +60,8 @@ impl Replica {
     }
 
     /// What the watcher does each ten seconds.
-    fn look(&self) -> bool {
-        self.ring.0.keys.as_ref().is_some_and(|keys| keys.refresh())
+    async fn look(&self) -> bool {
+        self.ring.0.keys.as_ref().unwrap().reread().await
     }
 }
 
@@ -69,8 +69,10 @@ fn write(path: &Path, lines: &[&str]) {
     std::fs::write(path, lines.join("\n")).unwrap();
 }
 
-fn reads(writer: &Ring, reader: &Ring) -> Result<Opened, Unreadable> {
-    reader.open(KEY, &writer.seal(KEY, 7, 1, b"payload").unwrap(), 1)
+async fn reads(writer: &Ring, reader: &Ring) -> Result<Opened, Unreadable> {
+    let value = writer.seal(KEY, 7, 1, b"payload").unwrap();
+    reader.meet([&*value]).await;
+    reader.open(KEY, &value, 1)
 }
 
 proptest::proptest! {
@@ -111,19 +113,19 @@ proptest::proptest! {
     }
 }
 
-#[test]
-fn every_reason_is_told_apart() {
+#[tokio::test]
+async fn every_reason_is_told_apart() {
     let (ours, theirs) = (ring(&[NAME, A]), ring(&[NAME, B]));
-    assert_eq!(reads(&theirs, &ours), Err(Unreadable::UnknownKey));
-    assert_eq!(reads(&plaintext(), &ours), Err(Unreadable::Garbage), "what is not sealed must not be believed");
-    assert_eq!(reads(&ours, &plaintext()), Err(Unreadable::UnknownKey));
+    assert_eq!(reads(&theirs, &ours).await, Err(Unreadable::UnknownKey));
+    assert_eq!(reads(&plaintext(), &ours).await, Err(Unreadable::Garbage), "what is not sealed must not be believed");
+    assert_eq!(reads(&ours, &plaintext()).await, Err(Unreadable::UnknownKey));
     let newer = ours.seal(KEY, 1, 3, b"x").unwrap();
     assert_eq!(ours.open(KEY, &newer, 2), Err(Unreadable::Newer));
     assert_eq!(plaintext().open(KEY, &newer, 2), Err(Unreadable::Newer));
     assert_eq!(ours.seal(KEY, 1, 0, b"x"), None);
     // The same id over another key.
     let impostor = A.replace("a:AQ", "a:AA");
-    assert_eq!(reads(&ring(&[NAME, &impostor]), &ours), Err(Unreadable::Garbage));
+    assert_eq!(reads(&ring(&[NAME, &impostor]), &ours).await, Err(Unreadable::Garbage));
     for bad in
         [&b""[..], b"0123456789abcdef", b"0123456789abcdeF\x01\x00x", b"+123456789abcdef\x01\x00x", b"0123456789abcdef\x00\x00x"]
     {
@@ -150,46 +152,46 @@ fn names_depend_on_the_name_key_alone() {
     assert_eq!(plaintext().name(member), plaintext().name(member));
 }
 
-#[test]
-fn a_rotation_in_three_edits_loses_nothing_at_any_stage() {
+#[tokio::test]
+async fn a_rotation_in_three_edits_loses_nothing_at_any_stage() {
     let edits: [&[&str]; 4] = [&[NAME, A], &[NAME, A, B], &[NAME, B, A], &[NAME, B]];
     for pair in edits.windows(2) {
         let [before, after] = pair else { continue };
         // Each of them: still with the old file, with the new one unread, with the new one in force.
         let replicas: Vec<Replica> = (0..3).map(|_| Replica::with(before)).collect();
         replicas.iter().skip(1).for_each(|replica| replica.receive(after));
-        assert!(replicas.last().unwrap().look());
+        assert!(replicas.last().unwrap().look().await);
         for writer in &replicas {
             for reader in &replicas {
-                let opened = reads(&writer.ring, &reader.ring).unwrap();
+                let opened = reads(&writer.ring, &reader.ring).await.unwrap();
                 assert_eq!((opened.generation, &*opened.payload), (7, b"payload".as_slice()));
             }
         }
     }
 }
 
-#[test]
-fn an_unknown_key_reads_the_file_at_once_but_not_all_the_time() {
+#[tokio::test]
+async fn an_unknown_key_reads_the_file_at_once_but_not_all_the_time() {
     let (replica, theirs) = (Replica::with(&[NAME, A]), ring(&[NAME, B, C]));
-    assert_eq!(reads(&theirs, &replica.ring), Err(Unreadable::UnknownKey));
+    assert_eq!(reads(&theirs, &replica.ring).await, Err(Unreadable::UnknownKey));
     write(&replica.path, &[NAME, A, B]);
-    assert_eq!(reads(&theirs, &replica.ring), Err(Unreadable::UnknownKey), "within one second");
+    assert_eq!(reads(&theirs, &replica.ring).await, Err(Unreadable::UnknownKey), "within one second");
     replica.clock.advance(Duration::from_secs(1));
-    assert!(reads(&theirs, &replica.ring).is_ok());
+    assert!(reads(&theirs, &replica.ring).await.is_ok());
     assert_eq!(replica.ring.kids(), ["a", "b"]);
 }
 
-#[test]
-fn the_name_key_stays() {
+#[tokio::test]
+async fn the_name_key_stays() {
     let replica = Replica::with(&[NAME, A]);
     let name = replica.ring.name(&[b"x"]);
     replica.receive(&[OTHER_NAME, A, B]);
-    assert!(!replica.look());
+    assert!(!replica.look().await);
     let (problem, failures) = replica.ring.reload_state();
     assert!(problem.is_some_and(|problem| problem.reason.contains("`name`")) && failures == 1);
     assert_eq!((replica.ring.kids(), replica.ring.name(&[b"x"])), (vec!["a".to_owned()], name));
     replica.receive(&[B, NAME]);
-    assert!(replica.look());
+    assert!(replica.look().await);
     assert_eq!((replica.ring.kids(), replica.ring.name(&[b"x"])), (vec!["b".to_owned()], name));
     assert!(replica.ring.reload_state().0.is_none());
 }
@@ -226,8 +228,8 @@ fn a_ring_is_text_with_comments_and_a_bad_line_is_named_but_not_shown() {
     assert!(KeyRing::parse(&[0xff]).is_err());
 }
 
-#[test]
-fn reads_and_keys_are_counted() {
+#[tokio::test]
+async fn reads_and_keys_are_counted() {
     let metrics = Metrics::default();
     let replica = Replica::with(&[NAME, A, B]);
     replica.ring.observe(&metrics);
@@ -235,35 +237,50 @@ fn reads_and_keys_are_counted() {
     let shows = |line: &str| assert!(text().contains(&format!("tokend_{line}\n")), "{line} in {}", text());
     shows("key_ring_key{kid=\"b\"} 1");
     shows("key_ring_reads_total{kid=\"b\"} 0");
-    assert!(reads(&ring(&[NAME, B]), &replica.ring).is_ok());
+    assert!(reads(&ring(&[NAME, B]), &replica.ring).await.is_ok());
     shows("key_ring_reads_total{kid=\"b\"} 1");
     replica.receive(&[NAME, B]);
-    assert!(replica.look() && reads(&ring(&[NAME, B]), &replica.ring).is_ok());
+    assert!(replica.look().await && reads(&ring(&[NAME, B]), &replica.ring).await.is_ok());
     shows("key_ring_reads_total{kid=\"b\"} 2");
     shows("key_ring_key{kid=\"a\"} 0");
     shows("key_ring_key{kid=\"b\"} 1");
-    assert!(reads(&ring(&[NAME, A]), &replica.ring).is_err() && reads(&plaintext(), &replica.ring).is_err());
+    assert!(reads(&ring(&[NAME, A]), &replica.ring).await.is_err() && reads(&plaintext(), &replica.ring).await.is_err());
     shows("cache_undecipherable_total{reason=\"unknown_key\"} 1");
     shows("cache_undecipherable_total{reason=\"garbage\"} 1");
     shows("cache_undecipherable_total{reason=\"newer\"} 0");
 }
 
-#[test]
-fn debug_shows_ids_only() {
+#[tokio::test]
+async fn debug_shows_ids_only() {
     let ring = ring(&[NAME, A]);
-    let opened = reads(&ring, &ring).unwrap();
+    let opened = reads(&ring, &ring).await.unwrap();
     assert_eq!(
         format!("{ring:?} {opened:?}"),
         "Ring { encrypted: true, kids: [\"a\"], .. } Opened { generation: 7, version: 1, .. }"
     );
 }
 
-#[test]
-fn clones_share_one_ring() {
+#[tokio::test]
+async fn clones_share_one_ring() {
     let replica = Replica::with(&[NAME, A]);
     let clone = replica.ring.clone();
     replica.receive(&[NAME, B, A]);
-    assert!(replica.look());
+    assert!(replica.look().await);
     assert_eq!(clone.kids(), ["b", "a"]);
     assert!(Arc::ptr_eq(&clone.0, &replica.ring.0));
+}
+
+#[tokio::test]
+async fn a_file_that_hangs_is_waited_for_together_and_for_a_second() {
+    let (replica, theirs) = (Replica::with(&[NAME, A]), ring(&[NAME, B]));
+    std::fs::remove_file(&replica.path).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&replica.path).status().unwrap().success());
+    for _ in 0..3 {
+        let reading = (0..50).map(|_| reads(&theirs, &replica.ring));
+        assert!(futures_util::future::join_all(reading).await.iter().all(|read| *read == Err(Unreadable::UnknownKey)));
+        replica.clock.advance(Duration::from_secs(1));
+    }
+    // What is known opens as ever.
+    assert!(reads(&ring(&[NAME, A]), &replica.ring).await.is_ok());
+    assert_eq!(replica.ring.reload_state().1, 1);
 }

@@ -13,10 +13,9 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::finding::Problem;
 use crate::pem::add_roots;
-use crate::reload::{Place, Reloading, Source};
+use crate::reload::{Place, Reloading, Reloads, Source};
 use crate::secret::Secret;
 use crate::store::settings::{RedisSettings, Topology};
-use crate::tasks::Tasks;
 
 /// What proves tokend to Redis, and Redis to tokend; clones share it.
 #[derive(Clone)]
@@ -103,17 +102,16 @@ impl Access {
         Self { roots: Some(roots.into_bytes().into()), ..self }
     }
 
-    /// Follows the files until the soft stop.
-    pub fn watch(&self, tasks: &Tasks) {
+    /// Follows the files.
+    pub fn watch(&self, reloads: &Reloads) {
         for followed in self.inner.all() {
-            followed.text.watch(tasks);
+            reloads.follow(&followed.text);
         }
     }
 
-    /// Compares the files now. This reads files: not for an async worker. Returns whether there was a change.
-    pub fn refresh(&self) -> bool {
-        // Each of them is compared, whatever came of the one before.
-        self.inner.all().filter(|followed| followed.text.refresh()).count() > 0
+    /// Reads the files again. Returns whether one of them has changed; after a second, that none has.
+    pub async fn reread(&self) -> bool {
+        futures_util::future::join_all(self.inner.all().map(|followed| followed.text.reread())).await.contains(&true)
     }
 
     /// Which newest contents were not taken, and why; each with its configuration key.

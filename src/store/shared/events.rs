@@ -52,8 +52,7 @@ pub(super) async fn follow(core: Arc<Core>, channel: String, heard: impl Fn(Even
             }
             Err(error) => {
                 if !error.is_timeout() && !error.is_connection_refusal() {
-                    let access = core.link.dialer().access().clone();
-                    core.tasks.compute(move || access.refresh()).await;
+                    core.link.dialer().access().reread().await;
                 }
                 Some(Fault::from(&error))
             }

@@ -258,8 +258,7 @@ impl Link {
     }
 
     async fn read_again(&self) -> bool {
-        let access = self.dialer.access().clone();
-        self.tasks.compute(move || access.refresh()).await.unwrap_or(false)
+        self.dialer.access().reread().await
     }
 
     /// Once there was a connection: replaces it when the credentials change, or another master is named.

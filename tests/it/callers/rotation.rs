@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use super::{Stage, THREE, token};
-use crate::support::{Answer, GRAPH};
+use crate::support::{Answer, GRAPH, hang};
 
 const NEW: &str = "canary-of-alpha-the-second-abcdefghij";
 
@@ -46,6 +46,25 @@ async fn wrong_tokens_make_it_look_once_a_second_at_most() {
     for answer in join_all((0..50).map(|_| ask(&stage, NEW))).await {
         answer.token();
     }
+}
+
+#[tokio::test]
+async fn files_that_hang_stop_neither_their_callers_nor_others() {
+    let mut stage = Stage::memory(&THREE).await;
+    for name in ["alpha", "beta"] {
+        hang(&stage.token_file(name));
+    }
+    stage.write_tokens("desk", &[NEW]);
+    for _ in 0..3 {
+        stage.clock.advance(std::time::Duration::from_secs(1));
+        for answer in join_all((0..50).map(|_| ask(&stage, "wrong"))).await {
+            answer.refused(403, "caller_not_authenticated", "no caller");
+        }
+    }
+    for good in [&token("alpha"), &token("beta"), NEW] {
+        ask(&stage, good).await.token();
+    }
+    assert!(stage.replicas.remove(0).stop().await, "it did not end in time");
 }
 
 #[tokio::test]

@@ -61,7 +61,7 @@ async fn a_failed_discovery_is_not_repeated_at_once_and_heals_by_the_clock() {
 #[tokio::test]
 async fn a_discovery_that_hangs_is_a_504() {
     let world = World::calling_within("500ms").await;
-    world.emulator.script(json!({"on": {"endpoint": "discovery"}, "do": {"hang": true}})).await;
+    world.emulator.script(json!({"on": {"endpoint": "discovery"}, "times": 2, "do": {"hang": true}})).await;
     stock(&world, "shop").await.refused(504, "authority_timeout", "in time");
     assert_eq!(world.calls().await, 0);
 }
@@ -140,7 +140,7 @@ async fn keys_that_were_had_go_on_verifying_in_an_outage() {
 #[tokio::test]
 async fn entras_keys_fail_and_heal_alike() {
     let world = World::calling_within("500ms").await;
-    world.emulator.script(json!({"on": {"endpoint": "keys"}, "do": {"hang": true}})).await;
+    world.emulator.script(json!({"on": {"endpoint": "keys"}, "times": 2, "do": {"hang": true}})).await;
     world.obo(&world.ana().await).await.refused(503, "keys_unavailable", "keys");
     world.later(1);
     assert_eq!(world.obo(&world.ana().await).await.status, 200);

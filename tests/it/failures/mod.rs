@@ -2,11 +2,13 @@
 
 mod backoff;
 mod counted;
+mod hanging;
 mod issuer;
 mod outage;
 mod pause;
 mod refused;
 mod retry;
+mod silent;
 
 use serde_json::{Value, json};
 

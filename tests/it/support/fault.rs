@@ -27,6 +27,8 @@ struct State {
     cut: usize,
     /// Those with a lower number get nothing through any more, for ever.
     swallowed: usize,
+    /// Those with a lower number are reset when the caller sends something.
+    forgotten: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,7 +61,7 @@ impl Fault {
     pub(crate) async fn to(target: impl ToString) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let address = listener.local_addr().expect("an address");
-        let (state, seen) = watch::channel(State { mode: Mode::Pass, cut: 0, swallowed: 0 });
+        let (state, seen) = watch::channel(State { mode: Mode::Pass, cut: 0, swallowed: 0, forgotten: 0 });
         let counts = Arc::<Counts>::default();
         let running = tokio::spawn(accept(listener, target.to_string(), seen, Arc::clone(&counts)));
         Self { address, state, counts, running }
@@ -99,6 +101,11 @@ impl Fault {
     /// The same for all that come from now on, until another word. Those that came stay swallowed.
     pub(crate) fn black_hole_all(&self) {
         self.set(Mode::BlackHole);
+    }
+
+    /// The connections of now are reset as soon as the caller uses them, and not before: a device on the way has forgotten them.
+    pub(crate) fn forget(&self) {
+        self.state.send_modify(|state| state.forgotten = self.accepted());
     }
 
     /// How many connections are open now.
@@ -163,9 +170,9 @@ impl Wire {
                 biased;
                 () = self.is(|state| self.number < state.cut) => true,
                 // The caller has gone: nobody is left to deceive.
-                () = self.pump(near_in, far_out) => false,
+                forgotten = self.pump(near_in, far_out, |state| self.number < state.forgotten) => forgotten,
                 () = async {
-                    self.pump(far_in, near_out).await;
+                    self.pump(far_in, near_out, |_| false).await;
                     // That the server has gone is news like any other, and travels no better.
                     self.through().await;
                 } => false,
@@ -177,10 +184,14 @@ impl Wire {
         }
     }
 
-    /// Carries bytes in one direction until that direction ends.
-    async fn pump(&self, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>) {
+    /// Carries bytes in one direction until that direction ends, or something is to be carried although it `breaks`. Returns whether
+    /// that is so.
+    async fn pump(&self, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, breaks: impl Fn(&State) -> bool) -> bool {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(length @ 1..) = from.read(&mut buffer).await {
+            if breaks(&self.now()) {
+                return true;
+            }
             if let Mode::Delay(by) = self.now().mode {
                 tokio::time::sleep(by).await;
             }
@@ -189,9 +200,10 @@ impl Wire {
                 continue;
             }
             if to.write_all(&buffer[..length]).await.is_err() {
-                return;
+                break;
             }
         }
+        false
     }
 
     /// Returns when bytes get through, which may be never.

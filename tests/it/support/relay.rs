@@ -1,7 +1,12 @@
-//! A way to the emulator that can be closed and opened: what stands before an authority that is down.
+//! Ways to the emulator: one that can be closed and opened, as before an authority that is down, and one that speaks TLS for its client.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
@@ -48,5 +53,48 @@ async fn pass(listener: TcpListener, target: String) {
                 let _done = tokio::io::copy_bidirectional(&mut near, &mut far).await;
             }
         });
+    }
+}
+
+/// Speaks plain HTTP/1.1 with its client and TLS with the emulator: its client's connections are seen to be reused one by one.
+#[derive(Debug)]
+pub(crate) struct Plain {
+    pub(crate) address: SocketAddr,
+    running: JoinHandle<()>,
+}
+
+impl Plain {
+    /// Starts one before the emulator at `target` (host and port), whose CA is `ca`.
+    #[expect(clippy::disallowed_methods, reason = "a network runs beside the test")]
+    pub(crate) async fn to(target: &str, ca: &str) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).expect("a CA in PEM")).expect("a CA");
+        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().expect("versions").with_root_certificates(roots);
+        let mut tls = builder.with_no_client_auth();
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let tls = tokio_rustls::TlsConnector::from(Arc::new(tls));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let (address, target) = (listener.local_addr().expect("an address"), target.to_owned());
+        let running = tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let (target, tls) = (target.clone(), tls.clone());
+                tokio::spawn(async move {
+                    let Ok(far) = TcpStream::connect(target).await else { return };
+                    let Ok(mut far) = tls.connect(ServerName::from(std::net::IpAddr::from([127, 0, 0, 1])), far).await else {
+                        return;
+                    };
+                    // Either end may break it off: that is what connections do.
+                    let _done = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                });
+            }
+        });
+        Self { address, running }
+    }
+}
+
+impl Drop for Plain {
+    fn drop(&mut self) {
+        self.running.abort();
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{LATER, PATIENCE, Stage, der, write};
-use crate::support::eventually;
+use crate::support::{eventually, hang};
 
 const A_SECOND: Duration = Duration::from_secs(1);
 
@@ -52,6 +52,19 @@ async fn files_that_are_lost_or_garbage_keep_the_old_pair() {
     told(&stage, "cannot be read", 2.0).await;
     assert_eq!(stage.shown().await, first);
     assert!(!stage.sidecar.admin.get("/status").await.text.contains("canary"));
+}
+
+#[tokio::test]
+async fn a_file_that_hangs_keeps_nobody_from_connecting() {
+    let stage = Stage::new().await;
+    let first = stage.shown().await;
+    hang(&stage.files.path().join("tls.key"));
+    told(&stage, "not read within 1 s", 1.0).await;
+    for _ in 0..50 {
+        stage.clock.advance(A_SECOND);
+        assert_eq!(stage.shown().await, first);
+    }
+    assert!(stage.sidecar.stop().await, "it did not end in time");
 }
 
 /// Has the files looked at, and waits until `/status` tells of the problem and it is counted.

@@ -98,7 +98,7 @@ async fn a_password_that_changes_is_followed() {
     // The file first: the connection is made anew although nobody refused it.
     server.admin().ask::<()>(&["ACL", "SETUSER", "tokend", ">second-password"]).await.expect("an answer");
     std::fs::write(&file, "second-password\n").expect("a file");
-    assert!(store.access.refresh());
+    assert!(store.access.reread().await);
     eventually(PATIENCE, async || store.metric("tokend_redis_reconnects_total") >= 1.0).await;
     // The server first: the refusal has the file read again at once.
     std::fs::write(&file, "third-password\n").expect("a file");

@@ -5,6 +5,7 @@ mod counted;
 mod issuer;
 mod outage;
 mod pause;
+pub(crate) mod reach;
 mod refused;
 mod retry;
 

@@ -262,7 +262,7 @@ mod tests {
             assert!(!tasks.soft().is_cancelled());
         };
         let shutdown = Shutdown { delay: SHORT * 3, grace: LONG };
-        let run = run_until_stopped(&tasks, &readiness, &reloads, shutdown, signals);
+        let run = run_until_stopped(&tasks, &readiness, &Reloads::default(), shutdown, signals);
         let (in_time, ()) = tokio::join!(run, watch);
         assert!(in_time && tasks.soft().is_cancelled());
     }

@@ -13,6 +13,9 @@ use crate::transport::{self, Reply};
 /// The most of an authority's text that is passed on, in bytes.
 const TEXT_LIMIT: usize = 2048;
 
+/// The most of its numbers: what it says is remembered, and must not be of any size.
+const CODES_LIMIT: usize = 16;
+
 /// Why there is no token, no key and no document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -154,7 +157,7 @@ fn error_body(body: &[u8], secrets: &[&str]) -> Option<Box<ErrorBody>> {
         error: redact(&body.error, 128, secrets),
         error_description: body.error_description.map(clean),
         suberror: body.suberror.map(clean),
-        error_codes: body.error_codes,
+        error_codes: body.error_codes.iter().take(CODES_LIMIT).copied().collect(),
         classification: body.classification.map(clean),
         // A challenge that is cut is none: it is passed on whole or not at all.
         claims: body.claims.filter(|claims| claims.len() <= 4 * TEXT_LIMIT).map(|claims| redact(&claims, usize::MAX, secrets)),

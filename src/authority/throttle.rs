@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 use crate::clock::Moment;
 
@@ -13,12 +14,13 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// How long a failure that is over still counts when the next one comes.
 const FORGOTTEN: Duration = Duration::from_secs(60);
 
-/// How many failures are remembered; the oldest are forgotten first, which costs a call and nothing else.
-const CAPACITY: usize = 4 * 1024;
+/// What a failure weighs besides what it says, in bytes: its key twice, itself, and its place in the queue.
+const OVERHEAD: usize = 256;
 
-/// Failures by what they concern: a hash.
+/// Failures by what they concern: a hash. Each kind has room of its own, so that many failures of single requests never push out that
+/// a credential was refused.
 pub struct Holds<E> {
-    held: Cache<[u8; 32], Hold<E>>,
+    held: [Cache<[u8; 32], Hold<E>, Weigh<E>>; Stops::ALL.len()],
 }
 
 /// A failure and until when it stands for further requests.
@@ -32,75 +34,141 @@ pub struct Hold<E> {
     pub failure: E,
     /// What it stops.
     pub stops: Stops,
+    /// Names the record that replicas share of it; zero if there is none. A record that was heeded once is not heeded again.
+    pub record: u64,
 }
 
-/// What a failure stops.
+/// What a failure stops, the widest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stops {
-    /// An app and its scopes: the authority asked for it.
-    Pause,
-    /// One partition, or the part of it that concerns one inbound token: calls fail.
-    Partition,
+    /// An app: its credential was refused for good.
+    Credential,
+    /// An app in one tenant: its credential was refused there.
+    Tenant,
+    /// One grant type of an app in one tenant: the app may not use it.
+    Grant,
     /// One request: its grant was refused.
     Request,
-    /// An app: its credential was refused.
-    Credential,
+    /// All requests of a client for some scopes in one tenant: the authority asked for it.
+    Pause,
+    /// One partition, or the part of it that concerns one inbound token or the scopes of an app token: calls fail.
+    Partition,
+}
+
+/// What a failure weighs.
+#[derive(Clone)]
+struct Weigh<E>(fn(&E) -> usize);
+
+impl<E> Weighter<[u8; 32], Hold<E>> for Weigh<E> {
+    fn weight(&self, _: &[u8; 32], hold: &Hold<E>) -> u64 {
+        u64::try_from(OVERHEAD + (self.0)(&hold.failure)).unwrap_or(u64::MAX)
+    }
 }
 
 // === impl Stops ===
 
 impl Stops {
-    /// Every value.
-    pub const ALL: [Self; 4] = [Self::Pause, Self::Partition, Self::Request, Self::Credential];
+    /// Every value, in the order of their declaration.
+    pub const ALL: [Self; 6] = [Self::Credential, Self::Tenant, Self::Grant, Self::Request, Self::Pause, Self::Partition];
 
     /// The label.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Credential => "credential",
+            Self::Tenant => "tenant",
+            Self::Grant => "grant",
+            Self::Request => "request",
             Self::Pause => "pause",
             Self::Partition => "partition",
-            Self::Request => "request",
-            Self::Credential => "credential",
+        }
+    }
+
+    /// How long such a failure may stand in replicas that did not meet it themselves, whatever its record says.
+    pub fn longest(self) -> Duration {
+        match self {
+            Self::Credential | Self::Tenant | Self::Grant => Duration::from_secs(60),
+            Self::Request => Duration::from_secs(5),
+            Self::Pause => LONGEST,
+            Self::Partition => Duration::from_secs(36),
+        }
+    }
+
+    /// The most bytes of such failures that are remembered; beyond them old ones are forgotten, which costs a call and nothing else.
+    fn room(self) -> u64 {
+        match self {
+            Self::Credential | Self::Tenant | Self::Grant => 256 * 1024,
+            Self::Pause | Self::Partition => 1024 * 1024,
+            Self::Request => 2048 * 1024,
         }
     }
 }
 
 // === impl Holds ===
 
-impl<E: Clone> Default for Holds<E> {
-    fn default() -> Self {
-        Self { held: Cache::new(CAPACITY) }
-    }
-}
-
 impl<E: Clone> Holds<E> {
-    /// The failure that stands for this key now; one whose time is over counts no more (ERR-8).
-    pub fn standing(&self, key: &[u8; 32], now: Moment) -> Option<Hold<E>> {
-        self.held.get(key).filter(|hold| now < hold.until)
+    /// Remembers nothing yet. `weigh` says how many bytes a failure keeps in memory.
+    pub fn new(weigh: fn(&E) -> usize) -> Self {
+        Self { held: Stops::ALL.map(|stops| bounded(stops.room(), weigh)) }
     }
 
-    /// How many failures in a row there were for this key, also when their pause is over.
-    pub fn failures(&self, key: &[u8; 32]) -> u32 {
-        self.held.peek(key).map_or(0, |hold| hold.failures)
+    fn of(&self, stops: Stops) -> &Cache<[u8; 32], Hold<E>, Weigh<E>> {
+        let [credential, tenant, grant, request, pause, partition] = &self.held;
+        match stops {
+            Stops::Credential => credential,
+            Stops::Tenant => tenant,
+            Stops::Grant => grant,
+            Stops::Request => request,
+            Stops::Pause => pause,
+            Stops::Partition => partition,
+        }
+    }
+
+    /// The failure that stands for this key now; one whose time is over counts no more (ERR-8).
+    pub fn standing(&self, stops: Stops, key: &[u8; 32], now: Moment) -> Option<Hold<E>> {
+        self.of(stops).get(key).filter(|hold| now < hold.until)
+    }
+
+    /// How many failures in a row there were for this key, also when the pause of the last one has been over for a minute at most.
+    pub fn failures(&self, stops: Stops, key: &[u8; 32], now: Moment) -> u32 {
+        self.of(stops).peek(key).filter(|hold| now < hold.until.after(FORGOTTEN)).map_or(0, |hold| hold.failures)
+    }
+
+    /// Whether this record was heeded before.
+    pub fn was_heeded(&self, stops: Stops, key: &[u8; 32], record: u64) -> bool {
+        record != 0 && self.of(stops).peek(key).is_some_and(|hold| hold.record == record)
     }
 
     /// Remembers a failure.
     pub fn hold(&self, key: [u8; 32], hold: Hold<E>) {
-        self.held.insert(key, hold);
+        self.of(hold.stops).insert(key, hold);
     }
 
     /// What those that stand now stop, in no order.
     pub fn all_standing(&self, now: Moment) -> impl Iterator<Item = Stops> {
-        self.held.iter().filter(move |(_, hold)| now < hold.until).map(|(_, hold)| hold.stops)
+        self.held.iter().flat_map(Cache::iter).filter(move |(_, hold)| now < hold.until).map(|(_, hold)| hold.stops)
     }
 
     /// Forgets: a success clears its key (ERR-8).
-    pub fn clear(&self, key: &[u8; 32]) {
-        self.held.remove(key);
+    pub fn clear(&self, stops: Stops, key: &[u8; 32]) {
+        self.of(stops).remove(key);
     }
 
-    /// Forgets what has been over for long enough that it says nothing of the next failure.
+    /// Forgets what has been over for long enough that it says nothing of the next failure. What has a record is remembered for longer:
+    /// the record may be there longer than it should.
     pub fn sweep(&self, now: Moment) {
-        self.held.retain(|_, hold| now < hold.until.after(FORGOTTEN));
+        for held in &self.held {
+            held.retain(|_, hold| now < hold.until.after(if hold.record == 0 { FORGOTTEN } else { LONGEST }));
+        }
+    }
+}
+
+fn bounded<E: Clone>(bytes: u64, weigh: fn(&E) -> usize) -> Cache<[u8; 32], Hold<E>, Weigh<E>> {
+    // The heaviest failure has to fit into a shard several times.
+    let shards = usize::try_from(bytes / (256 * 1024)).unwrap_or(1).clamp(1, 8);
+    let items = usize::try_from(bytes / 512).unwrap_or(usize::MAX);
+    match OptionsBuilder::new().estimated_items_capacity(items).weight_capacity(bytes).shards(shards).build() {
+        Ok(options) => Cache::with_options(options, Weigh(weigh), DefaultHashBuilder::default(), DefaultLifecycle::default()),
+        Err(_) => Cache::with_weighter(items, bytes, Weigh(weigh)),
     }
 }
 
@@ -126,7 +194,7 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::{Hold, Holds, Stops, retry_after};
-    use crate::clock::Clock;
+    use crate::clock::{Clock, Moment};
 
     #[test]
     fn err_3_retry_after_comes_as_seconds_or_date() {
@@ -141,18 +209,60 @@ mod tests {
         assert_eq!(retry_after("", now), None);
     }
 
+    fn hold(until: Moment, stops: Stops, record: u64) -> Hold<&'static str> {
+        Hold { until, failures: 1, failure: "no", stops, record }
+    }
+
     #[test]
     fn err_8_a_hold_ends_by_time_or_by_success() {
-        let (clock, holds) = (Clock::manual(0), Holds::default());
-        let until = clock.moment().after(Duration::from_secs(5));
-        holds.hold([1; 32], Hold { until, failures: 1, failure: "no", stops: Stops::Pause });
-        assert!(holds.standing(&[1; 32], clock.moment()).is_some());
-        assert!(holds.standing(&[2; 32], clock.moment()).is_none());
+        let (clock, holds) = (Clock::manual(0), Holds::new(|_| 0));
+        holds.hold([1; 32], hold(clock.moment().after(Duration::from_secs(5)), Stops::Pause, 0));
+        let standing = |key: u8| holds.standing(Stops::Pause, &[key; 32], clock.moment()).is_some();
+        assert_eq!((standing(1), standing(2)), (true, false));
+        assert!(holds.standing(Stops::Request, &[1; 32], clock.moment()).is_none());
         assert_eq!(holds.all_standing(clock.moment()).collect::<Vec<_>>(), [Stops::Pause]);
         clock.advance(Duration::from_secs(5));
-        assert!(holds.standing(&[1; 32], clock.moment()).is_none());
-        assert_eq!((holds.failures(&[1; 32]), holds.all_standing(clock.moment()).count()), (1, 0));
-        holds.clear(&[1; 32]);
-        assert_eq!(holds.failures(&[1; 32]), 0);
+        assert!(!standing(1));
+        assert_eq!((holds.failures(Stops::Pause, &[1; 32], clock.moment()), holds.all_standing(clock.moment()).count()), (1, 0));
+        holds.clear(Stops::Pause, &[1; 32]);
+        assert_eq!(holds.failures(Stops::Pause, &[1; 32], clock.moment()), 0);
+    }
+
+    #[test]
+    fn many_failures_of_one_kind_push_out_none_of_another() {
+        let (clock, holds) = (Clock::manual(0), Holds::new(|_| 4096));
+        let until = clock.moment().after(Duration::from_secs(60));
+        for stops in [Stops::Credential, Stops::Tenant, Stops::Grant] {
+            holds.hold([1; 32], hold(until, stops, 0));
+        }
+        for index in 0..20_000_u32 {
+            let mut key = [0; 32];
+            key[..4].copy_from_slice(&index.to_le_bytes());
+            for stops in [Stops::Request, Stops::Pause, Stops::Partition] {
+                holds.hold(key, hold(until, stops, 0));
+                assert!(holds.standing(stops, &key, clock.moment()).is_some(), "{stops:?} {index} is taken in");
+            }
+        }
+        for stops in [Stops::Credential, Stops::Tenant, Stops::Grant] {
+            assert!(holds.standing(stops, &[1; 32], clock.moment()).is_some(), "{stops:?}");
+        }
+        // And what is remembered is bounded in bytes.
+        assert!(holds.all_standing(clock.moment()).count() <= 4 * 1024 * 1024 / 4096 + 3);
+    }
+
+    #[test]
+    fn a_record_that_was_heeded_is_known_for_as_long_as_any_hold_may_last() {
+        let (clock, holds) = (Clock::manual(0), Holds::new(|_| 0));
+        holds.hold([1; 32], hold(clock.moment().after(Duration::from_secs(5)), Stops::Request, 7));
+        holds.hold([2; 32], hold(clock.moment().after(Duration::from_secs(5)), Stops::Request, 0));
+        clock.advance(Duration::from_secs(3600));
+        holds.sweep(clock.moment());
+        assert!(holds.was_heeded(Stops::Request, &[1; 32], 7));
+        assert!(!holds.was_heeded(Stops::Request, &[1; 32], 8));
+        assert!(!holds.was_heeded(Stops::Request, &[2; 32], 0));
+        assert_eq!(holds.failures(Stops::Request, &[1; 32], clock.moment()), 0, "it says nothing of the next one");
+        clock.advance(Duration::from_secs(10));
+        holds.sweep(clock.moment());
+        assert!(!holds.was_heeded(Stops::Request, &[1; 32], 7));
     }
 }

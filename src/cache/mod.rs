@@ -5,6 +5,7 @@
 //! a flight through it, `recheck` asks whether what memory has still stands, `sign_ins`, `listing`, `sign_out` and `elsewhere` are about
 //! accounts and their refresh tokens, `events` is what replicas tell each other, and `push_back` brings to the store what it missed.
 
+mod again;
 mod elsewhere;
 mod events;
 mod fleet;
@@ -36,6 +37,7 @@ pub use query::{Bypass, Query};
 pub use settings::Settings;
 pub use sign_ins::{Base, Kept, Signed, Turn, Unavailable};
 
+use again::Again;
 use elsewhere::Links;
 use metrics::LocalMetrics;
 use query::Wanted;
@@ -67,6 +69,7 @@ pub struct Cache<E> {
     generation: AtomicU64,
     sign_outs: SignOuts,
     links: Links,
+    again: Again,
     wire: Wire<E>,
     metrics: LocalMetrics,
     clock: Clock,
@@ -172,6 +175,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             generation: AtomicU64::new(1),
             sign_outs: SignOuts::default(),
             links: Links::default(),
+            again: Again::default(),
             wire,
             metrics,
             clock,
@@ -209,7 +213,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             }
             let facts = &stored.facts;
             let flown = Flown { head: stored.head(), level: Level::Memory, generation: facts.generation };
-            if bypass.wants_another(facts.challenge) || bypass.skips(&flown) {
+            if bypass.wants_another(facts.challenge) || (bypass.skips(&flown) && !self.came_again(bypass)) {
                 return Some(Err(Miss::Bypassed));
             }
             let unchecked = self.fleet.as_ref().is_some_and(|fleet| fleet.is_unchecked(stored.checked()));
@@ -251,7 +255,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             let (outcome, led) = self.flights.join_or_lead(wanted.key, flight).await;
             self.flew(led);
             match outcome {
-                // It was placed for somebody who came earlier or was refused another token. What the authority gives us ourselves is
+                // It was placed for somebody who came earlier or was refused another token. What the authority gives after we came is
                 // the answer, also if it is the same token again.
                 Some(Ok(flown)) if !led && query.bypass.skips(&flown) => {}
                 outcome => return Landed { outcome, joined: !led },
@@ -295,7 +299,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     /// Keeps what was loaded in memory alone.
     fn keep(&self, wanted: &Wanted, loaded: &Loaded, since: Since, epoch: Epoch) -> Flown {
-        let flown = self.brought(loaded);
+        let flown = self.brought(wanted, loaded);
         if let Some(stored) = written(flown.head.clone(), wanted, loaded, epoch) {
             self.remember(&wanted.partition, stored, flown.generation, since);
         }
@@ -303,8 +307,24 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 
     /// What the authority has just brought.
-    fn brought(&self, loaded: &Loaded) -> Flown {
-        Flown { head: loaded.grant.write(), level: Level::Authority, generation: self.next() }
+    fn brought(&self, wanted: &Wanted, loaded: &Loaded) -> Flown {
+        let head = loaded.grant.write();
+        if wanted.bypass.rejects(&head) {
+            self.note_again(&wanted.bypass);
+        }
+        Flown { head, level: Level::Authority, generation: self.next() }
+    }
+
+    /// The authority gave the rejected token again.
+    fn note_again(&self, bypass: &Bypass) {
+        if let Some(sha256) = bypass.rejected() {
+            self.again.note(*sha256, self.clock.moment());
+        }
+    }
+
+    /// Whether it did so a moment ago.
+    fn came_again(&self, bypass: &Bypass) -> bool {
+        bypass.rejected().is_some_and(|sha256| self.again.has(sha256, self.clock.moment()))
     }
 
     /// Puts a token into memory, unless since that moment its partition was signed out, or a better token came.

@@ -2,8 +2,7 @@
 
 use super::key::{self, Key};
 use super::{Flown, Partition};
-use crate::token::Stored;
-
+use crate::token::{Head, Stored};
 /// What is looked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'a> {
@@ -37,8 +36,11 @@ pub enum Bypass {
         /// The hash of the claims challenge.
         challenge: u64,
     },
-    /// Any but the one with this SHA-256: what a resource has just rejected.
+    /// Any but the one with this SHA-256, which a resource has just rejected; that one too if the authority gave it again after the
+    /// request arrived.
     Token {
+        /// What [`super::Cache::generation`] was when the request arrived.
+        than: u64,
         /// The rejected token's SHA-256.
         sha256: [u8; 32],
         /// The hash of the claims challenge that a new token would answer (zero: none).
@@ -100,20 +102,32 @@ impl Bypass {
         match self {
             Self::None => false,
             Self::Older { than, .. } => flown.generation <= *than,
-            Self::Token { sha256, .. } => flown.head.token().is_some_and(|token| key::sha256(token.as_bytes()) == *sha256),
+            Self::Token { than, .. } => flown.generation <= *than && self.rejects(&flown.head),
         }
     }
 
-    /// The same for a token of another process, of which only that is known which this replica saw before it.
+    /// Whether this is the very token that a resource rejected.
+    pub(super) fn rejects(&self, head: &Head) -> bool {
+        let is_named = |sha256: &[u8; 32]| head.token().is_some_and(|token| key::sha256(token.as_bytes()) == *sha256);
+        self.rejected().is_some_and(is_named)
+    }
+
+    /// The SHA-256 of the token that a resource rejected.
+    pub(super) fn rejected(&self) -> Option<&[u8; 32]> {
+        match self {
+            Self::None | Self::Older { .. } => None,
+            Self::Token { sha256, .. } => Some(sha256),
+        }
+    }
+
+    /// The same as [`Bypass::skips`] for a token of another process, of which only that is known which this replica saw before it.
     pub(super) fn skips_shared(&self, stored: &Stored, first: Option<Option<u64>>) -> bool {
+        // `first` is what was there when this replica looked for the first time, which was after the request arrived.
+        let is_later = first.is_some_and(|first| first.is_none_or(|first| stored.facts.shared != first));
         match self {
             Self::None => false,
-            // `first` is what was there when this replica looked for the first time, which was after the request arrived.
-            Self::Older { challenge, .. } => {
-                let is_later = first.is_some_and(|first| first.is_none_or(|first| stored.facts.shared != first));
-                !is_later || stored.facts.challenge != *challenge
-            }
-            Self::Token { sha256, .. } => stored.head().token().is_some_and(|token| key::sha256(token.as_bytes()) == *sha256),
+            Self::Older { challenge, .. } => !is_later || stored.facts.challenge != *challenge,
+            Self::Token { .. } => !is_later && self.rejects(&stored.head()),
         }
     }
 

@@ -36,6 +36,8 @@ enum Told<'a> {
     },
     /// There is none, and why, as `Wire` writes it.
     Refused(#[serde(borrow)] &'a [u8]),
+    /// The token stands where it belongs, and is the very one that a resource rejected: the authority gave it again.
+    Again,
 }
 
 /// A flight on its way.
@@ -90,7 +92,11 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let sight = fleet.look(&way.wanted, &way.token, &way.epoch).await;
         if let Ok(sight) = &sight {
             way.first = sight.base;
-            if let Some(flown) = self.adopt(&way, sight, None) {
+            let found = match self.adopt(&way, sight, None) {
+                None => Box::pin(self.given_again(fleet, &way, sight)).await,
+                found => found,
+            };
+            if let Some(flown) = found {
                 fleet.metrics.hit.inc();
                 return Ok(flown);
             }
@@ -154,7 +160,18 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         self.adopted(way, stored, first.is_some() && way.wanted.bypass.is_forced())
     }
 
-    /// The same for a token that is known to be wanted. `fresh`: it was stored after whoever waits here had asked.
+    /// The rejected token itself, if the authority has just given it again to somebody who named it: it would once more.
+    async fn given_again(&self, fleet: &Fleet, way: &Way<'_>, sight: &Sight) -> Option<Flown> {
+        let stored = sight.stored.as_ref().filter(|stored| way.wanted.bypass.rejects(&stored.head()))?;
+        let lease = fleet.lease(&way.wanted.partition, &way.wanted.key.0);
+        let values = fleet.store.read(&[&lease.outcome]).await.ok()?;
+        let payload = fleet.heard(&lease.outcome, values.first()?.as_ref()?)?;
+        matches!(postcard::from_bytes(&payload).ok()?, Told::Again).then_some(())?;
+        self.note_again(&way.wanted.bypass);
+        self.adopted(way, stored, false)
+    }
+
+    /// The same as [`Cache::adopt`] for a token that is known to be wanted. `fresh`: it was stored after whoever waits here had asked.
     fn adopted(&self, way: &Way<'_>, stored: &Stored, fresh: bool) -> Option<Flown> {
         match judge(stored.expires_on, stored.received_on, stored.refresh_on, self.clock.unix()) {
             Freshness::Expired => return None,
@@ -252,6 +269,13 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let payload: Bytes = fleet.heard(&lease.outcome, outcome)?;
         match postcard::from_bytes(&payload).ok()? {
             Told::Kept => self.adopted(way, sight.stored.as_ref()?, true).map(Ok),
+            Told::Again => {
+                let stored = sight.stored.as_ref()?;
+                if way.wanted.bypass.rejects(&stored.head()) {
+                    self.note_again(&way.wanted.bypass);
+                }
+                self.adopted(way, stored, true).map(Ok)
+            }
             Told::Once { text, token } => {
                 let head = Head::once(Bytes::copy_from_slice(text.as_bytes()), token.0..token.1);
                 Some(Ok(Flown { head, level: Level::Shared, generation: self.next() }))
@@ -280,7 +304,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 return Err(error);
             }
         };
-        let flown = self.brought(&loaded);
+        let flown = self.brought(&way.wanted, &loaded);
         let Some(stored) = written(flown.head.clone(), &way.wanted, &loaded, sight.epoch) else {
             let range = flown.head.range();
             let told =
@@ -296,9 +320,10 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     async fn place(&self, fleet: &Fleet, way: &Way<'_>, lease: Option<&Held>, sight: &Sight, stored: Stored, flown: &Flown) {
         // A forced store that meets another one comes again: the followers are told when it is done.
         let (in_one_step, afterwards) = if way.wanted.bypass.is_forced() { (None, lease) } else { (lease, None) };
+        let kept = if way.wanted.bypass.rejects(&stored.head()) { Told::Again } else { Told::Kept };
         let placed = self.placed(fleet, way, in_one_step, sight.base, stored, flown).await;
         if let Some(lease) = afterwards {
-            let told = placed.and_then(|_| postcard::to_stdvec(&Told::Kept).ok());
+            let told = placed.and_then(|_| postcard::to_stdvec(&kept).ok());
             fleet.release(lease, told.as_deref()).await;
         }
         if let Some(generation) = placed.filter(|_| way.tells) {
@@ -379,7 +404,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         fleet.metrics.alone.inc();
         fleet.pace.turn().await;
         let loaded = work.await?;
-        let flown = self.brought(&loaded);
+        let flown = self.brought(&way.wanted, &loaded);
         if let Some(stored) = written(flown.head.clone(), &way.wanted, &loaded, sight.epoch) {
             self.place(fleet, way, None, sight, stored, &flown).await;
         }
@@ -406,7 +431,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     pub async fn store(&self, query: &Query<'_>, loaded: &Loaded) -> Head {
         let (wanted, since) = (query.wanted(), self.since());
         let Some(fleet) = &self.fleet else { return self.keep(&wanted, loaded, since, None).head };
-        let flown = self.brought(loaded);
+        let flown = self.brought(&wanted, loaded);
         let sight = fleet.exact(&wanted.partition, &wanted.variant, &wanted.asked, wanted.owned).await.unwrap_or_default();
         if let Some(stored) = written(flown.head.clone(), &wanted, loaded, sight.epoch) {
             // The tokens of an earlier sign-in are as good as before.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::fleet::{Fleet, Held, LEASE, epoch_bytes, epoch_of};
 use super::push_back::Pending;
-use super::{Cache, Key, Partition};
+use super::{Cache, Key, Partition, challenge_hash};
 use crate::store::{Claim, Placed, Put, Ring, read_sign_in, write_sign_in};
 use crate::token::{Epoch, SignIn};
 
@@ -79,6 +79,13 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             }
             known => known,
         }
+    }
+
+    /// Names the refresh token that memory has of an account, by hash; zero if it has none.
+    pub fn refresh_token(&self, partition: &Partition) -> u64 {
+        let sign_in = self.memory.sign_in(partition, self.clock.unix());
+        let token = sign_in.as_ref().and_then(|sign_in| sign_in.refresh_token.as_ref());
+        token.map_or(0, |token| challenge_hash(token.expose()))
     }
 
     /// The sign-in of an account.

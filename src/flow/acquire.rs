@@ -8,16 +8,16 @@ use tracing::{Instrument as _, Span};
 
 use super::app::App;
 use super::callers::Caller;
-use super::classify::refuse;
+use super::classify::refuse_at;
 use super::exchange::{self, Trouble};
-use super::holds::{Keys, Stop, Subject};
+use super::holds::{Asked, Keys, keys};
 use super::issue::{Expected, granted, issue};
 use super::metrics::Flow;
 use super::refresh::Refresh;
 use super::refusal::{Kind, Refusal, loggable};
 use super::request::{Answer, Call, RefreshReason, TokenSource};
-use super::{Inner, Outcome, trace, wire};
-use crate::authority::{Failure, Hold, Repeat, Stops};
+use super::{Inner, Outcome, trace};
+use crate::authority::{Failure, Repeat};
 use crate::cache::{Bypass, Flown, Key, Level, Loaded, Look, Miss, Owner, Partition, Query};
 use crate::oauth::Form;
 use crate::telemetry::{self, outgoing};
@@ -33,7 +33,7 @@ pub(super) struct Ask<'a> {
     pub(super) partition: Partition,
     /// Whether it is a user's, who can sign out.
     pub(super) owned: bool,
-    /// The tenant that is asked and the inbound token that is exchanged: what fails for one of a user's may do for another.
+    /// The tenant that is asked, where it is not the authority's own, and the inbound token that is exchanged.
     pub(super) tenant: Option<&'a Tenant>,
     pub(super) assertion: Option<&'a [u8; 32]>,
     pub(super) variant: [u8; 32],
@@ -59,9 +59,12 @@ pub(super) struct Job {
     pub(super) owner: Caller,
     pub(super) partition: Partition,
     lane: Key,
+    tenant: Option<Tenant>,
     variant: [u8; 32],
     asked: Box<str>,
     challenge: u64,
+    /// The refresh token that memory had when the job began.
+    known: u64,
 }
 
 impl Inner {
@@ -91,7 +94,7 @@ impl Inner {
         let (request, span) = (Span::current(), trace::begin(&ask.call, ask.app, ask.flow, false));
         let call = ask.call.inside(outgoing(ask.call.trace, &span));
         let way = async {
-            if let Some(refusal) = ask.keys(query.asked).standing(&self.remembered, self.clock.moment()) {
+            if let Some(refusal) = self.standing(&ask.keys(self, query.asked)) {
                 return self.held(ask, query, refusal).await;
             }
             let landed = self.cache.load(query, || Box::pin(self.job(ask, query.asked, call.clone()).run(work()))).await;
@@ -132,7 +135,7 @@ impl Inner {
         if self.cache.is_loading(query) {
             return true;
         }
-        if ask.keys(query.asked).standing(&self.remembered, self.clock.moment()).is_some() {
+        if ask.keys(self, query.asked).standing(&self.remembered, self.clock.moment()).is_some() {
             return false;
         }
         let span = trace::begin(&ask.call, ask.app, ask.flow, true);
@@ -170,53 +173,13 @@ impl Inner {
             call,
             owner: ask.owner,
             partition: ask.partition,
-            lane: ask.lane(),
+            lane: ask.lane(asked),
+            tenant: ask.tenant.cloned(),
             variant: ask.variant,
             asked: asked.into(),
             challenge: ask.challenge,
+            known: ask.refresh_token(self),
         }
-    }
-
-    /// Remembers a refusal for as long as it stops what it stops, here and in the other replicas.
-    pub(super) async fn remember(&self, app: &App, stop: Stop, refusal: &Arc<Refusal>) {
-        for (key, said) in stop.remember(&self.remembered, refusal) {
-            let now = self.clock.moment();
-            if let Some(fleet) = self.cache.fleet()
-                && let Some(written) = wire::write(&said, now)
-            {
-                fleet.hold(app.space.id(), &key.0, &written, stop.until.since(now)).await;
-            }
-        }
-    }
-
-    /// Forgets here and in the other replicas what a success disproves.
-    pub(super) async fn succeeded(&self, app: &App, keys: &Keys) {
-        let cleared = keys.clear(&self.remembered);
-        if let Some(fleet) = self.cache.fleet().filter(|_| !cleared.is_empty()) {
-            fleet.clear_holds(app.space.id(), &cleared).await;
-        }
-    }
-
-    /// What another replica remembers that stands against a request. It is remembered here too. A pause of the whole app lasts up to
-    /// a fifth longer: replicas that were stopped together must not come back together.
-    async fn held_elsewhere(&self, app: &App, keys: &Keys) -> Option<Arc<Refusal>> {
-        let fleet = self.cache.fleet()?;
-        let names = keys.all();
-        let found = fleet.holds(app.space.id(), &names.map(|(key, _)| key.0)).await;
-        let now = self.clock.moment();
-        names.into_iter().zip(found).find_map(|((key, stops), hold)| {
-            let (said, left) = hold?;
-            let spread = if stops == Stops::Pause { 0.2 * (self.jitter)() } else { 0.0 };
-            let until = now.after(left.mul_f64(1.0 + spread));
-            let refusal = match wire::read(&said, now)? {
-                // What was left when it was written is more than what is left now.
-                refusal if matches!(refusal.retry, Retry::At(_)) => Arc::new((*refusal).clone().retrying(Retry::At(until))),
-                refusal => refusal,
-            };
-            let failures = self.remembered.failures(&key.0).saturating_add(1);
-            self.remembered.hold(key.0, Hold { until, failures, failure: Arc::clone(&refusal), stops });
-            Some(refusal)
-        })
     }
 }
 
@@ -236,14 +199,24 @@ impl Ask<'_> {
         }
     }
 
-    fn keys(&self, asked: &str) -> Keys {
-        keys(self.app, self.app.credential.version(), &self.lane().0, &self.variant, asked, self.challenge)
+    fn keys(&self, inner: &Inner, scopes: &str) -> Keys {
+        let (lane, refresh_token) = (self.lane(scopes), self.refresh_token(inner));
+        let asked = Asked { lane: &lane.0, variant: &self.variant, scopes, challenge: self.challenge, refresh_token };
+        keys(self.app, self.flow, self.tenant, self.app.credential.version(), asked)
+    }
+
+    fn refresh_token(&self, inner: &Inner) -> u64 {
+        refresh_token(inner, self.flow, &self.partition)
     }
 
     /// What backs off together when calls fail.
-    fn lane(&self) -> Key {
-        let tenant = self.tenant.map_or("", Tenant::as_str);
-        Key::of(&[&self.partition, tenant.as_bytes(), self.assertion.map_or(&[], |assertion| assertion)])
+    fn lane(&self, scopes: &str) -> Key {
+        if self.owned {
+            user_lane(&self.partition, self.tenant, self.assertion)
+        } else {
+            // One API that fails says nothing of the others that the app calls.
+            Key::of(&[&self.partition, &self.variant, scopes.as_bytes()])
+        }
     }
 }
 
@@ -251,21 +224,29 @@ impl Ask<'_> {
 
 impl Job {
     async fn run(self, work: Work) -> Result<Loaded, Arc<Refusal>> {
-        let (inner, app) = (&self.inner, &self.app);
-        let keys = self.keys(app.credential.version());
         // Between the caller's look at what is remembered and this flight another one may have failed.
-        let standing = match keys.standing(&inner.remembered, inner.clock.moment()) {
-            None => inner.held_elsewhere(app, &keys).await,
-            standing => standing,
-        };
-        if let Some(refusal) = standing {
-            app.metrics.held(self.flow);
+        if let Some(refusal) = self.held().await {
             return Err(refusal);
         }
         match work {
             Work::Grant { form, expected } => self.send(&form, &expected).await,
             Work::Refresh(refresh) => refresh.run(self).await,
         }
+    }
+
+    /// What stands against it, here or in another replica.
+    async fn held(&self) -> Option<Arc<Refusal>> {
+        let keys = self.keys(self.app.credential.version());
+        let standing = match self.inner.standing(&keys) {
+            None => self.inner.held_elsewhere(&self.app, &keys, &keys.all()).await,
+            standing => standing,
+        };
+        standing.inspect(|_| self.app.metrics.held(self.flow))
+    }
+
+    /// The same for a refresh token that was read since: what was said of it was not asked for yet.
+    pub(super) async fn held_now(&self) -> Option<Arc<Refusal>> {
+        if refresh_token(&self.inner, self.flow, &self.partition) == self.known { None } else { self.held().await }
     }
 
     async fn send(&self, form: &Form, expected: &Expected) -> Result<Loaded, Arc<Refusal>> {
@@ -296,7 +277,10 @@ impl Job {
     }
 
     pub(super) fn keys(&self, credential_version: u64) -> Keys {
-        keys(&self.app, credential_version, &self.lane.0, &self.variant, &self.asked, self.challenge)
+        let refresh_token = refresh_token(&self.inner, self.flow, &self.partition);
+        let Self { variant, asked: scopes, challenge, .. } = self;
+        let asked = Asked { lane: &self.lane.0, variant, scopes, challenge: *challenge, refresh_token };
+        keys(&self.app, self.flow, self.tenant.as_ref(), credential_version, asked)
     }
 
     /// Makes the refusal that all who wait are told, and what those are told who come before its pause is over.
@@ -308,21 +292,27 @@ impl Job {
                 let jitter = self.inner.jitter;
                 let stop = keys.stop(&failure, remembered, clock, jitter());
                 let until = stop.filter(|_| !matches!(failure, Failure::Refused { retry_after: None, .. })).map(|stop| stop.until);
-                (stop, refuse(self.flow, failure, until))
+                (stop, refuse_at(self.flow, tenant, failure, until))
             }
         };
         refusal.authorization_uri = exchange::authorization_uri(&self.app, tenant, &refusal);
         let refusal = Arc::new(refusal);
         if let Some(stop) = stop {
-            self.inner.remember(&self.app, stop, &refusal).await;
+            self.inner.remember(&self.app, keys, stop, &refusal).await;
         }
         refusal
     }
 }
 
-pub(super) fn keys(app: &App, credential_version: u64, lane: &[u8; 32], variant: &[u8; 32], asked: &str, challenge: u64) -> Keys {
-    let (authority, client_id) = (app.canonical(), &*app.client_id);
-    Keys::of(&Subject { authority, client_id, app: &app.name, credential_version, lane, variant, asked, challenge })
+/// What of a user's backs off together: what fails for one inbound token may do for another.
+pub(super) fn user_lane(partition: &Partition, tenant: Option<&Tenant>, assertion: Option<&[u8; 32]>) -> Key {
+    let tenant = tenant.map_or("", Tenant::as_str);
+    Key::of(&[partition, tenant.as_bytes(), assertion.map_or(&[], |assertion| assertion)])
+}
+
+/// Names the refresh token that would be sent: what was said of another one says nothing of it.
+fn refresh_token(inner: &Inner, flow: Flow, partition: &Partition) -> u64 {
+    if flow == Flow::Silent { inner.cache.refresh_token(partition) } else { 0 }
 }
 
 fn answer(flown: Flown, miss: Miss) -> Answer {

@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 use super::callers::Caller;
+use super::evidence::Ledger;
 use super::metrics::AppMetrics;
 use super::refusal::{Kind, Refusal};
 use super::settings::{AppSettings, CallerSettings, RefreshTokens};
@@ -42,6 +43,8 @@ pub struct App {
     pub(super) metrics: AppMetrics,
     /// The version of the credential that the other replicas need not be told of.
     pub(super) told: AtomicU64,
+    /// What its tenants said of the credential.
+    pub(super) ledger: Ledger,
     canonical: String,
     own_tenant: OnceLock<Option<String>>,
 }
@@ -92,6 +95,7 @@ impl App {
             name: settings.name.clone(),
             client_id: settings.client_id.clone(),
             told: AtomicU64::new(credential.version()),
+            ledger: Ledger::default(),
             credential,
             guard,
             verifier,
@@ -114,6 +118,11 @@ impl App {
     /// What keys call a tenant that a request names; `None` is the authority's own.
     pub(super) fn tenant_name<'a>(&'a self, named: Option<&'a Tenant>) -> &'a str {
         named.or(self.authority.tenant()).map_or("", Tenant::as_str)
+    }
+
+    /// Whether its requests may go to several tenants.
+    pub(super) fn is_in_many_tenants(&self) -> bool {
+        self.authority.tenant().is_some_and(|own| own.is_any() || !self.tenants.is_empty())
     }
 
     /// What replicas call its credential among themselves.

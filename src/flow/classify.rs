@@ -6,28 +6,45 @@ use super::refusal::{Kind, Refusal};
 use crate::authority::Failure;
 use crate::clock::Moment;
 use crate::oauth::ErrorBody;
-use crate::token::{Retry, Turn};
+use crate::token::{Retry, Tenant, Turn};
 
 /// Entra's suberrors that ask for the user (RFC 6749 has none).
 const INTERACTION: [&str; 6] =
     ["basic_action", "additional_action", "message_only", "consent_required", "user_password_expired", "interaction_required"];
 
-/// Whose turn it is after an OAuth error.
-pub(super) fn turn(flow: Flow, body: &ErrorBody) -> Turn {
+/// Entra's suberrors that say what a client may not do for this user, whatever `error` they come with.
+const RIGHTS: [&str; 2] = ["client_mismatch", "protection_policy_required"];
+
+/// Whether an OAuth error is about the user of the request, also where its `error` is one about the app.
+pub(super) fn is_about_the_user(body: &ErrorBody) -> bool {
+    body.claims.is_some() || lacks_rights(body)
+}
+
+fn lacks_rights(body: &ErrorBody) -> bool {
+    body.suberror.as_deref().is_some_and(|suberror| RIGHTS.contains(&suberror))
+}
+
+/// Whose turn it is after an OAuth error. `named`: the request named a tenant other than the authority's own, which may be what is
+/// wrong with it.
+pub(super) fn turn(flow: Flow, named: bool, body: &ErrorBody) -> Turn {
     let suberror = body.suberror.as_deref().unwrap_or_default();
     if body.claims.is_some() {
         return Turn::User;
+    }
+    if lacks_rights(body) {
+        return Turn::Rights;
     }
     match body.error.as_str() {
         "interaction_required" | "login_required" | "consent_required" => Turn::User,
         "invalid_client" | "unauthorized_client" => Turn::Operator,
         "invalid_grant" => match (flow, suberror) {
-            (_, "client_mismatch" | "protection_policy_required") => Turn::Rights,
             (Flow::ClientCredentials, _) => Turn::Operator,
             (Flow::AuthCode, suberror) if INTERACTION.contains(&suberror) => Turn::User,
             (Flow::AuthCode, _) => Turn::Caller,
             (Flow::OnBehalfOf | Flow::Silent, _) => Turn::User,
         },
+        // All that such a request says beside its scopes is configured.
+        "invalid_request" if flow == Flow::ClientCredentials && !named => Turn::Operator,
         "invalid_request" | "invalid_scope" | "invalid_resource" | "invalid_target" => Turn::Caller,
         _ => Turn::Operator,
     }
@@ -35,10 +52,15 @@ pub(super) fn turn(flow: Flow, body: &ErrorBody) -> Turn {
 
 /// The refusal for a failed call. `until` is when a pause ends, where there is one.
 pub(super) fn refuse(flow: Flow, failure: Failure, until: Option<Moment>) -> Refusal {
+    refuse_at(flow, None, failure, until)
+}
+
+/// The same for a request that may have named a tenant.
+pub(super) fn refuse_at(flow: Flow, tenant: Option<&Tenant>, failure: Failure, until: Option<Moment>) -> Refusal {
     let retry = until.map_or(Retry::Backoff, Retry::At);
     match failure {
         Failure::Refused { body, .. } => {
-            let turn = turn(flow, &body);
+            let turn = turn(flow, tenant.is_some(), &body);
             let detail = match turn {
                 Turn::User => "the authority asks for the user: sign in again, with `claims` if there are any",
                 Turn::Caller => "the authority does not accept the request: see `error_description`",
@@ -112,20 +134,35 @@ mod tests {
             ("unauthorized_client", None, false, [Turn::Operator, Turn::Operator, Turn::Operator]),
             ("invalid_scope", None, false, [Turn::Caller, Turn::Caller, Turn::Caller]),
             ("invalid_resource", None, false, [Turn::Caller, Turn::Caller, Turn::Caller]),
-            ("invalid_request", None, false, [Turn::Caller, Turn::Caller, Turn::Caller]),
+            ("invalid_request", None, false, [Turn::Operator, Turn::Caller, Turn::Caller]),
+            ("invalid_client", Some("client_mismatch"), false, [Turn::Rights, Turn::Rights, Turn::Rights]),
+            ("unauthorized_client", Some("protection_policy_required"), false, [Turn::Rights, Turn::Rights, Turn::Rights]),
+            ("interaction_required", Some("protection_policy_required"), false, [Turn::Rights, Turn::Rights, Turn::Rights]),
+            ("something_new", Some("protection_policy_required"), false, [Turn::Rights, Turn::Rights, Turn::Rights]),
+            ("unauthorized_client", Some("protection_policy_required"), true, [Turn::User, Turn::User, Turn::User]),
             ("something_new", None, false, [Turn::Operator, Turn::Operator, Turn::Operator]),
         ];
         for (error, suberror, claims, expected) in cases {
             let body = body(error, suberror, claims);
-            let turns = [ClientCredentials, OnBehalfOf, AuthCode].map(|flow| turn(flow, &body));
+            let turns = [ClientCredentials, OnBehalfOf, AuthCode].map(|flow| turn(flow, false, &body));
             assert_eq!(turns, expected, "{error} {suberror:?} {claims}");
         }
+    }
+
+    #[test]
+    fn a_named_tenant_may_be_what_is_wrong_with_a_request() {
+        let body = body("invalid_request", None, false);
+        assert_eq!(turn(Flow::ClientCredentials, true, &body), Turn::Caller);
+        assert_eq!(turn(Flow::ClientCredentials, false, &body), Turn::Operator);
     }
 
     #[test]
     fn err_9_aadsts_numbers_change_nothing() {
         let mut with_numbers = body("invalid_grant", None, false);
         with_numbers.error_codes = vec![50076, 999_999];
-        assert_eq!(turn(Flow::OnBehalfOf, &with_numbers), turn(Flow::OnBehalfOf, &body("invalid_grant", None, false)));
+        assert_eq!(
+            turn(Flow::OnBehalfOf, false, &with_numbers),
+            turn(Flow::OnBehalfOf, false, &body("invalid_grant", None, false))
+        );
     }
 }

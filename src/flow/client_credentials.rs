@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::acquire::{Ask, Work};
 use super::app::App;
 use super::callers::Caller;
-use super::classify::refuse;
+use super::classify::refuse_at;
 use super::exchange::{self, Trouble};
 use super::issue::{Expected, Owner};
 use super::members::{self, Claims};
@@ -42,7 +42,7 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, call: Call, request:
         owner: Caller::ANYONE,
         partition,
         owned: false,
-        tenant: None,
+        tenant: tenant.as_ref(),
         assertion: None,
         variant: claims.variant(app, request, tenant.as_ref()),
         scopes: &scopes,
@@ -71,6 +71,8 @@ pub(super) async fn probe(inner: &Arc<Inner>, app: &Arc<App>, call: Call) -> Res
     match exchange::run(inner, app, &form, tenant, Repeat::Once, call).await.outcome {
         Ok(_) => Ok(()),
         Err(Trouble::Credential(problem)) => Err(exchange::unusable(&problem).into()),
-        Err(Trouble::Before(failure) | Trouble::Authority(failure)) => Err(refuse(Flow::ClientCredentials, failure, None).into()),
+        Err(Trouble::Before(failure) | Trouble::Authority(failure)) => {
+            Err(refuse_at(Flow::ClientCredentials, tenant, failure, None).into())
+        }
     }
 }

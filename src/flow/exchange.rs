@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Inner;
 use super::app::App;
-use super::holds::concerns_credential;
 use super::refusal::{Kind, Refusal};
 use crate::authority::{Address, AssertionAudience, Failure, Proved, Repeat, TokenCall};
 use crate::credential::{Target, Unusable};
@@ -80,7 +79,8 @@ pub(super) async fn run(inner: &Inner, app: &App, form: &Form, tenant: Option<&T
 
 fn is_invalid_client(outcome: &Result<TokenResponse, Trouble>) -> bool {
     let Err(Trouble::Authority(Failure::Refused { status, body, .. })) = outcome else { return false };
-    body.error == "invalid_client" || concerns_credential(*status, &body.error)
+    // Keycloak says `unauthorized_client` with 401 of a wrong secret.
+    body.error == "invalid_client" || (*status == 401 && body.error == "unauthorized_client")
 }
 
 /// Adds the app's proof to a form, and notes in `used` which credential made it.

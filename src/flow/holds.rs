@@ -1,21 +1,25 @@
-//! What a failure stops, and for how long (contract, cache point 11): a throttled app, one partition, one request, or a credential.
+//! What a failure stops, and for how long (contract, cache point 11): exactly what it is about, and more only on proof.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::app::App;
+use super::classify::is_about_the_user;
+use super::evidence::{Standing, Witness};
+use super::metrics::Flow;
 use super::refusal::{Kind, Refusal};
 use crate::authority::{Failure, Hold, Holds, Stops};
 use crate::cache::Key;
 use crate::clock::{Clock, Moment};
 use crate::oauth::ErrorBody;
-use crate::token::{Retry, Turn};
+use crate::token::{Retry, Tenant, Turn};
 
 /// For a 429 that names no time.
 const UNNAMED_PAUSE: Duration = Duration::from_secs(5);
 /// For a refused grant.
 const REFUSED: Duration = Duration::from_secs(5);
-/// For a refused credential; a new one is tried at once.
-const CREDENTIAL: Duration = Duration::from_secs(60);
+/// For a refused credential, and for a client that may not use a grant type; a new credential is tried at once.
+const CLIENT: Duration = Duration::from_secs(60);
 /// The first and the longest pause of a partition whose calls fail.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
@@ -23,13 +27,24 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// Remembered refusals.
 pub(super) type Remembered = Holds<Arc<Refusal>>;
 
+/// Remembers nothing yet.
+pub(super) fn remembered() -> Remembered {
+    Holds::new(|refusal| refusal.weight())
+}
+
 /// Everything that a failure of one request may stop.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Keys {
+    credential: Key,
+    tenant: Key,
+    grant: Key,
+    request: Key,
     pause: Key,
     partition: Key,
-    request: Key,
-    credential: Key,
+    /// Where replicas share the evidence about the credential.
+    pub(super) evidence: Key,
+    pub(super) witness: Witness,
+    pub(super) version: u64,
 }
 
 /// What a request is, as far as holds go.
@@ -39,157 +54,368 @@ pub(super) struct Subject<'a> {
     pub(super) client_id: &'a str,
     pub(super) app: &'a str,
     pub(super) credential_version: u64,
-    /// What backs off together: a partition, or the part of it that concerns one inbound token.
+    /// The tenant that is asked (empty at issuers), and what its word is worth.
+    pub(super) tenant: (&'a str, Standing),
+    pub(super) flow: Flow,
+    pub(super) asked: Asked<'a>,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    /// What backs off together: a user's partition, or the part of it that concerns one inbound token; of an app's partition the part
+    /// that concerns what is asked for.
     pub(super) lane: &'a [u8; 32],
     pub(super) variant: &'a [u8; 32],
-    pub(super) asked: &'a str,
+    pub(super) scopes: &'a str,
     pub(super) challenge: u64,
+    /// Names the refresh token that is sent; zero for none.
+    pub(super) refresh_token: u64,
 }
 
 /// Which hold a failure makes, and until when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stop {
     key: Key,
-    stops: Stops,
-    /// Where what was said to one user is remembered for that user, if `key` concerns others too.
-    own: Option<Key>,
+    pub(super) stops: Stops,
     pub(super) until: Moment,
     failures: u32,
-    /// Whether it concerns every request of the app, and not one partition or request.
-    pub(super) concerns_app: bool,
+}
+
+/// A refusal as it is remembered.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) key: Key,
+    pub(super) stops: Stops,
+    pub(super) until: Moment,
+    /// The name of the record for other replicas.
+    pub(super) record: u64,
+    pub(super) refusal: Arc<Refusal>,
+}
+
+/// The keys of a request of an app. `tenant` is the one that is asked, where it is not the authority's own.
+pub(super) fn keys(app: &App, flow: Flow, tenant: Option<&Tenant>, credential_version: u64, asked: Asked<'_>) -> Keys {
+    let standing = match (tenant, app.authority.tenant()) {
+        // An issuer has one endpoint for all.
+        (None, None) => Standing::Own,
+        (None, Some(own)) if !own.is_any() => Standing::Own,
+        (Some(named), _) if named.is_guid() => Standing::Other,
+        _ => Standing::Unknown,
+    };
+    Keys::of(&Subject {
+        authority: app.canonical(),
+        client_id: &app.client_id,
+        app: &app.name,
+        credential_version,
+        tenant: (app.tenant_name(tenant), standing),
+        flow,
+        asked,
+    })
 }
 
 // === impl Keys ===
 
 impl Keys {
     pub(super) fn of(subject: &Subject<'_>) -> Self {
-        let app = [subject.authority.as_bytes(), subject.client_id.as_bytes()];
+        let Subject { authority, client_id, app, tenant: (tenant, standing), asked, .. } = *subject;
         let version = subject.credential_version.to_be_bytes();
-        let challenge = subject.challenge.to_be_bytes();
+        let (challenge, refresh_token) = (asked.challenge.to_be_bytes(), asked.refresh_token.to_be_bytes());
+        let scopes = asked.scopes.as_bytes();
+        // By app and not by client id, because another app of the same client has a credential of its own; and by version: a new
+        // credential is not stopped by what was said of the old one.
+        let proved: [&[u8]; 3] = [authority.as_bytes(), app.as_bytes(), &version];
+        let of_credential = |what: &[u8], more: &[&[u8]]| Key::of(&[&[what][..], &proved[..], more].concat());
+        let tenant_key = of_credential(b"tenant", &[tenant.as_bytes()]);
         Self {
-            pause: Key::of(&[b"pause", app[0], app[1], subject.asked.as_bytes()]),
-            partition: Key::of(&[b"partition", subject.lane]),
+            credential: of_credential(b"credential", &[]),
+            // Some servers say `unauthorized_client` of a wrong secret, too.
+            grant: of_credential(b"grant", &[tenant.as_bytes(), grant(subject.flow)]),
             // By app, because a locally unusable credential is one app's own.
-            request: Key::of(&[
-                b"request",
-                subject.app.as_bytes(),
-                subject.lane,
-                subject.variant,
-                subject.asked.as_bytes(),
-                &challenge,
-            ]),
-            // By app, because another app of the same client has a credential of its own; and by version: a new credential is not
-            // stopped by what was said of the old one.
-            credential: Key::of(&[b"credential", subject.app.as_bytes(), &version]),
+            request: Key::of(&[b"request", app.as_bytes(), asked.lane, asked.variant, scopes, &challenge, &refresh_token]),
+            pause: Key::of(&[b"pause", authority.as_bytes(), tenant.as_bytes(), client_id.as_bytes(), scopes]),
+            partition: Key::of(&[b"partition", asked.lane]),
+            evidence: of_credential(b"evidence", &[]),
+            witness: Witness { id: tenant_key.0.iter().take(8).fold(0, |id, byte| id << 8 | u64::from(*byte)), standing },
+            version: subject.credential_version,
+            tenant: tenant_key,
         }
     }
 
-    /// The refusal that stands for this request now.
-    pub(super) fn standing(&self, remembered: &Remembered, now: Moment) -> Option<Arc<Refusal>> {
-        self.all().iter().find_map(|(key, _)| remembered.standing(&key.0, now)).map(|hold| hold.failure)
+    /// What stands for this request now.
+    pub(super) fn standing(&self, remembered: &Remembered, now: Moment) -> Option<Hold<Arc<Refusal>>> {
+        self.all().iter().find_map(|(stops, key)| remembered.standing(*stops, &key.0, now))
     }
 
-    /// All of them; what was said to this very request comes before what others were told, because it says most.
-    pub(super) fn all(&self) -> [(Key, Stops); 4] {
-        [
-            (self.credential, Stops::Credential),
-            (self.request, Stops::Request),
-            (self.pause, Stops::Pause),
-            (self.partition, Stops::Partition),
-        ]
+    /// What stands now for every request of this app that uses this grant type in this tenant for these scopes.
+    pub(super) fn standing_for_all(&self, remembered: &Remembered, now: Moment) -> Option<Hold<Arc<Refusal>>> {
+        self.for_all().iter().find_map(|(stops, key)| remembered.standing(*stops, &key.0, now))
     }
 
-    /// The refusal that stands for every request of this app and these scopes now.
-    pub(super) fn standing_for_app(&self, remembered: &Remembered, now: Moment) -> Option<Arc<Refusal>> {
-        [self.credential, self.pause].iter().find_map(|key| remembered.standing(&key.0, now)).map(|hold| hold.failure)
+    /// All of them, those first that stand longest; what was said to this very request comes before the pauses, because it says more.
+    pub(super) fn all(&self) -> [(Stops, Key); 6] {
+        Stops::ALL.map(|stops| (stops, self.key(stops)))
+    }
+
+    /// Those that are not about the grant that is sent.
+    pub(super) fn for_all(&self) -> [(Stops, Key); 4] {
+        [Stops::Credential, Stops::Tenant, Stops::Grant, Stops::Pause].map(|stops| (stops, self.key(stops)))
+    }
+
+    fn key(&self, stops: Stops) -> Key {
+        match stops {
+            Stops::Credential => self.credential,
+            Stops::Tenant => self.tenant,
+            Stops::Grant => self.grant,
+            Stops::Request => self.request,
+            Stops::Pause => self.pause,
+            Stops::Partition => self.partition,
+        }
     }
 
     /// What a failure stops, if anything.
     pub(super) fn stop(&self, failure: &Failure, remembered: &Remembered, clock: &Clock, jitter: f64) -> Option<Stop> {
         // Zero would stop nothing: a second keeps a broken server from being hammered.
-        let asked = failure.retry_after().map(|pause| pause.max(Duration::from_secs(1)));
-        let (key, stops, pause) = match (failure, asked) {
-            (_, Some(pause)) => (self.pause, Stops::Pause, pause),
-            (Failure::Throttled { .. }, None) => (self.pause, Stops::Pause, UNNAMED_PAUSE),
-            (Failure::Refused { status, body, .. }, None) if concerns_credential(*status, &body.error) => {
-                (self.credential, Stops::Credential, CREDENTIAL)
+        let named = failure.retry_after().map(|pause| pause.max(Duration::from_secs(1)));
+        let now = clock.moment();
+        let (stops, pause) = match failure {
+            Failure::Throttled { .. } => (Stops::Pause, named.unwrap_or(UNNAMED_PAUSE)),
+            Failure::Unavailable { status: 500.., retry_after: Some(_), .. } => (Stops::Pause, Duration::ZERO),
+            Failure::Refused { status, body, .. } => {
+                let stops = refused(*status, body);
+                (stops, if stops == Stops::Request { REFUSED } else { CLIENT })
             }
             // Garbage says nothing of other requests.
-            (Failure::Refused { .. } | Failure::Invalid(_), None) => (self.request, Stops::Request, REFUSED),
-            (Failure::Unavailable { .. } | Failure::NotSent | Failure::Broken | Failure::TimedOut, None) => {
-                (self.partition, Stops::Partition, backoff(remembered.failures(&self.partition.0), jitter))
+            Failure::Invalid(_) => (Stops::Request, REFUSED),
+            Failure::Unavailable { .. } | Failure::NotSent | Failure::Broken | Failure::TimedOut => {
+                let failures = remembered.failures(Stops::Partition, &self.partition.0, now);
+                (Stops::Partition, backoff(failures, jitter))
             }
             // It was not the authority's doing, and the next turn may come at once.
-            (Failure::Busy, _) => return None,
+            Failure::Busy => return None,
         };
-        Some(Stop {
-            key,
-            stops,
-            own: (stops == Stops::Pause && matches!(failure, Failure::Refused { .. })).then_some(self.request),
-            until: clock.moment().after(pause),
-            failures: remembered.failures(&key.0).saturating_add(1),
-            concerns_app: matches!(stops, Stops::Pause | Stops::Credential),
-        })
+        let until = now.after(named.map_or(pause, |named| named.max(pause)));
+        Some(self.stopping(stops, until, remembered.failures(stops, &self.key(stops).0, now)))
     }
 
     /// A failure before the authority was asked: this request alone waits.
     pub(super) fn stop_request(&self, clock: &Clock) -> Stop {
-        let until = clock.moment().after(REFUSED);
-        Stop { key: self.request, stops: Stops::Request, own: None, until, failures: 1, concerns_app: false }
+        self.stopping(Stops::Request, clock.moment().after(REFUSED), 0)
+    }
+
+    /// The same failure for every request of the app: the credential is refused everywhere.
+    pub(super) fn widened(&self, stop: Stop) -> Stop {
+        Stop { key: self.credential, stops: Stops::Credential, ..stop }
+    }
+
+    fn stopping(&self, stops: Stops, until: Moment, failures: u32) -> Stop {
+        Stop { key: self.key(stops), stops, until, failures: failures.saturating_add(1) }
     }
 
     /// Holds this request alone, here alone.
     pub(super) fn hold_request(&self, remembered: &Remembered, until: Moment, refusal: &Arc<Refusal>) {
-        remembered.hold(self.request.0, Hold { until, failures: 1, failure: Arc::clone(refusal), stops: Stops::Request });
+        let failure = Arc::clone(refusal);
+        remembered.hold(self.request.0, Hold { until, failures: 1, failure, stops: Stops::Request, record: 0 });
     }
 
-    /// A success clears its partition and its request (ERR-8). Returns those of which something was remembered.
-    pub(super) fn clear(&self, remembered: &Remembered) -> Vec<[u8; 32]> {
-        let keys = [self.partition.0, self.request.0].into_iter().filter(|key| remembered.failures(key) > 0);
-        keys.inspect(|key| remembered.clear(key)).collect()
+    /// A success clears its partition and its request, and what was said of the client here (ERR-8); a pause that the authority asked
+    /// for stays. Returns those of which something was remembered.
+    pub(super) fn clear(&self, remembered: &Remembered, now: Moment) -> Vec<[u8; 32]> {
+        let disproved =
+            self.all().into_iter().filter(|(stops, key)| *stops != Stops::Pause && remembered.failures(*stops, &key.0, now) > 0);
+        disproved.inspect(|(stops, key)| remembered.clear(*stops, &key.0)).map(|(_, key)| key.0).collect()
     }
 }
 
 // === impl Stop ===
 
 impl Stop {
-    /// Remembers a refusal, and returns under which keys and as what. What concerns everybody is told without what the authority said
-    /// to one: that may name the user.
-    pub(super) fn remember(self, remembered: &Remembered, refusal: &Arc<Refusal>) -> Vec<(Key, Arc<Refusal>)> {
-        let told = if self.concerns_app { Arc::new(self.for_everybody(refusal)) } else { Arc::clone(refusal) };
-        let own = self.own.map(|own| (own, Stops::Request, Arc::clone(refusal)));
-        let all = own.into_iter().chain([(self.key, self.stops, told)]);
-        all.map(|(key, stops, said)| {
-            remembered.hold(key.0, Hold { until: self.until, failures: self.failures, failure: Arc::clone(&said), stops });
-            (key, said)
-        })
-        .collect()
+    /// Whether it concerns others than the one who was refused: their requests, and what they are told.
+    pub(super) fn concerns_others(self) -> bool {
+        match self.stops {
+            Stops::Credential | Stops::Tenant | Stops::Grant | Stops::Pause => true,
+            Stops::Request | Stops::Partition => false,
+        }
     }
 
-    fn for_everybody(self, refusal: &Refusal) -> Refusal {
-        let said = |turn, kind, detail: &str| Refusal::new(turn, kind, detail).retrying(Retry::At(self.until));
+    /// Remembers a refusal, and returns what was. What concerns others is told without what the authority said to one: that may name
+    /// the user.
+    pub(super) fn remember(self, remembered: &Remembered, refusal: &Arc<Refusal>) -> Told {
+        let said = if self.concerns_others() { Arc::new(self.for_others(refusal)) } else { Arc::clone(refusal) };
+        let Self { key, stops, until, failures } = self;
+        let record = rand::random();
+        remembered.hold(key.0, Hold { until, failures, failure: Arc::clone(&said), stops, record });
+        Told { key, stops, until, record, refusal: said }
+    }
+
+    fn for_others(self, refusal: &Refusal) -> Refusal {
+        let paused = "the authority asked for a pause: wait as long as Retry-After says";
+        let said = |turn, kind| Refusal::new(turn, kind, paused).retrying(Retry::At(self.until));
         match refusal.turn {
-            Turn::Unavailable => {
-                said(refusal.turn, refusal.kind, "the authority asked for a pause: wait as long as Retry-After says")
-            }
-            // A refused credential: its `error` says so, and nothing else of the answer is needed.
+            Turn::Unavailable => said(refusal.turn, refusal.kind),
+            // A client that was refused: the `error` says so, and nothing else of the answer is needed.
             Turn::Operator => {
                 let error = refusal.answer.as_ref().map(|answer| answer.error.clone()).unwrap_or_default();
                 let answer = Some(Box::new(ErrorBody { error, ..ErrorBody::default() }));
                 Refusal { answer, ..Refusal::new(refusal.turn, refusal.kind, refusal.detail.clone()) }.retrying(refusal.retry)
             }
-            _ => said(Turn::Throttled, Kind::Throttled, "the authority asked for a pause: wait as long as Retry-After says"),
+            _ => said(Turn::Throttled, Kind::Throttled),
         }
     }
 }
 
-/// Whether the client itself was refused. Keycloak says `invalid_client` with 400 of an unknown audience, and `unauthorized_client`
-/// with 401 of a wrong secret: the status tells the two apart (RFC 6749 §5.2).
-pub(super) fn concerns_credential(status: u16, error: &str) -> bool {
-    status == 401 && matches!(error, "invalid_client" | "unauthorized_client")
+/// What a refusal is about. Keycloak says `invalid_client` with 400 of an unknown audience: only with 401 it is about the client
+/// itself (RFC 6749 §5.2).
+fn refused(status: u16, body: &ErrorBody) -> Stops {
+    match body.error.as_str() {
+        _ if is_about_the_user(body) => Stops::Request,
+        "invalid_client" if status == 401 => Stops::Tenant,
+        "unauthorized_client" => Stops::Grant,
+        _ => Stops::Request,
+    }
+}
+
+/// The grant type that a flow uses; at one authority that is the same for all of the flow's requests.
+fn grant(flow: Flow) -> &'static [u8] {
+    match flow {
+        Flow::ClientCredentials => b"client_credentials",
+        Flow::OnBehalfOf => b"on_behalf_of",
+        Flow::AuthCode => b"authorization_code",
+        Flow::Silent => b"refresh_token",
+    }
 }
 
 fn backoff(failures: u32, jitter: f64) -> Duration {
     let doubled = FIRST_BACKOFF * 2_u32.saturating_pow(failures.min(10));
     doubled.min(LONGEST_BACKOFF).mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::{Asked, Keys, Subject, remembered};
+    use crate::authority::Failure;
+    use crate::clock::Clock;
+    use crate::flow::evidence::Standing;
+    use crate::flow::metrics::Flow;
+    use crate::flow::refusal::{Kind, Refusal};
+    use crate::oauth::ErrorBody;
+    use crate::token::Turn;
+
+    const USUAL: Subject<'static> = Subject {
+        authority: "https://id.example",
+        client_id: "client",
+        app: "app",
+        credential_version: 1,
+        tenant: ("contoso", Standing::Own),
+        flow: Flow::OnBehalfOf,
+        asked: Asked { lane: &[1; 32], variant: &[0; 32], scopes: "a", challenge: 0, refresh_token: 0 },
+    };
+
+    fn error(status: u16, error: &str) -> Failure {
+        refused(status, ErrorBody { error: error.to_owned(), ..ErrorBody::default() }, None)
+    }
+
+    fn refused(status: u16, body: ErrorBody, retry_after: Option<Duration>) -> Failure {
+        Failure::Refused { status, body: Box::new(body), retry_after }
+    }
+
+    /// Which of these requests a failure of the usual one stops.
+    fn stopped(failure: &Failure, others: &[Subject<'_>]) -> Vec<bool> {
+        let (clock, remembered) = (Clock::manual(0), remembered());
+        let refusal = Arc::new(Refusal::new(Turn::Operator, Kind::Refused, "no"));
+        if let Some(stop) = Keys::of(&USUAL).stop(failure, &remembered, &clock, 0.5) {
+            stop.remember(&remembered, &refusal);
+        }
+        assert!(Keys::of(&USUAL).standing(&remembered, clock.moment()).is_some(), "{failure:?}");
+        others.iter().map(|other| Keys::of(other).standing(&remembered, clock.moment()).is_some()).collect()
+    }
+
+    #[test]
+    fn a_failure_stops_what_it_is_about_and_nothing_else() {
+        let asked = USUAL.asked;
+        let others = [
+            // 0: the same with another assertion or of another user; 1: other scopes of the same; 2: another challenge.
+            Subject { asked: Asked { lane: &[2; 32], ..asked }, ..USUAL },
+            Subject { asked: Asked { scopes: "b", ..asked }, ..USUAL },
+            Subject { asked: Asked { challenge: 1, ..asked }, ..USUAL },
+            // 3: another grant type, for something else; 4: another tenant; 5: another credential; 6: another app of the client.
+            Subject { flow: Flow::AuthCode, asked: Asked { lane: &[2; 32], scopes: "b", ..asked }, ..USUAL },
+            Subject { tenant: ("fabrikam", Standing::Other), asked: Asked { lane: &[3; 32], ..asked }, ..USUAL },
+            Subject { credential_version: 2, asked: Asked { lane: &[2; 32], ..asked }, ..USUAL },
+            Subject { app: "other", asked: Asked { lane: &[2; 32], ..asked }, ..USUAL },
+            // 7: another client; 8: another refresh token.
+            Subject { client_id: "other", app: "other", asked: Asked { lane: &[4; 32], ..asked }, ..USUAL },
+            Subject { asked: Asked { refresh_token: 1, ..asked }, ..USUAL },
+        ];
+        let second = Some(Duration::from_secs(1));
+        let unavailable = |status, retry_after| Failure::Unavailable { status, body: None, retry_after };
+        let about_user = |error: &str, suberror: Option<&str>, claims: Option<&str>| {
+            let (error, suberror, claims) = (error.to_owned(), suberror.map(str::to_owned), claims.map(str::to_owned));
+            refused(401, ErrorBody { error, suberror, claims, ..ErrorBody::default() }, None)
+        };
+        let request = [false; 9];
+        let lane = [false, true, true, false, false, false, false, false, true];
+        let pause = [true, false, true, false, false, true, true, false, true];
+        let grant = [true, true, true, false, false, false, false, false, true];
+        let tenant = [true, true, true, true, false, false, false, false, true];
+        for (failure, expected) in [
+            (Failure::Throttled { body: None, retry_after: None }, pause),
+            (Failure::Throttled { body: None, retry_after: second }, pause),
+            (unavailable(503, second), pause),
+            (unavailable(503, None), lane),
+            (unavailable(400, second), lane),
+            (Failure::TimedOut, lane),
+            (Failure::Broken, lane),
+            (Failure::NotSent, lane),
+            (Failure::Invalid("no"), request),
+            (error(400, "invalid_grant"), request),
+            (error(400, "interaction_required"), request),
+            (error(400, "invalid_client"), request),
+            (refused(400, ErrorBody { error: "invalid_grant".to_owned(), ..ErrorBody::default() }, second), request),
+            (about_user("invalid_client", Some("client_mismatch"), None), request),
+            (about_user("unauthorized_client", Some("protection_policy_required"), None), request),
+            (about_user("unauthorized_client", None, Some("{}")), request),
+            (error(400, "unauthorized_client"), grant),
+            (error(401, "unauthorized_client"), grant),
+            (error(401, "invalid_client"), tenant),
+        ] {
+            assert_eq!(stopped(&failure, &others), expected, "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn a_widened_stop_is_the_apps_with_this_credential() {
+        let (clock, remembered) = (Clock::manual(0), remembered());
+        let keys = Keys::of(&USUAL);
+        let stop = keys.stop(&error(401, "invalid_client"), &remembered, &clock, 0.5).unwrap();
+        keys.widened(stop).remember(&remembered, &Arc::new(Refusal::new(Turn::Operator, Kind::Refused, "no")));
+        let standing = |subject: Subject<'_>| Keys::of(&subject).standing(&remembered, clock.moment()).is_some();
+        assert!(standing(Subject { tenant: ("fabrikam", Standing::Other), flow: Flow::AuthCode, ..USUAL }));
+        assert!(!standing(Subject { credential_version: 2, ..USUAL }));
+        assert!(!standing(Subject { app: "other", ..USUAL }));
+        // It works after all.
+        assert_eq!(keys.clear(&remembered, clock.moment()).len(), 1);
+        assert!(!standing(USUAL));
+    }
+
+    #[test]
+    fn retry_after_lengthens_a_refusal_and_shortens_none() {
+        let (clock, remembered) = (Clock::manual(0), remembered());
+        let until = |failure: &Failure| {
+            let stop = Keys::of(&USUAL).stop(failure, &remembered, &clock, 0.5).unwrap();
+            stop.until.since(clock.moment()).as_secs()
+        };
+        let body = |error: &str| ErrorBody { error: error.to_owned(), ..ErrorBody::default() };
+        let after = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(until(&refused(400, body("invalid_grant"), after(1))), 5);
+        assert_eq!(until(&refused(400, body("invalid_grant"), after(9))), 9);
+        assert_eq!(until(&refused(401, body("invalid_client"), after(9))), 60);
+        assert_eq!(until(&refused(401, body("unauthorized_client"), after(600))), 600);
+        assert_eq!(until(&Failure::Throttled { body: None, retry_after: after(2) }), 2);
+        assert_eq!(until(&Failure::Throttled { body: None, retry_after: None }), 5);
+        assert_eq!(until(&Failure::Unavailable { status: 503, body: None, retry_after: after(0) }), 1);
+        assert_eq!(until(&Failure::Unavailable { status: 400, body: None, retry_after: after(9) }), 9);
+    }
 }

@@ -51,7 +51,7 @@ impl Claims {
     /// Which cached tokens they rule out. `arrived` is the cache's generation when the request did.
     pub(super) fn bypass(&self, arrived: u64) -> Bypass {
         match self.sha256 {
-            Some(sha256) => Bypass::Token { sha256, challenge: self.hash },
+            Some(sha256) => Bypass::Token { than: arrived, sha256, challenge: self.hash },
             None if self.force || self.hash != 0 => Bypass::Older { than: arrived, challenge: self.hash },
             None => Bypass::None,
         }

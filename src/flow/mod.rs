@@ -11,6 +11,7 @@ mod caller_tokens;
 mod callers;
 mod classify;
 mod client_credentials;
+mod evidence;
 mod exchange;
 mod holds;
 mod id_token;
@@ -23,6 +24,7 @@ mod policy;
 mod redeem;
 mod refresh;
 mod refusal;
+mod remember;
 mod request;
 mod settings;
 mod silent;
@@ -141,7 +143,7 @@ impl Service {
             apis: apis.iter().map(api).collect(),
             callers,
             cache,
-            remembered: holds::Remembered::default(),
+            remembered: holds::remembered(),
             redemptions: Flight::new(tasks.clone()),
             clock,
             tasks,

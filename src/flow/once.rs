@@ -20,7 +20,7 @@ pub(super) struct Once<'a> {
     pub(super) keys: Keys,
     /// What a caller is told to do where the outcome is not known; `None` if the same grant may be sent again.
     pub(super) lost: Option<&'static str>,
-    /// Whether a failure may stop this very request, or its partition, and not only what concerns the whole app.
+    /// Whether a failure may stop this very request, or its partition, and not only what concerns others too.
     pub(super) stops_request: bool,
 }
 
@@ -33,14 +33,17 @@ impl Once<'_> {
             Trouble::Credential(problem) => return Arc::new(exchange::unusable(&problem)),
             Trouble::Before(failure) => (failure, false),
             Trouble::Authority(failure) => {
-                // An authority that names a pause has not looked at the grant.
-                let looked_at = failure.retry_after().is_none();
-                let sent = looked_at && !matches!(failure, Failure::NotSent | Failure::Busy | Failure::Throttled { .. });
+                let sent = match &failure {
+                    Failure::NotSent | Failure::Busy | Failure::Throttled { .. } => false,
+                    // An authority that asks for a pause has not looked at the grant.
+                    Failure::Unavailable { retry_after, .. } => retry_after.is_none(),
+                    _ => true,
+                };
                 (failure, sent)
             }
         };
         let stop = self.keys.stop(&failure, &inner.remembered, &inner.clock, (inner.jitter)());
-        let stop = stop.filter(|stop| self.stops_request || stop.concerns_app);
+        let stop = stop.filter(|stop| self.stops_request || stop.concerns_others());
         let until = stop.filter(|_| failure.retry_after().is_some() || !sent).map(|stop| stop.until);
         let unknown = matches!(failure, Failure::Broken | Failure::TimedOut | Failure::Unavailable { .. });
         let mut refusal = refuse(self.flow, failure, until);
@@ -64,7 +67,7 @@ impl Once<'_> {
         refusal.authorization_uri = exchange::authorization_uri(self.app, self.tenant, &refusal);
         let refusal = Arc::new(refusal);
         if let Some(stop) = stop {
-            inner.remember(self.app, stop, &refusal).await;
+            inner.remember(self.app, &self.keys, stop, &refusal).await;
         }
         refusal
     }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use tracing::{Instrument as _, Span};
 
-use super::acquire::{broken_off, keys};
+use super::acquire::{broken_off, user_lane};
 use super::app::App;
 use super::auth_code::{is_verifier, redirect_uri, scopes_named};
 use super::callers::Caller;
 use super::classify::refuse;
 use super::exchange;
-use super::holds::Keys;
+use super::holds::{Asked, Keys, keys};
 use super::issue::{Expected, Owner, granted, issue};
 use super::members::{self, Claims};
 use super::metrics::Flow;
@@ -139,7 +139,11 @@ impl Redemption {
 
     async fn run(self) -> Result<Head, Arc<Refusal>> {
         let (inner, app) = (&self.inner, &self.app);
-        let standing = self.keys(app.credential.version()).standing_for_app(&inner.remembered, inner.clock.moment());
+        let keys = self.keys(app.credential.version(), &[0; 32]);
+        let standing = match inner.standing_for_all(&keys) {
+            None => inner.held_elsewhere(app, &keys, &keys.for_all()).await,
+            standing => standing,
+        };
         if let Some(refusal) = standing {
             app.metrics.held(Flow::AuthCode);
             return Err(refusal);
@@ -173,6 +177,8 @@ impl Redemption {
         if inner.cache.keep_sign_in(space.id(), &partition, sign_in).await == Kept::Stale {
             tracing::warn!(app = app.name, correlation_id = %self.call.correlation_id, "a sign-in was not kept: it was overtaken, or what stands there was written by another release or under another key ring");
         }
+        let lane = user_lane(&partition, tenant, None);
+        inner.succeeded(app, &self.keys(sent.version, &lane.0)).await;
         let asked = self.scopes.folded(matching);
         let query = Query {
             by: &app.name,
@@ -192,15 +198,17 @@ impl Redemption {
             flow: Flow::AuthCode,
             app: &self.app,
             tenant: self.tenant.as_ref(),
-            keys: self.keys(credential_version),
+            keys: self.keys(credential_version, &[0; 32]),
             lost: Some("; whether the code was redeemed is not known: start the sign-in again"),
             stops_request: false,
         }
     }
 
-    /// The keys of what is remembered; only those that concern the whole app mean anything to a code.
-    fn keys(&self, credential_version: u64) -> Keys {
-        let asked = self.scopes.folded(self.app.authority.matching());
-        keys(&self.app, credential_version, &[0; 32], &self.variant, &asked, 0)
+    /// The keys of what is remembered. Before the account is known, and with it the lane, only those mean anything that are not about
+    /// the grant.
+    fn keys(&self, credential_version: u64, lane: &[u8; 32]) -> Keys {
+        let scopes = self.scopes.folded(self.app.authority.matching());
+        let asked = Asked { lane, variant: &self.variant, scopes: &scopes, challenge: 0, refresh_token: 0 };
+        keys(&self.app, Flow::AuthCode, self.tenant.as_ref(), credential_version, asked)
     }
 }

@@ -100,6 +100,9 @@ impl Refresh {
         is_unwanted: &(dyn Fn() -> bool + Sync),
     ) -> Result<Loaded, Arc<Refusal>> {
         let mut signed = self.signed(job).await?;
+        if let Some(refusal) = job.held_now().await {
+            return Err(refusal);
+        }
         loop {
             let Some(sign_in) = signed.sign_in.clone() else { return Err(no_tokens().into()) };
             let Some(token) = sign_in.refresh_token.clone() else { return Err(no_tokens().into()) };

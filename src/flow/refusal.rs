@@ -1,6 +1,7 @@
 //! Why a request is not served: flat, and made here from every lower error. It says what happened, whose turn it is and whether to
 //! retry; `http` turns it into a status, and nothing else reads it.
 
+use crate::clock::Moment;
 use crate::oauth::ErrorBody;
 use crate::token::{Retry, Turn};
 
@@ -155,6 +156,35 @@ impl Refusal {
     #[must_use]
     pub fn local(self) -> Self {
         Self { local: true, ..self }
+    }
+
+    /// The same as it is told to later requests until `until`: it says that nobody was asked, and how long that will be so.
+    #[must_use]
+    pub(super) fn remembered(&self, until: Moment, now: Moment) -> Self {
+        let seconds = until.since(now).as_millis().div_ceil(1000).max(1);
+        let mut told = self.clone();
+        told.detail += &format!(" (remembered from an earlier call; asked again after {seconds} s)");
+        if told.retry != Retry::Never {
+            told.retry = Retry::At(until);
+        }
+        told
+    }
+
+    /// How many bytes it keeps in memory, roughly.
+    pub(super) fn weight(&self) -> usize {
+        let answer = self.answer.as_ref().map_or(0, |answer| {
+            let texts = [
+                &answer.error_description,
+                &answer.suberror,
+                &answer.classification,
+                &answer.claims,
+                &answer.trace_id,
+                &answer.correlation_id,
+            ];
+            let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+            size_of::<ErrorBody>() + answer.error.len() + size_of_val(&*answer.error_codes) + texts
+        });
+        size_of::<Self>() + self.detail.len() + self.authorization_uri.as_ref().map_or(0, String::len) + answer
     }
 
     /// The same as it may be logged.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::refusal::Refusal;
+use crate::authority::Stops;
 use crate::clock::Moment;
 use crate::oauth::ErrorBody;
 use crate::token::{Retry, Turn};
@@ -23,6 +24,14 @@ struct Written {
     authorization_uri: Option<String>,
 }
 
+/// A refusal as it is remembered: with what it stops, which its key must agree with, and its own name.
+#[derive(Serialize, Deserialize)]
+struct Remembered {
+    stops: String,
+    record: u64,
+    said: Written,
+}
+
 #[derive(Serialize, Deserialize)]
 enum When {
     Never,
@@ -30,36 +39,56 @@ enum When {
     Backoff,
 }
 
+// === impl Written ===
+
+impl Written {
+    fn of(refusal: &Refusal, now: Moment) -> Option<Self> {
+        (!refusal.local).then(|| Self {
+            turn: refusal.turn,
+            kind: refusal.kind.as_str().to_owned(),
+            detail: refusal.detail.clone(),
+            retry: match refusal.retry {
+                Retry::Never => When::Never,
+                Retry::Backoff => When::Backoff,
+                Retry::At(at) => When::In { millis: u64::try_from(at.since(now).as_millis()).unwrap_or(u64::MAX) },
+            },
+            answer: refusal.answer.clone(),
+            authorization_uri: refusal.authorization_uri.clone(),
+        })
+    }
+
+    fn refusal(self, now: Moment) -> Option<Arc<Refusal>> {
+        let retry = match self.retry {
+            When::Never => Retry::Never,
+            When::Backoff => Retry::Backoff,
+            When::In { millis } => Retry::At(now.after(Duration::from_millis(millis))),
+        };
+        let refusal = Refusal::new(self.turn, Refusal::kind_of(&self.kind)?, self.detail).retrying(retry);
+        Some(Arc::new(Refusal { answer: self.answer, authorization_uri: self.authorization_uri, ..refusal }))
+    }
+}
+
 /// Writes one; `None` if it concerns this replica alone.
 pub(super) fn write(refusal: &Arc<Refusal>, now: Moment) -> Option<Vec<u8>> {
-    if refusal.local {
-        return None;
-    }
-    let written = Written {
-        turn: refusal.turn,
-        kind: refusal.kind.as_str().to_owned(),
-        detail: refusal.detail.clone(),
-        retry: match refusal.retry {
-            Retry::Never => When::Never,
-            Retry::Backoff => When::Backoff,
-            Retry::At(at) => When::In { millis: u64::try_from(at.since(now).as_millis()).unwrap_or(u64::MAX) },
-        },
-        answer: refusal.answer.clone(),
-        authorization_uri: refusal.authorization_uri.clone(),
-    };
-    serde_json::to_vec(&written).ok()
+    serde_json::to_vec(&Written::of(refusal, now)?).ok()
 }
 
 /// Reads one; `None` if it is none, or of a kind that only a newer release knows.
 pub(super) fn read(text: &[u8], now: Moment) -> Option<Arc<Refusal>> {
-    let written: Written = serde_json::from_slice(text).ok()?;
-    let retry = match written.retry {
-        When::Never => Retry::Never,
-        When::Backoff => Retry::Backoff,
-        When::In { millis } => Retry::At(now.after(Duration::from_millis(millis))),
-    };
-    let refusal = Refusal::new(written.turn, Refusal::kind_of(&written.kind)?, written.detail).retrying(retry);
-    Some(Arc::new(Refusal { answer: written.answer, authorization_uri: written.authorization_uri, ..refusal }))
+    serde_json::from_slice::<Written>(text).ok()?.refusal(now)
+}
+
+/// Writes one that is remembered, as [`write`] does.
+pub(super) fn write_hold(stops: Stops, record: u64, refusal: &Refusal, now: Moment) -> Option<Vec<u8>> {
+    let said = Written::of(refusal, now)?;
+    serde_json::to_vec(&Remembered { stops: stops.as_str().to_owned(), record, said }).ok()
+}
+
+/// Reads one that is remembered, and its name; `None` as for [`read`], or if it stops something else.
+pub(super) fn read_hold(text: &[u8], stops: Stops, now: Moment) -> Option<(u64, Arc<Refusal>)> {
+    let remembered: Remembered = serde_json::from_slice(text).ok()?;
+    (remembered.stops == stops.as_str()).then_some(())?;
+    Some((remembered.record, remembered.said.refusal(now)?))
 }
 
 #[cfg(test)]
@@ -67,7 +96,8 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use super::{read, write};
+    use super::{read, read_hold, write, write_hold};
+    use crate::authority::Stops;
     use crate::clock::Clock;
     use crate::flow::{Kind, Refusal};
     use crate::oauth::ErrorBody;
@@ -100,5 +130,16 @@ mod tests {
         assert!(read(b"{}", Clock::manual(0).moment()).is_none());
         let strange = br#"{"turn":"User","kind":"of_tomorrow","detail":"","retry":"Never"}"#;
         assert!(read(strange, Clock::manual(0).moment()).is_none());
+    }
+
+    #[test]
+    fn a_remembered_refusal_stops_what_it_says_and_nothing_else() {
+        let now = Clock::manual(0).moment();
+        let refusal = Refusal::new(Turn::User, Kind::Refused, "sign in");
+        let written = write_hold(Stops::Request, 7, &refusal, now).unwrap();
+        let (record, read) = read_hold(&written, Stops::Request, now).unwrap();
+        assert_eq!((record, read.kind), (7, Kind::Refused));
+        assert!(read_hold(&written, Stops::Credential, now).is_none());
+        assert!(read_hold(&write(&Arc::new(refusal), now).unwrap(), Stops::Request, now).is_none());
     }
 }

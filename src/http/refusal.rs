@@ -26,7 +26,8 @@ pub(super) struct Document<'a> {
     title: &'static str,
     /// The answer's status.
     status: u16,
-    /// What is wrong with this request, and the remedy.
+    /// What is wrong with this request, and the remedy. Where nobody was asked because the same failed a moment ago, it ends in
+    /// `(remembered from an earlier call; asked again after N s)`.
     detail: &'a str,
     #[schema(value_type = ErrorValue)]
     error: &'a str,
@@ -45,7 +46,7 @@ pub(super) struct Document<'a> {
     /// A claims challenge as JSON text: the user has to satisfy it.
     #[serde(skip_serializing_if = "Option::is_none")]
     claims: Option<&'a str>,
-    /// Whether the same request can succeed later.
+    /// Whether the same request can succeed later; `Retry-After` says when, where that is known.
     retryable: bool,
     /// The request's id.
     correlation_id: String,

@@ -42,7 +42,8 @@ pub(super) const STATUSES: [(StatusCode, &str); 12] = [
     (StatusCode::UNAUTHORIZED, "The user has to sign in again, or the inbound token is not accepted."),
     (
         StatusCode::FORBIDDEN,
-        "The caller is not known or may not do this, or the request comes from a web page or by a foreign host name.",
+        "The caller is not known or may not do this, the authority does not let the app act for this user (`suberror` `client_mismatch` or \
+         `protection_policy_required`), or the request comes from a web page or by a foreign host name.",
     ),
     (StatusCode::NOT_FOUND, "There is no such app, api, account or route."),
     (StatusCode::METHOD_NOT_ALLOWED, "The route does not take this method; `Allow` names those it takes."),
@@ -155,7 +156,16 @@ pub(super) fn component(status: StatusCode) -> String {
 pub(super) fn problem(status: StatusCode, description: &str) -> Response {
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(Document::name()))).build();
     let mut answer = answer(description).content("application/problem+json", content);
-    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT) {
+    let may_wait = [
+        StatusCode::BAD_REQUEST,
+        StatusCode::UNAUTHORIZED,
+        StatusCode::FORBIDDEN,
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::BAD_GATEWAY,
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::GATEWAY_TIMEOUT,
+    ];
+    if may_wait.contains(&status) {
         let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
         answer = answer.header("retry-after", header("Seconds until the request may succeed, where that is known.", seconds));
     }

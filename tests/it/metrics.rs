@@ -81,7 +81,7 @@ const COUNTERS: &[(&str, Labels)] = &[
 ];
 
 const GAUGES: &[(&str, Labels)] = &[
-    ("holds", &[("kind", &["pause", "partition", "request", "credential"])]),
+    ("holds", &[("kind", &["credential", "tenant", "grant", "request", "pause", "partition"])]),
     ("cache_bytes", &[("level", &["memory"])]),
     ("cache_max_bytes", &[("level", &["memory"])]),
     ("cache_partitions", &[("level", &["memory"])]),
@@ -121,7 +121,7 @@ fn most(apps: usize, cached: usize, sent: usize, grants: usize) -> usize {
     let http = 2 + 1 + 20 + HANDSHAKES.len() + 1;
     // Holds, panics, lines of the log, the build, connections that were dropped, the process; the ends of credentials and the trouble
     // with files.
-    let rest = 4 + 1 + 1 + 1 + 1 + 7 + 2 * apps + 10;
+    let rest = 6 + 1 + 1 + 1 + 1 + 7 + 2 * apps + 10;
     // Two outcomes and trouble with a file for each caller, one an app, and those whom nobody knows.
     let callers = apps * 3 + 1;
     callers + requests + durations + renewals + held + calls + call_durations + cache + redis + ring + http + rest

@@ -174,13 +174,57 @@ async fn cch_11_users_tokens_are_bypassed_alike() {
     assert_eq!(world.sidecar.client.post_as("/obo", &ana, &body).await.token(), forced.token());
 }
 
+/// The authority gives the same token from now on.
+async fn stubborn(world: &World) -> Value {
+    let same = json!({"set": {"access_token": "the-same-token-again"}});
+    world.emulator.script(json!({"on": {"endpoint": "token"}, "times": 0, "do": same})).await;
+    json!({"access_token_sha256": sha256(world.graph().await.token())})
+}
+
 #[tokio::test]
 async fn cch_11_an_authority_that_gives_the_rejected_token_again_is_asked_once() {
     let world = World::new().await;
-    let same = json!({"set": {"access_token": "the-same-token-again"}});
-    world.emulator.script(json!({"on": {"endpoint": "token"}, "times": 0, "do": same})).await;
-    let rejected = json!({"access_token_sha256": sha256(world.graph().await.token())});
-    let again = ask(&world, rejected).await;
+    let rejected = stubborn(&world).await;
+    let again = ask(&world, rejected.clone()).await;
     assert_eq!((again.token(), again.source()), ("the-same-token-again", "identity_provider"));
+    // Nor again by those who come a little later.
+    for _ in 0..5 {
+        let later = ask(&world, rejected.clone()).await;
+        assert_eq!((later.token(), later.source()), ("the-same-token-again", "cache"));
+    }
+    world.later(4);
+    assert_eq!(ask(&world, rejected.clone()).await.source(), "cache");
     assert_eq!(world.calls().await, 2);
+    // It may have thought better of it by then.
+    world.later(1);
+    assert_eq!(ask(&world, rejected).await.source(), "identity_provider");
+    assert_eq!(world.calls().await, 3);
+}
+
+#[tokio::test]
+async fn cch_11_a_rejected_token_that_comes_again_is_one_call_for_all_who_wait() {
+    let world = World::new().await;
+    let rejected = stubborn(&world).await;
+    world.emulator.unscript().await;
+    let slow = json!({"hold": true, "set": {"access_token": "the-same-token-again"}});
+    world.emulator.script(json!({"on": {"endpoint": "token"}, "times": 0, "do": slow})).await;
+    let all = join_all((0..20).map(|_| ask(&world, rejected.clone())));
+    let (answers, ()) = tokio::join!(all, async {
+        world.sidecar.answering(20).await;
+        world.emulator.release().await;
+    });
+    for answer in &answers {
+        assert_eq!((answer.token(), answer.source()), ("the-same-token-again", "identity_provider"));
+    }
+    assert_eq!(world.calls().await, 2);
+}
+
+#[tokio::test]
+async fn cch_11_a_token_that_came_again_is_still_bypassed_by_force() {
+    let world = World::new().await;
+    let rejected = stubborn(&world).await;
+    assert_eq!(ask(&world, rejected).await.source(), "identity_provider");
+    assert_eq!(ask(&world, json!({"force_refresh": true})).await.source(), "identity_provider");
+    assert_eq!(ask(&world, challenge("1")).await.source(), "identity_provider");
+    assert_eq!(world.calls().await, 4);
 }

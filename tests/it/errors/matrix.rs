@@ -8,7 +8,7 @@ use crate::support::World;
 /// What the status table says: for app tokens, on-behalf-of, authorization codes, refresh tokens.
 type Row = (&'static str, Option<&'static str>, [u16; 4]);
 
-const ROWS: [Row; 26] = [
+const ROWS: [Row; 31] = [
     ("invalid_grant", None, [502, 401, 400, 401]),
     ("invalid_grant", Some("bad_token"), [502, 401, 400, 401]),
     ("invalid_grant", Some("token_expired"), [502, 401, 400, 401]),
@@ -26,7 +26,12 @@ const ROWS: [Row; 26] = [
     ("interaction_required", Some("something_new"), [401, 401, 401, 401]),
     ("login_required", None, [401, 401, 401, 401]),
     ("consent_required", None, [401, 401, 401, 401]),
-    ("invalid_request", None, [400, 400, 400, 400]),
+    ("invalid_client", Some("protection_policy_required"), [403, 403, 403, 403]),
+    ("unauthorized_client", Some("protection_policy_required"), [403, 403, 403, 403]),
+    ("unauthorized_client", Some("client_mismatch"), [403, 403, 403, 403]),
+    ("interaction_required", Some("protection_policy_required"), [403, 403, 403, 403]),
+    ("something_new", Some("client_mismatch"), [403, 403, 403, 403]),
+    ("invalid_request", None, [502, 400, 400, 400]),
     ("invalid_scope", None, [400, 400, 400, 400]),
     ("invalid_resource", None, [400, 400, 400, 400]),
     ("invalid_target", None, [400, 400, 400, 400]),
@@ -72,6 +77,18 @@ async fn err_5_anything_with_claims_is_the_users_turn() {
             assert_eq!(answer.status, 401, "{flow:?} {error} {suberror:?}: {}", answer.text);
             assert!(answer.header("www-authenticate").contains("insufficient_claims"), "{:?}", answer.headers);
         }
+    }
+}
+
+#[tokio::test]
+async fn an_app_tokens_request_is_the_callers_turn_only_where_it_named_a_tenant() {
+    let world = World::new().await;
+    let fabrikam = world.emulator.directory["tenants"][1]["id"].as_str().expect("an id");
+    for (tenant, status) in [(None, 502), (Some(fabrikam), 400)] {
+        world.emulator.script(super::refusal(body("invalid_request", None, false))).await;
+        let request = json!({"app": "daemon", "scopes": crate::support::GRAPH, "tenant": tenant});
+        let answer = world.sidecar.client.post("/client-credentials", &request).await;
+        assert_eq!((answer.status, answer.member("error")), (status, "invalid_request"), "{}", answer.text);
     }
 }
 

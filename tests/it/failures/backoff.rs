@@ -3,6 +3,7 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use super::USER_READ;
 use crate::support::World;
 
 /// Ben's calls fail by `effect`; Ana's do not, before, between and after.
@@ -139,4 +140,45 @@ async fn what_is_cached_in_a_partition_that_backs_off_is_served() {
     assert_eq!(world.obo_as("orders", super::BILLING, &ana).await.status, 503);
     assert_eq!(world.obo(&ana).await.token(), first.token());
     assert_eq!(world.calls().await, 3);
+}
+
+#[tokio::test]
+async fn err_4_an_api_whose_tokens_fail_stops_no_other_api_of_the_app() {
+    let world = World::new().await;
+    let on = json!({"endpoint": "token", "scope": "graph"});
+    world.emulator.script(json!({"on": on, "times": 0, "do": {"raw": {"status": 500}}})).await;
+    for _ in 0..3 {
+        assert_eq!(world.graph().await.status, 503);
+    }
+    assert_eq!(world.calls().await, 2);
+    assert_eq!(world.app_token(json!({"app": "daemon", "scopes": "api://orders/.default"})).await.status, 200);
+}
+
+#[tokio::test]
+async fn err_4_a_user_whose_calls_fail_backs_off_as_one() {
+    let world = World::new().await;
+    let ana = world.ana().await;
+    let on = json!({"endpoint": "token", "scope": "graph"});
+    world.emulator.script(json!({"on": on, "times": 0, "do": {"raw": {"status": 500}}})).await;
+    assert_eq!(world.obo(&ana).await.status, 503);
+    let answer = world.obo_as("orders", super::BILLING, &ana).await;
+    answer.refused(503, "authority_unavailable", "remembered from an earlier call; asked again after");
+    assert!(!answer.header("retry-after").is_empty());
+    assert_eq!(world.calls().await, 2);
+}
+
+#[tokio::test]
+async fn err_8_a_sign_in_ends_the_back_off_of_its_account() {
+    let world = World::new().await;
+    let access = "api://orders/access_as_user";
+    let signed = world.redeem(&world.code("web", access, "ana@contoso.example").await).await;
+    signed.token();
+    let silent = json!({"app": "web", "scopes": USER_READ, "account": signed.json["account"]["home_account_id"]});
+    let ask = async || world.sidecar.client.post("/silent", &silent).await;
+    world.failing(json!({"raw": {"status": 500}})).await;
+    assert_eq!((ask().await.status, ask().await.status), (503, 503));
+    world.emulator.unscript().await;
+    assert_eq!(ask().await.status, 503, "it backs off");
+    world.redeem(&world.code("web", access, "ana@contoso.example").await).await.token();
+    assert_eq!(ask().await.status, 200);
 }

@@ -6,6 +6,7 @@ mod hanging;
 mod issuer;
 mod outage;
 mod pause;
+pub(crate) mod reach;
 mod refused;
 mod retry;
 mod silent;

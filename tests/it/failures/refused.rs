@@ -87,16 +87,6 @@ async fn a_refused_credential_stops_no_other_credential_of_the_client() {
 }
 
 #[tokio::test]
-async fn a_refusal_of_the_app_that_is_no_401_is_none_of_its_credential() {
-    let world = World::new().await;
-    world.failing_once(json!({"aadsts": 700_016})).await;
-    world.graph().await.refused(502, "unauthorized_client", "app");
-    assert_eq!(world.app_token(json!({"app": "daemon", "scopes": "api://orders/.default"})).await.status, 200);
-    world.later(5);
-    assert_eq!(world.graph().await.status, 200);
-}
-
-#[tokio::test]
 async fn err_8_the_oldest_refusals_are_over_by_the_clock_alone() {
     let world = World::new().await;
     world.failing_once(json!({"error": {"status": 400, "error": "invalid_scope"}})).await;
@@ -105,4 +95,22 @@ async fn err_8_the_oldest_refusals_are_over_by_the_clock_alone() {
     world.later(5);
     assert_eq!(world.graph().await.status, 200);
     assert_eq!(world.calls().await, 2);
+}
+
+#[tokio::test]
+async fn a_refused_refresh_token_says_nothing_of_the_next_one() {
+    let world = World::new().await;
+    let access = "api://orders/access_as_user";
+    let signed = world.redeem(&world.code("web", access, "ana@contoso.example").await).await;
+    signed.token();
+    let silent = json!({"app": "web", "scopes": super::USER_READ, "account": signed.json["account"]["home_account_id"]});
+    let ask = async || world.sidecar.client.post("/silent", &silent).await;
+    world.failing(json!({"aadsts": 50_173})).await;
+    ask().await.refused(401, "invalid_grant", "sign in");
+    ask().await.refused(401, "invalid_grant", "remembered");
+    assert_eq!(world.calls().await, 2);
+    world.emulator.unscript().await;
+    // The user signs in again, for other scopes.
+    world.redeem(&world.code("web", access, "ana@contoso.example").await).await.token();
+    assert_eq!(ask().await.source(), "identity_provider");
 }

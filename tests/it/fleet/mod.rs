@@ -5,6 +5,7 @@ mod keys;
 mod levels;
 mod one_call;
 mod outcomes;
+mod reach;
 mod renewal;
 mod ring;
 mod secrecy;

@@ -1,6 +1,6 @@
 //! An app, built once: everything a request needs of it is looked up, hashed and counted from here.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
 use super::callers::Caller;
@@ -42,6 +42,8 @@ pub struct App {
     pub(super) metrics: AppMetrics,
     /// The version of the credential that the other replicas need not be told of.
     pub(super) told: AtomicU64,
+    /// Whether its file is being read because another replica told of a new one.
+    pub(super) reading: AtomicBool,
     canonical: String,
     own_tenant: OnceLock<Option<String>>,
 }
@@ -92,6 +94,7 @@ impl App {
             name: settings.name.clone(),
             client_id: settings.client_id.clone(),
             told: AtomicU64::new(credential.version()),
+            reading: AtomicBool::new(false),
             credential,
             guard,
             verifier,

@@ -79,6 +79,7 @@ impl Replica {
             version: 1,
             recheck: Duration::from_secs(60),
             longest: Duration::from_secs(15),
+            queue: Settings::default().queue,
             metrics: metrics.clone(),
             jitter: rand::random::<f64>,
             clock: clock.clone(),
@@ -102,14 +103,15 @@ impl Replica {
             bypass: Bypass::None,
         };
         // Nothing is issued before Redis was asked: a hit pays for no token.
-        let issue = || {
+        let issue = |permit| {
             let (calls, now) = (Arc::clone(&self.calls), self.clock.unix());
             async move {
+                let _until_it_ends = permit;
                 calls.fetch_add(1, Ordering::Relaxed);
                 Ok(issued(now))
             }
         };
-        let Ok(flown) = self.cache.load(&query, issue).await.outcome.expect("an outcome");
+        let Ok(flown) = self.cache.load(&query, 0, issue).await.outcome.expect("an outcome");
         assert!(flown.head.token().is_some_and(|token| token.len() > 1600));
         flown.level
     }

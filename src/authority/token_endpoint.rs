@@ -56,7 +56,8 @@ impl Authority {
     {
         let turn = timeout(self.calls.timeout, self.turns.acquire()).await;
         let turn = turn.map_err(|_| self.metrics.not_made(call.grant, Failure::Busy))?;
-        let whole = async {
+        // On the heap, and only now: a call that waits for its turn must not carry room for the rest.
+        let whole = Box::pin(async {
             let over = match call.repeat {
                 Repeat::Once => Over::Kept,
                 // It has no second try: a kept connection that is dead must not cost the only one.
@@ -79,7 +80,7 @@ impl Authority {
                 }
                 outcome => Ok(outcome?),
             }
-        };
+        });
         let outcome = timeout(self.calls.timeout, whole).await;
         outcome.unwrap_or_else(|_| Err(self.metrics.not_made(call.grant, Failure::TimedOut).into()))
     }

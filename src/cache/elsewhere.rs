@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::fleet::Fleet;
 use super::sign_ins::Unavailable;
+use super::sign_outs::OpenWatch;
 use super::{Cache, Partition};
 use crate::clock::Moment;
 use crate::store::{Placed, Put, Ring};
@@ -53,10 +54,11 @@ impl Links {
 impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// Remembers that tokens of the account of `home` stand in `partition`, for `lasting` at least. Returns false if that cannot be
     /// remembered: then the token must not be kept, or a sign-out would miss it.
-    /// The same if the account was signed out since `since` ([`Cache::sign_outs`]), when it was not known yet whose token it would be.
-    pub async fn link(&self, home: &Partition, partition: &Partition, lasting: Duration, since: u64) -> bool {
+    /// The same if the account was signed out since the call began ([`Cache::watch_sign_outs`]), when it was not known yet whose token it
+    /// would be.
+    pub async fn link(&self, home: &Partition, partition: &Partition, lasting: Duration, since: &OpenWatch) -> bool {
         self.links.add(*home, *partition, self.clock.moment());
-        self.write_link(home, partition, lasting).await && !self.sign_outs.has(home, since)
+        self.write_link(home, partition, lasting).await && !since.is_signed_out(home)
     }
 
     async fn write_link(&self, home: &Partition, partition: &Partition, lasting: Duration) -> bool {

@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use super::metrics::Metrics;
 use super::pace::Pace;
-use super::push_back::Queue;
 use super::query::Wanted;
+use super::queue::Queue;
 use super::{Jitter, Partition};
 use crate::clock::{Clock, Moment};
 use crate::store::{Claim, Names, Note, Ring, Shared, Sought, State, Trouble, Unreadable, read_token};
@@ -38,7 +38,7 @@ pub struct Fleet {
     pub(super) names: Names,
     pub(super) version: u8,
     pub(super) metrics: Metrics,
-    pub(super) queue: Queue,
+    pub(super) queue: Arc<Queue>,
     pub(super) pace: Pace,
     pub(super) jitter: Jitter,
     /// Tells this replica's messages from those of others.
@@ -68,6 +68,8 @@ pub struct Parts {
     pub recheck: Duration,
     /// How long a call to the authority may take, its repetition included.
     pub longest: Duration,
+    /// What waits in memory to be stored may weigh so many bytes.
+    pub queue: usize,
     /// What is counted.
     pub metrics: crate::telemetry::Metrics,
     /// Where jitter comes from.
@@ -100,11 +102,11 @@ pub(super) struct Held {
 impl Fleet {
     /// A fleet over a store; nothing is connected to.
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { store, ring, prefix, version, recheck, longest, metrics, jitter, clock } = parts;
+        let Parts { store, ring, prefix, version, recheck, longest, queue, metrics, jitter, clock } = parts;
         Arc::new(Self {
             names: Names::new(&prefix, ring.clone()),
             metrics: Metrics::new(&metrics),
-            queue: Queue::default(),
+            queue: Queue::new(queue, &metrics),
             pace: Pace::new(clock.clone()),
             sender: rand::random(),
             suspect: AtomicU64::new(0),
@@ -132,6 +134,11 @@ impl Fleet {
     /// How much waits to be stored, for `/status`.
     pub fn waiting(&self) -> usize {
         self.queue.len()
+    }
+
+    /// What that weighs, in bytes.
+    pub fn waiting_bytes(&self) -> usize {
+        self.queue.bytes()
     }
 
     /// Whether what was checked then has to be asked about again.
@@ -261,7 +268,7 @@ impl Fleet {
                 tokio::time::sleep(RENEWED).await;
                 // Trouble may pass, and a lease that is lost may be free. If somebody else has it, the work goes on, and what it
                 // brings is compared.
-                if self.store.extend(&lease.name, &lease.owner, LEASE).await == Ok(false) && !self.retaken(lease).await {
+                if self.store.extend(&lease.name, &lease.owner, LEASE).await == Ok(false) && !Box::pin(self.retaken(lease)).await {
                     break;
                 }
             }

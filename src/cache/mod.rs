@@ -1,11 +1,13 @@
 //! Do we have it, may we use it: memory first, then one flight per key; in the flight the store that replicas share, and a lease
 //! under which one of them asks the authority.
 //!
-//! `mod` is the process: memory, flights, and what was signed out. `fleet` knows the store: names, seals, leases. `shared` is the way of
+//! `mod` is the process: memory, flights, their `budget`, and what was signed out. `fleet` knows the store: names, seals, leases. `shared` is the way of
 //! a flight through it, `recheck` asks whether what memory has still stands, `sign_ins`, `listing`, `sign_out` and `elsewhere` are about
-//! accounts and their refresh tokens, `events` is what replicas tell each other, and `push_back` brings to the store what it missed.
+//! accounts and their refresh tokens, `events` is what replicas tell each other, and `push_back` brings to the store
+//! what it missed, which waits in the `queue`.
 
 mod again;
+mod budget;
 mod elsewhere;
 mod events;
 mod fleet;
@@ -17,6 +19,7 @@ mod metrics;
 mod pace;
 mod push_back;
 mod query;
+mod queue;
 mod recheck;
 mod settings;
 mod shared;
@@ -28,21 +31,25 @@ mod turns;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use budget::{Budget, Permit, Work, least_budget};
 pub use fleet::{Fleet, Parts};
-pub use flight::{Flight, Kind};
+pub use flight::{Flight, Landing, Lost};
 pub use freshness::{Freshness, judge, lifetime_is_credible, refresh_point};
 pub use key::{Hashed, Key, KeySpace, Owner, Variant, challenge_hash};
 pub use listing::Cursor;
 pub use query::{Bypass, Query};
+pub use queue::Room;
 pub use settings::Settings;
-pub use sign_ins::{Base, Kept, Signed, Turn, Unavailable};
+pub use sign_ins::{Base, Kept, Renewed, Signed, Turn, Unavailable};
+pub use sign_outs::OpenWatch;
 
 use again::Again;
 use elsewhere::Links;
+use flight::Kind;
 use metrics::LocalMetrics;
 use query::Wanted;
 use shared::Looked;
-use sign_outs::SignOuts;
+use sign_outs::{SignOuts, Watch};
 use turns::Turns;
 
 use crate::clock::{Clock, Moment};
@@ -63,6 +70,7 @@ pub struct Cache<E> {
     memory: Memory,
     fleet: Option<Arc<Fleet>>,
     flights: Flight<Key, Flown, E>,
+    budget: Budget,
     turns: Turns,
     /// Sign-ins on their way to the store, one at a time per account.
     bringing: Turns,
@@ -136,8 +144,8 @@ pub struct Flown {
 /// How a load ended.
 #[derive(Debug)]
 pub struct Landed<E> {
-    /// What it brought to all who joined it; `None`: it broke off.
-    pub outcome: Option<Result<Flown, E>>,
+    /// What it brought to all who joined it, if it came to an end.
+    pub outcome: Result<Result<Flown, E>, Lost>,
     /// Whether it was somebody else's flight that was waited for.
     pub joined: bool,
 }
@@ -165,11 +173,13 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         clock: Clock,
         tasks: Tasks,
     ) -> Arc<Self> {
+        let budget = Budget::new(settings.flights, metrics);
         let metrics = LocalMetrics::new(metrics, fleet.as_ref().map(|fleet| &fleet.metrics));
         Arc::new(Self {
             memory: Memory::new(settings.max_bytes),
             fleet,
-            flights: Flight::new(tasks.clone()),
+            flights: Flight::new(tasks.clone(), budget.clone(), Work::Flight),
+            budget,
             turns: Turns::default(),
             bringing: Turns::default(),
             generation: AtomicU64::new(1),
@@ -188,9 +198,14 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// A point in the order of sign-outs that this process made or heard of.
-    pub fn sign_outs(&self) -> u64 {
-        self.sign_outs.count()
+    /// Begins a call of which only the answer says whose token it brings: see [`Cache::link`].
+    pub fn watch_sign_outs(&self) -> OpenWatch {
+        self.sign_outs.watch_all()
+    }
+
+    /// The budget of work that outlives its request.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// Looks in memory. Nothing here waits.
@@ -231,11 +246,12 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 
     /// Brings a token from the shared store, or else loads it by one flight for all who want the same, and stores it. The flight looks
-    /// once more first. `work` is asked for again if the flight that was joined brought the very token that this caller does not want.
+    /// once more first. `work` is asked for again if the flight that was joined brought the very token that this caller does not want. It
+    /// carries so many bytes of the request's texts, and is given the flight's permit for whatever outlives the flight.
     ///
     /// # Errors
-    /// What the load says, shared by all who waited for it; `None` if the load itself broke off.
-    pub async fn load<W>(self: &Arc<Self>, query: &Query<'_>, work: impl Fn() -> W) -> Landed<E>
+    /// What the load says, shared by all who waited for it; and why there was no load at all.
+    pub async fn load<W>(self: &Arc<Self>, query: &Query<'_>, carried: usize, work: impl Fn(Permit) -> W + Sync) -> Landed<E>
     where
         W: Future<Output = Result<Loaded, E>> + Send + 'static,
     {
@@ -246,18 +262,21 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             && !self.flights.is_under_way(&wanted.key)
         {
             match Box::pin(self.look_first(fleet, &wanted)).await {
-                Ok(flown) => return Landed { outcome: Some(Ok(flown)), joined: false },
+                Ok(flown) => return Landed { outcome: Ok(Ok(flown)), joined: false },
                 Err(found) => looked = Some(found),
             }
         }
         loop {
-            let flight = self.flown(wanted.clone(), Kind::Awaited, looked.take(), work());
-            let (outcome, led) = self.flights.join_or_lead(wanted.key, flight).await;
+            let begin = |permit: Permit| {
+                let work = work(permit.clone());
+                self.flown(wanted.clone(), Kind::Awaited, looked.take(), permit, work)
+            };
+            let Landing { outcome, led } = self.flights.join_or_lead(wanted.key, carried, begin).await;
             self.flew(led);
             match outcome {
                 // It was placed for somebody who came earlier or was refused another token. What the authority gives after we came is
                 // the answer, also if it is the same token again.
-                Some(Ok(flown)) if !led && query.bypass.skips(&flown) => {}
+                Ok(Ok(flown)) if !led && query.bypass.skips(&flown) => looked = None,
                 outcome => return Landed { outcome, joined: !led },
             }
         }
@@ -269,10 +288,15 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 
     /// The same in the background, for a token that is due: nobody waits, and a flight under way makes it unnecessary, be it here or
-    /// in another replica.
-    pub fn renew(self: &Arc<Self>, query: &Query<'_>, work: impl Future<Output = Result<Loaded, E>> + Send + 'static) {
+    /// in another replica. The permit is held until the flight has ended.
+    pub fn renew(
+        self: &Arc<Self>,
+        query: &Query<'_>,
+        permit: Permit,
+        work: impl Future<Output = Result<Loaded, E>> + Send + 'static,
+    ) {
         let wanted = query.wanted();
-        self.flights.start(wanted.key, Kind::Background, self.flown(wanted, Kind::Background, None, work));
+        self.flights.start(wanted.key, self.flown(wanted, Kind::Background, None, permit, work));
     }
 
     fn flown(
@@ -280,25 +304,30 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         wanted: Wanted,
         kind: Kind,
         looked: Option<Looked>,
+        permit: Permit,
         work: impl Future<Output = Result<Loaded, E>> + Send + 'static,
     ) -> impl Future<Output = Option<Result<Flown, E>>> + Send + 'static {
         let this = Arc::clone(self);
         async move {
+            let _until_it_ends = permit;
             // Between the caller's look and this flight another one may have ended and stored what is wanted.
             match this.find(&wanted.partition, &wanted.variant, &wanted.asked, &wanted.bypass) {
                 Ok(found) if !found.due || kind == Kind::Awaited => return Some(Ok(found.flown)),
                 _ => {}
             }
-            let since = this.since();
             match &this.fleet {
-                Some(fleet) => this.shared(fleet, wanted, kind, looked, work).await,
-                None => Some(work.await.map(|loaded| this.keep(&wanted, &loaded, since, None))),
+                // Boxed for those who share no store.
+                Some(fleet) => Box::pin(this.shared(fleet, wanted, kind, looked, work)).await,
+                None => {
+                    let since = this.since(&wanted.partition, wanted.owned);
+                    Some(work.await.map(|loaded| this.keep(&wanted, &loaded, &since, None)))
+                }
             }
         }
     }
 
     /// Keeps what was loaded in memory alone.
-    fn keep(&self, wanted: &Wanted, loaded: &Loaded, since: Since, epoch: Epoch) -> Flown {
+    fn keep(&self, wanted: &Wanted, loaded: &Loaded, since: &Since, epoch: Epoch) -> Flown {
         let flown = self.brought(wanted, loaded);
         if let Some(stored) = written(flown.head.clone(), wanted, loaded, epoch) {
             self.remember(&wanted.partition, stored, flown.generation, since);
@@ -328,7 +357,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 
     /// Puts a token into memory, unless since that moment its partition was signed out, or a better token came.
-    fn remember(&self, partition: &Partition, mut stored: Stored, generation: u64, since: Since) {
+    fn remember(&self, partition: &Partition, mut stored: Stored, generation: u64, since: &Since) {
         stored.facts.generation = generation;
         if let Some(fleet) = &self.fleet {
             stored.set_checked(fleet.check_moment());
@@ -341,14 +370,15 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 let meanwhile = old.facts.generation > since.generation;
                 meanwhile && (old.facts.shared > shared || (old.facts.challenge != 0 && challenge == 0))
             };
-            !self.sign_outs.has(partition, since.sign_outs) && !old.is_some_and(better)
+            !since.is_signed_out() && !old.is_some_and(better)
         };
         self.memory.put(*partition, stored, self.clock.unix(), allowed);
     }
 
-    /// This moment.
-    fn since(&self) -> Since {
-        Since { sign_outs: self.sign_outs.count(), generation: self.generation() }
+    /// This moment, for a call that begins. Nobody signs an app out.
+    fn since(&self, partition: &Partition, owned: bool) -> Since {
+        let watch = owned.then(|| self.sign_outs.watch(*partition));
+        Since { watch, generation: self.generation() }
     }
 
     fn next(&self) -> u64 {
@@ -357,7 +387,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     /// A sign-out that this process makes or hears of: memory first forgets, and then keeps nothing that was asked for before.
     fn forget(&self, partition: &Partition) -> bool {
-        self.sign_outs.mark(*partition, self.clock.moment());
+        self.sign_outs.mark(partition);
         let waited = self.fleet.as_ref().is_some_and(|fleet| fleet.queue.forget(partition));
         self.memory.remove(partition) || waited
     }
@@ -375,16 +405,24 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// Removes what has ended.
     pub fn sweep(&self) {
         self.memory.sweep(self.clock.unix());
-        self.sign_outs.sweep(self.clock.moment());
         self.links.sweep(self.clock.moment(), |partition| self.memory.has(partition));
     }
 }
 
 /// A moment before something was asked for, in the orders of sign-outs and of stores.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Since {
-    sign_outs: u64,
+    watch: Option<Watch>,
     generation: u64,
+}
+
+// === impl Since ===
+
+impl Since {
+    /// Whether the account was signed out since then.
+    fn is_signed_out(&self) -> bool {
+        self.watch.as_ref().is_some_and(Watch::is_signed_out)
+    }
 }
 
 /// A token in memory that may be used.

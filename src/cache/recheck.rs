@@ -18,7 +18,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             })
         };
         let Some(Some((seen, asked, shared, epoch))) = self.memory.find_map(query.partition, mine) else { return };
-        let since = self.since();
+        let since = self.since(query.partition, query.owned);
         match fleet.exact(query.partition, query.variant, &asked, query.owned).await {
             Err(_) => {
                 fleet.ask_later();
@@ -33,7 +33,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             Ok(Sight { stored: Some(stored), .. }) if stored.facts.shared != shared => {
                 // What waits to be stored is newer than what stands there.
                 if !fleet.queue.has_token(query.partition, &stored) {
-                    self.remember(query.partition, stored, 0, since);
+                    self.remember(query.partition, stored, 0, &since);
                 }
             }
             Ok(_) => {}

@@ -11,6 +11,10 @@ pub struct Settings {
     pub max_bytes: u64,
     /// After this long a user's entry in memory is looked up in the shared level again.
     pub recheck: Duration,
+    /// What work that outlives its request may weigh together, in bytes (`limits.flights`).
+    pub flights: usize,
+    /// What waits in memory for the shared level may weigh, in bytes (`limits.queue`).
+    pub queue: usize,
     /// The level that replicas share; `None`: memory only.
     pub redis: Option<RedisSettings>,
 }
@@ -19,6 +23,12 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_bytes: 64 * 1024 * 1024, recheck: Duration::from_secs(60), redis: None }
+        Self {
+            max_bytes: 64 * 1024 * 1024,
+            recheck: Duration::from_secs(60),
+            flights: 16 * 1024 * 1024,
+            queue: 8 * 1024 * 1024,
+            redis: None,
+        }
     }
 }

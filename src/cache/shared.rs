@@ -87,7 +87,7 @@ impl<'a> Way<'a> {
 impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// Looks into the shared store for whoever waits. What was found there instead of a token is handed on to the flight.
     pub(super) async fn look_first(&self, fleet: &Arc<Fleet>, wanted: &Wanted) -> Result<Flown, Looked> {
-        let since = self.since();
+        let since = self.since(&wanted.partition, wanted.owned);
         let mut way = Way::new(fleet, wanted.clone(), since, Kind::Awaited, None, false);
         let sight = fleet.look(&way.wanted, &way.token, &way.epoch).await;
         if let Ok(sight) = &sight {
@@ -101,7 +101,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 return Ok(flown);
             }
         }
-        Err(Looked { sight, since })
+        Err(Looked { sight, since: way.since })
     }
 
     /// Brings what is wanted. `None`: nobody waits, and another replica is at it.
@@ -114,11 +114,14 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         work: impl Future<Output = Result<Loaded, E>>,
     ) -> Option<Result<Flown, E>> {
         let tells = wanted.bypass.is_forced();
-        let since = looked.as_ref().map_or_else(|| self.since(), |looked| looked.since);
+        let (seen, since) = match looked {
+            Some(Looked { sight, since }) => (Some(sight), since),
+            None => (None, self.since(&wanted.partition, wanted.owned)),
+        };
         let mut way = Way::new(fleet, wanted, since, kind, None, tells);
-        let looked = match looked {
-            Some(looked) => looked.sight,
-            None => fleet.look(&way.wanted, &way.token, &way.epoch).await,
+        let looked = match seen {
+            Some(sight) => sight,
+            None => Box::pin(fleet.look(&way.wanted, &way.token, &way.epoch)).await,
         };
         // Where the store only paused, the claim has some patience with it. A forced request has to know what was there when it came.
         let is_alone = matches!(looked, Err(trouble) if trouble == Trouble::Open || tells);
@@ -143,11 +146,12 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         sight: &Sight,
         work: impl Future<Output = Result<Loaded, E>>,
     ) -> Option<Result<Flown, E>> {
-        match self.turn_of(fleet, way).await {
+        // Each on the heap: a flight that waits must not carry room for what comes after.
+        match Box::pin(self.turn_of(fleet, way)).await {
             Turn::Told(told) => Some(told),
             Turn::GivenUp => None,
-            Turn::Alone => Some(self.alone(fleet, way, sight, work).await),
-            Turn::Ours(lease, sight) => Some(self.lead(fleet, way, &lease, &sight, work).await),
+            Turn::Alone => Some(Box::pin(self.alone(fleet, way, sight, work)).await),
+            Turn::Ours(lease, sight) => Some(Box::pin(self.lead(fleet, way, &lease, &sight, work)).await),
         }
     }
 
@@ -180,7 +184,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         }
         // A token of which nobody here knows when it was stored is older than every request.
         let generation = if fresh { self.next() } else { 0 };
-        self.remember(&way.wanted.partition, stored.clone(), generation, way.since);
+        self.remember(&way.wanted.partition, stored.clone(), generation, &way.since);
         Some(Flown { head: stored.head(), level: Level::Shared, generation })
     }
 
@@ -300,7 +304,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 // What only this replica suffers from is told to nobody: one of those who wait tries for itself.
                 let said = (self.wire.write)(&error, self.clock.moment());
                 let told = said.and_then(|said| postcard::to_stdvec(&Told::Refused(&said)).ok());
-                fleet.release(lease, told.as_deref()).await;
+                Box::pin(fleet.release(lease, told.as_deref())).await;
                 return Err(error);
             }
         };
@@ -309,10 +313,10 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             let range = flown.head.range();
             let told =
                 Told::Once { text: std::str::from_utf8(&flown.head.text).unwrap_or_default(), token: (range.start, range.end) };
-            fleet.release(lease, postcard::to_stdvec(&told).ok().as_deref()).await;
+            Box::pin(fleet.release(lease, postcard::to_stdvec(&told).ok().as_deref())).await;
             return Ok(flown);
         };
-        self.place(fleet, way, Some(lease), sight, stored, &flown).await;
+        Box::pin(self.place(fleet, way, Some(lease), sight, stored, &flown)).await;
         Ok(flown)
     }
 
@@ -343,11 +347,25 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     ) -> Option<u64> {
         let wanted = &way.wanted;
         for _ in 0..ATTEMPTS {
+            // Of a sign-out of which nothing stands there the store knows nothing: this process was told.
+            if way.since.is_signed_out() {
+                self.signed_out(fleet, way);
+                if let Some(lease) = lease {
+                    fleet.release(lease, None).await;
+                }
+                return None;
+            }
             let generation = Fleet::next_generation(base);
             stored.facts.shared = generation;
             match self.put(fleet, way, lease, base, &stored).await {
+                // It was told while this was on its way.
+                Ok(Placed::Stored) if way.since.is_signed_out() => {
+                    self.signed_out(fleet, way);
+                    fleet.withdraw(&way.token, generation).await;
+                    return None;
+                }
                 Ok(Placed::Stored) => {
-                    self.remember(&wanted.partition, stored, flown.generation, way.since);
+                    self.remember(&wanted.partition, stored, flown.generation, &way.since);
                     return Some(generation);
                 }
                 Ok(Placed::Stale(theirs)) if wanted.bypass.is_forced() => base = Ring::generation(&theirs),
@@ -356,14 +374,13 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                     let sought = Sought { partition: &wanted.partition, variant: &wanted.variant, asked: Some(&wanted.asked) };
                     fleet.meet([&theirs]).await;
                     match fleet.open(&way.token, &theirs, &sought) {
-                        Some(theirs) => self.remember(&wanted.partition, theirs, 0, way.since),
-                        None => self.remember(&wanted.partition, stored, flown.generation, way.since),
+                        Some(theirs) => self.remember(&wanted.partition, theirs, 0, &way.since),
+                        None => self.remember(&wanted.partition, stored, flown.generation, &way.since),
                     }
                     return None;
                 }
                 Ok(Placed::SignedOut) => {
-                    fleet.metrics.signed_out.inc();
-                    self.memory.remove(&wanted.partition);
+                    self.signed_out(fleet, way);
                     return None;
                 }
                 Err(_) => break,
@@ -371,8 +388,14 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         }
         stored.facts.shared = base.unwrap_or(0);
         fleet.queue.token(wanted.partition, &stored);
-        self.remember(&wanted.partition, stored, flown.generation, way.since);
+        self.remember(&wanted.partition, stored, flown.generation, &way.since);
         None
+    }
+
+    /// Keeps nothing of an account that was signed out while a call for it was under way.
+    fn signed_out(&self, fleet: &Fleet, way: &Way<'_>) {
+        fleet.metrics.signed_out.inc();
+        self.memory.remove(&way.wanted.partition);
     }
 
     async fn put(
@@ -406,7 +429,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let loaded = work.await?;
         let flown = self.brought(&way.wanted, &loaded);
         if let Some(stored) = written(flown.head.clone(), &way.wanted, &loaded, sight.epoch) {
-            self.place(fleet, way, None, sight, stored, &flown).await;
+            Box::pin(self.place(fleet, way, None, sight, stored, &flown)).await;
         }
         Ok(flown)
     }
@@ -429,8 +452,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     /// Stores what a redemption brought, which goes before whatever stood there, without a look and without a flight.
     pub async fn store(&self, query: &Query<'_>, loaded: &Loaded) -> Head {
-        let (wanted, since) = (query.wanted(), self.since());
-        let Some(fleet) = &self.fleet else { return self.keep(&wanted, loaded, since, None).head };
+        let (wanted, since) = (query.wanted(), self.since(query.partition, query.owned));
+        let Some(fleet) = &self.fleet else { return self.keep(&wanted, loaded, &since, None).head };
         let flown = self.brought(&wanted, loaded);
         let sight = fleet.exact(&wanted.partition, &wanted.variant, &wanted.asked, wanted.owned).await.unwrap_or_default();
         if let Some(stored) = written(flown.head.clone(), &wanted, loaded, sight.epoch) {
@@ -475,5 +498,14 @@ impl Fleet {
             grant: false,
         };
         self.store.put(&put).await
+    }
+
+    /// Takes a token out of the store again, if it is still this one.
+    async fn withdraw(&self, token: &str, generation: u64) {
+        for _ in 0..ATTEMPTS {
+            if self.store.withdraw(token, generation).await.is_ok() {
+                return;
+            }
+        }
     }
 }

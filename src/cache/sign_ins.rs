@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fleet::{Fleet, Held, LEASE, epoch_bytes, epoch_of};
-use super::push_back::Pending;
+use super::queue::Pending;
+use super::sign_outs::Watch;
 use super::{Cache, Key, Partition, challenge_hash};
 use crate::store::{Claim, Placed, Put, Ring, read_sign_in, write_sign_in};
 use crate::token::{Epoch, SignIn};
@@ -32,8 +33,8 @@ pub struct Signed {
     pub sign_in: Option<Arc<SignIn>>,
     /// What was read.
     pub base: Base,
-    /// The sign-outs that this process had heard of.
-    since: u64,
+    /// The sign-outs that this process hears of since.
+    since: Watch,
 }
 
 /// What came of a change.
@@ -47,6 +48,15 @@ pub enum Kept {
     SignedOut,
     /// Memory has it, and the shared store gets it when it can.
     Later,
+}
+
+/// What a sign-in that renews another one is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewed {
+    /// The older one is as good: nothing is lost with this one.
+    Reusable,
+    /// The older one is used up.
+    SingleUse,
 }
 
 /// Why nothing can be said of a sign-in.
@@ -70,7 +80,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     pub async fn signed_or_remembered(&self, space: &[u8; 32], partition: &Partition) -> Result<Signed, Unavailable> {
         match self.signed(space, partition).await {
             Err(Unavailable::Unreachable) => {
-                let since = self.sign_outs.count();
+                let since = self.sign_outs.watch(*partition);
                 let waiting = self.fleet.as_ref().and_then(|fleet| fleet.queue.waiting_sign_in(partition));
                 let known = waiting.or_else(|| self.memory.sign_in(partition, self.clock.unix()));
                 let sign_in = known.ok_or(Unavailable::Unreachable)?;
@@ -94,7 +104,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// Nothing can be said of it: it may be there or not.
     pub async fn signed(&self, space: &[u8; 32], partition: &Partition) -> Result<Signed, Unavailable> {
         let Some(fleet) = &self.fleet else {
-            let since = self.sign_outs.count();
+            let since = self.sign_outs.watch(*partition);
             let sign_in = self.memory.sign_in(partition, self.clock.unix());
             return Ok(Signed { sign_in, base: Base::default(), since });
         };
@@ -102,12 +112,12 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         if !self.bring_first(fleet, partition).await {
             return Err(Unavailable::Unreachable);
         }
-        let since = self.sign_outs.count();
+        let since = self.sign_outs.watch(*partition);
         let remembered = self.memory.sign_in(partition, self.clock.unix());
         let (sign_in, base) = self.read_signed(fleet, space, partition).await?;
         let sign_in = sign_in.map(Arc::new);
         match (&sign_in, &remembered) {
-            (Some(sign_in), _) => self.remember_sign_in(partition, sign_in, since),
+            (Some(sign_in), _) => self.remember_sign_in(partition, sign_in, &since),
             // The user signed out, or all was lost: memory must not know better when the store is away.
             (None, Some(remembered)) => self.memory.remove_sign_in(partition, remembered),
             (None, None) => {}
@@ -137,15 +147,15 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         Ok((sign_in, Base { generation: Ring::generation(value), epoch }))
     }
 
-    fn remember_sign_in(&self, partition: &Partition, sign_in: &Arc<SignIn>, since: u64) {
-        self.memory.put_sign_in(*partition, Arc::clone(sign_in), || !self.sign_outs.has(partition, since));
+    fn remember_sign_in(&self, partition: &Partition, sign_in: &Arc<SignIn>, since: &Watch) {
+        self.memory.put_sign_in(*partition, Arc::clone(sign_in), || !since.is_signed_out());
     }
 
     /// Keeps a sign-in that renews the one that was read as `over`: it is refused if that changed meanwhile, or if the user signed
     /// out.
-    pub async fn renew_sign_in(self: &Arc<Self>, partition: &Partition, sign_in: SignIn, over: &Signed) -> Kept {
+    pub async fn renew_sign_in(self: &Arc<Self>, partition: &Partition, sign_in: SignIn, over: &Signed, renewed: Renewed) -> Kept {
         let generation = Fleet::next_generation(over.base.generation);
-        self.keep_over(partition, sign_in, over, generation, false).await
+        self.keep_over(partition, sign_in, over, generation, Some(renewed)).await
     }
 
     /// Keeps a new sign-in, whatever stood there. What another release wrote stays all the same, and the sign-in is then `Stale`.
@@ -155,9 +165,11 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             let over = match self.signed_or_remembered(space, partition).await {
                 Ok(over) => over,
                 Err(Unavailable::Unreadable) => return Kept::Stale,
-                Err(Unavailable::Unreachable) => Signed { sign_in: None, base: Base::default(), since: self.sign_outs.count() },
+                Err(Unavailable::Unreachable) => {
+                    Signed { sign_in: None, base: Base::default(), since: self.sign_outs.watch(*partition) }
+                }
             };
-            match self.keep_over(partition, sign_in.clone(), &over, generation, true).await {
+            match self.keep_over(partition, sign_in.clone(), &over, generation, None).await {
                 Kept::Stale | Kept::SignedOut => {}
                 kept => return kept,
             }
@@ -171,25 +183,25 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         mut sign_in: SignIn,
         over: &Signed,
         generation: u64,
-        new: bool,
+        renewed: Option<Renewed>,
     ) -> Kept {
         sign_in.epoch = over.base.epoch;
         sign_in.shared = over.base.generation.unwrap_or(0);
         let Some(fleet) = &self.fleet else {
-            self.remember_sign_in(partition, &Arc::new(sign_in), over.since);
-            return if self.sign_outs.has(partition, over.since) { Kept::SignedOut } else { Kept::Stored };
+            self.remember_sign_in(partition, &Arc::new(sign_in), &over.since);
+            return if over.since.is_signed_out() { Kept::SignedOut } else { Kept::Stored };
         };
         // Whether the user signed out the store knows: what this process heard may be an older sign-out than this sign-in.
         let kept = self.put_sign_in(fleet, partition, &sign_in, over.base, generation).await;
         match kept {
             Kept::Stored => {
                 sign_in.shared = generation;
-                self.remember_sign_in(partition, &Arc::new(sign_in), over.since);
+                self.remember_sign_in(partition, &Arc::new(sign_in), &over.since);
                 if let Some(renewed) = &over.sign_in {
                     fleet.queue.done(partition, renewed);
                 }
             }
-            Kept::Later => return self.keep_for_later(fleet, partition, sign_in, over, generation, new),
+            Kept::Later => return self.keep_for_later(fleet, partition, sign_in, over, generation, renewed),
             Kept::SignedOut => {
                 self.memory.remove(partition);
             }
@@ -205,12 +217,13 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         sign_in: SignIn,
         over: &Signed,
         generation: u64,
-        new: bool,
+        renewed: Option<Renewed>,
     ) -> Kept {
         let sign_in = Arc::new(sign_in);
-        self.remember_sign_in(partition, &sign_in, over.since);
-        fleet.queue.sign_in(*partition, Pending { sign_in, new, generation }, over.sign_in.as_ref());
-        if self.sign_outs.has(partition, over.since) {
+        self.remember_sign_in(partition, &sign_in, &over.since);
+        let pending = Pending { sign_in, new: renewed.is_none(), spare: renewed == Some(Renewed::Reusable), generation };
+        fleet.queue.sign_in(*partition, pending, over.sign_in.as_ref());
+        if over.since.is_signed_out() {
             fleet.queue.forget(partition);
             return Kept::SignedOut;
         }

@@ -1,73 +1,207 @@
-//! What was signed out a moment ago, so that a call that was under way then does not bring it back.
+//! Sign-outs while calls are under way: what was asked for before one must not bring the user back.
+//!
+//! A sign-out is remembered for those calls only that it may concern, and with them it is forgotten: whoever signs out accounts that nobody
+//! knows leaves nothing behind.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Partition;
-use crate::clock::Moment;
 
-/// Longer than any call to an authority takes.
-const REMEMBERED: Duration = Duration::from_secs(15 * 60);
+/// How many sign-outs are remembered for calls of which it is not known yet whose token they bring. A call that began before those that found
+/// no room any more is taken for signed out: its token is given, and not kept.
+const MOST: usize = 1024;
 
-/// Sign-outs in the order in which this process heard of them.
+/// Calls under way, and the sign-outs that they overlap with; clones share them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SignOuts(Arc<Mutex<Heard>>);
+
 #[derive(Debug, Default)]
-pub(super) struct SignOuts {
-    count: AtomicU64,
-    recent: Mutex<HashMap<Partition, (u64, Moment)>>,
+struct Heard {
+    /// How many sign-outs there were: their order.
+    count: u64,
+    /// By the partition of a call under way.
+    watched: HashMap<Partition, Watched>,
+    /// How many calls there are under way that may bring anybody's token.
+    open: usize,
+    /// The last sign-outs, for those.
+    recent: VecDeque<(u64, Partition)>,
+    /// The newest one that had no room.
+    forgotten: u64,
+}
+
+#[derive(Debug, Default)]
+struct Watched {
+    calls: usize,
+    /// The last sign-out.
+    last: u64,
+}
+
+/// A call under way for a partition: from its beginning to its end it knows of sign-outs.
+#[derive(Debug)]
+pub(super) struct Watch {
+    outs: SignOuts,
+    partition: Partition,
+    since: u64,
+}
+
+/// A call under way of which only its answer says whose token it brings.
+#[derive(Debug)]
+pub struct OpenWatch {
+    outs: SignOuts,
+    since: u64,
 }
 
 // === impl SignOuts ===
 
 impl SignOuts {
-    /// A point in the order: what is signed out later has a higher one.
-    pub(super) fn count(&self) -> u64 {
-        self.count.load(Ordering::Acquire)
+    /// Begins a call for a partition.
+    pub(super) fn watch(&self, partition: Partition) -> Watch {
+        let mut heard = self.heard();
+        heard.watched.entry(partition).or_default().calls += 1;
+        let since = heard.count;
+        drop(heard);
+        Watch { outs: self.clone(), partition, since }
     }
 
-    /// Notes a sign-out.
-    pub(super) fn mark(&self, partition: Partition, now: Moment) {
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = self.count.load(Ordering::Acquire) + 1;
-        recent.insert(partition, (count, now));
-        self.count.store(count, Ordering::Release);
+    /// Begins a call that may bring anybody's token.
+    pub(super) fn watch_all(&self) -> OpenWatch {
+        let mut heard = self.heard();
+        heard.open += 1;
+        let since = heard.count;
+        drop(heard);
+        OpenWatch { outs: self.clone(), since }
     }
 
-    /// Whether it was signed out after the point `since`.
-    pub(super) fn has(&self, partition: &Partition, since: u64) -> bool {
-        // Nearly always nothing was signed out meanwhile.
-        if self.count() == since {
-            return false;
+    /// Notes a sign-out for the calls that are under way.
+    pub(super) fn mark(&self, partition: &Partition) {
+        let mut heard = self.heard();
+        heard.count += 1;
+        let count = heard.count;
+        if let Some(watched) = heard.watched.get_mut(partition) {
+            watched.last = count;
         }
-        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.get(partition).is_some_and(|(count, _)| *count > since)
+        if heard.open > 0 {
+            if heard.recent.len() == MOST
+                && let Some((oldest, _)) = heard.recent.pop_front()
+            {
+                heard.forgotten = oldest;
+            }
+            heard.recent.push_back((count, *partition));
+        }
     }
 
-    /// Forgets what no call can have been under way for.
-    pub(super) fn sweep(&self, now: Moment) {
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.retain(|_, (_, at)| now.since(*at) < REMEMBERED);
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Watch ===
+
+impl Watch {
+    /// Whether the account was signed out since the call began.
+    pub(super) fn is_signed_out(&self) -> bool {
+        self.outs.heard().watched.get(&self.partition).is_some_and(|watched| watched.last > self.since)
+    }
+}
+
+impl Clone for Watch {
+    fn clone(&self) -> Self {
+        self.outs.heard().watched.entry(self.partition).or_default().calls += 1;
+        Self { outs: self.outs.clone(), partition: self.partition, since: self.since }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut heard = self.outs.heard();
+        if let Some(watched) = heard.watched.get_mut(&self.partition) {
+            watched.calls -= 1;
+            if watched.calls == 0 {
+                heard.watched.remove(&self.partition);
+            }
+        }
+    }
+}
+
+// === impl OpenWatch ===
+
+impl OpenWatch {
+    /// Whether an account was signed out since the call began, or may have been.
+    pub(super) fn is_signed_out(&self, partition: &Partition) -> bool {
+        let heard = self.outs.heard();
+        let since = self.since;
+        since < heard.forgotten || heard.recent.iter().any(|(count, signed_out)| *count > since && signed_out == partition)
+    }
+}
+
+impl Drop for OpenWatch {
+    fn drop(&mut self) {
+        let mut heard = self.outs.heard();
+        heard.open -= 1;
+        if heard.open == 0 {
+            (heard.recent, heard.forgotten) = (VecDeque::new(), 0);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use super::{MOST, Partition, SignOuts};
 
-    use super::SignOuts;
-    use crate::clock::Clock;
+    fn numbered(number: usize) -> Partition {
+        let mut partition = [0; 32];
+        partition[..8].copy_from_slice(&number.to_le_bytes());
+        partition
+    }
+
+    /// How many calls it knows of by partition, and how many sign-outs it remembers besides.
+    fn kept(outs: &SignOuts) -> (usize, usize) {
+        let heard = outs.heard();
+        (heard.watched.len(), heard.recent.len())
+    }
 
     #[test]
-    fn only_what_was_signed_out_since_counts() {
-        let (outs, clock) = (SignOuts::default(), Clock::manual(0));
-        outs.mark([1; 32], clock.moment());
-        let since = outs.count();
-        assert!(!outs.has(&[1; 32], since));
-        outs.mark([2; 32], clock.moment());
-        assert!(outs.has(&[2; 32], since) && !outs.has(&[1; 32], since) && outs.has(&[1; 32], 0));
-        clock.advance(Duration::from_secs(3600));
-        outs.sweep(clock.moment());
-        assert!(!outs.has(&[2; 32], since));
+    fn a_call_knows_of_the_sign_outs_since_it_began() {
+        let outs = SignOuts::default();
+        let first = outs.watch([1; 32]);
+        outs.mark(&[1; 32]);
+        let (second, other) = (outs.watch([1; 32]), outs.watch([2; 32]));
+        assert!(first.is_signed_out() && !second.is_signed_out() && !other.is_signed_out());
+        assert!(first.clone().is_signed_out());
+        outs.mark(&[2; 32]);
+        assert!(other.is_signed_out() && !second.is_signed_out());
+    }
+
+    #[test]
+    fn nothing_is_remembered_when_no_call_is_under_way() {
+        let outs = SignOuts::default();
+        for number in 0..10 {
+            outs.mark(&numbered(number));
+        }
+        let (call, open) = (outs.watch([1; 32]), outs.watch_all());
+        for number in 0..10 {
+            outs.mark(&numbered(number));
+        }
+        assert_eq!(kept(&outs), (1, 10));
+        drop((call.clone(), call));
+        drop(open);
+        assert_eq!(kept(&outs), (0, 0));
+    }
+
+    #[test]
+    fn a_call_for_anybody_knows_of_all_and_forgets_in_doubt_only() {
+        let outs = SignOuts::default();
+        let before = outs.watch_all();
+        for number in 0..MOST {
+            outs.mark(&numbered(number));
+        }
+        assert!(before.is_signed_out(&numbered(0)) && !before.is_signed_out(&[9; 32]));
+        let after = outs.watch_all();
+        assert!(!after.is_signed_out(&numbered(0)));
+        outs.mark(&numbered(MOST));
+        assert!(before.is_signed_out(&[9; 32]), "it may have been the one that is forgotten");
+        assert!(!after.is_signed_out(&[9; 32]) && after.is_signed_out(&numbered(MOST)));
+        assert_eq!(kept(&outs), (0, MOST));
     }
 }

@@ -27,8 +27,10 @@ impl Turns {
             let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(locks.entry(partition).or_default())
         };
-        let guard = Some(lock.lock_owned().await);
-        Turn { turns: self.clone(), partition, guard }
+        // Made first: whoever leaves while it waits leaves nothing behind either.
+        let mut turn = Turn { turns: self.clone(), partition, guard: None };
+        turn.guard = Some(lock.lock_owned().await);
+        turn
     }
 }
 
@@ -56,6 +58,11 @@ mod tests {
         assert!(futures_util::poll!(&mut second).is_pending());
         drop(first);
         drop(second.await);
+        let first = turns.turn([1; 32]).await;
+        let mut leaving = Box::pin(turns.turn([1; 32]));
+        assert!(futures_util::poll!(&mut leaving).is_pending());
+        drop(first);
+        drop(leaving);
         drop(other);
         assert!(turns.0.lock().unwrap().is_empty());
     }

@@ -128,7 +128,7 @@ fn layered(file: ::config::Config, environment: &BTreeMap<String, String>, repor
 /// Raw shapes become settings; every part is read, whatever is wrong with another.
 fn assemble(raw: raw::Root, environment: &BTreeMap<String, String>, report: &mut Report<'_>) -> Option<Settings> {
     let names: Vec<String> = raw.apps.iter().flat_map(BTreeMap::keys).cloned().collect();
-    let limits = service::limits(raw.limits, raw.hosts, report);
+    let (limits, detached) = service::limits(raw.limits, raw.hosts, report);
     let guard = tls::Guard { tls: raw.tls.is_some(), callers: raw.callers.as_ref().is_some_and(|callers| !callers.is_empty()) };
     let (mut listen, admin) = service::listeners(raw.listen, raw.admin_listen, raw.listen_mode, &limits, guard, report);
     listen.tls = raw.tls.and_then(|raw| tls::tls(raw, &listen.addresses, environment, report));
@@ -140,7 +140,7 @@ fn assemble(raw: raw::Root, environment: &BTreeMap<String, String>, report: &mut
         apps: apps::apps(raw.apps, environment, report),
         apis: apis::apis(raw.apis, &names, report),
         callers,
-        cache: service::cache(raw.cache, &limits, environment, report),
+        cache: service::cache(raw.cache, (&limits, detached), environment, report),
         calls: service::calls(raw.authority, &limits, report),
         outbound: outbound::outbound(raw.outbound, environment, report),
         shutdown: service::shutdown(raw.shutdown),

@@ -195,6 +195,8 @@ pub(super) struct Limits {
     pub(super) body: Option<Scalar<Size>>,
     pub(super) header: Option<Scalar<Size>>,
     pub(super) inflight: Option<Scalar<Size>>,
+    pub(super) flights: Option<Scalar<Size>>,
+    pub(super) queue: Option<Scalar<Size>>,
     pub(super) concurrency: Option<Scalar<u64>>,
     pub(super) request_timeout: Option<Scalar<Duration>>,
 }

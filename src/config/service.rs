@@ -20,6 +20,8 @@ const MODE: Mode = Mode(0o660);
 const CONNECTIONS: usize = 4096;
 /// Probes, scrapes and people.
 const ADMIN_CONNECTIONS: usize = 256;
+/// What a request's head may have, in bytes: below 8 KiB hyper does not serve HTTP/1.1 at all.
+const HEADER: RangeInclusive<usize> = 8 * 1024..=16 * 1024 * 1024;
 /// How long a request's head may take; it has no key of its own.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -88,8 +90,15 @@ fn has_port_zero(address: &Address) -> bool {
     }
 }
 
+/// The bounds of what outlives its request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Detached {
+    flights: usize,
+    queue: usize,
+}
+
 /// Reads `limits` and `hosts`.
-pub(super) fn limits(raw: Option<raw::Limits>, hosts: Option<List>, report: &mut Report<'_>) -> http::Settings {
+pub(super) fn limits(raw: Option<raw::Limits>, hosts: Option<List>, report: &mut Report<'_>) -> (http::Settings, Detached) {
     let (raw, default) = (raw.unwrap_or_default(), http::Settings::default());
     let body = size("limits.body", raw.body, default.body, 1..=GIB, report);
     let inflight = size("limits.inflight", raw.inflight, default.inflight, 1..=64 * GIB, report);
@@ -98,15 +107,31 @@ pub(super) fn limits(raw: Option<raw::Limits>, hosts: Option<List>, report: &mut
             Problem::new("it is less than `limits.body`: a large body could never be read", "raise it, or lower `limits.body`");
         report.missing("limits.inflight", problem);
     }
-    http::Settings {
+    let header = size("limits.header", raw.header, default.header, HEADER, report);
+    let detached = detached(raw.flights, raw.queue, body + header, report);
+    let settings = http::Settings {
         body,
-        // Below 8 KiB hyper does not serve HTTP/1.1 at all.
-        header: size("limits.header", raw.header, default.header, 8 * 1024..=16 * 1024 * 1024, report),
+        header,
         inflight,
         concurrency: count("limits.concurrency", raw.concurrency, default.concurrency, report),
         request_timeout: duration("limits.request_timeout", raw.request_timeout, default.request_timeout, report),
         hosts: self::hosts(hosts, report),
+    };
+    (settings, detached)
+}
+
+/// Reads `limits.flights` and `limits.queue`. `largest`: a request's most bytes.
+fn detached(flights: Option<Scalar<Size>>, queue: Option<Scalar<Size>>, largest: usize, report: &mut Report<'_>) -> Detached {
+    let default = cache::Settings::default();
+    let flights = size("limits.flights", flights, default.flights, 1..=64 * GIB, report);
+    let least = cache::least_budget(largest);
+    if flights < least {
+        let reason =
+            format!("it is less than {least} bytes, which the largest request that `limits.body` and `limits.header` allow needs");
+        report.missing("limits.flights", Problem::new(reason, "raise it, or lower `limits.body`"));
     }
+    let queue = size("limits.queue", queue, default.queue, 64 * 1024..=64 * GIB, report);
+    Detached { flights, queue }
 }
 
 fn hosts(raw: Option<List>, report: &mut Report<'_>) -> Vec<String> {
@@ -122,7 +147,7 @@ fn hosts(raw: Option<List>, report: &mut Report<'_>) -> Vec<String> {
 /// Reads `cache`.
 pub(super) fn cache(
     raw: Option<raw::Cache>,
-    limits: &http::Settings,
+    (limits, detached): (&http::Settings, Detached),
     environment: &BTreeMap<String, String>,
     report: &mut Report<'_>,
 ) -> cache::Settings {
@@ -134,7 +159,7 @@ pub(super) fn cache(
     }
     let recheck = duration("cache.recheck", raw.recheck, default.recheck, report);
     let redis = raw.redis.and_then(|raw| redis::redis(raw, limits, environment, report));
-    cache::Settings { max_bytes, recheck, redis }
+    cache::Settings { max_bytes, recheck, flights: detached.flights, queue: detached.queue, redis }
 }
 
 /// Reads `authority`.

@@ -98,12 +98,13 @@ fn an_app_alone_has_the_defaults_of_the_contract() {
     assert_eq!((settings.calls.timeout, settings.calls.concurrency), (Duration::from_secs(8), 64));
     assert_eq!((settings.shutdown.delay, settings.shutdown.grace), (Duration::ZERO, Duration::from_secs(20)));
     assert_eq!((settings.cache.max_bytes, settings.cache.recheck), (64 << 20, Duration::from_secs(60)));
+    assert_eq!((settings.cache.flights, settings.cache.queue), (16 << 20, 8 << 20));
     assert!(settings.telemetry.otlp.is_none() && settings.outbound.proxy.is_none() && settings.cache.redis.is_none());
     assert_eq!(settings.apps.first().map(|app| app.refresh_tokens), Some(flow::RefreshTokens::SingleUse));
 }
 
 /// What `bad.yaml` is told, in alphabetical order.
-const BAD: [&str; 69] = [
+const BAD: [&str; 71] = [
     "admin_listen[0]",
     "apis.empty.scopes",
     "apis.graph.app",
@@ -158,9 +159,11 @@ const BAD: [&str; 69] = [
     "callers[5]",
     "callers[6].name",
     "hosts[0]",
+    "limits.flights",
     "limits.header",
     "limits.inflght",
     "limits.inflight",
+    "limits.queue",
     "limits.request_timeout",
     "listen[1]",
     "log.format",

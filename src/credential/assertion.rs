@@ -20,6 +20,9 @@ use crate::tasks::Tasks;
 const ENTRA_LIFETIME: i64 = 600;
 const ENTRA_MARGIN: i64 = 60;
 
+/// For how many token endpoints an assertion is kept: a request may name a tenant, or come with a user's token of one.
+const MOST: usize = 256;
+
 /// How long an assertion for an OIDC issuer lasts, in seconds (ASN-5).
 const OIDC_LIFETIME: i64 = 60;
 
@@ -97,6 +100,11 @@ impl Signer {
                 let claims = claims(client_id, endpoint, now, ENTRA_LIFETIME);
                 let (assertion, version) = sign(key, header, claims, tasks).await?;
                 let until = now + ENTRA_LIFETIME - ENTRA_MARGIN;
+                if reused.len() >= MOST
+                    && let Some(first) = reused.iter().min_by_key(|(_, entry)| entry.until).map(|(endpoint, _)| endpoint.clone())
+                {
+                    reused.remove(&first);
+                }
                 reused.insert(endpoint.to_owned(), Reused { assertion: assertion.clone(), version, issued: now, until });
                 Ok((assertion, version))
             }
@@ -170,7 +178,7 @@ mod tests {
 
     use jsonwebtoken::Algorithm;
 
-    use super::{ENTRA_LIFETIME, ENTRA_MARGIN};
+    use super::{ENTRA_LIFETIME, ENTRA_MARGIN, MOST};
     use crate::clock::Clock;
     use crate::credential::{Credential, Settings, Target};
     use crate::oauth::Form;
@@ -224,6 +232,17 @@ mod tests {
         for endpoint in ["https://h/a/oauth2/v2.0/token", "https://h/b/oauth2/v2.0/token"] {
             assert_eq!(header_and_jti(&credential, Target::Entra { endpoint }, &clock).await.1["aud"], endpoint);
         }
+    }
+
+    #[tokio::test]
+    async fn they_are_kept_for_so_many_endpoints_and_no_more() {
+        let (clock, credential) = (Clock::manual(1_000_000), credential(false));
+        for number in 0..=MOST {
+            let endpoint = format!("https://h/{number}/oauth2/v2.0/token");
+            header_and_jti(&credential, Target::Entra { endpoint: &endpoint }, &clock).await;
+        }
+        let Credential::Certificate(signer) = &credential else { panic!("a certificate") };
+        assert_eq!(signer.reused.lock().await.len(), MOST);
     }
 
     #[tokio::test]

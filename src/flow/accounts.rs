@@ -10,10 +10,10 @@ use super::Inner;
 use super::app::App;
 use super::callers::Caller;
 use super::refresh::unavailable;
-use super::refusal::{Kind, Refusal};
+use super::refusal::{Kind, Refusal, overloaded};
 use super::request::{Accounts, Listing};
 use super::silent::account;
-use crate::cache::{Cursor, KeySpace, Owner};
+use crate::cache::{Cursor, KeySpace, Owner, Work};
 use crate::token::{Account, Turn};
 
 /// How many accounts a listing brings if nothing else is said, and at most.
@@ -66,30 +66,28 @@ pub(super) async fn one(inner: &Inner, app: &App, caller: Caller, id: &str) -> R
     Err(unknown())
 }
 
-/// Signs an account out, wherever the caller may. It goes on when the caller leaves: half a sign-out would be none.
+/// Signs an account out, wherever the caller may, whether or not anything is known of it. It goes on when the caller leaves: half a sign-out
+/// would be none.
 pub(super) async fn sign_out(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, id: &str) -> Result<(), Refusal> {
     let id = account(app, Some(id), "home_account_id")?;
     let places: Vec<_> =
         spaces(inner, app, caller).iter().map(|space| (*space.id(), space.partition(Owner::Account(id)))).collect();
+    let permit = inner.cache.budget().take(Work::SignOut, id.len()).ok_or_else(|| overloaded("limits.flights", &inner.clock))?;
     let (sender, outcome) = tokio::sync::oneshot::channel();
     let detached = Arc::clone(inner);
     let work = async move {
-        let mut removed = Ok(false);
+        let mut signed_out = Ok(());
         for (space, partition) in &places {
             // Each is tried, whatever came of the others: memory forgets it in any case.
-            match (detached.cache.sign_out(space, partition).await, &mut removed) {
-                (Ok(found), Ok(removed)) => *removed |= found,
-                (Err(why), Ok(_)) => removed = Err(why),
-                (_, Err(_)) => {}
-            }
+            signed_out = signed_out.and(detached.cache.sign_out(space, partition).await);
         }
-        let _gone = sender.send(removed);
+        drop(permit);
+        let _gone = sender.send(signed_out);
     };
     // Part of the request, whose span ends with it.
     inner.tasks.awaited("sign-out", work.in_current_span());
     let broken_off = |_| super::acquire::broken_off();
-    let removed = outcome.await.map_err(broken_off)?.map_err(unavailable)?;
-    if removed { Ok(()) } else { Err(unknown()) }
+    outcome.await.map_err(broken_off)?.map_err(unavailable)
 }
 
 /// Where the accounts are that a caller may use, its own first.

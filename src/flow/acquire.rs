@@ -14,11 +14,11 @@ use super::holds::{Asked, Keys, keys};
 use super::issue::{Expected, granted, issue};
 use super::metrics::Flow;
 use super::refresh::Refresh;
-use super::refusal::{Kind, Refusal, loggable};
+use super::refusal::{Kind, Refusal, loggable, overloaded};
 use super::request::{Answer, Call, RefreshReason, TokenSource};
 use super::{Inner, Outcome, trace};
 use crate::authority::{Failure, Repeat};
-use crate::cache::{Bypass, Flown, Key, Level, Loaded, Look, Miss, Owner, Partition, Query};
+use crate::cache::{self, Bypass, Flown, Key, Level, Loaded, Look, Lost, Miss, OpenWatch, Owner, Partition, Permit, Query};
 use crate::oauth::Form;
 use crate::telemetry::{self, outgoing};
 use crate::token::{Grant, Head, Matching, Retry, Scopes, Tenant, Turn};
@@ -40,6 +40,8 @@ pub(super) struct Ask<'a> {
     pub(super) scopes: &'a Scopes,
     pub(super) bypass: Bypass,
     pub(super) challenge: u64,
+    /// What the request's texts weigh that work for it keeps, in bytes, its scopes aside.
+    pub(super) carried: usize,
 }
 
 /// What is done if the cache has nothing: made only then.
@@ -65,11 +67,13 @@ pub(super) struct Job {
     challenge: u64,
     /// The refresh token that memory had when the job began.
     known: u64,
+    /// Held for as long as anything of it goes on, also what outlives its flight.
+    _permit: Permit,
 }
 
 impl Inner {
     /// A token from memory, from the shared store, or from the authority by one flight for all who ask.
-    pub(super) async fn acquire(self: &Arc<Self>, ask: Ask<'_>, work: impl Fn() -> Work) -> Outcome {
+    pub(super) async fn acquire(self: &Arc<Self>, ask: Ask<'_>, work: impl Fn() -> Work + Sync) -> Outcome {
         let asked = ask.scopes.folded(ask.app.authority.matching());
         let query = ask.query(&asked);
         let mut look = self.cache.look(&query);
@@ -90,20 +94,27 @@ impl Inner {
     }
 
     /// The way of a request for which memory has nothing: it has a span of its own, in which everything happens that waits.
-    async fn past_memory(self: &Arc<Self>, ask: &Ask<'_>, query: &Query<'_>, miss: Miss, work: impl Fn() -> Work) -> Outcome {
+    async fn past_memory(
+        self: &Arc<Self>,
+        ask: &Ask<'_>,
+        query: &Query<'_>,
+        miss: Miss,
+        work: impl Fn() -> Work + Sync,
+    ) -> Outcome {
         let (request, span) = (Span::current(), trace::begin(&ask.call, ask.app, ask.flow, false));
         let call = ask.call.inside(outgoing(ask.call.trace, &span));
         let way = async {
             if let Some(refusal) = self.standing(&ask.keys(self, query.asked)) {
                 return self.held(ask, query, refusal).await;
             }
-            let landed = self.cache.load(query, || Box::pin(self.job(ask, query.asked, call.clone()).run(work()))).await;
+            let begin = |permit| Box::pin(self.job(ask, query.asked, call.clone(), permit).run(work()));
+            let landed = self.cache.load(query, ask.carries(), begin).await;
             if landed.joined {
                 telemetry::joined(&request);
                 telemetry::joined(&span);
             }
-            let flown = landed.outcome.unwrap_or_else(|| Err(Arc::new(broken_off())))?;
-            Ok(answer(flown, miss))
+            let outcome = landed.outcome.unwrap_or_else(|lost| Err(Arc::new(self.lost(lost))));
+            Ok(answer(outcome?, miss))
         };
         let outcome = way.instrument(span.clone()).await;
         trace::end(&span, &outcome);
@@ -138,9 +149,10 @@ impl Inner {
         if ask.keys(self, query.asked).standing(&self.remembered, self.clock.moment()).is_some() {
             return false;
         }
+        let Some(permit) = self.cache.budget().take(cache::Work::Renewal, ask.carries()) else { return false };
         let span = trace::begin(&ask.call, ask.app, ask.flow, true);
         let call = ask.call.inside(outgoing(ask.call.trace, &span));
-        let job = self.job(ask, query.asked, call.clone());
+        let job = self.job(ask, query.asked, call.clone(), permit.clone());
         let (app, flow, work, flying) = (Arc::clone(ask.app), ask.flow, work(), span.clone());
         let renewal = async move {
             let outcome = Box::pin(job.run(work)).await;
@@ -161,11 +173,11 @@ impl Inner {
             outcome
         };
         // The flight takes the span that is current here with it.
-        span.in_scope(|| self.cache.renew(query, renewal));
+        span.in_scope(|| self.cache.renew(query, permit, renewal));
         true
     }
 
-    fn job(self: &Arc<Self>, ask: &Ask<'_>, asked: &str, call: Call) -> Job {
+    fn job(self: &Arc<Self>, ask: &Ask<'_>, asked: &str, call: Call, permit: Permit) -> Job {
         Job {
             inner: Arc::clone(self),
             app: Arc::clone(ask.app),
@@ -179,6 +191,15 @@ impl Inner {
             asked: asked.into(),
             challenge: ask.challenge,
             known: ask.refresh_token(self),
+            _permit: permit,
+        }
+    }
+
+    /// What is said where a flight brought nothing.
+    pub(super) fn lost(&self, lost: Lost) -> Refusal {
+        match lost {
+            Lost::BrokenOff => broken_off(),
+            Lost::NoRoom => overloaded("limits.flights", &self.clock),
         }
     }
 }
@@ -197,6 +218,11 @@ impl Ask<'_> {
             superset: self.app.authority.matching() == Matching::Superset,
             bypass: self.bypass,
         }
+    }
+
+    /// What the work for it carries of the request, in bytes.
+    fn carries(&self) -> usize {
+        self.carried + self.scopes.weight()
     }
 
     fn keys(&self, inner: &Inner, scopes: &str) -> Keys {
@@ -251,7 +277,7 @@ impl Job {
 
     async fn send(&self, form: &Form, expected: &Expected) -> Result<Loaded, Arc<Refusal>> {
         let (inner, app) = (&self.inner, &self.app);
-        let since = inner.cache.sign_outs();
+        let since = inner.cache.watch_sign_outs();
         let sent = exchange::run(inner, app, form, expected.tenant.as_ref(), Repeat::Once, self.call.clone()).await;
         let keys = self.keys(sent.version);
         let (now, jitter) = (inner.clock.unix(), inner.jitter);
@@ -259,7 +285,7 @@ impl Job {
             Ok(grant) => {
                 inner.succeeded(app, &keys).await;
                 let granted = granted(app.authority.matching(), &expected.asked, &grant);
-                let kept = self.is_reached_by_sign_out(&grant, since).await;
+                let kept = self.is_reached_by_sign_out(&grant, &since).await;
                 Ok(Loaded { grant, granted, kept })
             }
             Err(trouble) => Err(self.remember(trouble, expected.tenant.as_ref(), &keys).await),
@@ -268,7 +294,7 @@ impl Job {
 
     /// Whether signing out the account that the answer names reaches the partition that the inbound token named: a guest is at home
     /// elsewhere, and that home has to know of it.
-    async fn is_reached_by_sign_out(&self, grant: &Grant, since: u64) -> bool {
+    async fn is_reached_by_sign_out(&self, grant: &Grant, since: &OpenWatch) -> bool {
         let Some(account) = &grant.account else { return true };
         let home = self.app.space_of(self.owner).partition(Owner::Account(&account.home_account_id));
         let left = grant.times.expires_on.map_or(0, |ends| ends.saturating_sub(grant.times.received_on));

@@ -1,6 +1,6 @@
 //! An app, built once: everything a request needs of it is looked up, hashed and counted from here.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
 use super::callers::Caller;
@@ -45,6 +45,8 @@ pub struct App {
     pub(super) told: AtomicU64,
     /// What its tenants said of the credential.
     pub(super) ledger: Ledger,
+    /// Whether its file is being read because another replica told of a new one.
+    pub(super) reading: AtomicBool,
     canonical: String,
     own_tenant: OnceLock<Option<String>>,
 }
@@ -96,6 +98,7 @@ impl App {
             client_id: settings.client_id.clone(),
             told: AtomicU64::new(credential.version()),
             ledger: Ledger::default(),
+            reading: AtomicBool::new(false),
             credential,
             guard,
             verifier,

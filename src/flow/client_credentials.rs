@@ -48,6 +48,7 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, call: Call, request:
         scopes: &scopes,
         bypass: claims.bypass(arrived),
         challenge: claims.challenge(),
+        carried: claims.carried() + members::carried(request),
     };
     let work = || Work::Grant {
         form: Form::default()

@@ -15,11 +15,11 @@ use crate::oauth::{ClaimsError, challenge, merge};
 use crate::token::{Scopes, Tenant};
 
 /// What `claims`, `client_claims`, `force_refresh` and `access_token_sha256` ask for together.
+// As texts: read, they weigh many times what counts against `limits.inflight`, for as long as the request waits.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
-    challenge: Option<Map<String, Value>>,
-    own: Option<Map<String, Value>>,
-    own_text: Option<String>,
+    challenge: Option<String>,
+    own: Option<String>,
     hash: u64,
     force: bool,
     sha256: Option<[u8; 32]>,
@@ -39,9 +39,8 @@ impl Claims {
         let challenge = request.claims.map(|text| parse(text, "claims")).transpose()?;
         let own = request.client_claims.map(|text| parse(text, "client_claims")).transpose()?;
         Ok(Self {
-            hash: challenge.as_ref().map_or(0, |claims| challenge_hash(&serde_json::to_string(claims).unwrap_or_default())),
+            hash: challenge.as_ref().map_or(0, |text| challenge_hash(text)),
             challenge,
-            own_text: own.as_ref().and_then(|claims| serde_json::to_string(claims).ok()),
             own,
             force: request.force_refresh,
             sha256: request.access_token_sha256.map(sha256).transpose()?,
@@ -62,9 +61,15 @@ impl Claims {
         self.hash
     }
 
+    /// What of it travels with a call to the authority, in bytes.
+    pub(super) fn carried(&self) -> usize {
+        [&self.challenge, &self.own].into_iter().flatten().map(String::len).sum()
+    }
+
     /// What is sent as `claims`.
     pub(super) fn merged(&self, app: &App) -> Option<String> {
-        merge(&app.capabilities, self.challenge.as_ref(), self.own.as_ref())
+        let read = |text: &Option<String>| text.as_ref().and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok());
+        merge(&app.capabilities, read(&self.challenge).as_ref(), read(&self.own).as_ref())
     }
 
     /// The hash of the key's members beside the scopes, of a token for the app or the user as such; the usual one is at hand.
@@ -88,7 +93,7 @@ impl Claims {
     }
 
     fn unusual(&self, app: &App, request: &Common<'_>, tenant: Option<&Tenant>, exchange: [Option<&str>; 2]) -> Option<Hashed> {
-        let own = self.own_text.as_deref();
+        let own = self.own.as_deref();
         let usual = own.is_none() && request.audience.is_none() && request.resource.is_none();
         if usual && tenant.is_none() && exchange == [None, None] {
             return None;
@@ -100,6 +105,11 @@ impl Claims {
             Variant { tenant, capabilities, audience, resource, subject_token_type, requested_token_type, client_claims: own };
         Some(variant.hashed())
     }
+}
+
+/// What of the other members travels with a call to the authority, in bytes.
+pub(super) fn carried(request: &Common<'_>) -> usize {
+    request.audience.map_or(0, str::len) + request.resource.map_or(0, str::len)
 }
 
 /// The scopes that a request asks for, by itself or by its api; empty where it names none.
@@ -139,14 +149,17 @@ pub(super) fn target(app: &App, request: &Common<'_>, scopes: &Scopes) -> Result
     Ok(())
 }
 
-fn parse(text: &str, member: &str) -> Result<Map<String, Value>, Refusal> {
-    challenge(text).map_err(|error| {
+/// The claims of a member, written anew: however they came, the same claims are the same text.
+fn parse(text: &str, member: &str) -> Result<String, Refusal> {
+    let claims = challenge(text).map_err(|error| {
         let what = match error {
             ClaimsError::NotJson => "is neither JSON nor base64 of JSON",
             ClaimsError::NotAnObject => "is no JSON object",
         };
         Refusal::member(format!("`{member}` {what}: pass the challenge on as it came"))
-    })
+    })?;
+    // A map of values always becomes JSON.
+    Ok(serde_json::to_string(&claims).unwrap_or_default())
 }
 
 fn sha256(text: &str) -> Result<[u8; 32], Refusal> {

@@ -48,7 +48,7 @@ pub use request::{
 pub use settings::{AccountRights, ApiSettings, AppSettings, CallerSettings, RefreshTokens, flow_named, flow_names};
 
 use crate::authority::Stops;
-use crate::cache::{Cache, Flight, Key, Wire};
+use crate::cache::{Cache, Flight, Key, Wire, Work};
 use crate::clock::Clock;
 use crate::tasks::Tasks;
 use crate::token::{Account, Head, Turn};
@@ -142,9 +142,9 @@ impl Service {
             apps: apps.into_iter().map(|app| (app.name.clone(), app)).collect(),
             apis: apis.iter().map(api).collect(),
             callers,
+            redemptions: Flight::new(tasks.clone(), cache.budget().clone(), Work::Redemption),
             cache,
             remembered: holds::remembered(),
-            redemptions: Flight::new(tasks.clone()),
             clock,
             tasks,
             jitter,
@@ -170,12 +170,17 @@ impl Service {
         let this = Arc::clone(&self.0);
         self.0.cache.join_fleet(move |name| {
             for app in this.apps.values().filter(|app| app.credential_name() == name) {
+                // One reading at a time, however many tell.
+                if app.reading.swap(true, Ordering::AcqRel) {
+                    continue;
+                }
                 let app = Arc::clone(app);
                 this.tasks.background("credential", async move {
                     // Where the file has not arrived yet, it will be seen to be new when it does.
                     if app.credential.reread().await {
                         app.told.store(app.credential.version(), Ordering::Relaxed);
                     }
+                    app.reading.store(false, Ordering::Release);
                 });
             }
         });
@@ -288,10 +293,10 @@ impl Service {
         Ok(accounts::one(&self.0, &app, caller, home_account_id).await?)
     }
 
-    /// `DELETE /accounts/{home_account_id}`: signs the account out.
+    /// `DELETE /accounts/{home_account_id}`: signs the account out; one that nobody knows is signed out already.
     ///
     /// # Errors
-    /// There is no such app or account, or the shared cache cannot be asked: then this process alone has forgotten it.
+    /// There is no such app, there is no room for the work, or the shared cache cannot be asked: then this process alone has forgotten it.
     pub async fn sign_out(&self, caller: Caller, app: Option<&str>, home_account_id: &str) -> Result<(), Arc<Refusal>> {
         let app = self.0.allowed(caller, None, &Common { app, ..Common::default() })?;
         Ok(accounts::sign_out(&self.0, &app, caller, home_account_id).await?)

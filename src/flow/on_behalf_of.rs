@@ -50,6 +50,7 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call
         scopes: &scopes,
         bypass: claims.bypass(arrived),
         challenge: claims.challenge(),
+        carried: bearer.len() + claims.carried() + members::carried(common),
     };
     let work = || {
         let grant = if app.authority.is_entra() { jwt_bearer(&scopes, bearer) } else { token_exchange(&scopes, bearer, request) };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracing::{Instrument as _, Span};
 
-use super::acquire::{broken_off, user_lane};
+use super::acquire::user_lane;
 use super::app::App;
 use super::auth_code::{is_verifier, redirect_uri, scopes_named};
 use super::callers::Caller;
@@ -16,11 +16,11 @@ use super::members::{self, Claims};
 use super::metrics::Flow;
 use super::once::Once;
 use super::refresh::{Renewal, sign_in};
-use super::refusal::Refusal;
+use super::refusal::{Refusal, overloaded};
 use super::request::{Answer, AuthCode, Call, Common, RefreshReason, TokenSource};
 use super::{Inner, Outcome, id_token, trace};
 use crate::authority::{Failure, Repeat};
-use crate::cache::{self, Bypass, Kept, Key, Loaded, Query};
+use crate::cache::{self, Bypass, Kept, Key, Landing, Loaded, Lost, Permit, Query};
 use crate::oauth::Form;
 use crate::secret::Secret;
 use crate::telemetry::{self, outgoing};
@@ -33,14 +33,24 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call
     let (request, span) = (Span::current(), trace::begin(&redemption.call, app, Flow::AuthCode, false));
     let mut redemption = redemption;
     redemption.call = redemption.call.inside(outgoing(redemption.call.trace, &span));
-    let flight = Box::pin(async move { Some(redemption.run().await) });
-    let (landed, led) = inner.redemptions.join_or_lead(key, flight).instrument(span.clone()).await;
+    let carried = redemption.carries();
+    let flight = |permit: Permit| {
+        Box::pin(async move {
+            let _until_it_ends = permit;
+            Some(redemption.run().await)
+        })
+    };
+    let Landing { outcome, led } = inner.redemptions.join_or_lead(key, carried, flight).instrument(span.clone()).await;
     inner.cache.flew(led);
     if !led {
         telemetry::joined(&request);
         telemetry::joined(&span);
     }
-    let head = landed.unwrap_or_else(|| Err(Arc::new(broken_off().retrying(Retry::Never))));
+    let head = outcome.unwrap_or_else(|lost| {
+        let refusal = inner.lost(lost);
+        // A code that was sent is spent.
+        Err(Arc::new(if lost == Lost::NoRoom { refusal } else { refusal.retrying(Retry::Never) }))
+    });
     let answer = |head| Answer { head, source: TokenSource::IdentityProvider, reason: RefreshReason::NotApplicable };
     let outcome = head.map(answer);
     trace::end(&span, &outcome);
@@ -119,6 +129,14 @@ impl Redemption {
         ])
     }
 
+    /// What it keeps of the request, in bytes.
+    fn carries(&self) -> usize {
+        let texts = [&self.nonce, &self.claims, &self.audience, &self.resource];
+        let texts: usize = texts.iter().filter_map(|text| text.as_ref()).map(String::len).sum();
+        let verifier = self.code_verifier.as_ref().map_or(0, |verifier| verifier.expose().len());
+        self.code.expose().len() + self.redirect_uri.len() + verifier + texts + self.scopes.weight()
+    }
+
     fn form(&self) -> Form {
         let entra = self.app.authority.is_entra();
         let form = Form::default()
@@ -148,6 +166,8 @@ impl Redemption {
             app.metrics.held(Flow::AuthCode);
             return Err(refusal);
         }
+        // Before it is sent: what it brings cannot be had again.
+        let Some(_room) = inner.cache.room_for_sign_in() else { return Err(Arc::new(overloaded("limits.queue", &inner.clock))) };
         let sent = exchange::run(inner, app, &self.form(), self.tenant.as_ref(), Repeat::Never, self.call.clone()).await;
         let mut response = match sent.outcome {
             Ok(response) => response,

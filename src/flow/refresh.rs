@@ -14,10 +14,10 @@ use super::classify::refuse;
 use super::exchange::{self, Trouble};
 use super::issue::{Expected, Owner, granted, issue};
 use super::once::Once;
-use super::refusal::{Kind, Refusal};
+use super::refusal::{Kind, Refusal, overloaded};
 use super::settings::RefreshTokens;
 use crate::authority::{Failure, Repeat};
-use crate::cache::{Kept, KeySpace, Loaded, Signed, Turn, Unavailable};
+use crate::cache::{Kept, KeySpace, Loaded, Renewed, Room, Signed, Turn, Unavailable};
 use crate::oauth::{Form, GRANT_REFRESH_TOKEN, TokenResponse};
 use crate::secret::Secret;
 use crate::token::{Account, Grant, Retry, Scopes, SignIn, Tenant, Turn as Whose};
@@ -78,9 +78,11 @@ impl Refresh {
         let tasks = job.inner.tasks.clone();
         let turn = async move {
             let outcome = self.in_turn(&job, &|| sender.is_closed()).await;
+            // With its permit.
+            drop(job);
             let _gone = sender.send(outcome);
         };
-        tasks.awaited("refresh", turn.in_current_span());
+        tasks.awaited("refresh", Box::pin(turn).in_current_span());
         outcome.await.unwrap_or_else(|_| Err(broken_off().into()))
     }
 
@@ -115,6 +117,7 @@ impl Refresh {
             if job.inner.tasks.soft().is_cancelled() && is_unwanted() {
                 return Err(broken_off().into());
             }
+            let _room = room(job)?;
             let form = self.form(&job.app, token.clone());
             let sent = exchange::run(&job.inner, &job.app, &form, self.tenant.as_ref(), Repeat::Never, job.call.clone()).await;
             let trouble = match sent.outcome {
@@ -197,13 +200,17 @@ impl Refresh {
     /// used one. If the store stays away, memory has it until it can be stored.
     async fn kept(&self, job: &Job, sign_in: SignIn, over: &Signed) -> Kept {
         let cache = &job.inner.cache;
-        let mut kept = cache.renew_sign_in(&job.partition, sign_in.clone(), over).await;
+        let renewed = match job.app.refresh_tokens {
+            RefreshTokens::Reusable => Renewed::Reusable,
+            RefreshTokens::SingleUse => Renewed::SingleUse,
+        };
+        let mut kept = cache.renew_sign_in(&job.partition, sign_in.clone(), over, renewed).await;
         for _ in 0..PATIENCE {
             if kept != Kept::Later || job.app.refresh_tokens == RefreshTokens::Reusable {
                 break;
             }
             tokio::time::sleep(PAUSE).await;
-            kept = cache.renew_sign_in(&job.partition, sign_in.clone(), over).await;
+            kept = cache.renew_sign_in(&job.partition, sign_in.clone(), over, renewed).await;
         }
         kept
     }
@@ -238,6 +245,17 @@ impl Refresh {
             stops_request: true,
         }
     }
+}
+
+/// Room for the successor of a refresh token that is used up when it is sent, should the shared store not take it. A used one that stays good
+/// needs none: nothing is lost with its successor.
+fn room(job: &Job) -> Result<Option<Room>, Arc<Refusal>> {
+    if job.app.refresh_tokens == RefreshTokens::Reusable {
+        return Ok(None);
+    }
+    let inner = &job.inner;
+    let room = inner.cache.room_for_sign_in();
+    room.map(Some).ok_or_else(|| Arc::new(overloaded("limits.queue", &inner.clock)))
 }
 
 fn is_invalid_grant(trouble: &Trouble) -> bool {

@@ -1,7 +1,9 @@
 //! Why a request is not served: flat, and made here from every lower error. It says what happened, whose turn it is and whether to
 //! retry; `http` turns it into a status, and nothing else reads it.
 
-use crate::clock::Moment;
+use std::time::Duration;
+
+use crate::clock::{Clock, Moment};
 use crate::oauth::ErrorBody;
 use crate::token::{Retry, Turn};
 
@@ -67,6 +69,8 @@ pub enum Kind {
     CredentialUnusable,
     /// What the answer depends on stands in a shared cache that cannot be asked.
     CacheUnavailable,
+    /// What would have to be done finds no room beside what is under way.
+    Overloaded,
     /// tokend itself failed.
     InternalError,
 }
@@ -75,7 +79,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every value, for the API document.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::InvalidRequest,
         Self::UnknownApp,
         Self::UnknownApi,
@@ -96,6 +100,7 @@ impl Kind {
         Self::KeysUnavailable,
         Self::CredentialUnusable,
         Self::CacheUnavailable,
+        Self::Overloaded,
         Self::InternalError,
     ];
 
@@ -122,6 +127,7 @@ impl Kind {
             Self::KeysUnavailable => "keys_unavailable",
             Self::CredentialUnusable => "credential_unusable",
             Self::CacheUnavailable => "cache_unavailable",
+            Self::Overloaded => "overloaded",
             Self::InternalError => "internal_error",
         }
     }
@@ -199,6 +205,14 @@ impl Refusal {
             _ => self.kind.as_str(),
         }
     }
+}
+
+/// The refusal of work that was not begun, because a bound of the configuration is reached. It says nothing to other replicas, and is not
+/// remembered: room may come at any moment.
+pub(super) fn overloaded(limit: &str, clock: &Clock) -> Refusal {
+    let detail = format!("what is under way fills the memory set aside for it (`{limit}`); try again in a second");
+    let until = clock.moment().after(Duration::from_secs(1));
+    Refusal::new(Turn::Unavailable, Kind::Overloaded, detail).retrying(Retry::At(until)).local()
 }
 
 /// An error code as it may be logged: an authority can put any text where a code belongs.

@@ -16,6 +16,8 @@ use crate::cache::Owner;
 
 /// More than any `oid.tid`, and any `sub` (OpenID Connect §2: at most 255 characters).
 const LONGEST_ACCOUNT: usize = 512;
+/// About what a refresh token weighs, in bytes: it is read when the work has begun.
+const REFRESH_TOKEN: usize = 1536;
 
 pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call: Call, request: &Silent<'_>) -> Outcome {
     let arrived = inner.cache.generation();
@@ -40,6 +42,7 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call
         scopes: &scopes,
         bypass: claims.bypass(arrived),
         challenge: claims.challenge(),
+        carried: REFRESH_TOKEN + claims.carried() + members::carried(common),
     };
     let work = || {
         Work::Refresh(Refresh {
@@ -61,7 +64,7 @@ async fn of_any<'a>(
     inner: &Arc<Inner>,
     mut owners: Vec<Caller>,
     ask: impl Fn(Caller) -> Ask<'a>,
-    work: impl Fn() -> Work,
+    work: impl Fn() -> Work + Sync,
 ) -> Outcome {
     // What memory has comes before a search of the others: a hit stays a hit, whosever it is.
     if let Some(at) = owners.iter().position(|owner| inner.is_at_hand(&ask(*owner)))

@@ -116,6 +116,7 @@ fn title_of(kind: Kind) -> &'static str {
         Kind::KeysUnavailable => "The authority's keys cannot be had",
         Kind::CredentialUnusable => "The app's credential cannot be used",
         Kind::CacheUnavailable => "The shared cache cannot be asked",
+        Kind::Overloaded => FaultKind::Overloaded.title(),
         Kind::InternalError => "tokend failed",
     }
 }

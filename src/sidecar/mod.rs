@@ -203,7 +203,7 @@ impl Prepared {
         }
         let cache_settings = &self.settings.cache;
         let longest = self.settings.calls.timeout;
-        let fleet = self.shared.as_ref().map(|shared| shared.fleet(cache_settings.recheck, longest, parts));
+        let fleet = self.shared.as_ref().map(|shared| shared.fleet(cache_settings, longest, parts));
         let cache = Cache::new(cache_settings, fleet, flow::WIRE, &parts.metrics, parts.clock.clone(), parts.tasks.clone());
         let (clock, tasks) = (parts.clock.clone(), parts.tasks.clone());
         let callers = self.callers.clone().map(|tokens| Callers::new(tokens, &parts.metrics, clock.clone()));

@@ -111,6 +111,7 @@ pub(super) fn gauges(
     let most = metrics.gauges("cache_max_bytes", "What the memory level may weigh.", &["level"]);
     most.with_label_values(&["memory"]).set(number(cache.memory().max_bytes()));
     let waiting = metrics.gauges("cache_push_back_waiting", "What waits in memory to be stored in Redis.", &[]);
+    let waiting_bytes = metrics.gauges("cache_push_back_bytes", "What that weighs, of limits.queue.", &[]);
     telemetry::observe_process(metrics);
     let (followed, certificate) = (followed.cloned(), certificate.cloned());
     let (service, cache, tasks) = (service.clone(), Arc::clone(cache), tasks.clone());
@@ -126,6 +127,7 @@ pub(super) fn gauges(
         }
         if let Some(fleet) = cache.fleet() {
             waiting.with_label_values(&[] as &[&str]).set(i64::try_from(fleet.waiting()).unwrap_or(i64::MAX));
+            waiting_bytes.with_label_values(&[] as &[&str]).set(i64::try_from(fleet.waiting_bytes()).unwrap_or(i64::MAX));
         }
         for (stops, count) in service.holds() {
             holds.with_label_values(&[stops.as_str()]).set(i64::try_from(count).unwrap_or(i64::MAX));

@@ -51,14 +51,15 @@ pub(super) fn prepare(settings: &RedisSettings, roots: &Roots, clock: &Clock, fi
 
 impl Prepared {
     /// The fleet over the store; nothing is connected to.
-    pub(super) fn fleet(&self, recheck: Duration, longest: Duration, parts: &Parts) -> Arc<Fleet> {
+    pub(super) fn fleet(&self, cache: &cache::Settings, longest: Duration, parts: &Parts) -> Arc<Fleet> {
         Fleet::new(cache::Parts {
             store: self.store(parts),
             ring: self.ring.clone(),
             prefix: self.settings.key_prefix.clone(),
             version: self.settings.write_version,
-            recheck,
+            recheck: cache.recheck,
             longest,
+            queue: cache.queue,
             metrics: parts.metrics.clone(),
             jitter: rand::random::<f64>,
             clock: parts.clock.clone(),

@@ -82,6 +82,12 @@ impl Scopes {
         self.0.is_empty()
     }
 
+    /// What they weigh in memory, in bytes.
+    pub fn weight(&self) -> usize {
+        // Each is an allocation of its own.
+        self.iter().map(|scope| size_of::<Box<str>>() + scope.len() + 16).sum()
+    }
+
     /// The scopes in their order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|scope| &**scope)

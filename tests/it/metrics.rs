@@ -66,6 +66,9 @@ const COUNTERS: &[(&str, Labels)] = &[
     ("cache_leases_total", &[("outcome", &["won", "waited", "taken_over", "given_up", "failed"])]),
     ("cache_invalidations_total", &[("direction", &["sent", "received"]), ("kind", &["signed_out", "replaced", "credential"])]),
     ("cache_pushed_back_total", &[("outcome", &["stored", "stale", "gone", "signed_out"])]),
+    ("cache_push_back_dropped_total", &[("kind", &["token", "sign_in"])]),
+    ("cache_push_back_refused_total", &[]),
+    ("flights_refused_total", &[("work", &["flight", "renewal", "redemption", "sign_out"])]),
     ("cache_undecipherable_total", &[("reason", &["newer", "unknown_key", "garbage"])]),
     ("redis_requests_total", &[("op", REDIS_OPS), ("outcome", REDIS_OUTCOMES)]),
     ("redis_reconnects_total", &[]),
@@ -86,6 +89,9 @@ const GAUGES: &[(&str, Labels)] = &[
     ("cache_max_bytes", &[("level", &["memory"])]),
     ("cache_partitions", &[("level", &["memory"])]),
     ("cache_push_back_waiting", &[]),
+    ("cache_push_back_bytes", &[]),
+    ("flights", &[]),
+    ("flight_bytes", &[]),
     ("redis_breaker_state", &[("breaker", &["reads", "writes", "events"])]),
     ("key_ring_key", &[("kid", NAMES)]),
     ("credential_expiry_timestamp_seconds", &[("app", NAMES), ("kind", &["certificate", "federated_token"])]),
@@ -115,6 +121,8 @@ fn most(apps: usize, cached: usize, sent: usize, grants: usize) -> usize {
     let calls = grants * (1 + 13 + 1 + 4 + 4 + 1) + 2 * (1 + 1 + 1 + 3 + 1);
     let call_durations = (grants + 2) * PER_HISTOGRAM;
     let cache = 8 + 2 + 5 + 6 + 4 + 3 + 3 + 1;
+    // Work that outlives its request, and what waits for Redis.
+    let bounds = (2 + 4) + (1 + 2 + 1);
     let redis = REDIS_OPS.len() * REDIS_OUTCOMES.len() + 2 * PER_HISTOGRAM + 3 + 1 + 2;
     // A ring in the middle of two rotations.
     let ring = 2 * 4;
@@ -124,7 +132,7 @@ fn most(apps: usize, cached: usize, sent: usize, grants: usize) -> usize {
     let rest = 6 + 1 + 1 + 1 + 1 + 7 + 2 * apps + 10;
     // Two outcomes and trouble with a file for each caller, one an app, and those whom nobody knows.
     let callers = apps * 3 + 1;
-    callers + requests + durations + renewals + held + calls + call_durations + cache + redis + ring + http + rest
+    callers + requests + durations + renewals + held + calls + call_durations + cache + bounds + redis + ring + http + rest
 }
 
 #[test]

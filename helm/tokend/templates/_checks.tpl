@@ -1,16 +1,21 @@
 {{/* What values.schema.json cannot say: values that do not fit each other. */}}
 
-{{/* The cache may be there twice for a moment (its index grows by copying), bodies are being read, and the rest of the process is below 64 MiB. */}}
+{{/* The cache may be there twice for a moment (its index grows by copying). Heads and bodies are being read, work is under way, and records wait
+     for Redis, each within a bound of its own. The rest of the process is below 64 MiB. */}}
 {{- define "tokend.checkMemory" -}}
 {{- $limit := dig "limits" "memory" "" .Values.resources -}}
 {{- if not $limit -}}
 {{- fail "resources.limits.memory: it is not set. tokend never runs without one: a leak would otherwise take the node's memory. The default is 256Mi." -}}
 {{- end -}}
 {{- $cache := include "tokend.bytes" (list "config.cache.memory.max_bytes" (dig "memory" "max_bytes" "64MiB" (default dict .Values.config.cache))) | int64 -}}
-{{- $inflight := include "tokend.bytes" (list "config.limits.inflight" (dig "inflight" "32MiB" (default dict .Values.config.limits))) | int64 -}}
-{{- $least := add (mul 2 $cache) $inflight 67108864 -}}
+{{- $least := add (mul 2 $cache) 67108864 -}}
+{{- $limits := default dict .Values.config.limits -}}
+{{- range $name, $usual := dict "inflight" "32MiB" "heads" "8MiB" "flights" "16MiB" "queue" "8MiB" -}}
+  {{- $bound := include "tokend.bytes" (list (printf "config.limits.%s" $name) (dig $name $usual $limits)) | int64 -}}
+  {{- $least = add $least $bound -}}
+{{- end -}}
 {{- if lt (include "tokend.bytes" (list "resources.limits.memory" $limit) | int64) $least -}}
-{{- fail (printf "resources.limits.memory: %v is less than 2 × config.cache.memory.max_bytes + config.limits.inflight + 64Mi = %dMi. Raise it, or lower the other two." $limit (div (add $least 1048575) 1048576)) -}}
+{{- fail (printf "resources.limits.memory: %v is less than 2 × config.cache.memory.max_bytes + config.limits.inflight + config.limits.heads + config.limits.flights + config.limits.queue + 64Mi = %dMi. Raise it, or lower the others." $limit (div (add $least 1048575) 1048576)) -}}
 {{- end -}}
 {{- end }}
 

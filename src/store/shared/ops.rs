@@ -126,13 +126,23 @@ impl Shared {
         }
     }
 
-    /// Raises an epoch and deletes, in one step; all keys are in one slot. Returns how many of `keys` there were.
+    /// Deletes, and raises an epoch if any of these keys was there, the epoch's own included, or `always`; in one step, all keys are in one
+    /// slot. Returns how many there were.
     ///
     /// # Errors
     /// There is no answer; it may have been done.
-    pub async fn remove(&self, epoch: Note<'_>, keys: &[&str]) -> Answer<u64> {
-        let call = scripts::REMOVE.call().key(epoch.key).keys(keys).bytes(epoch.value).arg(millis(epoch.ttl));
+    pub async fn remove(&self, epoch: Note<'_>, keys: &[&str], always: bool) -> Answer<u64> {
+        let call = scripts::REMOVE.call().key(epoch.key).keys(keys).bytes(epoch.value).arg(millis(epoch.ttl)).arg(u8::from(always));
         number(&self.core.call(Op::Remove, Request::Script(&call), self.write_timeout).await?)
+    }
+
+    /// Deletes a value if it still has this generation.
+    ///
+    /// # Errors
+    /// There is no answer; it may have been done.
+    pub async fn withdraw(&self, key: &str, generation: u64) -> Answer<()> {
+        let call = scripts::WITHDRAW.call().key(key).arg(format!("{generation:016x}"));
+        self.core.call(Op::Clear, Request::Script(&call), self.write_timeout).await.map(drop)
     }
 
     /// The values of keys in one slot, each with what is left of its time.

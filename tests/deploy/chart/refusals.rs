@@ -154,14 +154,18 @@ fn memory_that_cannot_be_enough() {
         "sidecar",
         &[
             (
-                "resources: {limits: {memory: 223Mi}}",
+                "resources: {limits: {memory: 255Mi}}",
                 &[
-                    "resources.limits.memory: 223Mi is less than 2 × config.cache.memory.max_bytes + config.limits.inflight + 64Mi = 224Mi",
+                    "resources.limits.memory: 255Mi is less than 2 × config.cache.memory.max_bytes + config.limits.inflight + config.limits.heads + config.limits.flights + config.limits.queue + 64Mi = 256Mi",
                 ],
             ),
-            ("config: {cache: {memory: {max_bytes: 128MiB}}}", &["= 352Mi"]),
-            ("config: {cache: {memory: {max_bytes: 134217728}}}", &["= 352Mi"]),
-            ("config: {limits: {inflight: 1GiB}}", &["= 1216Mi"]),
+            ("config: {cache: {memory: {max_bytes: 128MiB}}}", &["= 384Mi"]),
+            ("config: {cache: {memory: {max_bytes: 134217728}}}", &["= 384Mi"]),
+            ("config: {limits: {inflight: 1GiB}}", &["= 1248Mi"]),
+            ("config: {limits: {heads: 16MiB}}", &["= 264Mi"]),
+            ("config: {limits: {flights: 17MiB}}", &["= 257Mi"]),
+            ("config: {limits: {queue: 12MiB}}", &["= 260Mi"]),
+            ("config: {limits: {flights: 16MB}}", &["config.limits.flights: \"16MB\" is no size"]),
             ("resources: {limits: {memory: 0.2Gi}}", &["0.2Gi is less than"]),
             ("resources: {limits: {memory: 200e6}}", &["is less than"]),
             ("resources: {limits: {memory: 256}}", &["256 is less than"]),
@@ -170,7 +174,7 @@ fn memory_that_cannot_be_enough() {
             ("config: {cache: {memory: {max_bytes: 64MB}}}", &["config.cache.memory.max_bytes: \"64MB\" is no size"]),
         ],
     );
-    for enough in ["224Mi", "0.25Gi", "300e6", "300M", "268435456"] {
+    for enough in ["256Mi", "0.25Gi", "300e6", "300M", "268435456"] {
         with("sidecar", &format!("resources: {{limits: {{memory: {enough}}}}}")).unwrap_or_else(|said| panic!("{enough}: {said}"));
     }
 }

@@ -5,11 +5,13 @@ mod guests;
 mod listing;
 mod messages;
 mod outage;
+mod queue;
 mod records;
 mod renewal;
 mod sign_out;
 mod silent;
 mod single_use;
+mod unknown;
 
 use std::time::Duration;
 
@@ -55,6 +57,8 @@ struct Plan<'a> {
     directory: Option<Value>,
     /// How long a call to the authority may take; empty: as usual.
     timeout: &'a str,
+    /// Further keys at the top of the configuration.
+    more: &'a str,
 }
 
 // === impl Stage ===
@@ -91,6 +95,7 @@ impl Stage {
         if !plan.timeout.is_empty() {
             yaml = yaml.replace("authority: {", &format!("authority: {{timeout: {}, ", plan.timeout));
         }
+        yaml += plan.more;
         let ring = format!("name:{}\nfirst:{}\n", STANDARD.encode([1; 32]), STANDARD.encode([2; 32]));
         std::fs::write(files.path().join("key-ring"), ring).expect("a file");
         let mut replicas = Vec::new();

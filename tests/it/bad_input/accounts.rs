@@ -108,11 +108,10 @@ async fn another_method_is_405() {
 }
 
 #[tokio::test]
-async fn an_id_that_is_none_is_400_and_one_that_nobody_has_404() {
+async fn an_id_that_is_none_is_400_and_one_that_nobody_has_404_or_is_signed_out() {
     leaving_no_trace(async |world, _| {
         let long = "x".repeat(513);
         for (id, status, error, word) in [
-            ("canary.nobody", 404, "unknown_account", "account"),
             ("canary%40contoso.example", 400, "invalid_request", "username"),
             (&*long, 400, "invalid_request", "too long"),
             ("canary%ff", 400, "invalid_request", ""),
@@ -123,6 +122,12 @@ async fn an_id_that_is_none_is_400_and_one_that_nobody_has_404() {
                 is_refused(&route, id, &answer, (status, error, word));
             }
         }
+        let of_nobody = |method| (method, "/accounts/canary.nobody".to_owned());
+        let route = of_nobody(Method::GET);
+        let answer = Client::send(request(world, &route, "?app=web")).await;
+        is_refused(&route, "canary.nobody", &answer, (404, "unknown_account", "account"));
+        let answer = Client::send(request(world, &of_nobody(Method::DELETE), "?app=web")).await;
+        assert_eq!((answer.status, answer.text.as_str()), (204, ""));
     })
     .await;
 }

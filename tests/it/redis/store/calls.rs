@@ -104,14 +104,40 @@ async fn a_put_is_refused_after_a_sign_out() {
         let named = |named| Put { epoch: Some(Epoch { key: EPOCH, named }), ..put(&first, None) };
         assert_eq!(store.shared.put(&named(b"")).await, Ok(Placed::Stored), "there is no epoch");
         assert_eq!(store.shared.put(&Put { base: Some(1), value: &second, ..named(b"old") }).await, Ok(Placed::Stored));
-        assert_eq!(store.shared.remove(note(EPOCH, b"new"), &[KEY, LEASE, INDEX]).await, Ok(1));
+        assert_eq!(store.shared.remove(note(EPOCH, b"new"), &[KEY, LEASE, INDEX], false).await, Ok(1));
         for old in [&b""[..], b"old"] {
             assert_eq!(store.shared.put(&named(old)).await, Ok(Placed::SignedOut));
         }
         assert_eq!(store.get(KEY).await, None);
         assert_eq!(store.shared.put(&named(b"new")).await, Ok(Placed::Stored));
-        assert_eq!(store.shared.remove(note(EPOCH, b"newer"), &[]).await, Ok(0));
+        assert_eq!(store.shared.remove(note(EPOCH, b"newer"), &[], false).await, Ok(1), "the epoch itself");
         assert_eq!(store.get(EPOCH).await, Some(b"newer".to_vec()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn where_nothing_stands_a_sign_out_leaves_nothing_unless_it_has_to() {
+    on_both(async |store, _server| {
+        assert_eq!(store.shared.remove(note(EPOCH, b"new"), &[KEY, INDEX], false).await, Ok(0));
+        assert_eq!(store.get(EPOCH).await, None);
+        assert_eq!(store.shared.remove(note(EPOCH, b"new"), &[KEY, INDEX], true).await, Ok(0));
+        assert_eq!(store.get(EPOCH).await, Some(b"new".to_vec()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_value_is_withdrawn_while_it_is_the_same() {
+    on_both(async |store, _server| {
+        let (first, second) = (value(1, "first"), value(2, "second"));
+        assert_eq!(store.shared.put(&put(&first, None)).await, Ok(Placed::Stored));
+        assert_eq!(store.shared.put(&put(&second, Some(1))).await, Ok(Placed::Stored));
+        assert_eq!(store.shared.withdraw(KEY, 1).await, Ok(()));
+        assert_eq!(store.get(KEY).await, Some(second));
+        assert_eq!(store.shared.withdraw(KEY, 2).await, Ok(()));
+        assert_eq!(store.get(KEY).await, None);
+        assert_eq!(store.shared.withdraw(KEY, 2).await, Ok(()));
     })
     .await;
 }

@@ -1,0 +1,3 @@
+//! Callers who mean harm: what they begin and leave stays within bounds, and those who do not goes on.
+
+mod work;

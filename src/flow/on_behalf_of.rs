@@ -42,7 +42,7 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call
         app,
         call,
         owner: caller,
-        partition: app.space_of(caller).partition(owner_of(app, &user)),
+        partition: app.space_of(caller).partition(owner_of(app, &user)?),
         owned: true,
         tenant: tenant.as_ref(),
         assertion: Some(&hash),
@@ -63,11 +63,14 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call
     inner.acquire(ask, work).await
 }
 
-/// Whose account the tokens for an inbound token belong to: what is known of the user before the authority is asked.
-fn owner_of<'a>(app: &App, user: &'a TokenClaims) -> cache::Owner<'a> {
-    match (&user.oid, &user.tid) {
-        (Some(oid), Some(tid)) if app.authority.is_entra() => cache::Owner::User(oid, tid),
-        _ => cache::Owner::Account(user.sub.as_deref().unwrap_or_default()),
+/// Whose account the tokens for an inbound token belong to: what is known of the user before the authority is asked. Two users of whom
+/// nothing is known would be one.
+fn owner_of<'a>(app: &App, user: &'a TokenClaims) -> Result<cache::Owner<'a>, Refusal> {
+    let said = |claim: &'a Option<String>| claim.as_deref().filter(|text| !text.is_empty());
+    match (said(&user.oid), said(&user.tid), said(&user.sub)) {
+        (Some(oid), Some(tid), _) if app.authority.is_entra() => Ok(cache::Owner::User(oid, tid)),
+        (.., Some(sub)) => Ok(cache::Owner::Account(sub)),
+        _ => Err(invalid("it has no `sub`, so that nobody knows whose it is")),
     }
 }
 

@@ -3,6 +3,7 @@
 //! `acquire` is for what may be cached and shared (client credentials, on-behalf-of, silent), `redeem` for what is sent once and always
 //! brings something new (authorization codes). Every lower error becomes a [`Refusal`] here.
 
+mod about;
 mod accounts;
 mod acquire;
 mod app;

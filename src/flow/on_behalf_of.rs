@@ -18,7 +18,7 @@ use super::{Inner, Outcome};
 use crate::cache;
 use crate::clock::Moment;
 use crate::inbound::{Rejection, Verdict, digest};
-use crate::oauth::{Claims as TokenClaims, Form, GRANT_JWT_BEARER, GRANT_TOKEN_EXCHANGE, TOKEN_TYPE_ACCESS};
+use crate::oauth::{Claims as TokenClaims, Form, GRANT_JWT_BEARER, GRANT_TOKEN_EXCHANGE, TOKEN_TYPE_ACCESS, is_refresh_token_type};
 use crate::secret::Secret;
 use crate::telemetry::Context;
 use crate::token::{Retry, Scopes, Tenant, Turn};
@@ -104,6 +104,15 @@ fn exchange_types<'a>(app: &App, request: &OnBehalfOf<'a>) -> Result<[Option<&'a
                 return Err(Refusal::member(format!("`{member}` has no meaning at an Entra-style authority: leave it out")));
             }
             Some("") => return Err(Refusal::member(format!("`{member}` is empty: leave it out, or name a type of RFC 8693 §3"))),
+            Some(kind) if kind.contains(|c: char| !c.is_ascii_graphic()) => {
+                return Err(Refusal::member(format!("`{member}` has characters that no URI has: name a type of RFC 8693 §3")));
+            }
+            Some(kind) if is_refresh_token_type(kind) => {
+                return Err(Refusal::member(format!(
+                    "`{member}` is a refresh token's, and those are never handed out nor taken here: leave it out, or name another type \
+                     of RFC 8693 §3"
+                )));
+            }
             _ => {}
         }
     }

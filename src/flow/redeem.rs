@@ -158,7 +158,7 @@ impl Redemption {
         let (now, jitter) = (inner.clock.unix(), inner.jitter);
         let tenant = self.tenant.as_ref();
         let user = id_token::verify(app, id_token.expose(), self.nonce.as_deref(), tenant, now, self.call.clone()).await;
-        let owner = Owner::User(user.map_err(|refusal| refusal.retrying(Retry::Never))?);
+        let owner = Owner::SignedIn(user.map_err(|refusal| refusal.retrying(Retry::Never))?);
         let expected = Expected { asked: self.scopes.clone(), tenant: self.tenant.clone(), owner, exchange: false };
         let grant = issue(app, &expected, response, now, jitter()).map_err(spent)?;
         let matching = app.authority.matching();

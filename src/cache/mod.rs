@@ -127,6 +127,8 @@ pub struct Flown {
     pub head: Head,
     /// Where it was found.
     pub level: Level,
+    /// Whether the identical request brought it, and not one for more scopes.
+    exact: bool,
     generation: u64,
 }
 
@@ -191,24 +193,22 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     /// Looks in memory. Nothing here waits.
     pub fn look(&self, query: &Query<'_>) -> Look {
-        let found = self.find(query.partition, query.variant, query.asked, &query.bypass);
+        let found = self.find(query.partition, query.variant, query.asked, query.superset, &query.bypass);
         self.metrics.looked(found.as_ref().map(|found| found.unchecked).map_err(|miss| *miss));
         found.map_or_else(Look::Miss, |found| Look::Hit { head: found.flown.head, due: found.due, unchecked: found.unchecked })
     }
 
     /// Whether memory has what is asked for: a look that is not counted.
     pub fn has(&self, query: &Query<'_>) -> bool {
-        self.find(query.partition, query.variant, query.asked, &query.bypass).is_ok()
+        self.find(query.partition, query.variant, query.asked, query.superset, &query.bypass).is_ok()
     }
 
-    fn find(&self, partition: &Partition, variant: &[u8; 32], asked: &str, bypass: &Bypass) -> Result<Found, Miss> {
+    fn find(&self, partition: &Partition, variant: &[u8; 32], asked: &str, superset: bool, bypass: &Bypass) -> Result<Found, Miss> {
         let now = self.clock.unix();
         let judged = |stored: &Stored| {
-            if !stored.answers(variant, asked) {
-                return None;
-            }
+            let exact = stored.answer(variant, asked, superset)?;
             let facts = &stored.facts;
-            let flown = Flown { head: stored.head(), level: Level::Memory, generation: facts.generation };
+            let flown = Flown { head: stored.head(), level: Level::Memory, exact, generation: facts.generation };
             if bypass.wants_another(facts.challenge) || bypass.skips(&flown) {
                 return Some(Err(Miss::Bypassed));
             }
@@ -253,7 +253,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             match outcome {
                 // It was placed for somebody who came earlier or was refused another token. What the authority gives us ourselves is
                 // the answer, also if it is the same token again.
-                Some(Ok(flown)) if !led && query.bypass.skips(&flown) => {}
+                Some(Ok(flown)) if !led && query.skips(&flown) => {}
                 outcome => return Landed { outcome, joined: !led },
             }
         }
@@ -281,7 +281,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let this = Arc::clone(self);
         async move {
             // Between the caller's look and this flight another one may have ended and stored what is wanted.
-            match this.find(&wanted.partition, &wanted.variant, &wanted.asked, &wanted.bypass) {
+            match this.find(&wanted.partition, &wanted.variant, &wanted.asked, wanted.superset, &wanted.bypass) {
                 Ok(found) if !found.due || kind == Kind::Awaited => return Some(Ok(found.flown)),
                 _ => {}
             }
@@ -304,7 +304,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     /// What the authority has just brought.
     fn brought(&self, loaded: &Loaded) -> Flown {
-        Flown { head: loaded.grant.write(), level: Level::Authority, generation: self.next() }
+        Flown { head: loaded.grant.write(), level: Level::Authority, exact: true, generation: self.next() }
     }
 
     /// Puts a token into memory, unless since that moment its partition was signed out, or a better token came.

@@ -30,6 +30,8 @@ pub(super) struct Ask<'a> {
     pub(super) call: Call,
     /// Whose account it is, if it is a user's.
     pub(super) owner: Caller,
+    /// Whether who asks may have a token for its api only: one that is good for more is neither served nor kept.
+    pub(super) bound: bool,
     pub(super) partition: Partition,
     /// Whether it is a user's, who can sign out.
     pub(super) owned: bool,
@@ -58,9 +60,10 @@ pub(super) struct Job {
     pub(super) call: Call,
     pub(super) owner: Caller,
     pub(super) partition: Partition,
-    lane: Key,
-    variant: [u8; 32],
-    asked: Box<str>,
+    pub(super) bound: bool,
+    pub(super) lane: Key,
+    pub(super) variant: [u8; 32],
+    pub(super) asked: Box<str>,
     challenge: u64,
 }
 
@@ -91,6 +94,10 @@ impl Inner {
         let (request, span) = (Span::current(), trace::begin(&ask.call, ask.app, ask.flow, false));
         let call = ask.call.inside(outgoing(ask.call.trace, &span));
         let way = async {
+            if let Some(refusal) = ask.standing_beyond(query.asked, self) {
+                ask.app.metrics.held(ask.flow);
+                return Err(refusal);
+            }
             if let Some(refusal) = ask.keys(query.asked).standing(&self.remembered, self.clock.moment()) {
                 return self.held(ask, query, refusal).await;
             }
@@ -132,7 +139,8 @@ impl Inner {
         if self.cache.is_loading(query) {
             return true;
         }
-        if ask.keys(query.asked).standing(&self.remembered, self.clock.moment()).is_some() {
+        let standing = ask.keys(query.asked).standing(&self.remembered, self.clock.moment());
+        if standing.or_else(|| ask.standing_beyond(query.asked, self)).is_some() {
             return false;
         }
         let span = trace::begin(&ask.call, ask.app, ask.flow, true);
@@ -170,6 +178,7 @@ impl Inner {
             call,
             owner: ask.owner,
             partition: ask.partition,
+            bound: ask.bound,
             lane: ask.lane(),
             variant: ask.variant,
             asked: asked.into(),
@@ -231,7 +240,7 @@ impl Ask<'_> {
             owned: self.owned,
             variant: &self.variant,
             asked,
-            superset: self.app.authority.matching() == Matching::Superset,
+            superset: !self.bound && self.app.authority.matching() == Matching::Superset,
             bypass: self.bypass,
         }
     }
@@ -241,7 +250,7 @@ impl Ask<'_> {
     }
 
     /// What backs off together when calls fail.
-    fn lane(&self) -> Key {
+    pub(super) fn lane(&self) -> Key {
         let tenant = self.tenant.map_or("", Tenant::as_str);
         Key::of(&[&self.partition, tenant.as_bytes(), self.assertion.map_or(&[], |assertion| assertion)])
     }
@@ -278,7 +287,7 @@ impl Job {
             Ok(grant) => {
                 inner.succeeded(app, &keys).await;
                 let granted = granted(app.authority.matching(), &expected.asked, &grant);
-                let kept = self.is_reached_by_sign_out(&grant, since).await;
+                let kept = self.may_be_kept(&expected.asked, &grant) && self.is_reached_by_sign_out(&grant, since).await;
                 Ok(Loaded { grant, granted, kept })
             }
             Err(trouble) => Err(self.remember(trouble, expected.tenant.as_ref(), &keys).await),

@@ -42,6 +42,7 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call
         app,
         call,
         owner: caller,
+        bound: inner.is_bound(caller),
         partition: app.space_of(caller).partition(owner_of(app, &user)?),
         owned: true,
         tenant: tenant.as_ref(),

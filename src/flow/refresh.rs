@@ -189,7 +189,8 @@ impl Refresh {
             Ok(grant) => {
                 inner.succeeded(app, &job.keys(version)).await;
                 let granted = granted(app.authority.matching(), &self.scopes, &grant);
-                Ok(Loaded { grant, granted, kept: true })
+                let kept = job.may_be_kept(&self.scopes, &grant);
+                Ok(Loaded { grant, granted, kept })
             }
             Err(failure) => Err(refuse(job.flow, failure, None).into()),
         }

@@ -61,7 +61,8 @@ pub(super) struct TokenAnswer {
     /// Until when a resource may accept it in an outage.
     #[schema(required = false)]
     ext_expires_on: i64,
-    /// What it is good for, space-separated.
+    /// What it is good for, space-separated; absent where an issuer does not say it of a code.
+    #[schema(required = false)]
     scope: String,
     /// The tenant that issued it.
     #[schema(required = false)]

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jsonwebtoken::{Algorithm, DecodingKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::DecodingKey;
 
 use super::answer::Failure;
 use super::fetched::Fetched;
@@ -34,9 +36,20 @@ pub struct SigningKey {
     /// As published.
     pub key: Key,
     /// Ready for use.
-    pub decoding: DecodingKey,
+    pub decoding: Decoding,
     withdrawn: AtomicBool,
 }
+
+/// A key ready for use.
+pub enum Decoding {
+    /// For what `jsonwebtoken` verifies.
+    Usual(DecodingKey),
+    /// A point of the curve P-521, uncompressed, for ES512, which it does not know.
+    P521(Vec<u8>),
+}
+
+/// How long a coordinate of P-521 is, in bytes (RFC 7518 §6.2.1.2).
+const P521_COORDINATE: usize = 66;
 
 // === impl Keys ===
 
@@ -117,12 +130,24 @@ fn adopt(known: &Mutex<HashMap<String, Arc<SigningKey>>>, set: &KeySet) -> HashM
     keys
 }
 
-fn decoding(key: &Key) -> Option<DecodingKey> {
+fn decoding(key: &Key) -> Option<Decoding> {
     match (key.kty.as_str(), &key.n, &key.e, &key.x, &key.y) {
-        ("RSA", Some(n), Some(e), ..) => DecodingKey::from_rsa_components(n, e).ok(),
-        ("EC", _, _, Some(x), Some(y)) => DecodingKey::from_ec_components(x, y).ok(),
+        ("RSA", Some(n), Some(e), ..) => DecodingKey::from_rsa_components(n, e).ok().map(Decoding::Usual),
+        ("EC", _, _, Some(x), Some(y)) if key.crv.as_deref() == Some("P-521") => p521(x, y).map(Decoding::P521),
+        ("EC", _, _, Some(x), Some(y)) => DecodingKey::from_ec_components(x, y).ok().map(Decoding::Usual),
+        ("OKP", _, _, Some(x), _) => DecodingKey::from_ed_components(x).ok().map(Decoding::Usual),
         _ => None,
     }
+}
+
+/// An uncompressed point (SEC 1 §2.3.3).
+fn p521(x: &str, y: &str) -> Option<Vec<u8>> {
+    let mut point = vec![4];
+    for coordinate in [x, y] {
+        let bytes = URL_SAFE_NO_PAD.decode(coordinate).ok().filter(|bytes| bytes.len() == P521_COORDINATE)?;
+        point.extend_from_slice(&bytes);
+    }
+    Some(point)
 }
 
 // === impl SigningKey ===
@@ -133,18 +158,20 @@ impl SigningKey {
         self.withdrawn.load(Ordering::Acquire)
     }
 
-    /// Whether it may verify a signature of this algorithm: RS, PS, ES as its `kty`, `alg` and curve allow.
-    pub fn fits(&self, algorithm: Algorithm) -> bool {
-        let kind_fits = match algorithm {
-            Algorithm::RS256 | Algorithm::RS384 | Algorithm::RS512 | Algorithm::PS256 | Algorithm::PS384 | Algorithm::PS512 => {
-                self.key.kty == "RSA"
-            }
-            Algorithm::ES256 => self.key.kty == "EC" && self.key.crv.as_deref() == Some("P-256"),
-            Algorithm::ES384 => self.key.kty == "EC" && self.key.crv.as_deref() == Some("P-384"),
-            _ => false,
+    /// Whether it may verify a signature of this algorithm (RFC 7518 §3.1, RFC 8037 §3.1): RS, PS, ES and EdDSA as its `kty`, `alg` and
+    /// curve allow, and nothing else.
+    pub fn fits(&self, algorithm: &str) -> bool {
+        let (kty, crv) = match algorithm {
+            "RS256" | "RS384" | "RS512" | "PS256" | "PS384" | "PS512" => ("RSA", None),
+            "ES256" => ("EC", Some("P-256")),
+            "ES384" => ("EC", Some("P-384")),
+            "ES512" => ("EC", Some("P-521")),
+            "EdDSA" => ("OKP", Some("Ed25519")),
+            _ => return false,
         };
-        let alg_fits = self.key.alg.as_deref().is_none_or(|alg| alg == format!("{algorithm:?}"));
-        kind_fits && alg_fits
+        self.key.kty == kty
+            && (crv.is_none() || self.key.crv.as_deref() == crv)
+            && self.key.alg.as_deref().is_none_or(|alg| alg == algorithm)
     }
 }
 

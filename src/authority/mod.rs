@@ -23,7 +23,7 @@ use url::Url;
 pub use answer::Failure;
 pub use fetched::Fetched;
 pub use issuer_forms::IssuerForms;
-pub use jwks::{Keys, SigningKey};
+pub use jwks::{Decoding, Keys, SigningKey};
 pub use metrics::Metrics;
 pub use settings::{Address, AssertionAudience, CallSettings, Settings, is_loopback};
 pub use throttle::{Hold, Holds, Stops};

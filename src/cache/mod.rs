@@ -138,6 +138,8 @@ pub struct Flown {
     pub head: Head,
     /// Where it was found.
     pub level: Level,
+    /// Whether the identical request brought it, and not one for more scopes.
+    exact: bool,
     generation: u64,
 }
 
@@ -210,24 +212,22 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     /// Looks in memory. Nothing here waits.
     pub fn look(&self, query: &Query<'_>) -> Look {
-        let found = self.find(query.partition, query.variant, query.asked, &query.bypass);
+        let found = self.find(query.partition, query.variant, query.asked, query.superset, &query.bypass);
         self.metrics.looked(found.as_ref().map(|found| found.unchecked).map_err(|miss| *miss));
         found.map_or_else(Look::Miss, |found| Look::Hit { head: found.flown.head, due: found.due, unchecked: found.unchecked })
     }
 
     /// Whether memory has what is asked for: a look that is not counted.
     pub fn has(&self, query: &Query<'_>) -> bool {
-        self.find(query.partition, query.variant, query.asked, &query.bypass).is_ok()
+        self.find(query.partition, query.variant, query.asked, query.superset, &query.bypass).is_ok()
     }
 
-    fn find(&self, partition: &Partition, variant: &[u8; 32], asked: &str, bypass: &Bypass) -> Result<Found, Miss> {
+    fn find(&self, partition: &Partition, variant: &[u8; 32], asked: &str, superset: bool, bypass: &Bypass) -> Result<Found, Miss> {
         let now = self.clock.unix();
         let judged = |stored: &Stored| {
-            if !stored.answers(variant, asked) {
-                return None;
-            }
+            let exact = stored.answer(variant, asked, superset)?;
             let facts = &stored.facts;
-            let flown = Flown { head: stored.head(), level: Level::Memory, generation: facts.generation };
+            let flown = Flown { head: stored.head(), level: Level::Memory, exact, generation: facts.generation };
             if bypass.wants_another(facts.challenge) || (bypass.skips(&flown) && !self.came_again(bypass)) {
                 return Some(Err(Miss::Bypassed));
             }
@@ -276,7 +276,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             match outcome {
                 // It was placed for somebody who came earlier or was refused another token. What the authority gives after we came is
                 // the answer, also if it is the same token again.
-                Ok(Ok(flown)) if !led && query.bypass.skips(&flown) => looked = None,
+                Ok(Ok(flown)) if !led && query.skips(&flown) => looked = None,
                 outcome => return Landed { outcome, joined: !led },
             }
         }
@@ -311,7 +311,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         async move {
             let _until_it_ends = permit;
             // Between the caller's look and this flight another one may have ended and stored what is wanted.
-            match this.find(&wanted.partition, &wanted.variant, &wanted.asked, &wanted.bypass) {
+            match this.find(&wanted.partition, &wanted.variant, &wanted.asked, wanted.superset, &wanted.bypass) {
                 Ok(found) if !found.due || kind == Kind::Awaited => return Some(Ok(found.flown)),
                 _ => {}
             }
@@ -341,7 +341,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         if wanted.bypass.rejects(&head) {
             self.note_again(&wanted.bypass);
         }
-        Flown { head, level: Level::Authority, generation: self.next() }
+        Flown { head, level: Level::Authority, exact: true, generation: self.next() }
     }
 
     /// The authority gave the rejected token again.

@@ -18,7 +18,7 @@ pub struct Query<'a> {
     pub variant: &'a [u8; 32],
     /// The folded scopes.
     pub asked: &'a str,
-    /// Whether a token for more scopes is an answer too.
+    /// Whether a token for more scopes is an answer too; without, only the one that the identical request brought.
     pub superset: bool,
     /// Which token at hand must not be the answer.
     pub bypass: Bypass,
@@ -74,6 +74,16 @@ impl Query<'_> {
             self.bypass.challenge(),
             !matches!(self.bypass, Bypass::None),
         )
+    }
+
+    /// Whether this token is an answer, whatever its age.
+    pub(super) fn is_answered_by(&self, stored: &Stored) -> bool {
+        stored.answer(self.variant, self.asked, self.superset).is_some()
+    }
+
+    /// Whether what a flight brought, which may be somebody else's, is no answer here.
+    pub(super) fn skips(&self, flown: &Flown) -> bool {
+        self.bypass.skips(flown) || !(self.superset || flown.exact)
     }
 
     pub(super) fn wanted(&self) -> Wanted {

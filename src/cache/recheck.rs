@@ -11,7 +11,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let Some(fleet) = &self.fleet else { return };
         let now = fleet.check_moment();
         let mine = |stored: &Stored| {
-            stored.answers(query.variant, query.asked).then(|| {
+            query.is_answered_by(stored).then(|| {
                 let seen = stored.checked();
                 let first = fleet.is_unchecked(seen) && stored.check(seen, now);
                 first.then(|| (seen, stored.facts.asked.clone(), stored.facts.shared, stored.facts.epoch))

@@ -185,7 +185,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         // A token of which nobody here knows when it was stored is older than every request.
         let generation = if fresh { self.next() } else { 0 };
         self.remember(&way.wanted.partition, stored.clone(), generation, &way.since);
-        Some(Flown { head: stored.head(), level: Level::Shared, generation })
+        let exact = stored.facts.asked == way.wanted.asked;
+        Some(Flown { head: stored.head(), level: Level::Shared, exact, generation })
     }
 
     /// Takes the lease, or waits for whoever has it; when it lapses, one of those who wait gets it.
@@ -282,7 +283,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             }
             Told::Once { text, token } => {
                 let head = Head::once(Bytes::copy_from_slice(text.as_bytes()), token.0..token.1);
-                Some(Ok(Flown { head, level: Level::Shared, generation: self.next() }))
+                Some(Ok(Flown { head, level: Level::Shared, exact: true, generation: self.next() }))
             }
             Told::Refused(said) => (self.wire.read)(said, self.clock.moment()).map(Err),
         }

@@ -115,11 +115,17 @@ impl<'a> Asked<'a> {
         let mut scp = names.clone();
         let mut scope: Vec<String> = Vec::new();
         for (prefix, name) in &self.wanted {
-            let full = |name: &str| if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
             if name == ".default" {
-                scope.extend(names.iter().map(|name| full(name)));
+                scope.extend(names.iter().map(|name| full(prefix, name)));
             }
-            scope.push(full(name));
+            scope.push(full(prefix, name));
+        }
+        // As Entra: whatever was asked, the token is good for all of the resource that was ever consented to, and the answer says so.
+        if let Some((prefix, _)) = self.wanted.first() {
+            for name in self.consented_before(world, client, person).filter(|name| !names.contains(*name)) {
+                scp.push(name.clone());
+                scope.push(full(prefix, name));
+            }
         }
         // Only Graph's own tokens carry these.
         if self.resource.identifier_uris.iter().any(|uri| uri == GRAPH) {
@@ -140,16 +146,29 @@ impl<'a> Asked<'a> {
         }
     }
 
+    /// The permissions of the resource that somebody consented to.
+    fn consented_before<'b>(&'b self, world: &'b World, client: &'b App, person: &'b Person) -> impl Iterator<Item = &'b String> {
+        self.resource.scopes.iter().filter(|name| self.was_consented(world, client, person, name))
+    }
+
     fn is_consented(&self, world: &World, client: &App, person: &Person, name: &str) -> bool {
         // An app needs nobody's consent to itself.
-        client.client_id == self.resource.client_id
-            || client.consent.get(&self.resource.name).is_some_and(|names| names.iter().any(|one| one == name))
+        client.client_id == self.resource.client_id || self.was_consented(world, client, person, name)
+    }
+
+    fn was_consented(&self, world: &World, client: &App, person: &Person, name: &str) -> bool {
+        client.consent.get(&self.resource.name).is_some_and(|names| names.iter().any(|one| one == name))
             || world.grants().has_consented(&client.client_id, person, &self.permission(name))
     }
 
     fn permission(&self, name: &str) -> String {
         format!("{}/{}", self.resource.client_id, name.to_ascii_lowercase())
     }
+}
+
+/// A permission as scopes spell it.
+fn full(prefix: &str, name: &str) -> String {
+    if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") }
 }
 
 fn no_consent(client: &App) -> Box<Fault> {

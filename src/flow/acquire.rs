@@ -30,6 +30,8 @@ pub(super) struct Ask<'a> {
     pub(super) call: Call,
     /// Whose account it is, if it is a user's.
     pub(super) owner: Caller,
+    /// Whether who asks may have a token for its api only: one that is good for more is neither served nor kept.
+    pub(super) bound: bool,
     pub(super) partition: Partition,
     /// Whether it is a user's, who can sign out.
     pub(super) owned: bool,
@@ -60,10 +62,11 @@ pub(super) struct Job {
     pub(super) call: Call,
     pub(super) owner: Caller,
     pub(super) partition: Partition,
-    lane: Key,
-    tenant: Option<Tenant>,
-    variant: [u8; 32],
-    asked: Box<str>,
+    pub(super) bound: bool,
+    pub(super) lane: Key,
+    pub(super) tenant: Option<Tenant>,
+    pub(super) variant: [u8; 32],
+    pub(super) asked: Box<str>,
     challenge: u64,
     /// The refresh token that memory had when the job began.
     known: u64,
@@ -104,6 +107,10 @@ impl Inner {
         let (request, span) = (Span::current(), trace::begin(&ask.call, ask.app, ask.flow, false));
         let call = ask.call.inside(outgoing(ask.call.trace, &span));
         let way = async {
+            if let Some(refusal) = ask.standing_beyond(query.asked, self) {
+                ask.app.metrics.held(ask.flow);
+                return Err(refusal);
+            }
             if let Some(refusal) = self.standing(&ask.keys(self, query.asked)) {
                 return self.held(ask, query, refusal).await;
             }
@@ -146,7 +153,8 @@ impl Inner {
         if self.cache.is_loading(query) {
             return true;
         }
-        if ask.keys(self, query.asked).standing(&self.remembered, self.clock.moment()).is_some() {
+        let standing = ask.keys(self, query.asked).standing(&self.remembered, self.clock.moment()).is_some();
+        if standing || ask.standing_beyond(query.asked, self).is_some() {
             return false;
         }
         let Some(permit) = self.cache.budget().take(cache::Work::Renewal, ask.carries()) else { return false };
@@ -185,6 +193,7 @@ impl Inner {
             call,
             owner: ask.owner,
             partition: ask.partition,
+            bound: ask.bound,
             lane: ask.lane(asked),
             tenant: ask.tenant.cloned(),
             variant: ask.variant,
@@ -215,7 +224,7 @@ impl Ask<'_> {
             owned: self.owned,
             variant: &self.variant,
             asked,
-            superset: self.app.authority.matching() == Matching::Superset,
+            superset: !self.bound && self.app.authority.matching() == Matching::Superset,
             bypass: self.bypass,
         }
     }
@@ -236,7 +245,7 @@ impl Ask<'_> {
     }
 
     /// What backs off together when calls fail.
-    fn lane(&self, scopes: &str) -> Key {
+    pub(super) fn lane(&self, scopes: &str) -> Key {
         if self.owned {
             user_lane(&self.partition, self.tenant, self.assertion)
         } else {
@@ -285,7 +294,7 @@ impl Job {
             Ok(grant) => {
                 inner.succeeded(app, &keys).await;
                 let granted = granted(app.authority.matching(), &expected.asked, &grant);
-                let kept = self.is_reached_by_sign_out(&grant, &since).await;
+                let kept = self.may_be_kept(&expected.asked, &grant) && self.is_reached_by_sign_out(&grant, &since).await;
                 Ok(Loaded { grant, granted, kept })
             }
             Err(trouble) => Err(self.remember(trouble, expected.tenant.as_ref(), &keys).await),

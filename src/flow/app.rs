@@ -83,15 +83,12 @@ impl App {
         let capabilities = if authority.is_entra() { settings.client_capabilities.clone() } else { Vec::new() };
         let usual = Variant { tenant: &tenant, capabilities: &capabilities, ..Variant::default() }.hashed();
         let guard = settings.inbound.as_ref().map(|inbound| {
-            let (client_id, issuers) = if authority.is_entra() {
-                (
-                    Some(settings.client_id.as_str()),
-                    Issuers::Entra { tenants: inbound.tenants.clone(), forms: authority.issuer_forms() },
-                )
+            let issuers = if authority.is_entra() {
+                Issuers::Entra { tenants: inbound.tenants.clone(), forms: authority.issuer_forms() }
             } else {
-                (None, Issuers::Oidc(canonical.clone()))
+                Issuers::Oidc(canonical.clone())
             };
-            Guard { policy: Policy::new(inbound, client_id, issuers) }
+            Guard { policy: Policy::new(inbound, &settings.client_id, issuers) }
         });
         Self {
             name: settings.name.clone(),

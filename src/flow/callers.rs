@@ -113,12 +113,22 @@ impl Callers {
     /// Whether a caller may have what is wanted. Who is not known may have nothing.
     pub(super) fn judge(&self, caller: Caller, wanted: &Wanted<'_>) -> Result<(), Missing> {
         let judged = self.settings(caller).map_or(Err(Missing::App), |rights| judge(rights, wanted));
-        if judged.is_err()
-            && let Some([_, not_allowed]) = caller.index().and_then(|index| self.counters.get(index))
-        {
-            not_allowed.inc();
+        if judged.is_err() {
+            self.not_allowed(caller);
         }
         judged
+    }
+
+    /// Counts a request of a caller that lacks a right.
+    pub(super) fn not_allowed(&self, caller: Caller) {
+        if let Some([_, not_allowed]) = caller.index().and_then(|index| self.counters.get(index)) {
+            not_allowed.inc();
+        }
+    }
+
+    /// Whether a caller may have tokens for certain apis only. Who is not known may have nothing, let alone more.
+    pub(super) fn is_bound(&self, caller: Caller) -> bool {
+        self.settings(caller).is_none_or(|rights| rights.apis.is_some())
     }
 
     /// Whose accounts a caller may use, its own first; `None`: its own alone.

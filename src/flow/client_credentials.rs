@@ -18,7 +18,7 @@ use crate::cache;
 use crate::oauth::Form;
 use crate::token::Tenant;
 
-pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, call: Call, request: &Common<'_>) -> Outcome {
+pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call: Call, request: &Common<'_>) -> Outcome {
     let arrived = inner.cache.generation();
     let scopes = members::scopes(inner, request)?;
     members::target(app, request, &scopes)?;
@@ -40,6 +40,7 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, call: Call, request:
         call,
         // It is the app's, whoever asks.
         owner: Caller::ANYONE,
+        bound: inner.is_bound(caller),
         partition,
         owned: false,
         tenant: tenant.as_ref(),

@@ -1,9 +1,10 @@
 //! From a token endpoint's answer to a grant: checked, dated and with its owner (RSP-1 to RSP-7).
 
+use super::about;
 use super::app::App;
 use crate::authority::Failure;
 use crate::cache::{lifetime_is_credible, refresh_point};
-use crate::oauth::{Claims, ClientInfo, TokenResponse, unverified};
+use crate::oauth::{Claims, ClientInfo, TokenResponse, is_refresh_token_type, unverified};
 use crate::secret::Secret;
 use crate::token::{Account, Grant, Matching, Scopes, Tenant, Times};
 
@@ -25,8 +26,10 @@ pub(super) struct Expected {
 pub(super) enum Owner {
     /// The app's own.
     App,
-    /// A user's; the claims of the validated inbound token, or of the validated id token.
+    /// A user's; the claims of the validated inbound token.
     User(std::sync::Arc<Claims>),
+    /// A user's who signs in with it; the claims of its validated id token.
+    SignedIn(std::sync::Arc<Claims>),
     /// A user's who signed in before.
     Known(Account),
 }
@@ -35,9 +38,17 @@ pub(super) enum Owner {
 const LONGEST_SCOPE: usize = 32 * 1024;
 
 /// Reads an answer.
+///
+/// # Errors
+/// It is none, or it is about somebody else.
 pub(super) fn issue(app: &App, expected: &Expected, response: TokenResponse, now: i64, jitter: f64) -> Result<Grant, Failure> {
+    about::check(app, &expected.owner, &response)?;
     let token_type = token_type(response.token_type.as_deref(), expected.exchange)?;
     let access_token = response.access_token.ok_or(Failure::Invalid("it has no access_token"))?;
+    // RFC 8693 §2.2.1: what it calls `access_token` may be any token. A refresh token is nobody's but ours.
+    if response.issued_token_type.as_deref().is_some_and(is_refresh_token_type) {
+        return Err(Failure::Invalid("its issued_token_type is a refresh token's"));
+    }
     let scope = scope(response.scope, &expected.asked)?;
     let times = times(response.expires_in, response.ext_expires_in, response.refresh_in, now, jitter);
     let id_claims = response.id_token.as_ref().map(Secret::expose).and_then(unverified);
@@ -49,7 +60,7 @@ pub(super) fn issue(app: &App, expected: &Expected, response: TokenResponse, now
             let username = id_claims.as_ref().and_then(username).or_else(|| account.username.clone());
             (Some(Account { username, tenant_id: tenant.clone(), ..account.clone() }), tenant)
         }
-        Owner::User(inbound) => {
+        Owner::User(inbound) | Owner::SignedIn(inbound) => {
             let tenant = tenant_of(app, expected, id_claims.as_ref().or(Some(inbound)));
             (account(app, info, id_claims.as_ref(), inbound, tenant.clone()), tenant)
         }

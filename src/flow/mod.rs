@@ -3,10 +3,12 @@
 //! `acquire` is for what may be cached and shared (client credentials, on-behalf-of, silent), `redeem` for what is sent once and always
 //! brings something new (authorization codes). Every lower error becomes a [`Refusal`] here.
 
+mod about;
 mod accounts;
 mod acquire;
 mod app;
 mod auth_code;
+mod bound;
 mod caller_tokens;
 mod callers;
 mod classify;
@@ -42,7 +44,7 @@ pub use callers::{Caller, Callers};
 pub use metrics::{Flow, Metrics};
 pub use refusal::{Kind, Refusal, loggable};
 pub use request::{
-    Accounts, Answer, AuthCode, AuthCodeUrl, AuthorizationUrl, Call, Common, Listing, OnBehalfOf, RefreshReason, Silent,
+    Accounts, Answer, AuthCode, AuthCodeUrl, AuthorizationUrl, Beyond, Call, Common, Listing, OnBehalfOf, RefreshReason, Silent,
     TokenSource,
 };
 pub use settings::{AccountRights, ApiSettings, AppSettings, CallerSettings, RefreshTokens, flow_named, flow_names};
@@ -231,7 +233,8 @@ impl Service {
     /// There is no token, and why.
     pub async fn client_credentials(&self, caller: Caller, call: Call, request: &Common<'_>) -> Outcome {
         let (app, seen) = (self.0.asked_of(caller, Flow::ClientCredentials, request)?, Seen::of(&call));
-        self.0.timed(&app, Flow::ClientCredentials, seen, client_credentials::run(&self.0, &app, call, request)).await
+        let work = client_credentials::run(&self.0, &app, caller, call, request);
+        self.0.timed((&app, Flow::ClientCredentials, seen), (caller, request), work).await
     }
 
     /// `POST /obo` (RFC 7523 with Entra's extension, or RFC 8693).
@@ -240,7 +243,8 @@ impl Service {
     /// There is no token, and why.
     pub async fn obo(&self, caller: Caller, call: Call, request: &OnBehalfOf<'_>) -> Outcome {
         let (app, seen) = (self.0.asked_of(caller, Flow::OnBehalfOf, &request.common)?, Seen::of(&call));
-        self.0.timed(&app, Flow::OnBehalfOf, seen, on_behalf_of::run(&self.0, &app, caller, call, request)).await
+        let work = on_behalf_of::run(&self.0, &app, caller, call, request);
+        self.0.timed((&app, Flow::OnBehalfOf, seen), (caller, &request.common), work).await
     }
 
     /// `POST /auth-code/url` (RFC 6749 §4.1.1 with RFC 7636).
@@ -263,7 +267,8 @@ impl Service {
     /// There is no token, and why.
     pub async fn auth_code(&self, caller: Caller, call: Call, request: &AuthCode<'_>) -> Outcome {
         let (app, seen) = (self.0.asked_of(caller, Flow::AuthCode, &request.common)?, Seen::of(&call));
-        self.0.timed(&app, Flow::AuthCode, seen, redeem::run(&self.0, &app, caller, call, request)).await
+        let work = redeem::run(&self.0, &app, caller, call, request);
+        self.0.timed((&app, Flow::AuthCode, seen), (caller, &request.common), work).await
     }
 
     /// `POST /silent` (RFC 6749 §6 where the cache has nothing).
@@ -272,7 +277,8 @@ impl Service {
     /// There is no token, and why.
     pub async fn silent(&self, caller: Caller, call: Call, request: &Silent<'_>) -> Outcome {
         let (app, seen) = (self.0.asked_of(caller, Flow::Silent, &request.common)?, Seen::of(&call));
-        self.0.timed(&app, Flow::Silent, seen, silent::run(&self.0, &app, caller, call, request)).await
+        let work = silent::run(&self.0, &app, caller, call, request);
+        self.0.timed((&app, Flow::Silent, seen), (caller, &request.common), work).await
     }
 
     /// `GET /accounts`.
@@ -317,7 +323,7 @@ impl Inner {
             apps: [request.app, of_api, app.as_ref().ok().map(|app| app.name.as_str())],
             unknown_api: matches!(api, Some(None)),
             api: request.api,
-            more: request.scopes.is_some() || request.audience.is_some() || request.resource.is_some(),
+            beyond: request.beyond,
         };
         // Before anything is said of the app: whether it is there is said to those only who may use it.
         callers.judge(caller, &wanted).map_err(Missing::refusal)?;
@@ -374,10 +380,16 @@ impl Inner {
         })
     }
 
-    async fn timed(&self, app: &App, flow: Flow, seen: Seen, work: impl Future<Output = Outcome>) -> Outcome {
+    /// Does the work of a request, judges what it brings by the caller's rights, and counts it.
+    async fn timed(
+        &self,
+        (app, flow, seen): (&App, Flow, Seen),
+        (caller, request): (Caller, &Common<'_>),
+        work: impl Future<Output = Outcome>,
+    ) -> Outcome {
         let given_up = seen.arrived + self.patience;
         let mut timed = Timed { app, flow, clock: &self.clock, started: self.clock.precise(), given_up, ended: false };
-        let outcome = work.await;
+        let outcome = self.within(caller, app, request, work.await);
         timed.ended = true;
         app.metrics.request(flow, outcome.as_ref().map_err(|refusal| &**refusal), timed.took());
         // Asked before the current span is, which costs more than all of this.

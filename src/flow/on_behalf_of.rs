@@ -18,7 +18,7 @@ use super::{Inner, Outcome};
 use crate::cache;
 use crate::clock::Moment;
 use crate::inbound::{Rejection, Verdict, digest};
-use crate::oauth::{Claims as TokenClaims, Form, GRANT_JWT_BEARER, GRANT_TOKEN_EXCHANGE, TOKEN_TYPE_ACCESS};
+use crate::oauth::{Claims as TokenClaims, Form, GRANT_JWT_BEARER, GRANT_TOKEN_EXCHANGE, TOKEN_TYPE_ACCESS, is_refresh_token_type};
 use crate::secret::Secret;
 use crate::telemetry::Context;
 use crate::token::{Retry, Scopes, Tenant, Turn};
@@ -42,7 +42,8 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call
         app,
         call,
         owner: caller,
-        partition: app.space_of(caller).partition(owner_of(app, &user)),
+        bound: inner.is_bound(caller),
+        partition: app.space_of(caller).partition(owner_of(app, &user)?),
         owned: true,
         tenant: tenant.as_ref(),
         assertion: Some(&hash),
@@ -64,11 +65,14 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call
     inner.acquire(ask, work).await
 }
 
-/// Whose account the tokens for an inbound token belong to: what is known of the user before the authority is asked.
-fn owner_of<'a>(app: &App, user: &'a TokenClaims) -> cache::Owner<'a> {
-    match (&user.oid, &user.tid) {
-        (Some(oid), Some(tid)) if app.authority.is_entra() => cache::Owner::User(oid, tid),
-        _ => cache::Owner::Account(user.sub.as_deref().unwrap_or_default()),
+/// Whose account the tokens for an inbound token belong to: what is known of the user before the authority is asked. Two users of whom
+/// nothing is known would be one.
+fn owner_of<'a>(app: &App, user: &'a TokenClaims) -> Result<cache::Owner<'a>, Refusal> {
+    let said = |claim: &'a Option<String>| claim.as_deref().filter(|text| !text.is_empty());
+    match (said(&user.oid), said(&user.tid), said(&user.sub)) {
+        (Some(oid), Some(tid), _) if app.authority.is_entra() => Ok(cache::Owner::User(oid, tid)),
+        (.., Some(sub)) => Ok(cache::Owner::Account(sub)),
+        _ => Err(invalid("it has no `sub`, so that nobody knows whose it is")),
     }
 }
 
@@ -102,6 +106,15 @@ fn exchange_types<'a>(app: &App, request: &OnBehalfOf<'a>) -> Result<[Option<&'a
                 return Err(Refusal::member(format!("`{member}` has no meaning at an Entra-style authority: leave it out")));
             }
             Some("") => return Err(Refusal::member(format!("`{member}` is empty: leave it out, or name a type of RFC 8693 §3"))),
+            Some(kind) if kind.contains(|c: char| !c.is_ascii_graphic()) => {
+                return Err(Refusal::member(format!("`{member}` has characters that no URI has: name a type of RFC 8693 §3")));
+            }
+            Some(kind) if is_refresh_token_type(kind) => {
+                return Err(Refusal::member(format!(
+                    "`{member}` is a refresh token's, and those are never handed out nor taken here: leave it out, or name another type \
+                     of RFC 8693 §3"
+                )));
+            }
             _ => {}
         }
     }

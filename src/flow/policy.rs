@@ -4,6 +4,7 @@
 
 use super::metrics::Flow;
 use super::refusal::{Kind, Refusal};
+use super::request::Beyond;
 use super::settings::CallerSettings;
 use crate::token::Turn;
 
@@ -18,8 +19,8 @@ pub(super) struct Wanted<'a> {
     pub(super) unknown_api: bool,
     /// The api that is named.
     pub(super) api: Option<&'a str>,
-    /// Whether something is named besides that says what the token is good for.
-    pub(super) more: bool,
+    /// What is named that a caller with `callers.*.apis` may not name.
+    pub(super) beyond: Beyond,
 }
 
 /// A right that a caller lacks.
@@ -27,8 +28,10 @@ pub(super) struct Wanted<'a> {
 pub(super) enum Missing {
     /// `callers.*.apps`.
     App,
-    /// `callers.*.apis`.
+    /// `callers.*.apis`: no api, or one that is not listed.
     Api,
+    /// `callers.*.apis`: a member that only callers without it may name.
+    Member(&'static str),
     /// `callers.*.flows`.
     Flow,
 }
@@ -48,9 +51,11 @@ pub(super) fn judge(rights: &CallerSettings, wanted: &Wanted<'_>) -> Result<(), 
     let Some(flow) = wanted.flow else { return Ok(()) };
     if let Some(apis) = &rights.apis {
         let listed = wanted.api.is_some_and(|name| apis.iter().any(|api| api == name));
-        // Whoever may name scopes or a resource beside the api is not bound to it.
-        if !listed || wanted.more {
-            return Err(Missing::Api);
+        match wanted.beyond {
+            Beyond::Nothing if listed => {}
+            // Whoever may name scopes or a resource beside the api is not bound to it.
+            Beyond::Member(member) if listed => return Err(Missing::Member(member)),
+            _ => return Err(Missing::Api),
         }
     }
     match &rights.flows {
@@ -69,8 +74,15 @@ impl Missing {
                 "this caller may not use this app, or there is none of this name: name one of its own as `app`, or extend `callers.*.apps`"
             }
             Self::Api => {
-                "this caller may have tokens for certain apis only: name one of them as `api`, without `scopes`, `audience` and `resource`, or \
-                 extend `callers.*.apis`"
+                "this caller may have tokens for certain apis only: name one of them as `api` in place of `scopes`, `audience` and \
+                 `resource`, or extend `callers.*.apis`"
+            }
+            Self::Member(member) => {
+                let detail = format!(
+                    "this caller may have tokens for certain apis only, and may not say by `{member}` what they are good for: leave it \
+                     out, or remove `callers.*.apis`"
+                );
+                return Refusal::new(Turn::Rights, Kind::CallerNotAllowed, detail);
             }
             Self::Flow => "this caller may not use this flow: extend `callers.*.flows`",
         };
@@ -81,7 +93,7 @@ impl Missing {
 #[cfg(test)]
 mod tests {
     use super::{Missing, Wanted, judge};
-    use crate::flow::{AccountRights, CallerSettings, Flow};
+    use crate::flow::{AccountRights, Beyond, CallerSettings, Flow};
     use crate::reload::{Place, Source};
     use crate::secret::Secret;
 
@@ -104,7 +116,7 @@ mod tests {
         let all = rights(None, None, None);
         for wanted in [
             Wanted::default(),
-            Wanted { flow: FLOW, api: Some("g"), more: true, unknown_api: true, ..Wanted::default() },
+            Wanted { flow: FLOW, api: Some("g"), beyond: Beyond::Member("m"), unknown_api: true, ..Wanted::default() },
             Wanted { flow: FLOW, apps: [Some("x"), Some("y"), None], ..Wanted::default() },
         ] {
             assert_eq!(judge(&all, &wanted), Ok(()), "{wanted:?}");
@@ -127,12 +139,20 @@ mod tests {
     #[test]
     fn a_listed_api_says_all_of_what_the_token_is_for() {
         let some = rights(None, Some(&["g"]), None);
-        let judged = |flow, api, more| judge(&some, &Wanted { flow, api, more, ..Wanted::default() });
-        assert_eq!(judged(FLOW, Some("g"), false), Ok(()));
-        for (api, more) in [(None, false), (None, true), (Some("h"), false), (Some("g"), true)] {
-            assert_eq!(judged(FLOW, api, more), Err(Missing::Api), "{api:?} {more}");
+        let judged = |flow, api, beyond| judge(&some, &Wanted { flow, api, beyond, ..Wanted::default() });
+        assert_eq!(judged(FLOW, Some("g"), Beyond::Nothing), Ok(()));
+        for (api, beyond) in [
+            (None, Beyond::Nothing),
+            (None, Beyond::Member("m")),
+            (Some("h"), Beyond::Nothing),
+            (Some("h"), Beyond::Member("m")),
+            (Some("g"), Beyond::Unknown),
+        ] {
+            assert_eq!(judged(FLOW, api, beyond), Err(Missing::Api), "{api:?} {beyond:?}");
         }
-        assert_eq!(judged(None, None, false), Ok(()), "no token is asked for");
+        assert_eq!(judged(FLOW, Some("g"), Beyond::Member("m")), Err(Missing::Member("m")));
+        assert!(Missing::Member("m").refusal().detail.contains("`m`"));
+        assert_eq!(judged(None, None, Beyond::Unknown), Ok(()), "no token is asked for");
     }
 
     #[test]

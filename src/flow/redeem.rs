@@ -7,6 +7,7 @@ use tracing::{Instrument as _, Span};
 use super::acquire::user_lane;
 use super::app::App;
 use super::auth_code::{is_verifier, redirect_uri, scopes_named};
+use super::bound::beyond_api;
 use super::callers::Caller;
 use super::classify::refuse;
 use super::exchange;
@@ -182,10 +183,19 @@ impl Redemption {
         let (now, jitter) = (inner.clock.unix(), inner.jitter);
         let tenant = self.tenant.as_ref();
         let user = id_token::verify(app, id_token.expose(), self.nonce.as_deref(), tenant, now, self.call.clone()).await;
-        let owner = Owner::User(user.map_err(|refusal| refusal.retrying(Retry::Never))?);
+        let owner = Owner::SignedIn(user.map_err(|refusal| refusal.retrying(Retry::Never))?);
         let expected = Expected { asked: self.scopes.clone(), tenant: self.tenant.clone(), owner, exchange: false };
-        let grant = issue(app, &expected, response, now, jitter()).map_err(spent)?;
+        let is_said = response.scope.is_some() || app.authority.is_entra();
+        let mut grant = issue(app, &expected, response, now, jitter()).map_err(spent)?;
+        if !is_said {
+            // What was asked for stands in the URL where the user signed in (RFC 6749 §5.1), which may not be ours.
+            grant.scope.clear();
+        }
         let matching = app.authority.matching();
+        if inner.is_bound(self.caller) && !self.scopes.contain(&grant.scope, matching) {
+            // Before anything is kept: the refresh token would renew what the caller may not have.
+            return Err(Arc::new(beyond_api()));
+        }
         let granted = granted(matching, &self.scopes, &grant);
         let Some(account) = &grant.account else {
             return Err(spent(Failure::Invalid("it does not say whose token it is")));

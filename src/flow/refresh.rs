@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tracing::Instrument as _;
 
+use super::about;
 use super::acquire::{Job, broken_off};
 use super::app::App;
 use super::classify::refuse;
@@ -166,6 +167,10 @@ impl Refresh {
         let (inner, app) = (&job.inner, &job.app);
         let renewal = Renewal::take(&mut response);
         let owner = Owner::Known(old.account.clone());
+        if let Err(failure) = about::check(app, &owner, &response) {
+            // Not even its refresh token is kept. If the one that was sent is void now, the user has to sign in again.
+            return Err(self.once(job, version).failed(inner, Trouble::Authority(failure)).await);
+        }
         let expected = Expected { asked: self.scopes.clone(), tenant: self.tenant.clone(), owner, exchange: false };
         let issued = issue(app, &expected, response, inner.clock.unix(), (inner.jitter)());
         let kept = match &issued {
@@ -190,7 +195,8 @@ impl Refresh {
             Ok(grant) => {
                 inner.succeeded(app, &job.keys(version)).await;
                 let granted = granted(app.authority.matching(), &self.scopes, &grant);
-                Ok(Loaded { grant, granted, kept: true })
+                let kept = job.may_be_kept(&self.scopes, &grant);
+                Ok(Loaded { grant, granted, kept })
             }
             Err(failure) => Err(refuse(job.flow, failure, None).into()),
         }

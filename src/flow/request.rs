@@ -29,6 +29,20 @@ pub struct Common<'a> {
     pub audience: Option<&'a str>,
     /// RFC 8707 `resource`; OIDC issuers only.
     pub resource: Option<&'a str>,
+    /// What the request names that a caller with `callers.*.apis` may not name.
+    pub beyond: Beyond,
+}
+
+/// What a request names that may make a token good for more than a named api.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Beyond {
+    /// Nobody has looked, and a caller with `callers.*.apis` is refused: a door that forgets to look gives nothing away.
+    #[default]
+    Unknown,
+    /// Nothing.
+    Nothing,
+    /// This member.
+    Member(&'static str),
 }
 
 /// `POST /obo`.

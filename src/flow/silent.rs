@@ -29,11 +29,13 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call
     let account = account(app, request.account, "account")?;
     let tenant = app.tenant(common.tenant)?;
     let variant = claims.variant(app, common, tenant.as_ref());
+    let bound = inner.is_bound(caller);
     let ask = |owner: Caller| Ask {
         flow: Flow::Silent,
         app,
         call: call.clone(),
         owner,
+        bound,
         partition: app.space_of(owner).partition(Owner::Account(account)),
         owned: true,
         tenant: tenant.as_ref(),

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::diagnose;
 use super::problem::{Fault, FaultKind};
 use super::values::{ScopeList, Text};
-use crate::flow::{AuthCode, AuthCodeUrl, Common, OnBehalfOf, Silent};
+use crate::flow::{AuthCode, AuthCodeUrl, Beyond, Common, OnBehalfOf, Silent};
 use crate::token::Scopes;
 
 /// What a member's value has to be.
@@ -29,15 +29,18 @@ pub(super) struct Takes(u32);
 /// The longest string that a member may be, in bytes.
 pub(super) const LONGEST: usize = 8 * 1024;
 
-/// Declares the members once: the struct that serde fills, and what is known of each without a value.
+/// Declares the members once: the struct that serde fills, and what is known of each without a value. `for_apis` says that a caller
+/// with `callers.*.apis` may name it; without, it may not.
 macro_rules! members {
-    ($($name:ident $variant:ident: $kind:ident,)*) => {
+    ($($name:ident $variant:ident: $kind:ident $($for_apis:ident)?,)*) => {
         /// The members of a request; `null` is as good as absent.
         #[derive(Default, Deserialize)]
         // `borrow` does not see the lifetime behind a macro; the bound says the same.
         #[serde(deny_unknown_fields, bound(deserialize = "'de: 'a"))]
         pub(super) struct Members<'a> {
             $($name: Option<members!(@type $kind)>,)*
+            #[serde(skip)]
+            beyond: Beyond,
         }
 
         /// A member's name.
@@ -61,6 +64,13 @@ macro_rules! members {
             pub(super) const fn expected(self) -> Expected {
                 match self {
                     $(Self::$variant => Expected::$kind,)*
+                }
+            }
+
+            /// Whether a caller with `callers.*.apis` may name it: it says nothing of what the token is good for.
+            const fn is_for_apis(self) -> bool {
+                match self {
+                    $(Self::$variant => members!(@for_apis $($for_apis)?),)*
                 }
             }
         }
@@ -87,34 +97,39 @@ macro_rules! members {
     (@type Text) => { Text<'a> };
     (@type Flag) => { bool };
     (@type Scopes) => { ScopeList };
+    (@for_apis) => { false };
+    (@for_apis for_apis) => { true };
 }
 
 members! {
-    app App: Text,
-    api Api: Text,
+    app App: Text for_apis,
+    api Api: Text for_apis,
     scopes Scopes: Scopes,
-    tenant Tenant: Text,
-    claims Claims: Text,
+    tenant Tenant: Text for_apis,
+    claims Claims: Text for_apis,
     client_claims ClientClaims: Text,
-    force_refresh ForceRefresh: Flag,
-    access_token_sha256 AccessTokenSha256: Text,
+    force_refresh ForceRefresh: Flag for_apis,
+    access_token_sha256 AccessTokenSha256: Text for_apis,
     audience Audience: Text,
     resource Resource: Text,
     subject_token_type SubjectTokenType: Text,
     requested_token_type RequestedTokenType: Text,
-    account Account: Text,
-    redirect_uri RedirectUri: Text,
-    prompt Prompt: Text,
-    login_hint LoginHint: Text,
-    domain_hint DomainHint: Text,
+    account Account: Text for_apis,
+    redirect_uri RedirectUri: Text for_apis,
+    prompt Prompt: Text for_apis,
+    login_hint LoginHint: Text for_apis,
+    domain_hint DomainHint: Text for_apis,
     extra_scopes_to_consent ExtraScopesToConsent: Scopes,
-    response_mode ResponseMode: Text,
-    state State: Text,
-    nonce Nonce: Text,
-    code Code: Text,
-    code_verifier CodeVerifier: Text,
-    iss Iss: Text,
+    response_mode ResponseMode: Text for_apis,
+    state State: Text for_apis,
+    nonce Nonce: Text for_apis,
+    code Code: Text for_apis,
+    code_verifier CodeVerifier: Text for_apis,
+    iss Iss: Text for_apis,
 }
+
+/// What a caller with `callers.*.apis` may name.
+const FOR_APIS: Takes = Takes::for_apis();
 
 /// What every route takes.
 const COMMON: Takes = Takes::of(&[
@@ -165,9 +180,9 @@ pub(super) fn read(body: &[u8], takes: Takes) -> Result<Members<'_>, Fault> {
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(diagnose::explain(body, takes));
     }
-    let members: Members<'_> = serde_json::from_slice(body).map_err(|_| diagnose::explain(body, takes))?;
-    let foreign = members.present().without(takes);
-    if let Some(member) = foreign.first() {
+    let mut members: Members<'_> = serde_json::from_slice(body).map_err(|_| diagnose::explain(body, takes))?;
+    let present = members.present();
+    if let Some(member) = present.without(takes).first() {
         return Err(diagnose::foreign(member, takes));
     }
     // No member is longer than the body, and few bodies are that long.
@@ -177,6 +192,7 @@ pub(super) fn read(body: &[u8], takes: Takes) -> Result<Members<'_>, Fault> {
         return Err(diagnose::too_long(member));
     }
     members.judge_scopes()?;
+    members.beyond = present.without(FOR_APIS).first().map_or(Beyond::Nothing, |member| Beyond::Member(member.name()));
     Ok(members)
 }
 
@@ -212,6 +228,7 @@ impl Members<'_> {
             access_token_sha256: text(&self.access_token_sha256),
             audience: text(&self.audience),
             resource: text(&self.resource),
+            beyond: self.beyond,
         }
     }
 
@@ -293,6 +310,18 @@ impl Takes {
         Self(bits)
     }
 
+    const fn for_apis() -> Self {
+        let mut allowed = Self(0);
+        let mut rest = Member::ALL;
+        while let [member, others @ ..] = rest {
+            if member.is_for_apis() {
+                allowed = allowed.and(&[*member]);
+            }
+            rest = others;
+        }
+        allowed
+    }
+
     const fn without(self, others: Self) -> Self {
         Self(self.0 & !others.0)
     }
@@ -303,7 +332,8 @@ impl Takes {
     }
 
     fn first(self) -> Option<Member> {
-        self.iter().next()
+        // Their order is that of the bits.
+        usize::try_from(self.0.trailing_zeros()).ok().and_then(|index| Member::ALL.get(index).copied())
     }
 
     /// The members, in the order of their declaration.
@@ -315,6 +345,7 @@ impl Takes {
 #[cfg(test)]
 mod tests {
     use super::{AUTH_CODE, AUTH_CODE_URL, CLIENT_CREDENTIALS, Expected, LONGEST, Member, OBO, SILENT, Takes, read};
+    use crate::flow::Beyond;
 
     fn detail(body: &[u8], takes: Takes) -> String {
         read(body, takes).err().map(|fault| fault.detail.into_owned()).unwrap_or_default()
@@ -440,6 +471,41 @@ mod tests {
         assert!(detail(scopes(16 * 1024 + 2).as_bytes(), OBO).contains("`scopes` is longer than 16384 bytes"));
         let text = format!("{{\"scopes\":\"{}\"}}", "a".repeat(16 * 1024 + 1));
         assert!(detail(text.as_bytes(), OBO).contains("`scopes` is longer than 16384 bytes"));
+    }
+
+    #[test]
+    fn a_caller_with_apis_may_name_what_says_nothing_of_the_tokens_worth() {
+        let allowed = [
+            "app",
+            "api",
+            "tenant",
+            "claims",
+            "force_refresh",
+            "access_token_sha256",
+            "account",
+            "redirect_uri",
+            "prompt",
+            "login_hint",
+            "domain_hint",
+            "response_mode",
+            "state",
+            "nonce",
+            "code",
+            "code_verifier",
+            "iss",
+        ];
+        for takes in [CLIENT_CREDENTIALS, OBO, AUTH_CODE_URL, AUTH_CODE, SILENT] {
+            for member in takes.iter() {
+                let value = if member.expected() == Expected::Flag { "true" } else { "\"x\"" };
+                let body = format!("{{\"app\":\"a\",\"{}\":{value}}}", member.name()).replace("\"app\":\"a\",\"app\"", "\"app\"");
+                let beyond = read(body.as_bytes(), takes).unwrap().common().beyond;
+                let expected = if allowed.contains(&member.name()) { Beyond::Nothing } else { Beyond::Member(member.name()) };
+                assert_eq!(beyond, expected, "{body}");
+            }
+        }
+        // Whoever makes a request otherwise has looked at nothing.
+        assert_eq!(crate::flow::Common::default().beyond, Beyond::Unknown);
+        assert_eq!(read(b"{\"scopes\":null}", OBO).unwrap().common().beyond, Beyond::Nothing);
     }
 
     #[test]

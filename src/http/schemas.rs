@@ -61,7 +61,8 @@ pub(super) struct TokenAnswer {
     /// Until when a resource may accept it in an outage.
     #[schema(required = false)]
     ext_expires_on: i64,
-    /// What it is good for, space-separated.
+    /// What it is good for, space-separated; absent where an issuer does not say it of a code.
+    #[schema(required = false)]
     scope: String,
     /// The tenant that issued it.
     #[schema(required = false)]
@@ -127,7 +128,7 @@ fn describe(member: Member) -> &'static str {
         Member::Audience => "RFC 8693 §2.1; OIDC issuers only.",
         Member::Resource => "RFC 8707; OIDC issuers only.",
         Member::SubjectTokenType => "RFC 8693 §2.1; OIDC issuers only. An access token, if absent.",
-        Member::RequestedTokenType => "RFC 8693 §2.1; OIDC issuers only. An access token, if absent.",
+        Member::RequestedTokenType => "RFC 8693 §2.1; OIDC issuers only. An access token, if absent; never a refresh token.",
         Member::Account => "Whose token: the `home_account_id` of the answer to the sign-in, never a username.",
         Member::RedirectUri => "Where the authority sends the code; the same for `/auth-code/url` and `/auth-code`.",
         Member::Prompt => "OpenID Connect Core §3.1.2.1.",

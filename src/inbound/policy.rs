@@ -11,6 +11,7 @@ pub const SKEW: i64 = 60;
 #[derive(Clone, Debug)]
 pub struct Policy {
     audiences: Vec<String>,
+    client_id: String,
     scopes: Vec<String>,
     issuers: Issuers,
 }
@@ -43,11 +44,13 @@ pub enum Verdict {
 // === impl Policy ===
 
 impl Policy {
-    /// Makes a policy. `client_id` is an audience of its own where the authority issues v2 tokens for it.
-    pub fn new(settings: &Settings, client_id: Option<&str>, issuers: Issuers) -> Self {
+    /// Makes a policy. The app's client id is an audience of its own at Entra-style authorities, which issue v2 tokens for it.
+    pub fn new(settings: &Settings, client_id: &str, issuers: Issuers) -> Self {
         let mut audiences = settings.audiences.clone();
-        audiences.extend(client_id.map(str::to_owned));
-        Self { audiences, scopes: settings.scopes.clone(), issuers }
+        if matches!(issuers, Issuers::Entra { .. }) {
+            audiences.push(client_id.to_owned());
+        }
+        Self { audiences, client_id: client_id.to_owned(), scopes: settings.scopes.clone(), issuers }
     }
 
     /// Judges the claims of a token on whose behalf something is asked, at a time in seconds since the Unix epoch. `own` is the id of
@@ -97,6 +100,12 @@ impl Policy {
 
     /// Access tokens only: an id token proves a sign-in to its own client and nothing to an API.
     fn kind(&self, claims: &Claims) -> Option<&'static str> {
+        if claims.is_key_bound {
+            return Some("it is bound to a key (`cnf`), and whether its sender has that key cannot be checked here");
+        }
+        if claims.has_events || claims.token_use.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case("id")) {
+            return Some("it is no access token");
+        }
         if matches!(self.issuers, Issuers::Entra { .. }) {
             if claims.idtyp.as_deref() == Some("app") {
                 return Some("it is an app's token: there is no user to act for");
@@ -108,6 +117,11 @@ impl Policy {
         let kinds = ["ID", "Refresh", "Offline", "Logout"];
         if claims.at_hash.is_some() || claims.c_hash.is_some() || kinds.iter().any(|kind| kind.eq_ignore_ascii_case(typ)) {
             return Some("it is no access token");
+        }
+        // Every id token has the client id for its audience, and not all have a claim that no access token has.
+        let says_so = claims.is_at_jwt || [&claims.scope, &claims.scp, &claims.client_id].iter().any(|claim| claim.is_some());
+        if claims.aud.has(&self.client_id) && !says_so {
+            return Some("its audience is the app's client id, and nothing says that it is no id token");
         }
         None
     }
@@ -133,7 +147,7 @@ mod tests {
         let settings =
             Settings { audiences: vec!["api://orders".to_owned()], scopes: vec!["access".to_owned()], tenants: tenants.clone() };
         let forms = IssuerForms::new("https://h", "https://sts");
-        Policy::new(&settings, Some("client"), Issuers::Entra { tenants, forms })
+        Policy::new(&settings, "client", Issuers::Entra { tenants, forms })
     }
 
     fn claims() -> Claims {
@@ -176,6 +190,9 @@ mod tests {
             Claims { exp: None, ..claims() },
             Claims { scp: None, ..claims() },
             Claims { scp: Some(" ".to_owned()), ..claims() },
+            Claims { is_key_bound: true, ..claims() },
+            Claims { has_events: true, ..claims() },
+            Claims { token_use: Some("id".to_owned()), ..claims() },
             Claims { idtyp: Some("app".to_owned()), ..claims() },
         ];
         for claims in bad {
@@ -209,7 +226,7 @@ mod tests {
     #[test]
     fn an_oidc_issuer_has_access_tokens_of_its_own_kind() {
         let settings = Settings { audiences: vec!["orders".to_owned()], ..Settings::default() };
-        let policy = Policy::new(&settings, None, Issuers::Oidc("https://id".to_owned()));
+        let policy = Policy::new(&settings, "client", Issuers::Oidc("https://id".to_owned()));
         let good = Claims {
             iss: Some("https://id".to_owned()),
             aud: Audience::One("orders".to_owned()),
@@ -223,11 +240,41 @@ mod tests {
             Claims { typ: Some("ID".to_owned()), ..good.clone() },
             Claims { typ: Some("Refresh".to_owned()), ..good.clone() },
             Claims { typ: Some("Logout".to_owned()), ..good.clone() },
+            Claims { is_key_bound: true, ..good.clone() },
+            Claims { has_events: true, ..good.clone() },
+            Claims { token_use: Some("id".to_owned()), ..good.clone() },
             Claims { aud: Audience::One("client".to_owned()), ..good.clone() },
             Claims { iss: Some("https://id/".to_owned()), ..good.clone() },
         ];
         for claims in bad {
             assert!(matches!(judge(&policy, &claims, 500), Verdict::Invalid(_)), "{claims:?}");
         }
+    }
+
+    #[test]
+    fn for_the_client_id_a_token_has_to_say_that_it_is_an_access_token() {
+        let settings = Settings { audiences: vec!["client".to_owned(), "orders".to_owned()], ..Settings::default() };
+        let policy = Policy::new(&settings, "client", Issuers::Oidc("https://id".to_owned()));
+        let some = || Some("x".to_owned());
+        let bare = Claims {
+            iss: Some("https://id".to_owned()),
+            aud: Audience::One("client".to_owned()),
+            exp: Some(1000),
+            ..Claims::default()
+        };
+        let both = Audience::Many(vec!["orders".to_owned(), "client".to_owned()]);
+        for claims in [bare.clone(), Claims { aud: both, ..bare.clone() }] {
+            assert!(matches!(judge(&policy, &claims, 500), Verdict::Invalid(why) if why.contains("client id")), "{claims:?}");
+            for good in [
+                Claims { is_at_jwt: true, ..claims.clone() },
+                Claims { scope: some(), ..claims.clone() },
+                Claims { scp: some(), ..claims.clone() },
+                Claims { client_id: some(), ..claims.clone() },
+            ] {
+                assert_eq!(judge(&policy, &good, 500), Verdict::Accepted, "{good:?}");
+            }
+        }
+        let orders = Claims { aud: Audience::One("orders".to_owned()), ..bare };
+        assert_eq!(judge(&policy, &orders, 500), Verdict::Accepted);
     }
 }

@@ -5,11 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest as hash;
+use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED, UnparsedPublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, Validation};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-use crate::authority::{Authority, Failure, SigningKey, TokenVersion};
+use crate::authority::{Authority, Decoding, Failure, SigningKey, TokenVersion};
 use crate::clock::{Clock, Moment};
 use crate::oauth::{Claims, unverified};
 use crate::telemetry::Context;
@@ -90,11 +95,12 @@ impl Inbound {
     /// As [`Inbound::verify`].
     pub async fn signed(&self, token: &str, context: Context) -> Result<Verified, Rejection> {
         let now = self.clock.moment();
-        let (algorithm, kid) = header(token)?;
+        let header = Header::read(token)?;
         let version = self.version(token)?;
-        let key = self.authority.key(version, kid.as_deref(), context).await.map_err(Rejection::NoKeys)?;
+        let key = self.authority.key(version, header.kid.as_deref(), context).await.map_err(Rejection::NoKeys)?;
         let key = key.ok_or(Rejection::Invalid("it is signed with a key that its authority does not publish"))?;
-        let claims = check(token, &key, algorithm)?;
+        let mut claims = check(token, &key, &header.alg)?;
+        claims.is_at_jwt = header.is_at_jwt();
         key_may_sign_for(&key, &claims)?;
         let left = claims.exp.map_or(0, |exp| exp.saturating_sub(self.clock.unix()).max(0));
         let left = Duration::from_secs(u64::try_from(left).unwrap_or(0)).min(REMEMBERED);
@@ -125,45 +131,79 @@ pub fn digest(token: &str) -> [u8; 32] {
     out
 }
 
-/// The algorithm and the key's id; `jku`, `x5u` and `jwk` are not looked at, an unknown `crit` is refused (RFC 7515 §4.1.11).
-fn header(token: &str) -> Result<(Algorithm, Option<String>), Rejection> {
-    if token.len() > LONGEST {
-        return Err(Rejection::Invalid("it is too long"));
+/// What a header says; `jku`, `x5u` and `jwk` are not looked at.
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    #[serde(default)]
+    kid: Option<String>,
+    #[serde(default)]
+    typ: Option<String>,
+    #[serde(default)]
+    crit: Option<IgnoredAny>,
+}
+
+// === impl Header ===
+
+impl Header {
+    /// Reads the header of a token that may be an access token. An unknown `crit` is refused (RFC 7515 §4.1.11), and none is known.
+    fn read(token: &str) -> Result<Self, Rejection> {
+        if token.len() > LONGEST {
+            return Err(Rejection::Invalid("it is too long"));
+        }
+        let read = part(token, 0).and_then(|json| serde_json::from_slice::<Self>(&json).ok());
+        let header = read.ok_or(Rejection::Invalid("it is no JWT signed with RS, PS or ES, or EdDSA"))?;
+        if header.crit.is_some() {
+            return Err(Rejection::Invalid("its header has critical extensions that are not understood"));
+        }
+        let typ = header.typ.as_deref().unwrap_or("JWT");
+        let is_plain = ["JWT", "application/jwt"].iter().any(|known| known.eq_ignore_ascii_case(typ));
+        if !is_plain && !header.is_at_jwt() {
+            return Err(Rejection::Invalid("its `typ` is not an access token's"));
+        }
+        match header.alg.as_str() {
+            "RS256" | "RS384" | "RS512" | "PS256" | "PS384" | "PS512" | "ES256" | "ES384" | "ES512" | "EdDSA" => Ok(header),
+            _ => Err(Rejection::Invalid("its algorithm is not accepted, which are RS, PS or ES (256, 384, 512), or EdDSA")),
+        }
     }
-    let header = jsonwebtoken::decode_header(token).map_err(|_| Rejection::Invalid("it is no JWT signed with RS, PS or ES"))?;
-    if header.crit.is_some() {
-        return Err(Rejection::Invalid("its header has critical extensions that are not understood"));
-    }
-    let typ = header.typ.as_deref().unwrap_or("JWT");
-    let access = ["JWT", "at+jwt", "application/at+jwt", "application/jwt"].iter().any(|known| known.eq_ignore_ascii_case(typ));
-    if !access {
-        return Err(Rejection::Invalid("its `typ` is not an access token's"));
-    }
-    match header.alg {
-        Algorithm::RS256
-        | Algorithm::RS384
-        | Algorithm::RS512
-        | Algorithm::PS256
-        | Algorithm::PS384
-        | Algorithm::PS512
-        | Algorithm::ES256
-        | Algorithm::ES384 => Ok((header.alg, header.kid)),
-        _ => Err(Rejection::Invalid("its algorithm is not accepted")),
+
+    /// RFC 9068 §2.1.
+    fn is_at_jwt(&self) -> bool {
+        let typ = self.typ.as_deref().unwrap_or_default();
+        ["at+jwt", "application/at+jwt"].iter().any(|known| known.eq_ignore_ascii_case(typ))
     }
 }
 
+/// One of the three parts of a token (RFC 7515 §7.1), decoded.
+fn part(token: &str, index: usize) -> Option<Vec<u8>> {
+    let parts = token.split('.');
+    let is_whole = parts.clone().count() == 3;
+    parts.clone().nth(index).filter(|_| is_whole).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok())
+}
+
 /// Verifies the signature alone; what the claims are worth is the policy's to say.
-fn check(token: &str, key: &SigningKey, algorithm: Algorithm) -> Result<Claims, Rejection> {
+fn check(token: &str, key: &SigningKey, algorithm: &str) -> Result<Claims, Rejection> {
+    const BAD: Rejection = Rejection::Invalid("its signature or its claims are not valid");
     if !key.fits(algorithm) {
         return Err(Rejection::Invalid("its algorithm does not fit the key that it names"));
     }
-    let mut validation = Validation::new(algorithm);
+    let decoding = match &key.decoding {
+        Decoding::Usual(decoding) => decoding,
+        Decoding::P521(point) => return check_p521(token, point).ok_or(BAD),
+    };
+    let mut validation = Validation::new(algorithm.parse::<Algorithm>().map_err(|_| BAD)?);
     validation.required_spec_claims.clear();
     validation.validate_exp = false;
     validation.validate_nbf = false;
     validation.validate_aud = false;
-    let data = jsonwebtoken::decode::<Claims>(token, &key.decoding, &validation);
-    data.map(|data| data.claims).map_err(|_| Rejection::Invalid("its signature or its claims are not valid"))
+    jsonwebtoken::decode::<Claims>(token, decoding, &validation).map(|data| data.claims).map_err(|_| BAD)
+}
+
+/// ES512 (RFC 7518 §3.4).
+fn check_p521(token: &str, point: &[u8]) -> Option<Claims> {
+    let (signed, _) = token.rsplit_once('.')?;
+    UnparsedPublicKey::new(&ECDSA_P521_SHA512_FIXED, point).verify(signed.as_bytes(), &part(token, 2)?).ok()?;
+    serde_json::from_slice(&part(token, 1)?).ok()
 }
 
 /// Entra publishes, per key, whose tokens it signs: without this, one tenant's key could sign for another tenant.

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 /// The claims of an access token or an id token.
@@ -52,6 +53,21 @@ pub struct Claims {
     /// OpenID Connect §3.1.2.1.
     #[serde(default)]
     pub nonce: Option<String>,
+    /// RFC 8693 §4.3, RFC 9068 §2.2: who asked for the token.
+    #[serde(default, deserialize_with = "shown")]
+    pub client_id: Option<String>,
+    /// Cognito: `access` or `id`.
+    #[serde(default)]
+    pub token_use: Option<String>,
+    /// Whether there is a `cnf` (RFC 7800 §3.1): the token is bound to a key.
+    #[serde(default, rename = "cnf", deserialize_with = "present")]
+    pub is_key_bound: bool,
+    /// Whether there are `events` (RFC 8417 §2.2): the token tells of something, a logout for instance.
+    #[serde(default, rename = "events", deserialize_with = "present")]
+    pub has_events: bool,
+    /// Whether the header's `typ` is an access token's (RFC 9068 §2.1).
+    #[serde(skip)]
+    pub is_at_jwt: bool,
     /// What the user signs in with.
     #[serde(default, deserialize_with = "shown")]
     pub preferred_username: Option<String>,
@@ -95,7 +111,7 @@ impl Claims {
     pub fn texts(&self) -> impl Iterator<Item = &str> {
         let names = [&self.preferred_username, &self.upn, &self.email, &self.name, &self.nonce];
         let subjects = [&self.iss, &self.sub, &self.tid, &self.oid, &self.azp];
-        let kinds = [&self.scp, &self.scope, &self.idtyp, &self.at_hash, &self.c_hash, &self.typ];
+        let kinds = [&self.scp, &self.scope, &self.idtyp, &self.at_hash, &self.c_hash, &self.typ, &self.client_id, &self.token_use];
         names.into_iter().chain(subjects).chain(kinds).filter_map(Option::as_deref).chain(self.aud.iter())
     }
 }
@@ -155,6 +171,11 @@ fn shown<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D
     })
 }
 
+/// Whether a claim is there, whatever it says; null says nothing.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(Option::<IgnoredAny>::deserialize(deserializer)?.is_some())
+}
+
 /// NumericDate (RFC 7519 §2): a number, which some servers send with a fraction.
 #[expect(clippy::cast_possible_truncation, reason = "the range is checked first")]
 fn date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
@@ -184,6 +205,17 @@ mod tests {
         let claims: Claims = serde_json::from_str(r#"{"scp":["a","b"],"scope":"c d","name":{"x":1},"email":null}"#)?;
         assert_eq!((claims.scp.as_deref(), claims.scope.as_deref(), claims.name), (Some("a b"), Some("c d"), None));
         assert!(serde_json::from_str::<Claims>(r#"{"iss":1}"#).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn that_a_claim_is_there_is_known_whatever_it_says() -> Result<(), serde_json::Error> {
+        for (text, is_there) in [("{}", false), (r#"{"cnf":null}"#, false), (r#"{"cnf":{}}"#, true), (r#"{"cnf":"x"}"#, true)] {
+            assert_eq!(serde_json::from_str::<Claims>(text)?.is_key_bound, is_there, "{text}");
+        }
+        assert!(serde_json::from_str::<Claims>(r#"{"events":{"a":{}}}"#)?.has_events);
+        // The header's alone to say.
+        assert!(!serde_json::from_str::<Claims>(r#"{"is_at_jwt":true}"#)?.is_at_jwt);
         Ok(())
     }
 

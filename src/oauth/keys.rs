@@ -32,10 +32,10 @@ pub struct Key {
     /// RSA (RFC 7518 §6.3).
     #[serde(default)]
     pub e: Option<String>,
-    /// EC (RFC 7518 §6.2).
+    /// EC (RFC 7518 §6.2), and OKP (RFC 8037 §2).
     #[serde(default)]
     pub crv: Option<String>,
-    /// EC (RFC 7518 §6.2).
+    /// EC (RFC 7518 §6.2), and OKP (RFC 8037 §2).
     #[serde(default)]
     pub x: Option<String>,
     /// EC (RFC 7518 §6.2).

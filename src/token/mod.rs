@@ -6,6 +6,7 @@ mod sign_in;
 mod stored;
 mod tenant;
 mod turn;
+mod within;
 
 pub use account::Account;
 pub use scopes::{Matching, ScopeError, Scopes};

@@ -2,13 +2,14 @@
 //!
 //! A hit copies nothing and serializes nothing but its last members (`expires_in`, where the token came from, the correlation id).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::account::Account;
 use super::scopes::covers;
@@ -38,7 +39,8 @@ pub struct Grant {
     pub access_token: Secret,
     /// `Bearer` as RFC 6750 spells it, or another scheme as the authority spelt it.
     pub token_type: String,
-    /// The scopes as shown to the caller: what was granted, or what was asked where the authority does not say.
+    /// The scopes as shown to the caller: what was granted, or what was asked where the authority does not say. Empty where that is not
+    /// known.
     pub scope: String,
     /// When it ends.
     pub times: Times,
@@ -103,6 +105,8 @@ struct Members<'a> {
     // First, so that the token's place in the text is known.
     access_token: &'a str,
     token_type: &'a str,
+    // Third, so that it is found without parsing.
+    #[serde(skip_serializing_if = "str::is_empty")]
     scope: &'a str,
     expires_on: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -160,6 +164,31 @@ impl Head {
         slice(&self.text, &self.token)
     }
 
+    /// The granted scopes as the answer shows them, space-separated; `None` where it shows none.
+    pub fn scope(&self) -> Option<Cow<'_, str>> {
+        if self.token.is_empty() {
+            return self.parsed_scope();
+        }
+        let text = self.text.get(usize::try_from(self.token.end).ok()?..)?;
+        let rest = text.strip_prefix(br#"","token_type":""#)?;
+        let rest = rest.get(rest.iter().position(|byte| *byte == b'"')?..)?;
+        let rest = rest.strip_prefix(br#"","scope":""#)?;
+        match rest.iter().position(|byte| matches!(byte, b'"' | b'\\')).and_then(|end| rest.split_at_checked(end)) {
+            Some((scope, [b'"', ..])) => std::str::from_utf8(scope).ok().map(Cow::Borrowed),
+            // Something in it had to be escaped.
+            _ => self.parsed_scope(),
+        }
+    }
+
+    fn parsed_scope(&self) -> Option<Cow<'_, str>> {
+        #[derive(Deserialize)]
+        struct Scope {
+            scope: Option<String>,
+        }
+        let whole = [&self.text[..], b"}"].concat();
+        serde_json::from_slice::<Scope>(&whole).ok()?.scope.map(Cow::Owned)
+    }
+
     /// Makes it a cache entry; `None` if the token does not say when it ends.
     pub fn keep(self, times: &Times, facts: Facts) -> Option<Stored> {
         let expires_on = times.expires_on?;
@@ -201,8 +230,17 @@ impl Stored {
 
     /// Whether it answers a request for these folded scopes.
     pub fn answers(&self, variant: &[u8; 32], asked: &str) -> bool {
-        self.facts.variant == *variant
-            && (*self.facts.asked == *asked || (!self.facts.granted.is_empty() && covers(&self.facts.granted, asked)))
+        self.answer(variant, asked, true).is_some()
+    }
+
+    /// The same; where no `superset` will do it has to be the answer to the identical request. `Some(true)`: it is that.
+    pub fn answer(&self, variant: &[u8; 32], asked: &str, superset: bool) -> Option<bool> {
+        if self.facts.variant != *variant {
+            return None;
+        }
+        let identical = *self.facts.asked == *asked;
+        let covering = || superset && !self.facts.granted.is_empty() && covers(&self.facts.granted, asked);
+        (identical || covering()).then_some(identical)
     }
 
     /// When the store that replicas share was last asked about it.
@@ -309,6 +347,26 @@ mod tests {
     }
 
     #[test]
+    fn the_scopes_are_found_in_the_head() {
+        let shown = |token: &str, scope: &str, token_type: &str| {
+            let grant = Grant { scope: scope.to_owned(), token_type: token_type.to_owned(), ..grant(token) };
+            let head = grant.write();
+            let borrowed = matches!(head.scope(), Some(std::borrow::Cow::Borrowed(_)));
+            (head.scope().map(std::borrow::Cow::into_owned), borrowed)
+        };
+        let found = |scope: &str| Some(scope.to_owned());
+        for token_type in ["Bearer", "N_A"] {
+            assert_eq!(shown("eyJ.a.b", "a https://b/c", token_type), (found("a https://b/c"), true));
+        }
+        // What has to be escaped is read all the same, and nothing of it ends too early.
+        assert_eq!(shown("eyJ.a.b", "a\"b c\\", "Bearer"), (found("a\"b c\\"), false));
+        assert_eq!(shown("e\"J", "a b", "Bearer"), (found("a b"), false));
+        for token in ["eyJ.a.b", "e\"J"] {
+            assert_eq!(shown(token, "", "Bearer"), (None, false));
+        }
+    }
+
+    #[test]
     fn cch_2_answers_a_subset_of_what_was_granted_and_the_identical_request() -> Result<(), serde_json::Error> {
         let grant = grant("t");
         let stored = grant.write().keep(&grant.times, facts("a b declined", "a b"));
@@ -317,6 +375,9 @@ mod tests {
         assert!(stored.is_some_and(|stored| stored.answers(&[0; 32], "a b declined")));
         assert!(stored.is_some_and(|stored| !stored.answers(&[0; 32], "declined")));
         assert!(stored.is_some_and(|stored| !stored.answers(&[1; 32], "a")));
+        let exact = |asked| stored.and_then(|stored| stored.answer(&[0; 32], asked, false));
+        assert_eq!((exact("a b declined"), exact("a"), exact("declined")), (Some(true), None, None));
+        assert_eq!(stored.and_then(|stored| stored.answer(&[0; 32], "a", true)), Some(false));
         Ok(())
     }
 

@@ -87,7 +87,7 @@ async fn rsp_2_the_token_type_is_read_in_any_case() {
 #[tokio::test]
 async fn rsp_2_a_missing_or_other_token_type_is_no_answer() {
     let world = World::new().await;
-    for odd in [json!(null), json!("pop"), json!("N_A"), json!(""), json!(7)] {
+    for odd in [json!(null), json!("pop"), json!("DPoP"), json!("N_A"), json!(""), json!(7)] {
         now_doing(&world, json!({"set": {"token_type": odd}})).await;
         refused_as_garbage(&world).await;
     }

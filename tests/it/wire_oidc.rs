@@ -9,6 +9,7 @@ use crate::support::{Answer, Emulator, Stage, World, parameter};
 
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+const REFRESH_TOKEN: &str = "urn:ietf:params:oauth:token-type:refresh_token";
 const STOCK: &str = "https://stock.shop.example";
 
 /// The forms of all requests to the token endpoint, without proof.
@@ -128,6 +129,46 @@ async fn token_types_of_an_exchange_are_passed_on() {
     assert_eq!(exchange(&world, "shop", more).await.member("issued_token_type"), JWT);
     let form = forms(&world).await.remove(0);
     assert_eq!((&form["subject_token_type"], &form["requested_token_type"]), (&json!(JWT), &json!(JWT)));
+}
+
+#[tokio::test]
+async fn no_refresh_token_is_asked_for() {
+    let world = World::new().await;
+    for kind in [REFRESH_TOKEN, "URN:ietf:params:oauth:token-type:Refresh_Token", "https://shop.example/types/refresh_token"] {
+        for member in ["requested_token_type", "subject_token_type"] {
+            let answer = exchange(&world, "shop", json!({"scopes": "stock.read", member: kind})).await;
+            answer.refused(400, "invalid_request", &format!("`{member}`"));
+        }
+    }
+    for kind in [format!(" {REFRESH_TOKEN}"), format!("{REFRESH_TOKEN}\n"), format!("{REFRESH_TOKEN}\u{a0}")] {
+        let answer = exchange(&world, "shop", json!({"scopes": "stock.read", "requested_token_type": kind})).await;
+        answer.refused(400, "invalid_request", "`requested_token_type`");
+    }
+    assert_eq!(world.calls().await, 0);
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_is_answered_all_the_same_is_no_answer() {
+    let world = World::new().await;
+    for kind in [REFRESH_TOKEN, "urn:ietf:params:oauth:token-type:REFRESH_TOKEN"] {
+        let set = json!({"access_token": "canary-refresh-token", "issued_token_type": kind});
+        world.emulator.script(json!({"on": {"endpoint": "token"}, "times": 0, "do": {"set": set}})).await;
+        let answers = [
+            exchange(&world, "shop", json!({"scopes": "stock.read"})).await,
+            stock(&world, "shop").await,
+            world.redeem(&world.code("shop-web", "orders.read", "eva").await).await,
+            world.redeem(&world.code("web", "api://orders/access_as_user", "ana@contoso.example").await).await,
+        ];
+        for answer in answers {
+            answer.refused(502, "invalid_authority_response", "issued_token_type");
+            assert!(!answer.text.contains("canary"), "{}", answer.text);
+        }
+        world.emulator.unscript().await;
+        world.later(10);
+    }
+    // Nothing was kept of them.
+    assert_eq!(world.sidecar.metric("tokend_cache_partitions{level=\"memory\"}").await, 0.0);
+    assert_eq!(exchange(&world, "shop", json!({"scopes": "stock.read"})).await.source(), "identity_provider");
 }
 
 #[tokio::test]

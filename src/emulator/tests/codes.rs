@@ -113,7 +113,12 @@ async fn people_sign_in_on_a_page() -> Tested {
     assert_eq!(refused.get("error").map(String::as_str), Some("consent_required"));
     let agreed = answer(&house.form(path, &[("user", "ana@contoso.example"), ("consent", "yes")]).await?)?;
     let body = redeem(&house, agreed.get("code").ok_or("no code")?, VERIFIER, CALLBACK).await?.json()?;
-    assert_eq!(body["scope"], "Mail.Read");
+    // What was consented to before comes with it, asked for or not.
+    assert_eq!(body["scope"], "Mail.Read User.Read");
+    assert_eq!(claims(&body["access_token"])?["scp"], "Mail.Read User.Read");
+    let again = silent(&house, &[("scope", "https://graph.microsoft.com/User.Read")]).await?;
+    let body = redeem(&house, again.get("code").ok_or("no code")?, VERIFIER, CALLBACK).await?.json()?;
+    assert_eq!(body["scope"], "https://graph.microsoft.com/User.Read https://graph.microsoft.com/Mail.Read");
     let cancelled = answer(&house.form(path, &[("cancel", "yes")]).await?)?;
     assert_eq!(cancelled.get("error").map(String::as_str), Some("access_denied"));
     house.end().await

@@ -4,6 +4,7 @@ mod epochs;
 mod guests;
 mod listing;
 mod messages;
+mod mixed;
 mod outage;
 mod queue;
 mod records;

@@ -1,6 +1,7 @@
 //! Callers: who may ask, for what, and whose accounts are whose; in memory alone and over a Redis that replicas share.
 
 mod all;
+mod granted;
 mod owners;
 mod rights;
 mod rotation;

@@ -1,11 +1,15 @@
 //! Which algorithms a key verifies: those that its kind, its curve and its `alg` allow, on a key set of the test's own.
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256, SignatureAlgorithm};
 use serde_json::{Value, json};
 
-use super::{is_refused, part};
+use super::{encoded, is_refused, part};
 use crate::support::World;
 
 /// A key pair and what its authority publishes of it.
@@ -65,6 +69,52 @@ async fn rs_ps_and_es_are_accepted() {
     }
     world.obo(&p256.sign(Some("p256"), Algorithm::ES256, &claims)).await.token();
     world.obo(&p384.sign(Some("p384"), Algorithm::ES384, &claims)).await.token();
+}
+
+/// Signs with a key of a kind that `jsonwebtoken` does not know, or not in every form.
+fn signed_by(kid: &str, alg: &str, claims: &Value, sign: impl Fn(&[u8]) -> Vec<u8>) -> String {
+    let signed = format!("{}.{}", encoded(&json!({"alg": alg, "kid": kid, "typ": "JWT"})), encoded(claims));
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(sign(signed.as_bytes())))
+}
+
+#[tokio::test]
+async fn es512_and_eddsa_are_accepted() {
+    let random = SystemRandom::new();
+    let p521 = EcdsaKeyPair::generate(&ECDSA_P521_SHA512_FIXED_SIGNING).expect("a key");
+    let ed = Ed25519KeyPair::generate().expect("a key");
+    let (x, y) = p521.public_key().as_ref()[1..].split_at(66);
+    let [x, y, edx] = [x, y, ed.public_key().as_ref()].map(|bytes| URL_SAFE_NO_PAD.encode(bytes));
+    let ec = |crv: &str, kid: &str| json!({"kty": "EC", "crv": crv, "kid": kid, "use": "sig", "x": x, "y": y});
+    let okp = |kid: &str, alg: &str| json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "alg": alg, "x": edx});
+    let mut keys = [ec("P-521", "p521"), ec("P-384", "p384"), ec("P-521", "es256"), okp("ed", "EdDSA"), okp("hs", "HS256")];
+    keys[2]["alg"] = json!("ES256");
+    let signers = keys.map(|public| Signer { private: EncodingKey::from_secret(b"secret"), public });
+    let (world, claims) = publishing(&signers.iter().collect::<Vec<_>>()).await;
+    let by_p521 = |kid: &str, alg: &str| {
+        signed_by(kid, alg, &claims, |text| p521.sign(&random, text).expect("a signature").as_ref().to_vec())
+    };
+    let by_ed = |kid: &str, alg: &str| signed_by(kid, alg, &claims, |text| ed.sign(text).as_ref().to_vec());
+    world.obo(&by_p521("p521", "ES512")).await.token();
+    world.obo(&by_ed("ed", "EdDSA")).await.token();
+    for token in [
+        by_p521("p521", "ES256"),
+        by_p521("p384", "ES512"),
+        by_p521("es256", "ES512"),
+        by_ed("ed", "ES512"),
+        by_ed("p521", "EdDSA"),
+        by_ed("hs", "EdDSA"),
+    ] {
+        let answer = world.obo(&token).await;
+        assert_eq!(answer.status, 401, "{}", answer.text);
+        is_refused(&answer, "");
+    }
+    // A good signature of other claims, none, and one too short.
+    let other = signed_by("p521", "ES512", &json!({}), |text| p521.sign(&random, text).expect("a signature").as_ref().to_vec());
+    let (good, foreign) = (by_p521("p521", "ES512"), other.rsplit_once('.').map(|(_, signature)| signature.to_owned()));
+    let (signed, signature) = good.rsplit_once('.').expect("a token");
+    for signature in [foreign.as_deref().expect("a signature"), "", signature.get(..100).expect("a part")] {
+        is_refused(&world.obo(&format!("{signed}.{signature}")).await, "");
+    }
 }
 
 #[tokio::test]

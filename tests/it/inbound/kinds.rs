@@ -77,6 +77,81 @@ async fn what_an_issuer_signs_for_other_ends_is_refused() {
 }
 
 #[tokio::test]
+async fn a_token_that_is_bound_to_a_key_is_no_bearer_token() {
+    let world = World::new().await;
+    for cnf in [json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}), json!({"x5t#S256": "x"}), json!({})] {
+        for (app, order) in [("orders", order(json!({"claims": {"cnf": cnf}}))), ("shop", shop(json!({"claims": {"cnf": cnf}})))] {
+            let token = world.emulator.mint(order).await;
+            is_refused(&obo_as(&world, app, &token).await, "`cnf`");
+        }
+    }
+    assert!(world.emulator.asked("token").await.is_empty());
+    let unbound = world.emulator.mint(order(json!({"claims": {"cnf": null}}))).await;
+    obo_as(&world, "orders", &unbound).await.token();
+}
+
+#[tokio::test]
+async fn what_tells_of_an_event_or_says_that_it_is_an_id_token_is_refused() {
+    let world = World::new().await;
+    let logout = json!({"http://schemas.openid.net/event/backchannel-logout": {}});
+    for claims in [json!({"events": logout}), json!({"token_use": "id"}), json!({"token_use": "ID"})] {
+        for (app, order) in [("orders", order(json!({"claims": claims}))), ("shop", shop(json!({"claims": claims})))] {
+            let token = world.emulator.mint(order).await;
+            is_refused(&obo_as(&world, app, &token).await, "no access token");
+        }
+    }
+    assert!(world.emulator.asked("token").await.is_empty());
+    let access = world.emulator.mint(shop(json!({"claims": {"token_use": "access"}}))).await;
+    obo_as(&world, "shop", &access).await.token();
+}
+
+#[tokio::test]
+async fn a_token_that_says_of_nobody_whose_it_is_has_no_owner() {
+    let world = World::new().await;
+    for sub in [Value::Null, json!("")] {
+        let token = world.emulator.mint(shop(json!({"claims": {"sub": sub}}))).await;
+        is_refused(&obo_as(&world, "shop", &token).await, "`sub`");
+        let token = world.emulator.mint(order(json!({"claims": {"sub": sub, "oid": sub}}))).await;
+        is_refused(&obo_as(&world, "orders", &token).await, "`sub`");
+    }
+    assert!(world.emulator.asked("token").await.is_empty());
+    let by_oid = world.emulator.mint(order(json!({"claims": {"sub": null}}))).await;
+    obo_as(&world, "orders", &by_oid).await.token();
+}
+
+#[tokio::test]
+async fn for_the_client_id_a_token_has_to_say_that_it_is_an_access_token() {
+    let world = World::new().await;
+    let yaml = crate::support::configuration(&world.emulator, &world.files);
+    let yaml = yaml.replace(r#"audiences: ["https://orders.shop.example"]"#, "audiences: [shop-orders]");
+    let listed = crate::support::Sidecar::start(&yaml, &world.clock).await;
+    let ask = async |claims: Value, header: Value| {
+        let order = shop(json!({"app": "shop-orders", "claims": claims, "header": header}));
+        let token = world.emulator.mint(order).await;
+        listed.client.post_as("/obo", &token, &json!({"app": "shop", "scopes": ["stock.read"]})).await
+    };
+    let silent = json!({"scope": null, "scp": null, "client_id": null});
+    for (typ, accepted) in [("JWT", false), ("at+jwt", true), ("application/at+jwt", true), ("AT+JWT", true)] {
+        let answer = ask(silent.clone(), json!({"typ": typ})).await;
+        if accepted {
+            answer.token();
+        } else {
+            is_refused(&answer, "client id");
+        }
+    }
+    is_refused(&ask(silent.clone(), json!({"typ": null})).await, "client id");
+    for claim in ["scope", "scp", "client_id"] {
+        let mut claims = silent.clone();
+        claims[claim] = json!("orders.read");
+        ask(claims, json!({"typ": "JWT"})).await.token();
+    }
+    // An id token of this client, as issuers sign it that name the access token nowhere.
+    let id = shop(json!({"kind": "id", "app": "shop-orders", "scopes": null, "claims": {"at_hash": null}}));
+    let id = world.emulator.mint(id).await;
+    is_refused(&listed.client.post_as("/obo", &id, &json!({"app": "shop", "scopes": ["stock.read"]})).await, "client id");
+}
+
+#[tokio::test]
 async fn the_client_id_is_an_audience_at_an_issuer_only_if_it_is_listed() {
     let world = World::new().await;
     let token = world.emulator.mint(shop(json!({"app": "shop-orders"}))).await;

@@ -1,0 +1,130 @@
+//! Whom an answer is about: an authority that mixes up two users must not mix up their tokens here (OpenID Connect Core §12.2).
+//!
+//! What comes straight from the token endpoint over TLS needs no look at its signature (§3.1.3.7, point 6), but it does not follow
+//! that it is about the user for whom it was asked.
+
+use super::app::App;
+use super::issue::Owner;
+use crate::authority::{Address, Failure};
+use crate::oauth::{Claims, ClientInfo, TokenResponse, unverified};
+use crate::secret::Secret;
+use crate::token::Account;
+
+/// Looks whether an answer is about whom it was asked for, as far as it says. Token exchange is not compared: whom it is about is the
+/// issuer's to decide (RFC 8693 §1.1).
+///
+/// # Errors
+/// It is about somebody else, and then nothing of it may be served or kept.
+pub(super) fn check(app: &App, owner: &Owner, response: &TokenResponse) -> Result<(), Failure> {
+    let id = || response.id_token.as_ref().map(Secret::expose).and_then(unverified);
+    let info = || response.client_info.as_deref().and_then(ClientInfo::parse);
+    let same = match (owner, &app.authority.address) {
+        // Nobody was known before it, or nobody is concerned.
+        (Owner::App | Owner::SignedIn(_), _) | (Owner::User(_), Address::Oidc { .. }) => true,
+        (Owner::User(user), Address::Entra { .. }) => {
+            info().is_none_or(|info| is_asserted_at_home(user, &info)) && id().is_none_or(|id| is_asserted(user, &id))
+        }
+        (Owner::Known(account), Address::Entra { .. }) => {
+            info().is_none_or(|info| is_at_home(account, &info)) && id().is_none_or(|id| is_local(account, &id))
+        }
+        (Owner::Known(account), Address::Oidc { issuer, .. }) if response.id_token.is_some() => {
+            let id = id().ok_or(Failure::Invalid("its id_token cannot be read"))?;
+            id.iss.as_ref() == Some(issuer) && id.sub.as_ref() == Some(&account.home_account_id) && id.aud.has(&app.client_id)
+        }
+        (Owner::Known(_), Address::Oidc { .. }) => true,
+    };
+    if same { Ok(()) } else { Err(Failure::Invalid("it is about somebody else than the user for whom it was asked")) }
+}
+
+/// Where the user is at home, the object id is the one that the inbound token names. A guest is at home elsewhere, under another id.
+fn is_asserted_at_home(user: &Claims, info: &ClientInfo) -> bool {
+    let at_home = user.tid.as_ref().is_some_and(|tid| tid.eq_ignore_ascii_case(&info.utid));
+    !at_home || user.oid.as_ref().is_none_or(|oid| oid.eq_ignore_ascii_case(&info.uid))
+}
+
+/// In one tenant a user has one object id. Subjects are not compared: a user has another one at each app.
+fn is_asserted(user: &Claims, id: &Claims) -> bool {
+    let pairs = [user.tid.as_ref().zip(id.tid.as_ref()), user.oid.as_ref().zip(id.oid.as_ref())];
+    let [tids, oids] = pairs.map(|pair| pair.map(|(mine, theirs)| mine.eq_ignore_ascii_case(theirs)));
+    tids != Some(true) || oids != Some(false)
+}
+
+fn is_at_home(account: &Account, info: &ClientInfo) -> bool {
+    format!("{}.{}", info.uid, info.utid).eq_ignore_ascii_case(&account.home_account_id)
+}
+
+/// In the tenant where the account signed in, it is the same local user. In another one the user is a guest under another id, and
+/// `client_info` alone tells.
+fn is_local(account: &Account, id: &Claims) -> bool {
+    let local = account.local_account_id.as_str();
+    if id.tid.is_some() && id.tid != account.tenant_id {
+        return true;
+    }
+    match (&id.oid, &id.tid, &id.sub) {
+        (Some(oid), _, sub) => oid.eq_ignore_ascii_case(local) || sub.as_deref() == Some(local),
+        // AD FS: it knows neither tenants nor object ids.
+        (None, None, Some(sub)) => sub == local,
+        (None, ..) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_asserted, is_asserted_at_home, is_at_home, is_local};
+    use crate::oauth::{Claims, ClientInfo};
+    use crate::token::Account;
+
+    fn claims(oid: Option<&str>, tid: Option<&str>, sub: Option<&str>) -> Claims {
+        let [oid, tid, sub] = [oid, tid, sub].map(|text| text.map(str::to_owned));
+        Claims { oid, tid, sub, ..Claims::default() }
+    }
+
+    fn info(uid: &str, utid: &str) -> ClientInfo {
+        ClientInfo { uid: uid.to_owned(), utid: utid.to_owned() }
+    }
+
+    fn account(home: &str, local: &str, tenant: Option<&str>) -> Account {
+        Account {
+            home_account_id: home.to_owned(),
+            local_account_id: local.to_owned(),
+            username: None,
+            environment: "host".to_owned(),
+            tenant_id: tenant.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn an_assertions_user_is_the_same_where_both_say_the_tenant() {
+        let user = claims(Some("ana"), Some("home"), Some("s"));
+        assert!(is_asserted_at_home(&user, &info("ana", "home")) && is_asserted_at_home(&user, &info("ANA", "HOME")));
+        assert!(!is_asserted_at_home(&user, &info("ben", "home")) && !is_asserted_at_home(&user, &info("ben", "HOME")));
+        assert!(is_asserted_at_home(&user, &info("other", "elsewhere")), "a guest");
+        for (id, same) in [
+            (claims(Some("ana"), Some("home"), Some("another")), true),
+            (claims(Some("ben"), Some("home"), Some("s")), false),
+            (claims(Some("ben"), Some("elsewhere"), None), true),
+            (claims(None, Some("home"), Some("another")), true),
+            (claims(None, None, Some("another")), true),
+        ] {
+            assert_eq!(is_asserted(&user, &id), same, "{id:?}");
+        }
+    }
+
+    #[test]
+    fn an_account_is_the_same_at_home_and_where_it_signed_in() {
+        let guest = account("ana.home", "guest-ana", Some("here"));
+        assert!(is_at_home(&guest, &info("ana", "home")));
+        assert!(!is_at_home(&guest, &info("ben", "home")) && !is_at_home(&guest, &info("guest-ana", "here")));
+        for (id, same) in [
+            (claims(Some("guest-ana"), Some("here"), Some("s")), true),
+            (claims(Some("guest-ben"), Some("here"), Some("s")), false),
+            (claims(Some("ana"), Some("home"), Some("s")), true),
+            (claims(None, Some("here"), Some("s")), true),
+        ] {
+            assert_eq!(is_local(&guest, &id), same, "{id:?}");
+        }
+        let adfs = account("sub-of-ana", "sub-of-ana", None);
+        assert!(is_local(&adfs, &claims(None, None, Some("sub-of-ana"))));
+        assert!(!is_local(&adfs, &claims(None, None, Some("sub-of-ben"))));
+    }
+}

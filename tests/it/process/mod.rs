@@ -2,8 +2,10 @@
 
 mod check;
 mod commands;
+mod descriptors;
 mod leaving;
 mod logs;
+mod memory;
 mod online;
 mod roots;
 mod serve;

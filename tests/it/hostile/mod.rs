@@ -1,0 +1,3 @@
+//! Clients that mean harm, or behave as if they did, against the whole sidecar.
+
+mod places;

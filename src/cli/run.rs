@@ -12,7 +12,7 @@ use crate::config::{self, Input, Settings};
 use crate::finding::Findings;
 use crate::lifecycle::Signals;
 use crate::listen::Address;
-use crate::sidecar::{self, Parts, Prepared};
+use crate::sidecar::{self, Descriptors, Parts, Prepared};
 use crate::tasks::Tasks;
 use crate::telemetry::{self, Metrics};
 
@@ -73,7 +73,10 @@ pub fn run(command: Command, environment: BTreeMap<String, String>) -> u8 {
 /// Settings whose files are loaded; else the findings are shown, and the exit status says so.
 fn load(file: Option<PathBuf>, environment: BTreeMap<String, String>) -> Result<(Prepared, Settings), u8> {
     let (settings, mut findings) = config::load(&Input { file, environment });
-    let Some(settings) = settings else { return Err(bad(&findings)) };
+    let Some(mut settings) = settings else { return Err(bad(&findings)) };
+    if let Some(problem) = Descriptors::raise().divide(&mut settings) {
+        findings.warning(None, "RLIMIT_NOFILE", problem);
+    }
     let (prepared, more) = sidecar::prepare(settings.clone(), &Clock::system());
     findings.extend(more);
     match prepared {
@@ -96,6 +99,7 @@ fn serve(config: Option<PathBuf>, environment: BTreeMap<String, String>) -> u8 {
         Ok(telemetry) => telemetry,
         Err(problem) => return failed(&format!("{}: {}", problem.reason, problem.remedy)),
     };
+    tell_of(Descriptors::raise(), &settings);
     let metrics = Metrics::default();
     telemetry.observe(&metrics);
     let parts = Parts { clock: Clock::system(), tasks: Tasks::default(), metrics, sampler: telemetry.sampler };
@@ -117,6 +121,12 @@ fn serve(config: Option<PathBuf>, environment: BTreeMap<String, String>) -> u8 {
     // Last, when nothing can make a span any more.
     telemetry.flush();
     code
+}
+
+/// Says how many descriptors there are, and what the listeners get of them; that it is too little was among the findings.
+fn tell_of(descriptors: Descriptors, settings: &Settings) {
+    let limit = descriptors.limit().map_or_else(|| "none".to_owned(), |limit| limit.to_string());
+    tracing::info!(limit, token = settings.listen.connections, admin = settings.admin.connections, "descriptors");
 }
 
 #[cfg(feature = "emulator")]

@@ -10,6 +10,7 @@ mod apps;
 mod azure;
 mod callers;
 mod environment;
+mod listeners;
 mod name;
 mod node;
 mod outbound;
@@ -126,11 +127,12 @@ fn layered(file: ::config::Config, environment: &BTreeMap<String, String>, repor
 }
 
 /// Raw shapes become settings; every part is read, whatever is wrong with another.
-fn assemble(raw: raw::Root, environment: &BTreeMap<String, String>, report: &mut Report<'_>) -> Option<Settings> {
+fn assemble(mut raw: raw::Root, environment: &BTreeMap<String, String>, report: &mut Report<'_>) -> Option<Settings> {
     let names: Vec<String> = raw.apps.iter().flat_map(BTreeMap::keys).cloned().collect();
+    let bounds = listeners::bounds(&mut raw.limits, report);
     let (limits, detached) = service::limits(raw.limits, raw.hosts, report);
     let guard = tls::Guard { tls: raw.tls.is_some(), callers: raw.callers.as_ref().is_some_and(|callers| !callers.is_empty()) };
-    let (mut listen, admin) = service::listeners(raw.listen, raw.admin_listen, raw.listen_mode, &limits, guard, report);
+    let (mut listen, admin) = listeners::listeners(raw.listen, raw.admin_listen, raw.listen_mode, (&limits, bounds), guard, report);
     listen.tls = raw.tls.and_then(|raw| tls::tls(raw, &listen.addresses, environment, report));
     let apis: Vec<String> = raw.apis.iter().flat_map(BTreeMap::keys).cloned().collect();
     let callers = callers::callers(raw.callers, &callers::Known { apps: &names, apis: &apis }, environment, report);

@@ -194,11 +194,13 @@ pub(super) struct Outbound {
 pub(super) struct Limits {
     pub(super) body: Option<Scalar<Size>>,
     pub(super) header: Option<Scalar<Size>>,
+    pub(super) heads: Option<Scalar<Size>>,
     pub(super) inflight: Option<Scalar<Size>>,
     pub(super) flights: Option<Scalar<Size>>,
     pub(super) queue: Option<Scalar<Size>>,
     pub(super) concurrency: Option<Scalar<u64>>,
     pub(super) request_timeout: Option<Scalar<Duration>>,
+    pub(super) keep_alive: Option<Scalar<Duration>>,
 }
 
 #[derive(Default, Deserialize)]

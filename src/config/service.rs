@@ -1,4 +1,4 @@
-//! What concerns the process and not an app: listeners, limits, cache, calls, shutdown.
+//! What concerns the process and not an app: limits, cache, calls, shutdown.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -6,89 +6,14 @@ use std::time::Duration;
 
 use super::apps::entries;
 use super::report::Report;
-use super::scalar::{Form, List, Mode, Scalar, Size};
+use super::scalar::{Form, List, Scalar, Size};
 use super::settings::Shutdown;
-use super::tls::Guard;
 use super::{raw, redis};
 use crate::finding::Problem;
-use crate::listen::{self, Address};
 use crate::{authority, cache, http};
 
-/// A Unix socket is for the user and the group of tokend.
-const MODE: Mode = Mode(0o660);
-/// Idle connections of pools count as well, so there may be more of them than requests.
-const CONNECTIONS: usize = 4096;
-/// Probes, scrapes and people.
-const ADMIN_CONNECTIONS: usize = 256;
 /// What a request's head may have, in bytes: below 8 KiB hyper does not serve HTTP/1.1 at all.
 const HEADER: RangeInclusive<usize> = 8 * 1024..=16 * 1024 * 1024;
-/// How long a request's head may take; it has no key of its own.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Reads both listeners: tokens, admin.
-pub(super) fn listeners(
-    tokens: Option<List>,
-    admin: Option<List>,
-    mode: Option<Scalar<Mode>>,
-    limits: &http::Settings,
-    guard: Guard,
-    report: &mut Report<'_>,
-) -> (listen::Settings, listen::Settings) {
-    let mode = or(mode, MODE).0;
-    let token_addresses = addresses("listen", tokens, "127.0.0.1:8650", report);
-    for (key, address) in &token_addresses {
-        if !address.is_local()
-            && let Some(problem) = guard.missing()
-        {
-            report.error(key, problem);
-        }
-    }
-    let admin_addresses = addresses("admin_listen", admin, "127.0.0.1:8651", report);
-    let all: Vec<_> = token_addresses.iter().chain(&admin_addresses).collect();
-    for (index, (key, address)) in all.iter().enumerate() {
-        if !has_port_zero(address) && all.iter().take(index).any(|(_, other)| other == address) {
-            report
-                .error(key, Problem::new("the same address is listed before", "give each address once, and each listener its own"));
-        }
-    }
-    let settings = |addresses: Vec<(String, Address)>, connections, keep_alive| {
-        let addresses = addresses.into_iter().map(|(_, address)| address).collect();
-        listen::Settings {
-            addresses,
-            mode,
-            header: limits.header,
-            connections,
-            keep_alive,
-            header_timeout: HEADER_TIMEOUT,
-            tls: None,
-        }
-    };
-    let connections = CONNECTIONS.max(limits.concurrency.saturating_mul(2));
-    (settings(token_addresses, connections, true), settings(admin_addresses, ADMIN_CONNECTIONS, false))
-}
-
-fn addresses(path: &str, raw: Option<List>, default: &str, report: &mut Report<'_>) -> Vec<(String, Address)> {
-    let raw = raw.unwrap_or_else(|| List(vec![Some(default.to_owned())]));
-    let list = entries(path, Some(raw));
-    if list.is_empty() {
-        report
-            .missing(path, Problem::new("there is no address to listen at", format!("list one, or remove the key for {default}")));
-    }
-    let mut all = Vec::new();
-    for (key, text) in list {
-        let parsed = report.take(&key, Address::parse(&text)).unwrap_or_default();
-        all.extend(parsed.into_iter().map(|address| (key.clone(), address)));
-    }
-    all
-}
-
-fn has_port_zero(address: &Address) -> bool {
-    match address {
-        Address::Tcp(address) => address.port() == 0,
-        Address::Any(port) => *port == 0,
-        Address::Unix(_) => false,
-    }
-}
 
 /// The bounds of what outlives its request.
 #[derive(Clone, Copy, Debug)]
@@ -187,9 +112,9 @@ pub(super) fn shutdown(raw: Option<raw::Shutdown>) -> Shutdown {
     Shutdown { delay: or(raw.delay, Duration::ZERO), grace: or(raw.grace, Duration::from_secs(20)) }
 }
 
-const GIB: usize = 1 << 30;
+pub(super) const GIB: usize = 1 << 30;
 
-fn or<T: Form>(value: Option<Scalar<T>>, default: T) -> T {
+pub(super) fn or<T: Form>(value: Option<Scalar<T>>, default: T) -> T {
     value.map_or(default, |scalar| scalar.0)
 }
 
@@ -214,7 +139,13 @@ fn count(path: &str, value: Option<Scalar<u64>>, default: usize, report: &mut Re
     })
 }
 
-fn size(path: &str, value: Option<Scalar<Size>>, default: usize, bounds: RangeInclusive<usize>, report: &mut Report<'_>) -> usize {
+pub(super) fn size(
+    path: &str,
+    value: Option<Scalar<Size>>,
+    default: usize,
+    bounds: RangeInclusive<usize>,
+    report: &mut Report<'_>,
+) -> usize {
     let value = value.map_or(Some(default), |scalar| usize::try_from(scalar.0.0).ok()).filter(|value| bounds.contains(value));
     value.unwrap_or_else(|| {
         let reason = format!("it is not between {} and {} bytes", bounds.start(), bounds.end());

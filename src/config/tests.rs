@@ -56,6 +56,8 @@ fn every_value_of_the_good_file_arrives() {
     assert!(settings.listen.tls.is_some_and(|tls| tls.cert.key == "tls.cert.file" && tls.client_ca.is_some()));
     assert!(settings.admin.tls.is_none());
     assert_eq!((settings.http.body, settings.http.concurrency, settings.listen.connections), (512 * 1024, 4096, 8192));
+    assert_eq!((settings.listen.heads + settings.admin.heads, settings.admin.heads), (4 << 20, 512 << 10));
+    assert_eq!((settings.listen.keep_alive, settings.admin.keep_alive), (Some(Duration::from_secs(60)), None));
     assert_eq!((settings.cache.max_bytes, settings.cache.recheck), (128 << 20, Duration::from_secs(30)));
     assert_eq!(settings.calls.connect_timeout, Duration::from_millis(500));
     assert_eq!(settings.shutdown.grace, Duration::from_secs(60));
@@ -93,6 +95,10 @@ fn an_app_alone_has_the_defaults_of_the_contract() {
         ("[Tcp(127.0.0.1:8650)]".to_owned(), "[Tcp(127.0.0.1:8651)]".to_owned())
     );
     assert_eq!((settings.listen.mode, settings.listen.connections), (0o660, 4096));
+    assert_eq!((settings.admin.connections, settings.admin.reserve, settings.admin.per_address), (256, 16, Some(32)));
+    assert_eq!((settings.listen.heads + settings.admin.heads, settings.admin.heads), (8 << 20, 1 << 20));
+    assert_eq!(settings.listen.keep_alive, Some(Duration::from_secs(75)));
+    assert_eq!((settings.listen.header_timeout, settings.admin.header_timeout), (Duration::from_secs(10), Duration::from_secs(1)));
     assert_eq!((settings.http.body, settings.http.header, settings.http.inflight), (256 << 10, 64 << 10, 32 << 20));
     assert_eq!((settings.http.concurrency, settings.http.request_timeout), (2048, Duration::from_secs(15)));
     assert_eq!((settings.calls.timeout, settings.calls.concurrency), (Duration::from_secs(8), 64));
@@ -161,8 +167,10 @@ const BAD: [&str; 71] = [
     "hosts[0]",
     "limits.flights",
     "limits.header",
+    "limits.heads",
     "limits.inflght",
     "limits.inflight",
+    "limits.keep_alive",
     "limits.queue",
     "limits.request_timeout",
     "listen[1]",
@@ -193,6 +201,15 @@ fn a_bad_file_shows_every_finding_at_once_and_no_value() {
         let text = format!("{finding} {finding:?}").to_ascii_lowercase();
         assert!(!text.contains("canary") && !text.contains("eyj"), "{finding}");
         assert!(finding.file.as_deref().is_some_and(|file| file.ends_with("bad.yaml")), "{finding}");
+    }
+}
+
+#[test]
+fn a_budget_for_heads_holds_the_largest_head() {
+    for (limits, good) in [("header: 1MiB", true), ("header: 2MiB", false), ("header: 2MiB, heads: 16MiB", true)] {
+        let (settings, findings) = yaml(&format!("{APP}\nlimits: {{{limits}}}\n"), &[]);
+        assert_eq!((settings.is_some(), keys(&findings).is_empty()), (good, good), "{limits}: {findings:?}");
+        assert!(good || keys(&findings) == ["limits.heads"], "{findings:?}");
     }
 }
 

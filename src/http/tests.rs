@@ -23,7 +23,7 @@ use super::problem::Problem;
 use super::{Settings, framed};
 use crate::clock::Clock;
 use crate::flow::{Answer, Kind, RefreshReason, Refusal, TokenSource};
-use crate::listen::{App, OpenConnections, Peer, bind, serve};
+use crate::listen::{App, Meters, Peer, bind, serve};
 use crate::oauth::ErrorBody;
 use crate::secret::Secret;
 use crate::tasks::Tasks;
@@ -305,7 +305,10 @@ async fn over_a_socket_even_the_heads_that_are_refused_get_a_problem() {
         mode: 0o600,
         header: 8192,
         connections: 8,
-        keep_alive: true,
+        keep_alive: Some(Duration::from_secs(1)),
+        reserve: 0,
+        per_address: None,
+        heads: 1 << 20,
         header_timeout: Duration::from_millis(500),
         tls: None,
     };
@@ -313,7 +316,7 @@ async fn over_a_socket_even_the_heads_that_are_refused_get_a_problem() {
     let bound = bind(&listen).await.unwrap();
     let address = bound[0].tcp().unwrap();
     let app = plain(&Settings { header: 8192, ..Settings::default() });
-    serve(bound, app, &listen, &tasks, tasks.soft(), &OpenConnections::new(&metrics), "token");
+    serve(bound, app, &listen, &tasks, tasks.soft(), &Meters::new(&metrics), "token");
     let host = format!("host: {address}\r\n");
     for (head, status, error) in [
         (host.clone(), 200, ""),

@@ -2,39 +2,29 @@
 //!
 //! axum's own `serve` has no time-out for heads, no bound on them and no cap: half a header stayed open for as long as the client liked.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus::IntGauge;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::bind::{Bound, Socket};
 use super::connection::{App, Connections};
+use super::places::{Meters, Place, Places};
+use super::seat::Origin;
 use super::{Peer, Settings, Tls};
 use crate::tasks::Tasks;
-use crate::telemetry::Metrics;
-
-/// The gauge of open connections; one for all listeners.
-#[derive(Clone, Debug)]
-pub struct OpenConnections(prometheus::IntGaugeVec);
 
 /// One accept loop.
 struct Acceptor<A> {
     connections: Arc<Connections<A>>,
-    places: Arc<Semaphore>,
-    open: IntGauge,
+    places: Arc<Places>,
     tasks: Tasks,
     stop: CancellationToken,
-}
-
-/// A place under the cap; it is free again when the connection ends, however it ends.
-struct Place {
-    open: IntGauge,
-    _permit: OwnedSemaphorePermit,
 }
 
 /// After an accept that failed for want of descriptors or memory: waiting is all that helps, and the next call fails at once.
@@ -49,13 +39,12 @@ pub fn serve<A: App>(
     settings: &Settings,
     tasks: &Tasks,
     stop: &CancellationToken,
-    open: &OpenConnections,
+    meters: &Meters,
     listener: &str,
 ) {
     let acceptor = Arc::new(Acceptor {
         connections: Arc::new(Connections::new(app, settings, tasks, stop)),
-        places: Arc::new(Semaphore::new(settings.connections.clamp(1, Semaphore::MAX_PERMITS))),
-        open: open.0.with_label_values(&[listener]),
+        places: Places::new(settings, meters, listener),
         tasks: tasks.clone(),
         stop: stop.clone(),
     });
@@ -67,15 +56,6 @@ pub fn serve<A: App>(
             stop.run_until_cancelled(acceptor.run(&socket)).await;
             acceptor.take_queued(socket);
         });
-    }
-}
-
-// === impl OpenConnections ===
-
-impl OpenConnections {
-    /// Makes the gauge.
-    pub fn new(metrics: &Metrics) -> Self {
-        Self(metrics.gauges("http_connections", "Open connections, by listener (token, admin).", &["listener"]))
     }
 }
 
@@ -91,12 +71,14 @@ impl<A: App> Acceptor<A> {
 
     async fn accept_tcp(&self, listener: &TcpListener, address: SocketAddr, tls: Option<&Tls>) {
         let mut pause = LEAST_PAUSE;
-        while let Some(permit) = self.permit().await {
+        loop {
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     pause = LEAST_PAUSE;
                     let peer = Peer::Tcp { address: peer, listener: address, tls: tls.is_some() };
-                    self.take_tcp(stream, peer, Place::take(&self.open, permit), tls);
+                    // Further ones wait in the system's queue while this one waits for its place.
+                    let place = self.places.enter(Origin::of(&peer)).await;
+                    self.take_tcp(stream, peer, place, tls);
                 }
                 Err(error) => back_off(&error, &mut pause).await,
             }
@@ -105,11 +87,12 @@ impl<A: App> Acceptor<A> {
 
     async fn accept_unix(&self, listener: &UnixListener) {
         let mut pause = LEAST_PAUSE;
-        while let Some(permit) = self.permit().await {
+        loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
                     pause = LEAST_PAUSE;
-                    self.take_unix(stream, Place::take(&self.open, permit));
+                    let place = self.places.enter(Origin::Here).await;
+                    self.take_unix(stream, place);
                 }
                 Err(error) => back_off(&error, &mut pause).await,
             }
@@ -124,11 +107,12 @@ impl<A: App> Acceptor<A> {
                 let Ok(listener) = listener.into_std() else { return };
                 self.queued(
                     || listener.accept(),
-                    |(stream, peer), place| {
+                    |(stream, peer)| {
+                        let peer = Peer::Tcp { address: peer, listener: address, tls: bound.tls.is_some() };
                         if stream.set_nonblocking(true).is_ok()
                             && let Ok(stream) = TcpStream::from_std(stream)
+                            && let Some(place) = self.places.try_enter(Origin::of(&peer))
                         {
-                            let peer = Peer::Tcp { address: peer, listener: address, tls: bound.tls.is_some() };
                             self.take_tcp(stream, peer, place, bound.tls.as_ref());
                         }
                     },
@@ -138,9 +122,10 @@ impl<A: App> Acceptor<A> {
                 let Ok(listener) = listener.into_std() else { return };
                 self.queued(
                     || listener.accept(),
-                    |(stream, _), place| {
+                    |(stream, _)| {
                         if stream.set_nonblocking(true).is_ok()
                             && let Ok(stream) = UnixStream::from_std(stream)
+                            && let Some(place) = self.places.try_enter(Origin::Here)
                         {
                             self.take_unix(stream, place);
                         }
@@ -151,10 +136,10 @@ impl<A: App> Acceptor<A> {
     }
 
     /// Accepts without waiting, until nobody stands there or no place is left.
-    fn queued<S>(&self, accept: impl Fn() -> io::Result<S>, take: impl Fn(S, Place)) {
-        while let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
+    fn queued<S>(&self, accept: impl Fn() -> io::Result<S>, take: impl Fn(S)) {
+        while self.places.has_room() {
             match accept() {
-                Ok(stream) => take(stream, Place::take(&self.open, permit)),
+                Ok(stream) => take(stream),
                 // One that left while it stood there says nothing of the next.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(_) => break,
@@ -162,24 +147,19 @@ impl<A: App> Acceptor<A> {
         }
     }
 
-    /// Waits before it accepts: connections over the cap wait in the system's queue. `None` does not happen: nobody closes the semaphore.
-    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.places).acquire_owned().await.ok()
-    }
-
     fn take_tcp(&self, stream: TcpStream, peer: Peer, place: Place, tls: Option<&Tls>) {
         // An answer is one small write: nothing is gained by waiting for more. Where it cannot be set it is only slower.
         drop(stream.set_nodelay(true));
         let connections = Arc::clone(&self.connections);
-        // Two tasks and not one with a choice in it: a plain connection must not take the memory of one over TLS.
+        // Two kinds of task and not one with a choice in it: a plain connection must not take the memory of one over TLS.
         match tls.cloned() {
-            None => self.tasks.awaited("connection", async move {
-                connections.serve(stream, peer).await;
-                drop(place);
+            None => self.begin(async move {
+                let mut served = pin!(connections.serve(stream, peer, place.seat()));
+                poll_fn(|cx| place.poll_held(cx, served.as_mut())).await;
             }),
-            Some(tls) => self.tasks.awaited("connection", async move {
-                connections.serve_tls(&tls, stream, peer).await;
-                drop(place);
+            Some(tls) => self.begin(async move {
+                let mut served = pin!(connections.serve_tls(&tls, stream, peer, place.seat()));
+                poll_fn(|cx| place.poll_held(cx, served.as_mut())).await;
             }),
         }
     }
@@ -189,10 +169,16 @@ impl<A: App> Acceptor<A> {
         let Ok(credentials) = stream.peer_cred() else { return };
         let peer = Peer::Unix { uid: credentials.uid(), pid: credentials.pid() };
         let connections = Arc::clone(&self.connections);
-        self.tasks.awaited("connection", async move {
-            connections.serve(stream, peer).await;
-            drop(place);
+        self.begin(async move {
+            let mut served = pin!(connections.serve(stream, peer, place.seat()));
+            poll_fn(|cx| place.poll_held(cx, served.as_mut())).await;
         });
+    }
+
+    /// Runs a connection. It is boxed because a future that others are wrapped around is there twice, once before its first poll and once
+    /// after; and this is what somebody takes who has done nothing but connect.
+    fn begin(&self, connection: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.awaited("connection", Box::pin(connection));
     }
 }
 
@@ -205,21 +191,6 @@ async fn back_off(error: &io::Error, pause: &mut Duration) {
     tracing::warn!(%error, pause_ms = pause.as_millis(), "no connection can be accepted for now");
     tokio::time::sleep(*pause).await;
     *pause = (*pause * 2).min(MOST_PAUSE);
-}
-
-// === impl Place ===
-
-impl Place {
-    fn take(open: &IntGauge, permit: OwnedSemaphorePermit) -> Self {
-        open.inc();
-        Self { open: open.clone(), _permit: permit }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.open.dec();
-    }
 }
 
 #[cfg(test)]

@@ -218,20 +218,12 @@ impl fmt::Display for Address {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
-    use std::time::Duration;
 
+    use super::super::tests::usual;
     use super::{Address, Settings, bind};
 
     fn settings(addresses: Vec<Address>) -> Settings {
-        Settings {
-            addresses,
-            mode: 0o660,
-            header: 4096,
-            connections: 8,
-            keep_alive: true,
-            header_timeout: Duration::from_secs(1),
-            tls: None,
-        }
+        Settings { mode: 0o660, ..usual(addresses) }
     }
 
     fn unix(path: &Path) -> Settings {

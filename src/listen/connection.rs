@@ -1,27 +1,30 @@
-//! One connection from its first byte to its last: protocol, bounds, idleness, drain.
+//! One connection from its first byte to its last: protocol, bounds, requests.
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
-use http::{Request, Response};
-use hyper::body::Incoming;
+use bytes::Bytes;
+use http::header::{CONNECTION, HeaderName};
+use http::{HeaderValue, Request, Response};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
 
 use super::certificate::Names;
 use super::handshake::Failure;
+use super::pace::Pace;
+use super::seat::Seat;
 use super::stream::{Protocol, peek};
+use super::wire::{Socket, Wire};
 use super::{Peer, Settings, Tls};
 use crate::tasks::Tasks;
 
@@ -36,30 +39,43 @@ pub trait App:
 pub(super) struct Connections<A> {
     app: A,
     http1: http1::Builder,
-    http2: http2::Builder<Streams>,
+    /// The largest head that is kept, in bytes; one that is not much larger than allowed is answered with a problem.
+    most: usize,
     header_timeout: Duration,
+    keep_alive: Option<Duration>,
+    /// What an answer says of it.
+    kept: Option<HeaderValue>,
     stop: CancellationToken,
     tasks: Tasks,
 }
 
 /// Runs the requests of an HTTP/2 connection as tasks of ours.
 #[derive(Clone, Debug)]
-struct Streams(Tasks);
-
-/// Whether anything is going on, as far as requests tell.
-#[derive(Debug)]
-struct Activity {
-    running: AtomicU32,
-    begun: AtomicU64,
-    /// Who knows whether the process is about to stop.
+struct Streams {
     tasks: Tasks,
+    seat: Arc<Seat>,
 }
 
-/// A request that is being answered.
-struct Running(Arc<Activity>);
+/// A request's body, which tells when it is let go before its end.
+#[derive(Debug)]
+struct Given {
+    body: Incoming,
+    seat: Arc<Seat>,
+}
 
-/// Requests of one HTTP/2 connection at a time: no more than a client library opens by itself.
-const STREAMS: u32 = 256;
+/// Requests of one HTTP/2 connection at a time: more than a client library opens by itself.
+const STREAMS: u32 = 128;
+
+/// What an HTTP/2 client may send of bodies, in bytes, before they are read: as much as the protocol gives every connection anyway.
+const WINDOW: u32 = 65_535;
+
+/// What may wait to be sent on one HTTP/2 stream, in bytes.
+const SEND: usize = 64 * 1024;
+
+/// Streams that a client opened and reset before they were looked at, and streams that were reset for its mistakes; one more ends the
+/// connection.
+const UNSEEN_RESETS: usize = 20;
+const MISTAKES: usize = 64;
 
 /// For how long after the stop a connection on which nothing is asked stays: a request may be on its way, and whoever sent it cannot
 /// know whether it arrived. What is answered meanwhile ends its connection.
@@ -68,6 +84,11 @@ const LINGER: Duration = Duration::from_millis(100);
 /// hyper's least buffer.
 const LEAST_BUFFER: usize = 8192;
 
+/// What a TLS connection takes after the handshake and before its first request, in bytes: measured.
+const SESSION: usize = 12 * 1024;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+
 // === impl Connections ===
 
 impl<A: App> Connections<A> {
@@ -75,57 +96,80 @@ impl<A: App> Connections<A> {
         // The edge answers heads over `header` with a problem; what is twice as large is not even kept.
         let most = settings.header.saturating_mul(2);
         let mut http1 = http1::Builder::new();
-        http1.keep_alive(settings.keep_alive).timer(TokioTimer::new()).header_read_timeout(settings.header_timeout);
+        http1.keep_alive(settings.keep_alive.is_some()).half_close(true);
+        // Its clock for heads runs while a connection is idle, too: `Pace` has one for each.
+        http1.header_read_timeout(None);
         // The size of a whole head is judged when it is complete, the buffer bounds one that never is. More than 100 headers are
         // refused by default, and saying so again would cost an allocation per request.
         http1.max_header_size(most).max_buf_size(most.max(LEAST_BUFFER));
-        let mut http2 = http2::Builder::new(Streams(tasks.clone()));
+        // Less than a second is nothing that a client could be told.
+        let seconds = settings.keep_alive.map(|time| time.as_secs()).filter(|seconds| *seconds != 0);
+        let kept = seconds.and_then(|seconds| HeaderValue::try_from(format!("timeout={seconds}")).ok());
+        let (header_timeout, keep_alive) = (settings.header_timeout, settings.keep_alive);
+        Self { app, http1, most, header_timeout, keep_alive, kept, stop: stop.clone(), tasks: tasks.clone() }
+    }
+
+    fn http2(&self, seat: &Arc<Seat>) -> http2::Builder<Streams> {
+        let mut http2 = http2::Builder::new(Streams { tasks: self.tasks.clone(), seat: Arc::clone(seat) });
         http2
             .timer(TokioTimer::new())
-            .max_header_list_size(u32::try_from(most).unwrap_or(u32::MAX))
-            .max_concurrent_streams(STREAMS);
+            .max_header_list_size(u32::try_from(self.most).unwrap_or(u32::MAX))
+            .max_concurrent_streams(STREAMS)
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .max_send_buf_size(SEND)
+            .max_pending_accept_reset_streams(UNSEEN_RESETS)
+            .max_local_error_reset_streams(MISTAKES);
         // A peer that is gone without a word must not hold its place until the next write.
-        http2.keep_alive_interval(settings.header_timeout).keep_alive_timeout(settings.header_timeout);
-        Self { app, http1, http2, header_timeout: settings.header_timeout, stop: stop.clone(), tasks: tasks.clone() }
+        http2.keep_alive_interval(self.header_timeout).keep_alive_timeout(self.header_timeout);
+        http2
     }
 
     /// Agrees on TLS, in the time that a head may take, and serves the connection to its end.
-    pub(super) async fn serve_tls(&self, tls: &Tls, stream: TcpStream, peer: Peer) {
+    pub(super) async fn serve_tls(&self, tls: &Tls, stream: TcpStream, peer: Peer, seat: &Arc<Seat>) {
+        let wire = Wire::new(stream, Arc::clone(seat));
         let agreed = tokio::select! {
-            agreed = tokio::time::timeout(self.header_timeout, tls.accept(stream)) => agreed,
+            agreed = tokio::time::timeout(self.header_timeout, tls.accept(wire)) => agreed,
             () = self.stopped_for(LINGER) => return,
         };
         match agreed.unwrap_or(Err(Failure::Timeout)) {
-            Ok((stream, names)) => self.serve_named(stream, peer, Some(names)).await,
+            Ok((mut stream, names)) => {
+                stream.get_mut().0.shaken();
+                seat.shaken(SESSION);
+                self.serve_named(stream, peer, seat, Some(names)).await;
+            }
             Err(failure) => tls.failed(failure),
         }
     }
 
     /// Serves one connection to its end.
-    pub(super) async fn serve<S>(&self, stream: S, peer: Peer)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        self.serve_named(stream, peer, None).await;
+    pub(super) async fn serve<S: Socket>(&self, stream: S, peer: Peer, seat: &Arc<Seat>) {
+        self.serve_named(Wire::new(stream, Arc::clone(seat)), peer, seat, None).await;
     }
 
     /// The same, by the names of the certificate that the client has seen.
-    async fn serve_named<S>(&self, stream: S, peer: Peer, names: Option<Names>)
+    async fn serve_named<S>(&self, stream: S, peer: Peer, seat: &Arc<Seat>, names: Option<Names>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let mut pace = Pace::new(seat, self.header_timeout, self.keep_alive);
         let peeked = tokio::select! {
-            peeked = tokio::time::timeout(self.header_timeout, peek(stream)) => peeked,
+            peeked = peek(stream, Arc::clone(seat), self.most) => peeked,
+            () = pace.over() => return,
             // Nothing was asked, so nothing is owed.
             () = self.stopped_for(LINGER) => return,
         };
-        let Ok(Ok((protocol, stream))) = peeked else { return };
-        let activity = Arc::new(Activity { running: AtomicU32::new(0), begun: AtomicU64::new(0), tasks: self.tasks.clone() });
-        let service = hyper::service::service_fn(|request| self.call(request, peer, names.as_ref(), &activity));
+        let Ok((protocol, stream)) = peeked else { return };
+        let service = hyper::service::service_fn(|request| self.call(request, peer, names.as_ref(), seat));
         let io = TokioIo::new(stream);
         match protocol {
-            Protocol::Http1 => self.drive(self.http1.serve_connection(io, service), &activity, LINGER).await,
-            Protocol::Http2 => self.drive(self.http2.serve_connection(io, service), &activity, Duration::ZERO).await,
+            // Boxed, so that whoever has said nothing yet does not take what they need.
+            Protocol::Http1 => {
+                pace.drive(Box::pin(self.http1.serve_connection(io, service)), self.stopped_for(LINGER)).await;
+            }
+            Protocol::Http2 => {
+                pace.drive(Box::pin(self.http2(seat).serve_connection(io, service)), self.stopped_for(Duration::ZERO)).await;
+            }
         }
     }
 
@@ -134,27 +178,30 @@ impl<A: App> Connections<A> {
         request: Request<Incoming>,
         peer: Peer,
         names: Option<&Names>,
-        activity: &Arc<Activity>,
+        seat: &Arc<Seat>,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<A> {
-        let running = Running::begin(activity);
-        let mut request = request.map(Body::new);
+        let running = seat.begin();
+        let mut request = request.map(|body| Body::new(Given { body, seat: Arc::clone(seat) }));
         request.extensions_mut().insert(peer);
         if let Some(names) = names {
             request.extensions_mut().insert(names.clone());
         }
         // HTTP/2 has a better way to say it, which leaves no request in doubt.
         let may_leave = request.version() < http::Version::HTTP_2;
+        let kept = self.kept.as_ref().filter(|_| asks_to_stay(&request)).cloned();
+        let tasks = self.tasks.clone();
         let answer = self.app.clone().oneshot(request);
         async move {
             let mut answer = answer.await;
-            // Closed by both sides here, and not by us alone at the stop, when the next request may be under way.
-            if may_leave
-                && running.0.tasks.is_leaving()
-                && let Ok(answer) = &mut answer
-            {
-                answer.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+            if let Ok(answer) = &mut answer {
+                // Closed by both sides here, and not by us alone at the stop, when the next request may be under way.
+                if may_leave && tasks.is_leaving() {
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                } else if let Some(kept) = kept {
+                    answer.headers_mut().insert(KEEP_ALIVE, kept);
+                }
             }
-            drop(running);
+            running.answered();
             answer
         }
     }
@@ -164,38 +211,15 @@ impl<A: App> Connections<A> {
         self.stop.cancelled().await;
         tokio::time::sleep(linger).await;
     }
+}
 
-    /// Polls a connection until it ends, is idle for too long, or is told to finish, which is `linger` after the stop.
-    async fn drive<C: GracefulConnection>(&self, connection: C, activity: &Activity, linger: Duration) {
-        let (mut connection, mut stopped) = (pin!(connection), pin!(self.stopped_for(linger)));
-        let mut ticks = tokio::time::interval_at(Instant::now() + self.header_timeout, self.header_timeout);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut stopping = false;
-        let mut warned = false;
-        let mut begun = 0;
-        loop {
-            tokio::select! {
-                biased;
-                // How it ended is the client's affair: a broken connection is no failed request.
-                _ = connection.as_mut() => return,
-                () = stopped.as_mut(), if !stopping => {
-                    stopping = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-                // HTTP/1 has its own time-out for heads; this one ends idle HTTP/2 connections, and clients that never read their answer.
-                _ = ticks.tick() => {
-                    let idle = activity.is_idle_since(&mut begun);
-                    if idle && warned {
-                        return;
-                    }
-                    if idle {
-                        connection.as_mut().graceful_shutdown();
-                    }
-                    warned = idle;
-                }
-            }
-        }
-    }
+/// Whether the client means to use the connection again, which is HTTP/1.1's way unless it says so (RFC 9112 §9.3).
+fn asks_to_stay(request: &Request<Body>) -> bool {
+    let closes = |value: &HeaderValue| {
+        let mut options = value.as_bytes().split(|byte| *byte == b',');
+        options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+    };
+    request.version() == http::Version::HTTP_11 && !request.headers().get_all(CONNECTION).iter().any(closes)
 }
 
 // === impl App ===
@@ -209,34 +233,37 @@ impl<A> App for A where
 
 impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Streams {
     fn execute(&self, stream: F) {
-        self.0.awaited("stream", stream);
+        let open = self.seat.stream();
+        self.tasks.awaited("stream", async move {
+            stream.await;
+            drop(open);
+        });
     }
 }
 
-// === impl Activity ===
+// === impl Given ===
 
-impl Activity {
-    /// Whether no request runs and none has begun since `begun` was told last.
-    fn is_idle_since(&self, begun: &mut u64) -> bool {
-        let now = self.begun.load(Ordering::Relaxed);
-        let quiet = now == *begun && self.running.load(Ordering::Relaxed) == 0;
-        *begun = now;
-        quiet
+impl hyper::body::Body for Given {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
-// === impl Running ===
-
-impl Running {
-    fn begin(activity: &Arc<Activity>) -> Self {
-        activity.begun.fetch_add(1, Ordering::Relaxed);
-        activity.running.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(activity))
-    }
-}
-
-impl Drop for Running {
+impl Drop for Given {
     fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::Relaxed);
+        if !self.body.is_end_stream() {
+            self.seat.leaves_rest();
+        }
     }
 }

@@ -12,9 +12,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::certificate::{Certificate, Names};
+use super::wire::Wire;
 use crate::clock::{Clock, Moment};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
+
+/// A connection over TLS: boxed, because it is large and handed on often.
+pub(super) type Agreed = Box<TlsStream<Wire<TcpStream>>>;
 
 /// TLS for the connections of a listener; clones share it.
 #[derive(Clone, Debug)]
@@ -82,24 +86,26 @@ impl Tls {
     }
 
     /// Agrees on TLS with a client. Returns the stream, and the names of the certificate that was shown. The caller bounds the time.
-    pub(super) async fn accept(&self, stream: TcpStream) -> Result<(TlsStream<TcpStream>, Names), Failure> {
+    pub(super) async fn accept(&self, mut wire: Wire<TcpStream>) -> Result<(Agreed, Names), Failure> {
         self.look();
         let mut first = [0];
-        match stream.peek(&mut first).await {
+        match wire.inner().peek(&mut first).await {
             Ok(0) | Err(_) => return Err(Failure::Closed),
             Ok(_) if first == [HANDSHAKE] => {}
             Ok(_) => {
                 if first[0].is_ascii_uppercase() {
                     // Whether it hears the answer is the client's affair.
-                    drop(answer_plain(stream).await);
+                    drop(answer_plain(wire.into_inner()).await);
                 }
                 return Err(Failure::NotTls);
             }
         }
         // Only now: a client may have connected long before it speaks.
         let identity = self.0.certificate.identity();
-        let stream = TlsAcceptor::from(Arc::clone(&identity.value.config)).accept(stream).await;
-        stream.map(|stream| (stream, identity.value.names.clone())).map_err(|error| Failure::of(&error))
+        wire.shake();
+        // Boxed, so that whoever has said nothing yet does not take what it needs.
+        let stream = Box::pin(TlsAcceptor::from(Arc::clone(&identity.value.config)).accept(wire)).await;
+        stream.map(|stream| (Box::new(stream), identity.value.names.clone())).map_err(|error| Failure::of(&error))
     }
 
     /// Counts a connection that came to nothing.

@@ -4,20 +4,26 @@ mod accept;
 mod bind;
 mod certificate;
 mod connection;
+mod frames;
 mod gate;
 mod handshake;
+mod pace;
 mod peer;
+mod places;
+mod seat;
 mod settings;
 mod stream;
+mod wire;
 
 #[cfg(test)]
 mod tests;
 
-pub use accept::{OpenConnections, serve};
+pub use accept::serve;
 pub use bind::{BindError, Bound, bind};
 pub use certificate::Certificate;
 pub use connection::App;
 pub use gate::{Gate, Trespass};
 pub use handshake::Tls;
 pub use peer::Peer;
+pub use places::Meters;
 pub use settings::{Address, Settings, TlsSettings};

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::finding::Problem;
 use crate::reload::Source;
@@ -26,12 +27,20 @@ pub struct Settings {
     pub mode: u32,
     /// The bytes of a request's head.
     pub header: usize,
-    /// Connections at a time; further ones wait to be accepted.
+    /// Connections at a time. For a further one, one is closed on which nothing is asked; if there is none it waits to be accepted.
     pub connections: usize,
-    /// Whether a connection may bring more than one request over HTTP/1: where strangers come, each takes its place for one alone.
-    pub keep_alive: bool,
-    /// How long a request's head may take to arrive.
-    pub header_timeout: std::time::Duration,
+    /// How many of these are kept for connections from this machine.
+    pub reserve: usize,
+    /// Connections without a complete head that one remote address may have; all of this machine counts as one. `None`: a quarter of
+    /// `connections`.
+    pub per_address: Option<usize>,
+    /// What connections without a complete head may take in memory altogether, in bytes, TLS handshakes included.
+    pub heads: usize,
+    /// How long a connection without a request stays. `None`: over HTTP/1 each brings one request alone, and over HTTP/2 it stays as long
+    /// as a head may take.
+    pub keep_alive: Option<Duration>,
+    /// How long a request's head may take to arrive, and a TLS handshake.
+    pub header_timeout: Duration,
     /// What its TCP addresses speak TLS with; `None`: they speak plain HTTP. A Unix socket never speaks TLS.
     pub tls: Option<TlsSettings>,
 }

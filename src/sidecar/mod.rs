@@ -2,6 +2,7 @@
 //!
 //! `check` stops after prepare, `serve` goes on, and both show the same findings. Nothing serves before `run`.
 
+mod descriptors;
 mod listener;
 mod report;
 mod shared;
@@ -20,11 +21,13 @@ use crate::flow::{self, App, AppSettings, CallerTokens, Callers, Service};
 use crate::http;
 use crate::inbound::Inbound;
 use crate::lifecycle::{Readiness, Signals, run_until_stopped};
-use crate::listen::{self, Address, BindError, Bound, Certificate, OpenConnections};
+use crate::listen::{self, Address, BindError, Bound, Certificate};
 use crate::reload::{self, Contents, Reloads};
 use crate::tasks::Tasks;
 use crate::telemetry::{self, Metrics, Sampler};
 use crate::transport::{Door, Roots};
+
+pub use descriptors::Descriptors;
 
 /// What part of the cache's bound may be taken to remember verified tokens: about as many as there are tokens for.
 const REMEMBERED: u64 = 4;
@@ -254,13 +257,13 @@ impl Sidecar {
             token = listener::secure(token, certificate, &clock, &tasks, &metrics);
         }
         report::gauges(&metrics, &service, &cache, followed.as_ref(), certificate.as_ref(), &tasks);
-        let open = OpenConnections::new(&metrics);
+        let meters = listen::Meters::new(&metrics);
         let router = http::router(service.clone(), &settings.http, &clock, &metrics, sampler);
-        listen::serve(token, router, &settings.listen, &tasks, tasks.soft(), &open, "token");
+        listen::serve(token, router, &settings.listen, &tasks, tasks.soft(), &meters, "token");
         let report = report::reporter(service, cache, followed, certificate, tasks.clone(), readiness.clone(), clock.unix());
         let ready = readiness.clone();
         let router = admin::router(metrics, Arc::new(move || ready.is_ready()), report, &settings.http.hosts);
-        listen::serve(admin, router, &settings.admin, &tasks, tasks.soft(), &open, "admin");
+        listen::serve(admin, router, &settings.admin, &tasks, tasks.soft(), &meters, "admin");
         run_until_stopped(&tasks, &readiness, &reloads, settings.shutdown, signals).await
     }
 }

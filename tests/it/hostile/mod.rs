@@ -1,3 +1,4 @@
-//! Callers who mean harm: what they begin and leave stays within bounds, and those who do not goes on.
+//! Clients that mean harm, or behave as if they did, against the whole sidecar.
 
+mod places;
 mod work;

@@ -2,9 +2,11 @@
 
 mod check;
 mod commands;
+mod descriptors;
 mod hangup;
 mod leaving;
 mod logs;
+mod memory;
 mod online;
 mod roots;
 mod serve;

@@ -26,17 +26,19 @@ async fn a_client_that_says_nothing_is_cut_and_holds_nobody_up() {
 }
 
 #[tokio::test]
-async fn a_handshake_counts_as_a_connection() {
+async fn a_handshake_counts_as_a_connection_and_gives_way() {
     let stage = Stage::with("", |settings| {
-        settings.listen.header_timeout = Duration::from_millis(400);
+        settings.listen.header_timeout = Duration::from_secs(600);
         settings.listen.connections = 1;
     })
     .await;
-    let silent = TcpStream::connect(stage.address()).await.expect("a connection");
+    let mut silent = TcpStream::connect(stage.address()).await.expect("a connection");
+    tokio::io::AsyncWriteExt::write_all(&mut silent, &[22, 3, 1]).await.expect("sent");
     eventually(PATIENCE, async || stage.sidecar.metric("tokend_http_connections{listener=\"token\"}").await >= 1.0).await;
     // There is a place for this one only when the other has lost its own.
     assert_eq!(stage.connect().await.expect("a connection").ask().await.expect("an answer"), 404);
-    assert_eq!(stage.failed("timeout").await, 1.0);
+    let closed = "tokend_http_connections_closed_total{listener=\"token\",reason=\"places\"}";
+    assert_eq!(stage.sidecar.metric(closed).await, 1.0);
     drop(silent);
 }
 

@@ -188,7 +188,8 @@ mod tests {
         sender.send(Order::Stop).expect("an open channel");
         let started = Instant::now();
         let readiness = Readiness::default();
-        let run = run_until_stopped(tasks, &readiness, &Reloads::default(), Shutdown { delay, grace }, signals);
+        let reloads = Reloads::default();
+        let run = run_until_stopped(tasks, &readiness, &reloads, Shutdown { delay, grace }, signals);
         let again = async {
             if let Some(after) = second_after {
                 sleep(after).await;
@@ -261,8 +262,8 @@ mod tests {
             }
             assert!(!tasks.soft().is_cancelled());
         };
-        let shutdown = Shutdown { delay: SHORT * 3, grace: LONG };
-        let run = run_until_stopped(&tasks, &readiness, &Reloads::default(), shutdown, signals);
+        let (reloads, shutdown) = (Reloads::default(), Shutdown { delay: SHORT * 3, grace: LONG });
+        let run = run_until_stopped(&tasks, &readiness, &reloads, shutdown, signals);
         let (in_time, ()) = tokio::join!(run, watch);
         assert!(in_time && tasks.soft().is_cancelled());
     }

@@ -97,7 +97,7 @@ impl Budget {
 
     /// A permit for work that carries so many bytes of a request's texts. `None`: there is no room, and the work must not begin.
     pub fn take(&self, work: Work, carried: usize) -> Option<Permit> {
-        let weight = carried.saturating_mul(COPIES).saturating_add(PIECE);
+        let weight = weight(carried);
         let most = work.share(self.0.max);
         let fits = |used: usize| used.checked_add(weight).filter(|sum| *sum <= most);
         if self.0.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_err() {
@@ -112,11 +112,15 @@ impl Budget {
     }
 }
 
+/// What work that carries so many bytes of a request's texts is charged, in bytes.
+fn weight(carried: usize) -> usize {
+    carried.saturating_mul(COPIES).saturating_add(PIECE)
+}
+
 /// The least that a budget may be, in bytes, for work that carries so many bytes of a request's texts.
-pub fn least_budget(carried: usize) -> usize {
-    let largest = carried.saturating_mul(COPIES).saturating_add(PIECE);
+pub(super) fn least(carried: usize) -> usize {
     // A flight may fill fifteen parts of sixteen.
-    largest.saturating_add(largest / 15 + 1)
+    weight(carried).saturating_add(weight(carried) / 15 + 1)
 }
 
 impl Drop for Piece {
@@ -141,7 +145,7 @@ impl fmt::Debug for Permit {
 
 #[cfg(test)]
 mod tests {
-    use super::{Budget, COPIES, PIECE, Work, least_budget};
+    use super::{Budget, COPIES, PIECE, Work, least};
     use crate::telemetry::Metrics;
 
     #[test]
@@ -179,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_largest_request_fits_the_least_budget() {
-        let least = least_budget(320 * 1024);
+        let least = least(320 * 1024);
         assert!(Budget::new(least, &Metrics::default()).take(Work::Flight, 320 * 1024).is_some());
         assert!(Budget::new(usize::MAX, &Metrics::default()).take(Work::Flight, usize::MAX).is_none());
     }

@@ -31,7 +31,7 @@ mod turns;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use budget::{Budget, Permit, Work, least_budget};
+pub use budget::{Budget, Permit, Work};
 pub use fleet::{Fleet, Parts};
 pub use flight::{Flight, Landing, Lost};
 pub use freshness::{Freshness, judge, lifetime_is_credible, refresh_point};

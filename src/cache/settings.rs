@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::budget;
 use crate::store::RedisSettings;
 
 /// `cache`.
@@ -20,6 +21,13 @@ pub struct Settings {
 }
 
 // === impl Settings ===
+
+impl Settings {
+    /// The least that `flights` may be, in bytes, for requests of at most so many bytes to find room.
+    pub fn least_flights(request: usize) -> usize {
+        budget::least(request)
+    }
+}
 
 impl Default for Settings {
     fn default() -> Self {

@@ -49,7 +49,7 @@ pub(super) fn limits(raw: Option<raw::Limits>, hosts: Option<List>, report: &mut
 fn detached(flights: Option<Scalar<Size>>, queue: Option<Scalar<Size>>, largest: usize, report: &mut Report<'_>) -> Detached {
     let default = cache::Settings::default();
     let flights = size("limits.flights", flights, default.flights, 1..=64 * GIB, report);
-    let least = cache::least_budget(largest);
+    let least = cache::Settings::least_flights(largest);
     if flights < least {
         let reason =
             format!("it is less than {least} bytes, which the largest request that `limits.body` and `limits.header` allow needs");

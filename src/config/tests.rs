@@ -110,7 +110,7 @@ fn an_app_alone_has_the_defaults_of_the_contract() {
 }
 
 /// What `bad.yaml` is told, in alphabetical order.
-const BAD: [&str; 71] = [
+const BAD: [&str; 73] = [
     "admin_listen[0]",
     "apis.empty.scopes",
     "apis.graph.app",

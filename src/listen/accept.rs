@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::bind::{Bound, Socket};
 use super::connection::{App, Connections};
-use super::places::{Meters, Place, Places};
+use super::meters::Meters;
+use super::places::{Place, Places};
 use super::seat::Origin;
 use super::{Peer, Settings, Tls};
 use crate::tasks::Tasks;

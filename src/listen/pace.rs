@@ -9,7 +9,7 @@ use std::time::Duration;
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::places::Reason;
+use super::meters::Reason;
 use super::seat::{Phase, Seat};
 
 /// The clock of one connection. It is set once for many requests: it is early at worst, looks what the connection is at, and goes on.

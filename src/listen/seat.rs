@@ -12,7 +12,8 @@ use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
 use super::Peer;
-use super::places::{CONNECTION, Places, Reason};
+use super::meters::Reason;
+use super::places::{CONNECTION, Places};
 
 /// Where a connection comes from, as far as its share of the places goes: this machine is one, each remote address is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

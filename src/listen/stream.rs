@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf, Take};
 
 use super::frames::Frames;
-use super::places::Reason;
+use super::meters::Reason;
 use super::seat::Seat;
 
 /// The client's first bytes on an HTTP/2 connection (RFC 9113 §3.4).
@@ -165,7 +165,8 @@ mod tests {
 
     use std::sync::Arc;
 
-    use super::super::places::{Meters, Place, Places};
+    use super::super::meters::Meters;
+    use super::super::places::{Place, Places};
     use super::super::seat::Origin;
     use super::super::tests::usual;
     use super::{PREFACE, Protocol, peek};

@@ -14,6 +14,7 @@ const LONG: Duration = Duration::from_secs(600);
 
 async fn connect(served: &Served, address: SocketAddr) -> SendRequest<Body> {
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
     let (client, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     served.tasks.awaited("client", async move { drop(connection.await) });
     client

@@ -26,6 +26,8 @@ struct Stage {
 
 impl Stage {
     async fn with(more: &str, change: impl FnOnce(&mut Settings)) -> Self {
+        // Both ends of every connection are in this process.
+        tokend::sidecar::Descriptors::raise();
         let clock = Clock::manual(NOW);
         let (emulator, files) = (Emulator::start(&clock).await, tempfile::tempdir().expect("a folder"));
         let mut settings = Sidecar::settings(&format!("{}\n{more}\n", configuration(&emulator, &files)));

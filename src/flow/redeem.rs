@@ -22,10 +22,10 @@ use super::request::{Answer, AuthCode, Call, Common, RefreshReason, TokenSource}
 use super::{Inner, Outcome, id_token, trace};
 use crate::authority::{Failure, Repeat};
 use crate::cache::{self, Bypass, Kept, Key, Landing, Loaded, Lost, Permit, Query};
-use crate::oauth::Form;
+use crate::oauth::{Form, TokenResponse};
 use crate::secret::Secret;
 use crate::telemetry::{self, outgoing};
-use crate::token::{Head, Matching, Retry, Scopes, Tenant};
+use crate::token::{Grant, Head, Matching, Retry, Scopes, Tenant};
 
 /// Redeems a code: once, whatever happens, and detached from the caller, who may leave but must not lose it.
 pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call: Call, request: &AuthCode<'_>) -> Outcome {
@@ -56,6 +56,11 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call
     let outcome = head.map(answer);
     trace::end(&span, &outcome);
     outcome
+}
+
+/// The refusal of an answer that is no good: the code is used up all the same.
+fn spent(failure: Failure) -> Arc<Refusal> {
+    Arc::new(refuse(Flow::AuthCode, failure, None).retrying(Retry::Never))
 }
 
 /// A code with all that its redemption needs.
@@ -175,27 +180,15 @@ impl Redemption {
             Err(trouble) => return Err(self.once(sent.version).failed(inner, trouble).await),
         };
         // From here on the code is spent, whatever is wrong with what it brought.
-        let spent = |failure| Arc::new(refuse(Flow::AuthCode, failure, None).retrying(Retry::Never));
         let renewed_by = Renewal::take(&mut response);
         let Some(id_token) = &response.id_token else {
             return Err(spent(Failure::Invalid("it has no id_token")));
         };
-        let (now, jitter) = (inner.clock.unix(), inner.jitter);
-        let tenant = self.tenant.as_ref();
+        let (now, tenant) = (inner.clock.unix(), self.tenant.as_ref());
         let user = id_token::verify(app, id_token.expose(), self.nonce.as_deref(), tenant, now, self.call.clone()).await;
         let owner = Owner::SignedIn(user.map_err(|refusal| refusal.retrying(Retry::Never))?);
-        let expected = Expected { asked: self.scopes.clone(), tenant: self.tenant.clone(), owner, exchange: false };
-        let is_said = response.scope.is_some() || app.authority.is_entra();
-        let mut grant = issue(app, &expected, response, now, jitter()).map_err(spent)?;
-        if !is_said {
-            // What was asked for stands in the URL where the user signed in (RFC 6749 §5.1), which may not be ours.
-            grant.scope.clear();
-        }
+        let grant = self.issued(owner, response)?;
         let matching = app.authority.matching();
-        if inner.is_bound(self.caller) && !self.scopes.contain(&grant.scope, matching) {
-            // Before anything is kept: the refresh token would renew what the caller may not have.
-            return Err(Arc::new(beyond_api()));
-        }
         let granted = granted(matching, &self.scopes, &grant);
         let Some(account) = &grant.account else {
             return Err(spent(Failure::Invalid("it does not say whose token it is")));
@@ -221,6 +214,23 @@ impl Redemption {
             bypass: Bypass::Older { than: 0, challenge: 0 },
         };
         Ok(inner.cache.store(&query, &Loaded { grant, granted, kept: true }).await)
+    }
+
+    /// What the code brought, if its caller may have it.
+    fn issued(&self, owner: Owner, response: TokenResponse) -> Result<Grant, Arc<Refusal>> {
+        let (inner, app) = (&self.inner, &self.app);
+        let expected = Expected { asked: self.scopes.clone(), tenant: self.tenant.clone(), owner, exchange: false };
+        let is_said = response.scope.is_some() || app.authority.is_entra();
+        let mut grant = issue(app, &expected, response, inner.clock.unix(), (inner.jitter)()).map_err(spent)?;
+        if !is_said {
+            // What was asked for stands in the URL where the user signed in (RFC 6749 §5.1), which may not be ours.
+            grant.scope.clear();
+        }
+        if inner.is_bound(self.caller) && !self.scopes.contain(&grant.scope, app.authority.matching()) {
+            // Before anything is kept: the refresh token would renew what the caller may not have.
+            return Err(Arc::new(beyond_api()));
+        }
+        Ok(grant)
     }
 
     fn once(&self, credential_version: u64) -> Once<'_> {

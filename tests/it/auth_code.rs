@@ -234,7 +234,8 @@ async fn a_caller_that_leaves_does_not_lose_the_code() {
     let world = World::new().await;
     let code = world.code("web", ORDERS, ANA).await;
     world.emulator.script(json!({"on": {"endpoint": "token"}, "do": {"hold": true}})).await;
-    let leaving = world.sidecar.client.request("/auth-code", &code);
+    let leaver = world.leaver().await;
+    let leaving = leaver.client.request("/auth-code", &code);
     tokio::select! {
         answer = Client::send(leaving) => panic!("it was held: {}", answer.text),
         _ = world.emulator.asked_times("token", 1) => {}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::{join_all, select};
 use serde_json::json;
 
-use crate::support::World;
+use crate::support::{GRAPH, World};
 
 #[tokio::test]
 async fn cch_14_two_hundred_cold_requests_are_one_call() {
@@ -77,9 +77,11 @@ async fn cch_14_other_scopes_do_not_wait() {
 #[tokio::test]
 async fn cch_14_a_caller_who_leaves_does_not_cancel_the_call_for_the_others() {
     let world = World::new().await;
+    let graph = json!({"app": "daemon", "scopes": [GRAPH]});
     world.hold().await;
+    let leaver = world.leaver().await;
     let leaving = tokio::time::timeout(Duration::from_secs(5), async {
-        let first = Box::pin(world.graph());
+        let first = Box::pin(leaver.client.post("/client-credentials", &graph));
         let asked = Box::pin(world.emulator.asked_times("token", 1));
         // Dropped here: its connection closes.
         drop(select(first, asked).await);
@@ -98,7 +100,9 @@ async fn cch_14_a_caller_who_leaves_does_not_cancel_the_call_for_the_others() {
 async fn cch_14_a_call_that_nobody_waits_for_any_more_is_finished_and_kept() {
     let world = World::new().await;
     world.hold().await;
-    drop(select(Box::pin(world.graph()), Box::pin(world.emulator.asked_times("token", 1))).await);
+    let (leaver, graph) = (world.leaver().await, json!({"app": "daemon", "scopes": [GRAPH]}));
+    let leaving = Box::pin(leaver.client.post("/client-credentials", &graph));
+    drop(select(leaving, Box::pin(world.emulator.asked_times("token", 1))).await);
     world.sidecar.idle().await;
     world.emulator.release().await;
     for _ in 0..500 {

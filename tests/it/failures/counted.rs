@@ -5,7 +5,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{BILLING, USER_READ, eva};
-use crate::support::World;
+use crate::support::{GRAPH, World};
 
 /// Checks samples, by their names and labels without the prefix.
 async fn counted(world: &World, samples: &[(&str, f64)]) {
@@ -47,8 +47,9 @@ async fn a_request_that_the_edge_gives_up_is_counted_and_one_that_nobody_waits_f
     world.failing(json!({"delay_ms": 20_000})).await;
     let timed_out = r#"requests_total{app="daemon",flow="client_credentials",outcome="timeout",source="none"}"#;
     // Its caller goes away before the time is up.
-    let left = tokio::time::timeout(std::time::Duration::from_millis(300), world.graph()).await;
-    assert!(left.is_err());
+    let (leaver, graph) = (world.leaver().await, json!({"app": "daemon", "scopes": [GRAPH]}));
+    let leaving = leaver.client.post("/client-credentials", &graph);
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(300), leaving).await.is_err());
     world.sidecar.idle().await;
     counted(&world, &[(timed_out, 0.0)]).await;
     let later = async {

@@ -80,40 +80,41 @@ fn over_http2(world: &World) -> Client {
 }
 
 /// Fills the bound, looks at what that means for everybody else, and lets go.
-async fn leave(client: fn(&World) -> Client) {
-    let (world, bearers) = held(40).await;
-    let client = client(&world);
-    let begun = fill(&world, &client, &bearers).await;
+async fn leave(world: &World, client: &Client, bearers: &[String]) {
+    let begun = fill(world, client, bearers).await;
     assert!((10..39).contains(&begun), "{begun}");
-    let (pieces, bytes) = flights(&world).await;
+    let (pieces, bytes) = flights(world).await;
     assert_eq!(format!("{pieces}"), format!("{begun}"));
     // Each is charged for the token that it carries, four times.
     let texts = bearers.iter().take(begun).map(String::len).sum::<usize>() * 4;
     assert!(bytes > f64::from(u32::try_from(texts).expect("a number")) && bytes <= 512.0 * 1024.0, "{bytes}");
     // To join costs nothing, and whoever was refused is refused for that reason only.
     for bearer in [&bearers[0], &bearers[begun - 1]] {
-        assert!(waits(&world, &client, bearer).await);
+        assert!(waits(world, client, bearer).await);
     }
-    all_left(&world).await;
-    assert_eq!(flights(&world).await, (pieces, bytes));
-    obo(&client, &bearers[39]).await.refused(503, "overloaded", "`limits.flights`");
+    all_left(world).await;
+    assert_eq!(flights(world).await, (pieces, bytes));
+    obo(client, &bearers[39]).await.refused(503, "overloaded", "`limits.flights`");
     assert!(world.sidecar.metric("tokend_flights_refused_total{work=\"flight\"}").await >= 2.0);
-    let_go(&world).await;
+    let_go(world).await;
     // What was asked for is there for whoever asks again, and there is room for the others.
     for bearer in &bearers[..begun] {
-        assert_eq!(obo(&client, bearer).await.source(), "cache");
+        assert_eq!(obo(client, bearer).await.source(), "cache");
     }
-    assert_eq!(obo(&client, &bearers[39]).await.source(), "identity_provider");
+    assert_eq!(obo(client, &bearers[39]).await.source(), "identity_provider");
 }
 
 #[tokio::test]
 async fn whoever_leaves_leaves_the_work_within_its_bound() {
-    leave(|world| world.sidecar.client.clone()).await;
+    let (world, bearers) = held(40).await;
+    let leaver = world.leaver().await;
+    leave(&world, &leaver.client, &bearers).await;
 }
 
 #[tokio::test]
 async fn whoever_resets_a_stream_leaves_the_work_within_its_bound() {
-    leave(over_http2).await;
+    let (world, bearers) = held(40).await;
+    leave(&world, &over_http2(&world), &bearers).await;
 }
 
 /// Asks for what is under way already, and leaves when that is so. Returns whether it waited and was not answered.
@@ -135,8 +136,8 @@ async fn waits(world: &World, client: &Client, bearer: &str) -> bool {
 #[tokio::test]
 async fn a_sign_out_finds_room_where_flights_find_none() {
     let (world, bearers) = held(40).await;
+    fill(&world, &world.leaver().await.client, &bearers).await;
     let client = &world.sidecar.client;
-    fill(&world, client, &bearers).await;
     let gone = Client::send(client.http.delete(format!("{}/accounts/some.body?app=orders", client.base))).await;
     assert_eq!(gone.status, 204, "{}", gone.text);
     let_go(&world).await;
@@ -167,7 +168,7 @@ async fn renewals_leave_room_for_those_who_wait() {
     // Half of the bound, and whoever finds no room has a valid token all the same.
     assert!(renewing > 5 && valid > 5, "{renewing} {valid}");
     assert!(world.sidecar.metric("tokend_flights_refused_total{work=\"renewal\"}").await >= 1.0);
-    let begun = fill(&world, client, others).await;
+    let begun = fill(&world, &world.leaver().await.client, others).await;
     assert!(begun > 5, "{begun}");
     let_go(&world).await;
 }
@@ -180,7 +181,7 @@ async fn a_redemption_is_work_until_it_ends() {
     world.emulator.script(held).await;
     // One is good; the others are what anybody may send.
     let mut good = code(&world.emulator, &world.sidecar.client, "web", "api://orders/access_as_user", "ana@contoso.example").await;
-    let mut begun = 0;
+    let (leaver, mut begun) = (world.leaver().await, 0);
     for number in 0..100 {
         let mut body = good.clone();
         if number > 0 {
@@ -188,7 +189,7 @@ async fn a_redemption_is_work_until_it_ends() {
         }
         let wanted = flights(&world).await.0 + 1.0;
         let answer = tokio::select! {
-            answer = world.redeem(&body) => Some(answer),
+            answer = leaver.client.post("/auth-code", &body) => Some(answer),
             () = eventually(PATIENCE, async || flights(&world).await.0 >= wanted) => None,
         };
         if let Some(answer) = answer {

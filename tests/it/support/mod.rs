@@ -27,7 +27,7 @@ pub(crate) use hang::hang;
 pub(crate) use issuer::{Issuer, SUBJECT, trust};
 pub(crate) use process::free_port;
 pub(crate) use proxy::Proxy;
-pub(crate) use relay::{Plain, Relay};
+pub(crate) use relay::{Leaver, Plain, Relay};
 pub(crate) use said::Said;
 pub(crate) use sidecar::Sidecar;
 pub(crate) use wait::eventually;

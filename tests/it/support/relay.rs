@@ -1,4 +1,5 @@
 //! Ways to the emulator: one that can be closed and opened, as before an authority that is down, and one that speaks TLS for its client.
+//! And one to a sidecar, for a client that leaves.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,6 +10,8 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
+
+use super::Client;
 
 /// A port on loopback at which nobody listens until [`Relay::open`].
 #[derive(Debug)]
@@ -97,4 +100,44 @@ impl Drop for Plain {
     fn drop(&mut self) {
         self.running.abort();
     }
+}
+
+/// A client whose connection to a sidecar is reset when it leaves: the end of its own half alone would not tell that it is gone.
+#[derive(Debug)]
+pub(crate) struct Leaver {
+    pub(crate) client: Client,
+    running: JoinHandle<()>,
+}
+
+impl Leaver {
+    /// Starts a way to where `client` asks.
+    #[expect(clippy::disallowed_methods, reason = "a network runs beside the test")]
+    pub(crate) async fn to(client: &Client) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        let target = client.base.trim_start_matches("http://").to_owned();
+        let running = tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                tokio::spawn(leave(near, target.clone()));
+            }
+        });
+        Self { client: Client::new(&format!("http://{address}"), None), running }
+    }
+}
+
+impl Drop for Leaver {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
+
+/// Passes both directions on until either ends.
+async fn leave(mut near: TcpStream, target: String) {
+    let Ok(mut far) = TcpStream::connect(target).await else { return };
+    let ((mut asks, mut hears), (mut answers, mut told)) = (near.split(), far.split());
+    tokio::select! {
+        _ends = tokio::io::copy(&mut asks, &mut told) => {}
+        _ends = tokio::io::copy(&mut answers, &mut hears) => {}
+    }
+    let _reset = far.set_zero_linger();
 }

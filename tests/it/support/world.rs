@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use tokend::clock::Clock;
 
 use super::emulator::parameter;
-use super::{Answer, Client, Emulator, NOW, Sidecar};
+use super::{Answer, Client, Emulator, Leaver, NOW, Sidecar};
 
 /// An emulator and a sidecar.
 #[derive(Debug)]
@@ -75,6 +75,11 @@ impl World {
     /// The usual world, its calls to the authority bounded by `timeout`.
     pub(crate) async fn calling_within(timeout: &str) -> Self {
         Self::changed(|yaml, _| yaml.replace("authority: {retry", &format!("authority: {{timeout: {timeout}, retry"))).await
+    }
+
+    /// A caller that is seen to be gone as soon as it drops its request.
+    pub(crate) async fn leaver(&self) -> Leaver {
+        Leaver::to(&self.sidecar.client).await
     }
 
     /// How often the token endpoints were asked.

@@ -4,10 +4,10 @@
 export PATH := $(CURDIR)/.tools/node/bin:$(CURDIR)/.tools/cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-deploy test-peers test-cluster bench lint
+.PHONY: help demo test test-deploy test-peers test-cluster bench bench-versions hostile-long lint
 
 help: ## This list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: ## Every flow against the embedded emulator; ARGS=--exit ends after the table
 	cargo run --locked -- demo $(ARGS)
@@ -37,6 +37,12 @@ test-cluster: ## tokend in the Kubernetes that KUBECONFIG names
 
 bench: ## The benchmarks
 	cargo bench --locked
+
+bench-versions: ## CPU per cached request of two binaries in 30 pairs: OLD=path NEW=path
+	cargo bench --locked --bench cached -- versions $(OLD) $(NEW)
+
+hostile-long: ## What hostile callers and answers cost, in figures; BINARIES='path path' compares
+	cargo bench --locked --bench hostile -- $(BINARIES)
 
 # The tests that `cargo test` leaves out are no part of `--all-targets` either.
 lint: ## Format, clippy, docs; licenses and sources too when cargo-deny is there (tests/setup/deny)

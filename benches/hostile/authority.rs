@@ -50,9 +50,10 @@ async fn token(Form(form): Form<std::collections::HashMap<String, String>>) -> a
     Json(json!({"access_token": "t".repeat(1600), "token_type": "Bearer", "expires_in": 3600})).into_response()
 }
 
-/// 50 kB that begin like the code everywhere and are it nowhere.
+/// 50 kB in each of five texts, which begin like the code everywhere and are it nowhere.
 fn echo(code: &str) -> Value {
     let almost = code.get(..code.len().saturating_sub(1)).unwrap_or_default();
     let text: String = almost.chars().cycle().take(50_000).collect();
-    json!({"error": "invalid_grant", "error_description": text})
+    json!({"error": "invalid_grant", "error_description": text, "suberror": text, "classification": text, "trace_id": text,
+        "correlation_id": text})
 }

@@ -4,10 +4,10 @@
 export PATH := $(CURDIR)/.tools/node/bin:$(CURDIR)/.tools/cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-deploy test-peers test-cluster bench lint
+.PHONY: help demo test test-deploy test-peers test-cluster bench bench-versions hostile-long lint
 
 help: ## This list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: ## Every flow against the embedded emulator; ARGS=--exit ends after the table
 	cargo run --locked -- demo $(ARGS)
@@ -23,25 +23,32 @@ test-deploy: ## The chart, the images, the rules and dashboards, by helm, promto
 	tests/setup/observe
 	tests/setup/image --platforms
 	tests/setup/compose
-	cargo test --locked --features deploy-tests --test deploy -- $$(cat .tools/images/left-out 2>/dev/null)
+	cargo test --locked --test deploy -- $$(cat .tools/images/left-out 2>/dev/null)
 
 test-peers: ## tokend against Keycloak, the oidc-provider and MSAL
 	tests/setup/peers
-	cargo test --locked --features peer-tests --test peers
+	cargo test --locked --test peers
 
 # The images have to be in the cluster: tests/setup/cluster leaves them in .tools/images as archives. Few threads: every test has an
 # authority, a tokend or two and an app of its own.
 test-cluster: ## tokend in the Kubernetes that KUBECONFIG names
 	tests/setup/cluster
-	cargo test --locked --features cluster-tests --test cluster -- --test-threads=$(or $(CLUSTER_THREADS),4)
+	cargo test --locked --test cluster -- --test-threads=$(or $(CLUSTER_THREADS),4)
 
 bench: ## The benchmarks
 	cargo bench --locked
 
-# All features, so that the tests behind `peer-tests` are looked at too.
+bench-versions: ## CPU per cached request of two binaries in 30 pairs: OLD=path NEW=path
+	cargo bench --locked --bench cached -- versions $(OLD) $(NEW)
+
+hostile-long: ## What hostile callers and answers cost, in figures; BINARIES='path path' compares
+	cargo bench --locked --bench hostile -- $(BINARIES)
+
+# The tests that `cargo test` leaves out are no part of `--all-targets` either.
 lint: ## Format, clippy, docs; licenses and sources too when cargo-deny is there (tests/setup/deny)
 	cargo fmt --check
-	cargo clippy --locked --all-targets --all-features -- -D warnings
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --test peers --test deploy --test cluster -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps
 	@if command -v cargo-deny >/dev/null; then \
 		set -x; cargo deny --locked check bans licenses sources; \

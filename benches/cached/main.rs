@@ -10,6 +10,7 @@ mod load;
 mod memory;
 mod server;
 mod statistics;
+mod versions;
 
 use std::sync::Arc;
 
@@ -25,7 +26,13 @@ const ROUNDS: usize = 7;
 
 fn main() {
     // Cargo passes `--bench`; a word beside it chooses a part.
-    let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let words: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let only = words.first().cloned();
+    if let [part, old, new] = words.as_slice()
+        && part == "versions"
+    {
+        return versions::compare(old.as_ref(), new.as_ref());
+    }
     let wanted = |name: &str| only.as_deref().is_none_or(|only| name.contains(only));
     if wanted("memory") {
         memory::report();

@@ -1,11 +1,15 @@
-//! Servers, each alone on a thread with a runtime of its own, so that its CPU time can be read.
+//! Servers, each alone on a thread with a runtime of its own, or in a process of its own, so that its CPU time can be read.
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use axum::Router;
+use tempfile::TempDir;
 use tokend::clock::Clock;
 use tokend::config::{Format, parse};
 use tokend::lifecycle::Signals;
@@ -22,8 +26,15 @@ pub(crate) const TOKEN: &str = "q83vASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4k";
 /// A running server.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    /// The thread's directory in /proc.
-    thread: String,
+    place: Place,
+}
+
+/// Where a server runs.
+enum Place {
+    /// On a thread of ours: its directory in /proc.
+    Thread(String),
+    /// In a process, with the folder of its configuration.
+    Process(Child, TempDir),
 }
 
 impl Server {
@@ -46,15 +57,7 @@ impl Server {
     }
 
     fn configured(issuer: &Issuer, max_bytes: u64, ratio: Option<f64>, more: &str) -> Self {
-        let url = &issuer.url;
-        let text = format!(
-            "listen: \"127.0.0.1:0\"\nadmin_listen: \"127.0.0.1:0\"\n\
-             apps:\n  shop: {{issuer: \"{url}\", insecure_http: true, client_id: shop, credential: {{secret: {{inline: a-secret}}}}, \
-             inbound: {{audiences: [orders], scopes: [orders.read]}}}}\n\
-             cache: {{memory: {{max_bytes: {max_bytes}}}}}\n\
-             authority: {{timeout: 14s}}\n\
-             otlp: {{endpoint: \"{url}\", sample_ratio: 0.05}}\n{more}"
-        );
+        let text = configuration(issuer, [0, 0], max_bytes, more);
         let (settings, findings) = parse(&text, Format::Yaml, "bench.yaml", &BTreeMap::new());
         let settings = settings.unwrap_or_else(|| panic!("{findings:#?}"));
         let telemetry = tokend::telemetry::init(&settings.telemetry, None, std::io::stderr());
@@ -73,7 +76,26 @@ impl Server {
             sidecar.run(signals).await;
         });
         let (address, thread) = told.recv().expect("a sidecar");
-        Self { address, thread }
+        Self { address, place: Place::Thread(thread) }
+    }
+
+    /// A whole `tokend serve` of some build, configured as the others, with one worker so that two of them schedule alike.
+    pub(crate) fn process(issuer: &Issuer, binary: &Path) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("tokend.yaml");
+        let [port, admin] = [free_port(), free_port()];
+        let callers = format!("callers: [{{name: a, token: {{inline: {TOKEN}}}}}]\n");
+        std::fs::write(&file, configuration(issuer, [port, admin], 256 << 20, &callers)).expect("a file");
+        let mut command = Command::new(binary);
+        command.args(["serve", "--config"]).arg(&file).env_clear().env("TOKIO_WORKER_THREADS", "1");
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a process");
+        for _ in 0..500 {
+            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Self { address: SocketAddr::from(([127, 0, 0, 1], port)), place: Place::Process(child, folder) }
     }
 
     pub(crate) fn bare_serde() -> Self {
@@ -92,15 +114,52 @@ impl Server {
             tell.send(this_thread()).expect("a listener");
             serve_plainly(listener, app).await;
         });
-        Self { address, thread: told.recv().expect("a server") }
+        Self { address, place: Place::Thread(told.recv().expect("a server")) }
     }
 
-    /// The CPU time of the server's thread so far, in microseconds.
+    /// The CPU time of the server's thread, or of all threads of its process, so far, in microseconds.
     pub(crate) fn cpu_micros(&self) -> f64 {
-        let text = std::fs::read_to_string(format!("{}/schedstat", self.thread)).unwrap_or_default();
-        let nanoseconds: f64 = text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or_default();
-        nanoseconds / 1000.0
+        match &self.place {
+            Place::Thread(thread) => cpu_of(Path::new(thread)),
+            Place::Process(child, _folder) => {
+                let threads = std::fs::read_dir(format!("/proc/{}/task", child.id())).expect("a live process");
+                threads.flatten().map(|thread| cpu_of(&thread.path())).sum()
+            }
+        }
     }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Place::Process(child, _folder) = &mut self.place {
+            let _ended = child.kill();
+            let _status = child.wait();
+        }
+    }
+}
+
+/// The CPU time of one thread, by its directory in /proc.
+fn cpu_of(thread: &Path) -> f64 {
+    let text = std::fs::read_to_string(thread.join("schedstat")).unwrap_or_default();
+    let nanoseconds: f64 = text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or_default();
+    nanoseconds / 1000.0
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
+}
+
+/// One app at the issuer, metrics on, 5 % of requests traced.
+fn configuration(issuer: &Issuer, [port, admin]: [u16; 2], max_bytes: u64, more: &str) -> String {
+    let url = &issuer.url;
+    format!(
+        "listen: \"127.0.0.1:{port}\"\nadmin_listen: \"127.0.0.1:{admin}\"\n\
+         apps:\n  shop: {{issuer: \"{url}\", insecure_http: true, client_id: shop, credential: {{secret: {{inline: a-secret}}}}, \
+         inbound: {{audiences: [orders], scopes: [orders.read]}}}}\n\
+         cache: {{memory: {{max_bytes: {max_bytes}}}}}\n\
+         authority: {{timeout: 14s}}\n\
+         otlp: {{endpoint: \"{url}\", sample_ratio: 0.05}}\n{more}"
+    )
 }
 
 /// Runs a future on a thread of its own until the process ends.

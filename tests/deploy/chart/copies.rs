@@ -18,11 +18,7 @@ fn the_charts_copies_are_those_of_deploy() {
         if std::env::var("TOKEND_UPDATE").is_ok() {
             std::fs::copy(&original, &copy).expect("a copy");
         }
-        assert_eq!(
-            read(&copy),
-            read(&original),
-            "TOKEND_UPDATE=1 cargo test --features deploy-tests --test deploy chart::copies mends it"
-        );
+        assert_eq!(read(&copy), read(&original), "TOKEND_UPDATE=1 cargo test --test deploy chart::copies mends it");
     }
 }
 

@@ -1,18 +1,20 @@
 //! The way of a flight through the store that replicas share: a look, a lease, the look that comes with it, and then either the call
 //! or the wait for whoever makes it.
 
+mod publish;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::fleet::{Fleet, Held, LEASE, MOST_LISTED, Sight, epoch_bytes};
+use super::fleet::{Fleet, Held, LEASE, Sight};
 use super::flight::Kind;
 use super::freshness::{Freshness, judge};
 use super::query::Wanted;
 use super::{Cache, Flown, Level, Loaded, Query, Since, written};
-use crate::store::{Claim, Claimed, Index, Lease, Place, Placed, Put, Ring, Sought, Trouble, write_token};
+use crate::store::{Claim, Claimed, Place, Sought, Trouble};
 use crate::token::{Head, Stored};
 
 /// How soon a follower comes back first, and how often later on.
@@ -321,102 +323,6 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         Ok(flown)
     }
 
-    /// Stores a token for all, and tells the other replicas if theirs is not to be used any more.
-    async fn place(&self, fleet: &Fleet, way: &Way<'_>, lease: Option<&Held>, sight: &Sight, stored: Stored, flown: &Flown) {
-        // A forced store that meets another one comes again: the followers are told when it is done.
-        let (in_one_step, afterwards) = if way.wanted.bypass.is_forced() { (None, lease) } else { (lease, None) };
-        let kept = if way.wanted.bypass.rejects(&stored.head()) { Told::Again } else { Told::Kept };
-        let placed = self.placed(fleet, way, in_one_step, sight.base, stored, flown).await;
-        if let Some(lease) = afterwards {
-            let told = placed.and_then(|_| postcard::to_stdvec(&kept).ok());
-            fleet.release(lease, told.as_deref()).await;
-        }
-        if let Some(generation) = placed.filter(|_| way.tells) {
-            fleet.tell_replaced(&way.wanted.partition, &way.wanted.variant, generation).await;
-        }
-    }
-
-    /// Stores a token, and keeps in memory what stands then. Returns its generation if it is this one.
-    async fn placed(
-        &self,
-        fleet: &Fleet,
-        way: &Way<'_>,
-        lease: Option<&Held>,
-        mut base: Option<u64>,
-        mut stored: Stored,
-        flown: &Flown,
-    ) -> Option<u64> {
-        let wanted = &way.wanted;
-        for _ in 0..ATTEMPTS {
-            // Of a sign-out of which nothing stands there the store knows nothing: this process was told.
-            if way.since.is_signed_out() {
-                self.signed_out(fleet, way);
-                if let Some(lease) = lease {
-                    fleet.release(lease, None).await;
-                }
-                return None;
-            }
-            let generation = Fleet::next_generation(base);
-            stored.facts.shared = generation;
-            match self.put(fleet, way, lease, base, &stored).await {
-                // It was told while this was on its way.
-                Ok(Placed::Stored) if way.since.is_signed_out() => {
-                    self.signed_out(fleet, way);
-                    fleet.withdraw(&way.token, generation).await;
-                    return None;
-                }
-                Ok(Placed::Stored) => {
-                    self.remember(&wanted.partition, stored, flown.generation, &way.since);
-                    return Some(generation);
-                }
-                Ok(Placed::Stale(theirs)) if wanted.bypass.is_forced() => base = Ring::generation(&theirs),
-                Ok(Placed::Stale(theirs)) => {
-                    // Somebody was faster, or a token was asked for that this one must not replace.
-                    let sought = Sought { partition: &wanted.partition, variant: &wanted.variant, asked: Some(&wanted.asked) };
-                    fleet.meet([&theirs]).await;
-                    match fleet.open(&way.token, &theirs, &sought) {
-                        Some(theirs) => self.remember(&wanted.partition, theirs, 0, &way.since),
-                        None => self.remember(&wanted.partition, stored, flown.generation, &way.since),
-                    }
-                    return None;
-                }
-                Ok(Placed::SignedOut) => {
-                    self.signed_out(fleet, way);
-                    return None;
-                }
-                Err(_) => break,
-            }
-        }
-        stored.facts.shared = base.unwrap_or(0);
-        fleet.queue.token(wanted.partition, &stored);
-        self.remember(&wanted.partition, stored, flown.generation, &way.since);
-        None
-    }
-
-    /// Keeps nothing of an account that was signed out while a call for it was under way.
-    fn signed_out(&self, fleet: &Fleet, way: &Way<'_>) {
-        fleet.metrics.signed_out.inc();
-        self.memory.remove(&way.wanted.partition);
-    }
-
-    async fn put(
-        &self,
-        fleet: &Fleet,
-        way: &Way<'_>,
-        lease: Option<&Held>,
-        base: Option<u64>,
-        stored: &Stored,
-    ) -> Result<Placed, Trouble> {
-        let told = postcard::to_stdvec(&Told::Kept).unwrap_or_default();
-        let value = lease.map(|lease| fleet.told(lease, &told));
-        let lease = lease.map(|lease| Lease {
-            key: &lease.name,
-            owner: &lease.owner,
-            outcome: value.as_deref().map(|value| Fleet::note(lease, value)),
-        });
-        fleet.put_token(&way.place, &way.wanted.partition, way.wanted.owned, base, stored, lease).await
-    }
-
     /// Makes the call without a lease, because the store cannot give one, and stores what it brings if it can.
     async fn alone(
         &self,
@@ -463,50 +369,5 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             self.place(fleet, &way, None, &sight, stored, &flown).await;
         }
         flown.head
-    }
-}
-
-// === impl Fleet ===
-
-impl Fleet {
-    /// Puts a token into the store, in its place and into the index.
-    pub(super) async fn put_token(
-        &self,
-        place: &Place<'_>,
-        partition: &super::Partition,
-        owned: bool,
-        base: Option<u64>,
-        stored: &Stored,
-        lease: Option<Lease<'_>>,
-    ) -> Result<Placed, Trouble> {
-        let facts = &stored.facts;
-        let now = self.now();
-        let entry = self.names.entry(&facts.variant, &facts.asked);
-        let (key, index, epoch) = (place.token(&entry), place.index(), place.epoch());
-        let payload = write_token(partition, stored, self.version).ok_or(Trouble::Failed)?;
-        let value = self.ring.seal(&key, facts.shared, self.version, &payload).ok_or(Trouble::Failed)?;
-        let left = u64::try_from(stored.expires_on.saturating_sub(now)).unwrap_or(0).max(1);
-        let member = self.names.member(&entry, &facts.variant, &facts.granted);
-        let named = epoch_bytes(facts.epoch);
-        let put = Put {
-            key: &key,
-            value: &value,
-            ttl: Duration::from_secs(left),
-            base,
-            epoch: owned.then(|| crate::store::Epoch { key: &epoch, named: &named }),
-            index: Some(Index { key: &index, member: &member, expires_on: stored.expires_on, now, most: MOST_LISTED }),
-            lease,
-            grant: false,
-        };
-        self.store.put(&put).await
-    }
-
-    /// Takes a token out of the store again, if it is still this one.
-    async fn withdraw(&self, token: &str, generation: u64) {
-        for _ in 0..ATTEMPTS {
-            if self.store.withdraw(token, generation).await.is_ok() {
-                return;
-            }
-        }
     }
 }

@@ -217,7 +217,11 @@ mod tests {
         let (sender, signals) = Signals::manual();
         let reloads = Reloads::default();
         let (compared, mut comparison) = tokio::sync::mpsc::unbounded_channel();
-        reloads.follow_by(move || std::future::ready(compared.send(()).unwrap_or_default()));
+        reloads.follow_by(move || {
+            // The test may be over.
+            let _gone = compared.send(());
+            std::future::ready(())
+        });
         reloads.run(&tasks);
         let watch = async {
             for _ in 0..3 {

@@ -101,6 +101,11 @@ impl Authority {
         })
     }
 
+    /// How long one call may take with its repetition (`authority.timeout`).
+    pub fn timeout(&self) -> Duration {
+        self.calls.timeout
+    }
+
     /// How its scopes are compared.
     pub fn matching(&self) -> Matching {
         if self.is_entra() { Matching::Superset } else { Matching::Identical }

@@ -1,8 +1,8 @@
 //! Do we have it, may we use it: memory first, then one flight per key; in the flight the store that replicas share, and a lease
 //! under which one of them asks the authority.
 //!
-//! `mod` is the process: memory, flights, their `budget`, and what was signed out. `fleet` knows the store: names, seals, leases. `shared` is the way of
-//! a flight through it, `recheck` asks whether what memory has still stands, `sign_ins`, `listing`, `sign_out` and `elsewhere` are about
+//! `mod` is the process: memory, flights, their `budget`, and what was signed out. `fleet` knows the store: names, seals, leases. `shared`
+//! is the way of a flight through it, `recheck` asks whether what memory has still stands, `sign_ins`, `listing`, `sign_out` and `elsewhere` are about
 //! accounts and their refresh tokens, `events` is what replicas tell each other, and `push_back` brings to the store
 //! what it missed, which waits in the `queue`.
 
@@ -272,7 +272,11 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 self.flown(wanted.clone(), Kind::Awaited, looked.take(), permit, work)
             };
             let Landing { outcome, led } = self.flights.join_or_lead(wanted.key, carried, begin).await;
-            self.flew(led);
+            // Whoever found no room waited for nobody.
+            let led = led || matches!(outcome, Err(Lost::NoRoom));
+            if !matches!(outcome, Err(Lost::NoRoom)) {
+                self.flew(led);
+            }
             match outcome {
                 // It was placed for somebody who came earlier or was refused another token. What the authority gives after we came is
                 // the answer, also if it is the same token again.

@@ -138,7 +138,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                     Ok((_, theirs)) if pending.is_ancestor_of(theirs.generation) => return Some("stored"),
                     Ok((_, theirs)) if pending.new => base.generation = theirs.generation,
                     Ok(_) => break,
-                    Err(Unavailable::Unreachable) => return None,
+                    Err(Unavailable::Unreachable | Unavailable::Busy) => return None,
                     Err(Unavailable::Unreadable) => break,
                 },
             }

@@ -39,7 +39,10 @@ enum Told<'a> {
     /// There is none, and why, as `Wire` writes it.
     Refused(#[serde(borrow)] &'a [u8]),
     /// The token stands where it belongs, and is the very one that a resource rejected: the authority gave it again.
-    Again,
+    Again {
+        /// The SHA-256 of the token.
+        sha256: [u8; 32],
+    },
 }
 
 /// A flight on its way.
@@ -172,7 +175,9 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let lease = fleet.lease(&way.wanted.partition, &way.wanted.key.0);
         let values = fleet.store.read(&[&lease.outcome]).await.ok()?;
         let payload = fleet.heard(&lease.outcome, values.first()?.as_ref()?)?;
-        matches!(postcard::from_bytes(&payload).ok()?, Told::Again).then_some(())?;
+        let Told::Again { sha256 } = postcard::from_bytes(&payload).ok()? else { return None };
+        // It may have been another one, which stood there before.
+        way.wanted.bypass.rejected().filter(|rejected| **rejected == sha256)?;
         self.note_again(&way.wanted.bypass);
         self.adopted(way, stored, false)
     }
@@ -276,9 +281,9 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let payload: Bytes = fleet.heard(&lease.outcome, outcome)?;
         match postcard::from_bytes(&payload).ok()? {
             Told::Kept => self.adopted(way, sight.stored.as_ref()?, true).map(Ok),
-            Told::Again => {
+            Told::Again { sha256 } => {
                 let stored = sight.stored.as_ref()?;
-                if way.wanted.bypass.rejects(&stored.head()) {
+                if way.wanted.bypass.rejected() == Some(&sha256) && way.wanted.bypass.rejects(&stored.head()) {
                     self.note_again(&way.wanted.bypass);
                 }
                 self.adopted(way, stored, true).map(Ok)

@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::fleet::{Fleet, Held, LEASE, epoch_bytes, epoch_of};
 use super::queue::Pending;
 use super::sign_outs::Watch;
@@ -66,6 +68,8 @@ pub enum Unavailable {
     Unreachable,
     /// A newer release, or one with another key ring, wrote it.
     Unreadable,
+    /// Others work on the account for longer than anybody waits for them.
+    Busy,
 }
 
 /// The right to be the only one in the fleet who works on an account.
@@ -165,7 +169,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             let over = match self.signed_or_remembered(space, partition).await {
                 Ok(over) => over,
                 Err(Unavailable::Unreadable) => return Kept::Stale,
-                Err(Unavailable::Unreachable) => {
+                Err(Unavailable::Unreachable | Unavailable::Busy) => {
                     Signed { sign_in: None, base: Base::default(), since: self.sign_outs.watch(*partition) }
                 }
             };
@@ -191,8 +195,17 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             self.remember_sign_in(partition, &Arc::new(sign_in), &over.since);
             return if over.since.is_signed_out() { Kept::SignedOut } else { Kept::Stored };
         };
-        // Whether the user signed out the store knows: what this process heard may be an older sign-out than this sign-in.
-        let kept = self.put_sign_in(fleet, partition, &sign_in, over.base, generation).await;
+        // Whether the user signed out the store knows: what this process heard may be an older sign-out than a new sign-in. A renewed one
+        // is of before, and where the store had lost the account it kept no sign-out.
+        let is_over = || renewed.is_some() && over.since.is_signed_out();
+        let mut kept = Kept::SignedOut;
+        if !is_over() {
+            kept = self.put_sign_in(fleet, partition, &sign_in, over.base, generation).await;
+        }
+        if kept == Kept::Stored && is_over() {
+            fleet.withdraw(&fleet.names.place(partition).sign_in(), generation).await;
+            kept = Kept::SignedOut;
+        }
         match kept {
             Kept::Stored => {
                 sign_in.shared = generation;
@@ -275,16 +288,19 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         }
     }
 
-    /// Does some work on an account while nobody else in the fleet does.
+    /// Does some work on an account while nobody else in the fleet does, which is waited for no longer than `patience`.
     ///
     /// # Errors
-    /// The shared store cannot give the turn; the work was not begun.
+    /// The shared store cannot give the turn, or it did not come in time; the work was not begun.
     pub async fn in_turn<T, F: Future<Output = T>>(
         &self,
         partition: &Partition,
+        patience: Duration,
         work: impl FnOnce(Turn) -> F,
     ) -> Result<T, Unavailable> {
-        let _turn = self.turns.turn(*partition).await;
+        let ends = Instant::now() + patience;
+        // Without an end those who wait would be as many as callers like, one call of the authority after the other.
+        let _turn = tokio::time::timeout_at(ends, self.turns.turn(*partition)).await.map_err(|_| Unavailable::Busy)?;
         let Some(fleet) = &self.fleet else { return Ok(work(Turn(None)).await) };
         let lease = fleet.lease(partition, &Key::of(&[b"turn"]).0);
         let mut waited = false;
@@ -294,6 +310,9 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             let claimed = fleet.store.claim(&claim).await;
             if claimed.map_err(|_| Unavailable::Unreachable)?.won {
                 break;
+            }
+            if Instant::now() >= ends {
+                return Err(Unavailable::Busy);
             }
             if !std::mem::replace(&mut waited, true) {
                 fleet.metrics.lease("waited");

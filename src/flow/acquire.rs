@@ -279,9 +279,14 @@ impl Job {
         standing.inspect(|_| self.app.metrics.held(self.flow))
     }
 
-    /// The same for a refresh token that was read since: what was said of it was not asked for yet.
+    /// The same after a wait for the account: what failed meanwhile stops this one too, and of a refresh token that was read since it
+    /// was not asked yet what was said of it elsewhere.
     pub(super) async fn held_now(&self) -> Option<Arc<Refusal>> {
-        if refresh_token(&self.inner, self.flow, &self.partition) == self.known { None } else { self.held().await }
+        if refresh_token(&self.inner, self.flow, &self.partition) != self.known {
+            return self.held().await;
+        }
+        let standing = self.inner.standing(&self.keys(self.app.credential.version()));
+        standing.inspect(|_| self.app.metrics.held(self.flow))
     }
 
     async fn send(&self, form: &Form, expected: &Expected) -> Result<Loaded, Arc<Refusal>> {

@@ -92,8 +92,11 @@ impl Refresh {
             return self.redeem(job, None, is_unwanted).await;
         }
         let work = |turn| async move { Box::pin(self.redeem(job, Some(&turn), is_unwanted)).await };
-        let outcome = job.inner.cache.in_turn(&job.partition, work).await;
-        outcome.unwrap_or_else(|why| Err(self.unavailable(job, why)))
+        let outcome = job.inner.cache.in_turn(&job.partition, job.app.authority.timeout(), work).await;
+        outcome.unwrap_or_else(|why| match why {
+            Unavailable::Busy => Err(refuse(job.flow, Failure::Busy, None).into()),
+            why => Err(self.unavailable(job, why)),
+        })
     }
 
     async fn redeem(
@@ -276,7 +279,7 @@ pub(super) fn no_tokens() -> Refusal {
 /// The refusal where what the answer depends on stands in a store that cannot be asked.
 pub(super) fn unavailable(why: Unavailable) -> Refusal {
     let detail = match why {
-        Unavailable::Unreachable => "the cache that replicas share cannot be asked: try again later",
+        Unavailable::Unreachable | Unavailable::Busy => "the cache that replicas share cannot be asked: try again later",
         Unavailable::Unreadable => {
             "what the shared cache has was written by a newer release or under a key that is not in the key ring"
         }

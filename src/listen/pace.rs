@@ -54,6 +54,8 @@ impl Pace {
                 }
                 if !stopping && stop.as_mut().poll(cx).is_ready() {
                     stopping = true;
+                    // A client that is gone without a word must not hold up the end.
+                    self.told = Some(Instant::now());
                 } else {
                     match std::task::ready!(self.poll(cx)) {
                         Step::Finish => {}

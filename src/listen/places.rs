@@ -183,6 +183,16 @@ impl Places {
         self.weigh(&mut table, seat, charge);
     }
 
+    /// A connection has nothing more to say for now: from now on it may have to give way, at once where a bound is passed already.
+    pub(super) fn waits(&self, seat: &Seat) {
+        let mut table = self.lock();
+        self.share(&mut table, seat.origin);
+        self.lighten(&mut table);
+        self.show(&table);
+        drop(table);
+        self.passed();
+    }
+
     /// A connection's head is complete.
     pub(super) fn finished(&self, seat: &Seat) {
         self.end(&mut self.lock(), seat);
@@ -199,7 +209,7 @@ impl Places {
         // Where only the places for other machines are taken, one from this machine would free none of them.
         let among_remote = origin != Origin::Here && table.remote >= places - reserve;
         let fits = |seat: &&Arc<Seat>| !among_remote || seat.origin != Origin::Here;
-        let silent = table.unfinished.values().find(fits);
+        let silent = table.unfinished.values().filter(|seat| seat.may_give_way()).find(fits);
         let idle = || {
             let idle = table.seats.values().filter(fits).filter(|seat| !seat.is_closed());
             let idle = idle.filter_map(|seat| Some((seat.idle_since().filter(|since| *since != 0)?, seat)));
@@ -221,13 +231,28 @@ impl Places {
         seat.order.store(order, Relaxed);
         seat.head_since.store(self.now(), Relaxed);
         table.unfinished.insert(order, Arc::clone(seat));
-        let same = table.origins.entry(seat.origin).or_default();
-        same.insert(order);
-        let oldest = same.first().copied().filter(|_| same.len() > self.limits.per_address);
-        if let Some(oldest) = oldest.and_then(|oldest| table.unfinished.get(&oldest)).cloned() {
+        table.origins.entry(seat.origin).or_default().insert(order);
+        self.share(table, seat.origin);
+        self.show(table);
+    }
+
+    /// An address has no more unfinished heads than it may have, but for those that may have said all already.
+    fn share(&self, table: &mut Table, origin: Origin) {
+        let Some(same) = table.origins.get(&origin).filter(|same| same.len() > self.limits.per_address) else { return };
+        let oldest = same.iter().filter_map(|order| table.unfinished.get(order)).find(|seat| seat.may_give_way());
+        if let Some(oldest) = oldest.cloned() {
             self.evict(table, &oldest, Reason::Address);
         }
-        self.show(table);
+    }
+
+    /// Unfinished heads take no more than they may. An HTTP/2 connection with a request running that begins further ones goes last.
+    fn lighten(&self, table: &mut Table) {
+        while table.bytes > self.limits.heads {
+            let mut all = table.unfinished.values();
+            let oldest = all.find(|seat| seat.may_give_way()).or_else(|| table.unfinished.values().find(|seat| seat.has_waited()));
+            let Some(oldest) = oldest.cloned() else { return };
+            self.evict(table, &oldest, Reason::Heads);
+        }
     }
 
     fn end(&self, table: &mut Table, seat: &Seat) {
@@ -245,12 +270,7 @@ impl Places {
 
     fn weigh(&self, table: &mut Table, seat: &Seat, charge: usize) {
         table.bytes = table.bytes - seat.charge.swap(charge, Relaxed) + charge;
-        while table.bytes > self.limits.heads
-            && let Some((_, oldest)) = table.unfinished.first_key_value()
-        {
-            let oldest = Arc::clone(oldest);
-            self.evict(table, &oldest, Reason::Heads);
-        }
+        self.lighten(table);
         self.show(table);
     }
 
@@ -318,7 +338,9 @@ mod tests {
 
     /// Takes a place that is there at once.
     fn take(places: &Arc<Places>, origin: Origin) -> Place {
-        places.try_enter(origin).unwrap()
+        let place = places.try_enter(origin).unwrap();
+        place.seat().waits();
+        place
     }
 
     fn closed(all: &[Place]) -> Vec<usize> {
@@ -341,6 +363,35 @@ mod tests {
         drop(all.remove(0));
         all.push(take(&places, Origin::Here));
         assert!(places.try_enter(there(5)).is_none());
+        assert_eq!(closed(&all), [0]);
+    }
+
+    #[test]
+    fn who_may_have_said_all_already_is_nobodys_victim() {
+        let places = places(|settings| (settings.connections, settings.per_address) = (3, Some(1)));
+        let fresh: Vec<_> = (0..3).map(|_| places.try_enter(there(1)).unwrap()).collect();
+        assert!(places.try_enter(there(2)).is_none());
+        assert!(closed(&fresh).is_empty(), "none was looked at yet");
+        // It has nothing to say: its address has more than its share, and a place is needed.
+        fresh[1].seat().waits();
+        assert_eq!(closed(&fresh), [1]);
+        // The request of another one was there all along.
+        let _running = fresh[0].seat().begin();
+        assert_eq!(closed(&fresh), [1]);
+    }
+
+    #[test]
+    fn a_head_that_begins_while_a_request_runs_makes_nobody_a_victim() {
+        let places = places(|settings| settings.connections = 2);
+        let all = [take(&places, there(1)), take(&places, there(2))];
+        let running = all.each_ref().map(|place| place.seat().begin());
+        // HTTP/2: the next one arrives in parts.
+        all[0].seat().unfinished(20);
+        assert!(places.try_enter(there(3)).is_none());
+        assert!(closed(&all).is_empty());
+        assert_eq!(all[0].seat().phase(), super::super::seat::Phase::Busy);
+        drop(running);
+        assert!(places.try_enter(there(3)).is_none());
         assert_eq!(closed(&all), [0]);
     }
 

@@ -61,6 +61,8 @@ pub(super) struct Seat {
     read: AtomicUsize,
     /// HTTP/1: what comes next may be the rest of a body that nobody wanted.
     rest: AtomicBool,
+    /// Whether there was nothing to read when it was looked at: what it has said before that was all.
+    waited: AtomicBool,
     closed: AtomicBool,
     waker: AtomicWaker,
 }
@@ -108,6 +110,7 @@ impl Seat {
             is_http2: AtomicBool::new(false),
             read: AtomicUsize::new(0),
             rest: AtomicBool::new(false),
+            waited: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         }
@@ -147,6 +150,25 @@ impl Seat {
     /// The connection closes itself, for a reason of the closed list.
     pub(super) fn count(&self, reason: Reason) {
         self.places.count(reason);
+    }
+
+    /// There is nothing to read. The first time it is somebody that may have to give way.
+    pub(super) fn waits(&self) {
+        if !self.waited.load(Relaxed) {
+            self.waited.store(true, Relaxed);
+            self.places.waits(self);
+        }
+    }
+
+    /// Whether it has had nothing to say at least once.
+    pub(super) fn has_waited(&self) -> bool {
+        self.waited.load(Relaxed)
+    }
+
+    /// Whether it may be closed for another one: no request runs, and it has nothing to say. Who has just been accepted may have said all of
+    /// it already.
+    pub(super) fn may_give_way(&self) -> bool {
+        self.waited.load(Relaxed) && self.running.load(Relaxed) == 0
     }
 
     // What comes before a head is complete.
@@ -255,11 +277,12 @@ impl Seat {
 
     /// What it is at. The first look after a request notes the time.
     pub(super) fn phase(&self) -> Phase {
-        if self.order.load(Relaxed) != 0 {
-            return Phase::Head(self.head_since.load(Relaxed));
-        }
+        // First: over HTTP/2 the next head may have begun while a request runs.
         if self.running.load(Relaxed) != 0 {
             return Phase::Busy;
+        }
+        if self.order.load(Relaxed) != 0 {
+            return Phase::Head(self.head_since.load(Relaxed));
         }
         let idle = match self.idle_since.load(Relaxed) {
             0 => {

@@ -105,6 +105,9 @@ impl<S: Socket> AsyncRead for Wire<S> {
         let this = &mut *self;
         let before = buffer.filled().len();
         let poll = Pin::new(&mut this.inner).poll_read(cx, buffer);
+        if poll.is_pending() {
+            this.seat.waits();
+        }
         if let Some(read) = &mut this.handshake {
             *read += buffer.filled().len() - before;
             // rustls doubles its buffer when it is full.

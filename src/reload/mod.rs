@@ -151,7 +151,7 @@ impl<T: Send + Sync + 'static> Reloading<T> {
 
     /// Has the source read again, and waits for nothing.
     pub fn ask(self: &Arc<Self>) {
-        if !self.is_fixed() && self.reads.want().is_some_and(|wanted| wanted.is_first) {
+        if !self.is_fixed() && self.reads.ask() {
             self.begin();
         }
     }

@@ -26,6 +26,8 @@ struct State {
     begun: u64,
     /// The number of the last read that was asked for.
     wanted: u64,
+    /// Whether that read is made even if nobody waits for it.
+    must: bool,
     /// Whether somebody has waited for the read under way in vain.
     hangs: bool,
 }
@@ -61,6 +63,19 @@ impl Reads {
             state.begun += 1;
         }
         Some(Wanted { number: state.wanted, ended: self.ended.subscribe(), is_first })
+    }
+
+    /// Asks for a read that begins from now on, and waits for nothing. Returns whether its thread has to be started.
+    pub(super) fn ask(&self) -> bool {
+        let mut state = self.lock();
+        if state.reading {
+            (state.wanted, state.must) = (state.begun + 1, true);
+            return false;
+        }
+        state.reading = true;
+        state.begun += 1;
+        state.wanted = state.begun;
+        true
     }
 
     /// The read under way, if there is one that does not hang.
@@ -102,7 +117,8 @@ impl Turn<'_> {
         let mut state = self.0.lock();
         state.hangs = false;
         self.0.ended.send_replace(state.begun);
-        if state.wanted > state.begun && self.0.ended.receiver_count() > 0 {
+        if state.wanted > state.begun && (state.must || self.0.ended.receiver_count() > 0) {
+            state.must = false;
             state.begun += 1;
             return true;
         }

@@ -41,10 +41,15 @@ impl Scopes {
                 let same = |mine: &str| {
                     resource(mine).zip(resource(granted)).is_some_and(|(mine, granted)| mine.eq_ignore_ascii_case(granted))
                 };
-                OF_OPENID.iter().any(|scope| scope.eq_ignore_ascii_case(granted)) || self.iter().any(same)
+                is_of_openid(granted) || self.iter().filter(|mine| !is_of_openid(mine)).any(same)
             }
         }
     }
+}
+
+/// Whether a scope is about signing in, and of no resource.
+fn is_of_openid(scope: &str) -> bool {
+    OF_OPENID.iter().any(|other| other.eq_ignore_ascii_case(scope))
 }
 
 /// What stands before a scope's last slash: `api://orders/read` is a scope of `api://orders`, and a bare name is one of Microsoft
@@ -105,6 +110,9 @@ mod tests {
             ("api://orders/read", "api://billing/read"),
             ("api://orders/read", "api://orders/read api://billing/read"),
             ("api://orders/read", "User.Read"),
+            // Signing in is of no resource, although its scopes are bare names as Graph's are.
+            ("api://orders/read openid", "Mail.Read"),
+            ("openid profile", "User.Read"),
             ("api://orders/read", "api://orders.evil/read"),
             ("api://orders/read", "api://orders/sub/read"),
             ("User.Read", "https://graph.windows.net/User.Read"),

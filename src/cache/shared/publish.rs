@@ -23,7 +23,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     ) {
         // A forced store that meets another one comes again: the followers are told when it is done.
         let (in_one_step, afterwards) = if way.wanted.bypass.is_forced() { (None, lease) } else { (lease, None) };
-        let kept = if way.wanted.bypass.rejects(&stored.head()) { Told::Again } else { Told::Kept };
+        let rejected = way.wanted.bypass.rejected().filter(|_| way.wanted.bypass.rejects(&stored.head()));
+        let kept = rejected.map_or(Told::Kept, |sha256| Told::Again { sha256: *sha256 });
         let placed = self.placed(fleet, way, in_one_step, sight.base, stored, flown).await;
         if let Some(lease) = afterwards {
             let told = placed.and_then(|_| postcard::to_stdvec(&kept).ok());
@@ -152,7 +153,7 @@ impl Fleet {
     }
 
     /// Takes a token out of the store again, if it is still this one.
-    async fn withdraw(&self, token: &str, generation: u64) {
+    pub(in crate::cache) async fn withdraw(&self, token: &str, generation: u64) {
         for _ in 0..ATTEMPTS {
             if self.store.withdraw(token, generation).await.is_ok() {
                 return;

@@ -59,6 +59,30 @@ async fn two_accounts_do_not_wait_for_each_other() {
     held.token();
 }
 
+/// Whoever waited for the account finds what failed meanwhile, and sends nothing.
+#[tokio::test]
+async fn those_who_wait_for_a_refresh_that_fails_send_nothing_of_their_own() {
+    for stage in [Stage::memory().await, Stage::sharing(1).await] {
+        let signed = stage.sign_in(0, "shop-offline", ALL, "eva").await;
+        let calls = stage.calls().await;
+        stage
+            .emulator
+            .script(json!({"on": {"grant_type": "refresh_token"}, "times": 0, "do": {"hold": true, "close": true}}))
+            .await;
+        let asked = join_all(PARTS.iter().map(|part| stage.silent(0, "shop-offline", id(&signed), part)));
+        let (answers, ()) = tokio::join!(asked, async {
+            stage.emulator.asked_times("token", calls + 1).await;
+            let all_wait = f64::from(u32::try_from(PARTS.len()).expect("a few"));
+            eventually(PATIENCE, async || stage.metric(0, "tokend_flights").await == all_wait).await;
+            stage.emulator.release().await;
+        });
+        for answer in answers {
+            assert_eq!(answer.status, 503, "{}", answer.text);
+        }
+        assert_eq!(stage.calls().await, calls + 1);
+    }
+}
+
 #[tokio::test]
 async fn while_redis_is_away_a_valid_token_is_served_and_nothing_is_sent() {
     let redis = RedisServer::start().await;

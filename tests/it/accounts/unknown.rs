@@ -90,6 +90,27 @@ async fn a_guests_call_that_is_under_way_brings_nobody_back() {
     }
 }
 
+/// Redis has lost the account, so that the sign-out leaves no epoch there; the refresh under way elsewhere has heard of it.
+#[tokio::test]
+async fn a_refresh_that_is_under_way_brings_nobody_back() {
+    let stage = Stage::sharing(2).await;
+    let signed = stage.sign_in(0, "shop-offline", "orders.read orders.write", "eva").await;
+    let calls = stage.calls().await;
+    stage.on_refresh(1, json!({"hold": true})).await;
+    let (_answer, ()) = tokio::join!(stage.silent(0, "shop-offline", id(&signed), "orders.read"), async {
+        stage.emulator.asked_times("token", calls + 1).await;
+        stage.redis().flush().await;
+        assert_eq!(stage.sign_out(1, "shop-offline", id(&signed)).await.status, 204);
+        eventually(PATIENCE, async || stage.metric(0, RECEIVED).await >= 1.0).await;
+        stage.emulator.release().await;
+    });
+    for replica in [0, 1] {
+        assert_eq!(stage.account(replica, "shop-offline", id(&signed)).await.status, 404);
+        stage.silent(replica, "shop-offline", id(&signed), "orders.read").await.refused(401, "no_tokens_found", "");
+    }
+    assert_eq!(stage.calls().await, calls + 1);
+}
+
 #[tokio::test]
 async fn what_a_replica_knows_is_no_unknown_account() {
     let stage = Stage::sharing(2).await;

@@ -28,6 +28,8 @@ const USUAL_LIFETIME: i64 = 90 * 24 * 3600;
 /// How often and after which pause it is tried again to store the successor of a refresh token that is used up.
 const PATIENCE: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(200);
+/// How long a request is held whose answer was of no use: each further one would cost a refresh token.
+const UNUSABLE: Duration = Duration::from_secs(5);
 /// How long a request that the shared store could not answer is held.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -201,7 +203,13 @@ impl Refresh {
                 let kept = job.may_be_kept(&self.scopes, &grant);
                 Ok(Loaded { grant, granted, kept })
             }
-            Err(failure) => Err(refuse(job.flow, failure, None).into()),
+            Err(failure) => {
+                let refusal = Arc::new(refuse(job.flow, failure, None));
+                // Of the successor, which is what the next one would send.
+                let until = inner.clock.moment().after(UNUSABLE);
+                job.keys(version).hold_request(&inner.remembered, until, &refusal);
+                Err(refusal)
+            }
         }
     }
 

@@ -61,6 +61,8 @@ struct Streams {
 struct Given {
     body: Incoming,
     seat: Arc<Seat>,
+    /// Whether it was read to its end: of a chunked one nothing else tells.
+    read: bool,
 }
 
 /// Requests of one HTTP/2 connection at a time: more than a client library opens by itself.
@@ -181,7 +183,7 @@ impl<A: App> Connections<A> {
         seat: &Arc<Seat>,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<A> {
         let running = seat.begin();
-        let mut request = request.map(|body| Body::new(Given { body, seat: Arc::clone(seat) }));
+        let mut request = request.map(|body| Body::new(Given { body, seat: Arc::clone(seat), read: false }));
         request.extensions_mut().insert(peer);
         if let Some(names) = names {
             request.extensions_mut().insert(names.clone());
@@ -248,7 +250,13 @@ impl hyper::body::Body for Given {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
+        match &frame {
+            None => self.read = true,
+            Some(Ok(_)) => {}
+            Some(Err(_)) => self.seat.breaks_off(),
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -262,7 +270,7 @@ impl hyper::body::Body for Given {
 
 impl Drop for Given {
     fn drop(&mut self) {
-        if !self.body.is_end_stream() {
+        if !self.read && !self.body.is_end_stream() {
             self.seat.leaves_rest();
         }
     }

@@ -228,6 +228,11 @@ impl Seat {
         self.resets.fetch_add(streams, Relaxed).saturating_add(streams) <= RESETS
     }
 
+    /// HTTP/2: a body broke off. The answer that says so does not make up for the reset.
+    pub(super) fn breaks_off(&self) {
+        self.resets.fetch_add(1, Relaxed);
+    }
+
     // Requests.
 
     /// A head is complete.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::Extension;
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -63,6 +63,7 @@ async fn served(address: Address, change: impl FnOnce(&mut Settings)) -> Served 
                 "slow"
             }),
         )
+        .route("/read", post(|body: Result<axum::body::Bytes, _>| async move { if body.is_ok() { "read" } else { "broken off" } }))
         .route("/held", get(move || hold(held.clone())));
     let (tasks, metrics, stop) = (Tasks::default(), Metrics::default(), CancellationToken::new());
     let bound = bind(&settings).await.unwrap();

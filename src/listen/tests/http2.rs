@@ -131,6 +131,26 @@ async fn a_client_that_resets_what_it_asks_is_closed() {
     served.holds(0).await;
 }
 
+/// What it sends of a body makes no difference: the answer to a body that broke off makes up for nothing.
+#[tokio::test]
+async fn a_client_that_resets_half_a_body_is_closed() {
+    let (served, address) = Served::tcp(|settings| settings.keep_alive = Some(LONG)).await;
+    let mut client = connect(&served, address).await;
+    let mut resets = 0;
+    while !client.is_closed() && resets < 2000 {
+        if client.ready().await.is_err() {
+            break;
+        }
+        let half = futures_util::stream::once(std::future::ready(Ok::<_, std::io::Error>("{")));
+        let half = futures_util::StreamExt::chain(half, futures_util::stream::pending());
+        let request = http::Request::post(format!("http://{address}/read")).body(Body::from_stream(half)).unwrap();
+        let _given_up = tokio::time::timeout(Duration::from_millis(2), client.send_request(request)).await;
+        resets += 1;
+    }
+    assert!((250..2000).contains(&resets), "{resets}");
+    until(|| served.closed("resets") == 1.0).await;
+}
+
 #[tokio::test]
 async fn a_client_that_gives_up_now_and_then_is_not() {
     let (served, address) = Served::tcp(|settings| settings.keep_alive = Some(LONG)).await;

@@ -142,6 +142,12 @@ async fn an_answer_that_is_no_good_still_brings_the_next_refresh_token() {
         stage.later(EXPIRED);
         let refused = stage.silent(0, "shop-offline", id(&signed), "orders.read").await;
         refused.refused(502, "invalid_authority_response", "token_type");
+        // Each further one would cost a refresh token.
+        for _ in 0..3 {
+            let held = stage.silent(0, "shop-offline", id(&signed), "orders.read").await;
+            held.refused(502, "invalid_authority_response", "token_type");
+        }
+        assert_eq!(stage.sent().await.len(), 1);
         stage.later(60);
         assert_eq!(stage.silent(stage.last(), "shop-offline", id(&signed), "orders.read").await.source(), "identity_provider");
         let sent = stage.sent().await;

@@ -51,8 +51,19 @@ pub enum Lost {
 pub struct Landing<V, E> {
     /// What it brought, if it came to an end.
     pub outcome: Result<Result<V, E>, Lost>,
-    /// Whether it was this caller's own.
-    pub led: bool,
+    /// Whose flight it was.
+    pub part: Part,
+}
+
+/// What a caller had to do with a flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// It was its own.
+    Led,
+    /// It waited for somebody else's.
+    Joined,
+    /// There was none, for want of room.
+    Refused,
 }
 
 /// A caller's place.
@@ -92,20 +103,20 @@ where
     {
         let mut work = Some(work);
         loop {
-            let (kind, receiver, led) = match self.seat(key, carried) {
-                Seat::NoRoom => return Landing { outcome: Err(Lost::NoRoom), led: false },
-                Seat::Joined(kind, receiver) => (kind, receiver, false),
+            let (kind, receiver, part) = match self.seat(key, carried) {
+                Seat::NoRoom => return Landing { outcome: Err(Lost::NoRoom), part: Part::Refused },
+                Seat::Joined(kind, receiver) => (kind, receiver, Part::Joined),
                 Seat::Lead(receiver, sender, permit) => {
                     // A flight of ours is the last turn of this loop, so there is work for it.
                     if let Some(work) = work.take() {
                         self.fly(key, Kind::Awaited, sender, work(permit));
                     }
-                    (Kind::Awaited, receiver, true)
+                    (Kind::Awaited, receiver, Part::Led)
                 }
             };
             let outcome = wait(receiver).await;
             if outcome.is_some() || kind == Kind::Awaited {
-                return Landing { outcome: outcome.ok_or(Lost::BrokenOff), led };
+                return Landing { outcome: outcome.ok_or(Lost::BrokenOff), part };
             }
         }
     }

@@ -33,7 +33,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use budget::{Budget, Permit, Work};
 pub use fleet::{Fleet, Parts};
-pub use flight::{Flight, Landing, Lost};
+pub use flight::{Flight, Landing, Lost, Part};
 pub use freshness::{Freshness, judge, lifetime_is_credible, refresh_point};
 pub use key::{Hashed, Key, KeySpace, Owner, Variant, challenge_hash};
 pub use listing::Cursor;
@@ -241,8 +241,13 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 
     /// Counts that a single flight was begun, or joined.
-    pub fn flew(&self, led: bool) {
-        if led { self.metrics.led.inc() } else { self.metrics.joined.inc() }
+    pub fn flew(&self, part: Part) {
+        match part {
+            Part::Led => self.metrics.led.inc(),
+            Part::Joined => self.metrics.joined.inc(),
+            // Counted by the budget.
+            Part::Refused => {}
+        }
     }
 
     /// Brings a token from the shared store, or else loads it by one flight for all who want the same, and stores it. The flight looks
@@ -271,17 +276,14 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 let work = work(permit.clone());
                 self.flown(wanted.clone(), Kind::Awaited, looked.take(), permit, work)
             };
-            let Landing { outcome, led } = self.flights.join_or_lead(wanted.key, carried, begin).await;
-            // Whoever found no room waited for nobody.
-            let led = led || matches!(outcome, Err(Lost::NoRoom));
-            if !matches!(outcome, Err(Lost::NoRoom)) {
-                self.flew(led);
-            }
+            let Landing { outcome, part } = self.flights.join_or_lead(wanted.key, carried, begin).await;
+            self.flew(part);
+            let joined = part == Part::Joined;
             match outcome {
                 // It was placed for somebody who came earlier or was refused another token. What the authority gives after we came is
                 // the answer, also if it is the same token again.
-                Ok(Ok(flown)) if !led && query.skips(&flown) => looked = None,
-                outcome => return Landed { outcome, joined: !led },
+                Ok(Ok(flown)) if joined && query.skips(&flown) => looked = None,
+                outcome => return Landed { outcome, joined },
             }
         }
     }

@@ -21,7 +21,7 @@ use super::refusal::{Refusal, overloaded};
 use super::request::{Answer, AuthCode, Call, Common, RefreshReason, TokenSource};
 use super::{Inner, Outcome, id_token, trace};
 use crate::authority::{Failure, Repeat};
-use crate::cache::{self, Bypass, Kept, Key, Landing, Loaded, Lost, Permit, Query};
+use crate::cache::{self, Bypass, Kept, Key, Landing, Loaded, Lost, Part, Permit, Query};
 use crate::oauth::{Form, TokenResponse};
 use crate::secret::Secret;
 use crate::telemetry::{self, outgoing};
@@ -41,9 +41,9 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call
             Some(redemption.run().await)
         })
     };
-    let Landing { outcome, led } = inner.redemptions.join_or_lead(key, carried, flight).instrument(span.clone()).await;
-    inner.cache.flew(led);
-    if !led {
+    let Landing { outcome, part } = inner.redemptions.join_or_lead(key, carried, flight).instrument(span.clone()).await;
+    inner.cache.flew(part);
+    if part == Part::Joined {
         telemetry::joined(&request);
         telemetry::joined(&span);
     }

@@ -53,29 +53,19 @@ impl Reads {
     /// Asks for a read that begins from now on. `None`: the one under way hangs.
     pub(super) fn want(&self) -> Option<Wanted> {
         let mut state = self.lock();
-        let is_first = !state.reading;
         if state.reading && state.hangs {
             return None;
         }
-        state.wanted = state.begun + 1;
-        if is_first {
-            state.reading = true;
-            state.begun += 1;
-        }
+        let is_first = state.want();
         Some(Wanted { number: state.wanted, ended: self.ended.subscribe(), is_first })
     }
 
     /// Asks for a read that begins from now on, and waits for nothing. Returns whether its thread has to be started.
     pub(super) fn ask(&self) -> bool {
         let mut state = self.lock();
-        if state.reading {
-            (state.wanted, state.must) = (state.begun + 1, true);
-            return false;
-        }
-        state.reading = true;
-        state.begun += 1;
-        state.wanted = state.begun;
-        true
+        let is_first = state.want();
+        state.must |= !is_first;
+        is_first
     }
 
     /// The read under way, if there is one that does not hang.
@@ -106,6 +96,21 @@ impl Reads {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Asks for the next read, and begins it if none is under way. Returns whether it has begun.
+    fn want(&mut self) -> bool {
+        self.wanted = self.begun + 1;
+        let is_first = !self.reading;
+        if is_first {
+            self.reading = true;
+            self.begun += 1;
+        }
+        is_first
     }
 }
 

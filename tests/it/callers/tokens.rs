@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
 use super::{Stage, THREE, requests, token};
-use crate::support::{Client, GRAPH, NOW, Sidecar, World};
+use crate::support::{Client, GRAPH, NOW, Sidecar, World, soon};
 
 const TOKEN: &str = "x-tokend-token";
 
@@ -130,7 +130,7 @@ async fn over(path: &std::path::Path, more: &str) -> String {
     );
     stream.write_all(format!("{head}{body}").as_bytes()).await.expect("written");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
+    soon(stream.read_to_string(&mut answer)).await.expect("an answer");
     answer
 }
 

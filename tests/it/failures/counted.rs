@@ -5,7 +5,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{BILLING, USER_READ, eva};
-use crate::support::{GRAPH, World};
+use crate::support::{GRAPH, World, soon};
 
 /// Checks samples, by their names and labels without the prefix.
 async fn counted(world: &World, samples: &[(&str, f64)]) {
@@ -79,7 +79,7 @@ async fn the_time_of_a_request_that_the_edge_gives_up_begins_before_its_body() {
     world.later(5);
     connection.write_all(body.as_bytes()).await.expect("a body");
     let mut answer = String::new();
-    connection.read_to_string(&mut answer).await.expect("an answer");
+    soon(connection.read_to_string(&mut answer)).await.expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
     assert!(world.calls().await > 0, "it reached its flow in time");
     let timed_out = r#"requests_total{app="daemon",flow="client_credentials",outcome="timeout",source="none"}"#;

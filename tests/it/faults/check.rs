@@ -51,7 +51,7 @@ impl Stage {
         std::fs::write(&config, format!("{}{cache}", self.apps)).expect("a file");
         let mut command = Command::new(binary());
         command.args(["check", "--config"]).arg(&config).env_clear().stdin(Stdio::null());
-        let output = tokio::task::spawn_blocking(move || command.output().expect("a process")).await.expect("no panic");
+        let output = crate::support::output(command).await;
         let text = [&output.stdout, &output.stderr].map(|stream| String::from_utf8_lossy(stream).into_owned()).concat();
         assert!(!text.contains("canary"), "{text}");
         assert!(!text.contains("AgICAgIC"), "no key of the ring: {text}");

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::{Serving, binary, run, said, stage};
-use crate::support::{Client, GRAPH, configuration};
+use crate::support::{Client, GRAPH, configuration, soon};
 
 /// The binary with so many descriptors; `which` is `-n` for both limits, or `-Sn` for the usual one alone.
 fn limited(which: &str, limit: u32, args: &[&str]) -> Command {
@@ -33,7 +33,7 @@ async fn idle_connections_over_the_limit_stop_nothing() {
         let mut stream = TcpStream::connect(&address).await.expect("a connection");
         stream.write_all(b"GET /nothing HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("sent");
         let mut answer = [0; 1024];
-        assert_ne!(stream.read(&mut answer).await.expect("an answer"), 0, "{round}");
+        assert_ne!(soon(stream.read(&mut answer)).await.expect("an answer"), 0, "{round}");
         idle.push(stream);
     }
     assert_eq!(serving.admin.get("/livez").await.status, 200);

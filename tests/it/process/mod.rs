@@ -21,7 +21,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokend::clock::Clock;
 
-use crate::support::{Client, Emulator, Said, free_port};
+use crate::support::{Client, Emulator, Said, free_port, output as run};
 
 /// The binary under test: the package's own, or the one that `TOKEND_BIN` names.
 fn binary() -> PathBuf {
@@ -39,11 +39,6 @@ fn tokend(args: &[&str]) -> Command {
     let mut command = Command::new(binary());
     command.args(args).env_clear().stdin(Stdio::null());
     command
-}
-
-/// Runs a command to its end, beside the test's own tasks.
-async fn run(mut command: Command) -> Output {
-    tokio::task::spawn_blocking(move || command.output().expect("a process")).await.expect("no panic")
 }
 
 /// Both streams of a process that has ended, and its status.

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{Serving, free_port, stage, tokend};
-use crate::support::{Emulator, GRAPH, configuration};
+use crate::support::{Emulator, GRAPH, configuration, soon};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_variables_of_the_azure_sdks_are_enough() {
@@ -100,7 +100,7 @@ async fn a_unix_socket_has_its_mode_and_serves() {
     );
     stream.write_all(request.as_bytes()).await.expect("a request");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
+    soon(stream.read_to_string(&mut answer)).await.expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("access_token"), "{answer}");
     drop(serving);
 }

@@ -23,7 +23,7 @@ pub(crate) async fn python(script: &str, asked: &Value) -> Value {
     let mut command = Command::new(interpreter);
     command.arg(peer("msal_python").join(script)).arg(asked.to_string()).stdin(Stdio::null());
     // Elsewhere than on the test's only thread, on which the emulator answers the script.
-    let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect("a process");
+    let output = super::output(command).await;
     let said = String::from_utf8_lossy(&output.stderr);
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{script} printed no JSON: {said}"))
 }
@@ -44,7 +44,7 @@ impl OidcProvider {
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("Node.js");
         let stdout = process.stdout.take().expect("a pipe");
         let line = tokio::task::spawn_blocking(move || BufReader::new(stdout).lines().next());
-        let line = line.await.expect("no panic").expect("a line before the end").expect("text");
+        let line = super::soon(line).await.expect("no panic").expect("a line before the end").expect("text");
         let ready: Value = serde_json::from_str(&line).expect("the line that says where it listens");
         let issuer = ready["issuer"].as_str().expect("an issuer").to_owned();
         Self { client: Client::new(&issuer, None), issuer, process }

@@ -25,12 +25,12 @@ pub(crate) use fleet::Fleet;
 pub(crate) use foreign::{OidcProvider, python};
 pub(crate) use hang::hang;
 pub(crate) use issuer::{Issuer, SUBJECT, trust};
-pub(crate) use process::free_port;
+pub(crate) use process::{free_port, output};
 pub(crate) use proxy::Proxy;
 pub(crate) use relay::{Leaver, Plain, Relay};
 pub(crate) use said::Said;
 pub(crate) use sidecar::Sidecar;
-pub(crate) use wait::eventually;
+pub(crate) use wait::{eventually, soon};
 pub(crate) use world::{GRAPH, REDIRECT_URI, Stage, World, code, configuration};
 
 /// A day in November 2026, in seconds since the Unix epoch: where every manual clock starts.

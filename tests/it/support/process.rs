@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::sync::{LazyLock, Mutex};
+use std::time::Duration;
 
 /// A process that is killed when this is dropped.
 ///
@@ -24,6 +25,9 @@ const GUARD: &str = r#"while read -r _; do :; done; kill -s KILL "$1" 2>/dev/nul
 const FIRST: u16 = 12_000;
 const PORTS: u16 = 20_000;
 
+/// How long a command may take that runs to its end.
+const LONGEST: Duration = Duration::from_secs(120);
+
 static TAKEN: LazyLock<Mutex<HashSet<u16>>> = LazyLock::new(Mutex::default);
 
 /// A port on loopback that nobody listens on, and that this process never hands out again.
@@ -35,6 +39,21 @@ pub(crate) fn free_port() -> u16 {
         .map(|step| FIRST + (start + step) % PORTS)
         .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok() && taken.insert(*port))
         .expect("a free port")
+}
+
+/// Runs a command to its end, beside the test's own tasks. One that does not end is killed, and what it said is in the failure.
+pub(crate) async fn output(mut command: Command) -> Output {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a process");
+    let pid = child.id();
+    let mut ended = tokio::task::spawn_blocking(move || child.wait_with_output().expect("a child"));
+    match tokio::time::timeout(LONGEST, &mut ended).await {
+        Ok(output) => output.expect("no panic"),
+        Err(_) => {
+            // Nobody has waited for it yet: the id is still its own.
+            let killed = Command::new("sh").args(["-c", &format!("kill -s KILL {pid}")]).status();
+            panic!("{command:?} does not end ({killed:?}): {:?}", ended.await)
+        }
+    }
 }
 
 // === impl Process ===

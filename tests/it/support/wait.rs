@@ -3,6 +3,9 @@
 use std::panic::Location;
 use std::time::Duration;
 
+/// Longer than anything takes that ends at all, on however busy a machine.
+const BOUND: Duration = Duration::from_secs(60);
+
 /// Asks every few milliseconds until the condition holds; fails where it was called if that takes longer than `deadline`.
 #[track_caller]
 pub(crate) fn eventually(deadline: Duration, mut condition: impl AsyncFnMut() -> bool) -> impl Future<Output = ()> {
@@ -15,4 +18,11 @@ pub(crate) fn eventually(deadline: Duration, mut condition: impl AsyncFnMut() ->
         };
         tokio::time::timeout(deadline, holds).await.unwrap_or_else(|_| panic!("not so after {deadline:?}: {asked}"));
     }
+}
+
+/// Waits for what has to come; fails where it was called if it does not. A test that waits without a bound stops all others when it fails.
+#[track_caller]
+pub(crate) fn soon<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
+    let asked = Location::caller();
+    async move { tokio::time::timeout(BOUND, work).await.unwrap_or_else(|_| panic!("it does not come: {asked}")) }
 }

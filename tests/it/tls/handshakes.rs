@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::{Authority, LATER, PATIENCE, Stage, shake, trusting, write};
-use crate::support::{Client, GRAPH, World, eventually};
+use crate::support::{Client, GRAPH, World, eventually, soon};
 
 #[tokio::test]
 async fn tokens_come_over_both_versions_of_http() {
@@ -56,7 +56,7 @@ async fn tls_1_2_and_1_3_are_spoken_and_sessions_resumed() {
             let mut stream = stage.shake(config.clone()).await.expect("a handshake");
             stream.write_all(b"GET /nothing HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.expect("a request");
             let mut answer = String::new();
-            stream.read_to_string(&mut answer).await.expect("an end that TLS says");
+            soon(stream.read_to_string(&mut answer)).await.expect("an end that TLS says");
             assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
             let session = stream.get_ref().1;
             assert_eq!(session.protocol_version(), Some(want));
@@ -77,7 +77,7 @@ async fn plain_http_is_told_to_use_tls() {
     stream.write_all(&[0x80, 0x2e, 1, 0, 2]).await.expect("sent");
     let mut answer = Vec::new();
     // Closed or reset: there are bytes that nobody read.
-    let _end = stream.read_to_end(&mut answer).await;
+    let _end = soon(stream.read_to_end(&mut answer)).await;
     assert!(answer.is_empty(), "{answer:?}");
     eventually(PATIENCE, async || stage.failed("not_tls").await >= 3.0).await;
     assert_eq!(stage.connect().await.expect("a connection").ask().await.expect("an answer"), 404);
@@ -107,7 +107,7 @@ async fn older_versions_are_refused() {
     let mut stream = TcpStream::connect(stage.address()).await.expect("a connection");
     stream.write_all(&HELLO_1_1).await.expect("sent");
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.expect("an end");
+    soon(stream.read_to_end(&mut answer)).await.expect("an end");
     // An alert, and a fatal one: handshake_failure (such a client signs with nothing that is good enough) or protocol_version.
     assert!(matches!(&*answer, [21, _, _, 0, 2, 2, 40 | 70]), "{answer:?}");
     assert_eq!(stage.failed("protocol").await, 1.0);

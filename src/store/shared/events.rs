@@ -36,7 +36,7 @@ struct Pushed {
 }
 
 /// Listens until the soft stop.
-pub(super) async fn follow(core: Arc<Core>, channel: String, heard: impl Fn(Event)) {
+pub(super) async fn follow(core: Arc<Core>, channel: Arc<str>, heard: impl Fn(Event)) {
     loop {
         let version = core.link.dialer().access().version();
         let why = match subscribe(&core, &channel).await {

@@ -39,11 +39,14 @@ use crate::clock::Clock;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
-/// Redis.
+/// Redis; clones share it.
+#[derive(Clone)]
 pub struct Shared {
     core: Arc<Core>,
     write_timeout: Duration,
-    channel: String,
+    channel: Arc<str>,
+    /// Whether its calls have time, see [`Shared::patient`].
+    patient: bool,
 }
 
 /// Where the breakers stand.
@@ -86,14 +89,20 @@ impl Shared {
             recoveries: watch::Sender::new(0),
             probes: AtomicU32::new(0),
         };
-        let channel = format!("{}:events", settings.key_prefix);
-        Arc::new(Self { core: Arc::new(core), write_timeout: settings.write_timeout, channel })
+        let channel = format!("{}:events", settings.key_prefix).into();
+        Arc::new(Self { core: Arc::new(core), write_timeout: settings.write_timeout, channel, patient: false })
+    }
+
+    /// The same for whom nothing else than Redis' answer will do: sign-outs, listings, and what is used once. Its calls have a second
+    /// altogether instead of the time-out, so that a pause of Redis is waited for.
+    pub fn patient(&self) -> Self {
+        Self { patient: true, ..self.clone() }
     }
 
     /// Listens to what others publish, on a connection of its own, until the soft stop. `heard` gets every message, and a notice
     /// after every subscription; it must not block.
     pub fn listen(self: &Arc<Self>, heard: impl Fn(Event) + Send + Sync + 'static) {
-        let listening = events::follow(Arc::clone(&self.core), self.channel.clone(), heard);
+        let listening = events::follow(Arc::clone(&self.core), Arc::clone(&self.channel), heard);
         self.core.tasks.background("redis_events", listening);
     }
 

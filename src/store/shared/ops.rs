@@ -5,17 +5,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use redis::{Cmd, Value};
 
-use super::Shared;
 use super::core::{PROBES, Request};
 use super::metrics::Op;
 use super::scripts::{self, Call};
 use super::types::{Claim, Claimed, Note, Placed, Put, Trouble};
+use super::{PATIENT, Shared};
 
 /// How many keys one command reads at most: a long one holds up all others.
 const AT_ONCE: usize = 256;
-
-/// How long a patient call may take altogether: as long as a flight goes on asking.
-const PATIENT: Duration = Duration::from_secs(1);
 
 type Answer<T> = Result<T, Trouble>;
 
@@ -120,8 +117,13 @@ impl Shared {
         if let Some(outcome) = outcome {
             call = call.key(outcome.key).bytes(outcome.value).arg(millis(outcome.ttl));
         }
-        let deadline = if put.grant { self.write_timeout } else { self.core.timeout };
-        match self.ask(Op::Put, Request::Script(&call), deadline).await? {
+        let answer = if put.grant {
+            // It counts whoever has it: the older one may be used up, and nobody is helped by an error.
+            self.kept(Op::Put, put.key, &call).await?.0
+        } else {
+            self.script(Op::Put, &call).await?
+        };
+        match answer {
             Value::Int(1) => Ok(Placed::Stored),
             Value::Int(2) => Ok(Placed::SignedOut),
             Value::BulkString(stale) => Ok(Placed::Stale(stale.into())),
@@ -136,7 +138,9 @@ impl Shared {
     /// There is no answer; it may have been done.
     pub async fn remove(&self, epoch: Note<'_>, keys: &[&str], always: bool) -> Answer<u64> {
         let call = scripts::REMOVE.call().key(epoch.key).keys(keys).bytes(epoch.value).arg(millis(epoch.ttl)).arg(u8::from(always));
-        number(&self.ask(Op::Remove, Request::Script(&call), self.write_timeout).await?)
+        let (existed, have_it) = self.kept(Op::Remove, epoch.key, &call).await?;
+        // Done here, and perhaps undone by the next failover: whoever asks again does no harm.
+        if have_it { number(&existed) } else { Err(Trouble::Failed) }
     }
 
     /// Deletes a value if it still has this generation.
@@ -274,7 +278,14 @@ impl Shared {
     /// Every call of this file goes through here. Each of them may be made twice where the first answer was lost: it says so.
     async fn ask(&self, op: Op, request: Request<'_>, deadline: Duration) -> Answer<Value> {
         let deadline = if self.patient { deadline.max(PATIENT) } else { deadline };
-        self.core.call(op, request, deadline).await
+        // Boxed: this future goes into many others, and next to a round trip that costs nothing.
+        Box::pin(self.core.call(op, request, deadline, self.patient)).await
+    }
+
+    /// A write that replicas must have, if the configuration asks for it. Returns the answer and whether they have it.
+    async fn kept(&self, op: Op, key: &str, call: &Call) -> Answer<(Value, bool)> {
+        let deadline = if self.patient { self.write_timeout.max(PATIENT) } else { self.write_timeout };
+        Box::pin(self.core.kept(op, key, call, deadline, self.patient)).await
     }
 }
 

@@ -138,6 +138,28 @@ impl Cluster {
         .await;
     }
 
+    /// Waits until no slot is the node's on this port, which was killed, and the nodes that run agree that all is well.
+    pub(crate) async fn failed_over_from_node(&mut self, port: u16) {
+        eventually(PATIENCE, async || {
+            for node in &mut self.nodes {
+                if !node.is_running() {
+                    continue;
+                }
+                let state = node.admin().ask::<String>(&["CLUSTER", "INFO"]).await;
+                let table = node.admin().ask::<String>(&["CLUSTER", "NODES"]).await;
+                let (Ok(state), Ok(table)) = (state, table) else { return false };
+                let has_slots = table
+                    .lines()
+                    .any(|line| line.contains(&format!(":{port}@")) && line.contains("master") && line.split(' ').count() > 8);
+                if has_slots || !state.contains("cluster_state:ok") {
+                    return false;
+                }
+            }
+            true
+        })
+        .await;
+    }
+
     /// A new client of the cluster that may do everything.
     pub(crate) async fn client(&self) -> ClusterConnection {
         let mut builder = ClusterClient::builder(self.urls())

@@ -7,7 +7,8 @@ use tokend::store::{BreakerState, Claim, Event, Topology};
 use tokio::sync::mpsc;
 
 use super::topologies::{hears_again, next};
-use super::{LONG, Store, settings, urls};
+use super::{LONG, PATIENCE, Store, now, settings, urls};
+use crate::support::eventually;
 use crate::support::redis::Cluster;
 
 const OWNER: [u8; 16] = *b"owner-0123456789";
@@ -103,6 +104,35 @@ async fn scripts_follow_a_slot_on_its_way() {
         assert_eq!(store.shared.join(&set, b"member", LONG).await, Ok(()));
     }
     store.settled(BreakerState::Closed, BreakerState::Closed).await;
+}
+
+/// How many failovers: a few in the usual run, as many as `TOKEND_ROUNDS` says in a long one.
+fn rounds() -> usize {
+    std::env::var("TOKEND_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(2)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_subscription_follows_every_failover() {
+    let mut cluster = Cluster::start().await;
+    let owner = cluster.node_owning("tokend:events").await.port();
+    // A master that never has the channel: neither it nor its replica is ever killed.
+    let seed = cluster.masters().await.iter().find(|node| node.port() != owner).expect("another").url();
+    let store = Store::open(&settings(Topology::Cluster(urls(&[seed]))));
+    let (sender, mut heard) = mpsc::unbounded_channel();
+    store.shared.listen(move |event| drop(sender.send(event)));
+    next(&mut heard, &Event::Subscribed).await;
+    for round in 0..rounds() {
+        let old = cluster.kill_owner_of("tokend:events").await;
+        cluster.failed_over_from(old, "tokend:events").await;
+        let started = now();
+        next(&mut heard, &Event::Subscribed).await;
+        hears_again(&store, &mut heard).await;
+        println!("round {round}: messages arrive {:?} after the failover", started.elapsed());
+        cluster.restart(old).await;
+        let check = Store::open(&settings(Topology::Cluster(urls(&cluster.urls()[..1]))));
+        eventually(PATIENCE, async || check.shared.prove().await.is_ok()).await;
+    }
+    assert_eq!(store.tasks.panics(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -160,6 +160,24 @@ impl Cluster {
         .await;
     }
 
+    /// Starts the node on this port again, as a replica of whoever took its place, and waits until it has everything.
+    pub(crate) async fn restart(&mut self, port: u16) {
+        self.nodes.iter_mut().find(|node| node.port() == port).expect("one of ours").restart().await;
+        let node = self.nodes.iter().find(|node| node.port() == port).expect("one of ours");
+        eventually(PATIENCE, async || {
+            let up = node.admin().info("replication", "master_link_status").await.is_ok_and(|link| link == "up");
+            // The others have to know that it is there, or a failover would find no replica.
+            let mut known = up;
+            for other in &self.nodes {
+                let table = other.admin().ask::<String>(&["CLUSTER", "NODES"]).await.unwrap_or_default();
+                let line = table.lines().find(|line| line.contains(&format!(":{port}@"))).unwrap_or_default();
+                known &= line.contains("slave ") && line.contains(" connected");
+            }
+            known
+        })
+        .await;
+    }
+
     /// A new client of the cluster that may do everything.
     pub(crate) async fn client(&self) -> ClusterConnection {
         let mut builder = ClusterClient::builder(self.urls())

@@ -146,6 +146,8 @@ fn settings(url: &str) -> RedisSettings {
         encryption: Encryption::KeyRing(Source { key: "key_ring".to_owned(), file: None, place: key_ring }),
         timeout: PATIENCE,
         write_timeout: PATIENCE,
+        wait_replicas: 0,
+        wait_timeout: Duration::from_millis(500),
         write_version: 1,
     }
 }

@@ -87,7 +87,7 @@ impl Fleet {
 
     async fn elsewhere(&self, home: &Partition) -> Result<(BTreeSet<Partition>, Option<u64>), Unavailable> {
         let name = self.names.place(home).elsewhere();
-        let mut values = self.store.read(&[&name]).await.map_err(|_| Unavailable::Unreachable)?;
+        let mut values = self.store.patient().read(&[&name]).await.map_err(|_| Unavailable::Unreachable)?;
         let Some(value) = values.pop().flatten() else { return Ok((BTreeSet::new(), None)) };
         self.meet([&value]).await;
         let opened = self.needed(&name, &value).map_err(|_| Unavailable::Unreadable)?;

@@ -36,7 +36,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let mut found = Vec::new();
         while shard < SHARDS {
             let name = fleet.names.shard(space, shard);
-            let scanned = fleet.store.scan(&name, cursor, limit).await;
+            let scanned = fleet.store.patient().scan(&name, cursor, limit).await;
             let (next, tags) = scanned.map_err(|_| Unavailable::Unreachable)?;
             self.read_accounts(fleet, space, &name, tags, &mut found).await?;
             cursor = next;
@@ -65,7 +65,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             return Ok(());
         }
         let names: Vec<String> = tags.iter().map(|tag| fleet.names.tagged(tag).sign_in()).collect();
-        let values = fleet.store.read_each(&names).await.map_err(|_| Unavailable::Unreachable)?;
+        let values = fleet.store.patient().read_each(&names).await.map_err(|_| Unavailable::Unreachable)?;
         fleet.meet(values.iter().flatten()).await;
         let mut gone = Vec::new();
         for ((name, tag), value) in names.iter().zip(tags).zip(values) {

@@ -138,7 +138,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     ) -> Result<(Option<SignIn>, Base), Unavailable> {
         let place = fleet.names.place(partition);
         let (name, epoch) = (place.sign_in(), place.epoch());
-        let values = fleet.store.read(&[&name, &epoch]).await.map_err(|_| Unavailable::Unreachable)?;
+        let values = fleet.store.patient().read(&[&name, &epoch]).await.map_err(|_| Unavailable::Unreachable)?;
         let epoch = epoch_of(values.get(1));
         let Some(value) = values.first().and_then(Option::as_ref) else {
             return Ok((None, Base { generation: None, epoch }));
@@ -275,7 +275,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             lease: None,
             grant: true,
         };
-        match fleet.store.put(&put).await {
+        match fleet.store.patient().put(&put).await {
             Ok(Placed::Stored) => {
                 // Should this fail, the account is listed from its next renewal on.
                 let (shard, tag) = fleet.names.listed(&sign_in.space, partition);
@@ -307,7 +307,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         loop {
             let claim =
                 Claim { lease: &lease.name, outcome: &lease.outcome, reads: &[], owner: &lease.owner, ttl: LEASE, followed: &[] };
-            let claimed = fleet.store.claim(&claim).await;
+            let claimed = fleet.store.patient().claim(&claim).await;
             if claimed.map_err(|_| Unavailable::Unreachable)?.won {
                 break;
             }
@@ -333,7 +333,7 @@ impl Turn {
     pub async fn is_ours(&self) -> bool {
         match &self.0 {
             None => true,
-            Some((fleet, lease)) => fleet.store.extend(&lease.name, &lease.owner, LEASE).await == Ok(true),
+            Some((fleet, lease)) => fleet.store.patient().extend(&lease.name, &lease.owner, LEASE).await == Ok(true),
         }
     }
 }

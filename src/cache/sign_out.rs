@@ -40,7 +40,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             self.remove(fleet, place, true).await?;
         }
         let (shard, tag) = fleet.names.listed(space, partition);
-        let _listed_as_gone = fleet.store.leave(&shard, &[Bytes::from(tag)]).await;
+        let _listed_as_gone = fleet.store.patient().leave(&shard, &[Bytes::from(tag)]).await;
         Ok(())
     }
 
@@ -67,7 +67,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 impl Fleet {
     async fn members(&self, partition: &Partition) -> Result<Vec<Bytes>, Unavailable> {
         let index = self.names.place(partition).index();
-        self.store.members(&index, MOST_LISTED).await.map_err(|_| Unavailable::Unreachable)
+        self.store.patient().members(&index, MOST_LISTED).await.map_err(|_| Unavailable::Unreachable)
     }
 
     /// Deletes what stands, and raises the epoch if there was anything, or `always`. Returns whether there was.
@@ -80,7 +80,7 @@ impl Fleet {
         let epoch = place.epoch();
         let note = Note { key: &epoch, value: &raised, ttl: EPOCH };
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let removed = self.store.remove(note, &names, always).await;
+        let removed = self.store.patient().remove(note, &names, always).await;
         removed.map(|existed| existed > 0).map_err(|_| Unavailable::Unreachable)
     }
 }

@@ -13,7 +13,10 @@ pub(super) async fn run(prepared: &Prepared, online: bool) -> u8 {
     let parts = Parts { clock: Clock::system(), tasks: Tasks::default(), metrics: Metrics::default(), sampler: Sampler::new(None) };
     let shared = match prepared.prove_shared(&parts).await {
         None => 0,
-        Some(Ok(())) => {
+        Some(Ok(warnings)) => {
+            for problem in warnings {
+                err(&format!("warning: cache.redis: {}\n  remedy: {}\n", problem.reason, problem.remedy));
+            }
             out("cache.redis: it can be read, written and subscribed to\n");
             0
         }

@@ -142,6 +142,8 @@ pub(super) struct Redis {
     pub(super) encryption: Option<Encryption>,
     pub(super) timeout: Option<Scalar<Duration>>,
     pub(super) write_timeout: Option<Scalar<Duration>>,
+    pub(super) wait_replicas: Option<Scalar<u64>>,
+    pub(super) wait_timeout: Option<Scalar<Duration>>,
     pub(super) write_version: Option<Scalar<u64>>,
 }
 

@@ -28,6 +28,11 @@ const LONG_TIMEOUT: Duration = Duration::from_secs(1);
 /// What must not be lost may take longer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long replicas are waited for, where they are.
+const WAIT_TIMEOUT: Duration = Duration::from_millis(500);
+/// More replicas than a master has.
+const MOST_REPLICAS: u64 = 100;
+
 const TOPOLOGIES: &str =
     "write exactly one: `url: rediss://host:6380`, `sentinel: {master: …, urls: […]}` or `cluster: {urls: […]}`";
 
@@ -48,6 +53,7 @@ pub(super) fn redis(
     let key_prefix = raw.key_prefix.map_or_else(|| Some(PREFIX.to_owned()), |text| report.take(&at("key_prefix"), prefix(text)));
     let encryption = encryption(&at("encryption"), raw.encryption, environment, report);
     let (timeout, write_timeout) = timeouts(raw.timeout, raw.write_timeout, limits, report);
+    let (wait_replicas, wait_timeout) = waiting(raw.wait_replicas, raw.wait_timeout, limits, report);
     let write_version = write_version(&at("write_version"), raw.write_version, report);
     // Last, because it may blame the whole, and nothing is said to be missing from what is blamed already.
     let topology = topology(raw.url, raw.sentinel, raw.cluster, environment, report);
@@ -68,6 +74,8 @@ pub(super) fn redis(
         encryption: encryption?,
         timeout,
         write_timeout,
+        wait_replicas: wait_replicas?,
+        wait_timeout,
         write_version: write_version?,
     })
 }
@@ -96,6 +104,37 @@ fn timeouts(
         report.warning(&write_path, problem);
     }
     (timeout, write_timeout)
+}
+
+/// Whether replicas have to have what must not be lost, and for how long they are waited for.
+fn waiting(
+    replicas: Option<Scalar<u64>>,
+    timeout: Option<Scalar<Duration>>,
+    limits: &http::Settings,
+    report: &mut Report<'_>,
+) -> (Option<u32>, Duration) {
+    let (replicas_path, timeout_path) = (join(PATH, "wait_replicas"), join(PATH, "wait_timeout"));
+    let count = replicas.map_or(0, |scalar| scalar.0);
+    let known = u32::try_from(count).ok().filter(|_| count <= MOST_REPLICAS).ok_or_else(|| {
+        Problem::new(
+            format!("it is more than {MOST_REPLICAS}"),
+            "write how many replicas of the master must have a write: 1 as a rule",
+        )
+    });
+    let is_given = timeout.is_some();
+    let timeout = service::duration(&timeout_path, timeout, WAIT_TIMEOUT, report);
+    if is_given && count == 0 {
+        let problem = Problem::new("nobody is waited for: `wait_replicas` is 0", "write `wait_replicas: 1`, or remove it");
+        report.warning(&timeout_path, problem);
+    }
+    if count > 0 && timeout >= limits.request_timeout && !limits.request_timeout.is_zero() {
+        let problem = Problem::new(
+            "it is not less than `limits.request_timeout`: requests end before replicas are waited for",
+            "lower it, or raise `limits.request_timeout`",
+        );
+        report.warning(&timeout_path, problem);
+    }
+    (report.take(&replicas_path, known), timeout)
 }
 
 fn topology(

@@ -110,7 +110,7 @@ fn an_app_alone_has_the_defaults_of_the_contract() {
 }
 
 /// What `bad.yaml` is told, in alphabetical order.
-const BAD: [&str; 73] = [
+const BAD: [&str; 75] = [
     "admin_listen[0]",
     "apis.empty.scopes",
     "apis.graph.app",
@@ -149,6 +149,8 @@ const BAD: [&str; 73] = [
     "cache.redis.key_prefix",
     "cache.redis.password",
     "cache.redis.timeout",
+    "cache.redis.wait_replicas",
+    "cache.redis.wait_timeout",
     "cache.redis.write_timeout",
     "cache.redis.write_version",
     "callers[0].token",

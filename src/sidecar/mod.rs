@@ -173,11 +173,12 @@ impl Prepared {
         self.tls.clone()
     }
 
-    /// Proves the shared store's address and credentials: what `tokend check` does. `None`: there is none.
+    /// Proves the shared store's address, credentials and rights: what `tokend check` does. Returns what works and could be better;
+    /// `None`: there is no such store.
     ///
     /// # Errors
     /// It cannot be used, and why.
-    pub async fn prove_shared(&self, parts: &Parts) -> Option<Result<(), Problem>> {
+    pub async fn prove_shared(&self, parts: &Parts) -> Option<Result<Vec<Problem>, Problem>> {
         let shared = self.shared.as_ref()?;
         Some(shared.prove(parts).await)
     }

@@ -66,8 +66,8 @@ impl Prepared {
         })
     }
 
-    /// Whether Redis can be used as it is configured.
-    pub(super) async fn prove(&self, parts: &Parts) -> Result<(), Problem> {
+    /// Whether Redis can be used as it is configured; what works and could be better.
+    pub(super) async fn prove(&self, parts: &Parts) -> Result<Vec<Problem>, Problem> {
         self.store(parts).prove().await
     }
 

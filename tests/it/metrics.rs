@@ -45,7 +45,7 @@ const REDIS_OPS: &[&str] = &[
     "probe",
 ];
 const REDIS_OUTCOMES: &[&str] =
-    &["ok", "timeout", "connecting", "io", "read_only", "full", "refused", "not_ready", "error", "breaker_open"];
+    &["ok", "timeout", "connecting", "io", "read_only", "full", "refused", "not_ready", "migrating", "error", "breaker_open"];
 
 const HANDSHAKES: &[&str] = &["timeout", "closed", "not_tls", "protocol", "client_certificate", "refused_by_client", "other"];
 
@@ -75,6 +75,7 @@ const COUNTERS: &[(&str, Labels)] = &[
     ("cache_undecipherable_total", &[("reason", &["newer", "unknown_key", "garbage"])]),
     ("redis_requests_total", &[("op", REDIS_OPS), ("outcome", REDIS_OUTCOMES)]),
     ("redis_reconnects_total", &[]),
+    ("redis_unacknowledged_total", &[("op", &["put", "remove"])]),
     ("redis_events_total", &[("direction", &["sent", "received"])]),
     ("key_ring_reads_total", &[("kid", NAMES)]),
     ("reload_failures_total", &[("app", NAMES)]),
@@ -129,7 +130,7 @@ fn most(apps: usize, cached: usize, sent: usize, grants: usize) -> usize {
     let cache = 8 + 2 + 5 + 6 + 4 + 3 + 3 + 1;
     // Work that outlives its request, and what waits for Redis.
     let bounds = (2 + 4) + (1 + 2 + 1);
-    let redis = REDIS_OPS.len() * REDIS_OUTCOMES.len() + 2 * PER_HISTOGRAM + 3 + 1 + 2;
+    let redis = REDIS_OPS.len() * REDIS_OUTCOMES.len() + 2 * PER_HISTOGRAM + 3 + 1 + 2 + 2;
     // A ring in the middle of two rotations.
     let ring = 2 * 4;
     let http = LISTENERS.len() * (3 + CLOSED.len()) + 1 + 20 + HANDSHAKES.len() + 1;

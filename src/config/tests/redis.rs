@@ -55,6 +55,7 @@ fn every_value_of_the_good_file_arrives() {
         ("cache.redis.encryption.key_ring.file", Some(Path::new("/run/secrets/key-ring")))
     );
     assert_eq!((redis.timeout, redis.write_timeout, redis.write_version), (Duration::from_millis(80), Duration::from_secs(2), 2));
+    assert_eq!((redis.wait_replicas, redis.wait_timeout), (1, Duration::from_millis(300)));
 }
 
 #[test]
@@ -64,6 +65,7 @@ fn an_address_and_a_key_ring_are_enough() {
     let redis = redis.unwrap();
     assert!(matches!(&redis.topology, Topology::Standalone(url) if url.tls && url.host == "cache.internal" && url.port == 6380));
     assert_eq!((redis.timeout, redis.write_timeout, redis.write_version), (Duration::from_millis(50), Duration::from_secs(1), 1));
+    assert_eq!((redis.wait_replicas, redis.wait_timeout), (0, Duration::from_millis(500)));
     assert_eq!((redis.key_prefix.as_str(), redis.username, redis.password.is_some()), ("tokend", None, false));
     let (redis, findings) = with(&format!("cluster: {{urls: ['rediss://a:1', 'rediss://b:2']}}, {SEALED}"), &[]);
     assert!(findings.is_empty() && matches!(redis.unwrap().topology, Topology::Cluster(urls) if urls.len() == 2));
@@ -139,6 +141,8 @@ fn the_other_members_are_judged() {
         ("timeout: 0s", "timeout"),
         ("timeout: 50", "timeout"),
         ("write_timeout: 0", "write_timeout"),
+        ("wait_replicas: 101", "wait_replicas"),
+        ("wait_replicas: 1, wait_timeout: 0s", "wait_timeout"),
         ("write_version: 0", "write_version"),
         ("write_version: 3", "write_version"),
         ("write_version: 257", "write_version"),
@@ -158,6 +162,8 @@ fn the_other_members_are_judged() {
     for (url, member, key) in [
         ("rediss://a:1", "timeout: 2s", "timeout"),
         ("rediss://a:1", "write_timeout: 15s", "write_timeout"),
+        ("rediss://a:1", "wait_timeout: 100ms", "wait_timeout"),
+        ("rediss://a:1", "wait_replicas: 1, wait_timeout: 15s", "wait_timeout"),
         ("rediss://a:1", "password: {inline: p}", "password.inline"),
         ("redis://a:1", "write_version: 2", "url"),
     ] {

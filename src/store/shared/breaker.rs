@@ -21,6 +21,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const EARLY_PAUSE: (Duration, u32) = (Duration::from_secs(1), 4);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The longest pause while another breaker of this process is closed: Redis is there, and what fails may work any moment.
+const LONGEST_BESIDE: Duration = Duration::from_secs(2);
 /// The shortest pause, wherever chance falls.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 /// What opens again this soon had not healed: its pauses go on growing.
@@ -130,11 +132,18 @@ impl Breaker {
         (self.state, self.opened) = (BreakerState::Open, now);
     }
 
-    /// How long to wait before the next probe; `jitter` is a random number from 0 to 1.
-    pub(super) fn pause(&self, jitter: f64, now: Moment) -> Duration {
+    /// When it was opened last.
+    pub(super) fn opened(&self) -> Moment {
+        self.opened
+    }
+
+    /// How long to wait before the next probe; `jitter` is a random number from 0 to 1, and `beside` says whether another breaker of
+    /// this process is closed.
+    pub(super) fn pause(&self, jitter: f64, now: Moment, beside: bool) -> Duration {
         let doubled = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.probes.min(16)));
         let (early, part) = EARLY_PAUSE;
-        let longest = doubled.min(early.max(now.since(self.since) / part)).min(LONGEST_PAUSE);
+        let most = if beside { LONGEST_BESIDE } else { LONGEST_PAUSE };
+        let longest = doubled.min(early.max(now.since(self.since) / part)).min(most);
         longest.mul_f64(jitter.clamp(0.0, 1.0)).max(SHORTEST_PAUSE)
     }
 
@@ -295,26 +304,27 @@ mod tests {
         breaker.trip(clock.moment());
         let mut pauses = Vec::new();
         for _ in 0..8 {
-            pauses.push(breaker.pause(1.0, clock.moment()).as_millis());
+            pauses.push(breaker.pause(1.0, clock.moment(), false).as_millis());
             breaker.probe();
             breaker.probed(false, clock.moment());
         }
         assert_eq!(pauses, [100, 200, 400, 800, 1000, 1000, 1000, 1000]);
-        assert_eq!(breaker.pause(0.5, clock.moment()).as_millis(), 500);
-        assert_eq!(breaker.pause(0.0, clock.moment()).as_millis(), 20);
+        assert_eq!(breaker.pause(0.5, clock.moment(), false).as_millis(), 500);
+        assert_eq!(breaker.pause(0.0, clock.moment(), false).as_millis(), 20);
         clock.advance(Duration::from_secs(20));
-        assert_eq!(breaker.pause(1.0, clock.moment()).as_secs(), 5);
+        assert_eq!(breaker.pause(1.0, clock.moment(), false).as_secs(), 5);
         clock.advance(Duration::from_secs(3600));
-        assert_eq!(breaker.pause(1.0, clock.moment()).as_secs(), 25, "the pauses themselves only double");
+        assert_eq!(breaker.pause(1.0, clock.moment(), false).as_secs(), 25, "the pauses themselves only double");
+        assert_eq!(breaker.pause(1.0, clock.moment(), true).as_secs(), 2, "Redis is there: another breaker is closed");
         breaker.probe();
-        assert_eq!(breaker.pause(1.0, clock.moment()).as_secs(), 30);
+        assert_eq!(breaker.pause(1.0, clock.moment(), false).as_secs(), 30);
         breaker.probed(true, clock.moment());
         clock.advance(Duration::from_secs(1));
         breaker.trip(clock.moment());
-        assert_eq!(breaker.pause(1.0, clock.moment()).as_secs(), 30, "it had not healed");
+        assert_eq!(breaker.pause(1.0, clock.moment(), false).as_secs(), 30, "it had not healed");
         breaker.probed(true, clock.moment());
         clock.advance(Duration::from_secs(10));
         breaker.trip(clock.moment());
-        assert_eq!(breaker.pause(1.0, clock.moment()).as_millis(), 100);
+        assert_eq!(breaker.pause(1.0, clock.moment(), false).as_millis(), 100);
     }
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use redis::{Cmd, ErrorKind, RedisResult, ServerErrorKind, Value};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
+use super::acknowledged::Acknowledged;
 use super::dial::Wire;
 use super::fault::Fault;
 use super::guard::{Guard, Kind};
@@ -19,14 +21,14 @@ use crate::clock::Clock;
 use crate::tasks::Tasks;
 use crate::telemetry;
 
-/// A caller that runs out of time while a connection is being made says nothing of Redis, if the attempt is not older than this.
-const CONNECTING: Duration = Duration::from_millis(250);
 /// How many keys probes use: in a cluster they fall into different slots.
 pub(super) const PROBES: u32 = 16;
 
 /// What all calls share.
 pub(super) struct Core {
     pub(super) link: Arc<Link>,
+    /// For writes that replicas must have, if that is asked for.
+    pub(super) acknowledged: Option<Acknowledged>,
     pub(super) reads: Guard,
     pub(super) writes: Guard,
     pub(super) events: Guard,
@@ -50,28 +52,28 @@ pub(super) enum Request<'a> {
 // === impl Core ===
 
 impl Core {
-    /// Makes a call, or does not if the breaker is open.
-    pub(super) async fn call(self: &Arc<Self>, op: Op, request: Request<'_>, deadline: Duration) -> Result<Value, Trouble> {
-        let closed = match op {
-            // A sign-out is tried wherever there is hope: a server that is full still deletes.
-            Op::Remove => self.writes.is_closed() || self.reads.is_closed(),
-            // At the end nothing probes any more, and what is not stored now is lost.
-            Op::Put => self.writes.is_closed() || self.tasks.soft().is_cancelled(),
-            op => self.guard(op).is_closed(),
-        };
-        if !closed {
+    /// Makes a call, or does not if the breaker is open. `patient`: a breaker that opened a moment ago is waited for, and a connection
+    /// that does not answer is not all that is tried.
+    pub(super) async fn call(
+        self: &Arc<Self>,
+        op: Op,
+        request: Request<'_>,
+        deadline: Duration,
+        patient: bool,
+    ) -> Result<Value, Trouble> {
+        let ends = Instant::now() + deadline;
+        if !self.may(op) && !(patient && self.may_soon(op, deadline, ends).await) {
             self.counts.spared(op);
             return Err(Trouble::Open);
         }
         let (started, span) = (self.clock.precise(), telemetry::redis_span(op.as_str()));
-        let outcome = self.attempt(request, deadline, false).await;
+        let outcome = if patient { self.attempt_patiently(request, ends).await } else { self.attempt(request, deadline).await };
         let fault = outcome.as_ref().err().copied();
         if let Some(fault) = fault {
             telemetry::call_failed(&span, fault.as_str());
         }
         drop(span);
-        self.counts.called(op, fault, self.clock.precise().saturating_sub(started));
-        self.judge(op, fault);
+        self.settled(op, fault, started);
         match outcome {
             // What is of another type is not what was looked for, and there is nothing else.
             Err(Fault::WrongType) if !op.writes() => Ok(Value::Nil),
@@ -79,29 +81,27 @@ impl Core {
         }
     }
 
-    async fn attempt(self: &Arc<Self>, request: Request<'_>, deadline: Duration, at_once: bool) -> Result<Value, Fault> {
-        let mut used = None;
-        let exchange = async {
-            let live = used.insert(self.link.live(at_once).await?);
-            request.send(live.wire()).await.map_err(|error| Fault::from(&error))
-        };
-        // The first connection of all takes longer than a call may, and without it a new replica would ask for what it could read.
-        let deadline = if self.link.is_untried() { deadline + CONNECTING } else { deadline };
-        let outcome = tokio::time::timeout(deadline, exchange).await.unwrap_or(Err(Fault::TimedOut));
-        match &used {
-            Some(live) => {
-                self.link.settle(live, outcome.as_ref().err().copied());
-                outcome
-            }
-            None => outcome.map_err(|fault| self.without_connection(fault)),
+    /// Whether a call may be made.
+    pub(super) fn may(&self, op: Op) -> bool {
+        match op {
+            // A sign-out is tried wherever there is hope: a server that is full still deletes.
+            Op::Remove => self.writes.is_closed() || self.reads.is_closed(),
+            // At the end nothing probes any more, and what is not stored now is lost.
+            Op::Put => self.writes.is_closed() || self.tasks.soft().is_cancelled(),
+            op => self.guard(op).is_closed(),
         }
     }
 
-    fn without_connection(&self, fault: Fault) -> Fault {
-        match self.link.making_for() {
-            Some(making) if fault == Fault::TimedOut && making <= CONNECTING => Fault::Connecting,
-            _ => fault,
-        }
+    /// Waits for a breaker that opened a moment ago: a pause of Redis opens it within a few calls of those who have no time.
+    async fn may_soon(&self, op: Op, deadline: Duration, ends: Instant) -> bool {
+        let guard = self.guard(op);
+        guard.open_for() < deadline && guard.until_closed(ends).await
+    }
+
+    /// Counts a call that was made, and learns from it.
+    pub(super) fn settled(self: &Arc<Self>, op: Op, fault: Option<Fault>, started: Duration) {
+        self.counts.called(op, fault, self.clock.precise().saturating_sub(started));
+        self.judge(op, fault);
     }
 
     /// What the outcome of a call says of Redis.
@@ -109,6 +109,8 @@ impl Core {
         let (kind, fault) = match fault {
             None | Some(Fault::WrongType) => return self.guard(op).success(),
             Some(Fault::Connecting) => return,
+            // The trouble of this slot alone. A server alone that says so is a node of a cluster, and of no use.
+            Some(Fault::Migrating) if self.link.dialer().is_cluster() => return,
             // Whether a message may be published says nothing of the rest.
             Some(Fault::Forbidden) if op == Op::Publish => return,
             Some(fault) if fault.concerns_writes() => (Kind::Writes, fault),
@@ -124,8 +126,9 @@ impl Core {
         let this = Arc::clone(self);
         self.tasks.background("redis_probe", async move {
             let guard = if kind == Kind::Writes { &this.writes } else { &this.reads };
+            let mut bell = guard.bell();
             loop {
-                tokio::time::sleep(guard.pause((this.jitter)())).await;
+                guard.until_probe((this.jitter)(), &mut bell).await;
                 guard.probe();
                 let well = this.probe(kind).await;
                 if guard.probed(well) {
@@ -146,9 +149,9 @@ impl Core {
         let outcome = match kind {
             Kind::Writes => {
                 let call = scripts::PROBE.call().key(&key);
-                self.attempt(Request::Script(&call), self.timeout, true).await
+                self.attempt_once(Request::Script(&call), self.timeout).await
             }
-            _ => self.attempt(Request::Plain(redis::cmd("GET").arg(&key)), self.timeout, true).await,
+            _ => self.attempt_once(Request::Plain(redis::cmd("GET").arg(&key)), self.timeout).await,
         };
         self.counts.called(Op::Probe, outcome.as_ref().err().copied(), self.clock.precise().saturating_sub(started));
         outcome.is_ok()

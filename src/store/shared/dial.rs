@@ -2,23 +2,28 @@
 //!
 //! Time-outs, keep-alive and retries are all set here: the client's own defaults wait for seconds, or for ever.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::{AsyncPushSender, MultiplexedConnection};
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
-use redis::{AsyncConnectionConfig, Cmd, ConnectionInfo, ErrorKind, ProtocolVersion, RedisError, RedisResult, TlsMode, Value};
+use redis::cluster_routing::{Route, SingleNodeRoutingInfo, SlotAddr};
+use redis::{
+    AsyncConnectionConfig, Cmd, ConnectionInfo, ErrorKind, Pipeline, ProtocolVersion, RedisError, RedisResult, TlsMode, Value,
+};
 
+use super::PATIENT;
 use super::access::Access;
+use super::cluster::{Asked, Nodes, REDIRECTS, Redirect};
 use super::place::{Place, tcp};
+use super::sentinels::Sentinels;
 use crate::store::settings::{RedisSettings, RedisUrl, Topology};
 
 /// How long one server may take to connect, TLS and log-in included.
 const CONNECT: Duration = Duration::from_secs(1);
 /// How long a sentinel may take, answer included; there are others.
 const ASK: Duration = Duration::from_millis(500);
-/// How often a cluster's channel may lead to another node before it is given up.
-const REDIRECTS: usize = 3;
 
 /// Makes connections.
 #[derive(Clone)]
@@ -27,6 +32,8 @@ pub(super) struct Dialer {
     access: Access,
     /// How long the longest call waits, for a cluster's own time-outs.
     longest: Duration,
+    sentinels: Arc<Sentinels>,
+    nodes: Arc<Nodes>,
 }
 
 /// Whom the sentinels called the master when a connection was made: host and port.
@@ -36,14 +43,35 @@ pub(super) type Master = (String, u16);
 #[derive(Clone)]
 pub(super) enum Wire {
     Single(MultiplexedConnection),
-    Cluster(ClusterConnection),
+    Cluster(ClusterConnection, Arc<Asked>),
 }
 
 // === impl Dialer ===
 
 impl Dialer {
     pub(super) fn new(settings: &RedisSettings, access: Access) -> Self {
-        Self { topology: settings.topology.clone(), access, longest: settings.timeout.max(settings.write_timeout) }
+        Self {
+            topology: settings.topology.clone(),
+            access,
+            longest: settings.timeout.max(settings.write_timeout).max(PATIENT),
+            sentinels: Arc::new(Sentinels::new()),
+            nodes: Arc::default(),
+        }
+    }
+
+    /// The same for calls that wait for replicas besides.
+    pub(super) fn waiting(mut self, timeout: Duration) -> Self {
+        self.longest += 2 * timeout;
+        self
+    }
+
+    pub(super) fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// What the sentinels announced.
+    pub(super) fn sentinels(&self) -> &Sentinels {
+        &self.sentinels
     }
 
     pub(super) fn access(&self) -> &Access {
@@ -65,7 +93,10 @@ impl Dialer {
                 let (connection, master) = self.master(master, urls, ProtocolVersion::RESP2, || config(CONNECT)).await?;
                 Ok((Wire::Single(connection), Some(master)))
             }
-            Topology::Cluster(urls) => Ok((Wire::Cluster(self.cluster(urls)?.get_async_connection().await?), None)),
+            Topology::Cluster(urls) => {
+                let connection = self.cluster(urls)?.get_async_connection().await?;
+                Ok((Wire::Cluster(connection, Asked::new(self.clone())), None))
+            }
         }
     }
 
@@ -78,7 +109,8 @@ impl Dialer {
                 return now != *master;
             }
         }
-        false
+        // Those that are asked may not know yet what another one announced.
+        self.sentinels.has_replaced(Some(master))
     }
 
     /// A connection of its own that is subscribed to `channel`. What comes goes to the last sender that was asked for: there may be
@@ -88,7 +120,9 @@ impl Dialer {
         channel: &str,
         sender: impl Fn() -> S,
     ) -> RedisResult<(MultiplexedConnection, Option<Master>)> {
-        let config = || config(CONNECT).set_push_sender(sender());
+        // There may be several nodes to try.
+        let connect = if self.is_cluster() { ASK } else { CONNECT };
+        let config = || config(connect).set_push_sender(sender());
         match &self.topology {
             Topology::Standalone(url) => {
                 let connection = self.single(Place::of(url), ProtocolVersion::RESP3, &config()).await?;
@@ -100,8 +134,8 @@ impl Dialer {
             }
             Topology::Cluster(urls) => {
                 let mut last = nobody();
-                for url in urls {
-                    match self.subscribed_in_cluster(url, channel, &config).await {
+                for place in self.places(urls) {
+                    match self.subscribed_in_cluster(place, channel, &config).await {
                         Ok(connection) => return Ok((connection, None)),
                         Err(error) => last = error,
                     }
@@ -111,30 +145,62 @@ impl Dialer {
         }
     }
 
-    /// Any node says which one has the channel.
+    /// The nodes of a cluster that are known: those of the configuration, and those that the cluster named. The ones that were tried
+    /// in vain come last the next time, or nodes that are gone would take all the time that there is.
+    fn places(&self, urls: &[RedisUrl]) -> Vec<Place> {
+        let tls = urls.first().is_some_and(|url| url.tls);
+        let mut places: Vec<Place> = urls.iter().map(|url| Place { db: 0, ..Place::of(url) }).collect();
+        for (host, port) in self.nodes.known() {
+            if !places.iter().any(|place| place.host == host && place.port == port) {
+                places.push(Place { tls, host, port, db: 0 });
+            }
+        }
+        let first = self.nodes.turn() % places.len().max(1);
+        places.rotate_left(first);
+        places
+    }
+
+    /// Any node says which one has the channel, whether an address of the configuration names that one or not.
     async fn subscribed_in_cluster(
         &self,
-        url: &RedisUrl,
+        mut place: Place,
         channel: &str,
         config: impl Fn() -> AsyncConnectionConfig,
     ) -> RedisResult<MultiplexedConnection> {
-        let mut place = Place::of(url);
         let mut last = nobody();
         for _ in 0..REDIRECTS {
-            let connection = self.single(place.again(), ProtocolVersion::RESP3, &config()).await?;
-            let error = match subscribe(connection, "SSUBSCRIBE", channel).await {
-                Ok(connection) => return Ok(connection),
-                Err(error) => error,
-            };
-            match error.redirect_node() {
-                // A node that does not know its own name leaves it out.
-                Some(("", port)) => place.port = port,
-                Some((host, port)) => (place.host, place.port) = (host.to_owned(), port),
-                None => return Err(error),
+            let connecting = self.single(place.again(), ProtocolVersion::RESP3, &config()).await;
+            let connection = connecting.inspect_err(|_| self.nodes.pass())?;
+            match subscribe(connection, "SSUBSCRIBE", channel).await {
+                Ok(connection) => {
+                    self.learn_nodes(connection.clone(), &place.host).await;
+                    return Ok(connection);
+                }
+                Err(error) => {
+                    let Some(redirect) = Redirect::of(&error) else { return Err(error) };
+                    place.host = redirect.host.unwrap_or(place.host);
+                    place.port = redirect.port;
+                    last = error;
+                }
             }
-            last = error;
         }
         Err(last)
+    }
+
+    /// Asks a node which others there are: one day those that the configuration names may all be gone.
+    async fn learn_nodes(&self, mut connection: MultiplexedConnection, host: &str) {
+        let mut slots = redis::cmd("CLUSTER");
+        slots.arg("SLOTS");
+        // Without an answer the nodes that are known stay.
+        if let Ok(Ok(answer)) = tokio::time::timeout(ASK, connection.send_packed_command(&slots)).await {
+            self.nodes.learn(answer, host);
+        }
+    }
+
+    /// A connection to one node of a cluster.
+    pub(super) async fn node(&self, host: &str, port: u16) -> RedisResult<MultiplexedConnection> {
+        let tls = matches!(&self.topology, Topology::Cluster(urls) if urls.first().is_some_and(|url| url.tls));
+        self.single(Place { tls, host: host.to_owned(), port, db: 0 }, ProtocolVersion::RESP2, &config(ASK)).await
     }
 
     /// Whom the sentinels call the master, if it says so itself.
@@ -145,9 +211,20 @@ impl Dialer {
         protocol: ProtocolVersion,
         config: impl Fn() -> AsyncConnectionConfig,
     ) -> RedisResult<(MultiplexedConnection, Master)> {
+        let Some(first) = urls.first() else { return Err(nobody()) };
+        // What was announced a moment ago not every sentinel may know.
+        if let Some(master) = self.sentinels.newest()
+            && let Ok(found) = self.master_at(master, first, protocol, &config()).await
+        {
+            return Ok(found);
+        }
         let mut last = nobody();
         for url in urls {
-            match self.master_by(name, url, urls, protocol, &config()).await {
+            let found = match self.master_address(name, url).await {
+                Ok(master) => self.master_at(master, first, protocol, &config()).await,
+                Err(error) => Err(error),
+            };
+            match found {
                 Ok(found) => return Ok(found),
                 Err(error) => last = error,
             }
@@ -155,18 +232,16 @@ impl Dialer {
         Err(last)
     }
 
-    async fn master_by(
+    /// A connection to this server, if it says itself that it is a master. TLS and the database are those of the first address.
+    async fn master_at(
         &self,
-        name: &str,
-        sentinel: &RedisUrl,
-        urls: &[RedisUrl],
+        master: Master,
+        first: &RedisUrl,
         protocol: ProtocolVersion,
         config: &AsyncConnectionConfig,
     ) -> RedisResult<(MultiplexedConnection, Master)> {
-        let master = self.master_address(name, sentinel).await?;
         let (host, port) = master.clone();
-        let db = urls.first().map_or(0, |url| url.db);
-        let mut connection = self.single(Place { tls: sentinel.tls, host, port, db }, protocol, config).await?;
+        let mut connection = self.single(Place { tls: first.tls, host, port, db: first.db }, protocol, config).await?;
         let role: RedisResult<Value> = redis::cmd("ROLE").query_async(&mut connection).await;
         match role {
             Ok(Value::Array(role)) if !role.first().is_some_and(|role| is(role, b"master")) => {
@@ -187,7 +262,10 @@ impl Dialer {
             cmd.arg("GET-MASTER-ADDR-BY-NAME").arg(name).query_async::<Option<Master>>(&mut connection).await
         };
         let answer = tokio::time::timeout(ASK, asked).await.unwrap_or_else(|_| Err(timed_out()))?;
-        answer.ok_or_else(|| RedisError::from((ErrorKind::MasterNameNotFoundBySentinel, "the sentinel knows no such master")))
+        // A sentinel that names the one whose place was taken has not heard of it.
+        answer
+            .filter(|master| !self.sentinels.has_replaced(Some(master)))
+            .ok_or_else(|| RedisError::from((ErrorKind::MasterNameNotFoundBySentinel, "the sentinel knows no such master")))
     }
 
     async fn single(
@@ -203,11 +281,12 @@ impl Dialer {
     fn cluster(&self, urls: &[RedisUrl]) -> RedisResult<ClusterClient> {
         let credentials = self.access.user();
         let nodes: RedisResult<Vec<ConnectionInfo>> =
-            urls.iter().map(|url| Place { db: 0, ..Place::of(url) }.info(&credentials, ProtocolVersion::RESP2)).collect();
+            self.places(urls).into_iter().map(|place| place.info(&credentials, ProtocolVersion::RESP2)).collect();
+        // All of them in less time than a call has: that a slot is on its way has to be heard, or it would pass for silence.
         let mut builder = ClusterClientBuilder::new(nodes?)
             .retries(3)
-            .min_retry_wait(20)
-            .max_retry_wait(200)
+            .min_retry_wait(4)
+            .max_retry_wait(12)
             .connection_timeout(Duration::from_millis(300))
             .response_timeout(self.longest)
             .overall_response_timeout(Some(self.longest + ASK))
@@ -226,20 +305,40 @@ impl Wire {
     /// Sends a command and waits for its answer, however long that takes.
     pub(super) async fn ask(&mut self, cmd: &Cmd) -> RedisResult<Value> {
         use redis::aio::ConnectionLike as _;
-        let value = match self {
-            Self::Single(connection) => connection.send_packed_command(cmd).await?,
-            Self::Cluster(connection) => connection.req_packed_command(cmd).await?,
-        };
-        value.extract_error()
+        match self {
+            Self::Single(connection) => connection.send_packed_command(cmd).await?.extract_error(),
+            Self::Cluster(connection, asked) => {
+                let answer = connection.req_packed_command(cmd).await.and_then(Value::extract_error);
+                match answer {
+                    Err(error) if Redirect::of(&error).is_some() => asked.follow(cmd, error).await,
+                    answer => answer,
+                }
+            }
+        }
+    }
+
+    /// Sends two commands in one go to the server that has `key`, and waits for both answers.
+    pub(super) async fn ask_both(&mut self, key: &str, both: Pipeline) -> RedisResult<Vec<Value>> {
+        match self {
+            Self::Single(connection) => connection.send_packed_commands(&both, 0, 2).await,
+            Self::Cluster(connection, _) => {
+                let owner = SingleNodeRoutingInfo::SpecificNode(Route::with_key(key, SlotAddr::Master));
+                connection.route_pipeline(both, 0, 2, owner).await
+            }
+        }
     }
 }
 
 /// Every call has a deadline of its own: the connection needs no second timer for each.
-fn config(connect: Duration) -> AsyncConnectionConfig {
+pub(super) fn config(connect: Duration) -> AsyncConnectionConfig {
     AsyncConnectionConfig::new().set_connection_timeout(Some(connect)).set_response_timeout(None)
 }
 
-async fn subscribe(mut connection: MultiplexedConnection, command: &str, channel: &str) -> RedisResult<MultiplexedConnection> {
+pub(super) async fn subscribe(
+    mut connection: MultiplexedConnection,
+    command: &str,
+    channel: &str,
+) -> RedisResult<MultiplexedConnection> {
     let mut cmd = redis::cmd(command);
     cmd.arg(channel);
     let asked = tokio::time::timeout(CONNECT, connection.send_packed_command(&cmd));

@@ -36,7 +36,9 @@ struct Pushed {
 }
 
 /// Listens until the soft stop.
-pub(super) async fn follow(core: Arc<Core>, channel: String, heard: impl Fn(Event)) {
+pub(super) async fn follow(core: Arc<Core>, channel: Arc<str>, heard: impl Fn(Event)) {
+    let mut bell = core.events.bell();
+    core.link.follow_sentinels();
     loop {
         let version = core.link.dialer().access().version();
         let why = match subscribe(&core, &channel).await {
@@ -57,14 +59,16 @@ pub(super) async fn follow(core: Arc<Core>, channel: String, heard: impl Fn(Even
                 Some(Fault::from(&error))
             }
         };
-        // Nothing went wrong: there are new credentials.
+        // Nothing went wrong: there are new credentials, or there is a new master.
         let Some(why) = why else { continue };
         if core.events.is_closed() {
+            // Only what closes from now on is news.
+            bell.mark_unchanged();
             core.events.trip(why);
         } else {
             core.events.probed(false);
         }
-        tokio::time::sleep(core.events.pause((core.jitter)())).await;
+        core.events.until_probe((core.jitter)(), &mut bell).await;
         core.events.probe();
     }
 }
@@ -91,7 +95,10 @@ async fn hear(core: &Core, pushed: &mut Pushed, heard: &impl Fn(Event)) -> Fault
         }
         match push.kind {
             PushKind::Message | PushKind::SMessage => {
-                if let Some(Value::BulkString(message)) = push.data.into_iter().nth(1) {
+                // An empty one is `tokend check`, which finds out whether it may publish.
+                if let Some(Value::BulkString(message)) = push.data.into_iter().nth(1)
+                    && !message.is_empty()
+                {
                     core.counts.received.inc();
                     heard(Event::Message(Bytes::from(message)));
                 }
@@ -107,11 +114,12 @@ async fn hear(core: &Core, pushed: &mut Pushed, heard: &impl Fn(Event)) -> Fault
     Fault::Broken
 }
 
-/// Asks the connection whether it is there until it is not. `None`: the credentials changed.
+/// Asks the connection whether it is there until it is not. `None`: the credentials changed, or the sentinels announced another master.
 async fn watch(core: &Core, mut connection: MultiplexedConnection, master: Option<Master>, version: u64) -> Option<Fault> {
+    let mut switched = core.link.dialer().sentinels().switched();
     for looks in 1_u32.. {
-        tokio::time::sleep(ASK).await;
-        if core.link.dialer().access().version() != version {
+        let _asks_or_told = tokio::time::timeout(ASK, switched.changed()).await;
+        if core.link.dialer().access().version() != version || core.link.dialer().sentinels().has_replaced(master.as_ref()) {
             return None;
         }
         let ping = redis::cmd("PING");

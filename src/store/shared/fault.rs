@@ -21,6 +21,8 @@ pub(super) enum Fault {
     Unauthenticated,
     /// The server or the cluster is not ready.
     NotReady,
+    /// The slot is on its way from one node of a cluster to another, or moved a moment ago: nothing is wrong with any other.
+    Migrating,
     /// The key holds something of another type: nothing is wrong with the server.
     WrongType,
     /// Anything else.
@@ -45,6 +47,7 @@ impl Fault {
             Self::Full => "full",
             Self::Forbidden | Self::Unauthenticated => "refused",
             Self::NotReady => "not_ready",
+            Self::Migrating => "migrating",
             Self::WrongType | Self::Other => "error",
         }
     }
@@ -58,14 +61,10 @@ impl From<&RedisError> for Fault {
             ErrorKind::AuthenticationFailed => Self::Unauthenticated,
             ErrorKind::Server(ServerErrorKind::ReadOnly) => Self::ReadOnly,
             ErrorKind::Server(ServerErrorKind::NoPerm) => Self::Forbidden,
-            ErrorKind::Server(
-                ServerErrorKind::BusyLoading
-                | ServerErrorKind::ClusterDown
-                | ServerErrorKind::TryAgain
-                | ServerErrorKind::MasterDown
-                | ServerErrorKind::Moved
-                | ServerErrorKind::Ask,
-            ) => Self::NotReady,
+            ErrorKind::Server(ServerErrorKind::BusyLoading | ServerErrorKind::ClusterDown | ServerErrorKind::MasterDown) => {
+                Self::NotReady
+            }
+            ErrorKind::Server(ServerErrorKind::TryAgain | ServerErrorKind::Moved | ServerErrorKind::Ask) => Self::Migrating,
             _ => Self::of_code(error.code().unwrap_or_default(), error.detail().unwrap_or_default()),
         }
     }

@@ -5,10 +5,16 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
 use super::breaker::{Breaker, BreakerState, Successes};
 use super::fault::Fault;
 use super::metrics::Counts;
 use crate::clock::Clock;
+
+/// How often somebody who waits asks for a probe.
+const HURRY: Duration = Duration::from_millis(50);
 
 /// A breaker that calls look at without a lock.
 pub(super) struct Guard {
@@ -21,6 +27,17 @@ pub(super) struct Guard {
     failing: AtomicBool,
     clock: Clock,
     counts: Arc<Counts>,
+    bell: Arc<Bell>,
+    /// Somebody waits for the next probe.
+    hurried: Notify,
+}
+
+/// What the breakers of one process tell each other: where one finds Redis well, the others look at once.
+#[derive(Debug)]
+pub(super) struct Bell {
+    open: [AtomicBool; 3],
+    /// Changes whenever one closes.
+    closings: watch::Sender<u64>,
 }
 
 /// What a breaker stands before.
@@ -34,7 +51,7 @@ pub(super) enum Kind {
 // === impl Guard ===
 
 impl Guard {
-    pub(super) fn new(kind: Kind, clock: Clock, counts: Arc<Counts>) -> Self {
+    pub(super) fn new(kind: Kind, clock: Clock, counts: Arc<Counts>, bell: Arc<Bell>) -> Self {
         let guard = Self {
             kind,
             breaker: Mutex::new(Breaker::new()),
@@ -43,6 +60,8 @@ impl Guard {
             failing: AtomicBool::new(false),
             clock,
             counts,
+            bell,
+            hurried: Notify::new(),
         };
         guard.show(BreakerState::Closed);
         guard
@@ -87,9 +106,39 @@ impl Guard {
         }
     }
 
-    /// How long to wait before the next probe.
-    pub(super) fn pause(&self, jitter: f64) -> Duration {
-        self.lock().pause(jitter, self.clock.moment())
+    /// What changes whenever a breaker of this process closes.
+    pub(super) fn bell(&self) -> watch::Receiver<u64> {
+        self.bell.closings.subscribe()
+    }
+
+    /// Waits until it is time for a probe: for a pause, or until another breaker closes, or somebody waits.
+    pub(super) async fn until_probe(&self, jitter: f64, bell: &mut watch::Receiver<u64>) {
+        let beside = self.bell.is_closed_beside(self.kind);
+        let pause = self.lock().pause(jitter, self.clock.moment(), beside);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _never_gone = bell.changed() => {}
+            () = self.hurried.notified() => {}
+        }
+    }
+
+    /// How long ago it was opened.
+    pub(super) fn open_for(&self) -> Duration {
+        self.clock.moment().since(self.lock().opened())
+    }
+
+    /// Has the next probe made at once and waits until it is closed, until `ends` at the latest. Returns whether it is.
+    pub(super) async fn until_closed(&self, ends: Instant) -> bool {
+        let mut bell = self.bell();
+        while !self.is_closed() {
+            if Instant::now() >= ends {
+                return false;
+            }
+            self.hurried.notify_one();
+            let hurry = (Instant::now() + HURRY).min(ends);
+            let _closed_or_not = tokio::time::timeout_at(hurry, bell.changed()).await;
+        }
+        true
     }
 
     /// The one probe begins.
@@ -106,6 +155,7 @@ impl Guard {
         self.show(breaker.state());
         if let Some(open) = closed {
             tracing::info!(breaker = self.kind.as_str(), seconds = open.as_secs_f64(), "Redis is used again");
+            self.bell.closings.send_modify(|closings| *closings += 1);
         }
         closed.is_some()
     }
@@ -117,7 +167,9 @@ impl Guard {
 
     /// Called under the lock, so that what is shown last is what is so.
     fn show(&self, state: BreakerState) {
-        self.shown.store(u8::from(state != BreakerState::Closed), Ordering::Release);
+        let open = state != BreakerState::Closed;
+        self.shown.store(u8::from(open), Ordering::Release);
+        self.bell.show(self.kind, open);
         self.counts.breaker(self.kind as usize, state);
     }
 
@@ -132,6 +184,26 @@ impl fmt::Debug for Guard {
     }
 }
 
+// === impl Bell ===
+
+impl Bell {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { open: Default::default(), closings: watch::Sender::new(0) })
+    }
+
+    fn show(&self, kind: Kind, open: bool) {
+        if let Some(shown) = self.open.get(kind as usize) {
+            shown.store(open, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether another breaker than this one is closed.
+    fn is_closed_beside(&self, kind: Kind) -> bool {
+        let others = self.open.iter().enumerate().filter(|(index, _)| *index != kind as usize);
+        others.into_iter().any(|(_, open)| !open.load(Ordering::Relaxed))
+    }
+}
+
 // === impl Kind ===
 
 impl Kind {
@@ -141,5 +213,75 @@ impl Kind {
             Self::Writes => "writes",
             Self::Events => "events",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::time::{Instant, timeout};
+
+    use super::{Bell, Guard, Kind};
+    use crate::clock::Clock;
+    use crate::store::shared::fault::Fault;
+    use crate::store::shared::metrics::Counts;
+    use crate::telemetry::Metrics;
+
+    /// How long anything may take that does not wait for a pause of half a minute.
+    const SOON: Duration = Duration::from_secs(10);
+
+    /// Breakers that have been open for so long that the next probe is half a minute away.
+    fn open(kinds: [Kind; 3]) -> [Arc<Guard>; 3] {
+        let (clock, counts, bell) = (Clock::manual(0), Arc::new(Counts::new(&Metrics::default())), Bell::new());
+        let guards = kinds.map(|kind| Arc::new(Guard::new(kind, clock.clone(), Arc::clone(&counts), Arc::clone(&bell))));
+        for guard in &guards {
+            guard.trip(Fault::Broken);
+            for _ in 0..12 {
+                guard.probe();
+                guard.probed(false);
+            }
+        }
+        clock.advance(Duration::from_secs(3600));
+        guards
+    }
+
+    const ALL: [Kind; 3] = [Kind::Reads, Kind::Writes, Kind::Events];
+
+    #[tokio::test]
+    async fn where_one_closes_the_others_probe_at_once() {
+        let [reads, writes, events] = open(ALL);
+        let mut bell = reads.bell();
+        let waiting = reads.until_probe(1.0, &mut bell);
+        let closing = async {
+            events.probe();
+            assert!(events.probed(true));
+        };
+        let (in_time, ()) = tokio::join!(timeout(SOON, waiting), closing);
+        assert!(in_time.is_ok(), "it goes on waiting");
+        // What has closed is no news any more, and no pause is longer than two seconds beside it.
+        let (mut bell, started) = (writes.bell(), Instant::now());
+        assert!(timeout(SOON, writes.until_probe(1.0, &mut bell)).await.is_ok());
+        assert!(started.elapsed() >= Duration::from_secs(1), "{:?}", started.elapsed());
+    }
+
+    #[tokio::test]
+    async fn somebody_who_waits_has_the_probe_made_at_once() {
+        let [reads, ..] = open(ALL);
+        let mut bell = reads.bell();
+        let probing = async {
+            reads.until_probe(1.0, &mut bell).await;
+            reads.probe();
+            reads.probed(true)
+        };
+        let (closed, probed) = tokio::join!(timeout(SOON, reads.until_closed(Instant::now() + SOON)), timeout(SOON, probing));
+        assert_eq!((closed, probed), (Ok(true), Ok(true)));
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_longer_than_told() {
+        let [reads, ..] = open(ALL);
+        assert!(!reads.until_closed(Instant::now()).await);
     }
 }

@@ -116,6 +116,36 @@ impl Link {
         self.live.load_full().ok_or_else(|| self.lock().fault)
     }
 
+    /// Another connection than `old`, made first if there is none: for a call that got no answer over that one.
+    pub(super) async fn instead_of(self: &Arc<Self>, old: &Arc<Live>) -> Result<Arc<Live>, Fault> {
+        let mut attempts = self.attempts.subscribe();
+        if let Some(live) = self.other_than(old) {
+            return Ok(live);
+        }
+        if self.dialer.is_cluster() {
+            // Not for each call: most of its nodes may be well.
+            self.renew(old);
+        } else {
+            self.make(Some(old), true);
+        }
+        if self.lock().since.is_some() {
+            let _never_closed = attempts.changed().await;
+        }
+        self.other_than(old).ok_or_else(|| self.lock().fault)
+    }
+
+    /// What a call that found `old` closed is repeated over. A cluster's client replaces the connections to its nodes itself.
+    pub(super) async fn again(self: &Arc<Self>, old: &Arc<Live>) -> Result<Arc<Live>, Fault> {
+        if self.dialer.is_cluster() {
+            return Ok(self.live.load_full().unwrap_or_else(|| Arc::clone(old)));
+        }
+        self.instead_of(old).await
+    }
+
+    fn other_than(&self, old: &Arc<Live>) -> Option<Arc<Live>> {
+        self.live.load_full().filter(|live| !Arc::ptr_eq(live, old))
+    }
+
     /// Whether there was no attempt to connect yet that came to an end.
     pub(super) fn is_untried(&self) -> bool {
         *self.attempts.borrow() == 0
@@ -266,17 +296,26 @@ impl Link {
         if self.following.swap(true, Ordering::Relaxed) {
             return;
         }
+        self.follow_sentinels();
         let this = Arc::clone(self);
         self.tasks.background("redis_follow", async move {
+            let mut switched = this.dialer.sentinels().switched();
             for looks in 1_u32.. {
-                tokio::time::sleep(FOLLOW).await;
+                let told = tokio::time::timeout(FOLLOW, switched.changed()).await.is_ok();
                 let Some(live) = this.live.load_full() else { continue };
                 let changed = live.version != this.dialer.access().version();
-                if changed || (looks.is_multiple_of(DEPOSED) && this.dialer.is_deposed(live.master.as_ref()).await) {
-                    this.make(Some(&live), false);
+                let replaced = this.dialer.sentinels().has_replaced(live.master.as_ref());
+                let deposed = async || looks.is_multiple_of(DEPOSED) && this.dialer.is_deposed(live.master.as_ref()).await;
+                if changed || replaced || deposed().await {
+                    this.make(Some(&live), told);
                 }
             }
         });
+    }
+
+    /// Listens to what the sentinels announce, where there are sentinels; it is enough to ask for it once.
+    pub(super) fn follow_sentinels(&self) {
+        self.dialer.follow_sentinels(&self.tasks, self.jitter);
     }
 
     fn lock(&self) -> MutexGuard<'_, Making> {

@@ -44,6 +44,7 @@ pub(super) struct Counts {
     breakers: [IntGauge; 3],
     /// Connections that took the place of another.
     pub(super) reconnects: IntCounter,
+    unacknowledged: IntCounterVec,
     /// Messages that were published.
     pub(super) sent: IntCounter,
     /// Messages that were heard.
@@ -80,6 +81,11 @@ impl Counts {
             &["breaker"],
         );
         let reconnects = metrics.counters("redis_reconnects_total", "Connections to Redis that were made anew.", &[]);
+        let unacknowledged = metrics.counters(
+            "redis_unacknowledged_total",
+            "Writes that fewer replicas acknowledged in time than `wait_replicas` asks for.",
+            &["op"],
+        );
         let events = metrics.counters("redis_events_total", "Messages between replicas.", &["direction"]);
         Self {
             requests,
@@ -88,6 +94,7 @@ impl Counts {
             writes: durations.with_label_values(&["write"]),
             breakers: ["reads", "writes", "events"].map(|breaker| breakers.with_label_values(&[breaker])),
             reconnects: reconnects.with_label_values::<&str>(&[]),
+            unacknowledged,
             sent: events.with_label_values(&["sent"]),
             received: events.with_label_values(&["received"]),
         }
@@ -106,6 +113,11 @@ impl Counts {
     /// A call that was not made.
     pub(super) fn spared(&self, op: Op) {
         self.request(op, "breaker_open").inc();
+    }
+
+    /// A write that not enough replicas are known to have.
+    pub(super) fn unacknowledged(&self, op: Op) {
+        self.unacknowledged.with_label_values(&[op.as_str()]).inc();
     }
 
     fn request(&self, op: Op, outcome: &str) -> IntCounter {

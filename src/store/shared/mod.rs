@@ -4,7 +4,10 @@
 //! works again, and connections are made on first use and replaced when they are of no more use.
 
 mod access;
+mod acknowledged;
+mod attempt;
 mod breaker;
+mod cluster;
 mod core;
 mod dial;
 mod events;
@@ -16,6 +19,7 @@ mod ops;
 mod place;
 mod proof;
 mod scripts;
+mod sentinels;
 mod types;
 
 use std::fmt;
@@ -29,9 +33,10 @@ pub use self::access::Access;
 pub use self::breaker::BreakerState;
 pub use self::types::{Claim, Claimed, Epoch, Event, Index, Lease, Note, Placed, Put, Trouble};
 
+use self::acknowledged::Acknowledged;
 use self::core::Core;
 use self::dial::Dialer;
-use self::guard::{Guard, Kind};
+use self::guard::{Bell, Guard, Kind};
 use self::link::Link;
 use self::metrics::Counts;
 use super::settings::RedisSettings;
@@ -39,11 +44,17 @@ use crate::clock::Clock;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
-/// Redis.
+/// How long a patient call may take altogether: as long as a flight goes on asking.
+const PATIENT: Duration = Duration::from_secs(1);
+
+/// Redis; clones share it.
+#[derive(Clone)]
 pub struct Shared {
     core: Arc<Core>,
     write_timeout: Duration,
-    channel: String,
+    channel: Arc<str>,
+    /// Whether its calls have time, see [`Shared::patient`].
+    patient: bool,
 }
 
 /// Where the breakers stand.
@@ -71,9 +82,16 @@ impl Shared {
     ) -> Arc<Self> {
         let counts = Arc::new(Counts::new(metrics));
         let dialer = Dialer::new(settings, access);
-        let guard = |kind| Guard::new(kind, clock.clone(), Arc::clone(&counts));
+        let bell = Bell::new();
+        let guard = |kind| Guard::new(kind, clock.clone(), Arc::clone(&counts), Arc::clone(&bell));
+        let link = |dialer| Link::new(dialer, clock.clone(), tasks.clone(), jitter, Arc::clone(&counts));
+        let waits = settings.wait_replicas > 0;
         let core = Core {
-            link: Link::new(dialer, clock.clone(), tasks.clone(), jitter, Arc::clone(&counts)),
+            acknowledged: waits.then(|| {
+                let link = link(dialer.clone().waiting(settings.wait_timeout));
+                Acknowledged::new(link, settings.wait_replicas, settings.wait_timeout)
+            }),
+            link: link(dialer),
             reads: guard(Kind::Reads),
             writes: guard(Kind::Writes),
             events: guard(Kind::Events),
@@ -86,14 +104,20 @@ impl Shared {
             recoveries: watch::Sender::new(0),
             probes: AtomicU32::new(0),
         };
-        let channel = format!("{}:events", settings.key_prefix);
-        Arc::new(Self { core: Arc::new(core), write_timeout: settings.write_timeout, channel })
+        let channel = format!("{}:events", settings.key_prefix).into();
+        Arc::new(Self { core: Arc::new(core), write_timeout: settings.write_timeout, channel, patient: false })
+    }
+
+    /// The same for whom nothing else than Redis' answer will do: sign-outs, listings, and what is used once. Its calls have a second
+    /// altogether instead of the time-out, so that a pause of Redis is waited for.
+    pub fn patient(&self) -> Self {
+        Self { patient: true, ..self.clone() }
     }
 
     /// Listens to what others publish, on a connection of its own, until the soft stop. `heard` gets every message, and a notice
     /// after every subscription; it must not block.
     pub fn listen(self: &Arc<Self>, heard: impl Fn(Event) + Send + Sync + 'static) {
-        let listening = events::follow(Arc::clone(&self.core), self.channel.clone(), heard);
+        let listening = events::follow(Arc::clone(&self.core), Arc::clone(&self.channel), heard);
         self.core.tasks.background("redis_events", listening);
     }
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use redis::{Cmd, Value};
 
-use super::Shared;
-use super::core::Request;
+use super::core::{PROBES, Request};
 use super::metrics::Op;
-use super::scripts;
+use super::scripts::{self, Call};
 use super::types::{Claim, Claimed, Note, Placed, Put, Trouble};
+use super::{PATIENT, Shared};
 
 /// How many keys one command reads at most: a long one holds up all others.
 const AT_ONCE: usize = 256;
@@ -60,7 +60,7 @@ impl Shared {
         for followed in claim.followed {
             call = call.bytes(followed);
         }
-        let answer = array(self.core.call(Op::Claim, Request::Script(&call), self.core.timeout).await?)?;
+        let answer = array(self.script(Op::Claim, &call).await?)?;
         let [won, holder, outcome, values] = <[Value; 4]>::try_from(answer).map_err(|_| Trouble::Failed)?;
         Ok(Claimed {
             won: number(&won)? == 1,
@@ -76,7 +76,7 @@ impl Shared {
     /// There is no answer.
     pub async fn extend(&self, lease: &str, owner: &[u8; 16], ttl: Duration) -> Answer<bool> {
         let call = scripts::EXTEND.call().key(lease).bytes(owner).arg(millis(ttl));
-        Ok(number(&self.core.call(Op::Extend, Request::Script(&call), self.core.timeout).await?)? == 1)
+        Ok(number(&self.script(Op::Extend, &call).await?)? == 1)
     }
 
     /// Gives a lease back, leaving an outcome for the followers, unless somebody else has it by now.
@@ -88,7 +88,7 @@ impl Shared {
         if let Some(outcome) = outcome {
             call = call.key(outcome.key).bytes(outcome.value).arg(millis(outcome.ttl));
         }
-        self.core.call(Op::Release, Request::Script(&call), self.core.timeout).await.map(drop)
+        self.script(Op::Release, &call).await.map(drop)
     }
 
     /// Stores a value if it is newer than what is there. All keys are in one slot.
@@ -117,8 +117,13 @@ impl Shared {
         if let Some(outcome) = outcome {
             call = call.key(outcome.key).bytes(outcome.value).arg(millis(outcome.ttl));
         }
-        let deadline = if put.grant { self.write_timeout } else { self.core.timeout };
-        match self.core.call(Op::Put, Request::Script(&call), deadline).await? {
+        let answer = if put.grant {
+            // It counts whoever has it: the older one may be used up, and nobody is helped by an error.
+            self.kept(Op::Put, put.key, &call).await?.0
+        } else {
+            self.script(Op::Put, &call).await?
+        };
+        match answer {
             Value::Int(1) => Ok(Placed::Stored),
             Value::Int(2) => Ok(Placed::SignedOut),
             Value::BulkString(stale) => Ok(Placed::Stale(stale.into())),
@@ -133,7 +138,9 @@ impl Shared {
     /// There is no answer; it may have been done.
     pub async fn remove(&self, epoch: Note<'_>, keys: &[&str], always: bool) -> Answer<u64> {
         let call = scripts::REMOVE.call().key(epoch.key).keys(keys).bytes(epoch.value).arg(millis(epoch.ttl)).arg(u8::from(always));
-        number(&self.core.call(Op::Remove, Request::Script(&call), self.write_timeout).await?)
+        let (existed, have_it) = self.kept(Op::Remove, epoch.key, &call).await?;
+        // Done here, and perhaps undone by the next failover: whoever asks again does no harm.
+        if have_it { number(&existed) } else { Err(Trouble::Failed) }
     }
 
     /// Deletes a value if it still has this generation.
@@ -142,7 +149,7 @@ impl Shared {
     /// There is no answer; it may have been done.
     pub async fn withdraw(&self, key: &str, generation: u64) -> Answer<()> {
         let call = scripts::WITHDRAW.call().key(key).arg(format!("{generation:016x}"));
-        self.core.call(Op::Clear, Request::Script(&call), self.write_timeout).await.map(drop)
+        self.ask(Op::Clear, Request::Script(&call), self.write_timeout).await.map(drop)
     }
 
     /// The values of keys in one slot, each with what is left of its time.
@@ -154,7 +161,7 @@ impl Shared {
             return Ok(Vec::new());
         }
         let call = scripts::HOLDS.call().keys(keys);
-        let mut answer = array(self.core.call(Op::Holds, Request::Script(&call), self.core.timeout).await?)?.into_iter();
+        let mut answer = array(self.script(Op::Holds, &call).await?)?.into_iter();
         let mut held = Vec::with_capacity(keys.len());
         while let (Some(value), Some(left)) = (answer.next(), answer.next()) {
             // A key without a time, or that ends this moment, says -1 or -2.
@@ -171,6 +178,27 @@ impl Shared {
     pub async fn set(&self, note: Note<'_>) -> Answer<()> {
         let mut cmd = redis::cmd("SET");
         self.plain(Op::Set, cmd.arg(note.key).arg(note.value).arg("PX").arg(millis(note.ttl))).await.map(drop)
+    }
+
+    /// Keeps a value for a while unless the key has one. Returns whether it had none.
+    ///
+    /// # Errors
+    /// There is no answer; it may have been set.
+    pub async fn set_if_absent(&self, note: Note<'_>) -> Answer<bool> {
+        let mut cmd = redis::cmd("SET");
+        let answer = self.plain(Op::Set, cmd.arg(note.key).arg(note.value).arg("NX").arg("PX").arg(millis(note.ttl))).await?;
+        Ok(answer != Value::Nil)
+    }
+
+    /// The keys of the markers. Whoever finds another value than before there, or none, knows that the store, or a master of a cluster,
+    /// is not what it was. In a cluster they fall into different slots, so that every master is likely to have one.
+    pub fn markers(&self) -> Vec<String> {
+        let prefix = &self.core.prefix;
+        if self.core.link.dialer().is_cluster() {
+            (0..PROBES).map(|number| format!("{prefix}:m:{number}")).collect()
+        } else {
+            vec![format!("{prefix}:m")]
+        }
     }
 
     /// Deletes keys, which are in one slot.
@@ -192,7 +220,7 @@ impl Shared {
         let now = self.core.clock.unix();
         let ends = now.saturating_add(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX));
         let call = scripts::JOIN.call().key(set).bytes(member).arg(millis(ttl)).arg(ends).arg(now);
-        self.core.call(Op::Join, Request::Script(&call), self.core.timeout).await.map(drop)
+        self.script(Op::Join, &call).await.map(drop)
     }
 
     /// Takes members out of a set.
@@ -234,13 +262,30 @@ impl Shared {
     /// There is no answer; they may have been told.
     pub async fn publish(&self, message: &[u8]) -> Answer<()> {
         let command = if self.core.link.dialer().is_cluster() { "SPUBLISH" } else { "PUBLISH" };
-        self.plain(Op::Publish, redis::cmd(command).arg(&self.channel).arg(message)).await?;
+        self.plain(Op::Publish, redis::cmd(command).arg(&*self.channel).arg(message)).await?;
         self.core.counts.sent.inc();
         Ok(())
     }
 
     async fn plain(&self, op: Op, cmd: &Cmd) -> Answer<Value> {
-        self.core.call(op, Request::Plain(cmd), self.core.timeout).await
+        self.ask(op, Request::Plain(cmd), self.core.timeout).await
+    }
+
+    async fn script(&self, op: Op, call: &Call) -> Answer<Value> {
+        self.ask(op, Request::Script(call), self.core.timeout).await
+    }
+
+    /// Every call of this file goes through here. Each of them may be made twice where the first answer was lost: it says so.
+    async fn ask(&self, op: Op, request: Request<'_>, deadline: Duration) -> Answer<Value> {
+        let deadline = if self.patient { deadline.max(PATIENT) } else { deadline };
+        // Boxed: this future goes into many others, and next to a round trip that costs nothing.
+        Box::pin(self.core.call(op, request, deadline, self.patient)).await
+    }
+
+    /// A write that replicas must have, if the configuration asks for it. Returns the answer and whether they have it.
+    async fn kept(&self, op: Op, key: &str, call: &Call) -> Answer<(Value, bool)> {
+        let deadline = if self.patient { self.write_timeout.max(PATIENT) } else { self.write_timeout };
+        Box::pin(self.core.kept(op, key, call, deadline, self.patient)).await
     }
 }
 

@@ -2,47 +2,181 @@
 
 use std::time::Duration;
 
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 
 use super::Shared;
-use super::core::{PROBES, Request};
-use super::dial::timed_out;
+use super::core::PROBES;
+use super::dial::{Wire, timed_out};
 use super::scripts;
+use super::sentinels::CHANNEL;
 use crate::finding::Problem;
+use crate::store::settings::Topology;
 
 /// How long each step may take.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// The user of a connection that names none.
+const DEFAULT_USER: &str = "default";
 
 /// What was tried.
 #[derive(Clone, Copy)]
 enum Step {
     Connect,
-    Ping,
-    Write,
-    Read,
+    Call,
     Subscribe,
 }
 
+/// Every command that is about a key, with what comes after the key. None of them changes anything that stays.
+const COMMANDS: [(&str, &[&str]); 13] = [
+    ("get", &[]),
+    ("mget", &[]),
+    ("set", &["1", "PX", "1000"]),
+    ("pttl", &[]),
+    ("pexpire", &["1000"]),
+    ("zadd", &["XX", "0", "1"]),
+    ("zrem", &["1"]),
+    ("zrevrange", &["0", "0"]),
+    ("zrangebyscore", &["0", "0"]),
+    ("zremrangebyscore", &["0", "0"]),
+    ("zremrangebyrank", &["0", "0"]),
+    ("zscan", &["0"]),
+    ("del", &[]),
+];
+
+/// What the user may not do.
+#[derive(Default)]
+struct Missing {
+    /// In the order in which they were tried.
+    commands: Vec<&'static str>,
+    keys: bool,
+    channel: bool,
+}
+
 impl Shared {
-    /// Connects, writes and reads something short-lived, and subscribes, on connections of its own.
+    /// Connects, tries every command that is used with something short-lived, and subscribes, on connections of its own. Returns what
+    /// works and could be better.
     ///
     /// # Errors
-    /// Why that does not work, and what to do about it.
-    pub async fn prove(&self) -> Result<(), Problem> {
+    /// Why it cannot be used, and what to do about it. Rights that are missing are named together.
+    pub async fn prove(&self) -> Result<Vec<Problem>, Problem> {
         let dialer = self.core.link.dialer();
         let failed = |step| move |error: RedisError| self.problem(step, &error);
         let (wire, _) = patiently(dialer.data()).await.map_err(failed(Step::Connect))?;
-        patiently(Request::Plain(&redis::cmd("PING")).send(wire.clone())).await.map_err(failed(Step::Ping))?;
-        // Keys in different slots: one may happen to belong to a node that is taken for a server of its own.
-        for number in 0..PROBES {
-            let key = format!("{}:probe:{number}", self.core.prefix);
-            let call = scripts::PROBE.call().key(&key);
-            patiently(Request::Script(&call).send(wire.clone())).await.map_err(failed(Step::Write))?;
-            patiently(Request::Plain(redis::cmd("GET").arg(&key)).send(wire.clone())).await.map_err(failed(Step::Read))?;
+        let mut missing = Missing::default();
+        missing.take("ping", self.tried(&wire, &redis::cmd("PING")).await)?;
+        // Keys in different slots: one may happen to belong to a node that is taken for a server of its own, and each node of a cluster
+        // has users of its own.
+        let keys = (0..PROBES).map(|number| self.prove_key(&wire, format!("{}:probe:{number}", self.core.prefix)));
+        for tried in futures_util::future::try_join_all(keys).await? {
+            missing.join(tried);
+        }
+        let publish = if dialer.is_cluster() { "spublish" } else { "publish" };
+        // Whoever listens does not take an empty message for one.
+        missing.take(publish, self.tried(&wire, redis::cmd(publish).arg(&*self.channel).arg("")).await)?;
+        if self.core.acknowledged.is_some() {
+            missing.take("wait", self.tried(&wire, redis::cmd("WAIT").arg(0).arg(1)).await)?;
         }
         let nobody_hears = || |_| Ok::<(), ()>(());
-        patiently(dialer.subscribed(&self.channel, nobody_hears)).await.map_err(failed(Step::Subscribe))?;
-        Ok(())
+        let subscribe = if dialer.is_cluster() { "ssubscribe" } else { "subscribe" };
+        let subscribed = patiently(dialer.subscribed(&self.channel, nobody_hears)).await;
+        missing.take(subscribe, self.allowed(Step::Subscribe, subscribed.map(drop)))?;
+        match missing.problem(self) {
+            Some(problem) => Err(problem),
+            None => Ok(self.could_be_better(wire).await),
+        }
+    }
+
+    /// Every command with this key.
+    async fn prove_key(&self, wire: &Wire, key: String) -> Result<Missing, Problem> {
+        let mut missing = Missing::default();
+        for (name, args) in COMMANDS {
+            missing.take(name, self.tried(wire, redis::cmd(name).arg(&key).arg(args)).await)?;
+        }
+        let call = scripts::PROBE.call().key(&key);
+        missing.take("evalsha", self.tried(wire, &call.by_hash()).await)?;
+        missing.take("eval", self.tried(wire, &call.by_text()).await)?;
+        if self.core.link.dialer().is_cluster() {
+            let mut both = redis::pipe();
+            both.cmd("ASKING").cmd("GET").arg(&key);
+            let answers = patiently(wire.clone().ask_both(&key, both)).await;
+            let asked = answers.and_then(|answers| answers.into_iter().next().unwrap_or(Value::Nil).extract_error());
+            missing.take("asking", self.allowed(Step::Call, asked.map(drop)))?;
+        }
+        Ok(missing)
+    }
+
+    async fn tried(&self, wire: &Wire, cmd: &Cmd) -> Result<Option<RedisError>, Problem> {
+        let answer = patiently(wire.clone().ask(cmd)).await;
+        self.allowed(Step::Call, answer.map(drop))
+    }
+
+    /// The refusal, if the user may not do it; an error of the value or of the script says that it may.
+    fn allowed(&self, step: Step, answer: redis::RedisResult<()>) -> Result<Option<RedisError>, Problem> {
+        let Err(error) = answer else { return Ok(None) };
+        let detail = error.detail().unwrap_or_default();
+        let in_script = detail.contains("ACL failure in script") || detail.contains("can't run this command");
+        match error.kind() {
+            // The command that the script may not run is tried by itself.
+            _ if in_script => Ok(None),
+            ErrorKind::Server(ServerErrorKind::NoPerm) => Ok(Some(error)),
+            ErrorKind::Server(ServerErrorKind::NoScript) => Ok(None),
+            _ if error.code() == Some("WRONGTYPE") => Ok(None),
+            _ => Err(self.problem(step, &error)),
+        }
+    }
+
+    /// What works and puts at risk what must not be lost, as far as the user may ask.
+    async fn could_be_better(&self, mut wire: Wire) -> Vec<Problem> {
+        let dialer = self.core.link.dialer();
+        let mut found = Vec::new();
+        if let Topology::Sentinel { urls, .. } = dialer.topology() {
+            let listening = urls.iter().map(|url| dialer.announcements(url));
+            let listening = futures_util::future::join_all(listening).await;
+            if listening.iter().any(|heard| heard.as_ref().is_err_and(|error| is_forbidden(error))) {
+                let user = dialer.access().sentinel().username.unwrap_or_else(|| DEFAULT_USER.to_owned());
+                found.push(Problem::new(
+                    "the user at the sentinels may not hear that there is another master: that takes up to six seconds, in which the old one may take writes that are lost",
+                    format!("at each sentinel: ACL SETUSER {user} +subscribe &{CHANNEL}"),
+                ));
+            }
+            if patiently(wire.ask(&redis::cmd("ROLE"))).await.is_err_and(|error| is_forbidden(&error)) {
+                found.push(Problem::new(
+                    "the Redis user may not ask whether a server is a master: that shows with the first write",
+                    format!("ACL SETUSER {} +role", self.user()),
+                ));
+            }
+        }
+        let mut info = async |section| {
+            let answer = patiently(wire.ask(redis::cmd("INFO").arg(section))).await;
+            answer.map(texts).unwrap_or_default()
+        };
+        for text in info("memory").await {
+            let policy = field(&text, "maxmemory_policy").unwrap_or("noeviction");
+            if policy != "noeviction" && field(&text, "maxmemory").is_some_and(|most| most != "0") {
+                found.push(Problem::new(
+                    format!(
+                        "`maxmemory-policy` is {policy}: a full server takes sign-ins, and the sign-outs that must not be forgotten"
+                    ),
+                    "CONFIG SET maxmemory-policy noeviction, and a `maxmemory` that is large enough",
+                ));
+                break;
+            }
+        }
+        if matches!(dialer.topology(), Topology::Sentinel { .. }) {
+            for text in info("replication").await {
+                // The field is there if and only if it is asked for.
+                if field(&text, "role") == Some("master") && field(&text, "min_slaves_good_slaves").is_none() {
+                    found.push(Problem::new(
+                        "`min-replicas-to-write` is 0: a master that is cut off from its replicas goes on taking writes, which the next failover undoes",
+                        "CONFIG SET min-replicas-to-write 1, and CONFIG SET min-replicas-max-lag 5",
+                    ));
+                }
+            }
+        }
+        found
+    }
+
+    fn user(&self) -> String {
+        self.core.link.dialer().access().user().username.unwrap_or_else(|| DEFAULT_USER.to_owned())
     }
 
     fn problem(&self, step: Step, error: &RedisError) -> Problem {
@@ -55,7 +189,7 @@ impl Shared {
             ErrorKind::RESP3NotSupported => {
                 Problem::new("the server does not know RESP3", "use Redis 6 or later, Valkey, or a proxy that lets HELLO 3 through")
             }
-            ErrorKind::Server(ServerErrorKind::NoPerm) => self.forbidden(step),
+            ErrorKind::Server(ServerErrorKind::NoPerm) => self.forbidden(error),
             ErrorKind::Server(ServerErrorKind::ReadOnly) => Problem::new(
                 "the server is a replica and takes no writes",
                 "write the master's address, or name the sentinels or the cluster's nodes",
@@ -64,10 +198,17 @@ impl Shared {
                 Problem::new("the server is a node of a cluster", "write its address under `cluster.urls` instead of `url`")
             }
             ErrorKind::Server(
-                kind @ (ServerErrorKind::ClusterDown | ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown),
+                kind @ (ServerErrorKind::ClusterDown
+                | ServerErrorKind::BusyLoading
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::TryAgain
+                | ServerErrorKind::Ask),
             ) => {
-                let what =
-                    if kind == ServerErrorKind::BusyLoading { "is loading its data" } else { "has slots that nobody serves" };
+                let what = match kind {
+                    ServerErrorKind::BusyLoading => "is loading its data",
+                    ServerErrorKind::TryAgain | ServerErrorKind::Ask => "has slots that are on their way to another node",
+                    _ => "has slots that nobody serves",
+                };
                 Problem::new(format!("Redis {what}"), "wait until it is ready, or mend it")
             }
             ErrorKind::Io | ErrorKind::ClusterConnectionNotFound | ErrorKind::InvalidClientConfig => self.unreachable(error),
@@ -75,19 +216,22 @@ impl Shared {
         }
     }
 
-    fn forbidden(&self, step: Step) -> Problem {
-        let prefix = &self.core.prefix;
-        let (what, right) = match step {
-            Step::Connect | Step::Ping => {
-                ("connect (HELLO, PING, and in a cluster CLUSTER SLOTS)".to_owned(), "+@connection +cluster|slots".to_owned())
-            }
-            Step::Write => {
-                (format!("run scripts that write keys under {prefix}:"), format!("~{prefix}:* +@read +@write +eval +evalsha"))
-            }
-            Step::Read => (format!("read keys under {prefix}:"), format!("~{prefix}:* +@read")),
-            Step::Subscribe => (format!("subscribe to the channel {}", self.channel), format!("&{}* +@pubsub", self.channel)),
+    /// What may not be done before there is a connection.
+    fn forbidden(&self, error: &RedisError) -> Problem {
+        let dialer = self.core.link.dialer();
+        if error.detail().is_some_and(|detail| detail.contains("'sentinel")) {
+            let user = dialer.access().sentinel().username.unwrap_or_else(|| DEFAULT_USER.to_owned());
+            return Problem::new(
+                "the user at the sentinels may not ask for the master",
+                format!("at each sentinel: ACL SETUSER {user} +sentinel|get-master-addr-by-name +subscribe &{CHANNEL}"),
+            );
+        }
+        let (what, right) = if dialer.is_cluster() {
+            ("ask for the nodes of the cluster (CLUSTER SLOTS)", "+cluster|slots")
+        } else {
+            ("choose the database (SELECT)", "+select")
         };
-        Problem::new(format!("the Redis user may not {what}"), format!("give it the right with ACL SETUSER: {right}"))
+        Problem::new(format!("the Redis user may not {what}"), format!("ACL SETUSER {} {right}", self.user()))
     }
 
     fn unreachable(&self, error: &RedisError) -> Problem {
@@ -135,12 +279,81 @@ impl Shared {
     }
 }
 
+// === impl Missing ===
+
+impl Missing {
+    /// Takes what came of a command.
+    fn take(&mut self, command: &'static str, tried: Result<Option<RedisError>, Problem>) -> Result<(), Problem> {
+        let Some(error) = tried? else { return Ok(()) };
+        let detail = error.detail().unwrap_or_default();
+        if detail.contains(" command") {
+            self.command(command);
+        } else if detail.contains("channel") {
+            self.channel = true;
+        } else {
+            self.keys = true;
+        }
+        Ok(())
+    }
+
+    fn command(&mut self, command: &'static str) {
+        if !self.commands.contains(&command) {
+            self.commands.push(command);
+        }
+    }
+
+    fn join(&mut self, other: Self) {
+        other.commands.into_iter().for_each(|command| self.command(command));
+        self.keys |= other.keys;
+        self.channel |= other.channel;
+    }
+
+    fn problem(&self, shared: &Shared) -> Option<Problem> {
+        let (prefix, channel) = (&shared.core.prefix, &shared.channel);
+        let mut rights: Vec<String> = self.commands.iter().map(|command| format!("+{command}")).collect();
+        let mut what = Vec::new();
+        if !self.commands.is_empty() {
+            what.push(format!("run {}", self.commands.join(", ")));
+        }
+        if self.keys {
+            what.push(format!("use keys under {prefix}:"));
+            rights.push(format!("~{prefix}:*"));
+        }
+        if self.channel {
+            what.push(format!("use the channel {channel}"));
+            rights.push(format!("&{channel}"));
+        }
+        let remedy = || format!("give it what is missing: ACL SETUSER {} {}", shared.user(), rights.join(" "));
+        (!what.is_empty()).then(|| Problem::new(format!("the Redis user may not {}", what.join(", and not ")), remedy()))
+    }
+}
+
+fn is_forbidden(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
+}
+
+/// Every text of an answer: one, or in a cluster one of each node.
+fn texts(value: Value) -> Vec<String> {
+    match value {
+        Value::BulkString(text) => String::from_utf8(text).into_iter().collect(),
+        Value::VerbatimString { text, .. } => vec![text],
+        Value::Array(values) => values.into_iter().flat_map(texts).collect(),
+        Value::Map(pairs) => pairs.into_iter().flat_map(|(_, value)| texts(value)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A field of `INFO`.
+fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}
+
 fn coded(step: Step, error: &RedisError) -> Problem {
     let (code, detail) = (error.code().unwrap_or_default(), error.detail().unwrap_or_default());
     match code {
         "OOM" => Problem::new(
             "Redis is full and evicts nothing",
-            "raise `maxmemory`, or set `maxmemory-policy` to volatile-ttl or volatile-lru",
+            "raise `maxmemory`; a policy that evicts takes sign-ins, and sign-outs that must not be forgotten",
         ),
         "MISCONF" => {
             Problem::new("Redis takes no writes because it cannot save them", "mend its disk, or switch its snapshots off")
@@ -156,6 +369,10 @@ fn coded(step: Step, error: &RedisError) -> Problem {
         _ if detail.contains("unknown command") && matches!(step, Step::Connect) => {
             Problem::new("the server is no sentinel", "write the sentinels' addresses (port 26379 as a rule) under `sentinel.urls`")
         }
+        _ if detail.contains("unknown command") => Problem::new(
+            "the server does not know a command that is used",
+            "use Redis 6.2 or later, for a cluster 7 or later, or Valkey, and rename no commands",
+        ),
         _ if detail.contains("DB index") => {
             Problem::new("the server has no such database", "write a lower number after the port, or none")
         }

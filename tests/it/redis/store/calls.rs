@@ -204,6 +204,20 @@ async fn a_put_keeps_the_index_short_and_alive() {
 }
 
 #[tokio::test]
+async fn a_set_spares_what_is_there() {
+    on_both(async |store, server| {
+        let marker = store.shared.markers().pop().expect("one");
+        assert_eq!(store.shared.markers(), ["tokend:m"]);
+        assert_eq!(store.shared.set_if_absent(note(&marker, b"first")).await, Ok(true));
+        assert_eq!(store.shared.set_if_absent(note(&marker, b"second")).await, Ok(false));
+        assert_eq!(store.get(&marker).await, Some(b"first".to_vec()));
+        let left: i64 = server.admin().ask(&["TTL", &marker]).await.expect("an answer");
+        assert!((1..=60).contains(&left), "{left}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn one_wins_a_claim_and_the_others_hear_what_came_of_it() {
     on_both(async |store, _server| {
         assert!(store.set(KEY, b"value").await);

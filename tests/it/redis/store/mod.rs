@@ -5,6 +5,10 @@
 mod access;
 mod calls;
 mod failures;
+mod patience;
+mod replicas;
+mod rights;
+mod slots;
 mod topologies;
 
 use std::path::PathBuf;
@@ -107,6 +111,8 @@ fn settings(topology: Topology) -> RedisSettings {
         // More than the default: machines that run tests stand still at times.
         timeout: Duration::from_millis(150),
         write_timeout: Duration::from_secs(1),
+        wait_replicas: 0,
+        wait_timeout: Duration::from_millis(500),
         write_version: 1,
     }
 }

@@ -138,6 +138,46 @@ impl Cluster {
         .await;
     }
 
+    /// Waits until no slot is the node's on this port, which was killed, and the nodes that run agree that all is well.
+    pub(crate) async fn failed_over_from_node(&mut self, port: u16) {
+        eventually(PATIENCE, async || {
+            for node in &mut self.nodes {
+                if !node.is_running() {
+                    continue;
+                }
+                let state = node.admin().ask::<String>(&["CLUSTER", "INFO"]).await;
+                let table = node.admin().ask::<String>(&["CLUSTER", "NODES"]).await;
+                let (Ok(state), Ok(table)) = (state, table) else { return false };
+                let has_slots = table
+                    .lines()
+                    .any(|line| line.contains(&format!(":{port}@")) && line.contains("master") && line.split(' ').count() > 8);
+                if has_slots || !state.contains("cluster_state:ok") {
+                    return false;
+                }
+            }
+            true
+        })
+        .await;
+    }
+
+    /// Starts the node on this port again, as a replica of whoever took its place, and waits until it has everything.
+    pub(crate) async fn restart(&mut self, port: u16) {
+        self.nodes.iter_mut().find(|node| node.port() == port).expect("one of ours").restart().await;
+        let node = self.nodes.iter().find(|node| node.port() == port).expect("one of ours");
+        eventually(PATIENCE, async || {
+            let up = node.admin().info("replication", "master_link_status").await.is_ok_and(|link| link == "up");
+            // The others have to know that it is there, or a failover would find no replica.
+            let mut known = up;
+            for other in &self.nodes {
+                let table = other.admin().ask::<String>(&["CLUSTER", "NODES"]).await.unwrap_or_default();
+                let line = table.lines().find(|line| line.contains(&format!(":{port}@"))).unwrap_or_default();
+                known &= line.contains("slave ") && line.contains(" connected");
+            }
+            known
+        })
+        .await;
+    }
+
     /// A new client of the cluster that may do everything.
     pub(crate) async fn client(&self) -> ClusterConnection {
         let mut builder = ClusterClient::builder(self.urls())

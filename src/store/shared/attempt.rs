@@ -1,0 +1,95 @@
+//! One call over the connection that there is, and once more over another one where the first was of no use.
+//!
+//! A call may be made twice: each that exists does no harm if it is. Reads change nothing. A claim finds the lease its own, an extension
+//! and a release compare the owner, a put finds its own value, a withdrawal compares the generation, a removal finds the epoch that it set
+//! itself, and what sets, deletes, joins or leaves ends the same; a message that is heard twice is obeyed twice, with no effect.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::Value;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::core::{Core, Request};
+use super::fault::Fault;
+use super::link::{Link, Live};
+
+/// A caller that runs out of time while a connection is being made says nothing of Redis, if the attempt is not older than this.
+pub(super) const CONNECTING: Duration = Duration::from_millis(250);
+
+impl Core {
+    /// A call in its time. The first connection of all may take longer, and so may the one that takes the place of a connection which
+    /// turned out to be closed: Redis closes those that are idle, and a call must not fail for that.
+    pub(super) async fn attempt(&self, request: Request<'_>, deadline: Duration) -> Result<Value, Fault> {
+        let link = &self.link;
+        let connecting = if link.is_untried() { CONNECTING } else { Duration::ZERO };
+        let ends = Instant::now() + deadline + connecting;
+        let live = connected(link, ends, link.live(false)).await?;
+        match over(link, &live, request, ends).await {
+            Err(Fault::Broken) => once_more(link, &live, request, ends + CONNECTING).await,
+            outcome => outcome,
+        }
+    }
+
+    /// A call that has time. Where there is no answer after half of it, it is made once more over another connection; whichever answers
+    /// first counts.
+    pub(super) async fn attempt_patiently(&self, request: Request<'_>, ends: Instant) -> Result<Value, Fault> {
+        let link = &self.link;
+        let now = Instant::now();
+        let half = now + ends.saturating_duration_since(now) / 2;
+        let live = connected(link, ends, link.live(true)).await?;
+        let mut first = pin!(over(link, &live, request, ends));
+        tokio::select! {
+            outcome = &mut first => return match outcome {
+                Err(Fault::Broken) => once_more(link, &live, request, ends).await,
+                outcome => outcome,
+            },
+            () = sleep_until(half) => {}
+        }
+        let mut second = pin!(async {
+            let other = connected(link, ends, link.instead_of(&live)).await?;
+            over(link, &other, request, ends).await
+        });
+        tokio::select! {
+            outcome = &mut first => match outcome {
+                Err(Fault::Broken) => second.await,
+                outcome => outcome,
+            },
+            outcome = &mut second => match outcome {
+                Ok(value) => Ok(value),
+                Err(_) => first.await,
+            },
+        }
+    }
+
+    /// A call that finds out whether Redis is well: made once, over whatever connection there is by then.
+    pub(super) async fn attempt_once(&self, request: Request<'_>, deadline: Duration) -> Result<Value, Fault> {
+        let ends = Instant::now() + deadline;
+        let live = connected(&self.link, ends, self.link.live(true)).await?;
+        over(&self.link, &live, request, ends).await
+    }
+}
+
+async fn connected(
+    link: &Arc<Link>,
+    ends: Instant,
+    connecting: impl Future<Output = Result<Arc<Live>, Fault>>,
+) -> Result<Arc<Live>, Fault> {
+    timeout_at(ends, connecting).await.unwrap_or(Err(Fault::TimedOut)).map_err(|fault| match link.making_for() {
+        Some(making) if fault == Fault::TimedOut && making <= CONNECTING => Fault::Connecting,
+        _ => fault,
+    })
+}
+
+async fn over(link: &Arc<Link>, live: &Arc<Live>, request: Request<'_>, ends: Instant) -> Result<Value, Fault> {
+    let answer = timeout_at(ends, request.send(live.wire())).await;
+    let outcome = answer.map_or(Err(Fault::TimedOut), |answer| answer.map_err(|error| Fault::from(&error)));
+    link.settle(live, outcome.as_ref().err().copied());
+    outcome
+}
+
+async fn once_more(link: &Arc<Link>, closed: &Arc<Live>, request: Request<'_>, ends: Instant) -> Result<Value, Fault> {
+    let live = connected(link, ends, link.again(closed)).await?;
+    over(link, &live, request, ends).await
+}

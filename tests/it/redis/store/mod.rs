@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokend::clock::Clock;
 use tokend::reload::{Place, Source};
 use tokend::secret::Secret;
-use tokend::store::{Access, BreakerState, Encryption, Note, RedisSettings, RedisUrl, Shared, State, Topology};
+use tokend::store::{Access, BreakerState, Encryption, Note, RedisSettings, RedisUrl, Shared, State, Topology, VERSIONS};
 use tokend::tasks::Tasks;
 use tokend::telemetry::Metrics;
 
@@ -107,7 +107,8 @@ fn settings(topology: Topology) -> RedisSettings {
         // More than the default: machines that run tests stand still at times.
         timeout: Duration::from_millis(150),
         write_timeout: Duration::from_secs(1),
-        write_version: 1,
+        write_version: VERSIONS.newest(),
+        versions: VERSIONS,
     }
 }
 

@@ -72,6 +72,7 @@ impl Fleet {
         let longest = self.longest * 2;
         let (mut waited, mut lapsed) = (false, None);
         loop {
+            let takes = lapsed.is_some();
             let claim = Claim {
                 lease: &lease.name,
                 outcome: &lease.outcome,
@@ -84,8 +85,8 @@ impl Fleet {
             let claimed = self.store.claim(&claim).await.map_err(|_| Unavailable::Unreachable)?;
             let is_settled = |sending: u64| match claimed.values.as_slice() {
                 [Some(value), _] => Ring::generation(value).is_some_and(|stands| stands > sending),
-                // Signed out.
-                [None, epoch] => epoch.is_some(),
+                // Signed out; but under the names of another version it may stand.
+                [None, epoch] => self.others.is_empty() && epoch.is_some(),
                 _ => false,
             };
             if claimed.won {
@@ -95,11 +96,19 @@ impl Fleet {
                         self.release(&lease, None).await;
                         self.written_anew(&lease.name, longest, ends).await?;
                     }
-                    _ => return Ok(lease),
+                    _ => {
+                        if takes {
+                            self.metrics.lease("taken_over");
+                        }
+                        return Ok(lease);
+                    }
                 }
             } else if let Some(holder) = claimed.holder {
                 let settled = is_settled(holder.sending);
                 lapsed = self.leases.lapsed(&lease.name, holder, Sent { settled, longest });
+            }
+            if lapsed.is_some() {
+                continue;
             }
             if Instant::now() >= ends {
                 return Err(Unavailable::Busy);
@@ -107,11 +116,7 @@ impl Fleet {
             if !std::mem::replace(&mut waited, true) {
                 self.metrics.lease("waited");
             }
-            if lapsed.is_some() {
-                self.metrics.lease("taken_over");
-            } else {
-                tokio::time::sleep(TURN.mul_f64(0.5 + (self.jitter)())).await;
-            }
+            tokio::time::sleep(TURN.mul_f64(0.5 + (self.jitter)())).await;
         }
     }
 

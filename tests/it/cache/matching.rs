@@ -136,7 +136,7 @@ async fn cch_2_a_token_that_has_ended_hides_none_that_lasts() {
     let ana = world.emulator.user_token("ana@contoso.example").await;
     let both = format!("{USER_READ} {MAIL_READ}");
     world.emulator.script(json!({"on": {"endpoint": "token"}, "times": 1, "do": {"set": {"scope": both}}})).await;
-    let lasting = world.obo_as("orders", MAIL_READ, &ana).await;
+    let lasting = world.obo_as("orders", "https://graph.microsoft.com/.default", &ana).await;
     world.emulator.script(json!({"on": {"endpoint": "token"}, "times": 1, "do": {"expires_in": 100}})).await;
     let forced = json!({"app": "orders", "scopes": USER_READ, "force_refresh": true});
     let short = world.sidecar.client.post_as("/obo", &ana, &forced).await;

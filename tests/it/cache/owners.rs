@@ -145,7 +145,8 @@ async fn two_apps_of_one_client_in_two_tenants_share_no_sign_in() {
     let listed = async |app: &str| client.get(&format!("/accounts?app={app}")).await.json["accounts"].as_array().map(Vec::len);
     silent("web-elsewhere").await.refused(401, "no_tokens_found", "sign in");
     assert_eq!((listed("web").await, listed("web-elsewhere").await), (Some(1), Some(0)));
-    let gone = crate::support::Client::send(client.http.delete(format!("{}/accounts/{account}?app=web-elsewhere", client.base))).await;
+    let gone =
+        crate::support::Client::send(client.http.delete(format!("{}/accounts/{account}?app=web-elsewhere", client.base))).await;
     assert_eq!(gone.status, 204, "{}", gone.text);
     assert_eq!(silent("web").await.token(), signed.token());
 }

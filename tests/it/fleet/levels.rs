@@ -162,7 +162,7 @@ async fn a_token_that_has_ended_hides_none_that_lasts() {
     let ana = stage.ana().await;
     let both = format!("{USER_READ} {MAIL_READ}");
     stage.answering_with(1, json!({"set": {"scope": both}})).await;
-    let lasting = stage.obo_as(0, "orders", MAIL_READ, &ana).await;
+    let lasting = stage.obo_as(0, "orders", "https://graph.microsoft.com/.default", &ana).await;
     stage.answering_with(1, json!({"expires_in": 100})).await;
     let forced = json!({"app": "orders", "scopes": USER_READ, "force_refresh": true});
     let short = stage.sidecar(0).client.post_as("/obo", &ana, &forced).await;

@@ -11,7 +11,8 @@ use crate::support::redis::RedisServer;
 async fn eviction_by_time_takes_no_leases_and_no_refresh_token_is_sent_twice() {
     let redis = RedisServer::options().config("maxmemory", "16mb").config("maxmemory-policy", "volatile-ttl").start().await;
     let processes = Processes::calling_within("20s", redis).await;
-    let evicted = async || processes.redis.admin().info("stats", "evicted_keys").await.expect("a count").parse::<u64>().expect("a count");
+    let evicted =
+        async || processes.redis.admin().info("stats", "evicted_keys").await.expect("a count").parse::<u64>().expect("a count");
     for count in portions(3) {
         let accounts = processes.signed_in(count).await;
         processes.hold().await;

@@ -26,8 +26,9 @@ async fn in_mid_call(trouble: Trouble, usual: usize) {
         let sent = processes.sent().await.len();
         let (first, second) = (processes.fleet.client(0).clone(), processes.fleet.client(1).clone());
         let holding = join_all(accounts.iter().map(|account| silent(&first, account, PART, true)));
-        // Of another token of the same accounts: no flight is common to them.
-        let waiting = join_all(accounts.iter().map(|account| silent(&second, account, super::OTHER_PART, true)));
+        // For another token of the same accounts, or for the very same: then the flight has a lease, too, and that one says nothing of what is sent.
+        let parts = [super::OTHER_PART, PART].into_iter().cycle();
+        let waiting = join_all(accounts.iter().zip(parts).map(|(account, part)| silent(&second, account, part, true)));
         let (held, (waited, ())) = tokio::join!(holding, async {
             processes.sent_are(sent + count).await;
             match trouble {

@@ -1,6 +1,5 @@
 //! A cache over Redis as a replica has it: sealed values, breakers, deadlines and metrics; and the tokens that it is filled with.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,7 +8,7 @@ use tokend::cache::{Bypass, Cache, Fleet, KeySpace, Level, Loaded, Owner, Parts,
 use tokend::clock::Clock;
 use tokend::reload::{Place, Source};
 use tokend::secret::Secret;
-use tokend::store::{Access, Encryption, Partition, RedisSettings, RedisUrl, Ring, Shared, Topology};
+use tokend::store::{Access, Encryption, Partition, RedisSettings, RedisUrl, Ring, Shared, Topology, VERSIONS};
 use tokend::tasks::Tasks;
 use tokend::telemetry::Metrics;
 use tokend::token::{Grant, Times};
@@ -27,7 +26,7 @@ const LIFE: i64 = 24 * 3600;
 /// A replica.
 #[derive(Clone)]
 pub(crate) struct Replica {
-    cache: Arc<Cache<Infallible>>,
+    cache: Arc<Cache<&'static str>>,
     clock: Clock,
     variant: [u8; 32],
     calls: Arc<AtomicU64>,
@@ -76,7 +75,8 @@ impl Replica {
             store: Shared::new(&settings, access, clock.clone(), tasks.clone(), &metrics, rand::random::<f64>),
             ring,
             prefix: PREFIX.to_owned(),
-            version: 1,
+            version: VERSIONS.newest(),
+            versions: VERSIONS,
             recheck: Duration::from_secs(60),
             longest: Duration::from_secs(15),
             queue: Settings::default().queue,
@@ -84,7 +84,7 @@ impl Replica {
             jitter: rand::random::<f64>,
             clock: clock.clone(),
         });
-        let wire = Wire { write: |never, _| match *never {}, read: |_, _| None };
+        let wire = Wire { write: |_, _| None, read: |_, _| None, late: || "it took too long" };
         let settings = Settings { max_bytes, ..Settings::default() };
         let cache = Cache::new(&settings, Some(fleet), wire, &metrics, clock.clone(), tasks);
         Self { cache, clock, variant: Variant::default().hashed().plain(), calls: Arc::default() }
@@ -111,7 +111,7 @@ impl Replica {
                 Ok(issued(now))
             }
         };
-        let Ok(flown) = self.cache.load(&query, 0, issue).await.outcome.expect("an outcome");
+        let flown = self.cache.load(&query, 0, issue).await.outcome.expect("an outcome").expect("a token");
         assert!(flown.head.token().is_some_and(|token| token.len() > 1600));
         flown.level
     }
@@ -148,7 +148,8 @@ fn settings(url: &str) -> RedisSettings {
         write_timeout: PATIENCE,
         wait_replicas: 0,
         wait_timeout: Duration::from_millis(500),
-        write_version: 1,
+        write_version: VERSIONS.newest(),
+        versions: VERSIONS,
     }
 }
 

@@ -217,7 +217,7 @@ impl Authority {
         over: Over,
     ) -> Result<T, Failure> {
         let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
-        let outgoing = Outgoing { method: Method::GET, url, headers, body: None, over, purpose };
+        let outgoing = Outgoing { method: Method::GET, url, headers, body: None, until: None, over, purpose };
         let (started, span) = (self.clock.moment(), outgoing.span(&context, resend));
         let reply = self.door.send_in(&span, context, outgoing, self.half()).await;
         let result = answer::document(reply, self.clock.wall());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::Authority;
@@ -40,6 +40,8 @@ pub struct Proved {
     pub form: Form,
     /// The proof as `Authorization: Basic`, where the server wants it so.
     pub basic: Option<Basic>,
+    /// When it is too late to send it.
+    pub until: Option<Instant>,
 }
 
 // === impl Authority ===
@@ -108,6 +110,7 @@ impl Authority {
             url: call.endpoint,
             headers: self.headers(proved.basic.as_ref(), &context),
             body: Some(proved.form.encode()),
+            until: proved.until,
             over,
             purpose: proved.form.grant(),
         };

@@ -13,7 +13,7 @@ use super::sign_ins::Unavailable;
 use super::sign_outs::OpenWatch;
 use super::{Cache, Partition};
 use crate::clock::Moment;
-use crate::store::{Placed, Put, Ring};
+use crate::store::{Names, Placed, Put, Ring};
 
 /// How long it is remembered at least after the last token: longer than tokens last.
 const REMEMBERED: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -86,7 +86,15 @@ impl Fleet {
     }
 
     async fn elsewhere(&self, home: &Partition) -> Result<(BTreeSet<Partition>, Option<u64>), Unavailable> {
-        let name = self.names.place(home).elsewhere();
+        let (mut known, base) = self.elsewhere_at(&self.names, home).await?;
+        for names in &self.others {
+            known.extend(self.elsewhere_at(names, home).await?.0);
+        }
+        Ok((known, base))
+    }
+
+    async fn elsewhere_at(&self, names: &Names, home: &Partition) -> Result<(BTreeSet<Partition>, Option<u64>), Unavailable> {
+        let name = names.place(home).elsewhere();
         let mut values = self.store.patient().read(&[&name]).await.map_err(|_| Unavailable::Unreachable)?;
         let Some(value) = values.pop().flatten() else { return Ok((BTreeSet::new(), None)) };
         self.meet([&value]).await;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fleet::Fleet;
 use super::{Cache, Partition};
-use crate::store::{Event, NEWEST};
+use crate::store::Event;
 use crate::token::Stored;
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,7 +110,7 @@ impl Fleet {
     }
 
     fn read(&self, message: &[u8]) -> Option<Message> {
-        let opened = self.ring.open(&self.names.events(), message, NEWEST).ok()?;
+        let opened = self.ring.open(&self.names.events(), message, self.versions).ok()?;
         postcard::from_bytes(&opened.payload).ok()
     }
 }

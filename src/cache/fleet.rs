@@ -8,35 +8,40 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::freshness::{Freshness, judge};
+use super::lease::Leases;
 use super::metrics::Metrics;
 use super::pace::Pace;
 use super::query::Wanted;
 use super::queue::Queue;
 use super::{Jitter, Partition};
 use crate::clock::{Clock, Moment};
-use crate::store::{Claim, Names, Note, Ring, Shared, Sought, State, Trouble, Unreadable, read_token};
+use crate::store::{Names, Note, Ring, Shared, Sought, State, Trouble, Unreadable, Versions, read_token};
 use crate::token::{Epoch, Stored};
 
 /// How many tokens the index of a partition lists; the store has no room for more in memory either.
 pub(super) const MOST_LISTED: usize = 256;
 /// How many tokens for more scopes than asked are looked at before the authority is asked.
 const MOST_COVERING: usize = 4;
-/// How long a lease holds without being renewed.
-pub(super) const LEASE: Duration = Duration::from_secs(3);
-/// How often its leader renews it.
-const RENEWED: Duration = Duration::from_secs(1);
+/// How many bits of a generation renewals count in, above which new sign-ins do.
+const RENEWALS: u32 = 20;
 /// How soon the store is asked again whether something stands, after it could not say.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// How long an outcome waits for followers, who come back at least four times a second.
-const OUTCOME: Duration = Duration::from_secs(5);
 
 /// The level that replicas share.
 #[derive(Debug)]
 pub struct Fleet {
     pub(super) store: Arc<Shared>,
     pub(super) ring: Ring,
+    /// What is written is called so.
     pub(super) names: Names,
+    /// Where the other versions that this release knows have other names, the newest first: read besides, and signed out as well.
+    pub(super) others: Vec<Names>,
+    /// All of them, the oldest first.
+    by_age: Vec<Names>,
+    pub(super) leases: Leases,
     pub(super) version: u8,
+    pub(super) versions: Versions,
     pub(super) metrics: Metrics,
     pub(super) queue: Arc<Queue>,
     pub(super) pace: Pace,
@@ -48,8 +53,8 @@ pub struct Fleet {
     suspect: AtomicU64,
     /// Until this moment nothing is asked about: the store could not say a moment ago.
     not_before: AtomicU64,
-    /// How long a call to the authority may take.
-    longest: Duration,
+    /// How long a call to the authority may take, its repetition included.
+    pub(super) longest: Duration,
     clock: Clock,
 }
 
@@ -62,8 +67,10 @@ pub struct Parts {
     pub ring: Ring,
     /// What all names begin with.
     pub prefix: String,
-    /// Which version of records is written.
+    /// Which version is written.
     pub version: u8,
+    /// Which versions are known.
+    pub versions: Versions,
     /// After how long memory asks the store again.
     pub recheck: Duration,
     /// How long a call to the authority may take, its repetition included.
@@ -89,22 +96,19 @@ pub(super) struct Sight {
     pub(super) epoch: Epoch,
 }
 
-/// A lease that this process holds.
-#[derive(Clone, Debug)]
-pub(super) struct Held {
-    pub(super) name: String,
-    pub(super) outcome: String,
-    pub(super) owner: [u8; 16],
-}
-
 // === impl Fleet ===
 
 impl Fleet {
     /// A fleet over a store; nothing is connected to.
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { store, ring, prefix, version, recheck, longest, queue, metrics, jitter, clock } = parts;
+        let Parts { store, ring, prefix, version, versions, recheck, longest, queue, metrics, jitter, clock } = parts;
+        let (names, others, by_age) = Names::of(&prefix, &ring, versions, version);
         Arc::new(Self {
-            names: Names::new(&prefix, ring.clone()),
+            names,
+            others,
+            by_age,
+            leases: Leases::default(),
+            versions,
             metrics: Metrics::new(&metrics),
             queue: Queue::new(queue, &metrics),
             pace: Pace::new(clock.clone()),
@@ -161,6 +165,24 @@ impl Fleet {
         base.map_or_else(|| rand::random::<u64>() >> 16 | 1, |base| base.wrapping_add(1))
     }
 
+    /// The generation of a new sign-in: above all that renewals of the one before may come to, and unlike that of another new sign-in over
+    /// the same one. So of one lineage the lower generation is the ancestor.
+    pub(super) fn next_sign_in(base: Option<u64>) -> u64 {
+        let Some(base) = base else { return Self::next_generation(None) };
+        let above = (base >> RENEWALS).saturating_add(1).min(u64::MAX >> RENEWALS);
+        (above << RENEWALS) | (rand::random::<u64>() >> (u64::BITS - RENEWALS))
+    }
+
+    /// What things are called, in every version that is known, as it is written first.
+    pub(super) fn all_names(&self) -> impl Iterator<Item = &Names> {
+        std::iter::once(&self.names).chain(&self.others)
+    }
+
+    /// The same, those of the oldest version first: in one order in every replica.
+    pub(super) fn by_age(&self) -> &[Names] {
+        &self.by_age
+    }
+
     /// Messages may have been missed until now.
     pub(super) fn suspect_all(&self) {
         // What was checked in this very millisecond may have been checked before.
@@ -178,10 +200,20 @@ impl Fleet {
     pub(super) async fn look(&self, wanted: &Wanted, token: &str, epoch: &str) -> Result<Sight, Trouble> {
         let sought = Sought { partition: &wanted.partition, variant: &wanted.variant, asked: Some(&wanted.asked) };
         let mut sight = self.named(token, wanted.owned.then_some(epoch), &sought).await?;
-        // Nothing at hand will do where a new token is wanted.
-        if sight.stored.is_none() && wanted.superset && !wanted.bypass.is_forced() {
-            // Boxed as in `Cache::shared`: a hit has no need of it.
-            sight.stored = Box::pin(self.covering(wanted, sight.epoch)).await?;
+        if !self.others.is_empty() {
+            sight = Box::pin(self.named_otherwise(sight, wanted.owned, &wanted.asked, &sought)).await?;
+        }
+        // Nothing at hand will do where a new token is wanted; one that has ended hides none that is good for more.
+        let is_good = sight.stored.as_ref().is_some_and(|stored| self.is_good(stored));
+        if !is_good && wanted.superset && !wanted.bypass.is_forced() {
+            for names in self.all_names() {
+                // Boxed as in `Cache::shared`: a hit has no need of it.
+                let covering = Box::pin(self.covering(names, wanted, sight.epoch)).await?;
+                if covering.is_some() {
+                    sight.stored = covering;
+                    break;
+                }
+            }
         }
         Ok(sight)
     }
@@ -197,7 +229,31 @@ impl Fleet {
         let place = self.names.place(partition);
         let token = place.token(&self.names.entry(variant, asked));
         let epoch = owned.then(|| place.epoch());
-        self.named(&token, epoch.as_deref(), &Sought { partition, variant, asked: Some(asked) }).await
+        let sought = Sought { partition, variant, asked: Some(asked) };
+        let sight = self.named(&token, epoch.as_deref(), &sought).await?;
+        if self.others.is_empty() { Ok(sight) } else { Box::pin(self.named_otherwise(sight, owned, asked, &sought)).await }
+    }
+
+    /// What was seen under the names that are written, with what stands under those of the other versions: a token where there is none yet, and
+    /// a sign-out whoever made it.
+    async fn named_otherwise(&self, mut sight: Sight, owned: bool, asked: &str, sought: &Sought<'_>) -> Result<Sight, Trouble> {
+        for names in &self.others {
+            let place = names.place(sought.partition);
+            let token = place.token(&names.entry(sought.variant, asked));
+            let epoch = owned.then(|| place.epoch());
+            let other = self.named(&token, epoch.as_deref(), sought).await?;
+            sight.epoch = sight.epoch.max(other.epoch);
+            let stored = sight.stored.take().filter(|stored| self.is_good(stored));
+            sight.stored = stored.or(other.stored);
+        }
+        let epoch = sight.epoch;
+        sight.stored = sight.stored.filter(|stored| is_of(stored, epoch));
+        Ok(sight)
+    }
+
+    /// Whether a token may be handed out now.
+    fn is_good(&self, stored: &Stored) -> bool {
+        judge(stored.expires_on, stored.received_on, stored.refresh_on, self.now()) != Freshness::Expired
     }
 
     async fn named(&self, token: &str, epoch: Option<&str>, sought: &Sought<'_>) -> Result<Sight, Trouble> {
@@ -225,14 +281,14 @@ impl Fleet {
 
     pub(super) fn open(&self, name: &str, value: &[u8], sought: &Sought<'_>) -> Option<Stored> {
         // Whatever cannot be read is counted by the ring, and is no token.
-        let opened = self.ring.open(name, value, crate::store::NEWEST).ok()?;
-        read_token(&opened.payload, opened.version, opened.generation, sought)
+        let opened = self.ring.open(name, value, self.versions).ok()?;
+        read_token(&opened.payload, opened.generation, sought)
     }
 
-    async fn covering(&self, wanted: &Wanted, epoch: Epoch) -> Result<Option<Stored>, Trouble> {
-        let place = self.names.place(&wanted.partition);
+    async fn covering(&self, names: &Names, wanted: &Wanted, epoch: Epoch) -> Result<Option<Stored>, Trouble> {
+        let place = names.place(&wanted.partition);
         let members = self.store.members(&place.index(), MOST_LISTED).await?;
-        let covering = self.names.covering(&members, &wanted.variant, &wanted.asked).take(MOST_COVERING);
+        let covering = names.covering(&members, &wanted.variant, &wanted.asked).take(MOST_COVERING);
         let names: Vec<String> = covering.map(|entry| place.token(&entry)).collect();
         if names.is_empty() {
             return Ok(None);
@@ -241,57 +297,9 @@ impl Fleet {
         self.meet(values.iter().flatten()).await;
         let sought = Sought { partition: &wanted.partition, variant: &wanted.variant, asked: None };
         let opened = names.iter().zip(&values).filter_map(|(name, value)| self.open(name, value.as_ref()?, &sought));
-        let mut good = opened.filter(|stored| is_of(stored, epoch) && stored.answers(&wanted.variant, &wanted.asked));
+        let answers = |stored: &Stored| self.is_good(stored) && stored.answers(&wanted.variant, &wanted.asked);
+        let mut good = opened.filter(|stored| is_of(stored, epoch) && answers(stored));
         Ok(good.next())
-    }
-
-    /// Names the lease of a flight.
-    pub(super) fn lease(&self, partition: &Partition, flight: &[u8; 32]) -> Held {
-        let place = self.names.place(partition);
-        Held { name: place.lease(flight), outcome: place.outcome(flight), owner: rand::random() }
-    }
-
-    /// Does some work while the lease is renewed, for no longer than a call to the authority takes.
-    pub(super) async fn holding<T>(&self, lease: &Held, work: impl Future<Output = T>) -> T {
-        let rounds = self.longest.as_millis() / RENEWED.as_millis().max(1);
-        self.renewing(lease, rounds, work).await
-    }
-
-    /// The same for as long as the work takes: it ends with the process, and then the lease lapses.
-    pub(super) async fn holding_on<T>(&self, lease: &Held, work: impl Future<Output = T>) -> T {
-        self.renewing(lease, u128::MAX, work).await
-    }
-
-    async fn renewing<T>(&self, lease: &Held, rounds: u128, work: impl Future<Output = T>) -> T {
-        let renewals = async {
-            for _ in 0..rounds {
-                tokio::time::sleep(RENEWED).await;
-                // Trouble may pass, and a lease that is lost may be free. If somebody else has it, the work goes on, and what it
-                // brings is compared.
-                if self.store.extend(&lease.name, &lease.owner, LEASE).await == Ok(false) && !Box::pin(self.retaken(lease)).await {
-                    break;
-                }
-            }
-            std::future::pending::<T>().await
-        };
-        tokio::select! {
-            outcome = work => outcome,
-            never = renewals => never,
-        }
-    }
-
-    async fn retaken(&self, lease: &Held) -> bool {
-        let (owner, outcome) = (&lease.owner, &lease.outcome);
-        let claim = Claim { lease: &lease.name, outcome, reads: &[], owner, ttl: LEASE, followed: &[] };
-        self.store.claim(&claim).await.is_ok_and(|claimed| claimed.won)
-    }
-
-    /// The value of an outcome: its leader, and what followers are told.
-    pub(super) fn told(&self, lease: &Held, payload: &[u8]) -> Vec<u8> {
-        let sealed = self.ring.seal(&lease.outcome, 0, self.version, payload).unwrap_or_default();
-        let mut value = lease.owner.to_vec();
-        value.extend_from_slice(&sealed);
-        value
     }
 
     /// As [`Fleet::meet`], for an outcome's value.
@@ -302,20 +310,7 @@ impl Fleet {
     /// What an outcome's value tells.
     pub(super) fn heard(&self, name: &str, value: &[u8]) -> Option<Bytes> {
         let sealed = value.get(16..)?;
-        self.ring.open(name, sealed, crate::store::NEWEST).ok().map(|opened| opened.payload)
-    }
-
-    /// Gives a lease back without an answer, or with one for the followers.
-    pub(super) async fn release(&self, lease: &Held, told: Option<&[u8]>) {
-        let value = told.map(|payload| self.told(lease, payload));
-        let note = value.as_deref().map(|value| Note { key: &lease.outcome, value, ttl: OUTCOME });
-        // If it cannot be given back it lapses.
-        let _lapses = self.store.release(&lease.name, &lease.owner, note).await;
-    }
-
-    /// How an outcome stands in the store.
-    pub(super) fn note<'a>(lease: &'a Held, value: &'a [u8]) -> Note<'a> {
-        Note { key: &lease.outcome, value, ttl: OUTCOME }
+        self.ring.open(name, sealed, self.versions).ok().map(|opened| opened.payload)
     }
 
     /// Remembered failures of an app, by key: what was said, and how long it stands.
@@ -328,7 +323,7 @@ impl Fleet {
         }
         let opened = names.iter().zip(found).map(|(name, hold)| {
             let (value, left) = hold?;
-            Some((self.ring.open(name, &value, crate::store::NEWEST).ok()?.payload, left))
+            Some((self.ring.open(name, &value, self.versions).ok()?.payload, left))
         });
         opened.collect()
     }
@@ -352,7 +347,7 @@ impl Fleet {
 
     /// What may be read of a value that is needed: `Err` if another release or another ring wrote it.
     pub(super) fn needed(&self, name: &str, value: &[u8]) -> Result<Option<crate::store::Opened>, Unreadable> {
-        match self.ring.open(name, value, crate::store::NEWEST) {
+        match self.ring.open(name, value, self.versions) {
             Ok(opened) => Ok(Some(opened)),
             Err(Unreadable::Garbage) => Ok(None),
             Err(other) => Err(other),

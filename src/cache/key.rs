@@ -1,11 +1,14 @@
 //! The one place that makes keys: hashes over length-prefixed members, so that no two different things share one.
+//!
+//! What is found again by other processes and later releases (partitions, variants) is hashed from members that stand there with
+//! their names, and only where they are present: a member that a later release adds leaves the keys alone that do not have it.
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
 
 use crate::store::Partition;
 
-/// Changes when the members or their order change.
-const SCHEMA: &[u8] = b"tokend/1";
+/// Changes when what members there were is hashed otherwise; a member that is added changes nothing.
+const SCHEMA: &[u8] = b"tokend/3";
 
 /// What all partitions of one client at one authority have in common, hashed once.
 #[derive(Clone)]
@@ -58,21 +61,34 @@ pub struct Key(pub [u8; 32]);
 impl KeySpace {
     /// The space of a client. `authority` is the cloud's canonical host or the issuer.
     pub fn new(authority: &str, client_id: &str) -> Self {
-        let mut partitions = Context::new(&SHA256);
-        for member in [SCHEMA, authority.as_bytes(), client_id.as_bytes()] {
-            add(&mut partitions, member);
-        }
-        let id = finish(partitions.clone());
-        Self { partitions, id }
+        let mut partitions = begun();
+        named(&mut partitions, "authority", authority.as_bytes());
+        named(&mut partitions, "client_id", client_id.as_bytes());
+        Self::of(partitions)
     }
 
-    /// The part of it that one caller's accounts have for themselves. A partition of it has more members than one of the space itself, and
-    /// all are prefixed with their lengths, so that the two never meet.
+    /// The part of it that the accounts of an app in this tenant have for themselves: one client id may be registered in several tenants, and
+    /// users who signed in through one have not signed in through the other. Issuers have no tenant: an empty one changes nothing.
+    #[must_use]
+    pub fn of_tenant(&self, tenant: &str) -> Self {
+        self.with("tenant", Some(tenant).filter(|tenant| !tenant.is_empty()))
+    }
+
+    /// The part of it that one caller's accounts have for themselves.
     #[must_use]
     pub fn of_caller(&self, name: &str) -> Self {
+        self.with("caller", Some(name))
+    }
+
+    fn with(&self, name: &str, member: Option<&str>) -> Self {
         let mut partitions = self.partitions.clone();
-        add(&mut partitions, b"caller");
-        add(&mut partitions, name.as_bytes());
+        if let Some(member) = member {
+            named(&mut partitions, name, member.as_bytes());
+        }
+        Self::of(partitions)
+    }
+
+    fn of(partitions: Context) -> Self {
         let id = finish(partitions.clone());
         Self { partitions, id }
     }
@@ -86,14 +102,8 @@ impl KeySpace {
     pub fn partition(&self, owner: Owner<'_>) -> Partition {
         let mut context = self.partitions.clone();
         match owner {
-            Owner::App(tenant) => {
-                add(&mut context, b"app");
-                add(&mut context, tenant.as_bytes());
-            }
-            Owner::Account(id) => {
-                add(&mut context, b"account");
-                add(&mut context, id.as_bytes());
-            }
+            Owner::App(tenant) => named(&mut context, "app", tenant.as_bytes()),
+            Owner::Account(id) => named(&mut context, "account", id.as_bytes()),
             Owner::User(oid, tid) => {
                 add(&mut context, b"account");
                 prefix(&mut context, oid.len() + 1 + tid.len());
@@ -115,20 +125,25 @@ impl std::fmt::Debug for KeySpace {
 // === impl Variant ===
 
 impl Variant<'_> {
-    /// Its members, hashed.
+    /// Its members, hashed. A new one goes to the end of the list, where it changes nothing for those who do not have it.
     pub fn hashed(&self) -> Hashed {
-        let mut context = Context::new(&SHA256);
-        add(&mut context, SCHEMA);
-        add(&mut context, self.tenant.as_bytes());
-        add(&mut context, &u64::try_from(self.capabilities.len()).unwrap_or(u64::MAX).to_be_bytes());
+        let mut context = begun();
+        let tenant = Some(self.tenant).filter(|tenant| !tenant.is_empty());
+        let single = |context: &mut Context, name: &str, member: Option<&str>| {
+            if let Some(member) = member {
+                named(context, name, member.as_bytes());
+            }
+        };
+        single(&mut context, "tenant", tenant);
         for capability in self.capabilities {
-            add(&mut context, capability.as_bytes());
+            named(&mut context, "capability", capability.as_bytes());
         }
-        for member in [self.audience, self.resource, self.subject_token_type, self.requested_token_type, self.client_claims] {
-            // Absent and empty are two things.
-            add(&mut context, if member.is_some() { b"some" } else { b"none" });
-            add(&mut context, member.unwrap_or_default().as_bytes());
-        }
+        // Absent and empty are two things.
+        single(&mut context, "audience", self.audience);
+        single(&mut context, "resource", self.resource);
+        single(&mut context, "subject_token_type", self.subject_token_type);
+        single(&mut context, "requested_token_type", self.requested_token_type);
+        single(&mut context, "client_claims", self.client_claims);
         Hashed(context)
     }
 }
@@ -144,8 +159,7 @@ impl Hashed {
     /// The variant of a token that was given for one inbound token, by its SHA-256 (CCH-8).
     pub fn of_assertion(&self, sha256: &[u8; 32]) -> [u8; 32] {
         let mut context = self.0.clone();
-        add(&mut context, b"assertion");
-        add(&mut context, sha256);
+        named(&mut context, "assertion", sha256);
         finish(context)
     }
 }
@@ -197,6 +211,19 @@ pub(super) fn sha256(data: &[u8]) -> [u8; 32] {
     out
 }
 
+/// Where every key begins that others find again.
+fn begun() -> Context {
+    let mut context = Context::new(&SHA256);
+    add(&mut context, SCHEMA);
+    context
+}
+
+/// A member with its name. Each is prefixed with its length, so that members of other names, or more of them, are another text.
+fn named(context: &mut Context, name: &str, member: &[u8]) {
+    add(context, name.as_bytes());
+    add(context, member);
+}
+
 fn add(context: &mut Context, member: &[u8]) {
     prefix(context, member.len());
     context.update(member);
@@ -220,34 +247,68 @@ mod tests {
 
     use super::{Key, KeySpace, Owner, Variant, challenge_hash};
 
+    type Members = (String, Vec<String>, [Option<String>; 5], Option<u8>);
+
+    /// Few letters and the names of members themselves, so that what differs differs by little.
+    fn word() -> impl Strategy<Value = String> {
+        "(audience|resource|tenant|capability|[ab]{0,2})"
+    }
+
+    fn members() -> impl Strategy<Value = Members> {
+        let optional = || proptest::option::of(word());
+        let five = [optional(), optional(), optional(), optional(), optional()];
+        (word(), proptest::collection::vec(word(), 0..3), five, proptest::option::of(0_u8..2))
+    }
+
+    fn hashed((tenant, capabilities, optional, assertion): &Members) -> [u8; 32] {
+        let [audience, resource, subject_token_type, requested_token_type, client_claims] =
+            optional.each_ref().map(Option::as_deref);
+        let variant = Variant { tenant, capabilities, audience, resource, subject_token_type, requested_token_type, client_claims };
+        let variant = variant.hashed();
+        assertion.map_or_else(|| variant.plain(), |assertion| variant.of_assertion(&[assertion; 32]))
+    }
+
     proptest! {
+        #[test]
+        fn other_members_never_share_a_key(a in members(), b in members()) {
+            prop_assert_eq!(hashed(&a) == hashed(&b), a == b);
+        }
+
+        #[test]
+        fn one_member_more_or_less_or_under_another_name_is_another_key(a in members(), at in 0_usize..5, to in 0_usize..5) {
+            let mut moved = a.clone();
+            moved.2.swap(at, to);
+            let mut without = a.clone();
+            without.2[at] = None;
+            for other in [&moved, &without] {
+                prop_assert_eq!(hashed(&a) == hashed(other), a == *other);
+            }
+        }
+
         #[test]
         fn cch_4_and_18_two_apps_clouds_tenants_or_owners_never_meet(
             a in ("[a-c.:]{0,3}", "[a-c.:]{0,3}", "[a-c.:]{0,3}", "[a-c.:]{0,3}"),
             b in ("[a-c.:]{0,3}", "[a-c.:]{0,3}", "[a-c.:]{0,3}", "[a-c.:]{0,3}"),
         ) {
             type Members = (String, String, String, String);
-            let of_account = |m: &Members| {
-                let variant = Variant { tenant: &m.2, ..Variant::default() };
-                (KeySpace::new(&m.0, &m.1).partition(Owner::Account(&m.3)), variant.hashed().plain())
-            };
+            let of_account = |m: &Members| KeySpace::new(&m.0, &m.1).of_tenant(&m.2).partition(Owner::Account(&m.3));
             let of_app = |m: &Members| KeySpace::new(&m.0, &m.1).partition(Owner::App(&m.2));
             prop_assert_eq!(of_account(&a) == of_account(&b), a == b);
             prop_assert_eq!(of_app(&a) == of_app(&b), (&a.0, &a.1, &a.2) == (&b.0, &b.1, &b.2));
-            prop_assert_ne!(of_app(&a), of_account(&b).0);
+            prop_assert_ne!(of_app(&a), of_account(&b));
         }
 
         #[test]
         fn two_callers_never_meet_nor_what_is_nobodys(
-            a in ("[a-c.:]{0,3}", "[a-c.:]{0,3}", "(caller|account|app|[a-c-]{0,3})", "(caller|account|app|[a-c.]{0,3})"),
-            b in ("[a-c.:]{0,3}", "[a-c.:]{0,3}", "(caller|account|app|[a-c-]{0,3})", "(caller|account|app|[a-c.]{0,3})"),
+            a in ("[a-c.:]{0,3}", "[a-c.:]{0,3}", "(caller|account|app|tenant|[a-c-]{0,3})", "(caller|account|app|[a-c.]{0,3})", "(caller)?"),
+            b in ("[a-c.:]{0,3}", "[a-c.:]{0,3}", "(caller|account|app|tenant|[a-c-]{0,3})", "(caller|account|app|[a-c.]{0,3})", "(caller)?"),
         ) {
-            type Members = (String, String, String, String);
-            let space = |m: &Members| KeySpace::new(&m.0, &m.1);
+            type Members = (String, String, String, String, String);
+            let space = |m: &Members| KeySpace::new(&m.0, &m.1).of_tenant(&m.4);
             let own = |m: &Members| (*space(m).of_caller(&m.2).id(), space(m).of_caller(&m.2).partition(Owner::Account(&m.3)));
             let nobodys = |m: &Members| (*space(m).id(), space(m).partition(Owner::Account(&m.3)));
             prop_assert_eq!(own(&a).1 == own(&b).1, a == b);
-            prop_assert_eq!(own(&a).0 == own(&b).0, (&a.0, &a.1, &a.2) == (&b.0, &b.1, &b.2));
+            prop_assert_eq!(own(&a).0 == own(&b).0, (&a.0, &a.1, &a.2, &a.4) == (&b.0, &b.1, &b.2, &b.4));
             prop_assert_ne!(own(&a).0, nobodys(&b).0);
             prop_assert_ne!(own(&a).1, nobodys(&b).1);
             prop_assert_ne!(own(&a).1, space(&b).partition(Owner::App(&b.3)));
@@ -285,19 +346,27 @@ mod tests {
         assert_eq!(owners.iter().map(|owner| space.partition(*owner)).collect::<HashSet<_>>().len(), owners.len());
     }
 
+    /// What stands in Redis is found by these: they change with `SCHEMA` alone, whatever members are added.
     #[test]
-    fn a_partition_is_the_same_in_every_release() {
+    fn keys_are_the_same_in_every_release() {
         let space = KeySpace::new("host", "client");
         let hex = |bytes: [u8; 32]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        for (partition, expected) in [
-            (space.partition(Owner::App("tid")), "18912d08fb52bd9de746dad61c33411d8c8a6b00b67403d494e9c46fab263c1b"),
-            (space.partition(Owner::Account("oid.tid")), "8b55f0ce547eb04f985b4eeb36fa470e84a4478d1e7eda25b50127f01f7af182"),
+        let capabilities = ["cp1".to_owned()];
+        let some = Variant { tenant: "tid", capabilities: &capabilities, client_claims: Some("{}"), ..Variant::default() };
+        for (key, expected) in [
+            (space.partition(Owner::App("tid")), "4f879393169aa92e7c7e5443a6ab18c108bd19c2498d289a2713be1e52b1ded4"),
             (
-                space.of_caller("shop").partition(Owner::Account("oid.tid")),
-                "fd3c02bf409d7195e2088fff5532c43eb5a3e80ec689d24d1e333f257611d9fb",
+                space.of_tenant("tid").partition(Owner::Account("oid.tid")),
+                "2fac572e2f96604adc16ae64e08c0a216811d5b03cc8ca9a0fa6ef3fe4d6f4cf",
             ),
+            (
+                space.of_tenant("tid").of_caller("shop").partition(Owner::Account("oid.tid")),
+                "2e45e5bdbcccb14ea886b075a1d54b3a7e8d9da999004145387de2d88a5b7fa8",
+            ),
+            (Variant::default().hashed().plain(), "af1eef211c46e23da6ee2516945f90864eca0e936e202eef3f9b894e3f01e450"),
+            (some.hashed().of_assertion(&[7; 32]), "737bd89a9060e0671140f5106fb9bff3fe5c5fa76e06bd80a2d8099f8b285845"),
         ] {
-            assert_eq!(hex(partition), expected);
+            assert_eq!(hex(key), expected);
         }
     }
 

@@ -5,13 +5,13 @@ use bytes::Bytes;
 use super::fleet::Fleet;
 use super::sign_ins::Unavailable;
 use super::{Cache, Partition};
-use crate::store::{SHARDS, read_sign_in};
+use crate::store::{Names, SHARDS, read_sign_in};
 use crate::token::Account;
 
 /// Where a listing goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cursor {
-    /// In the shared store: which set, and where in it.
+    /// In the shared store: which set, those of other versions after the usual ones, and where in it.
     Shared(u8, u64),
     /// In memory: after this partition.
     Memory(Partition),
@@ -34,16 +34,16 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             _ => (0, 0),
         };
         let mut found = Vec::new();
-        while shard < SHARDS {
-            let name = fleet.names.shard(space, shard);
+        while let Some(names) = fleet.all_names().nth(usize::from(shard / SHARDS)) {
+            let name = names.shard(space, shard % SHARDS);
             let scanned = fleet.store.patient().scan(&name, cursor, limit).await;
             let (next, tags) = scanned.map_err(|_| Unavailable::Unreachable)?;
-            self.read_accounts(fleet, space, &name, tags, &mut found).await?;
+            self.read_accounts(fleet, names, space, (&name, tags), &mut found).await?;
             cursor = next;
             if cursor == 0 {
                 shard += 1;
             }
-            if found.len() >= limit && shard < SHARDS {
+            if found.len() >= limit && usize::from(shard / SHARDS) <= fleet.others.len() {
                 return Ok((found, Some(Cursor::Shared(shard, cursor))));
             }
         }
@@ -53,9 +53,9 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     async fn read_accounts(
         &self,
         fleet: &Fleet,
+        names: &Names,
         space: &[u8; 32],
-        set: &str,
-        mut tags: Vec<Bytes>,
+        (set, mut tags): (&str, Vec<Bytes>),
         found: &mut Vec<Account>,
     ) -> Result<(), Unavailable> {
         // A scan may show a member twice.
@@ -64,11 +64,11 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         if tags.is_empty() {
             return Ok(());
         }
-        let names: Vec<String> = tags.iter().map(|tag| fleet.names.tagged(tag).sign_in()).collect();
-        let values = fleet.store.patient().read_each(&names).await.map_err(|_| Unavailable::Unreachable)?;
+        let called: Vec<String> = tags.iter().map(|tag| names.tagged(tag).sign_in()).collect();
+        let values = fleet.store.patient().read_each(&called).await.map_err(|_| Unavailable::Unreachable)?;
         fleet.meet(values.iter().flatten()).await;
         let mut gone = Vec::new();
-        for ((name, tag), value) in names.iter().zip(tags).zip(values) {
+        for ((name, tag), value) in called.iter().zip(tags).zip(values) {
             let Some(value) = value else {
                 gone.push(tag);
                 continue;
@@ -76,7 +76,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             let opened = fleet.needed(name, &value).map_err(|_| Unavailable::Unreadable)?;
             let read = opened.and_then(|opened| read_sign_in(&opened.payload, opened.generation, space, None));
             if let Some((partition, sign_in)) = read
-                && fleet.names.place(&partition).sign_in() == *name
+                && names.place(&partition).sign_in() == *name
             {
                 found.push(sign_in.account);
             }

@@ -1,7 +1,7 @@
 //! Do we have it, may we use it: memory first, then one flight per key; in the flight the store that replicas share, and a lease
 //! under which one of them asks the authority.
 //!
-//! `mod` is the process: memory, flights, their `budget`, and what was signed out. `fleet` knows the store: names, seals, leases. `shared`
+//! `mod` is the process: memory, flights, their `budget`, and what was signed out. `fleet` knows the store: names and seals; `lease` who may ask the authority, `turn` the same for an account. `shared`
 //! is the way of a flight through it, `recheck` asks whether what memory has still stands, `sign_ins`, `listing`, `sign_out` and `elsewhere` are about
 //! accounts and their refresh tokens, `events` is what replicas tell each other, and `push_back` brings to the store
 //! what it missed, which waits in the `queue`.
@@ -14,6 +14,7 @@ mod fleet;
 mod flight;
 mod freshness;
 mod key;
+mod lease;
 mod listing;
 mod metrics;
 mod pace;
@@ -26,8 +27,10 @@ mod shared;
 mod sign_ins;
 mod sign_out;
 mod sign_outs;
+mod turn;
 mod turns;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -40,8 +43,9 @@ pub use listing::Cursor;
 pub use query::{Bypass, Query};
 pub use queue::Room;
 pub use settings::Settings;
-pub use sign_ins::{Base, Kept, Renewed, Signed, Turn, Unavailable};
+pub use sign_ins::{Base, Kept, Renewed, Signed, Unavailable};
 pub use sign_outs::OpenWatch;
+pub use turn::Turn;
 
 use again::Again;
 use elsewhere::Links;
@@ -91,6 +95,8 @@ pub struct Wire<E> {
     pub write: fn(&E, Moment) -> Option<Vec<u8>>,
     /// Reads one; `None` if it is none.
     pub read: fn(&[u8], Moment) -> Option<E>,
+    /// What is said where another replica asks the authority, and does not come to an end.
+    pub late: fn() -> E,
 }
 
 /// What was found.
@@ -224,6 +230,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     fn find(&self, partition: &Partition, variant: &[u8; 32], asked: &str, superset: bool, bypass: &Bypass) -> Result<Found, Miss> {
         let now = self.clock.unix();
+        let expired = Cell::new(false);
         let judged = |stored: &Stored| {
             let exact = stored.answer(variant, asked, superset)?;
             let facts = &stored.facts;
@@ -232,12 +239,17 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 return Some(Err(Miss::Bypassed));
             }
             let unchecked = self.fleet.as_ref().is_some_and(|fleet| fleet.is_unchecked(stored.checked()));
-            Some(match judge(stored.expires_on, stored.received_on, stored.refresh_on, now) {
-                Freshness::Expired => Err(Miss::Expired),
-                freshness => Ok(Found { flown, due: freshness == Freshness::RefreshDue, unchecked }),
-            })
+            match judge(stored.expires_on, stored.received_on, stored.refresh_on, now) {
+                // An older one that is good for more may last longer.
+                Freshness::Expired => {
+                    expired.set(true);
+                    None
+                }
+                freshness => Some(Ok(Found { flown, due: freshness == Freshness::RefreshDue, unchecked })),
+            }
         };
-        self.memory.find_map(partition, judged).unwrap_or(Err(Miss::Absent))
+        let found = self.memory.find_map(partition, judged);
+        found.unwrap_or_else(|| Err(if expired.get() { Miss::Expired } else { Miss::Absent }))
     }
 
     /// Counts that a single flight was begun, or joined.

@@ -7,7 +7,7 @@ use super::fleet::Fleet;
 use super::queue::{Pending, Room};
 use super::{Base, Cache, Kept, Partition, Unavailable};
 use crate::store::{BreakerState, Placed};
-use crate::token::Stored;
+use crate::token::{SignIn, Stored};
 
 /// At most fifty a second per replica.
 const EVERY: Duration = Duration::from_millis(20);
@@ -125,9 +125,17 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             return Some("gone");
         }
         let mut base = Base { generation: Some(sign_in.shared).filter(|base| *base > 0), epoch: sign_in.epoch };
+        let (mut generation, mut descendant) = (pending.generation, None);
         for _ in 0..ATTEMPTS {
-            match self.put_sign_in(fleet, partition, sign_in, base, pending.generation).await {
-                Kept::Stored => return Some("stored"),
+            let brought = descendant.as_ref().unwrap_or(&**sign_in);
+            match self.put_sign_in(fleet, partition, brought, base, generation).await {
+                Kept::Stored => {
+                    if descendant.is_some() {
+                        // Memory has another lineage.
+                        self.memory.remove_sign_in(partition, sign_in);
+                    }
+                    return Some("stored");
+                }
                 Kept::SignedOut => {
                     self.memory.remove(partition);
                     return Some("signed_out");
@@ -136,7 +144,17 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 Kept::Stale => match self.read_signed(fleet, &sign_in.space, partition).await {
                     // The answer was lost, or somebody has renewed it by now.
                     Ok((_, theirs)) if pending.is_ancestor_of(theirs.generation) => return Some("stored"),
-                    Ok((_, theirs)) if pending.new => base.generation = theirs.generation,
+                    Ok((theirs, stands)) if pending.new => {
+                        // A sign-in of which this replica knew nothing: the new one goes on with its lineage, above it.
+                        base.generation = stands.generation;
+                        generation = generation.max(Fleet::next_sign_in(stands.generation));
+                        fleet.queue.follow(partition, sign_in, generation);
+                        descendant = theirs.map(|theirs| {
+                            let mut descendant = SignIn::clone(sign_in);
+                            descendant.descend_from(&theirs);
+                            descendant
+                        });
+                    }
                     Ok(_) => break,
                     Err(Unavailable::Unreachable | Unavailable::Busy) => return None,
                     Err(Unavailable::Unreadable) => break,

@@ -225,6 +225,15 @@ impl Queue {
         self.waiting().sign_ins.get(partition).cloned()
     }
 
+    /// A new sign-in is tried to be stored above another one, of which nothing was known.
+    pub(super) fn follow(&self, partition: &Partition, sign_in: &Arc<SignIn>, generation: u64) {
+        if let Some(pending) = self.waiting().sign_ins.get_mut(partition)
+            && Arc::ptr_eq(&pending.sign_in, sign_in)
+        {
+            pending.generation = generation;
+        }
+    }
+
     /// A sign-in is stored or refused; a newer one of the same account waits on.
     pub(super) fn done(&self, partition: &Partition, sign_in: &Arc<SignIn>) {
         let mut waiting = self.waiting();
@@ -334,7 +343,16 @@ mod tests {
             tenant_id: None,
         };
         let refresh_token = Some(Secret::new(token));
-        Arc::new(SignIn { account, refresh_token, expires_on: 9, space: [0; 32], epoch: None, shared: 0 })
+        Arc::new(SignIn {
+            account,
+            refresh_token,
+            expires_on: 9,
+            space: [0; 32],
+            epoch: None,
+            lineage: [0; 16],
+            more: Default::default(),
+            shared: 0,
+        })
     }
 
     fn token(asked: &str) -> Token {

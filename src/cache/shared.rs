@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
-use super::fleet::{Fleet, Held, LEASE, Sight};
+use super::fleet::{Fleet, Sight};
 use super::flight::Kind;
 use super::freshness::{Freshness, judge};
+use super::lease::{Held, KEPT, LEASE, Sent};
 use super::query::Wanted;
 use super::{Cache, Flown, Level, Loaded, Query, Since, written};
-use crate::store::{Claim, Claimed, Place, Sought, Trouble};
+use crate::store::{Claim, Claimed, Holder, Place, Sought, Trouble};
 use crate::token::{Head, Stored};
 
 /// How soon a follower comes back first, and how often later on.
@@ -77,6 +79,18 @@ enum Turn<E> {
     GivenUp,
     /// The store is in trouble.
     Alone,
+    /// Somebody has it for longer than a call takes, and it does not lapse.
+    Late,
+}
+
+/// What one answer to a claim comes to.
+enum Settled<E> {
+    /// The wait is over.
+    Over(Turn<E>),
+    /// Somebody has the lease, and it is waited for.
+    Waits,
+    /// Somebody has it and is not there any more: the next claim takes it.
+    Lapsed(Holder),
 }
 
 // === impl Way ===
@@ -156,6 +170,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             Turn::Told(told) => Some(told),
             Turn::GivenUp => None,
             Turn::Alone => Some(Box::pin(self.alone(fleet, way, sight, work)).await),
+            Turn::Late => Some(Err((self.wire.late)())),
             Turn::Ours(lease, sight) => Some(Box::pin(self.lead(fleet, way, &lease, &sight, work)).await),
         }
     }
@@ -199,15 +214,22 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// Takes the lease, or waits for whoever has it; when it lapses, one of those who wait gets it.
     async fn turn_of(&self, fleet: &Fleet, way: &Way<'_>) -> Turn<E> {
         let lease = fleet.lease(&way.wanted.partition, &way.wanted.key.0);
-        let mut followed = Vec::new();
+        let (mut followed, mut lapsed) = (Vec::new(), None);
         let mut pause = FIRST_PAUSE;
         let mut answered = self.clock.moment();
+        let ends = Instant::now() + fleet.longest + LEASE;
         loop {
-            match self.claim(fleet, way, &lease, &followed).await {
+            match self.claim(fleet, way, &lease, lapsed, &followed).await {
                 Ok(claimed) => {
                     answered = self.clock.moment();
-                    if let Some(turn) = self.settled(fleet, way, &lease, claimed, &mut followed).await {
-                        return turn;
+                    match self.settled(fleet, way, &lease, claimed, &mut followed, lapsed.is_some()).await {
+                        Settled::Over(turn) => return turn,
+                        Settled::Waits if Instant::now() >= ends => return Turn::Late,
+                        Settled::Waits => lapsed = None,
+                        Settled::Lapsed(holder) => {
+                            lapsed = Some(holder);
+                            continue;
+                        }
                     }
                 }
                 // A pause of the store must not send everybody who waits to the authority. A lease that was given all the same
@@ -223,7 +245,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         }
     }
 
-    /// What one answer to a claim comes to; `None`: somebody has the lease, and it is waited for.
+    /// What one answer to a claim comes to. `takes`: it named one that had lapsed.
     async fn settled(
         &self,
         fleet: &Fleet,
@@ -231,7 +253,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         lease: &Held,
         claimed: Claimed,
         followed: &mut Vec<[u8; 16]>,
-    ) -> Option<Turn<E>> {
+        takes: bool,
+    ) -> Settled<E> {
         let sought = Sought { partition: &way.wanted.partition, variant: &way.wanted.variant, asked: Some(&way.wanted.asked) };
         fleet.meet(claimed.values.first().into_iter().flatten()).await;
         let sight = fleet.sight(&way.token, &claimed.values, &sought);
@@ -239,7 +262,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             fleet.meet_outcome(outcome).await;
             if let Some(told) = self.hear(fleet, way, lease, &sight, outcome) {
                 fleet.metrics.lease("waited");
-                return Some(Turn::Told(told));
+                return Settled::Over(Turn::Told(told));
             }
             // It says nothing to this replica: as long as that leader is named, the lease is not given.
             followed.retain(|leader| !outcome.starts_with(leader));
@@ -250,29 +273,41 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             } else if !followed.is_empty() {
                 fleet.metrics.lease("waited");
             }
-            return Some(Turn::Told(Ok(flown)));
+            return Settled::Over(Turn::Told(Ok(flown)));
         }
         if claimed.won {
             // After a wait: whoever had it did not come to an end.
-            fleet.metrics.lease(if followed.is_empty() { "won" } else { "taken_over" });
-            return Some(Turn::Ours(lease.clone(), sight));
+            fleet.metrics.lease(if followed.is_empty() && !takes { "won" } else { "taken_over" });
+            return Settled::Over(Turn::Ours(lease.clone(), sight));
+        }
+        // Nothing is sent under these that must not be sent twice.
+        let sent = Sent { settled: true, longest: fleet.longest };
+        if let Some(holder) = claimed.holder.and_then(|holder| fleet.leases.lapsed(&lease.name, holder, sent)) {
+            return Settled::Lapsed(holder);
         }
         if way.kind == Kind::Background {
             fleet.metrics.lease("given_up");
             // Whoever renews it needs a moment, and until then there is nothing to look for.
             tokio::time::sleep(LONGEST_PAUSE.mul_f64(0.5 + (fleet.jitter)())).await;
-            return Some(Turn::GivenUp);
+            return Settled::Over(Turn::GivenUp);
         }
         match claimed.holder {
-            Some(holder) if followed.last() != Some(&holder) => followed.push(holder),
+            Some(holder) if followed.last() != Some(&holder.owner) => followed.push(holder.owner),
             _ => {}
         }
-        None
+        Settled::Waits
     }
 
-    async fn claim(&self, fleet: &Fleet, way: &Way<'_>, lease: &Held, followed: &[[u8; 16]]) -> Result<Claimed, Trouble> {
+    async fn claim(
+        &self,
+        fleet: &Fleet,
+        way: &Way<'_>,
+        lease: &Held,
+        lapsed: Option<Holder>,
+        followed: &[[u8; 16]],
+    ) -> Result<Claimed, Trouble> {
         let reads: &[&str] = if way.wanted.owned { &[&way.token, &way.epoch] } else { &[&way.token] };
-        let claim = Claim { lease: &lease.name, outcome: &lease.outcome, reads, owner: &lease.owner, ttl: LEASE, followed };
+        let claim = Claim { lease: &lease.name, outcome: &lease.outcome, reads, owner: &lease.owner, lapsed, ttl: KEPT, followed };
         fleet.store.claim(&claim).await
     }
 
@@ -305,7 +340,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         sight: &Sight,
         work: impl Future<Output = Result<Loaded, E>>,
     ) -> Result<Flown, E> {
-        let outcome = fleet.holding(lease, work).await;
+        let outcome = fleet.holding(std::slice::from_ref(lease), work).await;
         let loaded = match outcome {
             Ok(loaded) => loaded,
             Err(error) => {

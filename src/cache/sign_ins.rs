@@ -5,17 +5,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
-use super::fleet::{Fleet, Held, LEASE, epoch_bytes, epoch_of};
+use super::fleet::{Fleet, epoch_bytes, epoch_of};
 use super::queue::Pending;
 use super::sign_outs::Watch;
-use super::{Cache, Key, Partition, challenge_hash};
-use crate::store::{Claim, Placed, Put, Ring, read_sign_in, write_sign_in};
+use super::{Cache, Partition, challenge_hash};
+use crate::store::{Names, Placed, Put, Ring, read_sign_in, write_sign_in};
 use crate::token::{Epoch, SignIn};
 
-/// How often a turn is asked for that another replica has.
-const TURN: Duration = Duration::from_millis(50);
 /// How often a new sign-in yields to one that came between.
 const ATTEMPTS: usize = 3;
 
@@ -71,10 +67,6 @@ pub enum Unavailable {
     /// Others work on the account for longer than anybody waits for them.
     Busy,
 }
-
-/// The right to be the only one in the fleet who works on an account.
-#[derive(Debug)]
-pub struct Turn(Option<(Arc<Fleet>, Held)>);
 
 impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// The sign-in of an account; where the shared store cannot be asked, what waits to be stored there, or what memory has.
@@ -136,19 +128,16 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         space: &[u8; 32],
         partition: &Partition,
     ) -> Result<(Option<SignIn>, Base), Unavailable> {
-        let place = fleet.names.place(partition);
-        let (name, epoch) = (place.sign_in(), place.epoch());
-        let values = fleet.store.patient().read(&[&name, &epoch]).await.map_err(|_| Unavailable::Unreachable)?;
-        let epoch = epoch_of(values.get(1));
-        let Some(value) = values.first().and_then(Option::as_ref) else {
-            return Ok((None, Base { generation: None, epoch }));
-        };
-        fleet.meet([value]).await;
-        let opened = fleet.needed(&name, value).map_err(|_| Unavailable::Unreadable)?;
-        let read = opened.and_then(|opened| read_sign_in(&opened.payload, opened.generation, space, Some(partition)));
+        let (mut found, mut base) = fleet.sign_in_at(&fleet.names, space, partition).await?;
+        for names in &fleet.others {
+            let (other, otherwise) = fleet.sign_in_at(names, space, partition).await?;
+            base.epoch = base.epoch.max(otherwise.epoch);
+            // What was written last has the highest generation, whatever it is called.
+            found = [found, other].into_iter().flatten().max_by_key(|sign_in| sign_in.shared);
+        }
+        let epoch = base.epoch;
         let stands = |sign_in: &SignIn| (epoch.is_none() || sign_in.epoch == epoch) && sign_in.expires_on > self.clock.unix();
-        let sign_in = read.map(|(_, sign_in)| sign_in).filter(stands);
-        Ok((sign_in, Base { generation: Ring::generation(value), epoch }))
+        Ok((found.filter(stands), base))
     }
 
     fn remember_sign_in(&self, partition: &Partition, sign_in: &Arc<SignIn>, since: &Watch) {
@@ -158,13 +147,16 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// Keeps a sign-in that renews the one that was read as `over`: it is refused if that changed meanwhile, or if the user signed
     /// out.
     pub async fn renew_sign_in(self: &Arc<Self>, partition: &Partition, sign_in: SignIn, over: &Signed, renewed: Renewed) -> Kept {
-        let generation = Fleet::next_generation(over.base.generation);
+        let generation = Fleet::next_generation(over.newest());
         self.keep_over(partition, sign_in, over, generation, Some(renewed)).await
     }
 
     /// Keeps a new sign-in, whatever stood there. What another release wrote stays all the same, and the sign-in is then `Stale`.
+    ///
+    /// It is of the lineage of the sign-in that stands, and keeps what later releases have put there; after a sign-out, or where there was none,
+    /// it begins a lineage of its own.
     pub async fn keep_sign_in(self: &Arc<Self>, space: &[u8; 32], partition: &Partition, sign_in: SignIn) -> Kept {
-        let generation = Fleet::next_generation(None);
+        let lineage = rand::random();
         for _ in 0..ATTEMPTS {
             let over = match self.signed_or_remembered(space, partition).await {
                 Ok(over) => over,
@@ -173,7 +165,12 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                     Signed { sign_in: None, base: Base::default(), since: self.sign_outs.watch(*partition) }
                 }
             };
-            match self.keep_over(partition, sign_in.clone(), &over, generation, None).await {
+            let generation = Fleet::next_sign_in(over.newest());
+            let mut sign_in = SignIn { lineage, ..sign_in.clone() };
+            if let Some(old) = &over.sign_in {
+                sign_in.descend_from(old);
+            }
+            match self.keep_over(partition, sign_in, &over, generation, None).await {
                 Kept::Stale | Kept::SignedOut => {}
                 kept => return kept,
             }
@@ -277,6 +274,10 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         };
         match fleet.store.patient().put(&put).await {
             Ok(Placed::Stored) => {
+                for names in &fleet.others {
+                    // What another version has is older, which its generation says until it has gone.
+                    let _older = fleet.store.clear(&[&names.place(partition).sign_in()]).await;
+                }
                 // Should this fail, the account is listed from its next renewal on.
                 let (shard, tag) = fleet.names.listed(&sign_in.space, partition);
                 let _unlisted = fleet.store.join(&shard, &tag, ttl).await;
@@ -287,53 +288,37 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             Err(_) => Kept::Later,
         }
     }
+}
 
-    /// Does some work on an account while nobody else in the fleet does, which is waited for no longer than `patience`.
-    ///
-    /// # Errors
-    /// The shared store cannot give the turn, or it did not come in time; the work was not begun.
-    pub async fn in_turn<T, F: Future<Output = T>>(
-        &self,
-        partition: &Partition,
-        patience: Duration,
-        work: impl FnOnce(Turn) -> F,
-    ) -> Result<T, Unavailable> {
-        let ends = Instant::now() + patience;
-        // Without an end those who wait would be as many as callers like, one call of the authority after the other.
-        let _turn = tokio::time::timeout_at(ends, self.turns.turn(*partition)).await.map_err(|_| Unavailable::Busy)?;
-        let Some(fleet) = &self.fleet else { return Ok(work(Turn(None)).await) };
-        let lease = fleet.lease(partition, &Key::of(&[b"turn"]).0);
-        let mut waited = false;
-        loop {
-            let claim =
-                Claim { lease: &lease.name, outcome: &lease.outcome, reads: &[], owner: &lease.owner, ttl: LEASE, followed: &[] };
-            let claimed = fleet.store.patient().claim(&claim).await;
-            if claimed.map_err(|_| Unavailable::Unreachable)?.won {
-                break;
-            }
-            if Instant::now() >= ends {
-                return Err(Unavailable::Busy);
-            }
-            if !std::mem::replace(&mut waited, true) {
-                fleet.metrics.lease("waited");
-            }
-            tokio::time::sleep(TURN.mul_f64(0.5 + (fleet.jitter)())).await;
-        }
-        let turn = Turn(Some((Arc::clone(fleet), lease.clone())));
-        let outcome = fleet.holding_on(&lease, work(turn)).await;
-        fleet.release(&lease, None).await;
-        Ok(outcome)
+// === impl Signed ===
+
+impl Signed {
+    /// The highest generation that was read.
+    fn newest(&self) -> Option<u64> {
+        self.base.generation.max(self.sign_in.as_ref().map(|sign_in| sign_in.shared).filter(|shared| *shared > 0))
     }
 }
 
-// === impl Turn ===
+// === impl Fleet ===
 
-impl Turn {
-    /// Whether it is still ours: asked directly before what must not happen twice.
-    pub async fn is_ours(&self) -> bool {
-        match &self.0 {
-            None => true,
-            Some((fleet, lease)) => fleet.store.patient().extend(&lease.name, &lease.owner, LEASE).await == Ok(true),
-        }
+impl Fleet {
+    /// The sign-in under the names of one version, whether or not it still stands, and what a change of it there is compared with.
+    async fn sign_in_at(
+        &self,
+        names: &Names,
+        space: &[u8; 32],
+        partition: &Partition,
+    ) -> Result<(Option<SignIn>, Base), Unavailable> {
+        let place = names.place(partition);
+        let (name, epoch) = (place.sign_in(), place.epoch());
+        let values = self.store.patient().read(&[&name, &epoch]).await.map_err(|_| Unavailable::Unreachable)?;
+        let epoch = epoch_of(values.get(1));
+        let Some(value) = values.first().and_then(Option::as_ref) else {
+            return Ok((None, Base { generation: None, epoch }));
+        };
+        self.meet([value]).await;
+        let opened = self.needed(&name, value).map_err(|_| Unavailable::Unreadable)?;
+        let read = opened.and_then(|opened| read_sign_in(&opened.payload, opened.generation, space, Some(partition)));
+        Ok((read.map(|(_, sign_in)| sign_in), Base { generation: Ring::generation(value), epoch }))
     }
 }

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use super::fleet::{Fleet, MOST_LISTED, epoch_bytes};
 use super::sign_ins::Unavailable;
 use super::{Cache, Partition};
-use crate::store::Note;
+use crate::store::{Note, Place};
+use crate::token::Epoch;
 
 /// How long an epoch outlives the sign-out: longer than any token that may have escaped it.
 const EPOCH: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -39,21 +40,37 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         for place in fleet.elsewhere_first(partition).await?.iter().filter(|place| !places.contains(place)) {
             self.remove(fleet, place, true).await?;
         }
-        let (shard, tag) = fleet.names.listed(space, partition);
-        let _listed_as_gone = fleet.store.patient().leave(&shard, &[Bytes::from(tag)]).await;
+        for names in fleet.all_names() {
+            let (shard, tag) = names.listed(space, partition);
+            let _listed_as_gone = fleet.store.patient().leave(&shard, &[Bytes::from(tag)]).await;
+        }
         Ok(())
     }
 
     /// `known`: something of it is known to be somewhere.
     async fn remove(&self, fleet: &Fleet, partition: &Partition, known: bool) -> Result<(), Unavailable> {
         let known = self.forget(partition) || known;
-        let members = fleet.members(partition).await?;
-        let stands = known || !members.is_empty();
+        let places: Vec<Place<'_>> = fleet.all_names().map(|names| names.place(partition)).collect();
+        let mut members = Vec::new();
+        for place in &places {
+            members.push(fleet.members(place).await?);
+        }
+        let stands = known || members.iter().any(|members| !members.is_empty());
         if !stands {
             // Before the store is asked: what is stored until then is found there, and what comes later has been told.
             fleet.tell_signed_out(partition).await;
         }
-        if fleet.remove(partition, &members, stands).await? || stands {
+        // The same epoch under the names of each version: it is the account's.
+        let (raised, mut existed) = (rand::random::<NonZeroU64>(), stands);
+        for (place, members) in places.iter().zip(&members) {
+            existed |= fleet.remove(place, members, Some(raised), existed).await?;
+        }
+        if existed && places.len() > 1 {
+            for place in &places {
+                fleet.remove(place, &[], Some(raised), true).await?;
+            }
+        }
+        if existed {
             // A look that was under way may have put it back before the epoch was raised.
             self.forget(partition);
             fleet.tell_signed_out(partition).await;
@@ -65,18 +82,16 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 // === impl Fleet ===
 
 impl Fleet {
-    async fn members(&self, partition: &Partition) -> Result<Vec<Bytes>, Unavailable> {
-        let index = self.names.place(partition).index();
-        self.store.patient().members(&index, MOST_LISTED).await.map_err(|_| Unavailable::Unreachable)
+    async fn members(&self, place: &Place<'_>) -> Result<Vec<Bytes>, Unavailable> {
+        self.store.patient().members(&place.index(), MOST_LISTED).await.map_err(|_| Unavailable::Unreachable)
     }
 
     /// Deletes what stands, and raises the epoch if there was anything, or `always`. Returns whether there was.
-    async fn remove(&self, partition: &Partition, members: &[Bytes], always: bool) -> Result<bool, Unavailable> {
-        let place = self.names.place(partition);
+    async fn remove(&self, place: &Place<'_>, members: &[Bytes], raised: Epoch, always: bool) -> Result<bool, Unavailable> {
         let mut names: Vec<String> = place.tokens(members).collect();
         // Where else the account has tokens stays known: one of them may be on its way.
         names.extend([place.index(), place.sign_in()]);
-        let raised = epoch_bytes(Some(rand::random::<NonZeroU64>()));
+        let raised = epoch_bytes(raised);
         let epoch = place.epoch();
         let note = Note { key: &epoch, value: &raised, ttl: EPOCH };
         let names: Vec<&str> = names.iter().map(String::as_str).collect();

@@ -14,7 +14,7 @@ use super::{raw, service};
 use crate::finding::Problem;
 use crate::http;
 use crate::reload::Source;
-use crate::store::{Encryption, NEWEST, OLDEST, RedisSettings, RedisUrl, Topology};
+use crate::store::{Encryption, RedisSettings, RedisUrl, Topology, VERSIONS};
 
 const PATH: &str = "cache.redis";
 /// What all keys in Redis begin with.
@@ -77,6 +77,7 @@ pub(super) fn redis(
         wait_replicas: wait_replicas?,
         wait_timeout,
         write_version: write_version?,
+        versions: VERSIONS,
     })
 }
 
@@ -319,14 +320,19 @@ fn encryption(
 }
 
 fn write_version(path: &str, raw: Option<Scalar<u64>>, report: &mut Report<'_>) -> Option<u8> {
-    let Some(Scalar(version)) = raw else { return Some(OLDEST) };
-    let known = u8::try_from(version).ok().filter(|version| (OLDEST..=NEWEST).contains(version));
+    let Some(Scalar(version)) = raw else { return Some(VERSIONS.oldest()) };
+    let known = u8::try_from(version).ok().filter(|version| VERSIONS.knows(*version));
     report.take(
         path,
         known.ok_or_else(|| {
+            let (oldest, newest) = (VERSIONS.oldest(), VERSIONS.newest());
             Problem::new(
-                format!("this release writes the versions {OLDEST} to {NEWEST}"),
-                format!("remove it; write {NEWEST} when every replica has this release or a later one"),
+                if oldest == newest {
+                    format!("this release writes version {newest}")
+                } else {
+                    format!("this release writes the versions {oldest} to {newest}")
+                },
+                format!("remove it; write {newest} when every replica has this release or a later one"),
             )
         }),
     )

@@ -13,7 +13,7 @@ use super::exchange::{self, Trouble};
 use super::holds::{Asked, Keys, keys};
 use super::issue::{Expected, granted, issue};
 use super::metrics::Flow;
-use super::refresh::Refresh;
+use super::refresh::{Refresh, unavailable};
 use super::refusal::{Kind, Refusal, loggable, overloaded};
 use super::request::{Answer, Call, RefreshReason, TokenSource};
 use super::{Inner, Outcome, trace};
@@ -328,6 +328,7 @@ impl Job {
         let (remembered, clock) = (&self.inner.remembered, &self.inner.clock);
         let (stop, mut refusal) = match trouble {
             Trouble::Credential(problem) => (Some(keys.stop_request(clock)), exchange::unusable(&problem)),
+            Trouble::Turn(why) => (None, unavailable(why)),
             Trouble::Before(failure) | Trouble::Authority(failure) => {
                 let jitter = self.inner.jitter;
                 let stop = keys.stop(&failure, remembered, clock, jitter());

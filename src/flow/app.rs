@@ -32,7 +32,10 @@ pub struct App {
     pub(super) tenants: Vec<Tenant>,
     pub(super) capabilities: Vec<String>,
     pub(super) offline_access: bool,
+    /// The client's: what is remembered of failures, and its own tokens.
     pub(super) space: KeySpace,
+    /// Where the accounts are that are nobody's: those of its tenant.
+    accounts: KeySpace,
     /// The part of it that each caller's accounts have for themselves.
     owned: Vec<KeySpace>,
     pub(super) app_partition: [u8; 32],
@@ -79,6 +82,7 @@ impl App {
         let canonical = authority.canonical();
         let tenant = authority.tenant().map(Tenant::to_string).unwrap_or_default();
         let space = KeySpace::new(&canonical, &settings.client_id);
+        let accounts = space.of_tenant(&tenant);
         // Capabilities mean something at Entra-style authorities alone.
         let capabilities = if authority.is_entra() { settings.client_capabilities.clone() } else { Vec::new() };
         let usual = Variant { tenant: &tenant, capabilities: &capabilities, ..Variant::default() }.hashed();
@@ -104,7 +108,8 @@ impl App {
             usual_variant: usual.plain(),
             usual,
             refresh_tokens: settings.refresh_tokens,
-            owned: callers.iter().map(|caller| space.of_caller(&caller.name)).collect(),
+            owned: callers.iter().map(|caller| accounts.of_caller(&caller.name)).collect(),
+            accounts,
             space,
             capabilities,
             offline_access: settings.offline_access,
@@ -130,9 +135,9 @@ impl App {
         Key::of(&[b"credential", self.canonical.as_bytes(), self.client_id.as_bytes(), self.name.as_bytes()]).0
     }
 
-    /// Where the accounts of an owner are; those that are nobody's are in the space itself.
+    /// Where the accounts of an owner are, or those that are nobody's.
     pub(super) fn space_of(&self, owner: Caller) -> &KeySpace {
-        owner.index().and_then(|index| self.owned.get(index)).unwrap_or(&self.space)
+        owner.index().and_then(|index| self.owned.get(index)).unwrap_or(&self.accounts)
     }
 
     /// What accounts call its environment.

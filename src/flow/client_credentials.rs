@@ -10,6 +10,7 @@ use super::exchange::{self, Trouble};
 use super::issue::{Expected, Owner};
 use super::members::{self, Claims};
 use super::metrics::Flow;
+use super::refresh::unavailable;
 use super::refusal::Refusal;
 use super::request::{Call, Common};
 use super::{Inner, Outcome};
@@ -72,6 +73,7 @@ pub(super) async fn probe(inner: &Arc<Inner>, app: &Arc<App>, call: Call) -> Res
     let tenant = app.tenants.first().filter(|_| app.authority.tenant().is_some_and(Tenant::is_any));
     match exchange::run(inner, app, &form, tenant, Repeat::Once, call).await.outcome {
         Ok(_) => Ok(()),
+        Err(Trouble::Turn(why)) => Err(unavailable(why).into()),
         Err(Trouble::Credential(problem)) => Err(exchange::unusable(&problem).into()),
         Err(Trouble::Before(failure) | Trouble::Authority(failure)) => {
             Err(refuse_at(Flow::ClientCredentials, tenant, failure, None).into())

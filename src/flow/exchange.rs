@@ -6,6 +6,7 @@ use super::Inner;
 use super::app::App;
 use super::refusal::{Kind, Refusal};
 use crate::authority::{Address, AssertionAudience, Failure, Proved, Repeat, TokenCall};
+use crate::cache::{self, Unavailable};
 use crate::credential::{Target, Unusable};
 use crate::finding::Problem;
 use crate::oauth::{Form, TokenResponse};
@@ -21,6 +22,8 @@ pub(super) enum Trouble {
     Authority(Failure),
     /// The credential's.
     Credential(Problem),
+    /// It must not be sent: the right to do so was lost, or may have been.
+    Turn(Unavailable),
 }
 
 impl From<Failure> for Trouble {
@@ -58,13 +61,31 @@ impl Used {
 
 /// Sends a grant.
 pub(super) async fn run(inner: &Inner, app: &App, form: &Form, tenant: Option<&Tenant>, repeat: Repeat, context: Context) -> Sent {
+    run_in(inner, app, form, tenant, (repeat, None), context).await
+}
+
+/// The same of what may be sent in a turn alone: the turn is told which generation is sent when nothing but the sending is left to do.
+pub(super) async fn run_in(
+    inner: &Inner,
+    app: &App,
+    form: &Form,
+    tenant: Option<&Tenant>,
+    (repeat, turn): (Repeat, Option<(&cache::Turn, u64)>),
+    context: Context,
+) -> Sent {
     let used = Used::of(app);
     let endpoint = match app.authority.token_endpoint(tenant, context.clone()).await {
         Ok(endpoint) => endpoint,
         Err(failure) => return Sent { outcome: Err(Trouble::Before(failure)), version: used.version.into_inner() },
     };
     let call = TokenCall { endpoint: &endpoint, repeat, grant: form.grant() };
-    let prove = || prove(inner, app, endpoint.as_str(), form.clone(), &used, context.clone());
+    let prove = || async {
+        let mut proved = prove(inner, app, endpoint.as_str(), form.clone(), &used, context.clone()).await?;
+        if let Some((turn, generation)) = turn {
+            proved.until = turn.sends(generation).await.map_err(Trouble::Turn)?;
+        }
+        Ok(proved)
+    };
     let mut outcome = app.authority.token(call, context.clone(), prove).await;
     let refused = used.contents.load(Ordering::Relaxed);
     if is_invalid_client(&outcome) {
@@ -104,7 +125,7 @@ async fn prove(inner: &Inner, app: &App, endpoint: &str, form: Form, used: &Used
     let proof = app.credential.prove(&app.client_id, target, form, &inner.clock, &inner.tasks).await?;
     used.version.store(proof.version, Ordering::Relaxed);
     used.contents.store(proof.contents, Ordering::Relaxed);
-    Ok(Proved { form: proof.form, basic: proof.basic })
+    Ok(Proved { form: proof.form, basic: proof.basic, until: None })
 }
 
 /// The refusal for a credential that cannot be used.

@@ -64,7 +64,7 @@ pub type Outcome = Result<Answer, Arc<Refusal>>;
 pub type Jitter = fn() -> f64;
 
 /// How refusals travel to other replicas.
-pub const WIRE: Wire<Arc<Refusal>> = Wire { write: wire::write, read: wire::read };
+pub const WIRE: Wire<Arc<Refusal>> = Wire { write: wire::write, read: wire::read, late: wire::late };
 
 /// How often what has ended is removed.
 const SWEEP: Duration = Duration::from_secs(60);

@@ -8,6 +8,7 @@ use super::classify::refuse;
 use super::exchange::{self, Trouble};
 use super::holds::{Keys, Stop};
 use super::metrics::Flow;
+use super::refresh::unavailable;
 use super::refusal::{Kind, Refusal};
 use crate::authority::Failure;
 use crate::token::{Retry, Tenant, Turn};
@@ -31,6 +32,7 @@ impl Once<'_> {
     pub(super) async fn failed(&self, inner: &Inner, trouble: Trouble) -> Arc<Refusal> {
         let (failure, sent) = match trouble {
             Trouble::Credential(problem) => return Arc::new(exchange::unusable(&problem)),
+            Trouble::Turn(why) => return Arc::new(unavailable(why)),
             Trouble::Before(failure) => (failure, false),
             Trouble::Authority(failure) => {
                 let sent = match &failure {

@@ -3,6 +3,7 @@
 //! Where it is good for one use only, one call at a time is made per account in the whole fleet, and none where the fleet cannot
 //! agree on whose turn it is (RFC 9700 §4.14: a second use may end the session).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,7 +69,13 @@ pub(super) fn sign_in(space: &KeySpace, account: Account, renewal: &Renewal, gra
         // Nothing renews it: it lasts as long as its token.
         (None, None) => (None, grant.times.expires_on.unwrap_or(now)),
     };
-    SignIn { account, refresh_token, expires_on, space: *space.id(), epoch: None, shared: 0 }
+    let space = *space.id();
+    let mut sign_in =
+        SignIn { account, refresh_token, expires_on, space, epoch: None, lineage: [0; 16], more: BTreeMap::new(), shared: 0 };
+    if let Some(old) = old {
+        sign_in.descend_from(old);
+    }
+    sign_in
 }
 
 // === impl Refresh ===
@@ -114,20 +121,18 @@ impl Refresh {
         loop {
             let Some(sign_in) = signed.sign_in.clone() else { return Err(no_tokens().into()) };
             let Some(token) = sign_in.refresh_token.clone() else { return Err(no_tokens().into()) };
-            if let Some(turn) = turn
-                && !turn.is_ours().await
-            {
-                return Err(self.unavailable(job, Unavailable::Unreachable));
-            }
             // The process ends, and nobody waits any more: there may be no time left to keep what would come back.
             if job.inner.tasks.soft().is_cancelled() && is_unwanted() {
                 return Err(broken_off().into());
             }
             let _room = room(job)?;
             let form = self.form(&job.app, token.clone());
-            let sent = exchange::run(&job.inner, &job.app, &form, self.tenant.as_ref(), Repeat::Never, job.call.clone()).await;
+            let (inner, app, tenant) = (&job.inner, &job.app, self.tenant.as_ref());
+            let once = (Repeat::Never, turn.map(|turn| (turn, sign_in.shared)));
+            let sent = exchange::run_in(inner, app, &form, tenant, once, job.call.clone()).await;
             let trouble = match sent.outcome {
                 Ok(response) => return self.keep(job, &signed, &sign_in, response, sent.version).await,
+                Err(Trouble::Turn(why)) => return Err(self.unavailable(job, why)),
                 Err(trouble) => trouble,
             };
             // Another replica may have renewed it a moment ago; what it left is tried in place of the used one.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::refusal::Refusal;
+use super::refusal::{Kind, Refusal};
 use crate::authority::Stops;
 use crate::clock::Moment;
 use crate::oauth::ErrorBody;
@@ -76,6 +76,12 @@ pub(super) fn write(refusal: &Arc<Refusal>, now: Moment) -> Option<Vec<u8>> {
 /// Reads one; `None` if it is none, or of a kind that only a newer release knows.
 pub(super) fn read(text: &[u8], now: Moment) -> Option<Arc<Refusal>> {
     serde_json::from_slice::<Written>(text).ok()?.refusal(now)
+}
+
+/// What is said where another replica asks the authority, and neither ends nor leaves the asking to others.
+pub(super) fn late() -> Arc<Refusal> {
+    let detail = "another replica asks the authority for the same, and did not come to an end in time: try again";
+    Arc::new(Refusal::new(Turn::OutOfTime, Kind::AuthorityTimeout, detail).retrying(Retry::Backoff).local())
 }
 
 /// Writes one that is remembered, as [`write`] does.

@@ -57,6 +57,7 @@ impl Prepared {
             ring: self.ring.clone(),
             prefix: self.settings.key_prefix.clone(),
             version: self.settings.write_version,
+            versions: self.settings.versions,
             recheck: cache.recheck,
             longest,
             queue: cache.queue,

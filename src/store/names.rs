@@ -6,6 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::memory::Partition;
 use super::ring::Ring;
+use super::settings::Versions;
 
 /// How many bytes of a hash stand in a name: enough that no two things ever meet, and what is sealed is compared all the same.
 const SHORT: usize = 16;
@@ -19,6 +20,8 @@ pub const SHARDS: u8 = 64;
 pub struct Names {
     prefix: String,
     ring: Ring,
+    /// What tells the names of one version from those of another: see [`Versions`].
+    salt: &'static [u8],
 }
 
 /// Names in one partition's slot.
@@ -35,30 +38,34 @@ pub struct Entry([u8; SHORT]);
 // === impl Names ===
 
 impl Names {
-    /// Names that begin with `prefix`, hashed under the ring's `name` key.
-    pub fn new(prefix: &str, ring: Ring) -> Self {
-        Self { prefix: prefix.to_owned(), ring }
+    /// Names that begin with `prefix`, hashed under the ring's `name` key, as the version `written` has them; and those of the other versions
+    /// that a release knows, the newest first; and all of them, the oldest first.
+    pub fn of(prefix: &str, ring: &Ring, versions: Versions, written: u8) -> (Self, Vec<Self>, Vec<Self>) {
+        let names = |salt| Self { prefix: prefix.to_owned(), ring: ring.clone(), salt };
+        let own = versions.naming(written);
+        let others = versions.namings().into_iter().filter(|salt| *salt != own).map(names).collect();
+        (names(own), others, versions.namings().into_iter().rev().map(names).collect())
     }
 
     /// The slot of a partition.
     pub fn place(&self, partition: &Partition) -> Place<'_> {
-        Place { names: self, tag: short(&self.ring.name(&[b"partition", partition])) }
+        Place { names: self, tag: short(&self.hash(&[b"partition", partition])) }
     }
 
     /// The slot of what one app remembers of failures.
     pub fn holds(&self, space: &[u8; 32]) -> Place<'_> {
-        Place { names: self, tag: short(&self.ring.name(&[b"holds", space])) }
+        Place { names: self, tag: short(&self.hash(&[b"holds", space])) }
     }
 
     /// One of the sets that list an app's accounts.
     pub fn shard(&self, space: &[u8; 32], shard: u8) -> String {
-        let tag = short(&self.ring.name(&[b"accounts", space, &[shard]]));
+        let tag = short(&self.hash(&[b"accounts", space, &[shard]]));
         format!("{}:{{{tag}}}:s", self.prefix)
     }
 
     /// The set that lists an account, and the member that stands for it there.
     pub fn listed(&self, space: &[u8; 32], partition: &Partition) -> (String, Vec<u8>) {
-        let tag: [u8; SHORT] = cut(&self.ring.name(&[b"partition", partition]));
+        let tag: [u8; SHORT] = cut(&self.hash(&[b"partition", partition]));
         (self.shard(space, tag[0] % SHARDS), tag.to_vec())
     }
 
@@ -74,7 +81,7 @@ impl Names {
 
     /// The entry of a token in the index of its partition.
     pub fn entry(&self, variant: &[u8; 32], asked: &str) -> Entry {
-        Entry(cut(&self.ring.name(&[b"token", variant, asked.as_bytes()])))
+        Entry(cut(&self.hash(&[b"token", variant, asked.as_bytes()])))
     }
 
     /// The member that stands for a token in the index: its entry, its variant, and each scope that it is good for besides.
@@ -99,12 +106,16 @@ impl Names {
         })
     }
 
+    fn hash(&self, members: &[&[u8]]) -> [u8; 32] {
+        if self.salt.is_empty() { self.ring.name(members) } else { self.ring.name(&[members, &[self.salt]].concat()) }
+    }
+
     fn variant(&self, variant: &[u8; 32]) -> [u8; TAG] {
-        cut(&self.ring.name(&[b"variant", variant]))
+        cut(&self.hash(&[b"variant", variant]))
     }
 
     fn scope(&self, scope: &str) -> [u8; TAG] {
-        cut(&self.ring.name(&[b"scope", scope.as_bytes()]))
+        cut(&self.hash(&[b"scope", scope.as_bytes()]))
     }
 }
 
@@ -157,7 +168,7 @@ impl Place<'_> {
     }
 
     fn hashed(&self, kind: &[u8], key: &[u8; 32]) -> String {
-        short(&self.names.ring.name(&[kind, key]))
+        short(&self.names.hash(&[kind, key]))
     }
 
     fn named(&self, what: &str) -> String {

@@ -1,9 +1,11 @@
-//! What a record in Redis says, and how it is written: one format per kind and version.
+//! What a record in Redis says, and how it is written: one format per kind.
 //!
-//! A record repeats what it is found by, and that is compared when it is read: a value under a wrong name is no value. Version 2
-//! of a token adds the claims challenge that it answered; a sign-in is the same in both.
+//! A record repeats what it is found by, and that is compared when it is read: a value under a wrong name is no value. It ends with a
+//! map of names to bytes, where later releases put what they add: a release keeps the names that it does not know when it
+//! rewrites a record.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -23,7 +25,6 @@ pub struct Sought<'a> {
     pub asked: Option<&'a str>,
 }
 
-/// A token, version 1.
 #[derive(Serialize, Deserialize)]
 struct TokenRecord<'a> {
     partition: [u8; 32],
@@ -36,15 +37,14 @@ struct TokenRecord<'a> {
     expires_on: i64,
     received_on: i64,
     refresh_on: i64,
+    /// Which claims challenge it answered.
+    challenge: u64,
     token: (u32, u32),
     #[serde(borrow)]
     head: Blob<'a>,
-}
-
-/// What version 2 adds.
-#[derive(Serialize, Deserialize)]
-struct Answered {
-    challenge: u64,
+    /// A token is never rewritten: what a later release says of it here is of no use.
+    #[serde(borrow)]
+    more: BTreeMap<&'a str, Blob<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -52,6 +52,7 @@ struct SignInRecord<'a> {
     partition: [u8; 32],
     space: [u8; 32],
     epoch: Epoch,
+    lineage: [u8; 16],
     #[serde(borrow)]
     home_account_id: Cow<'a, str>,
     #[serde(borrow)]
@@ -65,6 +66,7 @@ struct SignInRecord<'a> {
     #[serde(borrow)]
     refresh_token: Option<Cow<'a, str>>,
     expires_on: i64,
+    more: Cow<'a, BTreeMap<String, Vec<u8>>>,
 }
 
 /// Bytes in one piece: serde would write a slice one number at a time.
@@ -82,8 +84,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Blob<'a> {
     }
 }
 
-/// Writes a token. `None`: the version is not one that is written.
-pub fn write_token(partition: &Partition, stored: &Stored, version: u8) -> Option<Vec<u8>> {
+/// Writes a token. `None`: serialization failed.
+pub fn write_token(partition: &Partition, stored: &Stored) -> Option<Vec<u8>> {
     let (head, facts) = (stored.head(), &stored.facts);
     let range = head.range();
     let record = TokenRecord {
@@ -95,24 +97,17 @@ pub fn write_token(partition: &Partition, stored: &Stored, version: u8) -> Optio
         expires_on: stored.expires_on,
         received_on: stored.received_on,
         refresh_on: stored.refresh_on,
+        challenge: facts.challenge,
         token: (range.start, range.end),
         head: Blob(&head.text),
+        more: BTreeMap::new(),
     };
-    let answered = Answered { challenge: facts.challenge };
-    match version {
-        1 => postcard::to_stdvec(&record).ok(),
-        2 => postcard::to_stdvec(&(record, answered)).ok(),
-        _ => None,
-    }
+    postcard::to_stdvec(&record).ok()
 }
 
-/// Reads a token of a version that is understood; `None` if it is not one, or not the one that is sought.
-pub fn read_token(payload: &[u8], version: u8, generation: u64, sought: &Sought<'_>) -> Option<Stored> {
-    let (record, answered): (TokenRecord<'_>, Answered) = match version {
-        1 => (postcard::from_bytes(payload).ok()?, Answered { challenge: 0 }),
-        2 => postcard::from_bytes(payload).ok()?,
-        _ => return None,
-    };
+/// Reads a token; `None` if it is not one, or not the one that is sought.
+pub fn read_token(payload: &[u8], generation: u64, sought: &Sought<'_>) -> Option<Stored> {
+    let record: TokenRecord<'_> = postcard::from_bytes(payload).ok()?;
     let is_sought = record.partition == *sought.partition
         && record.variant == *sought.variant
         && sought.asked.is_none_or(|asked| asked == record.asked);
@@ -123,7 +118,7 @@ pub fn read_token(payload: &[u8], version: u8, generation: u64, sought: &Sought<
         asked: record.asked.into(),
         granted: record.granted.into(),
         variant: record.variant,
-        challenge: answered.challenge,
+        challenge: record.challenge,
         generation: 0,
         shared: generation,
         epoch: record.epoch,
@@ -146,6 +141,7 @@ pub fn write_sign_in(partition: &Partition, sign_in: &SignIn) -> Option<Vec<u8>>
         partition: *partition,
         space: sign_in.space,
         epoch: sign_in.epoch,
+        lineage: sign_in.lineage,
         home_account_id: Cow::Borrowed(&account.home_account_id),
         local_account_id: Cow::Borrowed(&account.local_account_id),
         username: account.username.as_deref().map(Cow::Borrowed),
@@ -153,6 +149,7 @@ pub fn write_sign_in(partition: &Partition, sign_in: &SignIn) -> Option<Vec<u8>>
         tenant_id: account.tenant_id.as_deref().map(Cow::Borrowed),
         refresh_token: sign_in.refresh_token.as_ref().map(|token| Cow::Borrowed(token.expose())),
         expires_on: sign_in.expires_on,
+        more: Cow::Borrowed(&sign_in.more),
     };
     postcard::to_stdvec(&record).ok()
 }
@@ -181,6 +178,8 @@ pub fn read_sign_in(
         expires_on: record.expires_on,
         space: record.space,
         epoch: record.epoch,
+        lineage: record.lineage,
+        more: record.more.into_owned(),
         shared: generation,
     };
     Some((record.partition, sign_in))
@@ -188,6 +187,8 @@ pub fn read_sign_in(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::{Sought, read_sign_in, read_token, write_sign_in, write_token};
     use crate::secret::Secret;
     use crate::token::{Account, Facts, Grant, SignIn, Stored, Times};
@@ -216,28 +217,30 @@ mod tests {
     }
 
     #[test]
-    fn a_token_comes_back_as_it_was_in_both_versions() {
+    fn a_token_comes_back_as_it_was() {
         let sought = Sought { partition: &[1; 32], variant: &[7; 32], asked: Some("a") };
-        for (version, challenge) in [(1, 0), (2, 9)] {
-            let payload = write_token(&[1; 32], &stored(), version).unwrap();
-            let read = read_token(&payload, version, 5, &sought).unwrap();
-            let expected = Facts { challenge, generation: 0, shared: 5, ..stored().facts };
-            assert_eq!((&read.facts, read.expires_on, read.refresh_on), (&expected, 3610, 2800));
-            assert_eq!(read.head().text, stored().head().text);
-            assert_eq!(read.head().token(), Some("eyJ.a.b"));
-        }
-        assert!(write_token(&[1; 32], &stored(), 3).is_none());
+        let payload = write_token(&[1; 32], &stored()).unwrap();
+        let read = read_token(&payload, 5, &sought).unwrap();
+        let expected = Facts { generation: 0, shared: 5, ..stored().facts };
+        assert_eq!((&read.facts, read.expires_on, read.refresh_on), (&expected, 3610, 2800));
+        assert_eq!(read.head().text, stored().head().text);
+        assert_eq!(read.head().token(), Some("eyJ.a.b"));
+        // A later release has put something there.
+        let mut more = payload.clone();
+        assert_eq!(more.pop(), Some(0), "an empty map");
+        more.extend_from_slice(b"\x01\x03new\x02xy");
+        assert_eq!(read_token(&more, 5, &sought).unwrap().facts, expected);
     }
 
     #[test]
     fn what_is_not_sought_is_not_read() {
-        let payload = write_token(&[1; 32], &stored(), 1).unwrap();
-        let read = |partition, variant, asked| read_token(&payload, 1, 1, &Sought { partition, variant, asked }).is_some();
+        let payload = write_token(&[1; 32], &stored()).unwrap();
+        let read = |partition, variant, asked| read_token(&payload, 1, &Sought { partition, variant, asked }).is_some();
         assert!(read(&[1; 32], &[7; 32], None));
         assert!(!read(&[2; 32], &[7; 32], None));
         assert!(!read(&[1; 32], &[8; 32], None));
         assert!(!read(&[1; 32], &[7; 32], Some("b")));
-        assert!(read_token(&payload[..20], 1, 1, &Sought { partition: &[1; 32], variant: &[7; 32], asked: None }).is_none());
+        assert!(read_token(&payload[..20], 1, &Sought { partition: &[1; 32], variant: &[7; 32], asked: None }).is_none());
     }
 
     #[test]
@@ -250,11 +253,14 @@ mod tests {
             tenant_id: None,
         };
         let refresh_token = Some(Secret::new("rt"));
-        let sign_in = SignIn { account, refresh_token, expires_on: 99, space: [4; 32], epoch: None, shared: 0 };
+        // A name that this release does not know is kept.
+        let more = BTreeMap::from([("of_tomorrow".to_owned(), vec![0, 255])]);
+        let (space, lineage) = ([4; 32], [6; 16]);
+        let sign_in = SignIn { account, refresh_token, expires_on: 99, space, epoch: None, lineage, more, shared: 0 };
         let payload = write_sign_in(&[1; 32], &sign_in).unwrap();
         let (partition, read) = read_sign_in(&payload, 3, &[4; 32], Some(&[1; 32])).unwrap();
         assert_eq!((partition, read.shared, read.expires_on), ([1; 32], 3, 99));
-        assert_eq!(read.account, sign_in.account);
+        assert_eq!((&read.account, read.lineage, &read.more), (&sign_in.account, [6; 16], &sign_in.more));
         assert!(read.refresh_token.is_some_and(|token| token.expose() == "rt"));
         assert!(read_sign_in(&payload, 3, &[5; 32], None).is_none());
         assert!(read_sign_in(&payload, 3, &[4; 32], Some(&[2; 32])).is_none());

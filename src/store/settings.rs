@@ -1,4 +1,7 @@
 //! What the store that replicas share is told: where Redis is, who tokend is there, and how what it keeps is sealed.
+//!
+//! The versions: a release reads what each version that it knows wrote, under that version's names, and writes the one that it is told to: until
+//! no replica of the release before is left, the older one. A sign-out takes all of them. A version that is not known any more is a miss.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,10 +14,22 @@ use crate::reload::Source;
 
 /// Where Redis listens if the address does not say.
 const PORT: u16 = 6379;
-/// The oldest version of a record that is read.
-pub const OLDEST: u8 = 1;
-/// The newest version that is read; written only where the configuration says so.
-pub const NEWEST: u8 = 2;
+
+/// One version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// What records say of themselves.
+    pub number: u8,
+    /// What makes its names others than those of a version that has another text here; hashed with each of them.
+    pub names: &'static [u8],
+}
+
+/// The versions that a release knows, the newest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Versions(&'static [Version]);
+
+/// Those of this release. Versions 1 and 2 were never released.
+pub const VERSIONS: Versions = Versions(&[Version { number: 3, names: b"" }]);
 
 /// Settings of the shared store.
 #[derive(Clone, Debug)]
@@ -47,8 +62,10 @@ pub struct RedisSettings {
     pub wait_replicas: u32,
     /// How long they are waited for.
     pub wait_timeout: Duration,
-    /// The version of the records that are written.
+    /// The version that is written, one of those that the release knows.
     pub write_version: u8,
+    /// The versions that the release knows; no key of the configuration, but what a test gives that plays two releases.
+    pub versions: Versions,
 }
 
 /// Where Redis is.
@@ -150,9 +167,45 @@ impl fmt::Display for RedisUrl {
     }
 }
 
+// === impl Versions ===
+
+impl Versions {
+    /// A table, the newest first: two releases that are made up have others than this one.
+    pub const fn new(known: &'static [Version]) -> Self {
+        Self(known)
+    }
+
+    /// The highest number.
+    pub fn newest(self) -> u8 {
+        self.0.first().map_or(0, |version| version.number)
+    }
+
+    /// The lowest number, which is written as long as nothing else is said.
+    pub fn oldest(self) -> u8 {
+        self.0.last().map_or(0, |version| version.number)
+    }
+
+    /// Whether it is one of them.
+    pub fn knows(self, number: u8) -> bool {
+        self.0.iter().any(|version| version.number == number)
+    }
+
+    /// What makes the names of each, the newest first; versions that share them come once.
+    pub(super) fn namings(self) -> Vec<&'static [u8]> {
+        let mut namings: Vec<&'static [u8]> = self.0.iter().map(|version| version.names).collect();
+        namings.dedup();
+        namings
+    }
+
+    /// What makes the names of the one with this number.
+    pub(super) fn naming(self, number: u8) -> &'static [u8] {
+        self.0.iter().find(|version| version.number == number).map_or(b"", |version| version.names)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::RedisUrl;
+    use super::{RedisUrl, VERSIONS, Version, Versions};
 
     #[test]
     fn reads_and_shows_addresses() {
@@ -176,5 +229,16 @@ mod tests {
         let problem = RedisUrl::parse("redis://user:canary@cache").err();
         let text = format!("{problem:?}");
         assert!(text.contains("`username` and `password`") && !text.contains("canary"), "{text}");
+    }
+
+    #[test]
+    fn a_table_says_what_is_read_written_and_named() {
+        assert_eq!((VERSIONS.newest(), VERSIONS.oldest(), VERSIONS.namings()), (3, 3, vec![&b""[..]]));
+        static KNOWN: [Version; 3] =
+            [Version { number: 6, names: b"b" }, Version { number: 5, names: b"a" }, Version { number: 4, names: b"a" }];
+        let table = Versions::new(&KNOWN);
+        assert_eq!((table.newest(), table.oldest(), table.namings()), (6, 4, vec![&b"b"[..], b"a"]));
+        assert_eq!([3, 4, 5, 6, 7].map(|number| table.knows(number)), [false, true, true, true, false]);
+        assert_eq!((table.naming(4), table.naming(6)), (&b"a"[..], &b"b"[..]));
     }
 }

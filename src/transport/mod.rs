@@ -7,6 +7,7 @@
 mod client;
 mod roots;
 mod settings;
+mod until;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -16,6 +17,7 @@ use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode};
 use prometheus::IntCounter;
+use tokio::time::Instant;
 use tracing::Span;
 use url::Url;
 
@@ -23,6 +25,7 @@ pub use roots::{Origin, Roots};
 pub use settings::{NamedRoots, Settings};
 
 use self::client::Maker;
+use self::until::{TooLate, Until};
 use crate::finding::Problem;
 use crate::secret::Secret;
 use crate::telemetry::{self, Context};
@@ -64,6 +67,8 @@ pub struct Outgoing<'a> {
     pub headers: HeaderMap,
     /// The body.
     pub body: Option<Secret>,
+    /// When it is too late to send the body.
+    pub until: Option<Instant>,
     /// The connection.
     pub over: Over,
     /// What it is for, in one word, for the span.
@@ -204,7 +209,11 @@ async fn exchange(client: &reqwest::Client, span: &Span, context: Context, outgo
         }
     }
     if let Some(body) = outgoing.body {
-        request = request.body(body.expose().to_owned());
+        let text = body.expose().to_owned();
+        request = match outgoing.until {
+            Some(until) => request.body(reqwest::Body::wrap(Until::new(text, until))),
+            None => request.body(text),
+        };
     }
     let mut response = request.send().await.map_err(classify)?;
     telemetry::call_answered(span, response.status().as_u16());
@@ -256,7 +265,7 @@ fn classify(error: reqwest::Error) -> Failure {
     tracing::warn!(causes, "a call to an authority failed");
     if error.is_timeout() && !error.is_connect() {
         Failure::TimedOut
-    } else if error.is_connect() {
+    } else if error.is_connect() || TooLate::is_cause_of(&error) {
         Failure::Connect
     } else {
         Failure::Broken

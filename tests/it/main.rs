@@ -21,6 +21,7 @@ mod fleet;
 mod hostile;
 mod id_token;
 mod inbound;
+mod leases;
 mod metrics;
 mod msal_python;
 mod oidc_provider;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{ATTEMPTS, Told, Way};
-use crate::cache::fleet::{Fleet, Held, MOST_LISTED, Sight, epoch_bytes};
+use crate::cache::fleet::{Fleet, MOST_LISTED, Sight, epoch_bytes};
+use crate::cache::lease::Held;
 use crate::cache::{Cache, Flown, Partition};
 use crate::store::{Index, Lease, Place, Placed, Put, Ring, Sought, Trouble, write_token};
 use crate::token::Stored;
@@ -83,7 +84,12 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                     self.signed_out(fleet, way);
                     return None;
                 }
-                Err(_) => break,
+                Err(_) => {
+                    if let Some(lease) = lease {
+                        fleet.not_given_back(lease);
+                    }
+                    break;
+                }
             }
         }
         stored.facts.shared = base.unwrap_or(0);
@@ -134,7 +140,7 @@ impl Fleet {
         let now = self.now();
         let entry = self.names.entry(&facts.variant, &facts.asked);
         let (key, index, epoch) = (place.token(&entry), place.index(), place.epoch());
-        let payload = write_token(partition, stored, self.version).ok_or(Trouble::Failed)?;
+        let payload = write_token(partition, stored).ok_or(Trouble::Failed)?;
         let value = self.ring.seal(&key, facts.shared, self.version, &payload).ok_or(Trouble::Failed)?;
         let left = u64::try_from(stored.expires_on.saturating_sub(now)).unwrap_or(0).max(1);
         let member = self.names.member(&entry, &facts.variant, &facts.granted);
@@ -149,7 +155,15 @@ impl Fleet {
             lease,
             grant: false,
         };
-        self.store.put(&put).await
+        let placed = self.store.put(&put).await?;
+        if placed == Placed::Stored {
+            for names in &self.others {
+                // What another version has stands no more. Where that cannot be taken away it is as good as it was.
+                let replaced = names.place(partition).token(&names.entry(&facts.variant, &facts.asked));
+                let _as_good = self.store.clear(&[&replaced]).await;
+            }
+        }
+        Ok(placed)
     }
 
     /// Takes a token out of the store again, if it is still this one.

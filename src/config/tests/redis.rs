@@ -54,7 +54,7 @@ fn every_value_of_the_good_file_arrives() {
         (source.key.as_str(), file(Some(&source.place))),
         ("cache.redis.encryption.key_ring.file", Some(Path::new("/run/secrets/key-ring")))
     );
-    assert_eq!((redis.timeout, redis.write_timeout, redis.write_version), (Duration::from_millis(80), Duration::from_secs(2), 2));
+    assert_eq!((redis.timeout, redis.write_timeout, redis.write_version), (Duration::from_millis(80), Duration::from_secs(2), 3));
     assert_eq!((redis.wait_replicas, redis.wait_timeout), (1, Duration::from_millis(300)));
 }
 
@@ -64,7 +64,7 @@ fn an_address_and_a_key_ring_are_enough() {
     assert!(findings.is_empty(), "{findings:?}");
     let redis = redis.unwrap();
     assert!(matches!(&redis.topology, Topology::Standalone(url) if url.tls && url.host == "cache.internal" && url.port == 6380));
-    assert_eq!((redis.timeout, redis.write_timeout, redis.write_version), (Duration::from_millis(50), Duration::from_secs(1), 1));
+    assert_eq!((redis.timeout, redis.write_timeout, redis.write_version), (Duration::from_millis(50), Duration::from_secs(1), 3));
     assert_eq!((redis.wait_replicas, redis.wait_timeout), (0, Duration::from_millis(500)));
     assert_eq!((redis.key_prefix.as_str(), redis.username, redis.password.is_some()), ("tokend", None, false));
     let (redis, findings) = with(&format!("cluster: {{urls: ['rediss://a:1', 'rediss://b:2']}}, {SEALED}"), &[]);
@@ -144,7 +144,8 @@ fn the_other_members_are_judged() {
         ("wait_replicas: 101", "wait_replicas"),
         ("wait_replicas: 1, wait_timeout: 0s", "wait_timeout"),
         ("write_version: 0", "write_version"),
-        ("write_version: 3", "write_version"),
+        ("write_version: 2", "write_version"),
+        ("write_version: 4", "write_version"),
         ("write_version: 257", "write_version"),
         ("encrypt: true", "encrypt"),
     ];
@@ -165,7 +166,7 @@ fn the_other_members_are_judged() {
         ("rediss://a:1", "wait_timeout: 100ms", "wait_timeout"),
         ("rediss://a:1", "wait_replicas: 1, wait_timeout: 15s", "wait_timeout"),
         ("rediss://a:1", "password: {inline: p}", "password.inline"),
-        ("redis://a:1", "write_version: 2", "url"),
+        ("redis://a:1", "write_version: 3", "url"),
     ] {
         assert_eq!(judge(url, member), (true, Severity::Warning, format!("cache.redis.{key}")), "{member}");
     }
@@ -188,7 +189,7 @@ fn the_environment_alone_is_enough() {
         ("TOKEND_CACHE__REDIS__PASSWORD__INLINE", "canary"),
         ("TOKEND_CACHE__REDIS__ENCRYPTION__KEY_RING__ENV", "RING"),
         ("TOKEND_CACHE__REDIS__TIMEOUT", "70ms"),
-        ("TOKEND_CACHE__REDIS__WRITE_VERSION", "2"),
+        ("TOKEND_CACHE__REDIS__WRITE_VERSION", "3"),
         ("TOKEND_CACHE__RECHECK", "10s"),
         ("RING", "canary-ring"),
     ];
@@ -197,7 +198,7 @@ fn the_environment_alone_is_enough() {
     assert_eq!(settings.as_ref().map(|settings| settings.cache.recheck), Some(Duration::from_secs(10)));
     let redis = redis(settings).unwrap();
     assert!(matches!(&redis.topology, Topology::Standalone(url) if url.db == 1));
-    assert_eq!((redis.timeout, redis.write_version), (Duration::from_millis(70), 2));
+    assert_eq!((redis.timeout, redis.write_version), (Duration::from_millis(70), 3));
     assert!(
         matches!(&redis.encryption, Encryption::KeyRing(source) if matches!(&source.place, Place::Value(ring) if ring.expose() == "canary-ring"))
     );

@@ -21,7 +21,7 @@ pub use self::keys::KeyRing;
 
 use self::header::{Header, length};
 use self::keys::{Key, SEALED};
-use super::settings::Encryption;
+use super::settings::{Encryption, Versions};
 use crate::clock::{Clock, Moment};
 use crate::finding::Problem;
 use crate::reload::{Reloading, Reloads};
@@ -72,7 +72,7 @@ pub enum Unreadable {
     Newer,
     /// It is sealed by a key that is not in the ring.
     UnknownKey,
-    /// It is cut, changed, or not meant for this name; or it is not sealed where everything has to be.
+    /// It is cut, changed, not meant for this name, or of a release that is long gone; or it is not sealed where everything has to be.
     Garbage,
 }
 
@@ -153,25 +153,28 @@ impl Ring {
         }
     }
 
-    /// Opens what was found under the name `key` in Redis. `newest` is the highest version that is understood.
+    /// Opens what was found under the name `key` in Redis, if it is of one of these versions. One that is older than all of them is garbage.
     ///
     /// A key id that is not in the ring reads the ring's file again before it is given up. That read blocks; it is a small local file,
     /// one caller at a time does it, and not more than once a second. The others are answered from the ring there is.
     ///
     /// # Errors
     /// It cannot be opened; nothing in it may be believed then, not even its version.
-    pub fn open(&self, key: &str, value: &[u8], newest: u8) -> Result<Opened, Unreadable> {
-        let opened = self.judge(key, value, newest);
+    pub fn open(&self, key: &str, value: &[u8], versions: Versions) -> Result<Opened, Unreadable> {
+        let opened = self.judge(key, value, versions);
         if let (Err(why), Some(counts)) = (&opened, self.0.counts.get()) {
             counts.of(*why).inc();
         }
         opened
     }
 
-    fn judge(&self, key: &str, value: &[u8], newest: u8) -> Result<Opened, Unreadable> {
+    fn judge(&self, key: &str, value: &[u8], versions: Versions) -> Result<Opened, Unreadable> {
         let header = Header::read(value).ok_or(Unreadable::Garbage)?;
-        if header.version > newest {
+        if header.version > versions.newest() {
             return Err(Unreadable::Newer);
+        }
+        if !versions.knows(header.version) {
+            return Err(Unreadable::Garbage);
         }
         let (head, body) = value.split_at_checked(header.length).ok_or(Unreadable::Garbage)?;
         let payload = match (&self.0.keys, header.kid) {

@@ -31,7 +31,7 @@ use tokio::sync::watch;
 
 pub use self::access::Access;
 pub use self::breaker::BreakerState;
-pub use self::types::{Claim, Claimed, Epoch, Event, Index, Lease, Note, Placed, Put, Trouble};
+pub use self::types::{Claim, Claimed, Epoch, Event, Holder, Index, Lease, Note, Placed, Put, Trouble};
 
 use self::acknowledged::Acknowledged;
 use self::core::Core;

@@ -8,7 +8,7 @@ use redis::{Cmd, Value};
 use super::core::{PROBES, Request};
 use super::metrics::Op;
 use super::scripts::{self, Call};
-use super::types::{Claim, Claimed, Note, Placed, Put, Trouble};
+use super::types::{Claim, Claimed, Holder, Note, Placed, Put, Trouble};
 use super::{PATIENT, Shared};
 
 /// How many keys one command reads at most: a long one holds up all others.
@@ -50,13 +50,15 @@ impl Shared {
         members.into_iter().map(bytes).collect()
     }
 
-    /// Takes a lease if it is free, and reads in the same step. All keys are in one slot.
+    /// Takes a lease if it is free or lapsed, and reads in the same step. All keys are in one slot.
     ///
     /// # Errors
     /// There is no answer; the lease may have been taken.
     pub async fn claim(&self, claim: &Claim<'_>) -> Answer<Claimed> {
         let mut call = scripts::CLAIM.call().key(claim.lease).key(claim.outcome).keys(claim.reads);
-        call = call.bytes(claim.owner).arg(millis(claim.ttl));
+        let lapsed = claim.lapsed.map(|holder| holder.bytes());
+        let lapsed = lapsed.as_ref().map_or(&[][..], |holder| &holder[..]);
+        call = call.bytes(&Holder::new(*claim.owner).bytes()).arg(millis(claim.ttl)).bytes(lapsed);
         for followed in claim.followed {
             call = call.bytes(followed);
         }
@@ -64,18 +66,18 @@ impl Shared {
         let [won, holder, outcome, values] = <[Value; 4]>::try_from(answer).map_err(|_| Trouble::Failed)?;
         Ok(Claimed {
             won: number(&won)? == 1,
-            holder: maybe_bytes(holder)?.and_then(|holder| <[u8; 16]>::try_from(&holder[..]).ok()),
+            holder: maybe_bytes(holder)?.and_then(|holder| Holder::read(&holder)),
             outcome: maybe_bytes(outcome)?,
             values: many(values, claim.reads.len())?,
         })
     }
 
-    /// Extends a lease that is still `owner`'s. `false`: it is not.
+    /// Renews a lease that is still the same owner's. `false`: it is not. One that is gone is written `anew`, or lost.
     ///
     /// # Errors
     /// There is no answer.
-    pub async fn extend(&self, lease: &str, owner: &[u8; 16], ttl: Duration) -> Answer<bool> {
-        let call = scripts::EXTEND.call().key(lease).bytes(owner).arg(millis(ttl));
+    pub async fn extend(&self, lease: &str, holder: &Holder, ttl: Duration, anew: bool) -> Answer<bool> {
+        let call = scripts::EXTEND.call().key(lease).bytes(&holder.bytes()).arg(millis(ttl)).arg(u8::from(anew));
         Ok(number(&self.script(Op::Extend, &call).await?)? == 1)
     }
 

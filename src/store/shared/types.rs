@@ -16,6 +16,17 @@ pub struct Note<'a> {
     pub ttl: Duration,
 }
 
+/// What stands under the key of a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Whose it is.
+    pub owner: [u8; 16],
+    /// How often it was renewed: whoever waits for it sees by that that its holder is there.
+    pub renewed: u64,
+    /// The generation of what is being sent under it that must not be sent twice; zero if that is nothing.
+    pub sending: u64,
+}
+
 /// The wish to be the one who asks the authority.
 pub struct Claim<'a> {
     /// The lease's key.
@@ -26,7 +37,9 @@ pub struct Claim<'a> {
     pub reads: &'a [&'a str],
     /// Who wishes.
     pub owner: &'a [u8; 16],
-    /// How long the lease is good for.
+    /// Who may be dispossessed, if exactly this still stands there.
+    pub lapsed: Option<Holder>,
+    /// How long the lease is kept if nobody takes it nor gives it back.
     pub ttl: Duration,
     /// The leaders whose outcome would do.
     pub followed: &'a [[u8; 16]],
@@ -37,7 +50,7 @@ pub struct Claimed {
     /// The lease is the caller's now.
     pub won: bool,
     /// Whose the lease is; the caller's own if it was won.
-    pub holder: Option<[u8; 16]>,
+    pub holder: Option<Holder>,
     /// The outcome that one of the followed left, whole; the lease was not taken then.
     pub outcome: Option<Bytes>,
     /// What was read, in the order of the keys.
@@ -126,6 +139,34 @@ pub enum Event {
     Subscribed,
     /// A message.
     Message(Bytes),
+}
+
+// === impl Holder ===
+
+impl Holder {
+    /// One who has just got it.
+    pub fn new(owner: [u8; 16]) -> Self {
+        Self { owner, renewed: 0, sending: 0 }
+    }
+
+    /// As it stands there.
+    pub fn bytes(&self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        let parts = self.owner.into_iter().chain(self.renewed.to_be_bytes()).chain(self.sending.to_be_bytes());
+        for (to, from) in bytes.iter_mut().zip(parts) {
+            *to = from;
+        }
+        bytes
+    }
+
+    /// Reads what stands there; `None`: it is nobody's.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; 32] = bytes.try_into().ok()?;
+        let (owner, rest) = bytes.split_first_chunk::<16>()?;
+        let (renewed, rest) = rest.split_first_chunk::<8>()?;
+        let (sending, _) = rest.split_first_chunk::<8>()?;
+        Some(Self { owner: *owner, renewed: u64::from_be_bytes(*renewed), sending: u64::from_be_bytes(*sending) })
+    }
 }
 
 // === impl Placed ===

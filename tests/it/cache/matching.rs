@@ -128,3 +128,21 @@ async fn cch_2_audience_and_resource_are_parts_of_the_key() {
     assert_eq!(ask("audience", "https://stock.shop.example").await.token(), stock.token());
     assert_eq!(world.calls().await, 4);
 }
+
+/// The newest token answers the request, and has come too close to its end; an older one for more scopes has not.
+#[tokio::test]
+async fn cch_2_a_token_that_has_ended_hides_none_that_lasts() {
+    let world = World::new().await;
+    let ana = world.emulator.user_token("ana@contoso.example").await;
+    let both = format!("{USER_READ} {MAIL_READ}");
+    world.emulator.script(json!({"on": {"endpoint": "token"}, "times": 1, "do": {"set": {"scope": both}}})).await;
+    let lasting = world.obo_as("orders", "https://graph.microsoft.com/.default", &ana).await;
+    world.emulator.script(json!({"on": {"endpoint": "token"}, "times": 1, "do": {"expires_in": 100}})).await;
+    let forced = json!({"app": "orders", "scopes": USER_READ, "force_refresh": true});
+    let short = world.sidecar.client.post_as("/obo", &ana, &forced).await;
+    assert_eq!(world.obo_as("orders", USER_READ, &ana).await.token(), short.token());
+    world.later(80);
+    let found = world.obo_as("orders", USER_READ, &ana).await;
+    assert_eq!((found.token(), found.source()), (lasting.token(), "cache"));
+    assert_eq!(world.calls().await, 2);
+}

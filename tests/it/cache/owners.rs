@@ -122,3 +122,31 @@ async fn at_an_issuer_the_owner_is_sub_and_nothing_else() {
     assert_eq!(answer.json["account"]["local_account_id"], "f2a6-eva");
     assert!(answer.json["account"]["tenant_id"].is_null() && answer.json["tenant_id"].is_null(), "{}", answer.text);
 }
+
+/// One client id may be registered in several tenants: who signed in through one app has not signed in through the other.
+#[tokio::test]
+async fn two_apps_of_one_client_in_two_tenants_share_no_sign_in() {
+    let world = World::changed(|yaml, _| {
+        let line = yaml.lines().find(|line| line.starts_with("  web:")).expect("the app").to_owned();
+        let (before, rest) = line.split_once("authority: \"").expect("an authority");
+        let (authority, after) = rest.split_once('"').expect("its end");
+        let (origin, _tenant) = authority.rsplit_once('/').expect("a tenant");
+        let before = before.replace("web", "web-elsewhere");
+        yaml.replacen("apis:\n", &format!("{before}authority: \"{origin}/fabrikam.example\"{after}\napis:\n"), 1)
+    })
+    .await;
+    let scopes = "api://orders/access_as_user";
+    let code = world.code("web", scopes, "ana@contoso.example").await;
+    let signed = world.redeem(&code).await;
+    signed.token();
+    let account = signed.json["account"]["home_account_id"].as_str().expect("an account");
+    let client = &world.sidecar.client;
+    let silent = async |app: &str| client.post("/silent", &json!({"app": app, "scopes": scopes, "account": account})).await;
+    let listed = async |app: &str| client.get(&format!("/accounts?app={app}")).await.json["accounts"].as_array().map(Vec::len);
+    silent("web-elsewhere").await.refused(401, "no_tokens_found", "sign in");
+    assert_eq!((listed("web").await, listed("web-elsewhere").await), (Some(1), Some(0)));
+    let gone =
+        crate::support::Client::send(client.http.delete(format!("{}/accounts/{account}?app=web-elsewhere", client.base))).await;
+    assert_eq!(gone.status, 204, "{}", gone.text);
+    assert_eq!(silent("web").await.token(), signed.token());
+}

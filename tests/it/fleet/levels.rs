@@ -154,3 +154,21 @@ async fn cch_1_what_memory_has_no_room_for_is_found_in_redis() {
     assert!(levels["redis"] > 0 && levels.values().sum::<usize>() == 400, "{levels:?}");
     assert_eq!(stage.calls().await, 400);
 }
+
+/// The same in Redis: what stands under the exact name has come too close to its end, and one for more scopes has not.
+#[tokio::test]
+async fn a_token_that_has_ended_hides_none_that_lasts() {
+    let stage = Stage::new(2).await;
+    let ana = stage.ana().await;
+    let both = format!("{USER_READ} {MAIL_READ}");
+    stage.answering_with(1, json!({"set": {"scope": both}})).await;
+    let lasting = stage.obo_as(0, "orders", "https://graph.microsoft.com/.default", &ana).await;
+    stage.answering_with(1, json!({"expires_in": 100})).await;
+    let forced = json!({"app": "orders", "scopes": USER_READ, "force_refresh": true});
+    let short = stage.sidecar(0).client.post_as("/obo", &ana, &forced).await;
+    assert_ne!(short.token(), lasting.token());
+    stage.elapse(80).await;
+    let found = stage.obo(1, &ana).await;
+    assert_eq!((found.token(), level(&found)), (lasting.token(), "redis"));
+    assert_eq!(stage.calls().await, 2);
+}

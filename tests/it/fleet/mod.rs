@@ -20,6 +20,8 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokend::clock::Clock;
+use tokend::store::Versions;
+use tokend::telemetry::Sampler;
 
 use crate::support::redis::RedisServer;
 use crate::support::{Answer, Emulator, GRAPH, NOW, Sidecar, configuration, eventually};
@@ -49,6 +51,13 @@ struct Stage {
 struct Replica {
     sidecar: Sidecar,
     yaml: String,
+}
+
+/// A release: which versions of what stands in Redis it knows, and which one it writes.
+#[derive(Clone, Copy)]
+struct Release {
+    knows: Versions,
+    writes: u8,
 }
 
 // === impl Stage ===
@@ -115,6 +124,18 @@ impl Stage {
             told.is_ok_and(|(_, listening)| listening >= count)
         })
         .await;
+    }
+
+    /// Stops a replica and starts it again, with an empty memory, as another release.
+    async fn replace_by(&mut self, index: usize, release: Release) {
+        let Replica { sidecar, yaml } = self.replicas.remove(index);
+        assert!(sidecar.stop().await, "it ended by itself");
+        let mut settings = Sidecar::settings(&yaml);
+        let redis = settings.cache.redis.as_mut().expect("a Redis");
+        (redis.versions, redis.write_version) = (release.knows, release.writes);
+        let sidecar = Sidecar::start_from(settings, &self.clock, Sampler::new(None)).await;
+        self.replicas.insert(index, Replica { sidecar, yaml });
+        self.hearing(self.replicas.len()).await;
     }
 
     /// Stops a replica and starts it again, with an empty memory and its configuration changed.

@@ -47,8 +47,8 @@ end
 
 if has('l') then
   local lease, owner = next_key(), next_arg()
-  local holder = redis.call('GET', lease)
-  if not holder or holder == owner then
+  local holder = redis.pcall('GET', lease)
+  if type(holder) ~= 'string' or #holder ~= 32 or string.sub(holder, 1, 16) == owner then
     redis.call('DEL', lease)
     if has('o') and not signed_out then
       redis.call('SET', next_key(), next_arg(), 'PX', next_arg())

@@ -1,7 +1,7 @@
 -- Deletes the lease KEYS[1] if it is still ARGV[1]'s, and leaves ARGV[2] in KEYS[2] for ARGV[3] milliseconds, unless somebody else
 -- leads by now.
-local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then
+local holder = redis.pcall('GET', KEYS[1])
+if type(holder) == 'string' and #holder == 32 and string.sub(holder, 1, 16) ~= ARGV[1] then
   return 0
 end
 redis.call('DEL', KEYS[1])

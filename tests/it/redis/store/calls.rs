@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokend::store::{BreakerState, Claim, Epoch, Index, Lease, Note, Placed, Put};
+use tokend::store::{BreakerState, Claim, Epoch, Holder, Index, Lease, Note, Placed, Put};
 use tokio::sync::mpsc;
 
 use super::{LONG, PATIENCE, Store, standalone};
-use crate::support::eventually;
 use crate::support::redis::{Flavour, RedisServer};
 
 const OWNER: [u8; 16] = *b"owner-0123456789";
@@ -27,11 +26,15 @@ fn put<'a>(value: &'a [u8], base: Option<u64>) -> Put<'a> {
 }
 
 fn claim<'a>(owner: &'a [u8; 16], followed: &'a [[u8; 16]]) -> Claim<'a> {
-    Claim { lease: LEASE, outcome: OUTCOME, reads: &[KEY, EPOCH], owner, ttl: LONG, followed }
+    Claim { lease: LEASE, outcome: OUTCOME, reads: &[KEY, EPOCH], owner, lapsed: None, ttl: LONG, followed }
 }
 
 fn note<'a>(key: &'a str, value: &'a [u8]) -> Note<'a> {
     Note { key, value, ttl: LONG }
+}
+
+fn held(owner: [u8; 16]) -> Holder {
+    Holder::new(owner)
 }
 
 /// Every call does the same on Redis and on Valkey.
@@ -154,19 +157,19 @@ async fn a_put_gives_the_lease_back_and_tells_the_followers() {
         assert_eq!((store.get(LEASE).await, store.get(OUTCOME).await), (None, Some(told.clone())));
         // Refused for its generation: told all the same.
         store.shared.clear(&[OUTCOME]).await.expect("an answer");
-        assert!(store.set(LEASE, &OWNER).await);
+        assert!(store.set(LEASE, &held(OWNER).bytes()).await);
         let stale = Put { value: &second, base: Some(9), ..stored };
         assert!(matches!(store.shared.put(&stale).await, Ok(Placed::Stale(_))));
         assert_eq!((store.get(LEASE).await, store.get(OUTCOME).await), (None, Some(told.clone())));
         // Refused for a sign-out: not told. Somebody else's lease: left alone.
         store.shared.clear(&[OUTCOME]).await.expect("an answer");
-        assert!(store.set(EPOCH, b"new").await && store.set(LEASE, &OWNER).await);
+        assert!(store.set(EPOCH, b"new").await && store.set(LEASE, &held(OWNER).bytes()).await);
         let refused = Put { epoch: Some(Epoch { key: EPOCH, named: b"old" }), ..stored };
         assert_eq!(store.shared.put(&refused).await, Ok(Placed::SignedOut));
         assert_eq!((store.get(LEASE).await, store.get(OUTCOME).await), (None, None));
-        assert!(store.set(LEASE, &OTHER).await);
+        assert!(store.set(LEASE, &held(OTHER).bytes()).await);
         assert_eq!(store.shared.put(&stored).await, Ok(Placed::Stored));
-        assert_eq!((store.get(LEASE).await, store.get(OUTCOME).await), (Some(OTHER.to_vec()), None));
+        assert_eq!((store.get(LEASE).await, store.get(OUTCOME).await), (Some(held(OTHER).bytes().to_vec()), None));
         server.flush().await;
     })
     .await;
@@ -222,18 +225,18 @@ async fn one_wins_a_claim_and_the_others_hear_what_came_of_it() {
     on_both(async |store, _server| {
         assert!(store.set(KEY, b"value").await);
         let won = store.shared.claim(&claim(&OWNER, &[])).await.expect("an answer");
-        assert!(won.won && won.holder == Some(OWNER) && won.outcome.is_none());
+        assert!(won.won && won.holder == Some(held(OWNER)) && won.outcome.is_none());
         assert_eq!(won.values, [Some(Bytes::from_static(b"value")), None]);
         // The same once more, as if the answer had been lost.
         assert!(store.shared.claim(&claim(&OWNER, &[])).await.is_ok_and(|claimed| claimed.won));
         let lost = store.shared.claim(&claim(&OTHER, &[])).await.expect("an answer");
-        assert!(!lost.won && lost.holder == Some(OWNER) && lost.outcome.is_none());
+        assert!(!lost.won && lost.holder == Some(held(OWNER)) && lost.outcome.is_none());
         assert_eq!(lost.values, won.values);
-        assert_eq!(store.shared.extend(LEASE, &OTHER, LONG).await, Ok(false));
-        assert_eq!(store.shared.extend(LEASE, &OWNER, LONG).await, Ok(true));
+        assert_eq!(store.shared.extend(LEASE, &held(OTHER), LONG, true).await, Ok(false));
+        assert_eq!(store.shared.extend(LEASE, &held(OWNER), LONG, false).await, Ok(true));
         let told = [&OWNER[..], b"told"].concat();
         store.shared.release(LEASE, &OTHER, Some(note(OUTCOME, b"lies"))).await.expect("an answer");
-        assert_eq!((store.get(LEASE).await, store.get(OUTCOME).await), (Some(OWNER.to_vec()), None));
+        assert_eq!((store.get(LEASE).await, store.get(OUTCOME).await), (Some(held(OWNER).bytes().to_vec()), None));
         store.shared.release(LEASE, &OWNER, Some(note(OUTCOME, &told))).await.expect("an answer");
         assert_eq!(store.get(LEASE).await, None);
         // Who followed hears, and takes no lease; who did not takes it.
@@ -243,7 +246,7 @@ async fn one_wins_a_claim_and_the_others_hear_what_came_of_it() {
         assert_eq!(store.get(LEASE).await, None);
         assert!(store.shared.claim(&claim(&OTHER, &[[0; 16]])).await.is_ok_and(|claimed| claimed.won && claimed.outcome.is_none()));
         store.shared.release(LEASE, &OTHER, None).await.expect("an answer");
-        assert_eq!(store.shared.extend(LEASE, &OTHER, LONG).await, Ok(false));
+        assert_eq!(store.shared.extend(LEASE, &held(OTHER), LONG, false).await, Ok(false));
         // Nothing to read is fine.
         let bare = Claim { reads: &[], ..claim(&OWNER, &[]) };
         assert!(store.shared.claim(&bare).await.is_ok_and(|claimed| claimed.won && claimed.values.is_empty()));
@@ -255,16 +258,65 @@ async fn one_wins_a_claim_and_the_others_hear_what_came_of_it() {
 }
 
 #[tokio::test]
-async fn a_lease_lapses_and_one_takes_it() {
-    let server = RedisServer::start().await;
-    let store = Store::open(&standalone(&server.url()));
-    let short = Claim { ttl: Duration::from_millis(50), ..claim(&OWNER, &[]) };
-    assert!(store.shared.claim(&short).await.is_ok_and(|claimed| claimed.won));
-    eventually(PATIENCE, async || store.get(LEASE).await.is_none()).await;
-    let owners: Vec<[u8; 16]> = (0..50_u128).map(u128::to_be_bytes).collect();
-    let claims: Vec<_> = owners.iter().map(|owner| claim(owner, &[])).collect();
-    let claimed = futures_util::future::join_all(claims.iter().map(|claim| store.shared.claim(claim))).await;
-    assert_eq!(claimed.iter().filter(|claimed| claimed.as_ref().is_ok_and(|claimed| claimed.won)).count(), 1);
+async fn a_lease_is_renewed_in_order_and_by_its_holder_alone() {
+    on_both(async |store, server| {
+        let renewed = |renewed, sending| Holder { owner: OWNER, renewed, sending };
+        let stands = async || Holder::read(&store.get(LEASE).await.expect("a lease")).expect("somebody's");
+        assert!(store.shared.claim(&claim(&OWNER, &[])).await.is_ok_and(|claimed| claimed.won));
+        // The largest ones: numbers in scripts would not tell them apart, and a byte of a number is no letter.
+        for count in [1, 2, 255, 256, 1 << 32, u64::MAX - 1, u64::MAX] {
+            assert_eq!(store.shared.extend(LEASE, &renewed(count, 7), LONG, false).await, Ok(true));
+            assert_eq!(stands().await, renewed(count, 7));
+            // One that was sent before and comes after changes nothing, the mark least of all.
+            assert_eq!(store.shared.extend(LEASE, &renewed(count - 1, 0), LONG, true).await, Ok(true));
+            assert_eq!(stands().await, renewed(count, 7));
+            // Nor does a claim whose answer was lost.
+            assert!(store.shared.claim(&claim(&OWNER, &[])).await.is_ok_and(|claimed| claimed.won));
+            assert_eq!(stands().await, renewed(count, 7));
+        }
+        let left: i64 = redis::cmd("TTL").arg(LEASE).query_async(&mut server.client().await).await.expect("an answer");
+        assert!(left > 50, "it lives on: {left}");
+        // What was lost with the store is written again only where it has to be.
+        server.flush().await;
+        assert_eq!(store.shared.extend(LEASE, &renewed(3, 7), LONG, false).await, Ok(false));
+        assert_eq!(store.get(LEASE).await, None);
+        assert_eq!(store.shared.extend(LEASE, &renewed(3, 7), LONG, true).await, Ok(true));
+        assert_eq!(stands().await, renewed(3, 7));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lease_that_has_lapsed_is_taken_by_one_of_those_who_saw_it() {
+    on_both(async |store, server| {
+        let first = Holder { owner: OWNER, renewed: 5, sending: 9 };
+        assert!(store.set(LEASE, &first.bytes()).await);
+        // Renewed since, or another's: it has not lapsed.
+        for seen in [Holder { renewed: 4, ..first }, Holder { sending: 0, ..first }, Holder { owner: OTHER, ..first }] {
+            let owner: [u8; 16] = rand::random();
+            let claimed = store.shared.claim(&Claim { lapsed: Some(seen), ..claim(&owner, &[]) }).await.expect("an answer");
+            assert!(!claimed.won && claimed.holder == Some(first), "{seen:?}");
+        }
+        let owners: Vec<[u8; 16]> = (0..50_u128).map(u128::to_be_bytes).collect();
+        let claims: Vec<_> = owners.iter().map(|owner| Claim { lapsed: Some(first), ..claim(owner, &[]) }).collect();
+        let claimed = futures_util::future::join_all(claims.iter().map(|claim| store.shared.claim(claim))).await;
+        assert_eq!(claimed.iter().filter(|claimed| claimed.as_ref().is_ok_and(|claimed| claimed.won)).count(), 1);
+        // Who had it has lost it for good.
+        assert_eq!(store.shared.extend(LEASE, &Holder { renewed: 6, ..first }, LONG, true).await, Ok(false));
+        store.shared.release(LEASE, &OWNER, Some(note(OUTCOME, b"lies"))).await.expect("an answer");
+        assert_eq!(store.get(OUTCOME).await, None);
+        // What is of another type is nobody's, an outcome too.
+        let mut admin = server.client().await;
+        for key in [LEASE, OUTCOME] {
+            redis::cmd("DEL").arg(key).exec_async(&mut admin).await.expect("an answer");
+            redis::cmd("LPUSH").arg(key).arg("x").exec_async(&mut admin).await.expect("an answer");
+        }
+        assert!(store.shared.claim(&claim(&OWNER, &[OTHER])).await.is_ok_and(|claimed| claimed.won && claimed.outcome.is_none()));
+        let told = [&OWNER[..], b"told"].concat();
+        store.shared.release(LEASE, &OWNER, Some(note(OUTCOME, &told))).await.expect("an answer");
+        assert_eq!((store.get(LEASE).await, store.get(OUTCOME).await), (None, Some(told)));
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use tokend::clock::Clock;
 use tokend::reload::{Place, Source};
 use tokend::secret::Secret;
-use tokend::store::{Access, BreakerState, Encryption, Note, RedisSettings, RedisUrl, Shared, State, Topology};
+use tokend::store::{Access, BreakerState, Encryption, Note, RedisSettings, RedisUrl, Shared, State, Topology, VERSIONS};
 use tokend::tasks::Tasks;
 use tokend::telemetry::Metrics;
 
@@ -113,7 +113,8 @@ fn settings(topology: Topology) -> RedisSettings {
         write_timeout: Duration::from_secs(1),
         wait_replicas: 0,
         wait_timeout: Duration::from_millis(500),
-        write_version: 1,
+        write_version: VERSIONS.newest(),
+        versions: VERSIONS,
     }
 }
 

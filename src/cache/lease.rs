@@ -1,0 +1,276 @@
+//! Leases: one replica at a time asks the authority for the same thing, and those who wait see whether it is still there.
+//!
+//! A lease says whose it is, how often it was renewed, and the generation of what is being sent under it. It lives in Redis for a day, so that
+//! neither an eviction by time nor Redis' clock decides when it has lapsed: whoever waits does, by its own monotonic clock, when it has seen the
+//! same value for three seconds, and then takes it by compare-and-set. A process keeps what it saw: the next one who waits goes
+//! on from there.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use quick_cache::sync::Cache;
+use tokio::time::Instant;
+
+use super::Partition;
+use super::fleet::Fleet;
+use crate::store::{Holder, Names, Note};
+
+/// How long a lease holds without being renewed.
+pub(super) const LEASE: Duration = Duration::from_secs(3);
+/// How often its leader renews it.
+const RENEWED: Duration = Duration::from_secs(1);
+/// How long it stands in the store if nobody takes it nor gives it back.
+pub(super) const KEPT: Duration = Duration::from_secs(24 * 3600);
+/// How long an outcome waits for followers, who come back at least four times a second.
+const OUTCOME: Duration = Duration::from_secs(5);
+/// How many leases of others, and how many of one's own that could not be given back, are known. One that is pushed out is waited for anew.
+const CAPACITY: usize = 1024;
+
+/// A lease that this process holds or asks for; clones share its state.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) name: String,
+    pub(super) outcome: String,
+    pub(super) owner: [u8; 16],
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    holder: Holder,
+    /// Somebody else has it, or it is gone: the same work never takes it back.
+    lost: bool,
+}
+
+/// What is known of the leases that others hold.
+pub(super) struct Leases {
+    seen: Cache<String, Seen>,
+    /// Owners whose work in this process has ended without the lease being given back.
+    ended: Cache<[u8; 16], ()>,
+}
+
+#[derive(Clone, Copy)]
+struct Seen {
+    holder: Holder,
+    /// Since when it stands like that.
+    since: Instant,
+    /// Since when it says that the same is being sent.
+    sending_since: Instant,
+}
+
+/// When a lease that says what is being sent may be taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    /// What was sent is settled: something else stands in its place.
+    pub(super) settled: bool,
+    /// After this long whoever sends it must have come to an end.
+    pub(super) longest: Duration,
+}
+
+// === impl Held ===
+
+impl Held {
+    /// What it looks like when it is renewed once more.
+    fn renewal(&self) -> Option<Holder> {
+        let mut state = self.state();
+        state.holder.renewed += 1;
+        (!state.lost).then_some(state.holder)
+    }
+
+    /// The same, with what is about to be sent under it.
+    pub(super) fn mark(&self, generation: u64) -> Option<Holder> {
+        self.state().holder.sending = generation;
+        self.renewal()
+    }
+
+    pub(super) fn lose(&self) {
+        self.state().lost = true;
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Leases ===
+
+impl Leases {
+    /// Notes what stands there. Returns it if it has lapsed, so that the next claim may name it.
+    pub(super) fn lapsed(&self, name: &str, holder: Holder, sent: Sent) -> Option<Holder> {
+        self.lapsed_at(name, holder, sent, Instant::now()).then_some(holder)
+    }
+
+    /// The generation that was being sent under a lease when it was seen last, if that may be under way still.
+    pub(super) fn sends(&self, name: &str, longest: Duration) -> Option<u64> {
+        let seen = self.seen.get(name).filter(|seen| seen.holder.sending != 0)?;
+        (self.ended.get(&seen.holder.owner).is_none() && seen.sending_since.elapsed() < longest).then_some(seen.holder.sending)
+    }
+
+    fn lapsed_at(&self, name: &str, holder: Holder, sent: Sent, now: Instant) -> bool {
+        if self.ended.get(&holder.owner).is_some() {
+            return true;
+        }
+        let known = self.seen.get(name).filter(|seen| seen.holder.owner == holder.owner);
+        let seen = match known {
+            Some(seen) if seen.holder == holder => seen,
+            known => {
+                let same = known.filter(|seen| seen.holder.sending == holder.sending);
+                let seen = Seen { holder, since: now, sending_since: same.map_or(now, |seen| seen.sending_since) };
+                self.seen.insert(name.to_owned(), seen);
+                seen
+            }
+        };
+        // Who is there to renew it is there to send, or to store what came back.
+        let renewed_no_more = now.duration_since(seen.since) >= LEASE;
+        let sends_nothing = holder.sending == 0 || sent.settled || now.duration_since(seen.sending_since) >= sent.longest;
+        renewed_no_more && sends_nothing
+    }
+}
+
+impl Default for Leases {
+    fn default() -> Self {
+        Self { seen: Cache::new(CAPACITY), ended: Cache::new(CAPACITY) }
+    }
+}
+
+impl fmt::Debug for Leases {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leases").field("seen", &self.seen.len()).finish_non_exhaustive()
+    }
+}
+
+// === impl Fleet ===
+
+impl Fleet {
+    /// Names the lease of a flight.
+    pub(super) fn lease(&self, partition: &Partition, flight: &[u8; 32]) -> Held {
+        Self::lease_at(&self.names, partition, flight)
+    }
+
+    /// The same under the names of one version.
+    pub(super) fn lease_at(names: &Names, partition: &Partition, flight: &[u8; 32]) -> Held {
+        let (place, owner) = (names.place(partition), rand::random());
+        let state = Arc::new(Mutex::new(State { holder: Holder::new(owner), lost: false }));
+        Held { name: place.lease(flight), outcome: place.outcome(flight), owner, state }
+    }
+
+    /// Does some work while its leases are renewed, each second for as long as it lasts: it is bounded by itself, and if the process ends
+    /// they lapse.
+    pub(super) async fn holding<T>(&self, leases: &[Held], work: impl Future<Output = T>) -> T {
+        let renewals = async {
+            loop {
+                tokio::time::sleep(RENEWED).await;
+                for lease in leases {
+                    if let Some(holder) = lease.renewal() {
+                        self.renew(lease, &holder).await;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            outcome = work => outcome,
+            never = renewals => never,
+        }
+    }
+
+    async fn renew(&self, lease: &Held, holder: &Holder) {
+        // What says that something is being sent keeps the others from sending it, and is written anew where the store has lost it.
+        // Trouble may pass. If somebody else has it, the work goes on: what it brings is compared, and nothing is sent any more.
+        if self.store.extend(&lease.name, holder, KEPT, holder.sending != 0).await == Ok(false) {
+            lease.lose();
+        }
+    }
+
+    /// The value of an outcome: its leader, and what followers are told.
+    pub(super) fn told(&self, lease: &Held, payload: &[u8]) -> Vec<u8> {
+        let sealed = self.ring.seal(&lease.outcome, 0, self.version, payload).unwrap_or_default();
+        let mut value = lease.owner.to_vec();
+        value.extend_from_slice(&sealed);
+        value
+    }
+
+    /// Gives a lease back without an answer, or with one for the followers.
+    pub(super) async fn release(&self, lease: &Held, told: Option<&[u8]>) {
+        let value = told.map(|payload| self.told(lease, payload));
+        let note = value.as_deref().map(|value| Self::note(lease, value));
+        if self.store.release(&lease.name, &lease.owner, note).await.is_err() {
+            self.not_given_back(lease);
+        }
+    }
+
+    /// The work has ended and the lease may stand: others wait until it has lapsed, and nobody in this process does.
+    pub(super) fn not_given_back(&self, lease: &Held) {
+        self.leases.ended.insert(lease.owner, ());
+    }
+
+    /// How an outcome stands in the store.
+    pub(super) fn note<'a>(lease: &'a Held, value: &'a [u8]) -> Note<'a> {
+        Note { key: &lease.outcome, value, ttl: OUTCOME }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::{LEASE, Leases, Sent};
+    use crate::store::Holder;
+
+    const SENT: Sent = Sent { settled: false, longest: Duration::from_secs(16) };
+    const FIRST: Holder = Holder { owner: [1; 16], renewed: 0, sending: 0 };
+
+    /// Looks at a lease at moments after the first one, in milliseconds, and says each time whether it has lapsed.
+    fn looks(looks: &[(u64, Holder, Sent)]) -> Vec<bool> {
+        let (leases, start) = (Leases::default(), Instant::now());
+        looks.iter().map(|(at, holder, sent)| leases.lapsed_at("l", *holder, *sent, start + Duration::from_millis(*at))).collect()
+    }
+
+    #[test]
+    fn a_lease_has_lapsed_when_it_was_seen_unchanged_for_three_seconds() {
+        assert_eq!(LEASE, Duration::from_secs(3));
+        let renewed = Holder { renewed: 1, ..FIRST };
+        let other = Holder { owner: [2; 16], ..FIRST };
+        assert_eq!(looks(&[(0, FIRST, SENT), (2999, FIRST, SENT), (3000, FIRST, SENT)]), [false, false, true]);
+        assert_eq!(
+            looks(&[(0, FIRST, SENT), (2900, renewed, SENT), (5800, renewed, SENT), (5900, renewed, SENT)]),
+            [false, false, false, true]
+        );
+        assert_eq!(
+            looks(&[(0, FIRST, SENT), (9000, other, SENT), (9100, FIRST, SENT), (12_100, FIRST, SENT)]),
+            [false, false, false, true]
+        );
+    }
+
+    #[test]
+    fn one_that_sends_is_waited_for_until_that_has_come_to_an_end() {
+        let sends = Holder { sending: 7, ..FIRST };
+        let settled = Sent { settled: true, ..SENT };
+        assert_eq!(looks(&[(0, sends, SENT), (15_999, sends, SENT), (16_000, sends, SENT)]), [false, false, true]);
+        // What was sent before says nothing of what is sent now, and a renewal shows that somebody is there.
+        let then = Holder { sending: 8, renewed: 1, ..FIRST };
+        let renewed = Holder { renewed: 2, ..then };
+        assert_eq!(
+            looks(&[
+                (0, sends, SENT),
+                (9000, then, SENT),
+                (24_999, renewed, SENT),
+                (25_001, renewed, SENT),
+                (28_000, renewed, SENT)
+            ]),
+            [false, false, false, false, true]
+        );
+        // It was stored: there is nothing to wait for but its holder.
+        assert_eq!(looks(&[(0, sends, settled), (2999, sends, settled), (3000, sends, settled)]), [false, false, true]);
+    }
+
+    #[test]
+    fn ones_own_that_could_not_be_given_back_is_not_waited_for() {
+        let leases = Leases::default();
+        leases.ended.insert([1; 16], ());
+        assert!(leases.lapsed("l", Holder { sending: 7, ..FIRST }, SENT).is_some());
+        assert!(leases.lapsed("l", Holder { owner: [2; 16], ..FIRST }, SENT).is_none());
+    }
+}

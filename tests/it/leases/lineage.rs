@@ -1,0 +1,77 @@
+//! What a sign-in is in Redis: whose successor it is, and in which order they come.
+
+use tokend::cache::{Kept, Owner, Renewed, Signed};
+use tokend::secret::Secret;
+use tokend::token::{Account, SignIn};
+
+use super::direct::{Replica, space};
+use crate::support::redis::RedisServer;
+
+fn sign_in(token: &str, expires_on: i64) -> SignIn {
+    let account = Account {
+        home_account_id: "oid.tid".to_owned(),
+        local_account_id: "oid".to_owned(),
+        username: None,
+        environment: "host".to_owned(),
+        tenant_id: None,
+    };
+    let refresh_token = Some(Secret::new(token));
+    let space = *space().id();
+    SignIn { account, refresh_token, expires_on, space, epoch: None, lineage: [0; 16], more: Default::default(), shared: 0 }
+}
+
+#[tokio::test]
+async fn a_lineage_lasts_from_the_first_sign_in_to_the_sign_out() {
+    let redis = RedisServer::start().await;
+    let replicas = [Replica::on(&redis.url()), Replica::on(&redis.url())];
+    let (space, partition) = (*space().id(), space().partition(Owner::Account("oid.tid")));
+    let ends = replicas[0].now() + 3600;
+    let read = async |index: usize| -> Signed { replicas[index].cache.signed(&space, &partition).await.expect("an answer") };
+    let known = async |index: usize| read(index).await.sign_in.expect("a sign-in");
+    let mut first = sign_in("first", ends);
+    first.more.insert("of_tomorrow".to_owned(), b"kept".to_vec());
+    assert_eq!(replicas[0].cache.keep_sign_in(&space, &partition, first).await, Kept::Stored);
+    let first = known(0).await;
+    assert_ne!(first.lineage, [0; 16]);
+    // Renewed: one generation more. Its caller brings the lineage and what it does not know along.
+    let over = read(1).await;
+    let mut renewed = sign_in("renewed", ends);
+    renewed.descend_from(&first);
+    assert_eq!(replicas[1].cache.renew_sign_in(&partition, renewed, &over, Renewed::SingleUse).await, Kept::Stored);
+    let renewed = known(0).await;
+    assert_eq!((renewed.lineage, renewed.shared), (first.lineage, first.shared + 1));
+    assert_eq!(renewed.more, first.more);
+    // A later sign-in belongs to it, and stands above all renewals of the one before.
+    assert_eq!(replicas[1].cache.keep_sign_in(&space, &partition, sign_in("second", ends)).await, Kept::Stored);
+    let second = known(0).await;
+    assert_eq!((second.lineage, &second.more), (first.lineage, &first.more));
+    assert_eq!(second.shared >> 20, (renewed.shared >> 20) + 1);
+    // Two sign-ins over the same one are told apart.
+    let late = replicas[0].cache.renew_sign_in(&partition, sign_in("late", ends), &over, Renewed::SingleUse).await;
+    assert_eq!(late, Kept::Stale);
+    // A sign-out ends it.
+    replicas[0].cache.sign_out(&space, &partition).await.expect("an answer");
+    assert_eq!(replicas[1].cache.keep_sign_in(&space, &partition, sign_in("third", ends)).await, Kept::Stored);
+    let third = known(0).await;
+    assert_ne!(third.lineage, first.lineage);
+    assert!(third.more.is_empty());
+    // So does its end by itself.
+    redis.flush().await;
+    assert_eq!(replicas[1].cache.keep_sign_in(&space, &partition, sign_in("fourth", ends)).await, Kept::Stored);
+    assert_ne!(known(0).await.lineage, third.lineage);
+}
+
+#[tokio::test]
+async fn in_memory_alone_it_is_the_same() {
+    let replica = Replica::alone();
+    let (space, partition) = (*space().id(), space().partition(Owner::Account("oid.tid")));
+    let ends = replica.now() + 3600;
+    let known = async || replica.cache.signed(&space, &partition).await.expect("an answer").sign_in.expect("a sign-in").lineage;
+    assert_eq!(replica.cache.keep_sign_in(&space, &partition, sign_in("first", ends)).await, Kept::Stored);
+    let first = known().await;
+    assert_eq!(replica.cache.keep_sign_in(&space, &partition, sign_in("second", ends)).await, Kept::Stored);
+    assert_eq!(known().await, first);
+    replica.cache.sign_out(&space, &partition).await.expect("an answer");
+    assert_eq!(replica.cache.keep_sign_in(&space, &partition, sign_in("third", ends)).await, Kept::Stored);
+    assert_ne!(known().await, first);
+}

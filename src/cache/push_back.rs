@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::fleet::Fleet;
 use super::queue::{Pending, Room};
+use super::sign_ins::new_generation;
 use super::{Base, Cache, Kept, Partition, Unavailable};
 use crate::store::{BreakerState, Placed};
 use crate::token::Stored;
@@ -101,7 +102,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 self.memory.remove(partition);
                 Some("signed_out")
             }
-            Err(_) => None,
+            Ok(Placed::Lost) | Err(_) => None,
         }
     }
 
@@ -125,8 +126,9 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             return Some("gone");
         }
         let mut base = Base { generation: Some(sign_in.shared).filter(|base| *base > 0), epoch: sign_in.epoch };
+        let mut generation = pending.generation;
         for _ in 0..ATTEMPTS {
-            match self.put_sign_in(fleet, partition, sign_in, base, pending.generation).await {
+            match self.put_sign_in(fleet, partition, sign_in, base, generation).await {
                 Kept::Stored => return Some("stored"),
                 Kept::SignedOut => {
                     self.memory.remove(partition);
@@ -135,8 +137,19 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 Kept::Later => return None,
                 Kept::Stale => match self.read_signed(fleet, &sign_in.space, partition).await {
                     // The answer was lost, or somebody has renewed it by now.
-                    Ok((_, theirs)) if pending.is_ancestor_of(theirs.generation) => return Some("stored"),
-                    Ok((_, theirs)) if pending.new => base.generation = theirs.generation,
+                    Ok((_, theirs)) if theirs.generation == Some(generation) || pending.is_ancestor_of(theirs.generation) => {
+                        return Some("stored");
+                    }
+                    Ok((_, theirs)) if pending.new => {
+                        base.generation = theirs.generation;
+                        // What is lower would be taken for what came before.
+                        if theirs.generation > Some(generation) {
+                            generation = new_generation(theirs.generation);
+                            fleet.queue.tried_as(partition, sign_in, generation);
+                        }
+                    }
+                    // The store had lost it, and has it again.
+                    Ok((_, theirs)) if theirs.generation == base.generation => {}
                     Ok(_) => break,
                     Err(Unavailable::Unreachable | Unavailable::Busy) => return None,
                     Err(Unavailable::Unreadable) => break,

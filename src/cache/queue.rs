@@ -225,6 +225,16 @@ impl Queue {
         self.waiting().sign_ins.get(partition).cloned()
     }
 
+    /// Notes the generation that a waiting sign-in is tried to be stored with from now on.
+    pub(super) fn tried_as(&self, partition: &Partition, sign_in: &Arc<SignIn>, generation: u64) {
+        let mut waiting = self.waiting();
+        if let Some(pending) = waiting.sign_ins.get_mut(partition)
+            && Arc::ptr_eq(&pending.sign_in, sign_in)
+        {
+            pending.generation = generation;
+        }
+    }
+
     /// A sign-in is stored or refused; a newer one of the same account waits on.
     pub(super) fn done(&self, partition: &Partition, sign_in: &Arc<SignIn>) {
         let mut waiting = self.waiting();

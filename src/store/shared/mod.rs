@@ -11,10 +11,12 @@ mod events;
 mod fault;
 mod guard;
 mod link;
+mod marker;
 mod metrics;
 mod ops;
 mod place;
 mod proof;
+mod raise;
 mod scripts;
 mod types;
 
@@ -27,7 +29,7 @@ use tokio::sync::watch;
 
 pub use self::access::Access;
 pub use self::breaker::BreakerState;
-pub use self::types::{Claim, Claimed, Epoch, Event, Index, Lease, Note, Placed, Put, Trouble};
+pub use self::types::{Claim, Claimed, Epoch, Event, Index, Lease, Note, Placed, Put, Raised, Removed, Trouble};
 
 use self::core::Core;
 use self::dial::Dialer;

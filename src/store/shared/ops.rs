@@ -9,7 +9,7 @@ use super::Shared;
 use super::core::Request;
 use super::metrics::Op;
 use super::scripts;
-use super::types::{Claim, Claimed, Note, Placed, Put, Trouble};
+use super::types::{Claim, Claimed, Note, Placed, Put, Removed, Trouble};
 
 /// How many keys one command reads at most: a long one holds up all others.
 const AT_ONCE: usize = 256;
@@ -121,19 +121,23 @@ impl Shared {
         match self.core.call(Op::Put, Request::Script(&call), deadline).await? {
             Value::Int(1) => Ok(Placed::Stored),
             Value::Int(2) => Ok(Placed::SignedOut),
+            Value::Int(3) => Ok(Placed::Lost),
             Value::BulkString(stale) => Ok(Placed::Stale(stale.into())),
             _ => Err(Trouble::Failed),
         }
     }
 
-    /// Deletes, and raises an epoch if any of these keys was there, the epoch's own included, or `always`; in one step, all keys are in one
-    /// slot. Returns how many there were.
+    /// Deletes, and raises an epoch to one of eight bytes if any of these keys was there, the epoch's own included, or `always`; in one
+    /// step, all keys are in one slot. To do it again does nothing more.
     ///
     /// # Errors
     /// There is no answer; it may have been done.
-    pub async fn remove(&self, epoch: Note<'_>, keys: &[&str], always: bool) -> Answer<u64> {
+    pub async fn remove(&self, epoch: Note<'_>, keys: &[&str], always: bool) -> Answer<Removed> {
         let call = scripts::REMOVE.call().key(epoch.key).keys(keys).bytes(epoch.value).arg(millis(epoch.ttl)).arg(u8::from(always));
-        number(&self.core.call(Op::Remove, Request::Script(&call), self.write_timeout).await?)
+        match self.core.call(Op::Remove, Request::Script(&call), self.write_timeout).await? {
+            Value::BulkString(higher) => Ok(Removed::Higher(higher.into())),
+            existed => number(&existed).map(Removed::Done),
+        }
     }
 
     /// Deletes a value if it still has this generation.

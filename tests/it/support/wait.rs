@@ -3,6 +3,12 @@
 use std::panic::Location;
 use std::time::Duration;
 
+/// How often a test repeats what it reproduces: what `TOKEND_TIMES` says, else as often as is usual.
+pub(crate) fn times(usual: usize) -> usize {
+    let said = std::env::var_os("TOKEND_TIMES");
+    said.map_or(usual, |times| times.to_str().and_then(|times| times.parse().ok()).expect("TOKEND_TIMES is a number"))
+}
+
 /// Asks every few milliseconds until the condition holds; fails where it was called if that takes longer than `deadline`.
 #[track_caller]
 pub(crate) fn eventually(deadline: Duration, mut condition: impl AsyncFnMut() -> bool) -> impl Future<Output = ()> {

@@ -69,12 +69,14 @@ impl Recent {
 
     /// The highest epoch of an account that is known.
     pub(super) fn epoch(&self, partition: &Partition) -> Epoch {
-        self.known().epochs.get(partition).copied()
+        let oldest = self.oldest();
+        self.known().epochs.since(partition, oldest).copied()
     }
 
     /// The sign-in of an account as this process brought it, or as it has seen it since.
     pub(super) fn sign_in(&self, partition: &Partition) -> Option<Arc<SignIn>> {
-        self.known().sign_ins.get(partition).cloned()
+        let oldest = self.oldest();
+        self.known().sign_ins.since(partition, oldest).cloned()
     }
 
     /// A sign-out that this process made or hears of. Without an epoch nothing stood in the store. Returns whether a sign-in is known no more.
@@ -137,13 +139,17 @@ impl Recent {
 
     /// Forgets what is older.
     pub(super) fn sweep(&self) {
-        let (mut known, oldest) = (self.known(), before(self.clock.moment(), KNOWN));
+        let (mut known, oldest) = (self.known(), self.oldest());
         while known.epochs.oldest().is_some_and(|(noted, _)| noted < oldest) {
             known.epochs.pop();
         }
         while known.sign_ins.oldest().is_some_and(|(noted, _)| noted < oldest) {
             known.pop_sign_in();
         }
+    }
+
+    fn oldest(&self) -> Moment {
+        before(self.clock.moment(), KNOWN)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -209,6 +215,11 @@ impl<T> Default for Aged<T> {
 impl<T> Aged<T> {
     fn get(&self, partition: &Partition) -> Option<&T> {
         self.values.get(partition).map(|(_, value)| value)
+    }
+
+    /// The same, unless it was noted before that moment.
+    fn since(&self, partition: &Partition, oldest: Moment) -> Option<&T> {
+        self.values.get(partition).filter(|((noted, _), _)| *noted >= oldest).map(|(_, value)| value)
     }
 
     fn put(&mut self, partition: &Partition, value: T, now: Moment) {
@@ -297,8 +308,9 @@ mod tests {
         recent.sweep();
         assert_eq!(recent.epoch(&[1; 32]), Some(epoch(7)));
         clock.advance(Duration::from_millis(1));
+        assert_eq!((recent.epoch(&[1; 32]), recent.all().len()), (None, 1));
         recent.sweep();
-        assert_eq!(recent.epoch(&[1; 32]), None);
+        assert_eq!(recent.all().len(), 0);
     }
 
     #[test]

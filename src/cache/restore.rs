@@ -393,13 +393,16 @@ impl Fleet {
 
     async fn look_at_markers(&self, looked: &mut Looked) {
         let reconnects = self.store.reconnects();
-        let mut lost = std::mem::replace(&mut looked.reconnects, reconnects) != reconnects;
+        let mut changed = std::mem::replace(&mut looked.reconnects, reconnects) != reconnects;
+        let mut lost = false;
         let names = self.store.markers();
         if let Ok(markers) = self.store.read_each(&names).await {
             let mut found = Vec::with_capacity(markers.len());
             let before = looked.markers.iter().map(Option::as_ref).chain(std::iter::repeat(None));
             for ((name, marker), before) in names.iter().zip(markers).zip(before) {
-                lost |= before.is_some() && before != marker.as_ref();
+                changed |= before.is_some() && before != marker.as_ref();
+                // Nobody knows what was there before: what this process knows is little then.
+                lost |= before.is_none() || marker.is_none();
                 found.push(match marker {
                     Some(marker) => Some(marker),
                     None => self.mark(name).await,
@@ -407,8 +410,10 @@ impl Fleet {
             }
             looked.markers = found;
         }
-        if lost {
+        if changed {
             self.restore.begin_settling();
+        }
+        if lost || changed {
             self.restore.all();
         }
     }

@@ -35,6 +35,8 @@ const ORDERS: &str = "api://orders/access_as_user";
 const USER_READ: &str = "https://graph.microsoft.com/User.Read";
 /// Longer than access tokens last, and shorter than refresh tokens do.
 const EXPIRED: u64 = 100_000;
+/// Longer than replicas remember what they brought to Redis.
+const LONG_AGO: u64 = 15 * 60 + 1;
 /// How long anything may take on a machine that has other things to do.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -231,6 +233,11 @@ impl Stage {
     /// Changes what the next refresh gets.
     async fn on_refresh(&self, times: u32, effects: Value) {
         self.emulator.script(json!({"on": {"grant_type": "refresh_token"}, "times": times, "do": effects})).await;
+    }
+
+    /// The names in Redis but for the marker.
+    async fn names(&self) -> Vec<String> {
+        self.redis().keys().await.into_iter().filter(|key| key != "tokend:m").collect()
     }
 
     /// The names in Redis that end like this: `:a` is a sign-in, `:e` an epoch.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{ANA, BEN, EXPIRED, ORDERS, PATIENCE, Plan, Stage, USER_READ, id, is_unknown, shop};
-use crate::support::redis::RedisServer;
+use crate::support::redis::{Cluster, RedisServer};
 use crate::support::{Answer, Fault, eventually, times};
 
 const RECEIVED: &str = "tokend_cache_invalidations_total{direction=\"received\",kind=\"signed_out\"}";
@@ -139,6 +139,40 @@ async fn who_signs_in_after_a_sign_out_is_signed_in_whatever_redis_loses() {
             eventually(PATIENCE, async || stage.keys("}:e").await.len() == 1).await;
             assert_eq!(stage.account(1, "web", id(&new)).await.status, 200);
             stage.signed_out(1, 0, "web", id(&new)).await;
+        }
+    }
+}
+
+/// Every master has a marker of its own.
+#[tokio::test]
+async fn a_master_of_a_cluster_that_loses_everything_has_it_again() {
+    let mut cluster = Cluster::start().await;
+    let place = format!("cluster: {{urls: [\"{}\"]}}", cluster.urls().join("\", \""));
+    let (directory, names) = shop(12);
+    let stage = Stage::made(Plan { urls: vec![place; 2], directory: Some(directory), ..Plan::default() }).await;
+    let count = async |cluster: &mut Cluster, part: &str| {
+        let mut count = 0;
+        for master in cluster.masters().await {
+            count += master.keys().await.iter().filter(|key| key.contains(part)).count();
+        }
+        count
+    };
+    eventually(PATIENCE, async || count(&mut cluster, "tokend:m:").await == 16).await;
+    for (index, name) in names.iter().enumerate() {
+        let signed = stage.sign_in(index % 2, "shop-offline", "orders.read", name).await;
+        if index < 6 {
+            assert_eq!(stage.sign_out(0, "shop-offline", id(&signed)).await.status, 204);
+        }
+    }
+    let masters = cluster.masters().await.len();
+    for _ in 0..times(1).div_ceil(masters) {
+        for number in 0..masters {
+            cluster.masters().await[number].flush().await;
+            eventually(PATIENCE, async || {
+                stage.tick();
+                (count(&mut cluster, "}:e").await, count(&mut cluster, "}:a").await) == (6, 6)
+            })
+            .await;
         }
     }
 }

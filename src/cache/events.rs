@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::fleet::Fleet;
 use super::{Cache, Partition};
 use crate::store::Event;
-use crate::token::Stored;
+use crate::token::{Epoch, Stored};
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Message {
@@ -21,8 +21,16 @@ struct Message {
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum News {
-    SignedOut(Partition),
-    Replaced { partition: Partition, variant: [u8; 32], generation: u64 },
+    /// Without an epoch: nothing stood of the account.
+    SignedOut {
+        partition: Partition,
+        epoch: Epoch,
+    },
+    Replaced {
+        partition: Partition,
+        variant: [u8; 32],
+        generation: u64,
+    },
     Credential([u8; 32]),
 }
 
@@ -31,7 +39,7 @@ enum News {
 impl News {
     fn kind(&self) -> &'static str {
         match self {
-            Self::SignedOut(_) => "signed_out",
+            Self::SignedOut { .. } => "signed_out",
             Self::Replaced { .. } => "replaced",
             Self::Credential(_) => "credential",
         }
@@ -44,12 +52,14 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     pub fn join_fleet(self: &Arc<Self>, renewed: impl Fn([u8; 32]) + Send + Sync + 'static) {
         let Some(fleet) = &self.fleet else { return };
         self.push_back(fleet);
+        self.restore(fleet);
         let (this, inner, renewed) = (Arc::clone(self), Arc::clone(fleet), Arc::new(renewed));
         fleet.store.listen(move |event| match event {
             // What was said before nobody here has heard.
             Event::Subscribed => {
                 inner.suspect_all();
                 this.memory.clear_sign_ins();
+                inner.subscribed();
             }
             Event::Message(message) if inner.ring.knows(&message) => this.heed(&inner, &message, &*renewed),
             // Nobody waits here for a file.
@@ -67,8 +77,12 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let Some(message) = fleet.read(message).filter(|message| message.sender != fleet.sender) else { return };
         fleet.metrics.invalidation("received", message.news.kind());
         match message.news {
-            News::SignedOut(partition) => {
-                self.forget(&partition);
+            News::SignedOut { partition, epoch } => {
+                self.forget(&partition, epoch);
+                // Whoever signed it out may not know, where the store has lost it, that this replica has tokens of it elsewhere.
+                for elsewhere in self.links.take(&partition) {
+                    self.forget(&elsewhere, None);
+                }
             }
             News::Replaced { partition, variant, generation } => {
                 // Whatever was good for what has been replaced, under whichever scopes; the new one may be here already.
@@ -90,8 +104,9 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 // === impl Fleet ===
 
 impl Fleet {
-    pub(super) async fn tell_signed_out(&self, partition: &Partition) {
-        self.tell(News::SignedOut(*partition)).await;
+    /// `epoch`: what the account's is now; none where nothing stood.
+    pub(super) async fn tell_signed_out(&self, partition: &Partition, epoch: Epoch) {
+        self.tell(News::SignedOut { partition: *partition, epoch }).await;
     }
 
     pub(super) async fn tell_replaced(&self, partition: &Partition, variant: &[u8; 32], generation: u64) {

@@ -14,6 +14,8 @@ use super::metrics::Metrics;
 use super::pace::Pace;
 use super::query::Wanted;
 use super::queue::Queue;
+use super::recent::Recent;
+use super::restore::Restore;
 use super::{Jitter, Partition};
 use crate::clock::{Clock, Moment};
 use crate::store::{Names, Note, Ring, Shared, Sought, State, Trouble, Unreadable, Versions, read_token};
@@ -27,6 +29,8 @@ const MOST_COVERING: usize = 4;
 const RENEWALS: u32 = 20;
 /// How soon the store is asked again whether something stands, after it could not say.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How long an epoch outlives the sign-out: longer than any token that may have escaped it.
+pub(super) const EPOCH: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The level that replicas share.
 #[derive(Debug)]
@@ -44,6 +48,9 @@ pub struct Fleet {
     pub(super) versions: Versions,
     pub(super) metrics: Metrics,
     pub(super) queue: Arc<Queue>,
+    /// What this process knows of sign-outs and sign-ins, and what of it the store has to be told again.
+    pub(super) recent: Recent,
+    pub(super) restore: Restore,
     pub(super) pace: Pace,
     pub(super) jitter: Jitter,
     /// Tells this replica's messages from those of others.
@@ -111,6 +118,8 @@ impl Fleet {
             versions,
             metrics: Metrics::new(&metrics),
             queue: Queue::new(queue, &metrics),
+            recent: Recent::new(clock.clone()),
+            restore: Restore::default(),
             pace: Pace::new(clock.clone()),
             sender: rand::random(),
             suspect: AtomicU64::new(0),
@@ -133,6 +142,11 @@ impl Fleet {
     /// Wall time, in seconds.
     pub(super) fn now(&self) -> i64 {
         self.clock.unix()
+    }
+
+    /// The monotonic clock.
+    pub(super) fn moment(&self) -> Moment {
+        self.clock.moment()
     }
 
     /// How much waits to be stored, for `/status`.
@@ -265,13 +279,17 @@ impl Fleet {
         Ok(self.sight(token, &values, sought))
     }
 
-    /// What values of a token and its account's epoch say.
+    /// What values of a token and its account's epoch say, and what this process knows of that epoch.
     pub(super) fn sight(&self, name: &str, values: &[Option<Bytes>], sought: &Sought<'_>) -> Sight {
-        let epoch = epoch_of(values.get(1));
         let value = values.first().and_then(Option::as_ref);
         let base = value.and_then(|value| Ring::generation(value));
-        let stored = value.and_then(|value| self.open(name, value, sought)).filter(|stored| is_of(stored, epoch));
-        Sight { stored, base, epoch }
+        let stored = value.and_then(|value| self.open(name, value, sought));
+        let mut epoch = epoch_of(values.get(1));
+        // Nobody signs an app out: its own tokens are read without an epoch.
+        if values.len() > 1 {
+            epoch = self.known_epoch(sought.partition, epoch, stored.as_ref().and_then(|stored| stored.facts.epoch));
+        }
+        Sight { stored: stored.filter(|stored| is_of(stored, epoch)), base, epoch }
     }
 
     /// To be called with what the store says before it is opened: replicas may have a newer key ring.
@@ -368,5 +386,5 @@ pub(super) fn epoch_bytes(epoch: Epoch) -> [u8; 8] {
 
 /// Whether a record was stored since the account's last sign-out. Only an epoch is a sign-out: where there is none, everything stands.
 pub(super) fn is_of(stored: &Stored, epoch: Epoch) -> bool {
-    epoch.is_none() || stored.facts.epoch == epoch
+    stored.facts.epoch >= epoch
 }

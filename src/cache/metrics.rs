@@ -27,6 +27,9 @@ pub(super) struct Metrics {
     pub(super) alone: IntCounter,
     /// Tokens that were not stored, or were dropped from memory, because their account was signed out.
     pub(super) signed_out: IntCounter,
+    /// What the shared store had lost and has again.
+    pub(super) restored_epochs: IntCounter,
+    pub(super) restored_sign_ins: IntCounter,
     lookups: IntCounterVec,
     leases: IntCounterVec,
     invalidations: IntCounterVec,
@@ -81,6 +84,11 @@ impl Metrics {
             "Leases on calls to the authority: won, waited for another replica's, taken_over when that one lapsed, given_up by a renewal that another replica makes, failed.",
             &["outcome"],
         );
+        let restored = metrics.counters(
+            "cache_restored_total",
+            "What the shared store had lost, and this replica knew and brought back.",
+            &["kind"],
+        );
         for outcome in LEASES {
             leases.with_label_values(&[outcome]);
         }
@@ -89,6 +97,8 @@ impl Metrics {
             miss: look("miss"),
             alone: look("unavailable"),
             signed_out: look("signed_out"),
+            restored_epochs: restored.with_label_values(&["epoch"]),
+            restored_sign_ins: restored.with_label_values(&["sign_in"]),
             lookups,
             leases,
             invalidations: metrics.counters(

@@ -3,8 +3,8 @@
 //!
 //! `mod` is the process: memory, flights, their `budget`, and what was signed out. `fleet` knows the store: names and seals; `lease` who may ask the authority, `turn` the same for an account. `shared`
 //! is the way of a flight through it, `recheck` asks whether what memory has still stands, `sign_ins`, `listing`, `sign_out` and `elsewhere` are about
-//! accounts and their refresh tokens, `events` is what replicas tell each other, and `push_back` brings to the store
-//! what it missed, which waits in the `queue`.
+//! accounts and their refresh tokens, `events` is what replicas tell each other, `push_back` brings to the store
+//! what it missed, which waits in the `queue`, and `restore` what it has lost, which `recent` knows.
 
 mod again;
 mod budget;
@@ -21,7 +21,9 @@ mod pace;
 mod push_back;
 mod query;
 mod queue;
+mod recent;
 mod recheck;
+mod restore;
 mod settings;
 mod shared;
 mod sign_ins;
@@ -380,7 +382,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         if let Some(fleet) = &self.fleet {
             stored.set_checked(fleet.check_moment());
         }
-        let (shared, challenge) = (stored.facts.shared, stored.facts.challenge);
+        let (shared, challenge, epoch) = (stored.facts.shared, stored.facts.challenge, stored.facts.epoch);
         let allowed = |old: Option<&Stored>| {
             // It came while this one was under way, and stands after it in the shared store, or answers a challenge that this one
             // knows nothing of.
@@ -388,7 +390,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 let meanwhile = old.facts.generation > since.generation;
                 meanwhile && (old.facts.shared > shared || (old.facts.challenge != 0 && challenge == 0))
             };
-            !since.is_signed_out() && !old.is_some_and(better)
+            !self.is_signed_out(partition, epoch, since) && !old.is_some_and(better)
         };
         self.memory.put(*partition, stored, self.clock.unix(), allowed);
     }
@@ -403,11 +405,27 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         self.generation.fetch_add(1, Ordering::AcqRel) + 1
     }
 
-    /// A sign-out that this process makes or hears of: memory first forgets, and then keeps nothing that was asked for before.
-    fn forget(&self, partition: &Partition) -> bool {
-        self.sign_outs.mark(partition);
-        let waited = self.fleet.as_ref().is_some_and(|fleet| fleet.queue.forget(partition));
-        self.memory.remove(partition) || waited
+    /// Whether an account was signed out since a call for it began, or is by what this process knows: `epoch` is what that call goes by.
+    fn is_signed_out(&self, partition: &Partition, epoch: Epoch, since: &Since) -> bool {
+        let Some(watch) = &since.watch else { return false };
+        let known = self.fleet.as_ref().and_then(|fleet| fleet.recent.epoch(partition));
+        known > epoch || watch.is_signed_out(epoch)
+    }
+
+    /// A sign-out that this process makes or hears of, with the account's new epoch if anything stood of it: nothing is kept from now on that was
+    /// asked for before, and memory forgets. Returns whether it knew anything.
+    fn forget(&self, partition: &Partition, epoch: Epoch) -> bool {
+        let mut known = false;
+        if let Some(fleet) = &self.fleet {
+            known |= fleet.recent.signed_out(partition, epoch);
+            // A new sign-in may wait there by the time that the message comes.
+            let waiting = fleet.queue.waiting_sign_in(partition);
+            if waiting.is_some_and(|waiting| epoch.is_none() || waiting.epoch < epoch) {
+                known |= fleet.queue.forget(partition);
+            }
+        }
+        self.sign_outs.mark(partition, epoch);
+        self.memory.remove(partition) || known
     }
 
     /// The memory level, for `/status` and metrics.
@@ -432,15 +450,6 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 struct Since {
     watch: Option<Watch>,
     generation: u64,
-}
-
-// === impl Since ===
-
-impl Since {
-    /// Whether the account was signed out since then.
-    fn is_signed_out(&self) -> bool {
-        self.watch.as_ref().is_some_and(Watch::is_signed_out)
-    }
 }
 
 /// A token in memory that may be used.

@@ -101,7 +101,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 self.memory.remove(partition);
                 Some("signed_out")
             }
-            Err(_) => None,
+            Ok(Placed::Lost) | Err(_) => None,
         }
     }
 
@@ -143,18 +143,25 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 Kept::Later => return None,
                 Kept::Stale => match self.read_signed(fleet, &sign_in.space, partition).await {
                     // The answer was lost, or somebody has renewed it by now.
-                    Ok((_, theirs)) if pending.is_ancestor_of(theirs.generation) => return Some("stored"),
+                    Ok((_, theirs)) if theirs.generation == Some(generation) || pending.is_ancestor_of(theirs.generation) => {
+                        return Some("stored");
+                    }
                     Ok((theirs, stands)) if pending.new => {
-                        // A sign-in of which this replica knew nothing: the new one goes on with its lineage, above it.
+                        // A sign-in of which this replica knew nothing: the new one goes on with its lineage, above it. What is lower would be
+                        // taken for what came before.
                         base.generation = stands.generation;
-                        generation = generation.max(Fleet::next_sign_in(stands.generation));
-                        fleet.queue.follow(partition, sign_in, generation);
+                        if stands.generation > Some(generation) {
+                            generation = Fleet::next_sign_in(stands.generation);
+                            fleet.queue.tried_as(partition, sign_in, generation);
+                        }
                         descendant = theirs.map(|theirs| {
                             let mut descendant = SignIn::clone(sign_in);
                             descendant.descend_from(&theirs);
                             descendant
                         });
                     }
+                    // The store had lost it, and has it again.
+                    Ok((_, theirs)) if theirs.generation == base.generation => {}
                     Ok(_) => break,
                     Err(Unavailable::Unreachable | Unavailable::Busy) => return None,
                     Err(Unavailable::Unreadable) => break,

@@ -225,9 +225,10 @@ impl Queue {
         self.waiting().sign_ins.get(partition).cloned()
     }
 
-    /// A new sign-in is tried to be stored above another one, of which nothing was known.
-    pub(super) fn follow(&self, partition: &Partition, sign_in: &Arc<SignIn>, generation: u64) {
-        if let Some(pending) = self.waiting().sign_ins.get_mut(partition)
+    /// Notes the generation that a waiting sign-in is tried to be stored with from now on.
+    pub(super) fn tried_as(&self, partition: &Partition, sign_in: &Arc<SignIn>, generation: u64) {
+        let mut waiting = self.waiting();
+        if let Some(pending) = waiting.sign_ins.get_mut(partition)
             && Arc::ptr_eq(&pending.sign_in, sign_in)
         {
             pending.generation = generation;

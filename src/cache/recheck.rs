@@ -4,6 +4,9 @@ use super::fleet::Sight;
 use super::{Cache, Query};
 use crate::token::Stored;
 
+/// By how much a generation that is lower is still known to be of before; what is further away was stored after a loss.
+const ANCESTORS: u64 = 1 << 16;
+
 impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// Asks the shared store whether a token in memory still stands: nobody signed out, and nobody replaced it. One request asks, and
     /// the others go on meanwhile. Where the store cannot say, the token stands, and is asked about again soon.
@@ -26,17 +29,23 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 let unasked = |stored: &Stored| same(stored).then(|| stored.set_checked(seen));
                 let _noted = self.memory.find_map(query.partition, unasked);
             }
-            Ok(sight) if sight.epoch.is_some() && sight.epoch != epoch => {
+            Ok(Sight { epoch: Some(raised), .. }) if Some(raised) > epoch => {
                 fleet.metrics.signed_out.inc();
+                fleet.recent.note(query.partition, raised);
                 self.memory.remove(query.partition);
             }
-            Ok(Sight { stored: Some(stored), .. }) if stored.facts.shared != shared => {
+            Ok(sight) => {
+                if let Some(epoch) = epoch.filter(|_| sight.epoch < epoch) {
+                    fleet.lost(query.partition, epoch);
+                }
+                let Some(stored) = sight.stored.filter(|stored| stored.facts.shared != shared) else { return };
+                // What was replaced stands there again if the store has lost something.
+                let is_ancestor = shared.wrapping_sub(stored.facts.shared) < ANCESTORS;
                 // What waits to be stored is newer than what stands there.
-                if !fleet.queue.has_token(query.partition, &stored) {
+                if !is_ancestor && !fleet.queue.has_token(query.partition, &stored) {
                     self.remember(query.partition, stored, 0, &since);
                 }
             }
-            Ok(_) => {}
         }
     }
 }

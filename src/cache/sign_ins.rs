@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::fleet::{Fleet, epoch_bytes, epoch_of};
 use super::queue::Pending;
+use super::restore::is_ancestor;
 use super::sign_outs::Watch;
 use super::{Cache, Partition, challenge_hash};
 use crate::store::{Names, Placed, Put, Ring, read_sign_in, write_sign_in};
@@ -78,8 +79,10 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             Err(Unavailable::Unreachable) => {
                 let since = self.sign_outs.watch(*partition);
                 let waiting = self.fleet.as_ref().and_then(|fleet| fleet.queue.waiting_sign_in(partition));
-                let known = waiting.or_else(|| self.memory.sign_in(partition, self.clock.unix()));
-                let sign_in = known.ok_or(Unavailable::Unreachable)?;
+                let brought = || self.fleet.as_ref().and_then(|fleet| fleet.recent.sign_in(partition));
+                let now = self.clock.unix();
+                let known = waiting.or_else(|| self.memory.sign_in(partition, now)).or_else(brought);
+                let sign_in = known.filter(|sign_in| sign_in.expires_on > now).ok_or(Unavailable::Unreachable)?;
                 let base = Base { generation: Some(sign_in.shared).filter(|shared| *shared > 0), epoch: sign_in.epoch };
                 Ok(Signed { sign_in: Some(sign_in), base, since })
             }
@@ -113,7 +116,10 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let (sign_in, base) = self.read_signed(fleet, space, partition).await?;
         let sign_in = sign_in.map(Arc::new);
         match (&sign_in, &remembered) {
-            (Some(sign_in), _) => self.remember_sign_in(partition, sign_in, &since),
+            (Some(sign_in), _) => {
+                fleet.recent.seen(partition, sign_in);
+                self.remember_sign_in(partition, sign_in, &since);
+            }
             // The user signed out, or all was lost: memory must not know better when the store is away.
             (None, Some(remembered)) => self.memory.remove_sign_in(partition, remembered),
             (None, None) => {}
@@ -121,27 +127,15 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         Ok(Signed { sign_in, base, since })
     }
 
-    /// What the shared store has.
-    pub(super) async fn read_signed(
-        &self,
-        fleet: &Fleet,
-        space: &[u8; 32],
-        partition: &Partition,
-    ) -> Result<(Option<SignIn>, Base), Unavailable> {
-        let (mut found, mut base) = fleet.sign_in_at(&fleet.names, space, partition).await?;
-        for names in &fleet.others {
-            let (other, otherwise) = fleet.sign_in_at(names, space, partition).await?;
-            base.epoch = base.epoch.max(otherwise.epoch);
-            // What was written last has the highest generation, whatever it is called.
-            found = [found, other].into_iter().flatten().max_by_key(|sign_in| sign_in.shared);
-        }
-        let epoch = base.epoch;
-        let stands = |sign_in: &SignIn| (epoch.is_none() || sign_in.epoch == epoch) && sign_in.expires_on > self.clock.unix();
-        Ok((found.filter(stands), base))
+    fn remember_sign_in(&self, partition: &Partition, sign_in: &Arc<SignIn>, since: &Watch) {
+        let allowed = || !self.is_over(partition, sign_in.epoch, since);
+        self.memory.put_sign_in(*partition, Arc::clone(sign_in), allowed);
     }
 
-    fn remember_sign_in(&self, partition: &Partition, sign_in: &Arc<SignIn>, since: &Watch) {
-        self.memory.put_sign_in(*partition, Arc::clone(sign_in), || !since.is_signed_out());
+    /// Whether a sign-in of this epoch has been signed out, as far as this process knows.
+    fn is_over(&self, partition: &Partition, epoch: Epoch, since: &Watch) -> bool {
+        let known = self.fleet.as_ref().and_then(|fleet| fleet.recent.epoch(partition));
+        known > epoch || since.is_signed_out(epoch)
     }
 
     /// Keeps a sign-in that renews the one that was read as `over`: it is refused if that changed meanwhile, or if the user signed
@@ -162,7 +156,9 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 Ok(over) => over,
                 Err(Unavailable::Unreadable) => return Kept::Stale,
                 Err(Unavailable::Unreachable | Unavailable::Busy) => {
-                    Signed { sign_in: None, base: Base::default(), since: self.sign_outs.watch(*partition) }
+                    let epoch = self.fleet.as_ref().and_then(|fleet| fleet.recent.epoch(partition));
+                    let base = Base { generation: None, epoch };
+                    Signed { sign_in: None, base, since: self.sign_outs.watch(*partition) }
                 }
             };
             let generation = Fleet::next_sign_in(over.newest());
@@ -190,22 +186,23 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         sign_in.shared = over.base.generation.unwrap_or(0);
         let Some(fleet) = &self.fleet else {
             self.remember_sign_in(partition, &Arc::new(sign_in), &over.since);
-            return if over.since.is_signed_out() { Kept::SignedOut } else { Kept::Stored };
+            return if over.since.is_signed_out(None) { Kept::SignedOut } else { Kept::Stored };
         };
-        // Whether the user signed out the store knows: what this process heard may be an older sign-out than a new sign-in. A renewed one
-        // is of before, and where the store had lost the account it kept no sign-out.
-        let is_over = || renewed.is_some() && over.since.is_signed_out();
+        // A sign-out without an epoch may be an older one than a new sign-in. A renewed one is of before.
+        let is_over = || renewed.is_some() && over.since.is_signed_out(over.base.epoch);
         let mut kept = Kept::SignedOut;
         if !is_over() {
             kept = self.put_sign_in(fleet, partition, &sign_in, over.base, generation).await;
         }
         if kept == Kept::Stored && is_over() {
             fleet.withdraw(&fleet.names.place(partition).sign_in(), generation).await;
+            fleet.recent.signed_out(partition, None);
             kept = Kept::SignedOut;
         }
         match kept {
             Kept::Stored => {
                 sign_in.shared = generation;
+                // `put_sign_in` has told what this process knows.
                 self.remember_sign_in(partition, &Arc::new(sign_in), &over.since);
                 if let Some(renewed) = &over.sign_in {
                     fleet.queue.done(partition, renewed);
@@ -233,7 +230,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         self.remember_sign_in(partition, &sign_in, &over.since);
         let pending = Pending { sign_in, new: renewed.is_none(), spare: renewed == Some(Renewed::Reusable), generation };
         fleet.queue.sign_in(*partition, pending, over.sign_in.as_ref());
-        if over.since.is_signed_out() {
+        if self.is_over(partition, over.base.epoch, &over.since) {
             fleet.queue.forget(partition);
             return Kept::SignedOut;
         }
@@ -255,14 +252,14 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     ) -> Kept {
         let place = fleet.names.place(partition);
         let (key, epoch) = (place.sign_in(), place.epoch());
-        let sign_in = &SignIn { epoch: base.epoch, ..sign_in.clone() };
+        let sign_in = SignIn { epoch: base.epoch, shared: generation, ..sign_in.clone() };
         let sealed =
-            write_sign_in(partition, sign_in).and_then(|payload| fleet.ring.seal(&key, generation, fleet.version, &payload));
+            write_sign_in(partition, &sign_in).and_then(|payload| fleet.ring.seal(&key, generation, fleet.version, &payload));
         let Some(value) = sealed else { return Kept::Later };
         let left = u64::try_from(sign_in.expires_on.saturating_sub(self.clock.unix())).unwrap_or(0).max(1);
         let ttl = Duration::from_secs(left);
         let named = epoch_bytes(base.epoch);
-        let put = Put {
+        let mut put = Put {
             key: &key,
             value: &value,
             ttl,
@@ -272,21 +269,29 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             lease: None,
             grant: true,
         };
-        match fleet.store.patient().put(&put).await {
-            Ok(Placed::Stored) => {
-                for names in &fleet.others {
-                    // What another version has is older, which its generation says until it has gone.
-                    let _older = fleet.store.clear(&[&names.place(partition).sign_in()]).await;
+        for _ in 0..ATTEMPTS {
+            match fleet.put_named(partition, base.epoch, &put).await {
+                Ok(Placed::Stored) => {
+                    for names in &fleet.others {
+                        // What another version has is older, which its generation says until it has gone.
+                        let _older = fleet.store.clear(&[&names.place(partition).sign_in()]).await;
+                    }
+                    // Should this fail, the account is listed from its next renewal on.
+                    let (shard, tag) = fleet.names.listed(&sign_in.space, partition);
+                    let _unlisted = fleet.store.join(&shard, &tag, ttl).await;
+                    fleet.recent.brought(partition, Arc::new(sign_in));
+                    return Kept::Stored;
                 }
-                // Should this fail, the account is listed from its next renewal on.
-                let (shard, tag) = fleet.names.listed(&sign_in.space, partition);
-                let _unlisted = fleet.store.join(&shard, &tag, ttl).await;
-                Kept::Stored
+                // The store has lost what was read there, and has again what came before that.
+                Ok(Placed::Stale(theirs)) if is_before(fleet, partition, &sign_in, &theirs, base) => {
+                    put.base = Ring::generation(&theirs);
+                }
+                Ok(Placed::Stale(_)) => return Kept::Stale,
+                Ok(Placed::SignedOut) => return Kept::SignedOut,
+                Ok(Placed::Lost) | Err(_) => return Kept::Later,
             }
-            Ok(Placed::Stale(_)) => Kept::Stale,
-            Ok(Placed::SignedOut) => Kept::SignedOut,
-            Err(_) => Kept::Later,
         }
+        Kept::Later
     }
 }
 
@@ -321,4 +326,13 @@ impl Fleet {
         let read = opened.and_then(|opened| read_sign_in(&opened.payload, opened.generation, space, Some(partition)));
         Ok((read.map(|(_, sign_in)| sign_in), Base { generation: Ring::generation(value), epoch }))
     }
+}
+
+/// Whether what stands in the store is of before what a change of this sign-in was made over.
+fn is_before(fleet: &Fleet, partition: &Partition, sign_in: &SignIn, standing: &[u8], base: Base) -> bool {
+    let Some(generation) = base.generation else { return false };
+    let name = fleet.names.place(partition).sign_in();
+    let Ok(Some(opened)) = fleet.needed(&name, standing) else { return false };
+    let read = read_sign_in(&opened.payload, opened.generation, &sign_in.space, Some(partition));
+    read.is_some_and(|(_, standing)| is_ancestor(&standing, base.epoch, generation))
 }

@@ -1,18 +1,16 @@
 //! Signing out: an account's epoch is raised and all that is kept of it is gone, in one step per partition, and told to everybody.
 
-use std::num::NonZeroU64;
-use std::time::Duration;
-
 use bytes::Bytes;
 
-use super::fleet::{Fleet, MOST_LISTED, epoch_bytes};
+use super::fleet::{EPOCH, Fleet, MOST_LISTED, epoch_of};
+use super::recent::next_epoch;
 use super::sign_ins::Unavailable;
 use super::{Cache, Partition};
-use crate::store::{Note, Place};
+use crate::store::{Note, Place, Removed};
 use crate::token::Epoch;
 
-/// How long an epoch outlives the sign-out: longer than any token that may have escaped it.
-const EPOCH: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How often a sign-out goes above one that came between.
+const ATTEMPTS: usize = 5;
 
 impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// Signs an account out: every token of it is gone, here at once and elsewhere within a second. Where anything stands of it its epoch is
@@ -21,9 +19,9 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// # Errors
     /// The shared store cannot be asked, or what stands there is another release's: memory is purged, and the rest is not.
     pub async fn sign_out(&self, space: &[u8; 32], partition: &Partition) -> Result<(), Unavailable> {
-        let mut known = self.forget(partition);
+        let mut known = self.forget(partition, None);
         for elsewhere in self.links.take(partition) {
-            known |= self.forget(&elsewhere);
+            known |= self.forget(&elsewhere, None);
         }
         let Some(fleet) = &self.fleet else { return Ok(()) };
         // Also to learn whether it may be deleted.
@@ -34,11 +32,12 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         // Where it is known that it has tokens elsewhere, something stands.
         known |= places.len() > 1;
         for place in &places {
-            self.remove(fleet, place, known).await?;
+            let epoch = base.epoch.filter(|_| place == partition);
+            self.remove(fleet, place, epoch, known).await?;
         }
         // A guest's first token may have come meanwhile.
         for place in fleet.elsewhere_first(partition).await?.iter().filter(|place| !places.contains(place)) {
-            self.remove(fleet, place, true).await?;
+            self.remove(fleet, place, None, true).await?;
         }
         for names in fleet.all_names() {
             let (shard, tag) = names.listed(space, partition);
@@ -47,9 +46,11 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         Ok(())
     }
 
-    /// `known`: something of it is known to be somewhere.
-    async fn remove(&self, fleet: &Fleet, partition: &Partition, known: bool) -> Result<(), Unavailable> {
-        let known = self.forget(partition) || known;
+    /// `epoch`: what was read of it. `known`: something of it is known to be somewhere.
+    async fn remove(&self, fleet: &Fleet, partition: &Partition, epoch: Epoch, known: bool) -> Result<(), Unavailable> {
+        // A sign-out that the store has lost is one more reason to leave an epoch there.
+        let epoch = fleet.recent.epoch(partition).max(epoch);
+        let known = self.forget(partition, None) || known || epoch.is_some();
         let places: Vec<Place<'_>> = fleet.all_names().map(|names| names.place(partition)).collect();
         let mut members = Vec::new();
         for place in &places {
@@ -58,22 +59,23 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let stands = known || members.iter().any(|members| !members.is_empty());
         if !stands {
             // Before the store is asked: what is stored until then is found there, and what comes later has been told.
-            fleet.tell_signed_out(partition).await;
+            fleet.tell_signed_out(partition, None).await;
         }
-        // The same epoch under the names of each version: it is the account's.
-        let (raised, mut existed) = (rand::random::<NonZeroU64>(), stands);
+        // The epoch is the account's under the names of each version: the highest of them is the one of all.
+        let (mut raised, mut existed) = (None, stands);
         for (place, members) in places.iter().zip(&members) {
-            existed |= fleet.remove(place, members, Some(raised), existed).await?;
+            let here = fleet.remove(place, raised.max(epoch), members, existed).await?;
+            (raised, existed) = (here.max(raised), existed || here.is_some());
         }
-        if existed && places.len() > 1 {
+        if let Some(epoch) = raised.filter(|_| places.len() > 1) {
             for place in &places {
-                fleet.remove(place, &[], Some(raised), true).await?;
+                fleet.raise_at(place, epoch).await.map_err(|_| Unavailable::Unreachable)?;
             }
         }
-        if existed {
+        if raised.is_some() {
             // A look that was under way may have put it back before the epoch was raised.
-            self.forget(partition);
-            fleet.tell_signed_out(partition).await;
+            self.forget(partition, raised);
+            fleet.tell_signed_out(partition, raised).await;
         }
         Ok(())
     }
@@ -86,16 +88,23 @@ impl Fleet {
         self.store.patient().members(&place.index(), MOST_LISTED).await.map_err(|_| Unavailable::Unreachable)
     }
 
-    /// Deletes what stands, and raises the epoch if there was anything, or `always`. Returns whether there was.
-    async fn remove(&self, place: &Place<'_>, members: &[Bytes], raised: Epoch, always: bool) -> Result<bool, Unavailable> {
+    /// Deletes what stands, and raises the epoch above the `known` one if there was anything, or `always`. Returns it then.
+    async fn remove(&self, place: &Place<'_>, known: Epoch, members: &[Bytes], always: bool) -> Result<Epoch, Unavailable> {
         let mut names: Vec<String> = place.tokens(members).collect();
         // Where else the account has tokens stays known: one of them may be on its way.
         names.extend([place.index(), place.sign_in()]);
-        let raised = epoch_bytes(raised);
-        let epoch = place.epoch();
-        let note = Note { key: &epoch, value: &raised, ttl: EPOCH };
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let removed = self.store.patient().remove(note, &names, always).await;
-        removed.map(|existed| existed > 0).map_err(|_| Unavailable::Unreachable)
+        let name = place.epoch();
+        let mut known = known;
+        for _ in 0..ATTEMPTS {
+            let raised = next_epoch(known);
+            let note = Note { key: &name, value: &raised.get().to_be_bytes(), ttl: EPOCH };
+            match self.store.patient().remove(note, &names, always).await.map_err(|_| Unavailable::Unreachable)? {
+                Removed::Done(existed) => return Ok(Some(raised).filter(|_| existed > 0 || always)),
+                // Somebody else signed it out meanwhile, or long ago: this one comes after that.
+                Removed::Higher(higher) => known = epoch_of(Some(&Some(higher))).max(known),
+            }
+        }
+        Err(Unavailable::Unreachable)
     }
 }

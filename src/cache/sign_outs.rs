@@ -7,6 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Partition;
+use crate::token::Epoch;
 
 /// How many sign-outs are remembered for calls of which it is not known yet whose token they bring. A call that began before those that found
 /// no room any more is taken for signed out: its token is given, and not kept.
@@ -33,8 +34,10 @@ struct Heard {
 #[derive(Debug, Default)]
 struct Watched {
     calls: usize,
-    /// The last sign-out.
+    /// The last sign-out that has no epoch: nothing stood of the account, or there is no store.
     last: u64,
+    /// The highest epoch of the others.
+    epoch: Epoch,
 }
 
 /// A call under way for a partition: from its beginning to its end it knows of sign-outs.
@@ -73,13 +76,16 @@ impl SignOuts {
         OpenWatch { outs: self.clone(), since }
     }
 
-    /// Notes a sign-out for the calls that are under way.
-    pub(super) fn mark(&self, partition: &Partition) {
+    /// Notes a sign-out for the calls that are under way. What has its epoch came after it, however late this is heard.
+    pub(super) fn mark(&self, partition: &Partition, epoch: Epoch) {
         let mut heard = self.heard();
         heard.count += 1;
         let count = heard.count;
         if let Some(watched) = heard.watched.get_mut(partition) {
-            watched.last = count;
+            match epoch {
+                Some(_) => watched.epoch = watched.epoch.max(epoch),
+                None => watched.last = count,
+            }
         }
         if heard.open > 0 {
             if heard.recent.len() == MOST
@@ -99,9 +105,10 @@ impl SignOuts {
 // === impl Watch ===
 
 impl Watch {
-    /// Whether the account was signed out since the call began.
-    pub(super) fn is_signed_out(&self) -> bool {
-        self.outs.heard().watched.get(&self.partition).is_some_and(|watched| watched.last > self.since)
+    /// Whether the account was signed out since the call began, for what that brings and stores under this epoch.
+    pub(super) fn is_signed_out(&self, epoch: Epoch) -> bool {
+        let is_over = |watched: &Watched| watched.last > self.since || watched.epoch > epoch;
+        self.outs.heard().watched.get(&self.partition).is_some_and(is_over)
     }
 }
 
@@ -165,23 +172,37 @@ mod tests {
     fn a_call_knows_of_the_sign_outs_since_it_began() {
         let outs = SignOuts::default();
         let first = outs.watch([1; 32]);
-        outs.mark(&[1; 32]);
+        outs.mark(&[1; 32], None);
         let (second, other) = (outs.watch([1; 32]), outs.watch([2; 32]));
-        assert!(first.is_signed_out() && !second.is_signed_out() && !other.is_signed_out());
-        assert!(first.clone().is_signed_out());
-        outs.mark(&[2; 32]);
-        assert!(other.is_signed_out() && !second.is_signed_out());
+        assert!(first.is_signed_out(None) && !second.is_signed_out(None) && !other.is_signed_out(None));
+        assert!(first.clone().is_signed_out(None));
+        outs.mark(&[2; 32], None);
+        assert!(other.is_signed_out(None) && !second.is_signed_out(None));
+    }
+
+    #[test]
+    fn what_has_the_epoch_of_a_sign_out_came_after_it() {
+        let epoch = std::num::NonZeroU64::new;
+        let outs = SignOuts::default();
+        let call = outs.watch([1; 32]);
+        outs.mark(&[1; 32], epoch(5));
+        assert!(call.is_signed_out(None) && call.is_signed_out(epoch(4)));
+        assert!(!call.is_signed_out(epoch(5)) && !call.is_signed_out(epoch(6)));
+        outs.mark(&[1; 32], epoch(3));
+        assert!(call.is_signed_out(epoch(4)) && !call.is_signed_out(epoch(5)));
+        outs.mark(&[1; 32], None);
+        assert!(call.is_signed_out(epoch(6)), "nothing stood");
     }
 
     #[test]
     fn nothing_is_remembered_when_no_call_is_under_way() {
         let outs = SignOuts::default();
         for number in 0..10 {
-            outs.mark(&numbered(number));
+            outs.mark(&numbered(number), None);
         }
         let (call, open) = (outs.watch([1; 32]), outs.watch_all());
         for number in 0..10 {
-            outs.mark(&numbered(number));
+            outs.mark(&numbered(number), None);
         }
         assert_eq!(kept(&outs), (1, 10));
         drop((call.clone(), call));
@@ -194,12 +215,12 @@ mod tests {
         let outs = SignOuts::default();
         let before = outs.watch_all();
         for number in 0..MOST {
-            outs.mark(&numbered(number));
+            outs.mark(&numbered(number), None);
         }
         assert!(before.is_signed_out(&numbered(0)) && !before.is_signed_out(&[9; 32]));
         let after = outs.watch_all();
         assert!(!after.is_signed_out(&numbered(0)));
-        outs.mark(&numbered(MOST));
+        outs.mark(&numbered(MOST), None);
         assert!(before.is_signed_out(&[9; 32]), "it may have been the one that is forgotten");
         assert!(!after.is_signed_out(&[9; 32]) && after.is_signed_out(&numbered(MOST)));
         assert_eq!(kept(&outs), (0, MOST));

@@ -160,7 +160,7 @@ impl Refresh {
         let (cache, space) = (&job.inner.cache, job.app.space_of(job.owner).id());
         let signed = match job.app.refresh_tokens {
             RefreshTokens::Reusable => cache.signed_or_remembered(space, &job.partition).await,
-            RefreshTokens::SingleUse => cache.signed(space, &job.partition).await,
+            RefreshTokens::SingleUse => cache.signed_for_use(space, &job.partition).await,
         };
         signed.map_err(|why| self.unavailable(job, why))
     }

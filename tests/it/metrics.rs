@@ -69,6 +69,7 @@ const COUNTERS: &[(&str, Labels)] = &[
     ("cache_leases_total", &[("outcome", &["won", "waited", "taken_over", "given_up", "failed"])]),
     ("cache_invalidations_total", &[("direction", &["sent", "received"]), ("kind", &["signed_out", "replaced", "credential"])]),
     ("cache_pushed_back_total", &[("outcome", &["stored", "stale", "gone", "signed_out"])]),
+    ("cache_restored_total", &[("kind", &["epoch", "sign_in"])]),
     ("cache_push_back_dropped_total", &[("kind", &["token", "sign_in"])]),
     ("cache_push_back_refused_total", &[]),
     ("flights_refused_total", &[("work", &["flight", "renewal", "redemption", "sign_out"])]),

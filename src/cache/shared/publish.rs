@@ -48,8 +48,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     ) -> Option<u64> {
         let wanted = &way.wanted;
         for _ in 0..ATTEMPTS {
-            // Of a sign-out of which nothing stands there the store knows nothing: this process was told.
-            if way.since.is_signed_out() {
+            // Of a sign-out of which nothing stands there the store knows nothing, nor of one that it has lost: this process was told.
+            if self.is_signed_out(&wanted.partition, stored.facts.epoch, &way.since) {
                 self.signed_out(fleet, way);
                 if let Some(lease) = lease {
                     fleet.release(lease, None).await;
@@ -60,7 +60,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             stored.facts.shared = generation;
             match self.put(fleet, way, lease, base, &stored).await {
                 // It was told while this was on its way.
-                Ok(Placed::Stored) if way.since.is_signed_out() => {
+                Ok(Placed::Stored) if self.is_signed_out(&wanted.partition, stored.facts.epoch, &way.since) => {
                     self.signed_out(fleet, way);
                     fleet.withdraw(&way.token, generation).await;
                     return None;
@@ -82,9 +82,13 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 }
                 Ok(Placed::SignedOut) => {
                     self.signed_out(fleet, way);
+                    // The store was perhaps not asked.
+                    if let Some(lease) = lease {
+                        fleet.release(lease, None).await;
+                    }
                     return None;
                 }
-                Err(_) => {
+                Ok(Placed::Lost) | Err(_) => {
                     if let Some(lease) = lease {
                         fleet.not_given_back(lease);
                     }
@@ -155,7 +159,7 @@ impl Fleet {
             lease,
             grant: false,
         };
-        let placed = self.store.put(&put).await?;
+        let placed = if owned { self.put_named(partition, facts.epoch, &put).await? } else { self.store.put(&put).await? };
         if placed == Placed::Stored {
             for names in &self.others {
                 // What another version has stands no more. Where that cannot be taken away it is as good as it was.

@@ -18,6 +18,7 @@ mod metrics;
 mod ops;
 mod place;
 mod proof;
+mod raise;
 mod scripts;
 mod sentinels;
 mod types;
@@ -31,7 +32,7 @@ use tokio::sync::watch;
 
 pub use self::access::Access;
 pub use self::breaker::BreakerState;
-pub use self::types::{Claim, Claimed, Epoch, Event, Holder, Index, Lease, Note, Placed, Put, Trouble};
+pub use self::types::{Claim, Claimed, Epoch, Event, Holder, Index, Lease, Note, Placed, Put, Raised, Removed, Trouble};
 
 use self::acknowledged::Acknowledged;
 use self::core::Core;
@@ -124,6 +125,11 @@ impl Shared {
     /// Changes each time that reads or writes work again after they did not.
     pub fn recoveries(&self) -> watch::Receiver<u64> {
         self.core.recoveries.subscribe()
+    }
+
+    /// How often the connection for calls was made anew: it may lead to another master since.
+    pub fn reconnects(&self) -> u64 {
+        self.core.counts.reconnects.get()
     }
 
     /// Where the breakers stand.

@@ -8,7 +8,7 @@ use redis::{Cmd, Value};
 use super::core::{PROBES, Request};
 use super::metrics::Op;
 use super::scripts::{self, Call};
-use super::types::{Claim, Claimed, Holder, Note, Placed, Put, Trouble};
+use super::types::{Claim, Claimed, Holder, Note, Placed, Put, Removed, Trouble};
 use super::{PATIENT, Shared};
 
 /// How many keys one command reads at most: a long one holds up all others.
@@ -128,21 +128,25 @@ impl Shared {
         match answer {
             Value::Int(1) => Ok(Placed::Stored),
             Value::Int(2) => Ok(Placed::SignedOut),
+            Value::Int(3) => Ok(Placed::Lost),
             Value::BulkString(stale) => Ok(Placed::Stale(stale.into())),
             _ => Err(Trouble::Failed),
         }
     }
 
-    /// Deletes, and raises an epoch if any of these keys was there, the epoch's own included, or `always`; in one step, all keys are in one
-    /// slot. Returns how many there were.
+    /// Deletes, and raises an epoch to one of eight bytes if any of these keys was there, the epoch's own included, or `always`; in one
+    /// step, all keys are in one slot. To do it again does nothing more.
     ///
     /// # Errors
     /// There is no answer; it may have been done.
-    pub async fn remove(&self, epoch: Note<'_>, keys: &[&str], always: bool) -> Answer<u64> {
+    pub async fn remove(&self, epoch: Note<'_>, keys: &[&str], always: bool) -> Answer<Removed> {
         let call = scripts::REMOVE.call().key(epoch.key).keys(keys).bytes(epoch.value).arg(millis(epoch.ttl)).arg(u8::from(always));
-        let (existed, have_it) = self.kept(Op::Remove, epoch.key, &call).await?;
-        // Done here, and perhaps undone by the next failover: whoever asks again does no harm.
-        if have_it { number(&existed) } else { Err(Trouble::Failed) }
+        let (answer, have_it) = self.kept(Op::Remove, epoch.key, &call).await?;
+        match answer {
+            Value::BulkString(higher) => Ok(Removed::Higher(higher.into())),
+            // Done here, and perhaps undone by the next failover: whoever asks again does no harm.
+            existed => if have_it { number(&existed).map(Removed::Done) } else { Err(Trouble::Failed) },
+        }
     }
 
     /// Deletes a value if it still has this generation.

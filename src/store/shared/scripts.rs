@@ -30,6 +30,7 @@ scripts! {
     RELEASE = "release.lua";
     PUT = "put.lua";
     REMOVE = "remove.lua";
+    RAISE = "raise.lua";
     WITHDRAW = "withdraw.lua";
     HOLDS = "holds.lua";
     JOIN = "join.lua";

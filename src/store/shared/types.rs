@@ -77,13 +77,13 @@ pub struct Put<'a> {
     pub grant: bool,
 }
 
-/// A key that must not hold anything else than what is named; nothing at all will do.
+/// A key that has to hold what is named: eight bytes in their order, which only ever rise.
 #[derive(Clone, Copy)]
 pub struct Epoch<'a> {
     /// The key.
     pub key: &'a str,
-    /// What it may hold.
-    pub named: &'a [u8],
+    /// What it holds; zeros: it must not be there.
+    pub named: &'a [u8; 8],
 }
 
 /// A place in a sorted index, which is kept short and lives as long as what it lists.
@@ -121,6 +121,28 @@ pub enum Placed {
     Stale(Bytes),
     /// The owner signed out since.
     SignedOut,
+    /// Nothing was done: the epoch that was named is not there, or a lower one is. Redis has lost it.
+    Lost,
+}
+
+/// What came of deleting everything and raising an epoch.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// It is done, and so many of the keys were there.
+    Done(u64),
+    /// Nothing was done: this epoch stands there, and is higher.
+    Higher(Bytes),
+}
+
+/// What came of raising an epoch alone.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Raised {
+    /// It stood there.
+    Stood,
+    /// It stands there now.
+    Raised,
+    /// A higher one stands there.
+    Higher(Bytes),
 }
 
 /// Why there is no answer.
@@ -177,6 +199,7 @@ impl fmt::Debug for Placed {
             Self::Stored => f.write_str("Stored"),
             Self::Stale(value) => write!(f, "Stale({} bytes)", value.len()),
             Self::SignedOut => f.write_str("SignedOut"),
+            Self::Lost => f.write_str("Lost"),
         }
     }
 }

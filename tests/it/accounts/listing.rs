@@ -124,6 +124,7 @@ async fn an_account_that_redis_has_lost_is_not_listed() {
     assert_eq!(listed, both);
     let records = stage.keys("}:a").await;
     assert_eq!(records.len(), 2, "{records:?}");
+    stage.later(super::LONG_AGO);
     stage.redis().admin().ask::<()>(&["DEL", &records[0]]).await.expect("a deletion");
     let left = stage.listed(0, "web").await;
     assert_eq!(left.len(), 1, "{left:?}");

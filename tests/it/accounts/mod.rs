@@ -1,8 +1,10 @@
 //! Accounts: what a sign-in brought is read back, renewed and signed out, in memory alone and over a Redis that replicas share.
 
 mod epochs;
+mod failover;
 mod guests;
 mod listing;
+mod lost;
 mod messages;
 mod mixed;
 mod outage;
@@ -33,6 +35,8 @@ const ORDERS: &str = "api://orders/access_as_user";
 const USER_READ: &str = "https://graph.microsoft.com/User.Read";
 /// Longer than access tokens last, and shorter than refresh tokens do.
 const EXPIRED: u64 = 100_000;
+/// Longer than replicas remember what they brought to Redis.
+const LONG_AGO: u64 = 15 * 60 + 1;
 /// How long anything may take on a machine that has other things to do.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -42,6 +46,8 @@ struct Stage {
     replicas: Vec<Sidecar>,
     redis: Option<RedisServer>,
     clock: Clock,
+    /// The last replica's configuration.
+    yaml: String,
     _files: TempDir,
 }
 
@@ -50,7 +56,7 @@ struct Stage {
 struct Plan<'a> {
     /// The Redis that the replicas share.
     redis: Option<RedisServer>,
-    /// Where each replica finds it; none: one replica with memory alone.
+    /// Where each replica finds it, as a URL or as another member of `cache.redis`; none: one replica with memory alone.
     urls: Vec<String>,
     /// Further members of `cache.redis`, as lines of YAML with four spaces before them.
     login: &'a str,
@@ -60,6 +66,8 @@ struct Plan<'a> {
     timeout: &'a str,
     /// Further keys at the top of the configuration.
     more: &'a str,
+    /// Another clock than one that stands still.
+    clock: Option<Clock>,
 }
 
 // === impl Stage ===
@@ -83,7 +91,7 @@ impl Stage {
     }
 
     async fn made(plan: Plan<'_>) -> Self {
-        let clock = Clock::manual(NOW);
+        let clock = plan.clock.unwrap_or_else(|| Clock::manual(NOW));
         let emulator = Emulator::start_with(&clock, plan.directory.as_ref()).await;
         let files = tempfile::tempdir().expect("a folder");
         let (yaml, origin) = (configuration(&emulator, &files), &emulator.origin);
@@ -100,23 +108,31 @@ impl Stage {
         let ring = format!("name:{}\nfirst:{}\n", STANDARD.encode([1; 32]), STANDARD.encode([2; 32]));
         std::fs::write(files.path().join("key-ring"), ring).expect("a file");
         let mut replicas = Vec::new();
+        let alone = yaml.clone();
         if plan.urls.is_empty() {
             replicas.push(Sidecar::start(&yaml, &clock).await);
         }
         for url in &plan.urls {
+            let place = if url.starts_with("redis") { format!("url: \"{url}\"") } else { url.clone() };
             // Far more time than in production: these tests are not about slowness.
-            let shared = format!(
-                "{yaml}cache:\n  recheck: 60s\n  redis:\n    url: \"{url}\"\n    timeout: 1s\n    write_timeout: 5s\n    \
+            yaml = format!(
+                "{alone}cache:\n  recheck: 60s\n  redis:\n    {place}\n    timeout: 1s\n    write_timeout: 5s\n    \
                  encryption: {{key_ring: {{file: {folder}/key-ring}}}}\n{}",
                 plan.login
             );
-            replicas.push(Sidecar::start(&shared, &clock).await);
+            replicas.push(Sidecar::start(&yaml, &clock).await);
         }
-        let stage = Self { emulator, replicas, redis: plan.redis, clock, _files: files };
-        if !plan.urls.is_empty() {
+        let stage = Self { emulator, replicas, redis: plan.redis, clock, yaml, _files: files };
+        if !plan.urls.is_empty() && stage.redis.is_some() {
             stage.subscribed(plan.urls.len()).await;
         }
         stage
+    }
+
+    /// One more replica, which knows nothing. Returns its number.
+    async fn join(&mut self) -> usize {
+        self.replicas.push(Sidecar::start(&self.yaml, &self.clock).await);
+        self.last()
     }
 
     /// Waits until so many replicas listen to each other.
@@ -219,6 +235,11 @@ impl Stage {
         self.emulator.script(json!({"on": {"grant_type": "refresh_token"}, "times": times, "do": effects})).await;
     }
 
+    /// The names in Redis but for the marker.
+    async fn names(&self) -> Vec<String> {
+        self.redis().keys().await.into_iter().filter(|key| key != "tokend:m").collect()
+    }
+
     /// The names in Redis that end like this: `:a` is a sign-in, `:e` an epoch.
     async fn keys(&self, end: &str) -> Vec<String> {
         self.redis().keys().await.into_iter().filter(|key| key.ends_with(end)).collect()
@@ -232,6 +253,16 @@ impl Stage {
     async fn metric(&self, replica: usize, sample: &str) -> f64 {
         self.replicas[replica].metric(sample).await
     }
+}
+
+/// The built-in directory with so many users more in the realm `shop`; how each is called.
+fn shop(users: usize) -> (Value, Vec<String>) {
+    let mut directory = Emulator::built_in();
+    let names: Vec<String> = (0..users).map(|number| format!("user-{number}")).collect();
+    let all = directory["realms"][0]["users"].as_array_mut().expect("users");
+    let user = |name: &String| json!({"username": name, "password": "a-password", "sub": format!("sub-{name}"), "name": name, "email": format!("{name}@shop.example")});
+    all.extend(names.iter().map(user));
+    (directory, names)
 }
 
 /// The home account id of an answer.

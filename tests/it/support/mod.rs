@@ -30,7 +30,7 @@ pub(crate) use proxy::Proxy;
 pub(crate) use relay::{Leaver, Plain, Relay};
 pub(crate) use said::Said;
 pub(crate) use sidecar::Sidecar;
-pub(crate) use wait::{eventually, soon};
+pub(crate) use wait::{eventually, soon, times};
 pub(crate) use world::{GRAPH, REDIRECT_URI, Stage, World, code, configuration};
 
 /// A day in November 2026, in seconds since the Unix epoch: where every manual clock starts.

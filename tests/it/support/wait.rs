@@ -5,6 +5,11 @@ use std::time::Duration;
 
 /// Longer than anything takes that ends at all, on however busy a machine.
 const BOUND: Duration = Duration::from_secs(60);
+/// How often a test repeats what it reproduces: what `TOKEND_TIMES` says, else as often as is usual.
+pub(crate) fn times(usual: usize) -> usize {
+    let said = std::env::var_os("TOKEND_TIMES");
+    said.map_or(usual, |times| times.to_str().and_then(|times| times.parse().ok()).expect("TOKEND_TIMES is a number"))
+}
 
 /// Asks every few milliseconds until the condition holds; fails where it was called if that takes longer than `deadline`.
 #[track_caller]

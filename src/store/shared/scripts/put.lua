@@ -1,16 +1,35 @@
 -- Stores ARGV[2] in KEYS[1] for ARGV[3] milliseconds if what is there has the generation ARGV[4], or nothing with a generation is
--- there. ARGV[1] names what follows, in this order: e, the epoch (a key; what it may hold); i, the index (a key; member, score, now,
--- most); l, the lease (a key; owner); o, its outcome (a key; value, milliseconds).
+-- there. ARGV[1] names what follows, in this order: e, the epoch (a key; what it holds, zeros if it is not there); i, the index (a key;
+-- member, score, now, most); l, the lease (a key; owner); o, its outcome (a key; value, milliseconds).
+-- Returns 1 if it is stored, 2 if the epoch is a higher one, 3 and does nothing if it is lower or missing, and else what is there.
 local flags, key, arg = ARGV[1], 1, 4
 local function next_key() key = key + 1; return KEYS[key] end
 local function next_arg() arg = arg + 1; return ARGV[arg] end
 local function has(flag) return string.find(flags, flag, 1, true) end
 local function is_of_another_type(failure) return string.find(failure.err, 'WRONGTYPE', 1, true) end
 
+local function is_lower(one, other)
+  -- Byte by byte: strings are compared as the server's locale wants.
+  for i = 1, 8 do
+    local a, b = string.byte(one, i), string.byte(other, i)
+    if a ~= b then
+      return a < b
+    end
+  end
+  return false
+end
+
 local signed_out = false
 if has('e') then
   local epoch, named = redis.call('GET', next_key()), next_arg()
-  signed_out = epoch and epoch ~= named
+  if not epoch or (#epoch == 8 and is_lower(epoch, named)) then
+    if named ~= string.rep('\0', 8) then
+      -- It was there: the server has lost it.
+      return 3
+    end
+  else
+    signed_out = epoch ~= named
+  end
 end
 
 local old = redis.pcall('GET', KEYS[1])

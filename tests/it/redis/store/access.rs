@@ -31,7 +31,7 @@ async fn a_user_with_the_prefix_alone_is_enough() {
     let (sender, mut heard) = mpsc::unbounded_channel();
     store.shared.listen(move |event| drop(sender.send(event)));
     let lease = Lease { key: "tokend:{p}:l", owner: &[7; 16], outcome: None };
-    let epoch = Some(Epoch { key: "tokend:{p}:e", named: b"" });
+    let epoch = Some(Epoch { key: "tokend:{p}:e", named: &[0; 8] });
     let value = format!("{:016x}", 1);
     let put = Put {
         key: "tokend:{p}:k",

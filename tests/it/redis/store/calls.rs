@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokend::store::{BreakerState, Claim, Epoch, Holder, Index, Lease, Note, Placed, Put};
+use tokend::store::{BreakerState, Claim, Epoch, Holder, Index, Lease, Note, Placed, Put, Raised, Removed};
 use tokio::sync::mpsc;
 
 use super::{LONG, PATIENCE, Store, standalone};
@@ -16,6 +16,10 @@ const LEASE: &str = "tokend:{p}:l";
 const OUTCOME: &str = "tokend:{p}:o";
 const EPOCH: &str = "tokend:{p}:e";
 const INDEX: &str = "tokend:{p}:i";
+/// Epochs: none, and two of which the second is higher.
+const NONE: [u8; 8] = [0; 8];
+const OLD: [u8; 8] = [0, 0, 0, 0, 1, 200, 0, 255];
+const NEW: [u8; 8] = [0, 0, 0, 0, 2, 100, 0, 0];
 
 fn value(generation: u64, text: &str) -> Vec<u8> {
     format!("{generation:016x}{text}").into_bytes()
@@ -105,16 +109,75 @@ async fn a_put_is_refused_after_a_sign_out() {
     on_both(async |store, _server| {
         let (first, second) = (value(1, "first"), value(2, "second"));
         let named = |named| Put { epoch: Some(Epoch { key: EPOCH, named }), ..put(&first, None) };
-        assert_eq!(store.shared.put(&named(b"")).await, Ok(Placed::Stored), "there is no epoch");
-        assert_eq!(store.shared.put(&Put { base: Some(1), value: &second, ..named(b"old") }).await, Ok(Placed::Stored));
-        assert_eq!(store.shared.remove(note(EPOCH, b"new"), &[KEY, LEASE, INDEX], false).await, Ok(1));
-        for old in [&b""[..], b"old"] {
+        assert_eq!(store.shared.put(&named(&NONE)).await, Ok(Placed::Stored), "there is no epoch");
+        assert_eq!(store.shared.remove(note(EPOCH, &OLD), &[KEY, LEASE, INDEX], false).await, Ok(Removed::Done(1)));
+        assert_eq!(store.shared.put(&named(&NONE)).await, Ok(Placed::SignedOut));
+        assert_eq!(
+            store.shared.remove(note(EPOCH, &NEW), &[KEY, LEASE, INDEX], false).await,
+            Ok(Removed::Done(1)),
+            "the epoch itself"
+        );
+        for old in [&NONE, &OLD] {
             assert_eq!(store.shared.put(&named(old)).await, Ok(Placed::SignedOut));
         }
         assert_eq!(store.get(KEY).await, None);
-        assert_eq!(store.shared.put(&named(b"new")).await, Ok(Placed::Stored));
-        assert_eq!(store.shared.remove(note(EPOCH, b"newer"), &[], false).await, Ok(1), "the epoch itself");
-        assert_eq!(store.get(EPOCH).await, Some(b"newer".to_vec()));
+        assert_eq!(store.shared.put(&named(&NEW)).await, Ok(Placed::Stored));
+        assert_eq!(store.shared.put(&Put { base: Some(1), value: &second, ..named(&NEW) }).await, Ok(Placed::Stored));
+    })
+    .await;
+}
+
+/// Redis has lost what was read there: that is no match, and nothing is done.
+#[tokio::test]
+async fn a_put_finds_that_an_epoch_is_lost() {
+    on_both(async |store, _server| {
+        let value = value(1, "first");
+        let lease = Lease { key: LEASE, owner: &OWNER, outcome: None };
+        let named = Put { epoch: Some(Epoch { key: EPOCH, named: &NEW }), lease: Some(lease), ..put(&value, None) };
+        assert!(store.set(LEASE, &OWNER).await);
+        assert_eq!(store.shared.put(&named).await, Ok(Placed::Lost), "there is none");
+        assert!(store.set(EPOCH, &OLD).await);
+        assert_eq!(store.shared.put(&named).await, Ok(Placed::Lost), "there is one of before");
+        assert_eq!((store.get(KEY).await, store.get(LEASE).await), (None, Some(OWNER.to_vec())));
+        assert_eq!(store.shared.raise(note(EPOCH, &NEW)).await, Ok(Raised::Raised));
+        assert_eq!(store.shared.put(&named).await, Ok(Placed::Stored));
+        assert!(store.set(EPOCH, b"garbage").await);
+        assert_eq!(store.shared.put(&named).await, Ok(Placed::SignedOut));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_epoch_only_rises() {
+    on_both(async |store, server| {
+        assert_eq!(store.shared.raise(note(EPOCH, &OLD)).await, Ok(Raised::Raised), "there is none");
+        assert_eq!(store.shared.raise(note(EPOCH, &OLD)).await, Ok(Raised::Stood));
+        assert_eq!(store.shared.raise(note(EPOCH, &NEW)).await, Ok(Raised::Raised));
+        let higher = || Bytes::copy_from_slice(&NEW);
+        assert_eq!(store.shared.raise(note(EPOCH, &OLD)).await, Ok(Raised::Higher(higher())));
+        // Nor does a sign-out lower it, or delete anything then.
+        assert!(store.set(KEY, b"value").await);
+        assert_eq!(store.shared.remove(note(EPOCH, &OLD), &[KEY], true).await, Ok(Removed::Higher(higher())));
+        // The same once more, as if the answer had been lost: what stands there came afterwards.
+        assert_eq!(store.shared.remove(note(EPOCH, &NEW), &[KEY], true).await, Ok(Removed::Done(1)));
+        assert_eq!((store.get(EPOCH).await, store.get(KEY).await), (Some(NEW.to_vec()), Some(b"value".to_vec())));
+        // Each byte counts, and each as a number.
+        let steps = [0x7f_u64 << 40, 0x80 << 40, (0x80 << 40) + 1, 0xff << 40, 0x0100 << 40, u64::MAX];
+        server.flush().await;
+        for step in steps {
+            assert_eq!(store.shared.raise(note(EPOCH, &step.to_be_bytes())).await, Ok(Raised::Raised), "{step:x}");
+        }
+        for step in steps.iter().rev().skip(1) {
+            assert!(matches!(store.shared.raise(note(EPOCH, &step.to_be_bytes())).await, Ok(Raised::Higher(_))), "{step:x}");
+        }
+        // What is none is written over, also by a server that is full.
+        let mut admin = server.client().await;
+        redis::cmd("DEL").arg(EPOCH).exec_async(&mut admin).await.expect("an answer");
+        redis::cmd("LPUSH").arg(EPOCH).arg("x").exec_async(&mut admin).await.expect("an answer");
+        assert_eq!(store.shared.raise(note(EPOCH, &OLD)).await, Ok(Raised::Raised));
+        redis::cmd("CONFIG").arg(&["SET", "maxmemory", "1"]).exec_async(&mut admin).await.expect("an answer");
+        assert_eq!(store.shared.raise(note(EPOCH, &NEW)).await, Ok(Raised::Raised));
+        assert_eq!(store.shared.remove(note(EPOCH, &steps[5].to_be_bytes()), &[KEY], true).await, Ok(Removed::Done(1)));
     })
     .await;
 }
@@ -122,10 +185,10 @@ async fn a_put_is_refused_after_a_sign_out() {
 #[tokio::test]
 async fn where_nothing_stands_a_sign_out_leaves_nothing_unless_it_has_to() {
     on_both(async |store, _server| {
-        assert_eq!(store.shared.remove(note(EPOCH, b"new"), &[KEY, INDEX], false).await, Ok(0));
+        assert_eq!(store.shared.remove(note(EPOCH, &NEW), &[KEY, INDEX], false).await, Ok(Removed::Done(0)));
         assert_eq!(store.get(EPOCH).await, None);
-        assert_eq!(store.shared.remove(note(EPOCH, b"new"), &[KEY, INDEX], true).await, Ok(0));
-        assert_eq!(store.get(EPOCH).await, Some(b"new".to_vec()));
+        assert_eq!(store.shared.remove(note(EPOCH, &NEW), &[KEY, INDEX], true).await, Ok(Removed::Done(0)));
+        assert_eq!(store.get(EPOCH).await, Some(NEW.to_vec()));
     })
     .await;
 }
@@ -163,8 +226,8 @@ async fn a_put_gives_the_lease_back_and_tells_the_followers() {
         assert_eq!((store.get(LEASE).await, store.get(OUTCOME).await), (None, Some(told.clone())));
         // Refused for a sign-out: not told. Somebody else's lease: left alone.
         store.shared.clear(&[OUTCOME]).await.expect("an answer");
-        assert!(store.set(EPOCH, b"new").await && store.set(LEASE, &held(OWNER).bytes()).await);
-        let refused = Put { epoch: Some(Epoch { key: EPOCH, named: b"old" }), ..stored };
+        assert!(store.set(EPOCH, &NEW).await && store.set(LEASE, &held(OWNER).bytes()).await);
+        let refused = Put { epoch: Some(Epoch { key: EPOCH, named: &OLD }), ..stored };
         assert_eq!(store.shared.put(&refused).await, Ok(Placed::SignedOut));
         assert_eq!((store.get(LEASE).await, store.get(OUTCOME).await), (None, None));
         assert!(store.set(LEASE, &held(OTHER).bytes()).await);

@@ -141,7 +141,11 @@ async fn a_server_that_is_full_is_read_and_signs_out() {
     assert!(store.shared.publish(b"x").await.is_ok());
     assert!(store.shared.holds(&["tokend:{a}:x"]).await.is_ok_and(|held| held[0].is_some()));
     let epoch = Note { key: "tokend:{a}:e", value: b"new", ttl: LONG };
-    assert_eq!(store.shared.remove(epoch, &["tokend:{a}:x"], false).await, Ok(1), "a sign-out needs no room");
+    assert_eq!(
+        store.shared.remove(epoch, &["tokend:{a}:x"], false).await,
+        Ok(tokend::store::Removed::Done(1)),
+        "a sign-out needs no room"
+    );
     assert_eq!(store.shared.state().reads, BreakerState::Closed);
     redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("100mb").exec_async(&mut admin).await.expect("an answer");
     println!("full: writes work {:?} after there is room", store.until_writes_work().await);

@@ -87,6 +87,25 @@ impl Sentinel {
         master.port()
     }
 
+    /// Cuts the replicas off from what their master is told from now on: they follow somebody else until a sentinel corrects that, which takes
+    /// some seconds.
+    pub(crate) async fn hold_replication(&mut self) {
+        let master = self.master_port().await;
+        for node in self.nodes.iter().filter(|node| node.port() != master) {
+            // Nobody listens there.
+            node.admin().ask::<()>(&["REPLICAOF", "127.0.0.1", "1"]).await.expect("a replica");
+        }
+    }
+
+    /// Waits until every replica has all that the master has.
+    pub(crate) async fn in_sync(&mut self) {
+        let count = self.nodes.len() - 1;
+        let master = self.master().await;
+        let kept: redis::RedisResult<usize> = master.admin().ask(&["WAIT", &count.to_string(), "5000"]).await;
+        assert!(kept.is_ok_and(|kept| kept <= count));
+        eventually(PATIENCE, async || replicas_in_sync(master).await.is_ok_and(|found| found == count)).await;
+    }
+
     /// Waits until another node than the one on this port is master and takes writes.
     pub(crate) async fn failed_over_from(&mut self, port: u16) {
         eventually(PATIENCE, async || {

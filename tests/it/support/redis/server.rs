@@ -101,7 +101,12 @@ impl RedisServer {
         self.process.kill();
     }
 
-    /// Starts it again, dead or alive: the same port and configuration, and no data.
+    /// Writes a snapshot, with which it starts from now on.
+    pub(crate) async fn save(&self) {
+        self.admin.ask::<()>(&["SAVE"]).await.expect("a snapshot");
+    }
+
+    /// Starts it again, dead or alive: the same port and configuration, and no data but what was saved.
     pub(crate) async fn restart(&mut self) {
         self.process.kill();
         self.process = spawn(&self.options, self.role, &self.folder);

@@ -44,6 +44,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     pub fn join_fleet(self: &Arc<Self>, renewed: impl Fn([u8; 32]) + Send + Sync + 'static) {
         let Some(fleet) = &self.fleet else { return };
         self.push_back(fleet);
+        let beating = Arc::clone(fleet);
+        self.tasks.background("pulse", async move { beating.keep_pulse().await });
         let (this, inner, renewed) = (Arc::clone(self), Arc::clone(fleet), Arc::new(renewed));
         fleet.store.listen(move |event| match event {
             // What was said before nobody here has heard.

@@ -4,7 +4,7 @@
 //! queue itself: its refresh token may be the only good one. Where there is no room what can be had again is dropped; what cannot has its
 //! room before it comes into being.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::IntCounter;
@@ -17,6 +17,8 @@ use crate::token::{SignIn, Stored};
 const ROOM: usize = 4 * 1024;
 /// What the queue spends on one entry besides, in bytes.
 const OVERHEAD: usize = 96;
+/// How often the store may refuse a token, while it takes others, before that is dropped: it can be had again.
+const REFUSALS: u8 = 3;
 /// How many generations after its own a sign-in may have been renewed to and still be known.
 const DESCENDANTS: u64 = 1 << 16;
 
@@ -32,10 +34,12 @@ pub(super) struct Queue {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    order: VecDeque<Arc<Token>>,
+    order: VecDeque<Place>,
     tokens: HashSet<Arc<Token>>,
-    accounts: VecDeque<Partition>,
-    sign_ins: HashMap<Partition, Pending>,
+    /// By their turns, of which the next one has this number.
+    accounts: BTreeMap<u64, Partition>,
+    turns: u64,
+    sign_ins: HashMap<Partition, (u64, Pending)>,
     /// What all of it weighs, in bytes, and the part of it that cannot be had again.
     bytes: usize,
     lasting: usize,
@@ -43,6 +47,14 @@ struct Waiting {
     reserved: usize,
     /// Whether somebody brings the sign-ins at the end.
     ending: bool,
+}
+
+/// A token's place in the line.
+#[derive(Debug)]
+struct Place {
+    token: Arc<Token>,
+    /// How often it was refused.
+    refusals: u8,
 }
 
 /// Where a token is found in memory.
@@ -117,8 +129,8 @@ impl Queue {
     /// the user signed in meanwhile, that stays.
     pub(super) fn sign_in(&self, partition: Partition, mut pending: Pending, over: Option<&Arc<SignIn>>) {
         let mut waiting = self.waiting();
-        match waiting.sign_ins.get(&partition) {
-            None => waiting.accounts.push_back(partition),
+        match waiting.sign_ins.get(&partition).map(|(_, older)| older) {
+            None => {}
             Some(_) if pending.new => {}
             // What renews one that was never stored goes where that would have gone.
             Some(older) if over.is_some_and(|over| Arc::ptr_eq(over, &older.sign_in)) => {
@@ -133,7 +145,11 @@ impl Queue {
             Some(_) => return,
         }
         waiting.charge(&pending);
-        if let Some(older) = waiting.sign_ins.insert(partition, pending) {
+        let turn = match waiting.sign_ins.get(&partition) {
+            Some((turn, _)) => *turn,
+            None => waiting.line_up(partition),
+        };
+        if let Some((_, older)) = waiting.sign_ins.insert(partition, (turn, pending)) {
             waiting.discharge(&older);
         }
         self.make_room(&mut waiting);
@@ -142,13 +158,13 @@ impl Queue {
     /// Drops what can be had again until the rest fits: tokens first, which cost a call, and then sign-ins whose older state is as good.
     fn make_room(&self, waiting: &mut Waiting) {
         while waiting.bytes > self.max {
-            if let Some(token) = waiting.order.pop_front() {
+            if let Some(Place { token, .. }) = waiting.order.pop_front() {
                 waiting.tokens.remove(&token);
                 waiting.bytes -= token.weight();
                 self.dropped_tokens.inc();
                 continue;
             }
-            let spare = waiting.sign_ins.iter().find(|(_, pending)| pending.spare).map(|(partition, _)| *partition);
+            let spare = waiting.sign_ins.iter().find(|(_, (_, pending))| pending.spare).map(|(partition, _)| *partition);
             let Some(partition) = spare else { break };
             waiting.take(&partition);
             self.dropped_sign_ins.inc();
@@ -157,7 +173,12 @@ impl Queue {
 
     /// The sign-in of an account that waits.
     pub(super) fn waiting_sign_in(&self, partition: &Partition) -> Option<Arc<SignIn>> {
-        self.waiting().sign_ins.get(partition).map(|pending| Arc::clone(&pending.sign_in))
+        self.waiting().sign_ins.get(partition).map(|(_, pending)| Arc::clone(&pending.sign_in))
+    }
+
+    /// Whether a sign-in waits that is to be listed among these accounts.
+    pub(super) fn has_account_of(&self, space: &[u8; 32]) -> bool {
+        self.waiting().sign_ins.values().any(|(_, pending)| pending.sign_in.space == *space)
     }
 
     /// A sign-out: nothing of the account may be stored any more.
@@ -194,41 +215,62 @@ impl Queue {
         }
         let token = Arc::new(token);
         waiting.tokens.insert(Arc::clone(&token));
-        waiting.order.push_back(token);
+        waiting.order.push_back(Place { token, refusals: 0 });
         waiting.bytes += weight;
     }
 
-    /// The token whose turn it is; it stays until it is done with.
-    pub(super) fn next_token(&self) -> Option<Arc<Token>> {
-        self.waiting().order.front().cloned()
+    /// How many tokens wait.
+    pub(super) fn tokens(&self) -> usize {
+        self.waiting().order.len()
     }
 
-    pub(super) fn done_token(&self, token: &Arc<Token>) {
+    /// The tokens whose turn it is, so many at most; they go to the end, because they stay until they are done with.
+    pub(super) fn next_tokens(&self, most: usize) -> Vec<Arc<Token>> {
         let mut waiting = self.waiting();
-        // It may have been dropped meanwhile.
-        if waiting.order.front() == Some(token) {
-            waiting.order.pop_front();
-            waiting.tokens.remove(token);
-            waiting.bytes -= token.weight();
+        let most = most.min(waiting.order.len());
+        let tokens = waiting.order.iter().take(most).map(|place| Arc::clone(&place.token)).collect();
+        waiting.order.rotate_left(most);
+        tokens
+    }
+
+    /// A token is stored, or of no use any more.
+    pub(super) fn done_token(&self, token: &Arc<Token>) {
+        self.waiting().take_token(token);
+    }
+
+    /// The store refused a token, and took others.
+    pub(super) fn refused_token(&self, token: &Arc<Token>) {
+        let mut waiting = self.waiting();
+        let Some(place) = waiting.order.iter_mut().rfind(|place| Arc::ptr_eq(&place.token, token)) else { return };
+        place.refusals += 1;
+        if place.refusals == REFUSALS {
+            waiting.take_token(token);
+            self.dropped_tokens.inc();
         }
     }
 
-    /// The account whose turn it is; it goes to the end, because it stays until it is done with.
-    pub(super) fn next_account(&self) -> Option<Partition> {
+    /// The accounts whose turn it is, so many at most; they go to the end, because they stay until they are done with.
+    pub(super) fn next_accounts(&self, most: usize) -> Vec<Partition> {
         let mut waiting = self.waiting();
-        let partition = waiting.accounts.pop_front()?;
-        waiting.accounts.push_back(partition);
-        Some(partition)
+        let next: Vec<(u64, Partition)> = waiting.accounts.iter().take(most).map(|(turn, account)| (*turn, *account)).collect();
+        for (turn, account) in &next {
+            waiting.accounts.remove(turn);
+            let later = waiting.line_up(*account);
+            if let Some((turn, _)) = waiting.sign_ins.get_mut(account) {
+                *turn = later;
+            }
+        }
+        next.into_iter().map(|(_, account)| account).collect()
     }
 
     pub(super) fn pending(&self, partition: &Partition) -> Option<Pending> {
-        self.waiting().sign_ins.get(partition).cloned()
+        self.waiting().sign_ins.get(partition).map(|(_, pending)| pending.clone())
     }
 
     /// A sign-in is stored or refused; a newer one of the same account waits on.
     pub(super) fn done(&self, partition: &Partition, sign_in: &Arc<SignIn>) {
         let mut waiting = self.waiting();
-        if waiting.sign_ins.get(partition).is_some_and(|pending| Arc::ptr_eq(&pending.sign_in, sign_in)) {
+        if waiting.sign_ins.get(partition).is_some_and(|(_, pending)| Arc::ptr_eq(&pending.sign_in, sign_in)) {
             waiting.take(partition);
         }
     }
@@ -266,10 +308,26 @@ impl Waiting {
 
     /// Takes a sign-in out. Returns whether there was one.
     fn take(&mut self, partition: &Partition) -> bool {
-        let Some(pending) = self.sign_ins.remove(partition) else { return false };
+        let Some((turn, pending)) = self.sign_ins.remove(partition) else { return false };
         self.discharge(&pending);
-        self.accounts.retain(|account| account != partition);
+        self.accounts.remove(&turn);
         true
+    }
+
+    /// Puts an account at the end of the line; returns its turn.
+    fn line_up(&mut self, account: Partition) -> u64 {
+        let turn = self.turns;
+        self.turns += 1;
+        self.accounts.insert(turn, account);
+        turn
+    }
+
+    /// Takes a token out, unless it was dropped meanwhile. It is near the end of the line: its turn was a moment ago.
+    fn take_token(&mut self, token: &Arc<Token>) {
+        let Some(at) = self.order.iter().rposition(|place| Arc::ptr_eq(&place.token, token)) else { return };
+        self.order.remove(at);
+        self.tokens.remove(token);
+        self.bytes -= token.weight();
     }
 }
 
@@ -352,12 +410,44 @@ mod tests {
             queue.push(token(asked));
         }
         assert_eq!(queue.len(), 2);
-        let next = || queue.next_token().map(|token| token.asked.to_string());
-        assert_eq!([next(), next()], [Some("a".to_owned()), Some("a".to_owned())]);
-        queue.done_token(&queue.next_token().unwrap());
-        assert_eq!((next(), queue.len()), (Some("b".to_owned()), 1));
-        queue.done_token(&queue.next_token().unwrap());
-        assert_eq!((queue.len(), queue.bytes()), (0, 0));
+        let next = |most| queue.next_tokens(most).iter().map(|token| token.asked.to_string()).collect::<Vec<_>>();
+        assert_eq!((next(1), next(2), next(9), next(0)), (vec!["a".to_owned()], vec!["b".to_owned(), "a".to_owned()], vec!["b".to_owned(), "a".to_owned()], vec![]));
+        queue.done_token(&queue.next_tokens(1)[0]);
+        assert_eq!((next(2), queue.len()), (vec!["a".to_owned()], 1));
+        queue.done_token(&queue.next_tokens(1)[0]);
+        assert_eq!((queue.len(), queue.bytes(), next(2)), (0, 0, vec![]));
+    }
+
+    #[test]
+    fn a_token_that_is_refused_is_tried_again_and_then_dropped() {
+        let queue = Queue::new(1 << 20, &Metrics::default());
+        for asked in ["refused", "other"] {
+            queue.push(token(asked));
+        }
+        let refused = queue.next_tokens(1).remove(0);
+        for left in [2, 2, 1, 1] {
+            queue.refused_token(&refused);
+            assert_eq!(queue.len(), left);
+        }
+        assert_eq!(queue.next_tokens(9).len(), 1);
+        // It may come once more.
+        queue.push(token("refused"));
+        assert_eq!((queue.len(), queue.tokens()), (2, 2));
+    }
+
+    #[test]
+    fn accounts_have_their_turns_one_after_the_other() {
+        let queue = Queue::new(1 << 20, &Metrics::default());
+        for number in 1..=3 {
+            queue.sign_in([number; 32], pending(&sign_in("first"), true), None);
+        }
+        assert_eq!(queue.next_accounts(2), [[1; 32], [2; 32]]);
+        // Another sign-in of the same account has that one's turn.
+        queue.sign_in([3; 32], pending(&sign_in("second"), true), None);
+        assert_eq!(queue.next_accounts(2), [[3; 32], [1; 32]]);
+        assert!(queue.forget(&[2; 32]));
+        assert_eq!((queue.next_accounts(9), queue.accounts()), (vec![[3; 32], [1; 32]], 2));
+        assert!(queue.has_account_of(&[0; 32]) && !queue.has_account_of(&[1; 32]));
     }
 
     #[test]
@@ -365,7 +455,7 @@ mod tests {
         let queue = Queue::new(1 << 20, &Metrics::default());
         let (first, second) = (sign_in("first"), sign_in("second"));
         queue.sign_in([1; 32], pending(&first, true), None);
-        assert_eq!(queue.next_account(), Some([1; 32]));
+        assert_eq!(queue.next_accounts(1), [[1; 32]]);
         assert!(queue.waiting_sign_in(&[1; 32]).is_some_and(|waiting| Arc::ptr_eq(&waiting, &first)));
         // It renews an older one than the one that waits.
         queue.sign_in([1; 32], pending(&sign_in("other"), false), None);
@@ -378,7 +468,7 @@ mod tests {
         queue.done(&[1; 32], &first);
         assert_eq!(queue.len(), 1);
         assert!(queue.forget(&[1; 32]));
-        assert_eq!((queue.len(), queue.next_account(), queue.bytes()), (0, None, 0));
+        assert_eq!((queue.len(), queue.next_accounts(1), queue.bytes()), (0, vec![], 0));
     }
 
     #[test]

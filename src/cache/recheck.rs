@@ -1,41 +1,50 @@
 //! Whether what memory has still stands: asked of the shared store now and then, and after messages may have been missed.
 
 use super::fleet::Sight;
-use super::{Cache, Query};
+use super::{Cache, Key, Query};
 use crate::token::Stored;
 
 impl<E: Clone + Send + Sync + 'static> Cache<E> {
-    /// Asks the shared store whether a token in memory still stands: nobody signed out, and nobody replaced it. One request asks, and
-    /// the others go on meanwhile. Where the store cannot say, the token stands, and is asked about again soon.
+    /// Asks the shared store whether a token in memory still stands: nobody signed out, and nobody replaced it. One request asks. Where that
+    /// is done now and then, the others go on meanwhile; where messages may have been missed, they wait for the answer. Where the store cannot
+    /// say, the token stands, and is asked about again soon.
     pub async fn recheck(&self, query: &Query<'_>) {
         let Some(fleet) = &self.fleet else { return };
+        let is_suspect = |stored: &Stored| query.is_answered_by(stored).then(|| fleet.is_suspect(stored.checked()));
+        let suspect = self.memory.find_map(query.partition, is_suspect) == Some(true);
+        let token = || Key::of(&[query.partition, query.variant, query.asked.as_bytes()]).0;
+        let _one_looks = if suspect { Some(self.looking.turn(token()).await) } else { None };
         let now = fleet.check_moment();
         let mine = |stored: &Stored| {
             query.is_answered_by(stored).then(|| {
                 let seen = stored.checked();
-                let first = fleet.is_unchecked(seen) && stored.check(seen, now);
+                // What is suspect is noted as checked when it is: until then nobody may be served it.
+                let first = fleet.is_unchecked(seen) && (suspect || stored.check(seen, now));
                 first.then(|| (seen, stored.facts.asked.clone(), stored.facts.shared, stored.facts.epoch))
             })
         };
         let Some(Some((seen, asked, shared, epoch))) = self.memory.find_map(query.partition, mine) else { return };
+        let note = |checked| {
+            let same = |stored: &Stored| stored.facts.variant == *query.variant && stored.facts.asked == asked;
+            let _noted = self.memory.find_map(query.partition, |stored: &Stored| same(stored).then(|| stored.set_checked(checked)));
+        };
         let since = self.since(query.partition, query.owned);
         match fleet.exact(query.partition, query.variant, &asked, query.owned).await {
             Err(_) => {
                 fleet.ask_later();
-                let same = |stored: &Stored| stored.facts.variant == *query.variant && stored.facts.asked == asked;
-                let unasked = |stored: &Stored| same(stored).then(|| stored.set_checked(seen));
-                let _noted = self.memory.find_map(query.partition, unasked);
+                note(seen);
             }
             Ok(sight) if sight.epoch.is_some() && sight.epoch != epoch => {
                 fleet.metrics.signed_out.inc();
                 self.memory.remove(query.partition);
             }
-            Ok(Sight { stored: Some(stored), .. }) if stored.facts.shared != shared => {
-                // What waits to be stored is newer than what stands there.
-                if !fleet.queue.has_token(query.partition, &stored) {
-                    self.remember(query.partition, stored, 0, &since);
-                }
+            // What waits to be stored is newer than what stands there.
+            Ok(Sight { stored: Some(stored), .. })
+                if stored.facts.shared != shared && !fleet.queue.has_token(query.partition, &stored) =>
+            {
+                self.remember(query.partition, stored, 0, &since);
             }
+            Ok(_) if suspect => note(now),
             Ok(_) => {}
         }
     }

@@ -234,7 +234,10 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     ) -> Option<Turn<E>> {
         let sought = Sought { partition: &way.wanted.partition, variant: &way.wanted.variant, asked: Some(&way.wanted.asked) };
         fleet.meet(claimed.values.first().into_iter().flatten()).await;
-        let sight = fleet.sight(&way.token, &claimed.values, &sought);
+        let mut sight = fleet.sight(&way.token, &claimed.values, &sought);
+        if let Some(stored) = sight.stored {
+            sight.stored = Some(fleet.timed(&way.token, stored).await);
+        }
         if let Some(outcome) = &claimed.outcome {
             fleet.meet_outcome(outcome).await;
             if let Some(told) = self.hear(fleet, way, lease, &sight, outcome) {

@@ -138,7 +138,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     ) -> Result<(Option<SignIn>, Base), Unavailable> {
         let place = fleet.names.place(partition);
         let (name, epoch) = (place.sign_in(), place.epoch());
-        let values = fleet.store.read(&[&name, &epoch]).await.map_err(|_| Unavailable::Unreachable)?;
+        let (values, left) = fleet.store.read_timed(&[&name, &epoch]).await.map_err(|_| Unavailable::Unreachable)?;
         let epoch = epoch_of(values.get(1));
         let Some(value) = values.first().and_then(Option::as_ref) else {
             return Ok((None, Base { generation: None, epoch }));
@@ -147,7 +147,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let opened = fleet.needed(&name, value).map_err(|_| Unavailable::Unreadable)?;
         let read = opened.and_then(|opened| read_sign_in(&opened.payload, opened.generation, space, Some(partition)));
         let stands = |sign_in: &SignIn| (epoch.is_none() || sign_in.epoch == epoch) && sign_in.expires_on > self.clock.unix();
-        let sign_in = read.map(|(_, sign_in)| sign_in).filter(stands);
+        let sign_in = read.map(|(_, sign_in)| fleet.signed_in_until(sign_in, left)).filter(stands);
         Ok((sign_in, Base { generation: Ring::generation(value), epoch }))
     }
 
@@ -277,9 +277,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         };
         match fleet.store.put(&put).await {
             Ok(Placed::Stored) => {
-                // Should this fail, the account is listed from its next renewal on.
-                let (shard, tag) = fleet.names.listed(&sign_in.space, partition);
-                let _unlisted = fleet.store.join(&shard, &tag, ttl).await;
+                self.list(fleet, partition, sign_in).await;
                 Kept::Stored
             }
             Ok(Placed::Stale(_)) => Kept::Stale,

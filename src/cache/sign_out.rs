@@ -39,8 +39,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         for place in fleet.elsewhere_first(partition).await?.iter().filter(|place| !places.contains(place)) {
             self.remove(fleet, place, true).await?;
         }
-        let (shard, tag) = fleet.names.listed(space, partition);
-        let _listed_as_gone = fleet.store.leave(&shard, &[Bytes::from(tag)]).await;
+        self.unlist_account(fleet, space, partition).await;
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use redis::aio::{AsyncPushSender, MultiplexedConnection};
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
-use redis::{AsyncConnectionConfig, Cmd, ConnectionInfo, ErrorKind, ProtocolVersion, RedisError, RedisResult, TlsMode, Value};
+use redis::{AsyncConnectionConfig, Cmd, ConnectionInfo, ErrorKind, Pipeline, ProtocolVersion, RedisError, RedisResult, TlsMode, Value};
 
 use super::access::Access;
 use super::place::{Place, tcp};
@@ -231,6 +231,17 @@ impl Wire {
             Self::Cluster(connection) => connection.req_packed_command(cmd).await?,
         };
         value.extract_error()
+    }
+
+    /// Sends commands together and waits for all answers; one that is refused refuses all.
+    pub(super) async fn ask_all(&mut self, batch: &Pipeline) -> RedisResult<Value> {
+        use redis::aio::ConnectionLike as _;
+        let count = batch.len();
+        let values = match self {
+            Self::Single(connection) => connection.send_packed_commands(batch, 0, count).await?,
+            Self::Cluster(connection) => connection.req_packed_commands(batch, 0, count).await?,
+        };
+        Value::Array(values).extract_error()
     }
 }
 

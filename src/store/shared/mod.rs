@@ -27,7 +27,7 @@ use tokio::sync::watch;
 
 pub use self::access::Access;
 pub use self::breaker::BreakerState;
-pub use self::types::{Claim, Claimed, Epoch, Event, Index, Lease, Note, Placed, Put, Trouble};
+pub use self::types::{Claim, Claimed, Epoch, Event, Index, Lease, Mark, Note, Page, Placed, Put, Trouble};
 
 use self::core::Core;
 use self::dial::Dialer;

@@ -1,7 +1,7 @@
 //! Time as an argument: every decision that depends on the time asks a `Clock`, so that a test moves time instead of waiting for it.
 
-use std::sync::{Arc, LazyLock};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Where the time comes from.

@@ -83,26 +83,21 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     async fn bring_tokens(&self, fleet: &Fleet) {
         let (mut left, mut batch) = (fleet.queue.tokens(), Batch::default());
-        let (mut refused, mut any_taken) = (Vec::new(), false);
         while left > 0 && fleet.store.state().writes == BreakerState::Closed {
             let tokens = fleet.queue.next_tokens(batch.of(left));
             left = if tokens.is_empty() { 0 } else { left - tokens.len() };
-            let brought = join_all(tokens.iter().map(|token| self.bring_token(fleet, &token.partition, &token.variant, &token.asked)));
-            let (outcomes, before) = (brought.await, refused.len());
-            for (token, outcome) in tokens.into_iter().zip(outcomes) {
-                let Some(outcome) = outcome else {
-                    refused.push(token);
-                    continue;
-                };
-                any_taken = true;
-                fleet.queue.done_token(&token);
-                fleet.metrics.pushed_back(outcome);
+            let brought =
+                join_all(tokens.iter().map(|token| self.bring_token(fleet, &token.partition, &token.variant, &token.asked)));
+            let mut all_taken = true;
+            for (token, outcome) in tokens.iter().zip(brought.await) {
+                // One that is refused has its turn again, after all others.
+                all_taken &= outcome.is_some();
+                if let Some(outcome) = outcome {
+                    fleet.queue.done_token(token);
+                    fleet.metrics.pushed_back(outcome);
+                }
             }
-            batch.rest(fleet, refused.len() == before).await;
-        }
-        // A store that is in trouble refuses all.
-        if any_taken {
-            refused.iter().for_each(|token| fleet.queue.refused_token(token));
+            batch.rest(fleet, all_taken).await;
         }
     }
 

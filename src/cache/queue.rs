@@ -17,8 +17,6 @@ use crate::token::{SignIn, Stored};
 const ROOM: usize = 4 * 1024;
 /// What the queue spends on one entry besides, in bytes.
 const OVERHEAD: usize = 96;
-/// How often the store may refuse a token, while it takes others, before that is dropped: it can be had again.
-const REFUSALS: u8 = 3;
 /// How many generations after its own a sign-in may have been renewed to and still be known.
 const DESCENDANTS: u64 = 1 << 16;
 
@@ -34,7 +32,7 @@ pub(super) struct Queue {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    order: VecDeque<Place>,
+    order: VecDeque<Arc<Token>>,
     tokens: HashSet<Arc<Token>>,
     /// By their turns, of which the next one has this number.
     accounts: BTreeMap<u64, Partition>,
@@ -47,14 +45,6 @@ struct Waiting {
     reserved: usize,
     /// Whether somebody brings the sign-ins at the end.
     ending: bool,
-}
-
-/// A token's place in the line.
-#[derive(Debug)]
-struct Place {
-    token: Arc<Token>,
-    /// How often it was refused.
-    refusals: u8,
 }
 
 /// Where a token is found in memory.
@@ -158,7 +148,7 @@ impl Queue {
     /// Drops what can be had again until the rest fits: tokens first, which cost a call, and then sign-ins whose older state is as good.
     fn make_room(&self, waiting: &mut Waiting) {
         while waiting.bytes > self.max {
-            if let Some(Place { token, .. }) = waiting.order.pop_front() {
+            if let Some(token) = waiting.order.pop_front() {
                 waiting.tokens.remove(&token);
                 waiting.bytes -= token.weight();
                 self.dropped_tokens.inc();
@@ -215,7 +205,7 @@ impl Queue {
         }
         let token = Arc::new(token);
         waiting.tokens.insert(Arc::clone(&token));
-        waiting.order.push_back(Place { token, refusals: 0 });
+        waiting.order.push_back(token);
         waiting.bytes += weight;
     }
 
@@ -228,25 +218,19 @@ impl Queue {
     pub(super) fn next_tokens(&self, most: usize) -> Vec<Arc<Token>> {
         let mut waiting = self.waiting();
         let most = most.min(waiting.order.len());
-        let tokens = waiting.order.iter().take(most).map(|place| Arc::clone(&place.token)).collect();
+        let tokens = waiting.order.iter().take(most).cloned().collect();
         waiting.order.rotate_left(most);
         tokens
     }
 
     /// A token is stored, or of no use any more.
     pub(super) fn done_token(&self, token: &Arc<Token>) {
-        self.waiting().take_token(token);
-    }
-
-    /// The store refused a token, and took others.
-    pub(super) fn refused_token(&self, token: &Arc<Token>) {
         let mut waiting = self.waiting();
-        let Some(place) = waiting.order.iter_mut().rfind(|place| Arc::ptr_eq(&place.token, token)) else { return };
-        place.refusals += 1;
-        if place.refusals == REFUSALS {
-            waiting.take_token(token);
-            self.dropped_tokens.inc();
-        }
+        // Near the end of the line, because its turn was a moment ago; unless it was dropped meanwhile.
+        let Some(at) = waiting.order.iter().rposition(|waits| Arc::ptr_eq(waits, token)) else { return };
+        waiting.order.remove(at);
+        waiting.tokens.remove(token);
+        waiting.bytes -= token.weight();
     }
 
     /// The accounts whose turn it is, so many at most; they go to the end, because they stay until they are done with.
@@ -320,14 +304,6 @@ impl Waiting {
         self.turns += 1;
         self.accounts.insert(turn, account);
         turn
-    }
-
-    /// Takes a token out, unless it was dropped meanwhile. It is near the end of the line: its turn was a moment ago.
-    fn take_token(&mut self, token: &Arc<Token>) {
-        let Some(at) = self.order.iter().rposition(|place| Arc::ptr_eq(&place.token, token)) else { return };
-        self.order.remove(at);
-        self.tokens.remove(token);
-        self.bytes -= token.weight();
     }
 }
 
@@ -411,28 +387,14 @@ mod tests {
         }
         assert_eq!(queue.len(), 2);
         let next = |most| queue.next_tokens(most).iter().map(|token| token.asked.to_string()).collect::<Vec<_>>();
-        assert_eq!((next(1), next(2), next(9), next(0)), (vec!["a".to_owned()], vec!["b".to_owned(), "a".to_owned()], vec!["b".to_owned(), "a".to_owned()], vec![]));
+        assert_eq!(
+            (next(1), next(2), next(9), next(0)),
+            (vec!["a".to_owned()], vec!["b".to_owned(), "a".to_owned()], vec!["b".to_owned(), "a".to_owned()], vec![])
+        );
         queue.done_token(&queue.next_tokens(1)[0]);
         assert_eq!((next(2), queue.len()), (vec!["a".to_owned()], 1));
         queue.done_token(&queue.next_tokens(1)[0]);
         assert_eq!((queue.len(), queue.bytes(), next(2)), (0, 0, vec![]));
-    }
-
-    #[test]
-    fn a_token_that_is_refused_is_tried_again_and_then_dropped() {
-        let queue = Queue::new(1 << 20, &Metrics::default());
-        for asked in ["refused", "other"] {
-            queue.push(token(asked));
-        }
-        let refused = queue.next_tokens(1).remove(0);
-        for left in [2, 2, 1, 1] {
-            queue.refused_token(&refused);
-            assert_eq!(queue.len(), left);
-        }
-        assert_eq!(queue.next_tokens(9).len(), 1);
-        // It may come once more.
-        queue.push(token("refused"));
-        assert_eq!((queue.len(), queue.tokens()), (2, 2));
     }
 
     #[test]

@@ -183,7 +183,9 @@ mod tests {
         let (spaces, fewer) = ([&own, &other, &space], [&own]);
         let mark = |score, member| Some(Mark { score, member: Bytes::from_static(member) });
         let marks = [None, mark(1_795_300_000.0, &[7; 16][..]), mark(-1.5, b""), mark(f64::INFINITY, b"x")];
-        for cursor in marks.map(|mark| Cursor::Shared(63, mark)).into_iter().chain([Cursor::Shared(0, None), Cursor::Memory([7; 32])]) {
+        for cursor in
+            marks.map(|mark| Cursor::Shared(63, mark)).into_iter().chain([Cursor::Shared(0, None), Cursor::Memory([7; 32])])
+        {
             for index in 0..spaces.len() {
                 let text = write((index, Some(cursor.clone())), &spaces);
                 assert_eq!(read(&text, &spaces), Some((index, Some(cursor.clone()))));

@@ -76,10 +76,10 @@ async fn of_any<'a>(
     let mut outcome = Err(Arc::new(no_tokens()));
     let mut owners = owners.into_iter();
     if at_hand.is_some()
-        && let Some(owner) = owners.next() {
-        if let Some(found) = of_one(inner, ask(owner), &work, &mut outcome).await {
-            return found;
-        }
+        && let Some(owner) = owners.next()
+        && let Some(found) = of_one(inner, ask(owner), &work, &mut outcome).await
+    {
+        return found;
     }
     // Of all others at once who has it: most have not, and there may be many.
     let owners: Vec<Caller> = owners.collect();

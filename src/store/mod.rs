@@ -13,4 +13,6 @@ pub use names::{Entry, Names, Place, SHARDS};
 pub use record::{Sought, read_sign_in, read_token, write_sign_in, write_token};
 pub use ring::{KeyRing, Opened, Ring, Unreadable};
 pub use settings::{Encryption, NEWEST, OLDEST, RedisSettings, RedisUrl, Topology};
-pub use shared::{Access, BreakerState, Claim, Claimed, Epoch, Event, Index, Lease, Mark, Note, Page, Placed, Put, Shared, State, Trouble};
+pub use shared::{
+    Access, BreakerState, Claim, Claimed, Epoch, Event, Index, Lease, Mark, Note, Page, Placed, Put, Shared, State, Trouble,
+};

@@ -381,7 +381,10 @@ mod tests {
             let head = earlier.head();
             assert_eq!((head.expires_on, head.token(), head.scope()), (Some(3600), Some("eyJ.a.b"), grant.write().scope()));
             let value: serde_json::Value = serde_json::from_slice(&[&head.text[..], b"}"].concat())?;
-            assert_eq!((&value["expires_on"], &value["refresh_on"], &value["ext_expires_on"]), (&3600.into(), &2400.into(), &8400.into()));
+            assert_eq!(
+                (&value["expires_on"], &value["refresh_on"], &value["ext_expires_on"]),
+                (&3600.into(), &2400.into(), &8400.into())
+            );
             assert_eq!(value["scope"], *grant.scope);
             // Fewer digits, and none at all.
             assert!(stored().ending_by(5).head().text.ends_with(br#""expires_on":5,"refresh_on":-1195,"ext_expires_on":4805"#));

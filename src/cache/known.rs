@@ -1,6 +1,12 @@
 //! Of which of several accounts anything is known: for those who may use the accounts of everybody, of whom there may be hundreds.
 
+use futures_util::future::join_all;
+
+use super::fleet::Fleet;
 use super::{Cache, Partition, Unavailable};
+
+/// How many accounts are signed out at once, or told of.
+const AT_ONCE: usize = 16;
 
 /// What is known of some accounts.
 #[derive(Debug)]
@@ -11,6 +17,9 @@ pub struct Known {
     pub unsure: Option<Unavailable>,
 }
 
+/// An account by space and partition, and whether memory knew of it before it forgot it.
+type Forgotten = ([u8; 32], Partition, bool);
+
 impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// Whether this process or the shared store has tokens or a sign-in of each of these accounts; the store is asked of all at once.
     pub async fn known(&self, accounts: &[Partition]) -> Known {
@@ -19,18 +28,62 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let Some(fleet) = &self.fleet else {
             return Known { known: accounts.iter().map(is_here).collect(), unsure: None };
         };
-        let names: Vec<[String; 2]> = accounts
-            .iter()
-            .map(|partition| {
-                let place = fleet.names.place(partition);
-                [place.sign_in(), place.index()]
-            })
-            .collect();
-        let there = fleet.store.any_there(&names).await;
-        let unsure = there.is_err().then_some(Unavailable::Unreachable);
+        let there = fleet.any_of(accounts).await;
+        let unsure = there.as_ref().err().copied();
         let there = there.unwrap_or_else(|_| vec![false; accounts.len()]);
         let waits = |partition: &Partition| fleet.queue.pending(partition).is_some();
         let known = accounts.iter().zip(there).map(|(partition, there)| there || is_here(partition) || waits(partition));
         Known { known: known.collect(), unsure }
+    }
+
+    /// Signs out each of these accounts, by space and partition, as [`Cache::sign_out`] does. Of those of which nothing stands the others are
+    /// told, and then the store is asked of all at once.
+    ///
+    /// # Errors
+    /// As for [`Cache::sign_out`]; each is tried, whatever came of the others.
+    pub async fn sign_out_each(&self, accounts: &[([u8; 32], Partition)]) -> Result<(), Unavailable> {
+        let forgotten = accounts.iter().map(|(space, partition)| (*space, *partition, self.forget_with_links(partition)));
+        let forgotten: Vec<Forgotten> = forgotten.collect();
+        let Some(fleet) = self.fleet.as_ref().filter(|_| accounts.len() > 1) else {
+            return self.sign_out_those(&forgotten).await;
+        };
+        let there = fleet.any_of(&partitions(&forgotten)).await?;
+        let (mut known, mut unknown) = (Vec::new(), Vec::new());
+        for (account, there) in forgotten.into_iter().zip(there) {
+            if account.2 || there { known.push(account) } else { unknown.push(account) }
+        }
+        // Before the store is asked again: what is stored until then is found there, and what comes later has been told.
+        for some in unknown.chunks(AT_ONCE) {
+            join_all(some.iter().map(|(_, partition, _)| fleet.tell_signed_out(partition))).await;
+        }
+        let there = fleet.any_of(&partitions(&unknown)).await;
+        let said = there.as_ref().map(|_| ()).map_err(|why| *why);
+        known.extend(unknown.into_iter().zip(there.unwrap_or_default()).filter_map(|(account, there)| there.then_some(account)));
+        self.sign_out_those(&known).await.and(said)
+    }
+
+    async fn sign_out_those(&self, accounts: &[Forgotten]) -> Result<(), Unavailable> {
+        let mut signed_out = Ok(());
+        for some in accounts.chunks(AT_ONCE) {
+            let each = some.iter().map(|(space, partition, known)| self.sign_out_forgotten(space, partition, *known));
+            signed_out = join_all(each).await.into_iter().fold(signed_out, Result::and);
+        }
+        signed_out
+    }
+}
+
+fn partitions(accounts: &[Forgotten]) -> Vec<Partition> {
+    accounts.iter().map(|(_, partition, _)| *partition).collect()
+}
+
+// === impl Fleet ===
+
+impl Fleet {
+    /// Whether anything stands of each of these accounts: a sign-in, a token, an epoch, or where else it has tokens.
+    async fn any_of(&self, accounts: &[Partition]) -> Result<Vec<bool>, Unavailable> {
+        let places = accounts.iter().map(|partition| self.names.place(partition));
+        let names: Vec<[String; 4]> =
+            places.map(|place| [place.sign_in(), place.index(), place.epoch(), place.elsewhere()]).collect();
+        self.store.any_there(&names).await.map_err(|_| Unavailable::Unreachable)
     }
 }

@@ -235,7 +235,10 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let sought = Sought { partition: &way.wanted.partition, variant: &way.wanted.variant, asked: Some(&way.wanted.asked) };
         fleet.meet(claimed.values.first().into_iter().flatten()).await;
         let mut sight = fleet.sight(&way.token, &claimed.values, &sought);
-        if let Some(stored) = sight.stored {
+        let is_wanted = |stored: &Stored| claimed.outcome.is_some() || !way.wanted.bypass.skips_shared(stored, Some(way.first));
+        if sight.stored.as_ref().is_some_and(is_wanted)
+            && let Some(stored) = sight.stored.take()
+        {
             sight.stored = Some(fleet.timed(&way.token, stored).await);
         }
         if let Some(outcome) = &claimed.outcome {

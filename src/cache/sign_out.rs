@@ -20,10 +20,17 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// # Errors
     /// The shared store cannot be asked, or what stands there is another release's: memory is purged, and the rest is not.
     pub async fn sign_out(&self, space: &[u8; 32], partition: &Partition) -> Result<(), Unavailable> {
-        let mut known = self.forget(partition);
-        for elsewhere in self.links.take(partition) {
-            known |= self.forget(&elsewhere);
-        }
+        let known = self.forget_with_links(partition);
+        self.sign_out_forgotten(space, partition, known).await
+    }
+
+    /// The same when memory has forgotten the account; `known`: it knew of it.
+    pub(super) async fn sign_out_forgotten(
+        &self,
+        space: &[u8; 32],
+        partition: &Partition,
+        mut known: bool,
+    ) -> Result<(), Unavailable> {
         let Some(fleet) = &self.fleet else { return Ok(()) };
         // Also to learn whether it may be deleted.
         let (_, base) = self.read_signed(fleet, space, partition).await?;
@@ -41,6 +48,12 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         }
         self.unlist_account(fleet, space, partition).await;
         Ok(())
+    }
+
+    /// Memory forgets an account, with what it has of it elsewhere. Returns whether there was anything.
+    pub(super) fn forget_with_links(&self, partition: &Partition) -> bool {
+        let known = self.forget(partition);
+        self.links.take(partition).iter().fold(known, |known, elsewhere| self.forget(elsewhere) || known)
     }
 
     /// `known`: something of it is known to be somewhere.

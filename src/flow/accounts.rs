@@ -23,7 +23,7 @@ use crate::token::{Account, Turn};
 const USUAL: usize = 100;
 const MOST: usize = 1000;
 
-/// Of how many owners accounts are listed or signed out at once.
+/// Of how many owners accounts are listed at once.
 const OWNERS: usize = 16;
 
 /// How much of a space's id stands in a cursor: enough to tell its owners apart.
@@ -105,10 +105,7 @@ pub(super) async fn sign_out(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller,
     let (sender, outcome) = tokio::sync::oneshot::channel();
     let detached = Arc::clone(inner);
     let work = async move {
-        let cache = &detached.cache;
-        let each = places.into_iter().map(|(space, partition)| async move { cache.sign_out(&space, &partition).await });
-        // Each is tried, whatever came of the others: memory forgets it in any case.
-        let signed_out = stream::iter(each).buffer_unordered(OWNERS).fold(Ok(()), async |all, one| all.and(one)).await;
+        let signed_out = detached.cache.sign_out_each(&places).await;
         drop(permit);
         let _gone = sender.send(signed_out);
     };

@@ -198,11 +198,12 @@ async fn redis_is_asked_of_all_owners_at_once() {
     assert_eq!(stage.listed(1, "desk").await, [&*ana]);
     // Nor does it take long, or leave anything, to sign out whom none of them knows.
     let redis = stage.redis.as_ref().expect("a Redis");
-    let keys = redis.keys().await;
-    for number in 0..3 {
-        assert_eq!(stage.sign_out(1, "desk", "web", &format!("some.body-{number}")).await.status, 204);
-    }
+    let (keys, before) = (redis.keys().await, asked(&stage, 1).await);
+    assert_eq!(stage.sign_out(1, "desk", "web", "some.body").await.status, 204);
     assert_eq!(redis.keys().await, keys);
+    // A message for each owner, and a look at all before and afterwards.
+    let signed_out = asked(&stage, 1).await - before;
+    assert!(signed_out <= 122.0 + 2.0 * 2.0, "{signed_out}");
     assert_eq!(stage.sign_out(1, "desk", "web", &ana).await.status, 204);
     stage.account(0, "caller-100", "web", &ana).await.refused(404, "unknown_account", "account");
     assert_eq!(stage.listed(1, "desk").await, [""; 0]);

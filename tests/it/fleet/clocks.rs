@@ -82,6 +82,7 @@ async fn a_short_token_is_not_served_past_its_end() {
     assert_eq!((level(&second), second.token()), ("redis", first.token()));
     assert!(second.json["expires_in"].as_i64().is_some_and(|left| left <= 8), "{}", second.text);
     clock.advance(Duration::from_secs(8));
+    stage.elapse(8).await;
     assert_eq!(stage.graph(1).await.source(), "identity_provider");
 }
 

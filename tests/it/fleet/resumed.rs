@@ -49,7 +49,7 @@ async fn goes_on(user: &str) {
     })
     .await;
     let id = old.json["account"]["home_account_id"].as_str().expect("an id").to_owned();
-    fleet.signal(0, "STOP");
+    fleet.stop(0).await;
     let since = now();
     let waiting = join_all((0..WAITING).map(|_| ask(&stopped)));
     let (answers, ()): (Vec<Answer>, ()) = tokio::join!(waiting, async {

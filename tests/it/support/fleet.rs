@@ -87,6 +87,19 @@ impl Fleet {
         self.replicas[index].process.signal(name);
     }
 
+    /// Stops it in its tracks, until it is sent `CONT`. Returns when none of its threads runs any more, which a busy machine takes its time for.
+    pub(crate) async fn stop(&mut self, index: usize) {
+        let process = &mut self.replicas[index].process;
+        process.signal("STOP");
+        let threads = format!("/proc/{}/task", process.pid());
+        let stands = |stat: String| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'));
+        eventually(Duration::from_secs(30), async || {
+            let threads = std::fs::read_dir(&threads).into_iter().flatten().flatten();
+            threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("stat")).ok()).all(stands)
+        })
+        .await;
+    }
+
     /// Waits for its end, for as long as this at most, and for all that it has printed; returns its exit status.
     pub(crate) async fn end_within(&mut self, index: usize, bound: Duration) -> Option<i32> {
         let Replica { process, said, .. } = &mut self.replicas[index];

@@ -27,7 +27,7 @@ if [ ! -e "$made/tokend/key-ring" ]; then
     # The rights that docs/cache.md lists; the default user has none.
     cat >"$made/redis/users.acl" <<ACL
 user default off
-user tokend on >$password resetkeys resetchannels -@all ~tokend:* &tokend:events +get +mget +set +del +pttl +pexpire +zadd +zrem +zrevrange +zrangebyscore +zremrangebyscore +zremrangebyrank +zscan +eval +evalsha +publish +subscribe +ping
+user tokend on >$password resetkeys resetchannels -@all ~tokend:* &tokend:events +get +mget +set +del +pttl +pexpire +zadd +zrem +zrevrange +zrangebyscore +zremrangebyscore +zremrangebyrank +eval +evalsha +publish +subscribe +ping
 ACL
 
     # The emulator's own, for tests only.

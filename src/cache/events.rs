@@ -53,6 +53,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let Some(fleet) = &self.fleet else { return };
         self.push_back(fleet);
         self.restore(fleet);
+        let beating = Arc::clone(fleet);
+        self.tasks.background("pulse", async move { beating.keep_pulse().await });
         let (this, inner, renewed) = (Arc::clone(self), Arc::clone(fleet), Arc::new(renewed));
         fleet.store.listen(move |event| match event {
             // What was said before nobody here has heard.

@@ -12,14 +12,16 @@ use super::freshness::{Freshness, judge};
 use super::lease::Leases;
 use super::metrics::Metrics;
 use super::pace::Pace;
+use super::pulse::{BEAT, Pulse};
 use super::query::Wanted;
 use super::queue::Queue;
 use super::recent::Recent;
 use super::restore::Restore;
+use super::unlisted::Unlisted;
 use super::{Jitter, Partition};
-use crate::clock::{Clock, Moment};
+use crate::clock::{self, Clock, Moment};
 use crate::store::{Names, Note, Ring, Shared, Sought, State, Trouble, Unreadable, Versions, read_token};
-use crate::token::{Epoch, Stored};
+use crate::token::{Epoch, SignIn, Stored};
 
 /// How many tokens the index of a partition lists; the store has no room for more in memory either.
 pub(super) const MOST_LISTED: usize = 256;
@@ -51,6 +53,7 @@ pub struct Fleet {
     /// What this process knows of sign-outs and sign-ins, and what of it the store has to be told again.
     pub(super) recent: Recent,
     pub(super) restore: Restore,
+    pub(super) unlisted: Unlisted,
     pub(super) pace: Pace,
     pub(super) jitter: Jitter,
     /// Tells this replica's messages from those of others.
@@ -60,6 +63,7 @@ pub struct Fleet {
     suspect: AtomicU64,
     /// Until this moment nothing is asked about: the store could not say a moment ago.
     not_before: AtomicU64,
+    pulse: Pulse,
     /// How long a call to the authority may take, its repetition included.
     pub(super) longest: Duration,
     clock: Clock,
@@ -124,6 +128,8 @@ impl Fleet {
             sender: rand::random(),
             suspect: AtomicU64::new(0),
             not_before: AtomicU64::new(0),
+            unlisted: Unlisted::default(),
+            pulse: Pulse::default(),
             store,
             ring,
             version,
@@ -164,8 +170,34 @@ impl Fleet {
         let now = self.clock.moment();
         // A check may be dated to the next millisecond: see `check_moment`.
         let age = now.since(checked) + Duration::from_millis(1);
-        let old = checked.millis() < self.suspect.load(Ordering::Relaxed) || age >= self.recheck;
+        let old = self.is_suspect(checked) || age >= self.recheck;
         old && now.millis() >= self.not_before.load(Ordering::Relaxed)
+    }
+
+    /// Whether messages may have been missed since that moment, of what was checked then: nobody may be served it before somebody has looked.
+    pub(super) fn is_suspect(&self, checked: Moment) -> bool {
+        self.look_back();
+        checked.millis() < self.suspect.load(Ordering::Relaxed)
+    }
+
+    /// What others told while this process stood still is still to be heard.
+    fn look_back(&self) {
+        let now = clock::running();
+        if self.pulse.is_late(now) {
+            self.suspect_all();
+            // Who comes now finds memory suspect already.
+            self.pulse.note(now);
+        }
+    }
+
+    /// Notes all the time that the process runs, so that requests find out that it did not.
+    pub(super) async fn keep_pulse(&self) {
+        let _until_the_end = self.pulse.begin(clock::running());
+        loop {
+            tokio::time::sleep(BEAT).await;
+            self.look_back();
+            self.pulse.note(clock::running());
+        }
     }
 
     /// The store could not say whether something still stands: it is asked again in a second, and not by every request until then.
@@ -222,7 +254,7 @@ impl Fleet {
         if !is_good && wanted.superset && !wanted.bypass.is_forced() {
             for names in self.all_names() {
                 // Boxed as in `Cache::shared`: a hit has no need of it.
-                let covering = Box::pin(self.covering(names, wanted, sight.epoch)).await?;
+                let covering = Box::pin(self.covered(names, wanted, sight.epoch)).await?;
                 if covering.is_some() {
                     sight.stored = covering;
                     break;
@@ -230,6 +262,13 @@ impl Fleet {
             }
         }
         Ok(sight)
+    }
+
+    async fn covered(&self, names: &Names, wanted: &Wanted, epoch: Epoch) -> Result<Option<Stored>, Trouble> {
+        let Some(stored) = self.covering(names, wanted, epoch).await? else { return Ok(None) };
+        let facts = &stored.facts;
+        let name = names.place(&wanted.partition).token(&names.entry(&facts.variant, &facts.asked));
+        Ok(Some(self.timed(&name, stored).await))
     }
 
     /// Looks for a token under its exact name.
@@ -271,12 +310,44 @@ impl Fleet {
     }
 
     async fn named(&self, token: &str, epoch: Option<&str>, sought: &Sought<'_>) -> Result<Sight, Trouble> {
-        let values = match epoch {
-            Some(epoch) => self.store.read(&[token, epoch]).await?,
-            None => self.store.read(&[token]).await?,
-        };
+        let began = self.check_moment();
+        let (mut values, mut left) = self.read_with(token, epoch).await?;
+        if self.is_suspect(began) {
+            // The process stood still meanwhile, or there is a new subscription: what was read may be of before.
+            (values, left) = self.read_with(token, epoch).await?;
+        }
         self.meet(values.first().into_iter().flatten()).await;
-        Ok(self.sight(token, &values, sought))
+        let mut sight = self.sight(token, &values, sought);
+        if let Some(left) = left {
+            sight.stored = sight.stored.map(|stored| self.ending(stored, left));
+        }
+        Ok(sight)
+    }
+
+    async fn read_with(&self, token: &str, epoch: Option<&str>) -> Result<(Vec<Option<Bytes>>, Option<Duration>), Trouble> {
+        match epoch {
+            Some(epoch) => self.store.read_timed(&[token, epoch]).await,
+            None => self.store.read_timed(&[token]).await,
+        }
+    }
+
+    /// A token that another replica may have stored, by its own clock: it ends when its key does.
+    fn ending(&self, stored: Stored, left: Duration) -> Stored {
+        stored.ending_by(self.now().saturating_add(whole_seconds(left)))
+    }
+
+    /// The same of one that was read without what is left of its key.
+    pub(super) async fn timed(&self, name: &str, stored: Stored) -> Stored {
+        match self.store.left(name).await {
+            Ok(Some(left)) => self.ending(stored, left),
+            _ => stored,
+        }
+    }
+
+    /// The same of a sign-in.
+    pub(super) fn signed_in_until(&self, sign_in: SignIn, left: Option<Duration>) -> SignIn {
+        let ends = left.map_or(i64::MAX, |left| self.now().saturating_add(whole_seconds(left)));
+        SignIn { expires_on: sign_in.expires_on.min(ends), ..sign_in }
     }
 
     /// What values of a token and its account's epoch say, and what this process knows of that epoch.
@@ -300,7 +371,10 @@ impl Fleet {
     pub(super) fn open(&self, name: &str, value: &[u8], sought: &Sought<'_>) -> Option<Stored> {
         // Whatever cannot be read is counted by the ring, and is no token.
         let opened = self.ring.open(name, value, self.versions).ok()?;
-        read_token(&opened.payload, opened.generation, sought)
+        let stored = read_token(&opened.payload, opened.generation, sought)?;
+        // Whatever clock it was stored by, it has no longer to live than a new one.
+        let length = stored.expires_on.saturating_sub(stored.received_on);
+        Some(stored.ending_by(self.now().saturating_add(length)))
     }
 
     async fn covering(&self, names: &Names, wanted: &Wanted, epoch: Epoch) -> Result<Option<Stored>, Trouble> {
@@ -371,6 +445,11 @@ impl Fleet {
             Err(other) => Err(other),
         }
     }
+}
+
+/// Rounded up: a key was given whole seconds, of which the last one may have begun.
+fn whole_seconds(left: Duration) -> i64 {
+    i64::try_from(left.as_millis().div_ceil(1000)).unwrap_or(i64::MAX)
 }
 
 /// The epoch that a value says.

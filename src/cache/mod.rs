@@ -1,10 +1,11 @@
 //! Do we have it, may we use it: memory first, then one flight per key; in the flight the store that replicas share, and a lease
 //! under which one of them asks the authority.
 //!
-//! `mod` is the process: memory, flights, their `budget`, and what was signed out. `fleet` knows the store: names and seals; `lease` who may ask the authority, `turn` the same for an account. `shared`
-//! is the way of a flight through it, `recheck` asks whether what memory has still stands, `sign_ins`, `listing`, `sign_out` and `elsewhere` are about
-//! accounts and their refresh tokens, `events` is what replicas tell each other, `push_back` brings to the store
-//! what it missed, which waits in the `queue`, and `restore` what it has lost, which `recent` knows.
+//! `mod` is the process: memory, flights, their `budget`, and what was signed out. `fleet` knows the store: names and seals; `lease` who may ask
+//! the authority, `turn` the same for an account. `shared` is the way of a flight through it, `recheck` asks whether what memory has still
+//! stands, also after the process stood still (`pulse`). `sign_ins`, `listing` with `unlisted`, `known`, `sign_out` and `elsewhere` are about
+//! accounts and their refresh tokens, `events` is what replicas tell each other, `push_back` brings to the store what it missed, which waits in
+//! the `queue`, and `restore` what it has lost, which `recent` knows.
 
 mod again;
 mod budget;
@@ -14,10 +15,12 @@ mod fleet;
 mod flight;
 mod freshness;
 mod key;
+mod known;
 mod lease;
 mod listing;
 mod metrics;
 mod pace;
+mod pulse;
 mod push_back;
 mod query;
 mod queue;
@@ -31,6 +34,7 @@ mod sign_out;
 mod sign_outs;
 mod turn;
 mod turns;
+mod unlisted;
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -41,7 +45,8 @@ pub use fleet::{Fleet, Parts};
 pub use flight::{Flight, Landing, Lost, Part};
 pub use freshness::{Freshness, judge, lifetime_is_credible, refresh_point};
 pub use key::{Hashed, Key, KeySpace, Owner, Variant, challenge_hash};
-pub use listing::Cursor;
+pub use known::Known;
+pub use listing::{Cursor, Listed};
 pub use query::{Bypass, Query};
 pub use queue::Room;
 pub use settings::Settings;
@@ -64,6 +69,9 @@ use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::token::{Epoch, Facts, Grant, Head, Stored};
 
+/// Where a listing goes on in one of its sets.
+pub type Mark = crate::store::Mark;
+
 /// All tokens of one app in one tenant, or of one account.
 pub type Partition = crate::store::Partition;
 
@@ -80,6 +88,8 @@ pub struct Cache<E> {
     turns: Turns,
     /// Sign-ins on their way to the store, one at a time per account.
     bringing: Turns,
+    /// Looks whether what memory has still stands, one at a time per token, where everybody has to wait for it.
+    looking: Turns,
     generation: AtomicU64,
     sign_outs: SignOuts,
     links: Links,
@@ -192,6 +202,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             budget,
             turns: Turns::default(),
             bringing: Turns::default(),
+            looking: Turns::default(),
             generation: AtomicU64::new(1),
             sign_outs: SignOuts::default(),
             links: Links::default(),
@@ -332,7 +343,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             let _until_it_ends = permit;
             // Between the caller's look and this flight another one may have ended and stored what is wanted.
             match this.find(&wanted.partition, &wanted.variant, &wanted.asked, wanted.superset, &wanted.bypass) {
-                Ok(found) if !found.due || kind == Kind::Awaited => return Some(Ok(found.flown)),
+                Ok(found) if !found.unchecked && (!found.due || kind == Kind::Awaited) => return Some(Ok(found.flown)),
                 _ => {}
             }
             match &this.fleet {
@@ -380,7 +391,9 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     fn remember(&self, partition: &Partition, mut stored: Stored, generation: u64, since: &Since) {
         stored.facts.generation = generation;
         if let Some(fleet) = &self.fleet {
-            stored.set_checked(fleet.check_moment());
+            // What was asked for before messages may have been missed is as old as its question.
+            let now = fleet.check_moment();
+            stored.set_checked(if fleet.is_suspect(since.began) { since.began } else { now });
         }
         let (shared, challenge, epoch) = (stored.facts.shared, stored.facts.challenge, stored.facts.epoch);
         let allowed = |old: Option<&Stored>| {
@@ -398,7 +411,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// This moment, for a call that begins. Nobody signs an app out.
     fn since(&self, partition: &Partition, owned: bool) -> Since {
         let watch = owned.then(|| self.sign_outs.watch(*partition));
-        Since { watch, generation: self.generation() }
+        let began = self.fleet.as_ref().map_or(Moment::of_millis(0), |fleet| fleet.check_moment());
+        Since { watch, generation: self.generation(), began }
     }
 
     fn next(&self) -> u64 {
@@ -450,6 +464,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 struct Since {
     watch: Option<Watch>,
     generation: u64,
+    /// As in [`Fleet::check_moment`].
+    began: Moment,
 }
 
 /// A token in memory that may be used.

@@ -1,7 +1,10 @@
-//! What could not be stored while Redis was away goes there when it is back: slowly, and only where nothing newer stands.
+//! What could not be stored while Redis was away goes there when it is back: a little at first and then more at once, and only where nothing
+//! newer stands.
 
 use std::sync::Arc;
 use std::time::Duration;
+
+use futures_util::future::join_all;
 
 use super::fleet::Fleet;
 use super::queue::{Pending, Room};
@@ -9,14 +12,26 @@ use super::{Base, Cache, Kept, Partition, Unavailable};
 use crate::store::{BreakerState, Placed};
 use crate::token::{SignIn, Stored};
 
-/// At most fifty a second per replica.
-const EVERY: Duration = Duration::from_millis(20);
+/// How much is brought at once in the end. A Redis that has just come back has other things to do: it is one at first, and twice as many each
+/// time that all of them were taken.
+const AT_ONCE: usize = 64;
+/// How long Redis has a rest after each time.
+const REST: Duration = Duration::from_millis(10);
 /// How often it is looked at where nothing announced a recovery: a single call that failed opens no breaker.
 const LOOK: Duration = Duration::from_secs(5);
 /// The same while a sign-in waits: until it is stored, another replica may send the refresh token that it replaces.
 const SOON: Duration = Duration::from_millis(250);
 /// How often a new sign-in yields to one that came between.
 const ATTEMPTS: usize = 3;
+
+/// How much is brought at once.
+struct Batch(usize);
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self(1)
+    }
+}
 
 impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// Keeps room for a sign-in that may have to wait to be stored, before what brings it is sent. `None`: there is none, and it must not be
@@ -32,7 +47,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         self.tasks.background("push back", async move {
             loop {
                 // Either way: the end of the channel would only mean that nothing announces recoveries any more.
-                let look = if inner.queue.has_accounts() { SOON } else { LOOK };
+                let look = if inner.queue.has_accounts() || !inner.unlisted.is_empty() { SOON } else { LOOK };
                 let _announced = tokio::time::timeout(look, recoveries.changed()).await;
                 this.bring_waiting(&inner).await;
             }
@@ -41,6 +56,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         self.tasks.awaited("last push back", async move {
             soft.cancelled().await;
             this.bring_sign_ins(&inner).await;
+            this.list_waiting(&inner).await;
         });
     }
 
@@ -56,31 +72,43 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         }
     }
 
-    /// Brings what waits, each account once and then tokens, for as long as the store takes it.
+    /// Brings what waits, each once, accounts first, for as long as the store takes writes.
     async fn bring_waiting(&self, fleet: &Fleet) {
-        let works = || fleet.store.state().writes == BreakerState::Closed;
-        if works() {
+        if fleet.store.state().writes == BreakerState::Closed {
             self.bring_round(fleet).await;
         }
-        while works() {
-            let Some(token) = fleet.queue.next_token() else { break };
-            tokio::time::sleep(EVERY).await;
-            match self.bring_token(fleet, &token.partition, &token.variant, &token.asked).await {
-                Some(outcome) => {
-                    fleet.queue.done_token(&token);
+        self.bring_tokens(fleet).await;
+        self.list_waiting(fleet).await;
+    }
+
+    async fn bring_tokens(&self, fleet: &Fleet) {
+        let (mut left, mut batch) = (fleet.queue.tokens(), Batch::default());
+        while left > 0 && fleet.store.state().writes == BreakerState::Closed {
+            let tokens = fleet.queue.next_tokens(batch.of(left));
+            left = if tokens.is_empty() { 0 } else { left - tokens.len() };
+            let brought =
+                join_all(tokens.iter().map(|token| self.bring_token(fleet, &token.partition, &token.variant, &token.asked)));
+            let mut all_taken = true;
+            for (token, outcome) in tokens.iter().zip(brought.await) {
+                // One that is refused has its turn again, after all others.
+                all_taken &= outcome.is_some();
+                if let Some(outcome) = outcome {
+                    fleet.queue.done_token(token);
                     fleet.metrics.pushed_back(outcome);
                 }
-                None => break,
             }
+            batch.rest(fleet, all_taken).await;
         }
     }
 
     /// Tries each account once, whatever comes of the others.
     async fn bring_round(&self, fleet: &Fleet) {
-        for _ in 0..fleet.queue.accounts() {
-            let Some(partition) = fleet.queue.next_account() else { break };
-            tokio::time::sleep(EVERY).await;
-            let _next_round = self.bring_first(fleet, &partition).await;
+        let (mut left, mut batch) = (fleet.queue.accounts(), Batch::default());
+        while left > 0 {
+            let accounts = fleet.queue.next_accounts(batch.of(left));
+            left = if accounts.is_empty() { 0 } else { left - accounts.len() };
+            let brought = join_all(accounts.iter().map(|partition| self.bring_first(fleet, partition))).await;
+            batch.rest(fleet, !brought.contains(&false)).await;
         }
     }
 
@@ -142,8 +170,9 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 }
                 Kept::Later => return None,
                 Kept::Stale => match self.read_signed(fleet, &sign_in.space, partition).await {
-                    // The answer was lost, or somebody has renewed it by now.
+                    // The answer was lost, or somebody has renewed it by now. In the first case nobody has listed it.
                     Ok((_, theirs)) if theirs.generation == Some(generation) || pending.is_ancestor_of(theirs.generation) => {
+                        self.list(fleet, partition, sign_in).await;
                         return Some("stored");
                     }
                     Ok((theirs, stands)) if pending.new => {
@@ -171,5 +200,19 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         // Somebody signed in or renewed meanwhile; what stands there is newer.
         self.memory.remove_sign_in(partition, sign_in);
         Some("stale")
+    }
+}
+
+// === impl Batch ===
+
+impl Batch {
+    fn of(&self, left: usize) -> usize {
+        self.0.min(left)
+    }
+
+    /// Has the store rest, and brings more next time if all were taken, else less.
+    async fn rest(&mut self, fleet: &Fleet, all_taken: bool) {
+        self.0 = if all_taken { (self.0 * 2).min(AT_ONCE) } else { (self.0 / 2).max(1) };
+        tokio::time::sleep(REST.mul_f64(0.5 + (fleet.jitter)())).await;
     }
 }

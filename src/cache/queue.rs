@@ -4,7 +4,7 @@
 //! queue itself: its refresh token may be the only good one. Where there is no room what can be had again is dropped; what cannot has its
 //! room before it comes into being.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::IntCounter;
@@ -34,8 +34,10 @@ pub(super) struct Queue {
 struct Waiting {
     order: VecDeque<Arc<Token>>,
     tokens: HashSet<Arc<Token>>,
-    accounts: VecDeque<Partition>,
-    sign_ins: HashMap<Partition, Pending>,
+    /// By their turns, of which the next one has this number.
+    accounts: BTreeMap<u64, Partition>,
+    turns: u64,
+    sign_ins: HashMap<Partition, (u64, Pending)>,
     /// What all of it weighs, in bytes, and the part of it that cannot be had again.
     bytes: usize,
     lasting: usize,
@@ -117,8 +119,8 @@ impl Queue {
     /// the user signed in meanwhile, that stays.
     pub(super) fn sign_in(&self, partition: Partition, mut pending: Pending, over: Option<&Arc<SignIn>>) {
         let mut waiting = self.waiting();
-        match waiting.sign_ins.get(&partition) {
-            None => waiting.accounts.push_back(partition),
+        match waiting.sign_ins.get(&partition).map(|(_, older)| older) {
+            None => {}
             Some(_) if pending.new => {}
             // What renews one that was never stored goes where that would have gone.
             Some(older) if over.is_some_and(|over| Arc::ptr_eq(over, &older.sign_in)) => {
@@ -133,7 +135,11 @@ impl Queue {
             Some(_) => return,
         }
         waiting.charge(&pending);
-        if let Some(older) = waiting.sign_ins.insert(partition, pending) {
+        let turn = match waiting.sign_ins.get(&partition) {
+            Some((turn, _)) => *turn,
+            None => waiting.line_up(partition),
+        };
+        if let Some((_, older)) = waiting.sign_ins.insert(partition, (turn, pending)) {
             waiting.discharge(&older);
         }
         self.make_room(&mut waiting);
@@ -148,7 +154,7 @@ impl Queue {
                 self.dropped_tokens.inc();
                 continue;
             }
-            let spare = waiting.sign_ins.iter().find(|(_, pending)| pending.spare).map(|(partition, _)| *partition);
+            let spare = waiting.sign_ins.iter().find(|(_, (_, pending))| pending.spare).map(|(partition, _)| *partition);
             let Some(partition) = spare else { break };
             waiting.take(&partition);
             self.dropped_sign_ins.inc();
@@ -157,7 +163,12 @@ impl Queue {
 
     /// The sign-in of an account that waits.
     pub(super) fn waiting_sign_in(&self, partition: &Partition) -> Option<Arc<SignIn>> {
-        self.waiting().sign_ins.get(partition).map(|pending| Arc::clone(&pending.sign_in))
+        self.waiting().sign_ins.get(partition).map(|(_, pending)| Arc::clone(&pending.sign_in))
+    }
+
+    /// Whether a sign-in waits that is to be listed among these accounts.
+    pub(super) fn has_account_of(&self, space: &[u8; 32]) -> bool {
+        self.waiting().sign_ins.values().any(|(_, pending)| pending.sign_in.space == *space)
     }
 
     /// A sign-out: nothing of the account may be stored any more.
@@ -198,37 +209,52 @@ impl Queue {
         waiting.bytes += weight;
     }
 
-    /// The token whose turn it is; it stays until it is done with.
-    pub(super) fn next_token(&self) -> Option<Arc<Token>> {
-        self.waiting().order.front().cloned()
+    /// How many tokens wait.
+    pub(super) fn tokens(&self) -> usize {
+        self.waiting().order.len()
     }
 
+    /// The tokens whose turn it is, so many at most; they go to the end, because they stay until they are done with.
+    pub(super) fn next_tokens(&self, most: usize) -> Vec<Arc<Token>> {
+        let mut waiting = self.waiting();
+        let most = most.min(waiting.order.len());
+        let tokens = waiting.order.iter().take(most).cloned().collect();
+        waiting.order.rotate_left(most);
+        tokens
+    }
+
+    /// A token is stored, or of no use any more.
     pub(super) fn done_token(&self, token: &Arc<Token>) {
         let mut waiting = self.waiting();
-        // It may have been dropped meanwhile.
-        if waiting.order.front() == Some(token) {
-            waiting.order.pop_front();
-            waiting.tokens.remove(token);
-            waiting.bytes -= token.weight();
-        }
+        // Near the end of the line, because its turn was a moment ago; unless it was dropped meanwhile.
+        let Some(at) = waiting.order.iter().rposition(|waits| Arc::ptr_eq(waits, token)) else { return };
+        waiting.order.remove(at);
+        waiting.tokens.remove(token);
+        waiting.bytes -= token.weight();
     }
 
-    /// The account whose turn it is; it goes to the end, because it stays until it is done with.
-    pub(super) fn next_account(&self) -> Option<Partition> {
+    /// The accounts whose turn it is, so many at most; they go to the end, because they stay until they are done with.
+    pub(super) fn next_accounts(&self, most: usize) -> Vec<Partition> {
         let mut waiting = self.waiting();
-        let partition = waiting.accounts.pop_front()?;
-        waiting.accounts.push_back(partition);
-        Some(partition)
+        let next: Vec<(u64, Partition)> = waiting.accounts.iter().take(most).map(|(turn, account)| (*turn, *account)).collect();
+        for (turn, account) in &next {
+            waiting.accounts.remove(turn);
+            let later = waiting.line_up(*account);
+            if let Some((turn, _)) = waiting.sign_ins.get_mut(account) {
+                *turn = later;
+            }
+        }
+        next.into_iter().map(|(_, account)| account).collect()
     }
 
     pub(super) fn pending(&self, partition: &Partition) -> Option<Pending> {
-        self.waiting().sign_ins.get(partition).cloned()
+        self.waiting().sign_ins.get(partition).map(|(_, pending)| pending.clone())
     }
 
     /// Notes the generation that a waiting sign-in is tried to be stored with from now on.
     pub(super) fn tried_as(&self, partition: &Partition, sign_in: &Arc<SignIn>, generation: u64) {
         let mut waiting = self.waiting();
-        if let Some(pending) = waiting.sign_ins.get_mut(partition)
+        if let Some((_, pending)) = waiting.sign_ins.get_mut(partition)
             && Arc::ptr_eq(&pending.sign_in, sign_in)
         {
             pending.generation = generation;
@@ -238,7 +264,7 @@ impl Queue {
     /// A sign-in is stored or refused; a newer one of the same account waits on.
     pub(super) fn done(&self, partition: &Partition, sign_in: &Arc<SignIn>) {
         let mut waiting = self.waiting();
-        if waiting.sign_ins.get(partition).is_some_and(|pending| Arc::ptr_eq(&pending.sign_in, sign_in)) {
+        if waiting.sign_ins.get(partition).is_some_and(|(_, pending)| Arc::ptr_eq(&pending.sign_in, sign_in)) {
             waiting.take(partition);
         }
     }
@@ -276,10 +302,18 @@ impl Waiting {
 
     /// Takes a sign-in out. Returns whether there was one.
     fn take(&mut self, partition: &Partition) -> bool {
-        let Some(pending) = self.sign_ins.remove(partition) else { return false };
+        let Some((turn, pending)) = self.sign_ins.remove(partition) else { return false };
         self.discharge(&pending);
-        self.accounts.retain(|account| account != partition);
+        self.accounts.remove(&turn);
         true
+    }
+
+    /// Puts an account at the end of the line; returns its turn.
+    fn line_up(&mut self, account: Partition) -> u64 {
+        let turn = self.turns;
+        self.turns += 1;
+        self.accounts.insert(turn, account);
+        turn
     }
 }
 
@@ -371,12 +405,30 @@ mod tests {
             queue.push(token(asked));
         }
         assert_eq!(queue.len(), 2);
-        let next = || queue.next_token().map(|token| token.asked.to_string());
-        assert_eq!([next(), next()], [Some("a".to_owned()), Some("a".to_owned())]);
-        queue.done_token(&queue.next_token().unwrap());
-        assert_eq!((next(), queue.len()), (Some("b".to_owned()), 1));
-        queue.done_token(&queue.next_token().unwrap());
-        assert_eq!((queue.len(), queue.bytes()), (0, 0));
+        let next = |most| queue.next_tokens(most).iter().map(|token| token.asked.to_string()).collect::<Vec<_>>();
+        assert_eq!(
+            (next(1), next(2), next(9), next(0)),
+            (vec!["a".to_owned()], vec!["b".to_owned(), "a".to_owned()], vec!["b".to_owned(), "a".to_owned()], vec![])
+        );
+        queue.done_token(&queue.next_tokens(1)[0]);
+        assert_eq!((next(2), queue.len()), (vec!["a".to_owned()], 1));
+        queue.done_token(&queue.next_tokens(1)[0]);
+        assert_eq!((queue.len(), queue.bytes(), next(2)), (0, 0, vec![]));
+    }
+
+    #[test]
+    fn accounts_have_their_turns_one_after_the_other() {
+        let queue = Queue::new(1 << 20, &Metrics::default());
+        for number in 1..=3 {
+            queue.sign_in([number; 32], pending(&sign_in("first"), true), None);
+        }
+        assert_eq!(queue.next_accounts(2), [[1; 32], [2; 32]]);
+        // Another sign-in of the same account has that one's turn.
+        queue.sign_in([3; 32], pending(&sign_in("second"), true), None);
+        assert_eq!(queue.next_accounts(2), [[3; 32], [1; 32]]);
+        assert!(queue.forget(&[2; 32]));
+        assert_eq!((queue.next_accounts(9), queue.accounts()), (vec![[3; 32], [1; 32]], 2));
+        assert!(queue.has_account_of(&[0; 32]) && !queue.has_account_of(&[1; 32]));
     }
 
     #[test]
@@ -384,7 +436,7 @@ mod tests {
         let queue = Queue::new(1 << 20, &Metrics::default());
         let (first, second) = (sign_in("first"), sign_in("second"));
         queue.sign_in([1; 32], pending(&first, true), None);
-        assert_eq!(queue.next_account(), Some([1; 32]));
+        assert_eq!(queue.next_accounts(1), [[1; 32]]);
         assert!(queue.waiting_sign_in(&[1; 32]).is_some_and(|waiting| Arc::ptr_eq(&waiting, &first)));
         // It renews an older one than the one that waits.
         queue.sign_in([1; 32], pending(&sign_in("other"), false), None);
@@ -397,7 +449,7 @@ mod tests {
         queue.done(&[1; 32], &first);
         assert_eq!(queue.len(), 1);
         assert!(queue.forget(&[1; 32]));
-        assert_eq!((queue.len(), queue.next_account(), queue.bytes()), (0, None, 0));
+        assert_eq!((queue.len(), queue.next_accounts(1), queue.bytes()), (0, vec![], 0));
     }
 
     #[test]

@@ -271,7 +271,8 @@ mod tests {
             environment: "host".to_owned(),
             tenant_id: None,
         };
-        Arc::new(SignIn { account, refresh_token: Some(Secret::new(token)), expires_on: 99, space: [4; 32], epoch, shared })
+        let refresh_token = Some(Secret::new(token));
+        Arc::new(SignIn { account, refresh_token, expires_on: 99, space: [4; 32], epoch, shared, lineage: [0; 16], more: Default::default() })
     }
 
     fn epoch(number: u64) -> NonZeroU64 {

@@ -257,7 +257,13 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     ) -> Settled<E> {
         let sought = Sought { partition: &way.wanted.partition, variant: &way.wanted.variant, asked: Some(&way.wanted.asked) };
         fleet.meet(claimed.values.first().into_iter().flatten()).await;
-        let sight = fleet.sight(&way.token, &claimed.values, &sought);
+        let mut sight = fleet.sight(&way.token, &claimed.values, &sought);
+        let is_wanted = |stored: &Stored| claimed.outcome.is_some() || !way.wanted.bypass.skips_shared(stored, Some(way.first));
+        if sight.stored.as_ref().is_some_and(is_wanted)
+            && let Some(stored) = sight.stored.take()
+        {
+            sight.stored = Some(fleet.timed(&way.token, stored).await);
+        }
         if let Some(outcome) = &claimed.outcome {
             fleet.meet_outcome(outcome).await;
             if let Some(told) = self.hear(fleet, way, lease, &sight, outcome) {

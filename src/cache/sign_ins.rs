@@ -276,9 +276,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                         // What another version has is older, which its generation says until it has gone.
                         let _older = fleet.store.clear(&[&names.place(partition).sign_in()]).await;
                     }
-                    // Should this fail, the account is listed from its next renewal on.
-                    let (shard, tag) = fleet.names.listed(&sign_in.space, partition);
-                    let _unlisted = fleet.store.join(&shard, &tag, ttl).await;
+                    self.list(fleet, partition, &sign_in).await;
                     fleet.recent.brought(partition, Arc::new(sign_in));
                     return Kept::Stored;
                 }
@@ -308,7 +306,7 @@ impl Signed {
 
 impl Fleet {
     /// The sign-in under the names of one version, whether or not it still stands, and what a change of it there is compared with.
-    async fn sign_in_at(
+    pub(super) async fn sign_in_at(
         &self,
         names: &Names,
         space: &[u8; 32],
@@ -316,7 +314,7 @@ impl Fleet {
     ) -> Result<(Option<SignIn>, Base), Unavailable> {
         let place = names.place(partition);
         let (name, epoch) = (place.sign_in(), place.epoch());
-        let values = self.store.patient().read(&[&name, &epoch]).await.map_err(|_| Unavailable::Unreachable)?;
+        let (values, left) = self.store.patient().read_timed(&[&name, &epoch]).await.map_err(|_| Unavailable::Unreachable)?;
         let epoch = epoch_of(values.get(1));
         let Some(value) = values.first().and_then(Option::as_ref) else {
             return Ok((None, Base { generation: None, epoch }));
@@ -324,7 +322,7 @@ impl Fleet {
         self.meet([value]).await;
         let opened = self.needed(&name, value).map_err(|_| Unavailable::Unreadable)?;
         let read = opened.and_then(|opened| read_sign_in(&opened.payload, opened.generation, space, Some(partition)));
-        Ok((read.map(|(_, sign_in)| sign_in), Base { generation: Ring::generation(value), epoch }))
+        Ok((read.map(|(_, sign_in)| self.signed_in_until(sign_in, left)), Base { generation: Ring::generation(value), epoch }))
     }
 }
 

@@ -19,10 +19,17 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// # Errors
     /// The shared store cannot be asked, or what stands there is another release's: memory is purged, and the rest is not.
     pub async fn sign_out(&self, space: &[u8; 32], partition: &Partition) -> Result<(), Unavailable> {
-        let mut known = self.forget(partition, None);
-        for elsewhere in self.links.take(partition) {
-            known |= self.forget(&elsewhere, None);
-        }
+        let known = self.forget_with_links(partition);
+        self.sign_out_forgotten(space, partition, known).await
+    }
+
+    /// The same when memory has forgotten the account; `known`: it knew of it.
+    pub(super) async fn sign_out_forgotten(
+        &self,
+        space: &[u8; 32],
+        partition: &Partition,
+        mut known: bool,
+    ) -> Result<(), Unavailable> {
         let Some(fleet) = &self.fleet else { return Ok(()) };
         // Also to learn whether it may be deleted.
         let (_, base) = self.read_signed(fleet, space, partition).await?;
@@ -39,11 +46,14 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         for place in fleet.elsewhere_first(partition).await?.iter().filter(|place| !places.contains(place)) {
             self.remove(fleet, place, None, true).await?;
         }
-        for names in fleet.all_names() {
-            let (shard, tag) = names.listed(space, partition);
-            let _listed_as_gone = fleet.store.patient().leave(&shard, &[Bytes::from(tag)]).await;
-        }
+        self.unlist_account(fleet, space, partition).await;
         Ok(())
+    }
+
+    /// Memory forgets an account, with what it has of it elsewhere. Returns whether there was anything.
+    pub(super) fn forget_with_links(&self, partition: &Partition) -> bool {
+        let known = self.forget(partition, None);
+        self.links.take(partition).iter().fold(known, |known, elsewhere| self.forget(elsewhere, None) || known)
     }
 
     /// `epoch`: what was read of it. `known`: something of it is known to be somewhere.

@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::stream::{self, StreamExt as _};
 use tracing::Instrument as _;
 
 use super::Inner;
@@ -13,12 +16,15 @@ use super::refresh::unavailable;
 use super::refusal::{Kind, Refusal, overloaded};
 use super::request::{Accounts, Listing};
 use super::silent::account;
-use crate::cache::{Cursor, KeySpace, Owner, Work};
+use crate::cache::{Cursor, KeySpace, Known, Mark, Owner, Partition, Work};
 use crate::token::{Account, Turn};
 
 /// How many accounts a listing brings if nothing else is said, and at most.
 const USUAL: usize = 100;
 const MOST: usize = 1000;
+
+/// Of how many owners accounts are listed at once.
+const OWNERS: usize = 16;
 
 /// How much of a space's id stands in a cursor: enough to tell its owners apart.
 const TAG: usize = 8;
@@ -35,30 +41,53 @@ pub(super) async fn list(inner: &Inner, app: &App, caller: Caller, listing: &Lis
     let spaces = spaces(inner, app, caller);
     let wrong = || Refusal::member("`cursor` is none: give the `next` of the listing before, or leave it out");
     let (first, mut cursor) = listing.cursor.map_or(Some((0, None)), |text| read(text, &spaces)).ok_or_else(wrong)?;
-    let mut accounts: Vec<Account> = Vec::new();
+    let mut asked = Vec::new();
     for (index, space) in spaces.iter().enumerate().skip(first) {
-        if accounts.len() >= limit {
-            return Ok(Accounts { accounts, next: Some(write((index, None), &spaces)) });
+        let (space, cursor) = (*space, cursor.take());
+        asked.push(async move { (index, space, inner.cache.accounts(space.id(), cursor, limit).await) }.boxed());
+    }
+    let mut pages = stream::iter(asked).buffered(OWNERS);
+    let (mut accounts, mut complete): (Vec<Account>, bool) = (Vec::new(), true);
+    while let Some((index, space, page)) = pages.next().await {
+        let room = limit - accounts.len();
+        if room == 0 {
+            return Ok(Accounts { accounts, next: Some(write((index, None), &spaces)), complete });
         }
-        let (found, next) = inner.cache.accounts(space.id(), cursor.take(), limit - accounts.len()).await.map_err(unavailable)?;
-        for account in found {
+        let mut page = page.map_err(unavailable)?;
+        if page.accounts.len() > room {
+            // It was asked before it was known how much room those before it leave.
+            page = inner.cache.accounts(space.id(), None, room).await.map_err(unavailable)?;
+        }
+        complete &= page.complete;
+        for account in page.accounts {
             // The same user may have signed in through several callers.
             if index == 0 || !accounts.iter().any(|known| known.home_account_id == account.home_account_id) {
                 accounts.push(account);
             }
         }
-        if next.is_some() {
-            return Ok(Accounts { accounts, next: Some(write((index, next), &spaces)) });
+        if page.next.is_some() {
+            return Ok(Accounts { accounts, next: Some(write((index, page.next), &spaces)), complete });
         }
     }
-    Ok(Accounts { accounts, next: None })
+    Ok(Accounts { accounts, next: None, complete })
 }
 
 /// One account.
 pub(super) async fn one(inner: &Inner, app: &App, caller: Caller, id: &str) -> Result<Account, Refusal> {
     let id = account(app, Some(id), "home_account_id")?;
-    for space in spaces(inner, app, caller) {
-        let signed = inner.cache.signed(space.id(), &space.partition(Owner::Account(id))).await.map_err(unavailable)?;
+    let mut places: Vec<_> =
+        spaces(inner, app, caller).into_iter().map(|space| (*space.id(), space.partition(Owner::Account(id)))).collect();
+    if places.len() > 1 {
+        let partitions: Vec<Partition> = places.iter().map(|(_, partition)| *partition).collect();
+        let Known { known, unsure } = inner.cache.known(&partitions).await;
+        if let Some(why) = unsure {
+            return Err(unavailable(why));
+        }
+        let mut known = known.into_iter();
+        places.retain(|_| known.next() == Some(true));
+    }
+    for (space, partition) in &places {
+        let signed = inner.cache.signed(space, partition).await.map_err(unavailable)?;
         if let Some(sign_in) = signed.sign_in {
             return Ok(sign_in.account.clone());
         }
@@ -76,11 +105,7 @@ pub(super) async fn sign_out(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller,
     let (sender, outcome) = tokio::sync::oneshot::channel();
     let detached = Arc::clone(inner);
     let work = async move {
-        let mut signed_out = Ok(());
-        for (space, partition) in &places {
-            // Each is tried, whatever came of the others: memory forgets it in any case.
-            signed_out = signed_out.and(detached.cache.sign_out(space, partition).await);
-        }
+        let signed_out = detached.cache.sign_out_each(&places).await;
         drop(permit);
         let _gone = sender.send(signed_out);
     };
@@ -102,7 +127,8 @@ fn unknown() -> Refusal {
 
 fn write((index, cursor): Position, spaces: &[&KeySpace]) -> String {
     let cursor = cursor.map(|cursor| match cursor {
-        Cursor::Shared(shard, place) => [&[b's', shard], &place.to_be_bytes()[..]].concat(),
+        Cursor::Shared(shard, None) => vec![b's', shard],
+        Cursor::Shared(shard, Some(mark)) => [&[b's', shard], &mark.score.to_be_bytes()[..], &mark.member].concat(),
         Cursor::Memory(partition) => [&b"m"[..], &partition].concat(),
     });
     // By its tag, and not by its number: replicas may differ for a while in which callers they know.
@@ -122,8 +148,13 @@ fn read(text: &str, spaces: &[&KeySpace]) -> Option<Position> {
 fn cursor(bytes: &[u8]) -> Option<Cursor> {
     match bytes.split_first()? {
         (b's', rest) => {
-            let (shard, place) = rest.split_first()?;
-            Some(Cursor::Shared(*shard, u64::from_be_bytes(place.try_into().ok()?)))
+            let (shard, rest) = rest.split_first()?;
+            if rest.is_empty() {
+                return Some(Cursor::Shared(*shard, None));
+            }
+            let (score, member) = rest.split_first_chunk()?;
+            let score = Some(f64::from_be_bytes(*score)).filter(|score| !score.is_nan())?;
+            Some(Cursor::Shared(*shard, Some(Mark { score, member: Bytes::copy_from_slice(member) })))
         }
         (b'm', rest) => Some(Cursor::Memory(rest.try_into().ok()?)),
         _ => None,
@@ -136,23 +167,32 @@ fn tag(space: &KeySpace) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cursor, KeySpace, read, write};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use bytes::Bytes;
+
+    use super::{Cursor, KeySpace, Mark, read, write};
 
     #[test]
     fn a_cursor_comes_back_as_it_was() {
         let space = KeySpace::new("host", "client");
         let (own, other) = (space.of_caller("a"), space.of_caller("b"));
         let (spaces, fewer) = ([&own, &other, &space], [&own]);
-        for cursor in [Cursor::Shared(63, u64::MAX), Cursor::Shared(0, 0), Cursor::Memory([7; 32])] {
+        let mark = |score, member| Some(Mark { score, member: Bytes::from_static(member) });
+        let marks = [None, mark(1_795_300_000.0, &[7; 16][..]), mark(-1.5, b""), mark(f64::INFINITY, b"x")];
+        for cursor in
+            marks.map(|mark| Cursor::Shared(63, mark)).into_iter().chain([Cursor::Shared(0, None), Cursor::Memory([7; 32])])
+        {
             for index in 0..spaces.len() {
-                let text = write((index, Some(cursor)), &spaces);
-                assert_eq!(read(&text, &spaces), Some((index, Some(cursor))));
+                let text = write((index, Some(cursor.clone())), &spaces);
+                assert_eq!(read(&text, &spaces), Some((index, Some(cursor.clone()))));
                 // Who may not use the others' accounts cannot use their cursors.
                 assert_eq!(read(&text, &fewer).is_some(), index == 0);
             }
         }
         assert_eq!(read(&write((2, None), &spaces), &spaces), Some((2, None)));
-        for bad in ["", "!", "cw", "bQ", "eAAA", "bw", "b28"] {
+        let nan = URL_SAFE_NO_PAD.encode([&b"s\0"[..], &f64::NAN.to_be_bytes(), b"member"].concat());
+        for bad in ["", "!", "cw", "cwAA", "bQ", "eAAA", "bw", "b28", &nan] {
             assert_eq!(read(bad, &spaces), None, "{bad}");
         }
     }

@@ -8,11 +8,11 @@ use super::auth_code::scopes_named;
 use super::callers::Caller;
 use super::members::{self, Claims};
 use super::metrics::Flow;
-use super::refresh::{Refresh, no_tokens};
+use super::refresh::{Refresh, no_tokens, unavailable};
 use super::refusal::{Kind, Refusal};
 use super::request::{Call, Silent};
 use super::{Inner, Outcome};
-use crate::cache::Owner;
+use crate::cache::{Known, Owner, Partition};
 
 /// More than any `oid.tid`, and any `sub` (OpenID Connect §2: at most 255 characters).
 const LONGEST_ACCOUNT: usize = 512;
@@ -69,22 +69,45 @@ async fn of_any<'a>(
     work: impl Fn() -> Work + Sync,
 ) -> Outcome {
     // What memory has comes before a search of the others: a hit stays a hit, whosever it is.
-    if let Some(at) = owners.iter().position(|owner| inner.is_at_hand(&ask(*owner)))
-        && let Some(before) = owners.get_mut(..=at)
-    {
+    let at_hand = owners.iter().position(|owner| inner.is_at_hand(&ask(*owner)));
+    if let Some(before) = at_hand.and_then(|at| owners.get_mut(..=at)) {
         before.rotate_right(1);
     }
     let mut outcome = Err(Arc::new(no_tokens()));
-    for owner in owners {
-        let found = inner.acquire(ask(owner), &work).await;
-        match found.as_ref().err().map(|refusal| refusal.kind) {
-            Some(Kind::NoTokensFound) => {}
-            // Of this owner nothing is known now; another's sign-in may be in memory. If it is not, this is what is to be said.
-            Some(Kind::CacheUnavailable) => outcome = found,
-            _ => return found,
+    let mut owners = owners.into_iter();
+    if at_hand.is_some()
+        && let Some(owner) = owners.next()
+        && let Some(found) = of_one(inner, ask(owner), &work, &mut outcome).await
+    {
+        return found;
+    }
+    // Of all others at once who has it: most have not, and there may be many.
+    let owners: Vec<Caller> = owners.collect();
+    let partitions: Vec<Partition> = owners.iter().map(|owner| ask(*owner).partition).collect();
+    let Known { known, unsure } = inner.cache.known(&partitions).await;
+    if let Some(why) = unsure {
+        outcome = Err(Arc::new(unavailable(why)));
+    }
+    for (owner, _) in owners.into_iter().zip(known).filter(|(_, is_known)| *is_known) {
+        if let Some(found) = of_one(inner, ask(owner), &work, &mut outcome).await {
+            return found;
         }
     }
     outcome
+}
+
+/// The token of one of several owners; `None`: the next one may have it, else `outcome` is what is to be said.
+async fn of_one(inner: &Arc<Inner>, ask: Ask<'_>, work: impl Fn() -> Work + Sync, outcome: &mut Outcome) -> Option<Outcome> {
+    let found = inner.acquire(ask, work).await;
+    match found.as_ref().err().map(|refusal| refusal.kind) {
+        Some(Kind::NoTokensFound) => None,
+        // Of this owner nothing is known now; another's sign-in may be in memory. If it is not, this is what is to be said.
+        Some(Kind::CacheUnavailable) => {
+            *outcome = found;
+            None
+        }
+        _ => Some(found),
+    }
 }
 
 /// A home account id, as an answer's `account` has it.

@@ -18,7 +18,7 @@ use super::rest::Door;
 
 /// The accounts that are signed in at an app, a page at a time.
 ///
-/// An account that signs in or out while the listing goes on may be listed or not, or twice.
+/// An account that signs in or out while the listing goes on may be listed or not; one that is renewed meanwhile may be listed twice.
 #[utoipa::path(
     get, path = "/accounts", tag = openapi::ACCOUNTS, params(openapi::ListParameters, openapi::RequestHeaders),
     responses(openapi::AccountsAnswers, openapi::LocalProblems)

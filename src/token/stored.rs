@@ -258,6 +258,19 @@ impl Stored {
         self.checked.store(at.millis(), Ordering::Relaxed);
     }
 
+    /// The same token where it is known to end no later than `latest`, in seconds since the Unix epoch by this machine's clock: whoever
+    /// received it may have had another one, and then all its times are so much earlier. A second is no difference.
+    pub fn ending_by(mut self, latest: i64) -> Self {
+        let early = self.expires_on.saturating_sub(latest);
+        if early > 1 {
+            self.head = earlier(&self.head, early);
+            for time in [&mut self.expires_on, &mut self.received_on, &mut self.refresh_on] {
+                *time = time.saturating_sub(early);
+            }
+        }
+        self
+    }
+
     /// What it weighs in memory, in bytes, with its part of the list that holds it.
     pub fn weight(&self) -> usize {
         // Two allocations' headers, and the shared counter that the first hit adds to the head.
@@ -297,6 +310,24 @@ fn slice<'a>(head: &'a Bytes, range: &Range<u32>) -> Option<&'a str> {
     if range.is_empty() { None } else { std::str::from_utf8(head.get(range)?).ok() }
 }
 
+/// The written first part of an answer with its times so many seconds earlier. No text in it can look like one of these members: its quotes
+/// would be escaped.
+fn earlier(head: &Bytes, seconds: i64) -> Bytes {
+    let mut text = head.to_vec();
+    for member in [&br#","expires_on":"#[..], br#","refresh_on":"#, br#","ext_expires_on":"#] {
+        let Some(at) = text.windows(member.len()).position(|part| part == member) else { continue };
+        let from = at + member.len();
+        let is_digit = |byte: &&u8| byte.is_ascii_digit() || **byte == b'-';
+        let to = from + text.iter().skip(from).take_while(is_digit).count();
+        let time = text.get(from..to).and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<i64>().ok());
+        if let Some(time) = time {
+            text.splice(from..to, time.saturating_sub(seconds).to_string().into_bytes());
+        }
+    }
+    // A copy of exactly its size.
+    Bytes::from(text.into_boxed_slice())
+}
+
 /// Answers are at most 1 MiB: see `transport`.
 fn narrow(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
@@ -332,6 +363,32 @@ mod tests {
         text.push(b'}');
         let value: serde_json::Value = serde_json::from_slice(&text)?;
         assert_eq!(value["access_token"], "eyJ.abc.def");
+        Ok(())
+    }
+
+    #[test]
+    fn another_clocks_times_are_all_so_much_earlier() -> Result<(), serde_json::Error> {
+        let times = Times { received_on: 600, expires_on: Some(4200), ext_expires_on: Some(9000), refresh_on: Some(3000) };
+        let scope = r#"a ","expires_on":1,"#.to_owned();
+        for scope in ["a".to_owned(), scope] {
+            let grant = Grant { times, scope, ..grant("eyJ.a.b") };
+            let stored = || grant.write().keep(&times, facts("a", "a")).unwrap();
+            for latest in [5000, 4200, 4199] {
+                assert_eq!(stored().ending_by(latest).head().text, stored().head().text, "{latest}");
+            }
+            let earlier = stored().ending_by(3600);
+            assert_eq!((earlier.received_on, earlier.expires_on, earlier.refresh_on), (0, 3600, 2400));
+            let head = earlier.head();
+            assert_eq!((head.expires_on, head.token(), head.scope()), (Some(3600), Some("eyJ.a.b"), grant.write().scope()));
+            let value: serde_json::Value = serde_json::from_slice(&[&head.text[..], b"}"].concat())?;
+            assert_eq!(
+                (&value["expires_on"], &value["refresh_on"], &value["ext_expires_on"]),
+                (&3600.into(), &2400.into(), &8400.into())
+            );
+            assert_eq!(value["scope"], *grant.scope);
+            // Fewer digits, and none at all.
+            assert!(stored().ending_by(5).head().text.ends_with(br#""expires_on":5,"refresh_on":-1195,"ext_expires_on":4805"#));
+        }
         Ok(())
     }
 

@@ -41,7 +41,7 @@ const ERRORS: &[&str] = &[
     "invalid_answer",
 ];
 const REDIS_OPS: &[&str] = &[
-    "read", "members", "holds", "scan", "publish", "claim", "extend", "release", "put", "remove", "set", "clear", "join", "leave",
+    "read", "members", "holds", "page", "publish", "claim", "extend", "release", "put", "remove", "set", "clear", "join", "leave",
     "probe",
 ];
 const REDIS_OUTCOMES: &[&str] =

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use redis::{Cmd, ErrorKind, RedisResult, ServerErrorKind, Value};
+use redis::{Cmd, ErrorKind, Pipeline, RedisResult, ServerErrorKind, Value};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -46,6 +46,8 @@ pub(super) struct Core {
 #[derive(Clone, Copy)]
 pub(super) enum Request<'a> {
     Plain(&'a Cmd),
+    /// Commands about keys in one slot, sent together; their answers are an array.
+    Batch(&'a Pipeline),
     Script(&'a Call),
 }
 
@@ -169,6 +171,7 @@ impl Request<'_> {
     pub(super) async fn send(self, mut wire: Wire) -> RedisResult<Value> {
         match self {
             Self::Plain(cmd) => wire.ask(cmd).await,
+            Self::Batch(batch) => wire.ask_all(batch).await,
             Self::Script(call) => match wire.ask(&call.by_hash()).await {
                 Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => wire.ask(&call.by_text()).await,
                 outcome => outcome,

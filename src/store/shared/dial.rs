@@ -327,6 +327,32 @@ impl Wire {
             }
         }
     }
+
+    /// Sends commands together and waits for all answers; one that is refused refuses all.
+    pub(super) async fn ask_all(&mut self, batch: &Pipeline) -> RedisResult<Value> {
+        use redis::aio::ConnectionLike as _;
+        let count = batch.len();
+        let values = match self {
+            Self::Single(connection) => connection.send_packed_commands(batch, 0, count).await?,
+            Self::Cluster(connection, _) => {
+                let answers = connection.req_packed_commands(batch, 0, count).await;
+                match answers.and_then(|values| Value::Array(values).extract_error()) {
+                    // A slot on its way: each of them finds its own.
+                    Err(error) if Redirect::of(&error).is_some() => return self.ask_each(batch).await,
+                    answer => return answer,
+                }
+            }
+        };
+        Value::Array(values).extract_error()
+    }
+
+    async fn ask_each(&mut self, batch: &Pipeline) -> RedisResult<Value> {
+        let mut values = Vec::with_capacity(batch.len());
+        for cmd in batch.cmd_iter() {
+            values.push(self.ask(cmd).await?);
+        }
+        Ok(Value::Array(values))
+    }
 }
 
 /// Every call has a deadline of its own: the connection needs no second timer for each.

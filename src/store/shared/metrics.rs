@@ -15,7 +15,7 @@ pub(super) enum Op {
     Read,
     Members,
     Holds,
-    Scan,
+    Page,
     Publish,
     Claim,
     Extend,
@@ -31,7 +31,7 @@ pub(super) enum Op {
 
 /// Every operation, in their order.
 const OPS: [&str; 15] = [
-    "read", "members", "holds", "scan", "publish", "claim", "extend", "release", "put", "remove", "set", "clear", "join", "leave",
+    "read", "members", "holds", "page", "publish", "claim", "extend", "release", "put", "remove", "set", "clear", "join", "leave",
     "probe",
 ];
 
@@ -56,7 +56,7 @@ pub(super) struct Counts {
 impl Op {
     /// Whether it writes: it needs memory, and a server that takes writes.
     pub(super) fn writes(self) -> bool {
-        !matches!(self, Self::Read | Self::Members | Self::Holds | Self::Scan | Self::Publish)
+        !matches!(self, Self::Read | Self::Members | Self::Holds | Self::Page | Self::Publish)
     }
 
     /// In one word, for labels and spans.

@@ -8,11 +8,15 @@ use redis::{Cmd, Value};
 use super::core::{PROBES, Request};
 use super::metrics::Op;
 use super::scripts::{self, Call};
-use super::types::{Claim, Claimed, Holder, Note, Placed, Put, Removed, Trouble};
+use super::types::{Claim, Claimed, Holder, Mark, Note, Page, Placed, Put, Removed, Trouble};
 use super::{PATIENT, Shared};
 
 /// How many keys one command reads at most: a long one holds up all others.
 const AT_ONCE: usize = 256;
+/// How many members a page asks for at least: those of one score that were listed before are among them.
+const LEAST: usize = 32;
+/// For how long members of a set outlive their time, in seconds.
+const GRACE: i64 = 24 * 3600;
 
 type Answer<T> = Result<T, Trouble>;
 
@@ -29,6 +33,32 @@ impl Shared {
         }
     }
 
+    /// The same, and what is left of the first key's time; `None`: it is not there, or has no end.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn read_timed(&self, keys: &[&str]) -> Answer<(Vec<Option<Bytes>>, Option<Duration>)> {
+        let Some(first) = keys.first() else { return Ok((Vec::new(), None)) };
+        let mut both = redis::pipe();
+        both.cmd(if keys.len() == 1 { "GET" } else { "MGET" }).arg(keys).cmd("PTTL").arg(first);
+        let answer = array(self.ask(Op::Read, Request::Batch(&both), self.core.timeout).await?)?;
+        if answer.is_empty() {
+            // It is of another type.
+            return Ok((vec![None; keys.len()], None));
+        }
+        let [values, left] = <[Value; 2]>::try_from(answer).map_err(|_| Trouble::Failed)?;
+        let values = if keys.len() == 1 { vec![maybe_bytes(values)?] } else { many(values, keys.len())? };
+        Ok((values, time_left(&left)))
+    }
+
+    /// What is left of a key's time; `None`: it is not there, or has no end.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn left(&self, key: &str) -> Answer<Option<Duration>> {
+        Ok(time_left(&self.plain(Op::Read, redis::cmd("PTTL").arg(key)).await?))
+    }
+
     /// The values of keys in any slots. One failure fails all.
     ///
     /// # Errors
@@ -38,6 +68,44 @@ impl Shared {
         let at_once = if self.core.link.dialer().is_cluster() { 1 } else { AT_ONCE };
         let reads = keys.chunks(at_once).map(|keys| self.read(keys));
         Ok(futures_util::future::try_join_all(reads).await?.concat())
+    }
+
+    /// The values of groups of keys, those of a group in one slot, in the order of the groups. One failure fails all.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn read_groups<const N: usize>(&self, groups: &[[String; N]]) -> Answer<Vec<[Option<Bytes>; N]>> {
+        let keys: Vec<&str> = groups.iter().flatten().map(String::as_str).collect();
+        let reads = keys.chunks(self.groups_at_once(N) * N.max(1)).map(|keys| self.read(keys));
+        let mut values = futures_util::future::try_join_all(reads).await?.into_iter().flatten();
+        Ok(groups.iter().map(|_| std::array::from_fn(|_| values.next().flatten())).collect())
+    }
+
+    /// Whether any key of each group is there; those of a group are in one slot. Nothing is read of what is there.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn any_there<const N: usize>(&self, groups: &[[String; N]]) -> Answer<Vec<bool>> {
+        let keys: Vec<&str> = groups.iter().flatten().map(String::as_str).collect();
+        let asked = keys.chunks(self.groups_at_once(N) * N.max(1)).map(|keys| self.there(keys));
+        let there = futures_util::future::try_join_all(asked).await?.concat();
+        Ok(there.chunks(N.max(1)).map(|group| group.contains(&true)).collect())
+    }
+
+    async fn there(&self, keys: &[&str]) -> Answer<Vec<bool>> {
+        let mut all = redis::pipe();
+        for key in keys {
+            all.cmd("PTTL").arg(key);
+        }
+        let answer = array(self.ask(Op::Read, Request::Batch(&all), self.core.timeout).await?)?;
+        // What has no end says -1, and what is not there -2.
+        let there: Vec<bool> = answer.iter().map(|left| *left != Value::Int(-2)).collect();
+        if there.len() == keys.len() { Ok(there) } else { Err(Trouble::Failed) }
+    }
+
+    /// How many groups of so many keys are asked for together: in a cluster those that are in one slot.
+    fn groups_at_once(&self, keys: usize) -> usize {
+        if self.core.link.dialer().is_cluster() { 1 } else { (AT_ONCE / keys.max(1)).max(1) }
     }
 
     /// The newest members of an index, the highest score first, at most `most`.
@@ -218,14 +286,15 @@ impl Shared {
         self.plain(Op::Clear, redis::cmd("DEL").arg(keys)).await.map(drop)
     }
 
-    /// Adds a member to a set for a while; the set lives for at least as long. Members whose time is over leave.
+    /// Adds a member to a set for a while, or for longer than it is there already; the set lives for at least as long. Members leave a day
+    /// after their time is over: another replica's clock may say that it is not.
     ///
     /// # Errors
     /// There is no answer.
     pub async fn join(&self, set: &str, member: &[u8], ttl: Duration) -> Answer<()> {
         let now = self.core.clock.unix();
         let ends = now.saturating_add(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX));
-        let call = scripts::JOIN.call().key(set).bytes(member).arg(millis(ttl)).arg(ends).arg(now);
+        let call = scripts::JOIN.call().key(set).bytes(member).arg(millis(ttl)).arg(ends).arg(now.saturating_sub(GRACE));
         self.script(Op::Join, &call).await.map(drop)
     }
 
@@ -245,21 +314,34 @@ impl Shared {
         self.plain(Op::Leave, &cmd).await.map(drop)
     }
 
-    /// Some members of a set, about `count`, and where to go on; 0 begins and ends. A member may come twice.
+    /// At most `count` members of a set that come after a mark, in the order of scores and, where these are equal, of members. That order is
+    /// the set's own: it is the same after a restart and on another server.
     ///
     /// # Errors
     /// There is no answer.
-    pub async fn scan(&self, set: &str, cursor: u64, count: usize) -> Answer<(u64, Vec<Bytes>)> {
-        let mut cmd = redis::cmd("ZSCAN");
-        let answer = array(self.plain(Op::Scan, cmd.arg(set).arg(cursor).arg("COUNT").arg(count.max(1))).await?)?;
-        if answer.is_empty() {
-            return Ok((0, Vec::new()));
+    pub async fn page(&self, set: &str, after: Option<&Mark>, count: usize) -> Answer<Page> {
+        let count = count.max(1);
+        let mut most = count.saturating_add(1).max(LEAST);
+        loop {
+            let mut cmd = redis::cmd("ZRANGEBYSCORE");
+            match after {
+                Some(mark) => cmd.arg(set).arg(mark.score.to_string()),
+                None => cmd.arg(set).arg("-inf"),
+            };
+            cmd.arg("+inf").arg("WITHSCORES").arg("LIMIT").arg(0).arg(most);
+            let found = marks(self.plain(Op::Page, &cmd).await?)?;
+            let is_all = found.len() < most;
+            // At the mark's own score those come first that came before.
+            let mut marks: Vec<Mark> = found.into_iter().filter(|mark| after.is_none_or(|after| mark.is_after(after))).collect();
+            if marks.is_empty() && !is_all {
+                // More than were asked for have this score: asked anew, because some may have left meanwhile.
+                most = most.saturating_mul(2);
+                continue;
+            }
+            let is_last = is_all && marks.len() <= count;
+            marks.truncate(count);
+            return Ok(Page { marks, is_last });
         }
-        let [next, found] = <[Value; 2]>::try_from(answer).map_err(|_| Trouble::Failed)?;
-        let next = bytes(next)?;
-        let next = std::str::from_utf8(&next).ok().and_then(|next| next.parse().ok()).ok_or(Trouble::Failed)?;
-        // Every second one is a score.
-        Ok((next, array(found)?.into_iter().step_by(2).map(bytes).collect::<Answer<_>>()?))
     }
 
     /// Tells all who listen.
@@ -298,6 +380,24 @@ impl Shared {
 /// In whole milliseconds; Redis refuses none at all.
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).clamp(1, 1 << 52)
+}
+
+/// What `PTTL` said: a key that is not there or has no end says a negative number.
+fn time_left(value: &Value) -> Option<Duration> {
+    number(value).ok().map(Duration::from_millis)
+}
+
+/// Members and scores in turn.
+fn marks(value: Value) -> Answer<Vec<Mark>> {
+    let values = array(value)?;
+    let mut marks = Vec::with_capacity(values.len() / 2);
+    let mut values = values.into_iter();
+    while let (Some(member), Some(score)) = (values.next(), values.next()) {
+        let score = bytes(score)?;
+        let score = std::str::from_utf8(&score).ok().and_then(|score| score.parse().ok()).ok_or(Trouble::Failed)?;
+        marks.push(Mark { score, member: bytes(member)? });
+    }
+    Ok(marks)
 }
 
 fn maybe_bytes(value: Value) -> Answer<Option<Bytes>> {

@@ -145,6 +145,24 @@ pub enum Raised {
     Higher(Bytes),
 }
 
+/// A place in a set: after this member of this score.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mark {
+    /// The member's score; never NaN.
+    pub score: f64,
+    /// The member.
+    pub member: Bytes,
+}
+
+/// Some members of a set, in its order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// The members with their scores.
+    pub marks: Vec<Mark>,
+    /// Whether no member comes after these.
+    pub is_last: bool,
+}
+
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
@@ -188,6 +206,15 @@ impl Holder {
         let (renewed, rest) = rest.split_first_chunk::<8>()?;
         let (sending, _) = rest.split_first_chunk::<8>()?;
         Some(Self { owner: *owner, renewed: u64::from_be_bytes(*renewed), sending: u64::from_be_bytes(*sending) })
+    }
+}
+
+// === impl Mark ===
+
+impl Mark {
+    /// Whether it comes after another one, as Redis orders them.
+    pub fn is_after(&self, other: &Self) -> bool {
+        self.score > other.score || (self.score == other.score && self.member > other.member)
     }
 }
 

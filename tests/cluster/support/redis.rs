@@ -17,7 +17,7 @@ pub(crate) const USER: &str = "tokend";
 pub(crate) const PASSWORD: &str = "redis-password-for-tests-only";
 /// Its rights, as docs/cache.md has them.
 const RIGHTS: &str = "resetkeys resetchannels -@all ~tokend:* &tokend:events +get +mget +set +del +pttl +pexpire +zadd +zrem +zrevrange \
-    +zrangebyscore +zremrangebyscore +zremrangebyrank +zscan +eval +evalsha +publish +subscribe +ping";
+    +zrangebyscore +zremrangebyscore +zremrangebyrank +eval +evalsha +publish +subscribe +ping";
 
 impl Redis {
     /// The Service's name in a namespace: what its certificate has to say.

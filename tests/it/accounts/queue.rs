@@ -1,5 +1,7 @@
 //! What waits for Redis is bounded: what can be had again is dropped first, and what cannot is refused before it comes into being.
 
+use std::time::{Duration, Instant};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
@@ -142,4 +144,34 @@ async fn fill(stage: &Stage) {
         }
     }
     panic!("there is no bound");
+}
+
+#[tokio::test]
+async fn what_waited_is_brought_many_at_a_time() {
+    const USERS: u16 = 300;
+    const STORED: &str = "tokend_cache_pushed_back_total{outcome=\"stored\"}";
+    let stage = Stage::sharing(1).await;
+    takes_writes(&stage, false).await;
+    for number in 0..USERS {
+        brings(&stage, usize::from(number)).await;
+        stage.sign_in(0, "web", ORDERS, ANA).await;
+    }
+    takes_writes(&stage, true).await;
+    eventually(PATIENCE, async || {
+        stage.tick();
+        stage.metric(0, STORED).await >= 1.0
+    })
+    .await;
+    let started = now();
+    all_brought(&stage).await;
+    // As many tokens wait as sign-ins; one after the other with a rest of 20 ms between they would take 12 seconds.
+    assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
+    assert!(stage.metric(0, STORED).await >= f64::from(USERS));
+    assert_eq!(stage.keys("}:a").await.len(), usize::from(USERS));
+    assert_eq!(stage.listed(0, "web").await.len(), usize::from(USERS));
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test measures real time")]
+fn now() -> Instant {
+    Instant::now()
 }

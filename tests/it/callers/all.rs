@@ -169,3 +169,42 @@ async fn while_redis_is_away_another_callers_account_is_still_served() {
     // Of a user whom nobody here knows nothing can be said.
     stage.silent(0, "desk", "some.body").await.refused(503, "cache_unavailable", "cache");
 }
+
+/// How often a replica has asked Redis for anything.
+async fn asked(stage: &Stage, replica: usize) -> f64 {
+    let text = stage.replicas[replica].admin.get("/metrics").await.text;
+    let samples = text.lines().filter(|line| line.starts_with("tokend_redis_requests_total{"));
+    samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}
+
+#[tokio::test]
+async fn redis_is_asked_of_all_owners_at_once() {
+    let names: Vec<String> = (0..120).map(|number| format!("caller-{number}")).collect();
+    let mut callers: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
+    callers.push(("desk", ", accounts: all"));
+    let stage = Stage::sharing(&callers).await;
+    let signed = stage.sign_in(0, "caller-100", ANA).await;
+    let ana = id(&signed);
+    // Replica 1 has nothing in memory.
+    let before = asked(&stage, 1).await;
+    stage.account(1, "desk", "web", "some.body").await.refused(404, "unknown_account", "account");
+    stage.silent(1, "desk", "some.body").await.refused(401, "no_tokens_found", "sign in");
+    let unknown = asked(&stage, 1).await;
+    assert!(unknown - before <= 4.0, "{}", unknown - before);
+    assert_eq!(stage.account(1, "desk", "web", &ana).await.json, signed.json["account"]);
+    assert_eq!(stage.silent(1, "desk", &ana).await.token(), signed.token());
+    let known = asked(&stage, 1).await;
+    assert!(known - unknown <= 8.0, "{}", known - unknown);
+    assert_eq!(stage.listed(1, "desk").await, [&*ana]);
+    // Nor does it take long, or leave anything, to sign out whom none of them knows.
+    let redis = stage.redis.as_ref().expect("a Redis");
+    let (keys, before) = (redis.keys().await, asked(&stage, 1).await);
+    assert_eq!(stage.sign_out(1, "desk", "web", "some.body").await.status, 204);
+    assert_eq!(redis.keys().await, keys);
+    // A message for each owner, and a look at all before and afterwards.
+    let signed_out = asked(&stage, 1).await - before;
+    assert!(signed_out <= 122.0 + 2.0 * 2.0, "{signed_out}");
+    assert_eq!(stage.sign_out(1, "desk", "web", &ana).await.status, 204);
+    stage.account(0, "caller-100", "web", &ana).await.refused(404, "unknown_account", "account");
+    assert_eq!(stage.listed(1, "desk").await, [""; 0]);
+}

@@ -1,5 +1,6 @@
 //! Several replicas on one Redis: what they share, what it costs, and what they never share.
 
+mod clocks;
 mod isolation;
 mod keys;
 mod levels;
@@ -7,6 +8,7 @@ mod one_call;
 mod outcomes;
 mod reach;
 mod renewal;
+mod resumed;
 mod ring;
 mod secrecy;
 mod versions;

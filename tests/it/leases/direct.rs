@@ -163,6 +163,8 @@ fn settings(url: &str) -> RedisSettings {
         encryption: Encryption::Plaintext,
         timeout: Duration::from_secs(1),
         write_timeout: Duration::from_secs(1),
+        wait_replicas: 0,
+        wait_timeout: Duration::from_millis(500),
         write_version: VERSIONS.newest(),
         versions: VERSIONS,
     }

@@ -24,14 +24,27 @@ struct Replica {
     process: Process,
     said: Said,
     folder: TempDir,
+    clock: Option<&'static str>,
 }
 
 // === impl Fleet ===
 
 impl Fleet {
+    /// What gives processes another clock, where it is installed.
+    pub(crate) const FAKETIME: &str = "/usr/bin/faketime";
+
     /// Starts `count` of them, each with its own configuration, which says nothing about where it listens. Returns when all are ready.
     pub(crate) async fn start(count: usize, yaml: impl Fn(usize) -> String) -> Self {
-        Self { replicas: join_all((0..count).map(|index| Replica::start(yaml(index)))).await }
+        Self::start_at(count, yaml, |_| None).await
+    }
+
+    /// The same, some of them by another clock, as [`Fleet::FAKETIME`] is told it: `+600s`.
+    pub(crate) async fn start_at(
+        count: usize,
+        yaml: impl Fn(usize) -> String,
+        clock: impl Fn(usize) -> Option<&'static str>,
+    ) -> Self {
+        Self { replicas: join_all((0..count).map(|index| Replica::start(yaml(index), clock(index)))).await }
     }
 
     /// A caller of one of them.
@@ -74,6 +87,19 @@ impl Fleet {
         self.replicas[index].process.signal(name);
     }
 
+    /// Stops it in its tracks, until it is sent `CONT`. Returns when none of its threads runs any more, which a busy machine takes its time for.
+    pub(crate) async fn stop(&mut self, index: usize) {
+        let process = &mut self.replicas[index].process;
+        process.signal("STOP");
+        let threads = format!("/proc/{}/task", process.pid());
+        let stands = |stat: String| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'));
+        eventually(Duration::from_secs(30), async || {
+            let threads = std::fs::read_dir(&threads).into_iter().flatten().flatten();
+            threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("stat")).ok()).all(stands)
+        })
+        .await;
+    }
+
     /// Waits for its end, for as long as this at most, and for all that it has printed; returns its exit status.
     pub(crate) async fn end_within(&mut self, index: usize, bound: Duration) -> Option<i32> {
         let Replica { process, said, .. } = &mut self.replicas[index];
@@ -91,14 +117,14 @@ impl Fleet {
 // === impl Replica ===
 
 impl Replica {
-    async fn start(yaml: String) -> Self {
+    async fn start(yaml: String, clock: Option<&'static str>) -> Self {
         for _ in 0..5 {
             let folder = tempfile::tempdir().expect("a folder");
             std::fs::write(folder.path().join("tokend.yaml"), &yaml).expect("a file");
             let at = || Client::new(&format!("http://127.0.0.1:{}", free_port()), None);
             let (client, admin) = (at(), at());
-            let (process, said) = spawn(&folder, &client, &admin);
-            let mut replica = Self { client, admin, process, said, folder };
+            let (process, said) = spawn(&folder, &client, &admin, clock);
+            let mut replica = Self { client, admin, process, said, folder, clock };
             if replica.becomes_ready().await {
                 return replica;
             }
@@ -112,7 +138,7 @@ impl Replica {
 
     async fn restart(&mut self) {
         self.process.kill();
-        (self.process, self.said) = spawn(&self.folder, &self.client, &self.admin);
+        (self.process, self.said) = spawn(&self.folder, &self.client, &self.admin, self.clock);
         assert!(self.becomes_ready().await, "it does not start again: {}", self.output());
     }
 
@@ -141,9 +167,20 @@ fn binary() -> PathBuf {
     own.or_else(|| std::env::var_os("TOKEND_BIN").map(PathBuf::from)).expect("TOKEND_BIN names the binary")
 }
 
-fn spawn(folder: &TempDir, client: &Client, admin: &Client) -> (Process, Said) {
-    let mut command = Command::new(binary());
+fn spawn(folder: &TempDir, client: &Client, admin: &Client, clock: Option<&str>) -> (Process, Said) {
+    let mut command = match clock {
+        None => Command::new(binary()),
+        Some(clock) => {
+            let mut command = Command::new(Fleet::FAKETIME);
+            command.args(["-f", clock]).arg(binary());
+            command
+        }
+    };
     command.args(["serve", "--config"]).arg(folder.path().join("tokend.yaml")).env_clear();
+    if clock.is_some() {
+        // The wall clock alone: time-outs are waited for by the other one.
+        command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("DONT_FAKE_MONOTONIC", "1");
+    }
     for (name, client) in [("TOKEND_LISTEN", client), ("TOKEND_ADMIN_LISTEN", admin)] {
         command.env(name, client.base.trim_start_matches("http://"));
     }

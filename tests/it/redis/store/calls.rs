@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokend::store::{BreakerState, Claim, Epoch, Holder, Index, Lease, Note, Placed, Put, Raised, Removed};
+use tokend::store::{BreakerState, Claim, Epoch, Holder, Index, Lease, Mark, Note, Placed, Put, Raised, Removed, Shared};
 use tokio::sync::mpsc;
 
 use super::{LONG, PATIENCE, Store, standalone};
+use crate::support::eventually;
 use crate::support::redis::{Flavour, RedisServer};
 
 const OWNER: [u8; 16] = *b"owner-0123456789";
@@ -406,21 +407,146 @@ async fn sets_are_listed_bit_by_bit() {
         }
         let left: i64 = redis::cmd("TTL").arg(set).query_async(&mut server.client().await).await.expect("an answer");
         assert!(left > 10, "a shorter time does not shorten it: {left}");
-        let (mut cursor, mut found) = (0, Vec::new());
-        loop {
-            let (next, members) = store.shared.scan(set, cursor, 50).await.expect("an answer");
-            found.extend(members);
-            if next == 0 {
-                break;
-            }
-            cursor = next;
-        }
-        found.sort();
-        found.dedup();
-        assert_eq!(found.len(), 300);
+        let mut found = paged(&store.shared, set, 50, async || {}).await;
+        found.sort_by(|one, other| one.member.cmp(&other.member));
+        let found: Vec<Bytes> = found.into_iter().map(|mark| mark.member).collect();
+        assert_eq!(found, (0..300_u32).map(|number| Bytes::from(number.to_be_bytes().to_vec())).collect::<Vec<_>>());
         store.shared.leave(set, &found[..299]).await.expect("an answer");
-        assert_eq!(store.shared.scan(set, 0, 50).await, Ok((0, found[299..].to_vec())));
+        assert_eq!(members_of(&store.shared, set).await, found[299..]);
         store.shared.leave(set, &[]).await.expect("an answer");
+    })
+    .await;
+}
+
+/// All members of a set, so many at a time; something happens after each page.
+async fn paged(shared: &Shared, set: &str, count: usize, between: impl AsyncFn()) -> Vec<Mark> {
+    let mut all: Vec<Mark> = Vec::new();
+    loop {
+        let page = shared.page(set, all.last(), count).await.expect("an answer");
+        assert!(page.marks.len() <= count && (page.is_last || !page.marks.is_empty()), "{page:?}");
+        all.extend(page.marks);
+        if page.is_last {
+            return all;
+        }
+        between().await;
+    }
+}
+
+async fn members_of(shared: &Shared, set: &str) -> Vec<Bytes> {
+    paged(shared, set, 50, async || {}).await.into_iter().map(|mark| mark.member).collect()
+}
+
+/// Whatever their scores are, and however many have the same one.
+#[tokio::test]
+async fn pages_neither_omit_nor_repeat_a_member() {
+    on_both(async |store, server| {
+        let set = "tokend:{s}:s";
+        let mut admin = server.client().await;
+        let mut expected = Vec::new();
+        for number in 0..700_u32 {
+            // Most of them at once, some each on its own, and what nobody writes.
+            let score = match number {
+                0..500 => "1795300000".to_owned(),
+                500..698 => (1_795_300_000 - 600 + i64::from(number)).to_string(),
+                698 => "-inf".to_owned(),
+                _ => "0.5".to_owned(),
+            };
+            let member =
+                [&number.wrapping_mul(2_654_435_761).to_be_bytes()[..], &b"longer"[..usize::try_from(number % 6).expect("few")]]
+                    .concat();
+            redis::cmd("ZADD").arg(set).arg(&score).arg(&member).exec_async(&mut admin).await.expect("an answer");
+            expected.push(Bytes::from(member));
+        }
+        expected.sort();
+        for count in [1, 7, 31, 32, 33, 499, 500, 501, 5000] {
+            let all = paged(&store.shared, set, count, async || {}).await;
+            assert!(all.is_sorted_by(|one, other| other.is_after(one)), "by {count}");
+            let mut members: Vec<Bytes> = all.into_iter().map(|mark| mark.member).collect();
+            members.sort();
+            assert!(members == expected, "by {count}: {} of {}", members.len(), expected.len());
+        }
+        // Who leaves meanwhile is no reason for another to be omitted.
+        let left = paged(&store.shared, set, 10, async || {
+            let first: Vec<Bytes> = redis::cmd("ZRANGE")
+                .arg(set)
+                .arg(0)
+                .arg(0)
+                .query_async::<Vec<Vec<u8>>>(&mut server.client().await)
+                .await
+                .expect("an answer")
+                .into_iter()
+                .map(Bytes::from)
+                .collect();
+            store.shared.leave(set, &first).await.expect("an answer");
+        });
+        assert_eq!(left.await.len(), 700);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_set_goes_on_where_it_was_after_a_restart() {
+    let options = RedisServer::options().config("appendonly", "yes").config("appendfsync", "no");
+    // As in a large set: the order of its table depends on the process.
+    let mut server = options.config("zset-max-listpack-entries", "0").start().await;
+    let store = Store::open(&standalone(&server.url()));
+    let set = "tokend:{s}:s";
+    for number in 0..300_u32 {
+        store.shared.join(set, &number.to_be_bytes(), LONG).await.expect("an answer");
+    }
+    let mut all: Vec<Mark> = Vec::new();
+    for page in 0.. {
+        if page % 10 == 3 {
+            server.restart().await;
+            eventually(PATIENCE, async || store.shared.page(set, None, 1).await.is_ok()).await;
+        }
+        let page = store.shared.page(set, all.last(), 7).await.expect("an answer");
+        all.extend(page.marks);
+        if page.is_last {
+            break;
+        }
+    }
+    all.sort_by(|one, other| one.member.cmp(&other.member));
+    let found: Vec<Bytes> = all.into_iter().map(|mark| mark.member).collect();
+    assert_eq!(found, (0..300_u32).map(|number| Bytes::from(number.to_be_bytes().to_vec())).collect::<Vec<_>>());
+}
+
+/// What goes through a set from its lowest score to its highest passes nobody by whose end comes nearer.
+#[tokio::test]
+async fn a_member_never_moves_towards_the_beginning() {
+    on_both(async |store, _server| {
+        let set = "tokend:{s}:s";
+        let score = async || store.shared.page(set, None, 9).await.expect("an answer").marks[0].score;
+        store.shared.join(set, b"member", LONG).await.expect("an answer");
+        let first = score().await;
+        store.shared.join(set, b"member", LONG / 2).await.expect("an answer");
+        assert_eq!(score().await, first);
+        store.shared.join(set, b"member", LONG * 2).await.expect("an answer");
+        assert!(score().await >= first + 59.0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_key_is_read_with_it() {
+    on_both(async |store, server| {
+        assert!(store.set(KEY, b"value").await);
+        let (values, left) = store.shared.read_timed(&[KEY]).await.expect("an answer");
+        let near = |left: Option<Duration>| left.is_some_and(|left| left <= LONG && left > LONG - Duration::from_secs(10));
+        assert!(values == [Some(Bytes::from_static(b"value"))] && near(left), "{left:?}");
+        let (values, left) = store.shared.read_timed(&[KEY, EPOCH]).await.expect("an answer");
+        assert!(values == [Some(Bytes::from_static(b"value")), None] && near(left), "{left:?}");
+        assert!(near(store.shared.left(KEY).await.expect("an answer")));
+        assert_eq!(store.shared.read_timed(&[EPOCH, KEY]).await.expect("an answer").1, None);
+        assert_eq!(store.shared.left(EPOCH).await, Ok(None));
+        // What has no end.
+        redis::cmd("PERSIST").arg(KEY).exec_async(&mut server.client().await).await.expect("an answer");
+        assert_eq!(store.shared.left(KEY).await, Ok(None));
+        let groups = [[EPOCH, LEASE], [KEY, EPOCH], [EPOCH, KEY]].map(|group| group.map(str::to_owned));
+        assert_eq!(store.shared.any_there(&groups).await, Ok(vec![false, true, true]));
+        let value = || Some(Bytes::from_static(b"value"));
+        assert_eq!(store.shared.read_groups(&groups).await, Ok(vec![[None, None], [value(), None], [None, value()]]));
+        assert_eq!(store.shared.any_there::<2>(&[]).await, Ok(vec![]));
     })
     .await;
 }
@@ -459,12 +585,15 @@ async fn scripts_that_the_server_forgot_are_sent_again() {
 async fn what_is_of_another_type_is_a_miss_and_is_written_over() {
     on_both(async |store, server| {
         let mut admin = server.client().await;
+        assert_eq!(store.shared.read_timed(&[KEY, EPOCH]).await, Ok((vec![None, None], None)));
         for key in [KEY, INDEX, "tokend:{p}:s"] {
             redis::cmd("LPUSH").arg(key).arg("x").exec_async(&mut admin).await.expect("an answer");
         }
         for _ in 0..20 {
             assert_eq!(store.shared.read(&[KEY]).await, Ok(vec![None]));
             assert_eq!(store.shared.members(INDEX, 9).await, Ok(vec![]));
+            assert_eq!(store.shared.read_timed(&[KEY]).await, Ok((vec![None], None)));
+            assert_eq!(members_of(&store.shared, "tokend:{p}:s").await, [Bytes::new(); 0]);
         }
         assert_eq!(store.shared.state().reads, BreakerState::Closed);
         let index = Index { key: INDEX, member: b"member", expires_on: 100, now: 50, most: 3 };
@@ -473,7 +602,7 @@ async fn what_is_of_another_type_is_a_miss_and_is_written_over() {
         assert_eq!(store.get(KEY).await, Some(value));
         assert_eq!(store.shared.members(INDEX, 9).await, Ok(vec![Bytes::from_static(b"member")]));
         store.shared.join("tokend:{p}:s", b"member", LONG).await.expect("an answer");
-        assert_eq!(store.shared.scan("tokend:{p}:s", 0, 9).await, Ok((0, vec![Bytes::from_static(b"member")])));
+        assert_eq!(members_of(&store.shared, "tokend:{p}:s").await, [Bytes::from_static(b"member")]);
         assert!(store.metric(r#"tokend_redis_requests_total{op="put",outcome="ok"}"#) >= 1.0);
         assert!(store.metric(r#"tokend_redis_requests_total{op="read",outcome="error"}"#) >= 20.0);
     })

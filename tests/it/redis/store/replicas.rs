@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokend::store::{BreakerState, Event, Note, Placed, Put, RedisSettings, Topology};
+use tokend::store::{BreakerState, Event, Note, Placed, Put, RedisSettings, Removed, Topology};
 use tokio::sync::mpsc;
 
 use super::topologies::{behind, hears_again, next};
@@ -69,7 +69,7 @@ async fn what_no_replica_has_is_no_sign_out() {
     let store = Store::open(&waiting(standalone(&master.url())));
     assert_eq!(store.shared.prove().await, Ok(vec![]));
     assert_eq!(put(&store, 1).await, Ok(Placed::Stored));
-    assert_eq!(store.shared.remove(epoch(b"first"), &["tokend:{p}:a"], false).await, Ok(1));
+    assert_eq!(store.shared.remove(epoch(b"first"), &["tokend:{p}:a"], false).await, Ok(Removed::Done(1)));
     let unacknowledged = |op: &str| store.metric(&format!("tokend_redis_unacknowledged_total{{op=\"{op}\"}}"));
     assert_eq!((unacknowledged("put"), unacknowledged("remove")), (0.0, 0.0));
     assert_eq!(replica.admin().ask::<String>(&["GET", "tokend:{p}:e"]).await.expect("an answer"), "first");
@@ -99,7 +99,7 @@ async fn in_a_cluster_the_replica_of_the_slot_is_waited_for() {
     for number in 0..20 {
         let key = format!("tokend:{{{number}}}:e");
         let epoch = Note { key: &key, value: b"epoch", ttl: LONG };
-        assert_eq!(store.shared.remove(epoch, &[], true).await, Ok(0), "{number}");
+        assert_eq!(store.shared.remove(epoch, &[], true).await, Ok(Removed::Done(0)), "{number}");
     }
     let owner = cluster.node_owning("tokend:{p}:e").await.port();
     let of_others = (0..100).map(|number| format!("tokend:{{{number}}}:e"));

@@ -147,6 +147,17 @@ async fn a_cluster_loses_the_owner_of_a_slot() {
     }
     let read = store.shared.read_each(&keys).await.expect("an answer");
     assert!(read.iter().zip(&keys).all(|(value, key)| value.as_deref() == Some(key.as_bytes())));
+    // Commands that are sent together go to the one node that has their keys.
+    for key in &keys {
+        let (values, left) = store.shared.read_timed(&[key]).await.expect("an answer");
+        assert!(values[0].as_deref() == Some(key.as_bytes()) && left.is_some());
+        let (values, left) = store.shared.read_timed(&[key, &key.replace(":x", ":y")]).await.expect("an answer");
+        assert!(values[0].as_deref() == Some(key.as_bytes()) && values[1].is_none() && left.is_some());
+    }
+    let groups: Vec<[String; 2]> = keys.iter().map(|key| [key.replace(":x", ":y"), key.clone()]).collect();
+    assert_eq!(store.shared.any_there(&groups).await, Ok(vec![true; keys.len()]));
+    let read = store.shared.read_groups(&groups).await.expect("an answer");
+    assert!(read.iter().zip(&keys).all(|([none, value], key)| none.is_none() && value.as_deref() == Some(key.as_bytes())));
     let connections = async |cluster: &mut Cluster| {
         let mut count = 0;
         for master in cluster.masters().await {

@@ -1,0 +1,123 @@
+//! Replicas whose clocks differ: what another one stored ends when it ends, and not when that one's clock says so.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+use tokend::clock::Clock;
+
+use super::{MAIL_READ, Replica, Stage, USER_READ, level};
+use crate::support::redis::RedisServer;
+use crate::support::{Answer, Emulator, Fleet, GRAPH, NOW, Sidecar, configuration};
+
+/// How far the first replica's clock is ahead, in seconds.
+const AHEAD: i64 = 600;
+
+/// Two replicas; the clock is the second one's.
+async fn replicas(ahead: i64) -> (Stage, Clock) {
+    let mut stage = Stage::empty(RedisServer::start().await).await;
+    let clocks = [Clock::manual(NOW + ahead), Clock::manual(NOW)];
+    for (index, clock) in clocks.iter().enumerate() {
+        let yaml = stage.yaml(index);
+        let sidecar = Sidecar::start(&yaml, clock).await;
+        stage.replicas.push(Replica { sidecar, yaml });
+    }
+    stage.hearing(2).await;
+    let [_, clock] = clocks;
+    (stage, clock)
+}
+
+/// What a token for an hour says that is half an hour from its renewal, some seconds after it came; by the clock of whoever answers.
+#[track_caller]
+fn lasts_an_hour(answer: &Answer, now: i64) {
+    let member = |name: &str| answer.json[name].as_i64().unwrap_or_else(|| panic!("no {name}: {}", answer.text));
+    let (left, ends, renewed) = (member("expires_in"), member("expires_on"), member("refresh_on"));
+    assert!((3540..=3600).contains(&left), "{left}");
+    assert_eq!((ends, ends - renewed), (now + left, 1800), "{}", answer.text);
+}
+
+#[tokio::test]
+async fn a_token_from_a_clock_that_is_ahead_lasts_no_longer() {
+    let (stage, _) = replicas(AHEAD).await;
+    stage.answering_with(0, json!({"expires_in": 3600, "set": {"refresh_in": 1800}})).await;
+    let ana = stage.ana().await;
+    let both = async |replica| [stage.graph(replica).await, stage.obo_as(replica, "orders-secret", USER_READ, &ana).await];
+    for answer in both(0).await {
+        lasts_an_hour(&answer, NOW + AHEAD);
+    }
+    for found in ["redis", "memory"] {
+        for answer in both(1).await {
+            assert_eq!(level(&answer), found);
+            lasts_an_hour(&answer, NOW);
+        }
+    }
+    assert_eq!(stage.calls().await, 2);
+}
+
+/// One that was asked for more scopes, and one that was waited for.
+#[tokio::test]
+async fn nor_does_one_that_is_found_on_another_way() {
+    let (stage, _) = replicas(AHEAD).await;
+    let effect = json!({"expires_in": 3600, "set": {"refresh_in": 1800}});
+    let mut for_more = effect.clone();
+    for_more["set"]["scope"] = json!(format!("{USER_READ} {MAIL_READ}"));
+    stage.answering_with(1, for_more).await;
+    let ana = stage.ana().await;
+    stage.obo_as(0, "orders-secret", USER_READ, &ana).await.token();
+    let covered = stage.obo_as(1, "orders-secret", MAIL_READ, &ana).await;
+    assert_eq!(level(&covered), "redis");
+    lasts_an_hour(&covered, NOW);
+    let told = stage.together(effect, async |replica| stage.graph(replica).await).await;
+    lasts_an_hour(&told[0], NOW + AHEAD);
+    assert_eq!(level(&told[1]), "redis");
+    lasts_an_hour(&told[1], NOW);
+}
+
+#[tokio::test]
+async fn a_short_token_is_not_served_past_its_end() {
+    let (stage, clock) = replicas(AHEAD).await;
+    stage.answering_with(0, json!({"expires_in": 8})).await;
+    let first = stage.graph(0).await;
+    let second = stage.graph(1).await;
+    assert_eq!((level(&second), second.token()), ("redis", first.token()));
+    assert!(second.json["expires_in"].as_i64().is_some_and(|left| left <= 8), "{}", second.text);
+    clock.advance(Duration::from_secs(8));
+    stage.elapse(8).await;
+    assert_eq!(stage.graph(1).await.source(), "identity_provider");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_behind_lengthens_nothing_either() {
+    let (stage, clock) = replicas(-AHEAD).await;
+    stage.answering_with(0, json!({"expires_in": 3600})).await;
+    stage.graph(0).await.token();
+    let second = stage.graph(1).await;
+    assert_eq!(level(&second), "redis");
+    assert!(second.json["expires_in"].as_i64().is_some_and(|left| left <= 3600), "{}", second.text);
+    clock.advance(Duration::from_secs(3600));
+    assert_eq!(stage.graph(1).await.source(), "identity_provider");
+}
+
+/// The binary, where there is a `faketime` to give it another clock.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_by_a_clock_that_is_ahead() {
+    if !Path::new(Fleet::FAKETIME).exists() {
+        return;
+    }
+    let emulator = Emulator::start(&Clock::system()).await;
+    let (files, redis) = (tempfile::tempdir().expect("a folder"), RedisServer::start().await);
+    let cache = format!("cache: {{redis: {{url: \"{}\", timeout: 2s, encryption: {{plaintext: true}}}}}}\n", redis.url());
+    let yaml = format!("{}{cache}", configuration(&emulator, &files));
+    let fleet = Fleet::start_at(2, |_| yaml.clone(), |index| (index == 0).then_some("+600s")).await;
+    emulator
+        .script(json!({"on": {"endpoint": "token"}, "times": 0, "do": {"expires_in": 3600, "set": {"refresh_in": 1800}}}))
+        .await;
+    let ask = async |index| fleet.client(index).post("/client-credentials", &json!({"app": "daemon", "scopes": [GRAPH]})).await;
+    let now = || Clock::system().unix();
+    let (first, before, second) = (ask(0).await, now(), ask(1).await);
+    let ends = |answer: &Answer| answer.json["expires_on"].as_i64().expect("a time");
+    assert!(ends(&first) > now() + 3600 + 500, "its clock is ahead: {}", first.text);
+    assert_eq!((level(&second), second.token()), ("redis", first.token()));
+    assert!(second.json["expires_in"].as_i64().is_some_and(|left| (3540..=3600).contains(&left)), "{}", second.text);
+    assert!((before + 3540..=now() + 3600).contains(&ends(&second)), "{}", second.text);
+}

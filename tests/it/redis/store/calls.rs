@@ -593,7 +593,7 @@ async fn what_is_of_another_type_is_a_miss_and_is_written_over() {
             assert_eq!(store.shared.read(&[KEY]).await, Ok(vec![None]));
             assert_eq!(store.shared.members(INDEX, 9).await, Ok(vec![]));
             assert_eq!(store.shared.read_timed(&[KEY]).await, Ok((vec![None], None)));
-            assert_eq!(members_of(&store.shared, "tokend:{p}:s").await, [Bytes::new(); 0]);
+            assert!(members_of(&store.shared, "tokend:{p}:s").await.is_empty());
         }
         assert_eq!(store.shared.state().reads, BreakerState::Closed);
         let index = Index { key: INDEX, member: b"member", expires_on: 100, now: 50, most: 3 };

@@ -4,7 +4,7 @@
 export PATH := $(CURDIR)/.tools/node/bin:$(CURDIR)/.tools/cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-deploy test-peers test-cluster bench bench-versions hostile-long suite-long lint
+.PHONY: help demo test lost-long test-deploy test-peers test-cluster bench bench-versions hostile-long suite-long lint
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -40,6 +40,9 @@ bench: ## The benchmarks
 
 suite-long: ## The whole suite ten times: a test that fails once is a fault
 	for run in 1 2 3 4 5 6 7 8 9 10; do cargo test --locked || exit 1; done
+
+lost-long: ## What Redis loses, a hundred times each: TIMES=100
+	TOKEND_TIMES=$(or $(TIMES),100) cargo test --locked --test it -- accounts::lost accounts::failover
 
 bench-versions: ## CPU per cached request of two binaries in 30 pairs: OLD=path NEW=path
 	cargo bench --locked --bench cached -- versions $(OLD) $(NEW)

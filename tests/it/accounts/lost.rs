@@ -33,7 +33,8 @@ impl Stage {
         assert_eq!(different.len(), sent.len(), "one was sent twice");
     }
 
-    async fn restored(&self, replica: usize, kind: &str) -> f64 {
+    /// How much of a kind a replica has brought back.
+    pub(super) async fn restored(&self, replica: usize, kind: &str) -> f64 {
         self.metric(replica, &format!("tokend_cache_restored_total{{kind=\"{kind}\"}}")).await
     }
 

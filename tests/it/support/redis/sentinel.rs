@@ -106,6 +106,13 @@ impl Sentinel {
         eventually(PATIENCE, async || replicas_in_sync(master).await.is_ok_and(|found| found == count)).await;
     }
 
+    /// Has the sentinels make another node the master although this one works. For some seconds that one takes writes all the same.
+    pub(crate) async fn depose_master(&mut self) -> u16 {
+        let old = self.master_port().await;
+        self.sentinels[0].admin().ask::<()>(&["SENTINEL", "FAILOVER", MASTER]).await.expect("a failover");
+        old
+    }
+
     /// Waits until another node than the one on this port is master and takes writes.
     pub(crate) async fn failed_over_from(&mut self, port: u16) {
         eventually(PATIENCE, async || {

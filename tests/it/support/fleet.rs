@@ -1,5 +1,6 @@
 //! Several tokend processes beside each other, as the pods of one deployment are.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -24,6 +25,7 @@ struct Replica {
     process: Process,
     said: Said,
     folder: TempDir,
+    environment: BTreeMap<String, String>,
 }
 
 // === impl Fleet ===
@@ -31,7 +33,22 @@ struct Replica {
 impl Fleet {
     /// Starts `count` of them, each with its own configuration, which says nothing about where it listens. Returns when all are ready.
     pub(crate) async fn start(count: usize, yaml: impl Fn(usize) -> String) -> Self {
-        Self { replicas: join_all((0..count).map(|index| Replica::start(yaml(index)))).await }
+        Self::start_with(count, yaml, |_| BTreeMap::new()).await
+    }
+
+    /// The same, each with variables in its environment.
+    pub(crate) async fn start_with(
+        count: usize,
+        yaml: impl Fn(usize) -> String,
+        environment: impl Fn(usize) -> BTreeMap<String, String>,
+    ) -> Self {
+        let replicas = (0..count).map(|index| Replica::start(yaml(index), environment(index)));
+        Self { replicas: join_all(replicas).await }
+    }
+
+    /// The id of its process, which a restart changes.
+    pub(crate) fn pid(&self, index: usize) -> u32 {
+        self.replicas[index].process.pid()
     }
 
     /// A caller of one of them.
@@ -91,14 +108,15 @@ impl Fleet {
 // === impl Replica ===
 
 impl Replica {
-    async fn start(yaml: String) -> Self {
+    async fn start(yaml: String, environment: BTreeMap<String, String>) -> Self {
         for _ in 0..5 {
             let folder = tempfile::tempdir().expect("a folder");
             std::fs::write(folder.path().join("tokend.yaml"), &yaml).expect("a file");
             let at = || Client::new(&format!("http://127.0.0.1:{}", free_port()), None);
             let (client, admin) = (at(), at());
-            let (process, said) = spawn(&folder, &client, &admin);
-            let mut replica = Self { client, admin, process, said, folder };
+            let (process, said) = spawn(&folder, &environment, &client, &admin);
+            let environment = environment.clone();
+            let mut replica = Self { client, admin, process, said, folder, environment };
             if replica.becomes_ready().await {
                 return replica;
             }
@@ -112,7 +130,7 @@ impl Replica {
 
     async fn restart(&mut self) {
         self.process.kill();
-        (self.process, self.said) = spawn(&self.folder, &self.client, &self.admin);
+        (self.process, self.said) = spawn(&self.folder, &self.environment, &self.client, &self.admin);
         assert!(self.becomes_ready().await, "it does not start again: {}", self.output());
     }
 
@@ -141,9 +159,9 @@ fn binary() -> PathBuf {
     own.or_else(|| std::env::var_os("TOKEND_BIN").map(PathBuf::from)).expect("TOKEND_BIN names the binary")
 }
 
-fn spawn(folder: &TempDir, client: &Client, admin: &Client) -> (Process, Said) {
+fn spawn(folder: &TempDir, environment: &BTreeMap<String, String>, client: &Client, admin: &Client) -> (Process, Said) {
     let mut command = Command::new(binary());
-    command.args(["serve", "--config"]).arg(folder.path().join("tokend.yaml")).env_clear();
+    command.args(["serve", "--config"]).arg(folder.path().join("tokend.yaml")).env_clear().envs(environment);
     for (name, client) in [("TOKEND_LISTEN", client), ("TOKEND_ADMIN_LISTEN", admin)] {
         command.env(name, client.base.trim_start_matches("http://"));
     }

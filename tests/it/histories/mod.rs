@@ -1,0 +1,31 @@
+//! A short history of the checker that `make test-histories-long` runs for minutes, and the checker itself on histories that are made up.
+
+#[path = "../../histories/checker/mod.rs"]
+mod checker;
+mod made_up;
+
+use std::time::Duration;
+
+use checker::plan::{Plan, Topology};
+use checker::report::HEAD;
+use checker::run::run;
+
+#[expect(clippy::print_stdout, reason = "figures are what this is read for")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_short_history_keeps_every_promise() {
+    let plan = Plan {
+        topology: Topology::Standalone,
+        seed: 1,
+        length: Duration::from_secs(6),
+        replicas: 2,
+        accounts: 6,
+        workers: 4,
+        calm: (200, 1_200),
+        lifetime: 16,
+        skew: 0,
+        only: None,
+    };
+    let report = run(plan).await;
+    println!("{HEAD}\n{}", report.row());
+    assert!(report.violations.is_empty(), "\n{}", report.text());
+}

@@ -35,7 +35,7 @@ pub(super) fn check(history: &History, bounds: &Bounds) -> Vec<Violation> {
             if made > allowed {
                 let text = format!("{made} calls for {key:?} where {allowed} are enough, in {window}");
                 let account = if let Key::Account(account) = key { Some(*account) } else { None };
-                found.push(Violation { invariant: Invariant::Calls, at: window.begin, account, text });
+                found.push(Violation { invariant: Invariant::Calls, at: window.begin, account, cause: window.end, text });
             }
         }
     }

@@ -16,6 +16,9 @@ use crate::support::{Fault, eventually};
 const FILLER: usize = 4_096;
 const FILLER_LASTS: &str = "100000";
 
+/// How long after one `FLUSHALL` the next one follows.
+const FLUSHES: Duration = Duration::from_millis(400);
+
 /// Does what a round says; returns when everything works again.
 pub(super) async fn perform(stage: &Stage, machines: &mut Machines, round: &Round) {
     let begin = stage.now();
@@ -109,7 +112,13 @@ async fn to_server(server: &mut RedisServer, round: &Round) {
             tokio::time::sleep(round.lasts).await;
             server.thaw();
         }
-        Deed::FlushAll => ask(server, &["FLUSHALL"]).await,
+        Deed::FlushAll => {
+            // Again and again: what is under way must meet it.
+            for _ in 0..=round.lasts.as_millis() / FLUSHES.as_millis() {
+                ask(server, &["FLUSHALL"]).await;
+                tokio::time::sleep(FLUSHES).await;
+            }
+        }
         Deed::ForgetScripts => ask(server, &["SCRIPT", "FLUSH"]).await,
         Deed::RestartEmpty => {
             ask(server, &["FLUSHALL"]).await;

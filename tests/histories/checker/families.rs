@@ -18,7 +18,7 @@ pub(super) fn check(history: &History, bounds: &Bounds) -> Vec<Violation> {
                 family.account,
                 times.join(", ")
             );
-            found.push(Violation { invariant: Invariant::Revoked, at, account: Some(family.account), text });
+            found.push(Violation { invariant: Invariant::Revoked, at, account: Some(family.account), cause: at, text });
         }
     }
     found

@@ -1,5 +1,6 @@
 //! What must hold in every history. Each rule reads the history alone, so that a made-up one can break it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::calls;
@@ -61,6 +62,8 @@ pub(crate) struct Violation {
     pub(crate) invariant: Invariant,
     pub(crate) at: Millis,
     pub(crate) account: Option<usize>,
+    /// What it goes back to: one violation is reported, however many requests show it.
+    pub(crate) cause: Millis,
     pub(crate) text: String,
 }
 
@@ -82,6 +85,8 @@ pub(crate) fn check(history: &History, bounds: &Bounds) -> Vec<Violation> {
     found.extend(calls::check(history, bounds));
     found.extend(resources(history, bounds));
     found.sort_by_key(|violation| violation.at);
+    let mut known = BTreeSet::new();
+    found.retain(|violation| known.insert((violation.invariant, violation.account, violation.cause)));
     found
 }
 
@@ -121,17 +126,17 @@ fn resources(history: &History, bounds: &Bounds) -> Vec<Violation> {
     for sample in &history.samples {
         if sample.memory > bounds.memory || sample.descriptors > bounds.descriptors {
             let text = format!("replica {} has {} bytes and {} descriptors", sample.replica, sample.memory, sample.descriptors);
-            found.push(Violation { invariant: Invariant::Resources, at: sample.at, account: None, text });
+            found.push(Violation { invariant: Invariant::Resources, at: sample.at, account: None, cause: sample.at, text });
         }
     }
     for store in &history.stores {
         if store.connections > bounds.connections * history.replicas || store.keys > bounds.keys {
             let text = format!("Redis has {} connections of tokend and {} keys", store.connections, store.keys);
-            found.push(Violation { invariant: Invariant::Resources, at: store.at, account: None, text });
+            found.push(Violation { invariant: Invariant::Resources, at: store.at, account: None, cause: store.at, text });
         }
         if !store.without_end.is_empty() {
             let text = format!("keys without an end: {}", store.without_end.join(" "));
-            found.push(Violation { invariant: Invariant::Ends, at: store.at, account: None, text });
+            found.push(Violation { invariant: Invariant::Ends, at: store.at, account: None, cause: store.at, text });
         }
     }
     found
@@ -140,9 +145,14 @@ fn resources(history: &History, bounds: &Bounds) -> Vec<Violation> {
 // === impl Violation ===
 
 impl Violation {
+    /// The same, of an account that it goes back to what happened to.
+    pub(super) fn since(self, account: usize, cause: &Op) -> Self {
+        Self { account: Some(account), cause: cause.span.begin, ..self }
+    }
+
     pub(super) fn of(op: &Op, invariant: Invariant, text: String) -> Self {
         let account = matches!(op.kind, Kind::Silent { .. } | Kind::SignIn | Kind::SignOut).then_some(op.account);
-        Self { invariant, at: op.span.begin, account, text: format!("{text}\n    {op}") }
+        Self { invariant, at: op.span.begin, account, cause: op.span.begin, text: format!("{text}\n    {op}") }
     }
 }
 

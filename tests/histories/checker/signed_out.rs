@@ -18,7 +18,7 @@ pub(super) fn check(history: &History, bounds: &Bounds) -> Vec<Violation> {
             (Kind::Silent { .. }, Outcome::Refused { status: 401, .. }) => {
                 if let Some(sign_in) = all[op.account].must_be_signed_in(op) {
                     let text = format!("nobody signed it out since\n    {sign_in}");
-                    found.push(Violation::of(op, Invariant::SignedIn, text));
+                    found.push(Violation::of(op, Invariant::SignedIn, text).since(op.account, sign_in));
                 }
             }
             (Kind::List, Outcome::Accounts { accounts: listed, complete }) => {
@@ -61,7 +61,7 @@ impl<'a> Account<'a> {
         let sign_in = self.sign_ins.iter().find(of)?;
         let sign_out = self.acknowledged().find(|out| sign_in.span.end < out.span.begin && self.must_know(out, op))?;
         let text = format!("a token of a sign-in that was signed out\n    {sign_in}\n    {sign_out}");
-        Some(Violation::of(op, Invariant::SignedOut, text))
+        Some(Violation::of(op, Invariant::SignedOut, text).since(self.number, sign_out))
     }
 
     fn listed(&self, op: &Op, is_listed: bool, complete: bool) -> Option<Violation> {
@@ -71,14 +71,14 @@ impl<'a> Account<'a> {
             };
             let sign_out = self.acknowledged().find(|out| none_since(&out) && self.must_know(out, op))?;
             let text = format!("account {} is listed and was signed out\n    {sign_out}", self.number);
-            return Some(Violation { account: Some(self.number), ..Violation::of(op, Invariant::SignedOut, text) });
+            return Some(Violation::of(op, Invariant::SignedOut, text).since(self.number, sign_out));
         }
         if !complete || self.history.is_troubled(op.replica, op.span, self.bounds.settle) {
             return None;
         }
         let sign_in = self.must_be_signed_in(op).filter(|sign_in| sign_in.span.end + self.bounds.settle < op.span.begin)?;
         let text = format!("account {} is signed in and not listed\n    {sign_in}", self.number);
-        Some(Violation { account: Some(self.number), ..Violation::of(op, Invariant::Listing, text) })
+        Some(Violation::of(op, Invariant::Listing, text).since(self.number, sign_in))
     }
 
     fn acknowledged(&self) -> impl Iterator<Item = &'a Op> {

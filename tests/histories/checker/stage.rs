@@ -18,8 +18,8 @@ use crate::support::{Client, Emulator, Fleet, configuration};
 
 /// How long a call to the authority may take.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(8);
-/// After which a replica looks in Redis again.
-pub(super) const RECHECK: Duration = Duration::from_secs(2);
+/// After which a replica looks in Redis again: so late that a message that did not come shows.
+pub(super) const RECHECK: Duration = Duration::from_secs(5);
 /// Users of the flows that begin with a user's token.
 pub(super) const USERS: usize = 4;
 

@@ -63,7 +63,8 @@ fn describe(round: &Round) -> (What, String) {
         Deed::CloseIdle | Deed::StopRedis | Deed::Hiccup | Deed::ForgetScripts | Deed::Full | Deed::RestartWithData => What::Redis,
         Deed::Migrate => What::Redis,
         Deed::Evict => What::Eviction,
-        Deed::FlushAll | Deed::RestartEmpty | Deed::RestartOlder => What::Loss,
+        Deed::FlushAll => What::Flush,
+        Deed::RestartEmpty | Deed::RestartOlder => What::Loss,
         Deed::KillMaster | Deed::StopMaster | Deed::Failover | Deed::Unreplicated => What::Loss,
     };
     (what, format!("{:?} {} for {:?}", round.deed, round.whose, round.lasts))

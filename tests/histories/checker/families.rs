@@ -33,7 +33,7 @@ fn is_excused(history: &History, bounds: &Bounds, family: &Family, reused: usize
         let begin = sent.saturating_sub(ON_ITS_WAY);
         let stored = history.calm_since(*sent, bounds.settle);
         let killed = |end: Millis| history.kills(Span { begin, end: end.min(at) }).next().is_some();
-        let lost = history.faults.iter().filter(|fault| fault.what == What::Loss);
+        let lost = history.faults.iter().filter(|fault| matches!(fault.what, What::Loss | What::Flush));
         let mut lost = lost.filter(|loss| loss.span.begin <= at && loss.span.end + bounds.settle >= begin);
         let halted = |what: What| what.halts().is_some() || matches!(what, What::Path(_) | What::Redis | What::Loss);
         let span = Span { begin, end: stored.min(at) };

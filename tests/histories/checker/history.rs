@@ -125,6 +125,8 @@ pub(crate) enum What {
     Redis,
     /// The same, and it may have lost some or all of what it had.
     Loss,
+    /// Redis lost all that it had, and worked all the time.
+    Flush,
     /// Redis, for all, and it may have dropped some of what it had.
     Eviction,
     /// The authority was slow.
@@ -193,8 +195,13 @@ impl What {
         match self {
             Self::Path(troubled) => troubled == replica,
             Self::Redis | Self::Loss | Self::Eviction | Self::Machine => true,
-            Self::Kill(_) | Self::Stop(_) | Self::Authority => false,
+            Self::Kill(_) | Self::Stop(_) | Self::Flush | Self::Authority => false,
         }
+    }
+
+    /// Whether Redis may have less afterwards.
+    pub(crate) fn loses(self) -> bool {
+        matches!(self, Self::Loss | Self::Flush | Self::Eviction)
     }
 
     /// Which replica was killed or stopped.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::calls;
 use super::families;
-use super::history::{History, Kind, Millis, Op, Outcome, Token};
+use super::history::{History, Kind, Millis, Op, Outcome, Span, Token, What};
 use super::signed_out;
 use super::statuses;
 
@@ -101,7 +101,13 @@ fn identity(op: &Op, token: &Token) -> Option<Violation> {
 fn freshness(history: &History, op: &Op, token: &Token) -> Option<Violation> {
     let unix = |at: Millis| i64::try_from((history.epoch + at) / 1_000).unwrap_or(i64::MAX);
     let asked = unix(op.span.begin);
-    if token.ends < asked {
+    // Times are counted from the receipt of an answer: one that a replica got while it stood still was received later.
+    let issued = u64::try_from(token.issued).unwrap_or_default().saturating_mul(1_000).saturating_sub(history.epoch);
+    let still =
+        history.faults_in(Span { begin: issued, end: issued + 1_000 }, 0, |what| matches!(what, What::Stop(_) | What::Machine));
+    let late = still.map(|fault| fault.span.end.saturating_sub(issued)).max().unwrap_or_default();
+    let late = i64::try_from(late.div_ceil(1_000)).unwrap_or_default();
+    if token.ends + late < asked {
         return Some(Violation::of(
             op,
             Invariant::Freshness,
@@ -109,7 +115,7 @@ fn freshness(history: &History, op: &Op, token: &Token) -> Option<Violation> {
         ));
     }
     // Both are rounded to seconds.
-    if token.expires_in > token.ends - asked + 2 {
+    if token.expires_in > token.ends - asked + 2 + late {
         let text = format!("it lasts {} s, and the answer says {} s", token.ends - asked, token.expires_in);
         return Some(Violation::of(op, Invariant::Freshness, text));
     }

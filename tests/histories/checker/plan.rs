@@ -26,6 +26,10 @@ pub(crate) struct Plan {
     pub(crate) workers: usize,
     /// How long between two faults all is well.
     pub(crate) calm: (u64, u64),
+    /// How long what goes wrong does so at most.
+    pub(crate) longest: Duration,
+    /// After which a replica looks in Redis again. Longer than a message takes by far, or one that did not come would not show.
+    pub(crate) recheck: Duration,
     /// Seconds that a token lives.
     pub(crate) lifetime: i64,
     /// Seconds that the clock of the last replica is ahead, where there is a `libfaketime`.
@@ -92,6 +96,9 @@ pub(crate) struct Step {
 /// Streams of numbers: of the faults, and of the first worker.
 const FAULTS: u64 = 0;
 const WORKERS: u64 = 1;
+
+/// Accounts that half of all requests are about.
+const HOT: usize = 4;
 
 /// What can happen to one server behind a way of its own for each replica; the more often it stands here the more often it happens.
 const ONE: &[Deed] = &[
@@ -202,8 +209,9 @@ impl Round {
     /// The same numbers are drawn whatever the fault.
     fn next(random: &mut Random, plan: &Plan, deeds: &[Deed]) -> Self {
         let (calm, deed, whose) = (random.between(plan.calm.0, plan.calm.1), random.one_of(deeds), random.below(plan.replicas));
-        let (long, short, slow) = (random.between(1_000, 7_000), random.between(30, 700), random.between(200, 3_000));
-        let (is_slow, is_short) = (random.percent(40), random.percent(30));
+        let most = u64::try_from(plan.longest.as_millis()).unwrap_or(u64::MAX).max(1_000);
+        let (long, short, slow) = (random.between(1_000, most), random.between(30, 700), random.between(200, 3_000));
+        let (slow_at, is_short) = (random.below(100), random.percent(30));
         let lasts = match deed {
             Deed::Hiccup => short,
             Deed::Evict | Deed::Full | Deed::RestartOlder | Deed::Migrate => long.min(Duration::from_secs(4)),
@@ -211,7 +219,13 @@ impl Round {
             _ if is_short => short,
             _ => long,
         };
-        let slow = if is_slow || deed == Deed::SlowAuthority { slow } else { Duration::ZERO };
+        // Most of what cuts a replica off is bad in mid-call alone.
+        let is_slow = match deed {
+            Deed::SlowAuthority => true,
+            Deed::StopReplica | Deed::Cut | Deed::Freeze | Deed::BlackHole | Deed::BlackHoleAll | Deed::FlushAll => slow_at < 80,
+            _ => slow_at < 35,
+        };
+        let slow = if is_slow { slow } else { Duration::ZERO };
         Self { calm, deed, whose, lasts, slow }
     }
 }
@@ -220,14 +234,17 @@ impl Round {
 
 impl Step {
     fn next(random: &mut Random, plan: &Plan) -> Self {
-        let (pause, roll, forced) = (random.between(20, 250), random.below(100), random.percent(12));
-        let (replica, account, scopes) = (random.below(plan.replicas), random.below(plan.accounts), random.below(usize::MAX));
+        let (pause, roll, forced) = (random.between(20, 250), random.below(100), random.percent(18));
+        let (replica, scopes) = (random.below(plan.replicas), random.below(usize::MAX));
+        // Some are asked for so often that what is done to them meets.
+        let (hot, any) = (random.below(HOT.min(plan.accounts)), random.below(plan.accounts));
+        let account = if random.percent(50) { hot } else { any };
         let kind = match roll {
-            0..58 => Kind::Silent { forced },
-            58..70 => Kind::App { forced },
-            70..82 => Kind::Obo { forced },
-            82..91 => Kind::SignIn,
-            91..96 => Kind::SignOut,
+            0..64 => Kind::Silent { forced },
+            64..75 => Kind::App { forced },
+            75..86 => Kind::Obo { forced },
+            86..91 => Kind::SignIn,
+            91..94 => Kind::SignOut,
             _ => Kind::List,
         };
         Self { pause, kind, replica, account, scopes }

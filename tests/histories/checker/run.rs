@@ -13,7 +13,7 @@ use super::history::{History, Kind, Millis};
 use super::invariants::{Bounds, check};
 use super::plan::{Plan, Step, Topology};
 use super::report::Report;
-use super::stage::{RECHECK, Stage, TIMEOUT, faketime};
+use super::stage::{Stage, TIMEOUT, faketime};
 use super::{watch, work};
 
 /// How much longer than the contract says a machine that has other things to do may take for everything.
@@ -56,7 +56,7 @@ pub(crate) async fn run(plan: Plan) -> Report {
         deeds::perform(&stage, &mut machines, &round).await;
     }
     // What the last one did must have shown.
-    tokio::time::sleep(Duration::from_millis(SETTLE) + RECHECK + Duration::from_secs(2)).await;
+    tokio::time::sleep(Duration::from_millis(SETTLE + GRACE) + plan.recheck).await;
     samples.extend(watch::samples(&stage, &machines));
     stores.extend(watch::stores(&stage, &mut machines).await);
     stopped.store(true, Ordering::Relaxed);
@@ -88,7 +88,7 @@ fn bounds(plan: &Plan) -> Bounds {
     let renewal = (lifetime - lifetime / 4) * 7 / 10;
     Bounds {
         message: 1_000 + GRACE,
-        recheck: millis(RECHECK) + GRACE,
+        recheck: millis(plan.recheck) + GRACE,
         settle: SETTLE,
         mark: 2 * millis(TIMEOUT),
         renewal: renewal * 1_000,

@@ -92,19 +92,19 @@ impl<'a> Account<'a> {
             return false;
         }
         let killed = |replica, span| history.kills(span).any(|(killed, _)| killed == replica);
-        if out.replica == op.replica && !killed(op.replica, Span { begin: out.span.begin, end: op.span.end }) {
+        let is_new = killed(op.replica, Span { begin: out.span.begin, end: op.span.end });
+        if out.replica == op.replica && !is_new {
             return true;
         }
+        // Whoever was told knows, whatever becomes of Redis.
         let said = Span { begin: out.span.begin, end: out.span.end + message };
-        let until = Span { begin: out.span.begin, end: op.span.end };
-        let told = !history.is_troubled(out.replica, said, settle)
-            && !history.is_troubled(op.replica, until, settle)
-            && !killed(out.replica, said);
-        if told {
+        let troubled = [out.replica, op.replica].iter().any(|replica| history.is_troubled(*replica, said, settle));
+        if !troubled && !is_new && !killed(out.replica, said) {
             return op.span.begin > out.span.end + message;
         }
-        // Without the message it asks Redis, as soon as it has one.
-        op.span.begin > out.span.end + recheck + settle && !history.is_troubled(op.replica, op.span, recheck + settle)
+        // Else it asks Redis, as soon as it has one that knows.
+        let unsure = |what: What| what.troubles(op.replica) || what.loses();
+        op.span.begin > out.span.end + recheck + settle && history.faults_in(op.span, recheck + settle, unsure).next().is_none()
     }
 
     /// Redis lost it, and no replica is left that knew it.
@@ -147,5 +147,5 @@ impl<'a> Account<'a> {
 }
 
 fn losses(history: &History) -> impl Iterator<Item = &Fault> {
-    history.faults.iter().filter(|fault| matches!(fault.what, What::Loss | What::Eviction))
+    history.faults.iter().filter(|fault| fault.what.loses())
 }

@@ -18,8 +18,6 @@ use crate::support::{Client, Emulator, Fleet, configuration};
 
 /// How long a call to the authority may take.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(8);
-/// After which a replica looks in Redis again: so late that a message that did not come shows.
-pub(super) const RECHECK: Duration = Duration::from_secs(5);
 /// Users of the flows that begin with a user's token.
 pub(super) const USERS: usize = 4;
 
@@ -52,7 +50,7 @@ impl Stage {
         let emulator = Emulator::start_with(&clock, Some(&directory(&plan))).await;
         let files = tempfile::tempdir().expect("a folder");
         let backend = Backend::start(plan.topology, plan.replicas).await;
-        let yaml = yaml(&emulator, &files);
+        let yaml = yaml(&emulator, &files, &plan);
         let faketime = if plan.skew > 0 { faketime() } else { None };
         let fleet = Fleet::start_with(
             plan.replicas,
@@ -147,7 +145,7 @@ fn directory(plan: &Plan) -> serde_json::Value {
 }
 
 /// The usual configuration with an app whose refresh tokens are good for one use, and `LOCATION` for where Redis is.
-fn yaml(emulator: &Emulator, files: &TempDir) -> String {
+fn yaml(emulator: &Emulator, files: &TempDir, plan: &Plan) -> String {
     let (usual, folder) = (configuration(emulator, files), files.path().display());
     let offline = format!(
         "  shop-offline: {{issuer: \"{}/oidc/shop\", ca_file: {folder}/ca.pem, client_id: shop-web, offline_access: true, \
@@ -161,6 +159,6 @@ fn yaml(emulator: &Emulator, files: &TempDir) -> String {
     format!(
         "{usual}cache: {{recheck: {}s, redis: {{timeout: 100ms, write_timeout: 1s, encryption: {{key_ring: {{file: \
          {folder}/key-ring}}}}, LOCATION}}}}\n",
-        RECHECK.as_secs()
+        plan.recheck.as_secs()
     )
 }

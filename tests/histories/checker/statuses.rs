@@ -37,8 +37,8 @@ fn is_allowed(history: &History, bounds: &Bounds, op: &Op) -> bool {
     let allowed = match op.kind {
         // A token that the authority can give is given, whatever becomes of Redis.
         Kind::App { .. } | Kind::Obo { .. } => status == 504 && (others(TURN) || slow),
-        // The refresh token may be on its way, and nobody but a replica that stands still knows.
-        Kind::Silent { .. } => troubled || slow || others(bounds.mark + TURN),
+        // The refresh token may be on its way, and nobody but a replica that stands still knows; or whose turn it was is forgotten.
+        Kind::Silent { .. } => among(0, settle, &|what| what == What::Flush) || troubled || slow || others(bounds.mark + TURN),
         Kind::SignIn => troubled || slow,
         Kind::SignOut | Kind::List => status == 503 && troubled,
     };

@@ -133,6 +133,11 @@ fn a_token_that_had_ended_or_is_said_to_last_longer_or_was_to_be_new_is_found() 
     let at = |forced, token| of(vec![sign_in(0, 0, "a"), op(Kind::Silent { forced }, 1, 30_000, Outcome::Token(token))]);
     assert_eq!(broken(&at(false, token("a", 5_000))), [Invariant::Freshness]);
     assert_eq!(broken(&at(false, Token { expires_in: 600, ..token("a", 25_000) })), [Invariant::Freshness]);
+    // Whoever stood still when it came counts from later on, and no longer than that.
+    let longer = || at(false, Token { expires_in: 20, ..token("a", 25_000) });
+    assert_eq!(broken(&longer()), [Invariant::Freshness]);
+    assert_eq!(broken(&with(&[(What::Stop(2), 24_000, 28_000)], longer())), nothing());
+    assert_eq!(broken(&with(&[(What::Stop(2), 24_000, 26_000)], longer())), [Invariant::Freshness]);
     assert_eq!(broken(&at(true, Token { expires_in: 10, ..token("a", 20_000) })), [Invariant::Freshness]);
     assert_eq!(broken(&at(true, Token { expires_in: 18, ..token("a", 28_000) })), nothing());
 }
@@ -165,6 +170,10 @@ fn a_sign_out_holds_as_long_as_one_replica_knows_it() {
     let killed = |replica| (What::Kill(replica), 18_000, 19_000);
     assert_eq!(broken(&with(&[loss, killed(0), killed(2)], of(ops()))), [Invariant::SignedOut]);
     assert_eq!(broken(&with(&[loss, killed(0), killed(1), killed(2)], of(ops()))), nothing());
+    // A server that forgets everything and works on is no excuse for anybody who was told.
+    let forgets = (What::Flush, 39_000, 39_900);
+    assert_eq!(broken(&with(&[forgets], of(ops()))), [Invariant::SignedOut]);
+    assert_eq!(broken(&with(&[forgets, (What::Kill(1), 18_000, 19_000)], of(ops()))), nothing(), "it is about to be put back");
     // Without a loss it stands in Redis.
     assert_eq!(broken(&with(&[killed(0), killed(1), killed(2)], of(ops()))), [Invariant::SignedOut]);
 }
@@ -303,6 +312,8 @@ fn a_seed_decides_the_requests_and_the_faults() {
             accounts: 8,
             workers: 4,
             calm: (1_000, 5_000),
+            longest: Duration::from_secs(5),
+            recheck: Duration::from_secs(5),
             lifetime: 20,
             skew: 0,
             only: None,

@@ -53,7 +53,7 @@ fn allowed(history: &History, bounds: &Bounds, key: &Key, window: Span) -> usize
         Key::App(scope) => {
             (1, Box::new(move |op| matches!(op.kind, Kind::App { .. }) && op.asked.scopes == BTreeSet::from([scope.clone()])))
         }
-        Key::Obo(user) => (1, Box::new(move |op| matches!(op.kind, Kind::Obo { .. }) && op.account == *user)),
+        Key::Obo(user) => (1, Box::new(move |op| matches!(op.kind, Kind::Obo { .. } | Kind::Leave) && op.account == *user)),
         Key::Account(account) => {
             let kinds = |kind| matches!(kind, Kind::Silent { .. } | Kind::SignIn | Kind::SignOut);
             (bounds.scopes, Box::new(move |op| kinds(op.kind) && op.account == *account))
@@ -61,6 +61,7 @@ fn allowed(history: &History, bounds: &Bounds, key: &Key, window: Span) -> usize
     };
     let extra = history.ops.iter().filter(|op| is_mine(op) && op.span.meets(window, 0, 0)).map(|op| match op.kind {
         Kind::App { forced: true } | Kind::Obo { forced: true } | Kind::Silent { forced: true } => 1,
+        Kind::Leave => 1,
         // What was cached of the account is no more.
         Kind::SignIn | Kind::SignOut => scopes,
         _ => 0,

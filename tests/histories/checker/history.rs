@@ -38,7 +38,7 @@ pub(crate) struct History {
 pub(crate) struct Op {
     pub(crate) kind: Kind,
     pub(crate) replica: usize,
-    /// Which account or user; for an app's own tokens always 0.
+    /// Which account, or which user of the flows that begin with a user's token; for an app's own tokens always 0.
     pub(crate) account: usize,
     /// What a token must be for.
     pub(crate) asked: Identity,
@@ -61,6 +61,8 @@ pub(crate) enum Kind {
         forced: bool,
     },
     SignOut,
+    /// The same of a user who has tokens and no sign-in.
+    Leave,
     List,
 }
 

@@ -91,6 +91,8 @@ pub(crate) struct Step {
     pub(crate) replica: usize,
     pub(crate) account: usize,
     pub(crate) scopes: usize,
+    /// Through which replica the account is signed out in mid-call.
+    pub(crate) crossed: Option<usize>,
 }
 
 /// Streams of numbers: of the faults, and of the first worker.
@@ -241,12 +243,16 @@ impl Step {
         let account = if random.percent(50) { hot } else { any };
         let kind = match roll {
             0..64 => Kind::Silent { forced },
-            64..75 => Kind::App { forced },
-            75..86 => Kind::Obo { forced },
-            86..91 => Kind::SignIn,
-            91..94 => Kind::SignOut,
+            64..74 => Kind::App { forced },
+            74..84 => Kind::Obo { forced },
+            84..90 => Kind::SignIn,
+            90..93 => Kind::SignOut,
+            93 => Kind::Leave,
+            94..96 => Kind::Silent { forced: true },
             _ => Kind::List,
         };
-        Self { pause, kind, replica, account, scopes }
+        let other = random.below(plan.replicas);
+        let crossed = matches!(roll, 94..96).then_some(other);
+        Self { pause, kind, replica, account, scopes, crossed }
     }
 }

@@ -32,7 +32,7 @@ pub(crate) async fn run(plan: Plan) -> Report {
     let sign_ins = (0..plan.accounts).map(|account| {
         work::perform(
             &stage,
-            Step { pause: Duration::ZERO, kind: Kind::SignIn, replica: account % plan.replicas, account, scopes: 0 },
+            Step { pause: Duration::ZERO, kind: Kind::SignIn, replica: account % plan.replicas, account, scopes: 0, crossed: None },
         )
     });
     join_all(sign_ins).await;

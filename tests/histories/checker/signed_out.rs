@@ -15,6 +15,7 @@ pub(super) fn check(history: &History, bounds: &Bounds) -> Vec<Violation> {
     for op in &history.ops {
         match (op.kind, &op.outcome) {
             (Kind::Silent { .. }, Outcome::Token(token)) => found.extend(all[op.account].outlived(op, &token.sid)),
+            (Kind::Obo { .. }, Outcome::Token(token)) => found.extend(all[op.account].was_left(op, token.issued)),
             (Kind::Silent { .. }, Outcome::Refused { status: 401, .. }) => {
                 if let Some(sign_in) = all[op.account].must_be_signed_in(op) {
                     let text = format!("nobody signed it out since\n    {sign_in}");
@@ -39,6 +40,8 @@ struct Account<'a> {
     number: usize,
     sign_ins: Vec<&'a Op>,
     sign_outs: Vec<&'a Op>,
+    /// Of the user with this number.
+    leaves: Vec<&'a Op>,
     /// When a refresh token of it was first sent twice.
     revoked: Option<Millis>,
 }
@@ -51,7 +54,8 @@ impl<'a> Account<'a> {
         let families = history.families.iter().filter(|family| family.account == number);
         let reused = families.flat_map(|family| &family.redemptions).filter(|(_, reused)| *reused);
         let revoked = reused.map(|(at, _)| *at).min();
-        Self { history, bounds, number, sign_ins: of(Kind::SignIn), sign_outs: of(Kind::SignOut), revoked }
+        let (sign_ins, sign_outs, leaves) = (of(Kind::SignIn), of(Kind::SignOut), of(Kind::Leave));
+        Self { history, bounds, number, sign_ins, sign_outs, leaves, revoked }
     }
 
     /// A token of a sign-in that had been signed out for long enough.
@@ -62,6 +66,15 @@ impl<'a> Account<'a> {
         let sign_out = self.acknowledged().find(|out| sign_in.span.end < out.span.begin && self.must_know(out, op))?;
         let text = format!("a token of a sign-in that was signed out\n    {sign_in}\n    {sign_out}");
         Some(Violation::of(op, Invariant::SignedOut, text).since(self.number, sign_out))
+    }
+
+    /// A user's token from before a sign-out: without a sign-in its date is all that tells.
+    fn was_left(&self, op: &Op, issued: i64) -> Option<Violation> {
+        let unix = |at: Millis| i64::try_from((self.history.epoch + at) / 1_000).unwrap_or(i64::MAX);
+        let done = self.leaves.iter().copied().filter(|leave| matches!(leave.outcome, Outcome::Done));
+        let leave = done.filter(|leave| issued + 1 < unix(leave.span.begin)).find(|leave| self.must_know(leave, op))?;
+        let text = format!("a token from before the user was signed out\n    {leave}");
+        Some(Violation::of(op, Invariant::SignedOut, text).since(self.number, leave))
     }
 
     fn listed(&self, op: &Op, is_listed: bool, complete: bool) -> Option<Violation> {

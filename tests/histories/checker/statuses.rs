@@ -40,7 +40,7 @@ fn is_allowed(history: &History, bounds: &Bounds, op: &Op) -> bool {
         // The refresh token may be on its way, and nobody but a replica that stands still knows; or whose turn it was is forgotten.
         Kind::Silent { .. } => among(0, settle, &|what| what == What::Flush) || troubled || slow || others(bounds.mark + TURN),
         Kind::SignIn => troubled || slow,
-        Kind::SignOut | Kind::List => status == 503 && troubled,
+        Kind::SignOut | Kind::Leave | Kind::List => status == 503 && troubled,
     };
     allowed || itself || machine
 }

@@ -26,6 +26,9 @@ const APP: &str = "shop-offline";
 /// Longer than anything that is stopped stands still, and than any request may take.
 const PATIENCE: Duration = Duration::from_secs(25);
 
+/// How long after a request the account is signed out, where both shall meet: a slow call is under way then.
+const MID_CALL: Duration = Duration::from_millis(150);
+
 /// A worker: one request after the other until it is told to stop.
 pub(super) async fn work(stage: Arc<Stage>, worker: usize, stopped: Arc<AtomicBool>) {
     for step in stage.plan.steps(worker) {
@@ -33,7 +36,15 @@ pub(super) async fn work(stage: Arc<Stage>, worker: usize, stopped: Arc<AtomicBo
         if stopped.load(Ordering::Relaxed) {
             return;
         }
-        perform(&stage, step).await;
+        let Some(other) = step.crossed else {
+            perform(&stage, step).await;
+            continue;
+        };
+        let sign_out = Step { kind: Kind::SignOut, replica: other, ..step };
+        tokio::join!(perform(&stage, step), async {
+            tokio::time::sleep(MID_CALL).await;
+            perform(&stage, sign_out).await;
+        });
     }
 }
 
@@ -56,13 +67,10 @@ pub(super) async fn perform(stage: &Stage, step: Step) {
             token(send(post(stage, &step, "/silent", &forced(step.kind, body))).await)
         }
         Kind::SignIn => sign_in(stage, &step).await,
-        Kind::SignOut => {
-            let client = &stage.clients[step.replica];
-            let url = format!("{}/accounts/{}?app={APP}", client.base, Stage::account(account));
-            match send(client.http.delete(url)).await {
-                Ok((204, _)) => Outcome::Done,
-                other => refused(other),
-            }
+        Kind::SignOut => sign_out(stage, &step, APP, &Stage::account(account)).await,
+        Kind::Leave => {
+            let tenant = stage.emulator.directory["tenants"][0]["id"].as_str().unwrap_or_default();
+            sign_out(stage, &step, "orders", &format!("{}.{tenant}", object_id(account))).await
         }
         Kind::List => {
             let client = &stage.clients[step.replica];
@@ -79,7 +87,7 @@ pub(super) async fn perform(stage: &Stage, step: Step) {
 fn account(step: &Step) -> usize {
     match step.kind {
         Kind::App { .. } | Kind::List => 0,
-        Kind::Obo { .. } => step.account % USERS,
+        Kind::Obo { .. } | Kind::Leave => step.account % USERS,
         Kind::Silent { .. } | Kind::SignIn | Kind::SignOut => step.account,
     }
 }
@@ -101,7 +109,7 @@ fn asked(stage: &Stage, step: &Step) -> Identity {
             scopes: words(SCOPES[step.scopes % SCOPES.len()]),
         },
         Kind::SignIn => Identity { client: "shop-web".to_owned(), subject: Stage::account(step.account), scopes: words(ALL) },
-        Kind::SignOut | Kind::List => Identity::default(),
+        Kind::SignOut | Kind::Leave | Kind::List => Identity::default(),
     }
 }
 
@@ -132,6 +140,14 @@ async fn sign_in(stage: &Stage, step: &Step) -> Outcome {
         "code_verifier": url["code_verifier"], "nonce": url["nonce"],
     });
     token(send(post(stage, step, "/auth-code", &body)).await)
+}
+
+async fn sign_out(stage: &Stage, step: &Step, app: &str, id: &str) -> Outcome {
+    let client = &stage.clients[step.replica];
+    match send(client.http.delete(format!("{}/accounts/{id}?app={app}", client.base))).await {
+        Ok((204, _)) => Outcome::Done,
+        other => refused(other),
+    }
 }
 
 /// Status and body; or why there is none.

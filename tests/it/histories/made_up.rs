@@ -163,6 +163,22 @@ fn a_token_that_outlives_a_sign_out_is_found() {
 }
 
 #[test]
+fn a_token_of_a_user_from_before_a_sign_out_is_found() {
+    let got = |issued, replica, at| {
+        let mut op = op(Kind::Obo { forced: false }, replica, at, Outcome::Token(token("", issued)));
+        if let Outcome::Token(token) = &mut op.outcome {
+            token.expires_in = 1;
+        }
+        op
+    };
+    let after = |issued, replica, at| of(vec![op(Kind::Leave, 0, 10_000, Outcome::Done), got(issued, replica, at)]);
+    assert_eq!(broken(&after(5_000, 0, 10_200)), [Invariant::SignedOut]);
+    assert_eq!(broken(&after(5_000, 1, 10_200)), nothing());
+    assert_eq!(broken(&after(5_000, 1, 12_000)), [Invariant::SignedOut]);
+    assert_eq!(broken(&after(10_000, 1, 12_000)), nothing());
+}
+
+#[test]
 fn a_sign_out_holds_as_long_as_one_replica_knows_it() {
     let ops = || vec![sign_in(0, 0, "a"), sign_out(0, 10_000), silent(1, 40_000, "a")];
     let loss = (What::Loss, 20_000, 21_000);
@@ -239,7 +255,7 @@ fn a_refresh_token_that_is_sent_twice_is_found() {
 
 #[test]
 fn a_failure_that_nothing_excuses_is_found() {
-    for kind in [APP, Kind::Obo { forced: false }, SILENT, Kind::SignIn, Kind::SignOut, Kind::List] {
+    for kind in [APP, Kind::Obo { forced: false }, SILENT, Kind::SignIn, Kind::SignOut, Kind::Leave, Kind::List] {
         for status in [400, 500, 502, 503, 504] {
             assert_eq!(broken(&of(vec![refused(kind, 0, 30_000, status)])), [Invariant::Status], "{kind:?} {status}");
         }

@@ -15,7 +15,7 @@ use checker::run::run;
 async fn a_short_history_keeps_every_promise() {
     let plan = Plan {
         topology: Topology::Standalone,
-        seed: 1,
+        seed: 33,
         length: Duration::from_secs(5),
         replicas: 2,
         accounts: 6,

@@ -46,6 +46,8 @@ fn main() -> ExitCode {
                 calm: (2_000, 10_000),
                 longest: Duration::from_secs(7),
                 recheck: Duration::from_secs(5),
+                deadline: Duration::from_millis(100),
+                command: "make test-histories-long",
                 lifetime: 24,
                 skew: number("HISTORIES_SKEW").unwrap_or(if seed % 3 == 0 { 600 } else { 0 }),
                 only: only.map(|name| topology.deed(&name).unwrap_or_else(|| panic!("no fault there is called {name}"))),

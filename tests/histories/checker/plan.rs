@@ -30,6 +30,10 @@ pub(crate) struct Plan {
     pub(crate) longest: Duration,
     /// After which a replica looks in Redis again. Longer than a message takes by far, or one that did not come would not show.
     pub(crate) recheck: Duration,
+    /// How long a call of Redis may take.
+    pub(crate) deadline: Duration,
+    /// What runs it again, after the variables.
+    pub(crate) command: &'static str,
     /// Seconds that a token lives.
     pub(crate) lifetime: i64,
     /// Seconds that the clock of the last replica is ahead, where there is a `libfaketime`.

@@ -49,12 +49,8 @@ impl Report {
         let plan = &self.plan;
         let only = plan.only.map(|only| format!(" HISTORIES_ONLY={only:?}")).unwrap_or_default();
         let skew = if plan.skew > 0 && faketime().is_some() { format!(" HISTORIES_SKEW={}", plan.skew) } else { String::new() };
-        format!(
-            "HISTORIES_TOPOLOGY={} HISTORIES_SEED={} HISTORIES_SECONDS={}{only}{skew} make test-histories-long",
-            plan.topology.name(),
-            plan.seed,
-            plan.length.as_secs()
-        )
+        let (topology, seed, seconds) = (plan.topology.name(), plan.seed, plan.length.as_secs());
+        format!("HISTORIES_TOPOLOGY={topology} HISTORIES_SEED={seed} HISTORIES_SECONDS={seconds}{only}{skew} {}", plan.command)
     }
 
     /// All that did not hold, with what led to it; empty if everything did.

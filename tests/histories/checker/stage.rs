@@ -157,8 +157,9 @@ fn yaml(emulator: &Emulator, files: &TempDir, plan: &Plan) -> String {
     let ring = format!("name:{}\nfirst:{}\n", STANDARD.encode([1; 32]), STANDARD.encode([2; 32]));
     std::fs::write(files.path().join("key-ring"), ring).expect("a file");
     format!(
-        "{usual}cache: {{recheck: {}s, redis: {{timeout: 100ms, write_timeout: 1s, encryption: {{key_ring: {{file: \
+        "{usual}cache: {{recheck: {}s, redis: {{timeout: {}ms, write_timeout: 1s, encryption: {{key_ring: {{file: \
          {folder}/key-ring}}}}, LOCATION}}}}\n",
-        plan.recheck.as_secs()
+        plan.recheck.as_secs(),
+        plan.deadline.as_millis()
     )
 }

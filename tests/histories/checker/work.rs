@@ -58,7 +58,7 @@ pub(super) async fn perform(stage: &Stage, step: Step) {
             token(send(post(stage, &step, "/client-credentials", &body)).await)
         }
         Kind::Obo { .. } => {
-            let body = forced(step.kind, json!({"app": "orders", "scopes": [USER_READ]}));
+            let body = forced(step.kind, json!({"app": "orders-secret", "scopes": [USER_READ]}));
             token(send(post(stage, &step, "/obo", &body).bearer_auth(&stage.bearers[account])).await)
         }
         Kind::Silent { .. } => {
@@ -70,7 +70,7 @@ pub(super) async fn perform(stage: &Stage, step: Step) {
         Kind::SignOut => sign_out(stage, &step, APP, &Stage::account(account)).await,
         Kind::Leave => {
             let tenant = stage.emulator.directory["tenants"][0]["id"].as_str().unwrap_or_default();
-            sign_out(stage, &step, "orders", &format!("{}.{tenant}", object_id(account))).await
+            sign_out(stage, &step, "orders-secret", &format!("{}.{tenant}", object_id(account))).await
         }
         Kind::List => {
             let client = &stage.clients[step.replica];

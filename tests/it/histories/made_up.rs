@@ -330,6 +330,8 @@ fn a_seed_decides_the_requests_and_the_faults() {
             calm: (1_000, 5_000),
             longest: Duration::from_secs(5),
             recheck: Duration::from_secs(5),
+            deadline: Duration::from_millis(100),
+            command: "",
             lifetime: 20,
             skew: 0,
             only: None,

@@ -15,14 +15,17 @@ use checker::run::run;
 async fn a_short_history_keeps_every_promise() {
     let plan = Plan {
         topology: Topology::Standalone,
-        seed: 33,
-        length: Duration::from_secs(5),
+        seed: number("HISTORIES_SEED").unwrap_or(33),
+        length: Duration::from_secs(number("HISTORIES_SECONDS").unwrap_or(5)),
         replicas: 2,
-        accounts: 6,
-        workers: 4,
+        accounts: 4,
+        workers: 8,
         calm: (200, 800),
         longest: Duration::from_secs(2),
         recheck: Duration::from_secs(2),
+        // Other tests run on the same machine.
+        deadline: Duration::from_millis(500),
+        command: "cargo test --test it histories",
         lifetime: 16,
         skew: 0,
         only: None,
@@ -30,4 +33,8 @@ async fn a_short_history_keeps_every_promise() {
     let report = run(plan).await;
     println!("{HEAD}\n{}", report.row());
     assert!(report.violations.is_empty(), "\n{}", report.text());
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().parse().unwrap_or_else(|_| panic!("{name} is no number")))
 }

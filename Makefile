@@ -4,7 +4,7 @@
 export PATH := $(CURDIR)/.tools/node/bin:$(CURDIR)/.tools/cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lost-long test-deploy test-peers test-cluster bench bench-versions hostile-long suite-long lint
+.PHONY: help demo test lost-long test-deploy test-peers test-cluster bench bench-versions hostile-long suite-long test-histories-long lint
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -44,6 +44,12 @@ suite-long: ## The whole suite ten times: a test that fails once is a fault
 lost-long: ## What Redis loses, a hundred times each: TIMES=100
 	TOKEND_TIMES=$(or $(TIMES),100) cargo test --locked --test it -- accounts::lost accounts::failover
 
+# Parameters by environment: HISTORIES_TOPOLOGY, HISTORIES_SEED, HISTORIES_SECONDS, HISTORIES_RUNS, HISTORIES_ONLY, HISTORIES_SKEW;
+# tests/histories/main.rs says what each is. A history that fails says how to have it again.
+test-histories-long: ## Random requests and faults, ten minutes on each kind of shared cache, and what must hold whatever happens
+	tests/setup/base
+	cargo test --locked --test histories
+
 bench-versions: ## CPU per cached request of two binaries in 30 pairs: OLD=path NEW=path
 	cargo bench --locked --bench cached -- versions $(OLD) $(NEW)
 
@@ -54,7 +60,7 @@ hostile-long: ## What hostile callers and answers cost, in figures; BINARIES='pa
 lint: ## Format, clippy, docs; licenses and sources too when cargo-deny is there (tests/setup/deny)
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked --test peers --test deploy --test cluster -- -D warnings
+	cargo clippy --locked --test peers --test deploy --test cluster --test histories -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps
 	@if command -v cargo-deny >/dev/null; then \
 		set -x; cargo deny --locked check bans licenses sources; \

@@ -108,12 +108,24 @@ impl Recent {
         }
     }
 
-    /// A sign-in that was found in the store: it takes the place of an older one, which must not be put back any more.
+    /// A sign-in that was found in the store: it takes the place of an older one, which must not be put back any more. Generations of two
+    /// lineages say nothing of their order: of another one it is what stands.
     pub(super) fn seen(&self, partition: &Partition, sign_in: &Arc<SignIn>) {
         let mut known = self.known();
-        if known.sign_ins.get(partition).is_some_and(|known| known.shared != sign_in.shared) {
+        let Some(older) = known.sign_ins.get(partition) else { return };
+        let (is_other, is_foreign) = (older.shared != sign_in.shared, older.lineage != sign_in.lineage);
+        if is_foreign && older.epoch <= sign_in.epoch {
+            known.drop_sign_in(partition);
+        }
+        if is_other || is_foreign {
             known.keep(partition, Arc::clone(sign_in), self.clock.moment());
         }
+    }
+
+    /// Whether nothing is known.
+    pub(super) fn is_empty(&self) -> bool {
+        let known = self.known();
+        known.epochs.values.is_empty() && known.sign_ins.values.is_empty()
     }
 
     /// Every account of which something is known.

@@ -286,13 +286,13 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 /// Whether the store has lost a sign-in that is known, if this one stands there, or none that can be read. `epoch` is the account's.
 fn is_lost(known: &SignIn, standing: Option<&SignIn>, epoch: Epoch) -> bool {
     known.epoch >= epoch
-        && standing.is_none_or(|standing| standing.epoch < known.epoch || is_ancestor(standing, known.epoch, known.shared))
+        && standing.is_none_or(|standing| standing.epoch < known.epoch || is_ancestor(standing, known))
 }
 
-/// Whether a sign-in is of before one of this epoch and generation: in one epoch a new sign-in goes above whatever was known, and what renews
-/// one goes one higher.
-pub(super) fn is_ancestor(sign_in: &SignIn, epoch: Epoch, generation: u64) -> bool {
-    sign_in.epoch == epoch && sign_in.shared < generation
+/// Whether a sign-in is of before another one: of one lineage and epoch a new sign-in goes above whatever was known, and what renews one goes one
+/// higher.
+pub(super) fn is_ancestor(sign_in: &SignIn, of: &SignIn) -> bool {
+    sign_in.epoch == of.epoch && sign_in.lineage == of.lineage && sign_in.shared < of.shared
 }
 
 // === impl Fleet ===
@@ -300,7 +300,7 @@ pub(super) fn is_ancestor(sign_in: &SignIn, epoch: Epoch, generation: u64) -> bo
 impl Fleet {
     /// Whether something that the store has lost is on its way back there.
     pub fn is_restoring(&self) -> bool {
-        self.restore.is_pending()
+        self.restore.is_pending() && !self.recent.is_empty()
     }
 
     /// Listens to the others, for the first time or again: it may be another master, or one that has lost something.

@@ -332,5 +332,7 @@ fn is_before(fleet: &Fleet, partition: &Partition, sign_in: &SignIn, standing: &
     let name = fleet.names.place(partition).sign_in();
     let Ok(Some(opened)) = fleet.needed(&name, standing) else { return false };
     let read = read_sign_in(&opened.payload, opened.generation, &sign_in.space, Some(partition));
-    read.is_some_and(|(_, standing)| is_ancestor(&standing, base.epoch, generation))
+    // What is put descends from what was read.
+    let over = SignIn { epoch: base.epoch, shared: generation, ..sign_in.clone() };
+    read.is_some_and(|(_, standing)| is_ancestor(&standing, &over))
 }

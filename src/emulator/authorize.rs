@@ -191,6 +191,7 @@ impl Wish<'_> {
             person,
             scope: owned("scope").unwrap_or_default(),
             nonce: owned("nonce"),
+            sid: jose::random(),
         };
         let now = self.world.now();
         let code = Code {

@@ -36,6 +36,7 @@ pub(super) fn serve(world: &World, call: &Call) -> Answer {
             world.record().clear();
             Ok(None)
         }
+        (&Method::GET, "families") => Ok(Some(world.grants().families())),
         (&Method::GET, "script") => Ok(Some(world.script().describe())),
         (&Method::POST, "script") => world.script().add(&call.body).map(|added| Some(json!({"added": added}))),
         (&Method::DELETE, "script") => {

@@ -9,7 +9,7 @@ use super::{
     entra::{self, Ask, Home, needed},
     fault::{Fault, Outcome},
     grants::{Decision, Device, Session},
-    page, scopes,
+    jose, page, scopes,
     world::World,
 };
 
@@ -76,7 +76,14 @@ pub(super) fn poll(ask: &Ask<'_>) -> Outcome<Value> {
         };
         let place = device.place.clone().unwrap_or_else(|| person.tenant.clone());
         device.decision = Decision::Redeemed;
-        Session { client_id: device.client_id.clone(), place, person, scope: device.scope.clone(), nonce: None }
+        Session {
+            client_id: device.client_id.clone(),
+            place,
+            person,
+            scope: device.scope.clone(),
+            nonce: None,
+            sid: jose::random(),
+        }
     };
     ask.at_home(&session)?;
     ask.user_answer(&session)

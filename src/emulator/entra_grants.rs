@@ -7,6 +7,7 @@ use super::{
     entra::{Ask, Home, needed, person, user_at},
     fault::{Fault, Outcome},
     grants::{CodeProblem, Session},
+    jose,
     registration::UserState,
     scopes,
 };
@@ -82,6 +83,13 @@ pub(super) fn password(ask: &Ask<'_>) -> Outcome<Value> {
     }
     let person = person(user);
     ask.may(&person, "password")?;
-    let session = Session { client_id: ask.client.client_id.clone(), place: ask.place(&person), person, scope, nonce: None };
+    let session = Session {
+        client_id: ask.client.client_id.clone(),
+        place: ask.place(&person),
+        person,
+        scope,
+        nonce: None,
+        sid: jose::random(),
+    };
     ask.user_answer(&session)
 }

@@ -2,10 +2,17 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use serde::Serialize;
+use serde_json::{Value, json};
+
 use super::{call::Call, jose};
 
 /// Refresh tokens that are remembered; beyond it the oldest are forgotten: a load test may run for hours.
 const REFRESH_KEPT: usize = 200_000;
+/// Sign-ins whose redemptions are remembered, and redemptions of each: beyond it the oldest sign-ins are forgotten, and further redemptions
+/// are not noted.
+const FAMILIES_KEPT: usize = 20_000;
+const REDEMPTIONS_KEPT: usize = 1_000;
 /// Codes, device codes and assertions of which the expired are swept out when there are more.
 const SWEEP: usize = 4_096;
 
@@ -35,6 +42,26 @@ pub(super) struct Session {
     /// As asked for.
     pub(super) scope: String,
     pub(super) nonce: Option<String>,
+    /// This sign-in, and no other of the same person: what a realm's tokens have as `sid`.
+    pub(super) sid: String,
+}
+
+/// What became of the refresh tokens of one sign-in.
+#[derive(Debug, Serialize)]
+struct Family {
+    sid: String,
+    client_id: String,
+    username: String,
+    redemptions: Vec<Redemption>,
+}
+
+/// That a rotating refresh token was sent.
+#[derive(Debug, Serialize)]
+struct Redemption {
+    /// Unix seconds with milliseconds, by the emulator's clock.
+    at: f64,
+    /// It had been used before: the family was revoked for that, or had been already.
+    reused: bool,
 }
 
 #[derive(Debug)]
@@ -74,8 +101,6 @@ pub(super) enum Decision {
 #[derive(Debug)]
 struct Refresh {
     session: Session,
-    /// All refresh tokens that came of one sign-in.
-    family: String,
     used: bool,
 }
 
@@ -106,6 +131,9 @@ pub(super) struct Grants {
     /// Oldest first.
     refresh_order: VecDeque<String>,
     revoked: HashSet<String>,
+    families: HashMap<String, Family>,
+    /// Oldest first.
+    family_order: VecDeque<String>,
     consents: HashSet<(String, String, String)>,
     seen: HashMap<(String, String), i64>,
 }
@@ -155,11 +183,6 @@ impl Grants {
     }
 
     pub(super) fn add_refresh(&mut self, session: Session) -> String {
-        let family = jose::random();
-        self.add_refresh_of(family, session)
-    }
-
-    fn add_refresh_of(&mut self, family: String, session: Session) -> String {
         let text = format!("1.{}{}{}", jose::random(), jose::random(), jose::random());
         self.refresh_order.push_back(text.clone());
         if self.refresh_order.len() > REFRESH_KEPT
@@ -167,7 +190,7 @@ impl Grants {
         {
             self.refresh.remove(&oldest);
         }
-        self.refresh.insert(text.clone(), Refresh { session, family, used: false });
+        self.refresh.insert(text.clone(), Refresh { session, used: false });
         text
     }
 
@@ -178,19 +201,45 @@ impl Grants {
     }
 
     /// Redeems a single-use refresh token; `next` is its successor.
-    pub(super) fn rotate(&mut self, refresh_token: &str, client_id: &str) -> Result<(Session, String), RefreshProblem> {
+    pub(super) fn rotate(&mut self, refresh_token: &str, client_id: &str, at: f64) -> Result<(Session, String), RefreshProblem> {
         let refresh = self.refresh.get_mut(refresh_token).filter(|refresh| refresh.session.client_id == client_id);
         let refresh = refresh.ok_or(RefreshProblem::Unknown)?;
-        if self.revoked.contains(&refresh.family) {
+        let (session, reused) = (refresh.session.clone(), std::mem::replace(&mut refresh.used, true));
+        self.note(&session, Redemption { at, reused });
+        // All refresh tokens that came of one sign-in are a family.
+        if self.revoked.contains(&session.sid) {
             return Err(RefreshProblem::Revoked);
         }
-        if std::mem::replace(&mut refresh.used, true) {
-            self.revoked.insert(refresh.family.clone());
+        if reused {
+            self.revoked.insert(session.sid);
             return Err(RefreshProblem::Reused);
         }
-        let (session, family) = (refresh.session.clone(), refresh.family.clone());
-        let next = self.add_refresh_of(family, session.clone());
+        let next = self.add_refresh(session.clone());
         Ok((session, next))
+    }
+
+    fn note(&mut self, session: &Session, redemption: Redemption) {
+        if !self.families.contains_key(&session.sid) {
+            let (client_id, username) = (session.client_id.clone(), session.person.username.clone());
+            let family = Family { sid: session.sid.clone(), client_id, username, redemptions: Vec::new() };
+            self.families.insert(session.sid.clone(), family);
+            self.family_order.push_back(session.sid.clone());
+            if self.family_order.len() > FAMILIES_KEPT
+                && let Some(oldest) = self.family_order.pop_front()
+            {
+                self.families.remove(&oldest);
+            }
+        }
+        if let Some(family) = self.families.get_mut(&session.sid)
+            && family.redemptions.len() < REDEMPTIONS_KEPT
+        {
+            family.redemptions.push(redemption);
+        }
+    }
+
+    /// The sign-ins of which a rotating refresh token was ever sent, oldest first.
+    pub(super) fn families(&self) -> Value {
+        json!(self.family_order.iter().filter_map(|sid| self.families.get(sid)).collect::<Vec<_>>())
     }
 
     pub(super) fn add_device(&mut self, device: Device, now: i64) -> String {

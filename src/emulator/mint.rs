@@ -134,8 +134,14 @@ impl Order {
         let client_id = self.client.as_deref().or_else(|| realm.clients.first().map(|client| client.client_id.as_str()));
         let client_id = client_id.unwrap_or_default();
         if self.kind == Kind::Id {
-            let session =
-                Session { client_id: client_id.to_owned(), place: String::new(), person, scope: String::new(), nonce: None };
+            let session = Session {
+                client_id: client_id.to_owned(),
+                place: String::new(),
+                person,
+                scope: String::new(),
+                nonce: None,
+                sid: String::new(),
+            };
             let mut claims = oidc_tokens::id_claims(world, realm, &self.app, &session, "");
             claims.insert("exp".to_owned(), json!(world.now() + self.lifetime));
             return Ok(claims);
@@ -144,6 +150,7 @@ impl Order {
             client_id,
             audience: vec![self.app.clone()],
             person: (self.kind == Kind::Access).then_some(&person),
+            sid: None,
             scope: &self.scope(&realm.scopes)?,
             lifetime: self.lifetime,
         };

@@ -8,7 +8,7 @@ use super::{
     entra::{Ask, Home, needed, person},
     fault::{Fault, Outcome},
     grants::{Person, Session},
-    jose::Jws,
+    jose::{self, Jws},
     scopes,
     tokens::Issuer,
 };
@@ -31,7 +31,14 @@ pub(super) fn redeem(ask: &Ask<'_>) -> Outcome<Value> {
     }
     let person = subject(ask, &jws);
     ask.may(&person, "obo")?;
-    let session = Session { client_id: ask.client.client_id.clone(), place: ask.place(&person), person, scope, nonce: None };
+    let session = Session {
+        client_id: ask.client.client_id.clone(),
+        place: ask.place(&person),
+        person,
+        scope,
+        nonce: None,
+        sid: jose::random(),
+    };
     ask.user_answer(&session)
 }
 

@@ -30,7 +30,7 @@ pub(super) struct Ask<'a> {
 impl Ask<'_> {
     pub(super) fn client_credentials(&self) -> Outcome<Value> {
         let scope = self.scope(&self.realm.scopes.join(" "))?;
-        Ok(Value::Object(self.answer(None, &scope)?))
+        Ok(Value::Object(self.answer(None, None, &scope)?))
     }
 
     pub(super) fn authorization_code(&self) -> Outcome<Value> {
@@ -57,7 +57,8 @@ impl Ask<'_> {
 
     pub(super) fn refresh_token(&self) -> Outcome<Value> {
         let token = needed(self.call, "refresh_token")?;
-        let rotated = self.world.grants().rotate(token, &self.client.client_id);
+        let at = self.world.now_precise();
+        let rotated = self.world.grants().rotate(token, &self.client.client_id, at);
         let (session, next) = rotated.map_err(|problem| {
             let text = match problem {
                 RefreshProblem::Unknown => "The refresh token is not known.",
@@ -93,7 +94,7 @@ impl Ask<'_> {
             ..Person::default()
         };
         let scope = self.scope(jws.text("scope"))?;
-        let mut body = self.answer(Some(&person), &scope)?;
+        let mut body = self.answer(Some(&person), None, &scope)?;
         body.insert("issued_token_type".to_owned(), json!(wanted));
         Ok(Value::Object(body))
     }
@@ -141,7 +142,7 @@ impl Ask<'_> {
     }
 
     fn user_answer(&self, session: &Session, scope: &str, refresh: Option<String>) -> Outcome<Value> {
-        let mut body = self.answer(Some(&session.person), scope)?;
+        let mut body = self.answer(Some(&session.person), Some(&session.sid), scope)?;
         if scope.split_whitespace().any(|one| one == "openid") {
             let token = body.get("access_token").and_then(Value::as_str).unwrap_or_default();
             let claims = oidc_tokens::id_claims(self.world, self.realm, &self.client.client_id, session, token);
@@ -153,9 +154,9 @@ impl Ask<'_> {
         Ok(Value::Object(body))
     }
 
-    fn answer(&self, person: Option<&Person>, scope: &str) -> Outcome<Map<String, Value>> {
+    fn answer(&self, person: Option<&Person>, sid: Option<&str>, scope: &str) -> Outcome<Map<String, Value>> {
         let lifetime = self.call.lifetime.unwrap_or(self.realm.token_lifetime);
-        let access = Access { client_id: &self.client.client_id, audience: self.audience()?, person, scope, lifetime };
+        let access = Access { client_id: &self.client.client_id, audience: self.audience()?, person, sid, scope, lifetime };
         let mut body = Map::new();
         body.insert("access_token".to_owned(), json!(access.sign(self.world, self.realm)));
         body.insert("token_type".to_owned(), json!("Bearer"));

@@ -17,6 +17,8 @@ pub(super) struct Access<'a> {
     pub(super) audience: Vec<String>,
     /// None: the client itself is the subject.
     pub(super) person: Option<&'a Person>,
+    /// The sign-in that it comes of.
+    pub(super) sid: Option<&'a str>,
     pub(super) scope: &'a str,
     pub(super) lifetime: i64,
 }
@@ -35,6 +37,9 @@ impl Access<'_> {
         if let Some(person) = self.person {
             put(&mut claims, "preferred_username", &person.username);
             put(&mut claims, "name", &person.name);
+        }
+        if let Some(sid) = self.sid {
+            put(&mut claims, "sid", sid);
         }
         claims
     }

@@ -130,6 +130,13 @@ async fn refresh_tokens_rotate_and_reuse_ends_the_family() -> Tested {
     assert_eq!(refresh(&second, &[]).await?.status, 400);
     let revoked = refresh(&third["refresh_token"], &[]).await?;
     assert_eq!(error(&revoked)?, (400, json!("invalid_grant")));
+
+    // Whoever looks for a second use finds it, and knows the tokens of that sign-in.
+    let families = house.call(house.client.get(house.url("/_emulator/families"))).await?.json()?;
+    assert_eq!(families[0]["sid"], claims(&third["access_token"])?["sid"]);
+    assert_eq!((&families[0]["client_id"], &families[0]["username"]), (&json!("shop-orders"), &json!("eva")));
+    let uses: Vec<_> = families[0]["redemptions"].as_array().into_iter().flatten().map(|one| one["reused"].clone()).collect();
+    assert_eq!(uses, [false, false, true, false].map(Value::from));
     house.end().await
 }
 

@@ -1,5 +1,6 @@
 //! Several tokend processes beside each other, as the pods of one deployment are.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -24,6 +25,7 @@ struct Replica {
     process: Process,
     said: Said,
     folder: TempDir,
+    environment: BTreeMap<String, String>,
     clock: Option<&'static str>,
 }
 
@@ -35,7 +37,7 @@ impl Fleet {
 
     /// Starts `count` of them, each with its own configuration, which says nothing about where it listens. Returns when all are ready.
     pub(crate) async fn start(count: usize, yaml: impl Fn(usize) -> String) -> Self {
-        Self::start_at(count, yaml, |_| None).await
+        Self::start_each(count, yaml, |_| (BTreeMap::new(), None)).await
     }
 
     /// The same, some of them by another clock, as [`Fleet::FAKETIME`] is told it: `+600s`.
@@ -44,7 +46,33 @@ impl Fleet {
         yaml: impl Fn(usize) -> String,
         clock: impl Fn(usize) -> Option<&'static str>,
     ) -> Self {
-        Self { replicas: join_all((0..count).map(|index| Replica::start(yaml(index), clock(index)))).await }
+        Self::start_each(count, yaml, |index| (BTreeMap::new(), clock(index))).await
+    }
+
+    /// The same, each with variables in its environment.
+    pub(crate) async fn start_with(
+        count: usize,
+        yaml: impl Fn(usize) -> String,
+        environment: impl Fn(usize) -> BTreeMap<String, String>,
+    ) -> Self {
+        Self::start_each(count, yaml, |index| (environment(index), None)).await
+    }
+
+    async fn start_each(
+        count: usize,
+        yaml: impl Fn(usize) -> String,
+        more: impl Fn(usize) -> (BTreeMap<String, String>, Option<&'static str>),
+    ) -> Self {
+        let replicas = (0..count).map(|index| {
+            let (environment, clock) = more(index);
+            Replica::start(yaml(index), environment, clock)
+        });
+        Self { replicas: join_all(replicas).await }
+    }
+
+    /// The id of its process, which a restart changes.
+    pub(crate) fn pid(&self, index: usize) -> u32 {
+        self.replicas[index].process.pid()
     }
 
     /// A caller of one of them.
@@ -117,14 +145,15 @@ impl Fleet {
 // === impl Replica ===
 
 impl Replica {
-    async fn start(yaml: String, clock: Option<&'static str>) -> Self {
+    async fn start(yaml: String, environment: BTreeMap<String, String>, clock: Option<&'static str>) -> Self {
         for _ in 0..5 {
             let folder = tempfile::tempdir().expect("a folder");
             std::fs::write(folder.path().join("tokend.yaml"), &yaml).expect("a file");
             let at = || Client::new(&format!("http://127.0.0.1:{}", free_port()), None);
             let (client, admin) = (at(), at());
-            let (process, said) = spawn(&folder, &client, &admin, clock);
-            let mut replica = Self { client, admin, process, said, folder, clock };
+            let (process, said) = spawn(&folder, &environment, &client, &admin, clock);
+            let environment = environment.clone();
+            let mut replica = Self { client, admin, process, said, folder, environment, clock };
             if replica.becomes_ready().await {
                 return replica;
             }
@@ -138,7 +167,7 @@ impl Replica {
 
     async fn restart(&mut self) {
         self.process.kill();
-        (self.process, self.said) = spawn(&self.folder, &self.client, &self.admin, self.clock);
+        (self.process, self.said) = spawn(&self.folder, &self.environment, &self.client, &self.admin, self.clock);
         assert!(self.becomes_ready().await, "it does not start again: {}", self.output());
     }
 
@@ -167,7 +196,13 @@ fn binary() -> PathBuf {
     own.or_else(|| std::env::var_os("TOKEND_BIN").map(PathBuf::from)).expect("TOKEND_BIN names the binary")
 }
 
-fn spawn(folder: &TempDir, client: &Client, admin: &Client, clock: Option<&str>) -> (Process, Said) {
+fn spawn(
+    folder: &TempDir,
+    environment: &BTreeMap<String, String>,
+    client: &Client,
+    admin: &Client,
+    clock: Option<&str>,
+) -> (Process, Said) {
     let mut command = match clock {
         None => Command::new(binary()),
         Some(clock) => {
@@ -176,7 +211,7 @@ fn spawn(folder: &TempDir, client: &Client, admin: &Client, clock: Option<&str>)
             command
         }
     };
-    command.args(["serve", "--config"]).arg(folder.path().join("tokend.yaml")).env_clear();
+    command.args(["serve", "--config"]).arg(folder.path().join("tokend.yaml")).env_clear().envs(environment);
     if clock.is_some() {
         // The wall clock alone: time-outs are waited for by the other one.
         command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("DONT_FAKE_MONOTONIC", "1");

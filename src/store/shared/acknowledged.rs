@@ -16,6 +16,7 @@ use super::link::{Link, Live};
 use super::metrics::Op;
 use super::scripts::Call;
 use super::types::Trouble;
+use crate::telemetry;
 
 /// How long nobody waits once replicas did not acknowledge: those who come would wait one after the other.
 const LAGGING: Duration = Duration::from_secs(1);
@@ -85,10 +86,16 @@ impl Core {
     ) -> Result<(Value, bool), Trouble> {
         let request = Request::Script(call);
         let Some(acknowledged) = &self.acknowledged else { return Ok((self.call(op, request, deadline, patient).await?, true)) };
-        let started = self.clock.precise();
-        let written = if self.may(op) { acknowledged.write(key, call, deadline).await } else { None };
+        let written = if self.may(op) {
+            let (started, span) = (self.clock.precise(), telemetry::redis_span(op.as_str()));
+            let written = acknowledged.write(key, call, deadline).await;
+            drop(span);
+            written.map(|written| (written, started))
+        } else {
+            None
+        };
         let (value, have_it) = match written {
-            Some(written) => {
+            Some((written, started)) => {
                 self.settled(op, None, started);
                 written
             }

@@ -64,7 +64,8 @@ impl Core {
         patient: bool,
     ) -> Result<Value, Trouble> {
         let ends = Instant::now() + deadline;
-        if !self.may(op) && !(patient && self.may_soon(op, deadline, ends).await) {
+        let may = self.may(op) || (patient && self.may_soon(op, deadline, ends).await);
+        if !may {
             self.counts.spared(op);
             return Err(Trouble::Open);
         }

@@ -130,7 +130,7 @@ impl Shared {
         if let Topology::Sentinel { urls, .. } = dialer.topology() {
             let listening = urls.iter().map(|url| dialer.announcements(url));
             let listening = futures_util::future::join_all(listening).await;
-            if listening.iter().any(|heard| heard.as_ref().is_err_and(|error| is_forbidden(error))) {
+            if listening.iter().any(|heard| heard.as_ref().is_err_and(is_forbidden)) {
                 let user = dialer.access().sentinel().username.unwrap_or_else(|| DEFAULT_USER.to_owned());
                 found.push(Problem::new(
                     "the user at the sentinels may not hear that there is another master: that takes up to six seconds, in which the old one may take writes that are lost",

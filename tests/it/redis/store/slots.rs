@@ -107,7 +107,7 @@ async fn scripts_follow_a_slot_on_its_way() {
 
 /// How many failovers: a few in the usual run, as many as `TOKEND_ROUNDS` says in a long one.
 fn rounds() -> usize {
-    std::env::var("TOKEND_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(2)
+    std::env::var_os("TOKEND_ROUNDS").and_then(|rounds| rounds.to_str()?.parse().ok()).unwrap_or(2)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -211,12 +211,12 @@ impl Fleet {
         base.map_or_else(|| rand::random::<u64>() >> 16 | 1, |base| base.wrapping_add(1))
     }
 
-    /// The generation of a new sign-in: above all that renewals of the one before may come to, and unlike that of another new sign-in over
-    /// the same one. So of one lineage the lower generation is the ancestor.
+    /// The generation of a new sign-in: above all that renewals of the one before come to, with room for half a million of its own, and unlike
+    /// that of another new sign-in over the same one. So of one lineage the lower generation is the ancestor.
     pub(super) fn next_sign_in(base: Option<u64>) -> u64 {
         let Some(base) = base else { return Self::next_generation(None) };
         let above = (base >> RENEWALS).saturating_add(1).min(u64::MAX >> RENEWALS);
-        (above << RENEWALS) | (rand::random::<u64>() >> (u64::BITS - RENEWALS))
+        (above << RENEWALS) | (rand::random::<u64>() >> (u64::BITS - RENEWALS + 1))
     }
 
     /// What things are called, in every version that is known, as it is written first.
@@ -466,4 +466,30 @@ pub(super) fn epoch_bytes(epoch: Epoch) -> [u8; 8] {
 /// Whether a record was stored since the account's last sign-out. Only an epoch is a sign-out: where there is none, everything stands.
 pub(super) fn is_of(stored: &Stored, epoch: Epoch) -> bool {
     stored.facts.epoch >= epoch
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::Fleet;
+
+    proptest! {
+        #[test]
+        fn a_new_sign_in_stands_above_all_renewals_of_the_one_before(first in 1..u64::MAX >> 8, renewals in 0_u64..500_000) {
+            let before = Fleet::next_sign_in(Some(first));
+            let renewed = before + renewals;
+            let after = Fleet::next_sign_in(Some(before));
+            prop_assert!(first < before && renewed < after, "{first:x} {renewed:x} {after:x}");
+            prop_assert!(renewed < Fleet::next_sign_in(Some(renewed)));
+            prop_assert_eq!(Fleet::next_generation(Some(renewed)), renewed + 1);
+        }
+    }
+
+    #[test]
+    fn the_first_generation_is_any_and_leaves_room_for_more() {
+        for _ in 0..1000 {
+            assert!((1..1 << 48).contains(&Fleet::next_generation(None)));
+        }
+    }
 }

@@ -3,6 +3,7 @@
 
 mod publish;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,15 +84,8 @@ enum Turn<E> {
     Late,
 }
 
-/// What one answer to a claim comes to.
-enum Settled<E> {
-    /// The wait is over.
-    Over(Turn<E>),
-    /// Somebody has the lease, and it is waited for.
-    Waits,
-    /// Somebody has it and is not there any more: the next claim takes it.
-    Lapsed(Holder),
-}
+/// What one answer to a claim comes to: the wait is over, or somebody has the lease, who may be there no more; then the next claim takes it.
+type Settled<E> = ControlFlow<Turn<E>, Option<Holder>>;
 
 // === impl Way ===
 
@@ -223,13 +217,12 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 Ok(claimed) => {
                     answered = self.clock.moment();
                     match self.settled(fleet, way, &lease, claimed, &mut followed, lapsed.is_some()).await {
-                        Settled::Over(turn) => return turn,
-                        Settled::Waits if Instant::now() >= ends => return Turn::Late,
-                        Settled::Waits => lapsed = None,
-                        Settled::Lapsed(holder) => {
-                            lapsed = Some(holder);
-                            continue;
-                        }
+                        Settled::Break(turn) => return turn,
+                        Settled::Continue(None) if Instant::now() >= ends => return Turn::Late,
+                        Settled::Continue(gone) => lapsed = gone,
+                    }
+                    if lapsed.is_some() {
+                        continue;
                     }
                 }
                 // A pause of the store must not send everybody who waits to the authority. A lease that was given all the same
@@ -237,6 +230,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 Err(Trouble::Failed) if self.clock.moment().since(answered) < PATIENCE => {}
                 Err(_) => {
                     fleet.metrics.lease("failed");
+                    // It may have been given all the same.
+                    fleet.not_given_back(&lease);
                     return Turn::Alone;
                 }
             }
@@ -268,7 +263,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             fleet.meet_outcome(outcome).await;
             if let Some(told) = self.hear(fleet, way, lease, &sight, outcome) {
                 fleet.metrics.lease("waited");
-                return Settled::Over(Turn::Told(told));
+                return Settled::Break(Turn::Told(told));
             }
             // It says nothing to this replica: as long as that leader is named, the lease is not given.
             followed.retain(|leader| !outcome.starts_with(leader));
@@ -279,29 +274,29 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             } else if !followed.is_empty() {
                 fleet.metrics.lease("waited");
             }
-            return Settled::Over(Turn::Told(Ok(flown)));
+            return Settled::Break(Turn::Told(Ok(flown)));
         }
         if claimed.won {
             // After a wait: whoever had it did not come to an end.
             fleet.metrics.lease(if followed.is_empty() && !takes { "won" } else { "taken_over" });
-            return Settled::Over(Turn::Ours(lease.clone(), sight));
+            return Settled::Break(Turn::Ours(lease.clone(), sight));
         }
         // Nothing is sent under these that must not be sent twice.
         let sent = Sent { settled: true, longest: fleet.longest };
         if let Some(holder) = claimed.holder.and_then(|holder| fleet.leases.lapsed(&lease.name, holder, sent)) {
-            return Settled::Lapsed(holder);
+            return Settled::Continue(Some(holder));
         }
         if way.kind == Kind::Background {
             fleet.metrics.lease("given_up");
             // Whoever renews it needs a moment, and until then there is nothing to look for.
             tokio::time::sleep(LONGEST_PAUSE.mul_f64(0.5 + (fleet.jitter)())).await;
-            return Settled::Over(Turn::GivenUp);
+            return Settled::Break(Turn::GivenUp);
         }
         match claimed.holder {
             Some(holder) if followed.last() != Some(&holder.owner) => followed.push(holder.owner),
             _ => {}
         }
-        Settled::Waits
+        Settled::Continue(None)
     }
 
     async fn claim(

@@ -82,7 +82,11 @@ impl Fleet {
                 ttl: KEPT,
                 followed: &[],
             };
-            let claimed = self.store.patient().claim(&claim).await.map_err(|_| Unavailable::Unreachable)?;
+            let Ok(claimed) = self.store.patient().claim(&claim).await else {
+                // It may have been given all the same.
+                self.not_given_back(&lease);
+                return Err(Unavailable::Unreachable);
+            };
             let is_settled = |sending: u64| match claimed.values.as_slice() {
                 [Some(value), _] => Ring::generation(value).is_some_and(|stands| stands > sending),
                 // Signed out; but under the names of another version it may stand.

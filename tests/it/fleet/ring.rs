@@ -14,7 +14,7 @@ impl Stage {
     async fn nudge(&self) {
         self.clock.advance(Duration::from_secs(1));
         let mut connection = self.redis.client().await;
-        let stranger = b"0000000000000000\x01\x08stranger and nothing that could be opened";
+        let stranger = b"0000000000000000\x03\x08stranger and nothing that could be opened";
         redis::cmd("PUBLISH").arg(CHANNEL).arg(&stranger[..]).exec_async(&mut connection).await.expect("told");
     }
 

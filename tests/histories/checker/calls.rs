@@ -49,15 +49,12 @@ fn lives(length: Millis, bounds: &Bounds) -> usize {
 
 /// The calls that a window needs, without any trouble.
 fn allowed(history: &History, bounds: &Bounds, key: &Key, window: Span) -> usize {
-    let (scopes, is_mine): (usize, Box<dyn Fn(&Op) -> bool>) = match key {
-        Key::App(scope) => {
-            (1, Box::new(move |op| matches!(op.kind, Kind::App { .. }) && op.asked.scopes == BTreeSet::from([scope.clone()])))
-        }
-        Key::Obo(user) => (1, Box::new(move |op| matches!(op.kind, Kind::Obo { .. } | Kind::Leave) && op.account == *user)),
-        Key::Account(account) => {
-            let kinds = |kind| matches!(kind, Kind::Silent { .. } | Kind::SignIn | Kind::SignOut);
-            (bounds.scopes, Box::new(move |op| kinds(op.kind) && op.account == *account))
-        }
+    let scopes = if matches!(key, Key::Account(_)) { bounds.scopes } else { 1 };
+    let is_mine = |op: &Op| match (key, op.kind) {
+        (Key::App(scope), Kind::App { .. }) => op.asked.scopes == BTreeSet::from([scope.clone()]),
+        (Key::Obo(user), Kind::Obo { .. } | Kind::Leave) => op.account == *user,
+        (Key::Account(account), Kind::Silent { .. } | Kind::SignIn | Kind::SignOut) => op.account == *account,
+        _ => false,
     };
     let extra = history.ops.iter().filter(|op| is_mine(op) && op.span.meets(window, 0, 0)).map(|op| match op.kind {
         Kind::App { forced: true } | Kind::Obo { forced: true } | Kind::Silent { forced: true } => 1,

@@ -63,13 +63,14 @@ pub(crate) async fn run(plan: Plan) -> Report {
     workers.join_all().await;
     watchers.join_all().await;
     let calls = calls.join_all().await.into_iter().flatten().collect();
+    let families = watch::families(&stage).await;
     let mut history = History {
         replicas: plan.replicas,
         length: stage.now(),
         epoch: stage.epoch,
         ops: std::mem::take(&mut *stage.ops.lock().expect("no panic")),
         faults: std::mem::take(&mut *stage.faults.lock().expect("no panic")),
-        families: watch::families(&stage).await,
+        families,
         calls,
         samples,
         stores,

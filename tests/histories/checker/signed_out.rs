@@ -155,7 +155,8 @@ impl<'a> Account<'a> {
             let is_now = op.span.meets(loss.span, 0, settle);
             is_since && (is_now || loss.what == What::Eviction || killed)
         });
-        (!signed_out && !revoked && !refused && !(waits && killed) && !lost).then_some(sign_in)
+        let excused = signed_out || revoked || refused || (waits && killed) || lost;
+        (!excused).then_some(sign_in)
     }
 }
 

@@ -1,4 +1,4 @@
-//! A short history of the checker that `make test-histories-long` runs for minutes, and the checker itself on histories that are made up.
+//! Short histories of the checker that `make test-histories-long` runs for minutes, and the checker itself on histories that are made up.
 
 #[path = "../../histories/checker/mod.rs"]
 mod checker;
@@ -10,12 +10,24 @@ use checker::plan::{Plan, Topology};
 use checker::report::HEAD;
 use checker::run::run;
 
-#[expect(clippy::print_stdout, reason = "figures are what this is read for")]
+/// Memory that is too small, and then an older snapshot.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_short_history_keeps_every_promise() {
+async fn every_promise_is_kept_where_redis_loses_something() {
+    keeps_every_promise(15).await;
+}
+
+/// Replicas whose Redis swallows everything while a refresh token is on its way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_promise_is_kept_where_replicas_are_cut_off() {
+    keeps_every_promise(5).await;
+}
+
+/// A history of some seconds; another seed is one of the environment.
+#[expect(clippy::print_stdout, reason = "figures are what this is read for")]
+async fn keeps_every_promise(seed: u64) {
     let plan = Plan {
         topology: Topology::Standalone,
-        seed: number("HISTORIES_SEED").unwrap_or(33),
+        seed: number("HISTORIES_SEED").unwrap_or(seed),
         length: Duration::from_secs(number("HISTORIES_SECONDS").unwrap_or(5)),
         replicas: 2,
         accounts: 4,
@@ -25,7 +37,7 @@ async fn a_short_history_keeps_every_promise() {
         recheck: Duration::from_secs(2),
         // Other tests run on the same machine.
         deadline: Duration::from_millis(500),
-        command: "cargo test --test it histories",
+        command: "cargo test --test it histories::every_promise_is_kept_where_redis",
         lifetime: 16,
         skew: 0,
         only: None,

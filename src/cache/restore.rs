@@ -3,7 +3,7 @@
 //!
 //! All of it when a subscription or a connection was made anew, or a marker is not what it was, which is looked at once a second; one account
 //! where a read or a write shows it. And each once more when what was lost with a deposed master is lost for good, and once more before it is
-//! forgotten, because nobody says so when a cluster's master is another one.
+//! forgotten, should nothing have told that a master is another one.
 
 use std::collections::HashSet;
 use std::num::NonZeroU64;
@@ -31,7 +31,7 @@ const MARKER: Duration = Duration::from_secs(24 * 3600);
 /// forgotten.
 const AGES: [Duration; 2] = [Duration::from_secs(20), Duration::from_secs(14 * 60)];
 /// How long what must not be sent twice waits after the store may have become another one: until then those who know more have brought it.
-const SETTLING: Duration = Duration::from_secs(2);
+const SETTLING: Duration = Duration::from_secs(3);
 /// How many accounts are restored at once.
 const AT_ONCE: usize = 64;
 /// Of how many single accounts it is remembered that they have to be: of more, all are.
@@ -76,6 +76,8 @@ struct Standing {
 struct Looked {
     markers: Vec<Option<Bytes>>,
     reconnects: u64,
+    /// One of several masters did not answer.
+    failed: bool,
     at: Option<Moment>,
 }
 
@@ -397,7 +399,14 @@ impl Fleet {
         let mut changed = std::mem::replace(&mut looked.reconnects, reconnects) != reconnects;
         let mut lost = false;
         let names = self.store.markers();
-        if let Ok(markers) = self.store.read_each(&names).await {
+        let read = self.store.read_each(&names).await;
+        if read.is_err() && names.len() > 1 {
+            // Another master may take its place, and no connection of messages or to somebody else is made anew for that.
+            looked.failed = true;
+            self.restore.begin_settling();
+        }
+        if let Ok(markers) = read {
+            changed |= std::mem::take(&mut looked.failed);
             let mut found = Vec::with_capacity(markers.len());
             let before = looked.markers.iter().map(Option::as_ref).chain(std::iter::repeat(None));
             for ((name, marker), before) in names.iter().zip(markers).zip(before) {

@@ -4,15 +4,18 @@ use futures_util::future::join_all;
 use tokend::clock::Clock;
 
 use super::{PATIENCE, Plan, Stage, id, shop};
-use crate::support::redis::Sentinel;
+use crate::support::redis::{Cluster, Sentinel};
 use crate::support::{Answer, eventually, times};
 
 /// How many users there are in one failover.
 const USERS: usize = 20;
 
-/// Two replicas over a Redis of sentinels, and users half of whom signed in at each; every refresh token has been used once.
-async fn signed_in(group: &mut Sentinel) -> (Stage, Vec<Answer>) {
-    let place = format!("sentinel: {{master: {}, urls: [\"{}\"]}}", group.master_name(), group.urls().join("\", \""));
+fn behind(group: &Sentinel) -> String {
+    format!("sentinel: {{master: {}, urls: [\"{}\"]}}", group.master_name(), group.urls().join("\", \""))
+}
+
+/// Two replicas, and users half of whom signed in at each; every refresh token has been used once.
+async fn signed_in(place: String) -> (Stage, Vec<Answer>) {
     let (directory, names) = shop(USERS);
     let urls = vec![place; 2];
     let stage = Stage::made(Plan { urls, directory: Some(directory), clock: Some(Clock::system()), ..Plan::default() }).await;
@@ -21,8 +24,17 @@ async fn signed_in(group: &mut Sentinel) -> (Stage, Vec<Answer>) {
     for user in join_all(users.iter().enumerate().map(|(index, user)| stage.forced(index % 2, id(user)))).await {
         assert_eq!(user.source(), "identity_provider");
     }
-    group.in_sync().await;
     (stage, users)
+}
+
+/// Renews some and signs out the others, each at the replica where they signed in.
+async fn change(stage: &Stage, stay: &[Answer], leave: &[Answer]) {
+    for user in join_all(stay.iter().enumerate().map(|(index, user)| stage.forced(index % 2, id(user)))).await {
+        assert_eq!(user.source(), "identity_provider");
+    }
+    for gone in join_all(leave.iter().enumerate().map(|(index, user)| stage.sign_out(index % 2, "shop-offline", id(user)))).await {
+        assert_eq!(gone.status, 204, "{}", gone.text);
+    }
 }
 
 /// Asks for everybody at these replicas, and says how many got what is right by then. Nothing that is wrong ever comes.
@@ -58,28 +70,43 @@ async fn is_known_to_all(stage: &mut Stage, stay: &[Answer], leave: &[Answer]) {
 /// One failover. Half of the users are signed out and the other half renewed when nobody replicates that any more.
 async fn fails_over() {
     let mut group = Sentinel::start().await;
-    let (mut stage, users) = signed_in(&mut group).await;
+    let (mut stage, users) = signed_in(behind(&group)).await;
+    group.in_sync().await;
     group.hold_replication().await;
     let (stay, leave) = users.split_at(USERS / 2);
-    for user in join_all(stay.iter().enumerate().map(|(index, user)| stage.forced(index % 2, id(user)))).await {
-        assert_eq!(user.source(), "identity_provider");
-    }
-    for gone in join_all(leave.iter().enumerate().map(|(index, user)| stage.sign_out(index % 2, "shop-offline", id(user)))).await {
-        assert_eq!(gone.status, 204, "{}", gone.text);
-    }
+    change(&stage, stay, leave).await;
     let old = group.kill_master().await;
     // From now on, first where nobody knows of what the other replica brought.
     is_known_to_all(&mut stage, stay, leave).await;
     group.failed_over_from(old).await;
-    for kind in ["epoch", "sign_in"] {
-        assert!(stage.restored(0, kind).await + stage.restored(1, kind).await >= 1.0, "nothing was lost: {kind}");
+    was_lost(&stage).await;
+}
+
+async fn was_lost(stage: &Stage) {
+    let mut restored = 0.0;
+    for (replica, kind) in [(0, "epoch"), (0, "sign_in"), (1, "epoch"), (1, "sign_in")] {
+        restored += stage.restored(replica, kind).await;
     }
+    assert!(restored >= 1.0, "nothing was lost");
+}
+
+/// The same in a cluster, of a master whose loss breaks nobody's subscription.
+async fn fails_over_in_a_cluster() {
+    let mut cluster = Cluster::start().await;
+    let (mut stage, users) = signed_in(format!("cluster: {{urls: [\"{}\"]}}", cluster.urls().join("\", \""))).await;
+    let (stay, leave) = users.split_at(USERS / 2);
+    cluster.hold_replication().await;
+    change(&stage, stay, leave).await;
+    cluster.lose_master_beside("tokend:events").await;
+    is_known_to_all(&mut stage, stay, leave).await;
+    was_lost(&stage).await;
 }
 
 /// One routine failover. Half of the users are signed out and the other half renewed while the old master still takes writes.
 async fn is_deposed() {
     let mut group = Sentinel::start().await;
-    let (mut stage, users) = signed_in(&mut group).await;
+    let (mut stage, users) = signed_in(behind(&group)).await;
+    group.in_sync().await;
     let old = group.depose_master().await;
     group.failed_over_from(old).await;
     let (stay, leave) = users.split_at(USERS / 2);
@@ -111,6 +138,13 @@ async fn is_deposed() {
 async fn a_failover_that_loses_the_last_writes_undoes_no_sign_out_and_revokes_nobody() {
     for _ in 0..times(1).div_ceil(USERS) {
         fails_over().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failover_in_a_cluster_that_loses_the_last_writes_undoes_no_sign_out_and_revokes_nobody() {
+    for _ in 0..times(1).div_ceil(USERS) {
+        fails_over_in_a_cluster().await;
     }
 }
 

@@ -120,6 +120,34 @@ impl Cluster {
         owner.port()
     }
 
+    /// Cuts the replicas off from what their masters are told from now on. Neither they nor a failover go on before they are let.
+    pub(crate) async fn hold_replication(&mut self) {
+        let (masters, replicas) = self.nodes.split_at_mut(3);
+        for master in &*masters {
+            let replicated: redis::RedisResult<u8> = master.admin().ask(&["WAIT", "1", "5000"]).await;
+            assert!(replicated.is_ok());
+        }
+        for replica in replicas {
+            replica.freeze();
+        }
+        // What is on its way in a connection would arrive all the same.
+        for master in masters {
+            master.admin().ask::<u8>(&["CLIENT", "KILL", "TYPE", "replica"]).await.expect("a count");
+        }
+    }
+
+    /// Kills a master that does not have the channel, and lets the replicas go on. Returns its port.
+    pub(crate) async fn lose_master_beside(&mut self, channel: &str) -> u16 {
+        let owner = self.port_owning(channel).await;
+        let (masters, replicas) = self.nodes.split_at_mut(3);
+        let master = masters.iter_mut().find(|master| master.port() != owner).expect("three");
+        master.kill().await;
+        for replica in replicas {
+            replica.thaw();
+        }
+        master.port()
+    }
+
     /// Waits until another node than the one on this port serves the key, and the nodes that run agree that all is well.
     pub(crate) async fn failed_over_from(&mut self, port: u16, key: &str) {
         eventually(PATIENCE, async || {

@@ -32,6 +32,11 @@ enum News {
         generation: u64,
     },
     Credential([u8; 32]),
+    /// A sign-in that the store had lost is there again, with this generation.
+    PutBack {
+        partition: Partition,
+        generation: u64,
+    },
 }
 
 // === impl News ===
@@ -42,6 +47,7 @@ impl News {
             Self::SignedOut { .. } => "signed_out",
             Self::Replaced { .. } => "replaced",
             Self::Credential(_) => "credential",
+            Self::PutBack { .. } => "put_back",
         }
     }
 }
@@ -92,6 +98,11 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 self.memory.remove_tokens(&partition, old);
             }
             News::Credential(app) => renewed(app),
+            News::PutBack { partition, generation } => {
+                if fleet.recent.sign_in(&partition).is_some_and(|known| known.shared > generation) {
+                    fleet.restore.one(&partition);
+                }
+            }
         }
     }
 
@@ -109,6 +120,10 @@ impl Fleet {
     /// `epoch`: what the account's is now; none where nothing stood.
     pub(super) async fn tell_signed_out(&self, partition: &Partition, epoch: Epoch) {
         self.tell(News::SignedOut { partition: *partition, epoch }).await;
+    }
+
+    pub(super) async fn tell_put_back(&self, partition: &Partition, generation: u64) {
+        self.tell(News::PutBack { partition: *partition, generation }).await;
     }
 
     pub(super) async fn tell_replaced(&self, partition: &Partition, variant: &[u8; 32], generation: u64) {

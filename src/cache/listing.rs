@@ -75,7 +75,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             _ => (0, None),
         };
         // As it was at the beginning: who signs in meanwhile may be listed or not.
-        let mut complete = !fleet.unlisted.may_miss(space, self.clock.unix()) && !fleet.queue.has_account_of(space) && !fleet.is_restoring();
+        let mut complete =
+            !fleet.unlisted.may_miss(space, self.clock.unix()) && !fleet.queue.has_account_of(space) && !fleet.is_restoring();
         let (mut accounts, mut sets) = (Vec::new(), SETS);
         let store = fleet.store.patient();
         let all = all_sets(fleet);

@@ -284,7 +284,16 @@ mod tests {
             tenant_id: None,
         };
         let refresh_token = Some(Secret::new(token));
-        Arc::new(SignIn { account, refresh_token, expires_on: 99, space: [4; 32], epoch, shared, lineage: [0; 16], more: Default::default() })
+        Arc::new(SignIn {
+            account,
+            refresh_token,
+            expires_on: 99,
+            space: [4; 32],
+            epoch,
+            shared,
+            lineage: [0; 16],
+            more: Default::default(),
+        })
     }
 
     fn epoch(number: u64) -> NonZeroU64 {

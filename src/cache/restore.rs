@@ -5,7 +5,7 @@
 //! where a read or a write shows it. And each once more when what was lost with a deposed master is lost for good, and once more before it is
 //! forgotten, should nothing have told that a master is another one.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::fleet::{EPOCH, Fleet, epoch_of};
 use super::recent::KNOWN;
-use super::sign_ins::{Base, Kept, Signed, Unavailable};
+use super::sign_ins::{Base, Kept, Unavailable};
 use super::{Cache, Partition};
 use crate::clock::Moment;
 use crate::store::{Note, Place, Placed, Put, Raised, Ring, Trouble};
@@ -51,6 +51,8 @@ pub(super) struct Restore {
 #[derive(Debug, Default)]
 struct Settling {
     until: Option<Instant>,
+    /// The same of single accounts, of which it had lost the sign-in.
+    accounts: HashMap<Partition, Instant>,
     reconnects: u64,
     subscribed: bool,
 }
@@ -128,13 +130,27 @@ impl Restore {
         self.settling().until = Some(Instant::now() + SETTLING);
     }
 
+    /// The store had lost the sign-in of an account, and perhaps a later one, or the lease under which it is being sent.
+    fn settle_account(&self, partition: &Partition) {
+        let (mut settling, now) = (self.settling(), Instant::now());
+        if settling.accounts.len() >= MOST {
+            settling.accounts.retain(|_, until| *until > now);
+        }
+        if settling.accounts.len() < MOST {
+            settling.accounts.insert(*partition, now + SETTLING);
+        } else {
+            settling.until = Some(now + SETTLING);
+        }
+    }
+
     /// How long that still has to be waited for. `reconnects`: how often the connection was made anew.
-    fn settles_in(&self, reconnects: u64) -> Option<Duration> {
+    fn settles_in(&self, partition: &Partition, reconnects: u64) -> Option<Duration> {
         let (mut settling, now) = (self.settling(), Instant::now());
         if std::mem::replace(&mut settling.reconnects, reconnects) != reconnects {
             settling.until = Some(now + SETTLING);
         }
-        settling.until.map(|until| until.saturating_duration_since(now)).filter(|left| !left.is_zero())
+        let until = settling.until.max(settling.accounts.get(partition).copied());
+        until.map(|until| until.saturating_duration_since(now)).filter(|left| !left.is_zero())
     }
 
     fn settling(&self) -> MutexGuard<'_, Settling> {
@@ -169,22 +185,24 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         });
     }
 
-    /// The sign-in of an account for what must not be sent twice. Where the store has become another one a moment ago those who know more than
-    /// that are given the time to bring it there.
-    ///
-    /// # Errors
-    /// As for [`Cache::signed`].
-    pub async fn signed_for_use(&self, space: &[u8; 32], partition: &Partition) -> Result<Signed, Unavailable> {
-        let mut signed = self.signed(space, partition).await?;
-        let Some(fleet) = &self.fleet else { return Ok(signed) };
-        // A store that becomes another one again and again is not waited for.
+    /// Whether the store says of an account's sign-in what others know, too: asked under its turn, before what must not be sent twice. Where the
+    /// store has become another one a moment ago, or had lost the sign-in, somebody may know of a later one, or be sending this one.
+    pub async fn is_settled(&self, space: &[u8; 32], partition: &Partition) -> bool {
+        let Some(fleet) = &self.fleet else { return true };
+        // What cannot be asked is no news: whoever goes on asks again.
+        let _looked = self.signed(space, partition).await;
+        // Asked afterwards: the connection may have been made anew for this very look.
+        fleet.restore.settles_in(partition, fleet.store.reconnects()).is_none()
+    }
+
+    /// Waits until those who know more have brought it to the store. Not under the account's turn: who is sending says so there again.
+    pub async fn settle(&self, partition: &Partition) {
+        let Some(fleet) = &self.fleet else { return };
+        // What is found meanwhile may lengthen it. A store that becomes another one again and again is not waited for.
         for _ in 0..ATTEMPTS {
-            // Asked afterwards: the connection may have been made anew for this very look.
-            let Some(left) = fleet.restore.settles_in(fleet.store.reconnects()) else { break };
+            let Some(left) = fleet.restore.settles_in(partition, fleet.store.reconnects()) else { return };
             tokio::time::sleep(left).await;
-            signed = self.signed(space, partition).await?;
         }
-        Ok(signed)
     }
 
     /// Returns whether all of it came to an end.
@@ -254,6 +272,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 }
                 Kept::Stored => {
                     fleet.metrics.restored_sign_ins.inc();
+                    fleet.restore.settle_account(partition);
+                    fleet.tell_put_back(partition, known.shared).await;
                     let base = Base { generation: Some(known.shared), epoch: known.epoch };
                     return Ok((Some(SignIn::clone(&known)), base));
                 }
@@ -287,8 +307,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
 /// Whether the store has lost a sign-in that is known, if this one stands there, or none that can be read. `epoch` is the account's.
 fn is_lost(known: &SignIn, standing: Option<&SignIn>, epoch: Epoch) -> bool {
-    known.epoch >= epoch
-        && standing.is_none_or(|standing| standing.epoch < known.epoch || is_ancestor(standing, known))
+    known.epoch >= epoch && standing.is_none_or(|standing| standing.epoch < known.epoch || is_ancestor(standing, known))
 }
 
 /// Whether a sign-in is of before another one: of one lineage and epoch a new sign-in goes above whatever was known, and what renews one goes one

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tracing::Instrument as _;
 
 use super::about;
@@ -29,6 +30,8 @@ const USUAL_LIFETIME: i64 = 90 * 24 * 3600;
 /// How often and after which pause it is tried again to store the successor of a refresh token that is used up.
 const PATIENCE: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(200);
+/// How often a turn is asked for while the shared store does not say yet what replicas know.
+const SETTLES: u32 = 3;
 /// How long a request is held whose answer was of no use: each further one would cost a refresh token.
 const UNUSABLE: Duration = Duration::from_secs(5);
 /// How long a request that the shared store could not answer is held.
@@ -100,12 +103,24 @@ impl Refresh {
         if job.app.refresh_tokens == RefreshTokens::Reusable {
             return self.redeem(job, None, is_unwanted).await;
         }
-        let work = |turn| async move { Box::pin(self.redeem(job, Some(&turn), is_unwanted)).await };
-        let outcome = job.inner.cache.in_turn(&job.partition, job.app.authority.timeout(), work).await;
-        outcome.unwrap_or_else(|why| match why {
-            Unavailable::Busy => Err(refuse(job.flow, Failure::Busy, None).into()),
-            why => Err(self.unavailable(job, why)),
-        })
+        let (cache, space) = (&job.inner.cache, job.app.space_of(job.owner).id());
+        for _ in 0..SETTLES {
+            let work = |turn| async move {
+                if !cache.is_settled(space, &job.partition).await {
+                    return None;
+                }
+                // Its type is left out: the compiler would have to look through all of it.
+                Some(self.redeem(job, Some(&turn), is_unwanted).boxed().await)
+            };
+            match cache.in_turn(&job.partition, job.app.authority.timeout(), work).await {
+                Ok(Some(outcome)) => return outcome,
+                Ok(None) => cache.settle(&job.partition).await,
+                Err(Unavailable::Busy) => return Err(refuse(job.flow, Failure::Busy, None).into()),
+                Err(why) => return Err(self.unavailable(job, why)),
+            }
+        }
+        // The store becomes another one again and again.
+        Err(self.unavailable(job, Unavailable::Unreachable))
     }
 
     async fn redeem(
@@ -160,7 +175,7 @@ impl Refresh {
         let (cache, space) = (&job.inner.cache, job.app.space_of(job.owner).id());
         let signed = match job.app.refresh_tokens {
             RefreshTokens::Reusable => cache.signed_or_remembered(space, &job.partition).await,
-            RefreshTokens::SingleUse => cache.signed_for_use(space, &job.partition).await,
+            RefreshTokens::SingleUse => cache.signed(space, &job.partition).await,
         };
         signed.map_err(|why| self.unavailable(job, why))
     }

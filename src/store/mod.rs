@@ -14,6 +14,6 @@ pub use record::{Sought, read_sign_in, read_token, write_sign_in, write_token};
 pub use ring::{KeyRing, Opened, Ring, Unreadable};
 pub use settings::{Encryption, RedisSettings, RedisUrl, Topology, VERSIONS, Version, Versions};
 pub use shared::{
-    Access, BreakerState, Claim, Claimed, Epoch, Event, Holder, Index, Lease, Mark, Note, Page, Placed, Put, Raised, Removed, Shared, State,
-    Trouble,
+    Access, BreakerState, Claim, Claimed, Epoch, Event, Holder, Index, Lease, Mark, Note, Page, Placed, Put, Raised, Removed,
+    Shared, State, Trouble,
 };

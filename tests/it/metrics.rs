@@ -67,7 +67,10 @@ const COUNTERS: &[(&str, Labels)] = &[
     ),
     ("cache_flights_total", &[("role", &["led", "joined"])]),
     ("cache_leases_total", &[("outcome", &["won", "waited", "taken_over", "given_up", "failed"])]),
-    ("cache_invalidations_total", &[("direction", &["sent", "received"]), ("kind", &["signed_out", "replaced", "credential"])]),
+    (
+        "cache_invalidations_total",
+        &[("direction", &["sent", "received"]), ("kind", &["signed_out", "replaced", "credential", "put_back"])],
+    ),
     ("cache_pushed_back_total", &[("outcome", &["stored", "stale", "gone", "signed_out"])]),
     ("cache_restored_total", &[("kind", &["epoch", "sign_in"])]),
     ("cache_push_back_dropped_total", &[("kind", &["token", "sign_in"])]),

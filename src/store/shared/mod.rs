@@ -32,7 +32,9 @@ use tokio::sync::watch;
 
 pub use self::access::Access;
 pub use self::breaker::BreakerState;
-pub use self::types::{Claim, Claimed, Epoch, Event, Holder, Index, Lease, Mark, Note, Page, Placed, Put, Raised, Removed, Trouble};
+pub use self::types::{
+    Claim, Claimed, Epoch, Event, Holder, Index, Lease, Mark, Note, Page, Placed, Put, Raised, Removed, Trouble,
+};
 
 use self::acknowledged::Acknowledged;
 use self::core::Core;

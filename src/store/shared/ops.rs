@@ -218,7 +218,13 @@ impl Shared {
         match answer {
             Value::BulkString(higher) => Ok(Removed::Higher(higher.into())),
             // Done here, and perhaps undone by the next failover: whoever asks again does no harm.
-            existed => if have_it { number(&existed).map(Removed::Done) } else { Err(Trouble::Failed) },
+            existed => {
+                if have_it {
+                    number(&existed).map(Removed::Done)
+                } else {
+                    Err(Trouble::Failed)
+                }
+            }
         }
     }
 

@@ -24,7 +24,8 @@ async fn behind_a_network() -> (RedisServer, Fault, Store) {
 /// Each of these calls is made once, and does what it should.
 async fn every_call_works(store: &tokend::store::Shared, number: u64) {
     let (key, lease) = (format!("tokend:{{p}}:v{number}"), format!("tokend:{{p}}:l{number}"));
-    let claim = Claim { lease: &lease, outcome: "tokend:{p}:o", reads: &[KEY], owner: &OWNER, lapsed: None, ttl: LONG, followed: &[] };
+    let claim =
+        Claim { lease: &lease, outcome: "tokend:{p}:o", reads: &[KEY], owner: &OWNER, lapsed: None, ttl: LONG, followed: &[] };
     assert!(store.claim(&claim).await.is_ok_and(|claimed| claimed.won));
     let value = format!("{number:016x}").into_bytes();
     let put = Put { key: &key, value: &value, ttl: LONG, base: None, epoch: None, index: None, lease: None, grant: true };

@@ -61,7 +61,8 @@ async fn a_slot_that_is_left_on_its_way_is_nobody_elses_trouble() {
     // One key on each side: no node has what these calls are about.
     assert!(store.set("tokend:{moves}:there", b"1").await);
     let lease = format!("tokend:{TAG}:l");
-    let claim = Claim { lease: &lease, outcome: "tokend:{moves}:o", reads: &[], owner: &OWNER, lapsed: None, ttl: LONG, followed: &[] };
+    let claim =
+        Claim { lease: &lease, outcome: "tokend:{moves}:o", reads: &[], owner: &OWNER, lapsed: None, ttl: LONG, followed: &[] };
     for _ in 0..20 {
         assert!(store.shared.claim(&claim).await.is_err(), "it names two keys, and the node that is asked has none of them");
         assert!(store.shared.read(&["tokend:{moves}:there", "tokend:{moves}:nowhere"]).await.is_err());

@@ -99,6 +99,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             }
             News::Credential(app) => renewed(app),
             News::PutBack { partition, generation } => {
+                // Whoever knows a later one, or sends this one, is given the time to say so.
+                fleet.restore.settle_account(&partition);
                 if fleet.recent.sign_in(&partition).is_some_and(|known| known.shared > generation) {
                     fleet.restore.one(&partition);
                 }
@@ -136,7 +138,8 @@ impl Fleet {
         let Ok(payload) = postcard::to_stdvec(&message) else { return };
         let Some(sealed) = self.ring.seal(&self.names.events(), 0, self.version, &payload) else { return };
         // Whoever does not hear it finds out within `recheck`.
-        if self.store.publish(&sealed).await.is_ok() {
+        // A sign-out of which nothing stands in the store is this message alone.
+        if self.store.patient().publish(&sealed).await.is_ok() {
             self.metrics.invalidation("sent", kind);
         }
     }

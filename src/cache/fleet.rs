@@ -195,9 +195,16 @@ impl Fleet {
         let _until_the_end = self.pulse.begin(clock::running());
         loop {
             tokio::time::sleep(BEAT).await;
+            let now = clock::running();
             self.look_back();
-            self.pulse.note(clock::running());
+            self.pulse.note(now);
         }
+    }
+
+    /// When something was checked that is to be asked about again in a second.
+    pub(super) fn due_again(&self, now: Moment) -> Moment {
+        let back = self.recheck.saturating_sub(ASK_AGAIN);
+        Moment::of_millis(now.millis().saturating_sub(u64::try_from(back.as_millis()).unwrap_or(u64::MAX)))
     }
 
     /// The store could not say whether something still stands: it is asked again in a second, and not by every request until then.

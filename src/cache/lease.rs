@@ -194,9 +194,10 @@ impl Fleet {
     pub(super) async fn release(&self, lease: &Held, told: Option<&[u8]>) {
         let value = told.map(|payload| self.told(lease, payload));
         let note = value.as_deref().map(|value| Self::note(lease, value));
-        if self.store.release(&lease.name, &lease.owner, note).await.is_err() {
-            self.not_given_back(lease);
-        }
+        // In any case: a call of its own that was overtaken may write it once more.
+        self.not_given_back(lease);
+        // If it cannot be given back it lapses.
+        let _lapses = self.store.release(&lease.name, &lease.owner, note).await;
     }
 
     /// The work has ended and the lease may stand: others wait until it has lapsed, and nobody in this process does.

@@ -217,10 +217,9 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         while !rest.is_empty() && fleet.store.state().writes == BreakerState::Closed {
             let (batch, after) = rest.split_at(width.min(rest.len()));
             let joined = join_all(batch.iter().map(|(member, ends)| self.join(fleet, member.clone(), *ends))).await;
-            if !joined.contains(&true) {
-                return;
-            }
-            (rest, width) = (after, (width * 2).min(AT_ONCE));
+            // What is wrong with one set says nothing of the others.
+            width = if joined.contains(&true) { (width * 2).min(AT_ONCE) } else { 1 };
+            rest = after;
         }
     }
 

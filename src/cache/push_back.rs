@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 
 use super::fleet::Fleet;
 use super::queue::{Pending, Room};
+use super::sign_outs::Watch;
 use super::{Base, Cache, Kept, Partition, Unavailable};
 use crate::store::{BreakerState, Placed};
 use crate::token::{SignIn, Stored};
@@ -113,6 +114,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 
     async fn bring_token(&self, fleet: &Fleet, partition: &Partition, variant: &[u8; 32], asked: &str) -> Option<&'static str> {
+        // A sign-out of which nothing stands in the store leaves no epoch there: this process hears of it.
+        let since = self.sign_outs.watch(*partition);
         let same = |stored: &Stored| (stored.facts.variant == *variant && *stored.facts.asked == *asked).then(|| stored.clone());
         let Some(stored) = self.memory.find_map(partition, same).filter(|stored| stored.expires_on > self.clock.unix()) else {
             return Some("gone");
@@ -123,6 +126,12 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         stored.facts.shared = Fleet::next_generation(base);
         // The epoch is named for an app's own token too: there it is never there, and nothing is refused.
         match fleet.put_token(&place, partition, true, base, &stored, None).await {
+            Ok(Placed::Stored) if since.is_signed_out(stored.facts.epoch) => {
+                let name = place.token(&fleet.names.entry(variant, asked));
+                fleet.withdraw(&name, stored.facts.shared).await;
+                self.memory.remove(partition);
+                Some("signed_out")
+            }
             Ok(Placed::Stored) => Some("stored"),
             Ok(Placed::Stale(_)) => Some("stale"),
             Ok(Placed::SignedOut) => {
@@ -140,14 +149,15 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         }
         // One at a time: whoever is second would take what the first one stored for somebody else's.
         let _one = self.bringing.turn(*partition).await;
+        let since = self.sign_outs.watch(*partition);
         let Some(pending) = fleet.queue.pending(partition) else { return true };
-        let Some(outcome) = self.bring_sign_in(fleet, partition, &pending).await else { return false };
+        let Some(outcome) = self.bring_sign_in(fleet, partition, &pending, &since).await else { return false };
         fleet.metrics.pushed_back(outcome);
         fleet.queue.done(partition, &pending.sign_in);
         true
     }
 
-    async fn bring_sign_in(&self, fleet: &Fleet, partition: &Partition, pending: &Pending) -> Option<&'static str> {
+    async fn bring_sign_in(&self, fleet: &Fleet, partition: &Partition, pending: &Pending, since: &Watch) -> Option<&'static str> {
         let sign_in = &pending.sign_in;
         if sign_in.expires_on <= self.clock.unix() {
             return Some("gone");
@@ -157,6 +167,12 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         for _ in 0..ATTEMPTS {
             let brought = descendant.as_ref().unwrap_or(&**sign_in);
             match self.put_sign_in(fleet, partition, brought, base, generation).await {
+                Kept::Stored if since.is_signed_out(base.epoch) => {
+                    fleet.withdraw(&fleet.names.place(partition).sign_in(), generation).await;
+                    fleet.recent.signed_out(partition, None);
+                    self.memory.remove(partition);
+                    return Some("signed_out");
+                }
                 Kept::Stored => {
                     if descendant.is_some() {
                         // Memory has another lineage.
@@ -172,6 +188,10 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 Kept::Stale => match self.read_signed(fleet, &sign_in.space, partition).await {
                     // The answer was lost, or somebody has renewed it by now. In the first case nobody has listed it.
                     Ok((_, theirs)) if theirs.generation == Some(generation) || pending.is_ancestor_of(theirs.generation) => {
+                        if theirs.generation == Some(generation) {
+                            let stands = SignIn { epoch: base.epoch, shared: generation, ..brought.clone() };
+                            fleet.recent.brought(partition, Arc::new(stands));
+                        }
                         self.list(fleet, partition, sign_in).await;
                         return Some("stored");
                     }

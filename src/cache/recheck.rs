@@ -2,6 +2,7 @@
 
 use super::fleet::Sight;
 use super::{Cache, Key, Query};
+use crate::store::Trouble;
 use crate::token::Stored;
 
 /// By how much a generation that is lower is still known to be of before; what is further away was stored after a loss.
@@ -33,10 +34,12 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         };
         let since = self.since(query.partition, query.owned);
         match fleet.exact(query.partition, query.variant, &asked, query.owned).await {
-            Err(_) => {
+            Err(Trouble::Open) => {
                 fleet.ask_later();
                 note(seen);
             }
+            // This may be its slot's trouble alone: the others are asked about as before.
+            Err(Trouble::Failed) => note(if suspect { seen } else { fleet.due_again(now) }),
             Ok(Sight { epoch: Some(raised), .. }) if Some(raised) > epoch => {
                 fleet.metrics.signed_out.inc();
                 fleet.recent.note(query.partition, raised);

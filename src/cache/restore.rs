@@ -20,7 +20,7 @@ use super::recent::KNOWN;
 use super::sign_ins::{Base, Kept, Unavailable};
 use super::{Cache, Partition};
 use crate::clock::Moment;
-use crate::store::{Note, Place, Placed, Put, Raised, Ring, Trouble};
+use crate::store::{Note, Place, Placed, Put, Raised, Ring, Trouble, sign_in_epoch};
 use crate::token::{Epoch, SignIn};
 
 /// How often the markers are looked at, and how soon what failed is tried again.
@@ -131,7 +131,7 @@ impl Restore {
     }
 
     /// The store had lost the sign-in of an account, and perhaps a later one, or the lease under which it is being sent.
-    fn settle_account(&self, partition: &Partition) {
+    pub(super) fn settle_account(&self, partition: &Partition) {
         let (mut settling, now) = (self.settling(), Instant::now());
         if settling.accounts.len() >= MOST {
             settling.accounts.retain(|_, until| *until > now);
@@ -187,12 +187,14 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     /// Whether the store says of an account's sign-in what others know, too: asked under its turn, before what must not be sent twice. Where the
     /// store has become another one a moment ago, or had lost the sign-in, somebody may know of a later one, or be sending this one.
-    pub async fn is_settled(&self, space: &[u8; 32], partition: &Partition) -> bool {
-        let Some(fleet) = &self.fleet else { return true };
-        // What cannot be asked is no news: whoever goes on asks again.
-        let _looked = self.signed(space, partition).await;
+    ///
+    /// # Errors
+    /// As for [`Cache::signed`].
+    pub async fn is_settled(&self, space: &[u8; 32], partition: &Partition) -> Result<bool, Unavailable> {
+        let Some(fleet) = &self.fleet else { return Ok(true) };
+        self.signed(space, partition).await?;
         // Asked afterwards: the connection may have been made anew for this very look.
-        fleet.restore.settles_in(partition, fleet.store.reconnects()).is_none()
+        Ok(fleet.restore.settles_in(partition, fleet.store.reconnects()).is_none())
     }
 
     /// Waits until those who know more have brought it to the store. Not under the account's turn: who is sending says so there again.
@@ -209,37 +211,44 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     async fn restore_wanted(&self, fleet: &Fleet) -> bool {
         let Some((all, some)) = fleet.restore.begin() else { return true };
         let partitions = if all { fleet.recent.all() } else { some };
-        let done = self.restore_each(fleet, &partitions).await;
-        match (done, all) {
-            (true, _) => fleet.restore.end(false, []),
-            // From the beginning: what has been restored costs little the second time.
-            (false, true) => fleet.restore.end(true, []),
-            (false, false) => fleet.restore.end(false, partitions),
-        }
+        let failed = self.restore_each(fleet, &partitions).await;
+        let done = failed.is_empty();
+        // Too many to remember: from the beginning. What has been restored costs little the second time.
+        let all = failed.len() > MOST;
+        fleet.restore.end(all, failed.into_iter().take(if all { 0 } else { MOST }));
         done
     }
 
-    async fn restore_each(&self, fleet: &Fleet, partitions: &[Partition]) -> bool {
-        // First the epochs: a sign-in belongs to one.
+    /// Returns those that could not be restored.
+    async fn restore_each(&self, fleet: &Fleet, partitions: &[Partition]) -> Vec<Partition> {
+        let mut failed = Vec::new();
+        // First the epochs: a sign-in belongs to one. Whatever is wrong with one slot or master, the others get theirs.
         for batch in partitions.chunks(AT_ONCE) {
             let raised = join_all(batch.iter().map(|partition| fleet.raise_known(partition))).await;
-            if raised.iter().any(Result::is_err) {
-                return false;
+            failed.extend(batch.iter().zip(&raised).filter(|(_, raised)| raised.is_err()).map(|(partition, _)| *partition));
+            if raised.contains(&Err(Trouble::Open)) {
+                return partitions.to_vec();
             }
         }
         for batch in partitions.chunks(AT_ONCE) {
             let done = join_all(batch.iter().map(|partition| self.put_back_known(fleet, partition))).await;
-            if done.contains(&false) {
-                return false;
-            }
+            failed.extend(batch.iter().zip(&done).filter(|(_, done)| !**done).map(|(partition, _)| *partition));
         }
-        true
+        failed.sort_unstable();
+        failed.dedup();
+        failed
     }
 
     /// Returns whether nothing is left to do.
     async fn put_back_known(&self, fleet: &Fleet, partition: &Partition) -> bool {
-        let Some(known) = fleet.recent.sign_in(partition) else { return true };
-        !matches!(self.read_signed(fleet, &known.space, partition).await, Err(Unavailable::Unreachable | Unavailable::Busy))
+        let Some(known) = fleet.recent.sign_in(partition) else { return fleet.drop_ended(partition).await.is_ok() };
+        match self.read_signed(fleet, &known.space, partition).await {
+            // Its place among those who are listed may be lost where it stands.
+            Ok((Some(sign_in), _)) => self.list(fleet, partition, &sign_in).await,
+            Ok((None, _)) | Err(Unavailable::Unreadable) => {}
+            Err(Unavailable::Unreachable | Unavailable::Busy) => return false,
+        }
+        true
     }
 
     /// The sign-in of an account as the store has it. What this process brought there and the store has lost is put back first: nobody may
@@ -298,7 +307,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             let (other, otherwise) = fleet.sign_in_at(names, space, partition).await?;
             base.epoch = base.epoch.max(otherwise.epoch);
             // What was written last has the highest generation, whatever it is called.
-            sign_in = [sign_in, other].into_iter().flatten().max_by_key(|sign_in| sign_in.shared);
+            sign_in = [sign_in, other].into_iter().flatten().max_by_key(|sign_in| (sign_in.epoch, sign_in.shared));
         }
         base.epoch = fleet.known_epoch(partition, base.epoch, sign_in.as_ref().and_then(|sign_in| sign_in.epoch));
         Ok(Standing { sign_in, base })
@@ -380,6 +389,21 @@ impl Fleet {
         }
     }
 
+    /// Takes away a sign-in that a sign-out ended and the store has again: its epoch does not last as long as a refresh token may.
+    async fn drop_ended(&self, partition: &Partition) -> Result<(), Trouble> {
+        let Some(epoch) = self.recent.epoch(partition) else { return Ok(()) };
+        for names in self.all_names() {
+            let name = names.place(partition).sign_in();
+            let values = self.store.read(&[&name]).await?;
+            let Some(value) = values.first().and_then(Option::as_ref) else { continue };
+            let Ok(Some(opened)) = self.needed(&name, value) else { continue };
+            if sign_in_epoch(&opened.payload).is_some_and(|of| of < Some(epoch)) {
+                self.withdraw(&name, opened.generation).await;
+            }
+        }
+        Ok(())
+    }
+
     async fn raise_known(&self, partition: &Partition) -> Result<(), Trouble> {
         match self.recent.epoch(partition) {
             Some(epoch) => self.raise(partition, epoch).await.map(drop),
@@ -421,8 +445,9 @@ impl Fleet {
         let read = self.store.read_each(&names).await;
         if read.is_err() && names.len() > 1 {
             // Another master may take its place, and no connection of messages or to somebody else is made anew for that.
-            looked.failed = true;
-            self.restore.begin_settling();
+            if !std::mem::replace(&mut looked.failed, true) {
+                self.restore.begin_settling();
+            }
         }
         if let Ok(markers) = read {
             changed |= std::mem::take(&mut looked.failed);

@@ -18,7 +18,7 @@ use super::lease::{Held, KEPT, LEASE, Sent};
 use super::query::Wanted;
 use super::{Cache, Flown, Level, Loaded, Query, Since, written};
 use crate::store::{Claim, Claimed, Holder, Place, Sought, Trouble};
-use crate::token::{Head, Stored};
+use crate::token::{Epoch, Head, Stored};
 
 /// How soon a follower comes back first, and how often later on.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
@@ -389,7 +389,11 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             same.then(|| (Some(stored.facts.shared).filter(|shared| *shared > 0), stored.facts.epoch))
         };
         let (base, epoch) = self.memory.find_map(&wanted.partition, identical).unwrap_or_default();
-        Sight { stored: None, base, epoch }
+        Sight { stored: None, base, epoch: epoch.max(self.known_epoch(wanted)) }
+    }
+
+    fn known_epoch(&self, wanted: &Wanted) -> Epoch {
+        self.fleet.as_ref().filter(|_| wanted.owned).and_then(|fleet| fleet.recent.epoch(&wanted.partition))
     }
 
     /// A token in the shared store that may be used, where nobody shall be asked for another one.
@@ -403,7 +407,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let (wanted, since) = (query.wanted(), self.since(query.partition, query.owned));
         let Some(fleet) = &self.fleet else { return self.keep(&wanted, loaded, &since, None).head };
         let flown = self.brought(&wanted, loaded);
-        let sight = fleet.exact(&wanted.partition, &wanted.variant, &wanted.asked, wanted.owned).await.unwrap_or_default();
+        let sight = fleet.exact(&wanted.partition, &wanted.variant, &wanted.asked, wanted.owned).await;
+        let sight = sight.unwrap_or_else(|_| Sight { epoch: self.known_epoch(&wanted), ..Sight::default() });
         if let Some(stored) = written(flown.head.clone(), &wanted, loaded, sight.epoch) {
             // The tokens of an earlier sign-in are as good as before.
             let way = Way::new(fleet, wanted, since, Kind::Awaited, sight.base, false);

@@ -56,7 +56,12 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         }
         let turn = Turn(Some(Shared { fleet: Arc::clone(fleet), leases: leases.clone() }));
         let outcome = fleet.holding(&leases, work(turn)).await;
-        fleet.release_all(&leases).await;
+        if fleet.queue.pending(partition).is_some() {
+            // What came back is not in the store yet, and what stands there is used up: the mark says so until it is.
+            leases.iter().for_each(|lease| fleet.not_given_back(lease));
+        } else {
+            fleet.release_all(&leases).await;
+        }
         Ok(outcome)
     }
 }

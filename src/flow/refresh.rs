@@ -105,16 +105,20 @@ impl Refresh {
         }
         let (cache, space) = (&job.inner.cache, job.app.space_of(job.owner).id());
         for _ in 0..SETTLES {
+            // Before the turn is asked for: who is sending says so there again, and nobody must stand in the way.
+            cache.settle(&job.partition).await;
             let work = |turn| async move {
-                if !cache.is_settled(space, &job.partition).await {
-                    return None;
+                match cache.is_settled(space, &job.partition).await {
+                    Ok(true) => {}
+                    Ok(false) => return None,
+                    Err(why) => return Some(Err(self.unavailable(job, why))),
                 }
                 // Its type is left out: the compiler would have to look through all of it.
                 Some(self.redeem(job, Some(&turn), is_unwanted).boxed().await)
             };
             match cache.in_turn(&job.partition, job.app.authority.timeout(), work).await {
                 Ok(Some(outcome)) => return outcome,
-                Ok(None) => cache.settle(&job.partition).await,
+                Ok(None) => {}
                 Err(Unavailable::Busy) => return Err(refuse(job.flow, Failure::Busy, None).into()),
                 Err(why) => return Err(self.unavailable(job, why)),
             }

@@ -154,6 +154,12 @@ pub fn write_sign_in(partition: &Partition, sign_in: &SignIn) -> Option<Vec<u8>>
     postcard::to_stdvec(&record).ok()
 }
 
+/// The epoch of a sign-in, whoever's it is; `None` if it is not one.
+pub fn sign_in_epoch(payload: &[u8]) -> Option<Epoch> {
+    let record: SignInRecord<'_> = postcard::from_bytes(payload).ok()?;
+    Some(record.epoch)
+}
+
 /// Reads a sign-in; `None` if it is not one, or not of this app's account. The partition is compared where it is known.
 pub fn read_sign_in(
     payload: &[u8],

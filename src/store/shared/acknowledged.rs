@@ -48,10 +48,18 @@ impl Acknowledged {
             return None;
         }
         let live = timeout_at(ends, self.link.live(false)).await.ok()?.ok()?;
-        let outcome = timeout_at(ends, self.send(&live, key, call)).await.unwrap_or(Err(Fault::TimedOut));
+        let mut outcome = timeout_at(ends, self.send(&live, key, call)).await.unwrap_or(Err(Fault::TimedOut));
         self.link.settle(&live, outcome.as_ref().err().copied());
+        if matches!(outcome, Err(Fault::Broken)) {
+            // It is idle for long as a rule, and servers close what is: see `attempt`.
+            let live = timeout_at(ends, self.link.again(&live)).await.ok()?.ok()?;
+            outcome = timeout_at(ends, self.send(&live, key, call)).await.unwrap_or(Err(Fault::TimedOut));
+            self.link.settle(&live, outcome.as_ref().err().copied());
+        }
         let have_it = outcome.as_ref().is_ok_and(|(_, count)| *count >= i64::from(self.replicas));
-        *lagging = (!have_it).then(|| Instant::now() + LAGGING);
+        // Only who is told that replicas lag would wait again.
+        let lags = matches!(&outcome, Ok(_) | Err(Fault::TimedOut)) && !have_it;
+        *lagging = lags.then(|| Instant::now() + LAGGING);
         outcome.ok().map(|(value, _)| (value, have_it))
     }
 

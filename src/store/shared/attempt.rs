@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::Value;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::core::{Core, Request};
 use super::fault::Fault;
@@ -17,6 +17,11 @@ use super::link::{Link, Live};
 
 /// A caller that runs out of time while a connection is being made says nothing of Redis, if the attempt is not older than this.
 pub(super) const CONNECTING: Duration = Duration::from_millis(250);
+
+/// How soon who has time asks again.
+const AGAIN: Duration = Duration::from_millis(50);
+/// Whoever could wait no longer than this for an answer learns nothing from having none.
+const LITTLE: Duration = Duration::from_millis(20);
 
 impl Core {
     /// A call in its time. The first connection of all may take longer, and so may the one that takes the place of a connection which
@@ -38,12 +43,18 @@ impl Core {
         let link = &self.link;
         let now = Instant::now();
         let half = now + ends.saturating_duration_since(now) / 2;
-        let live = connected(link, ends, link.live(true)).await?;
+        let live = match connected(link, ends, link.live(true)).await {
+            Ok(live) => live,
+            Err(fault) => return self.until_it_works(request, ends, Err(fault)).await,
+        };
         let mut first = pin!(over(link, &live, request, ends));
         tokio::select! {
             outcome = &mut first => return match outcome {
-                Err(Fault::Broken) => once_more(link, &live, request, ends).await,
-                outcome => outcome,
+                Err(Fault::Broken) => {
+                    let outcome = once_more(link, &live, request, ends).await;
+                    self.until_it_works(request, ends, outcome).await
+                }
+                outcome => self.until_it_works(request, ends, outcome).await,
             },
             () = sleep_until(half) => {}
         }
@@ -61,6 +72,20 @@ impl Core {
                 Err(_) => first.await,
             },
         }
+    }
+
+    /// A server that starts, or is about to become a master, is asked again for as long as there is time.
+    async fn until_it_works(&self, request: Request<'_>, ends: Instant, mut outcome: Result<Value, Fault>) -> Result<Value, Fault> {
+        while let Err(Fault::Broken | Fault::NotReady | Fault::ReadOnly) = &outcome
+            && Instant::now() + AGAIN < ends
+        {
+            sleep(AGAIN).await;
+            outcome = match connected(&self.link, ends, self.link.live(true)).await {
+                Ok(live) => over(&self.link, &live, request, ends).await,
+                Err(fault) => Err(fault),
+            };
+        }
+        outcome
     }
 
     /// A call that finds out whether Redis is well: made once, over whatever connection there is by then.
@@ -83,8 +108,10 @@ async fn connected(
 }
 
 async fn over(link: &Arc<Link>, live: &Arc<Live>, request: Request<'_>, ends: Instant) -> Result<Value, Fault> {
+    let had_time = ends.saturating_duration_since(Instant::now()) > LITTLE;
     let answer = timeout_at(ends, request.send(live.wire())).await;
-    let outcome = answer.map_or(Err(Fault::TimedOut), |answer| answer.map_err(|error| Fault::from(&error)));
+    let silent = if had_time { Fault::TimedOut } else { Fault::Connecting };
+    let outcome = answer.map_or(Err(silent), |answer| answer.map_err(|error| Fault::from(&error)));
     link.settle(live, outcome.as_ref().err().copied());
     outcome
 }

@@ -330,28 +330,19 @@ impl Wire {
 
     /// Sends commands together and waits for all answers; one that is refused refuses all.
     pub(super) async fn ask_all(&mut self, batch: &Pipeline) -> RedisResult<Value> {
-        use redis::aio::ConnectionLike as _;
         let count = batch.len();
         let values = match self {
             Self::Single(connection) => connection.send_packed_commands(batch, 0, count).await?,
-            Self::Cluster(connection, _) => {
-                let answers = connection.req_packed_commands(batch, 0, count).await;
-                match answers.and_then(|values| Value::Array(values).extract_error()) {
-                    // A slot on its way: each of them finds its own.
-                    Err(error) if Redirect::of(&error).is_some() => return self.ask_each(batch).await,
-                    answer => return answer,
-                }
+            // Each by itself over what they share anyway: the client cannot follow a slot on its way with several at once.
+            Self::Cluster(..) => {
+                let each = batch.cmd_iter().map(|cmd| {
+                    let mut wire = self.clone();
+                    async move { wire.ask(cmd).await }
+                });
+                futures_util::future::try_join_all(each).await?
             }
         };
         Value::Array(values).extract_error()
-    }
-
-    async fn ask_each(&mut self, batch: &Pipeline) -> RedisResult<Value> {
-        let mut values = Vec::with_capacity(batch.len());
-        for cmd in batch.cmd_iter() {
-            values.push(self.ask(cmd).await?);
-        }
-        Ok(Value::Array(values))
     }
 }
 

@@ -24,6 +24,8 @@ const ASK: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(1);
 /// How many looks at the connection there are between two looks at whom the sentinels call the master.
 const DEPOSED: u32 = 3;
+/// After how many seconds a server that refused the subscription is asked again.
+const REFUSED: u32 = 15;
 /// How many messages may wait. When there are more, some are lost, and the subscription is made again so that this is known.
 const WAITING: usize = 1024;
 
@@ -68,8 +70,22 @@ pub(super) async fn follow(core: Arc<Core>, channel: Arc<str>, heard: impl Fn(Ev
         } else {
             core.events.probed(false);
         }
-        core.events.until_probe((core.jitter)(), &mut bell).await;
+        if matches!(why, Fault::Forbidden | Fault::Unauthenticated) {
+            until_allowed(&core, version).await;
+        } else {
+            core.events.until_probe((core.jitter)(), &mut bell).await;
+        }
         core.events.probe();
+    }
+}
+
+/// Waits for other credentials. Somebody may give the user the right meanwhile, but a server that refuses is not asked each second.
+async fn until_allowed(core: &Core, version: u64) {
+    for _ in 0..REFUSED {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if core.link.dialer().access().version() != version {
+            break;
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A caller waits for it as long as its own deadline allows; the attempt goes on without it.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -44,6 +44,8 @@ pub(super) struct Link {
     /// Changes when an attempt is over.
     attempts: watch::Sender<u64>,
     following: AtomicBool,
+    /// How often the connection was made anew.
+    remade: AtomicU64,
 }
 
 /// A connection in use.
@@ -93,6 +95,7 @@ impl Link {
             making: Mutex::new(making),
             attempts: watch::Sender::new(0),
             following: AtomicBool::new(false),
+            remade: AtomicU64::new(0),
         })
     }
 
@@ -144,6 +147,11 @@ impl Link {
 
     fn other_than(&self, old: &Arc<Live>) -> Option<Arc<Live>> {
         self.live.load_full().filter(|live| !Arc::ptr_eq(live, old))
+    }
+
+    /// How often the connection was made anew.
+    pub(super) fn remade(&self) -> u64 {
+        self.remade.load(Ordering::Relaxed)
     }
 
     /// Whether there was no attempt to connect yet that came to an end.
@@ -255,6 +263,7 @@ impl Link {
                 let live = Live { wire, master, version, made: now, silence: AtomicU32::new(0) };
                 if self.live.swap(Some(Arc::new(live))).is_some() || making.failures > 0 || *self.attempts.borrow() > 0 {
                     self.counts.reconnects.inc();
+                    self.remade.fetch_add(1, Ordering::Relaxed);
                 }
                 making.failures = 0;
             }

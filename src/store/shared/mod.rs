@@ -131,7 +131,7 @@ impl Shared {
 
     /// How often the connection for calls was made anew: it may lead to another master since.
     pub fn reconnects(&self) -> u64 {
-        self.core.counts.reconnects.get()
+        self.core.link.remade()
     }
 
     /// Where the breakers stand.

@@ -1,6 +1,5 @@
 //! Replicas whose clocks differ: what another one stored ends when it ends, and not when that one's clock says so.
 
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
@@ -98,12 +97,10 @@ async fn a_clock_that_is_behind_lengthens_nothing_either() {
     assert_eq!(stage.graph(1).await.source(), "identity_provider");
 }
 
-/// The binary, where there is a `faketime` to give it another clock.
+/// The binary itself; `tests/setup/base` installs what gives it another clock.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_by_a_clock_that_is_ahead() {
-    if !Path::new(Fleet::FAKETIME).exists() {
-        return;
-    }
+    assert!(Fleet::faketime().is_some(), "no libfaketime: run tests/setup/base");
     let emulator = Emulator::start(&Clock::system()).await;
     let (files, redis) = (tempfile::tempdir().expect("a folder"), RedisServer::start().await);
     let cache = format!("cache: {{redis: {{url: \"{}\", timeout: 2s, encryption: {{plaintext: true}}}}}}\n", redis.url());

@@ -251,6 +251,10 @@ fn a_refresh_token_that_is_sent_twice_is_found() {
     assert_eq!(broken(&with(&[(What::Stop(1), 19_900, 26_000)], twice())), [Invariant::Revoked]);
     let late = sent(&[(20_000, false), (40_000, true)]);
     assert_eq!(broken(&with(&[(What::Stop(1), 20_100, 37_000)], late)), nothing());
+    // An eviction excuses what comes while it is being sent, and no more.
+    let soon = sent(&[(20_000, false), (20_300, true)]);
+    assert_eq!(broken(&with(&[(What::Eviction, 19_000, 20_200)], soon)), nothing());
+    assert_eq!(broken(&with(&[(What::Eviction, 19_000, 20_200)], twice())), [Invariant::Revoked]);
 }
 
 #[test]

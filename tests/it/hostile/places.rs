@@ -11,7 +11,7 @@ use tokend::telemetry::Sampler;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::support::{Client, Emulator, GRAPH, NOW, Sidecar, World, configuration, eventually};
+use crate::support::{Client, Emulator, GRAPH, NOW, Sidecar, World, configuration, eventually, soon};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Longer than any test: nothing here may depend on a time-out that helps.
@@ -209,7 +209,7 @@ async fn over_tls_too() {
     let config = config.with_root_certificates(roots).with_no_client_auth();
     let stream = TcpStream::connect(address(&world.sidecar.client)).await.expect("a connection");
     let name = rustls::pki_types::ServerName::try_from("localhost").expect("a name");
-    let stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("a handshake");
+    let stream = soon(tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream)).await.expect("a handshake");
     half_closed((&world.emulator, &world.sidecar), stream, 1).await;
 }
 

@@ -18,8 +18,8 @@ use tokend::token::{Grant, Times};
 use tokio::sync::Notify;
 
 use super::PATIENCE;
-use crate::support::eventually;
 use crate::support::redis::RedisServer;
+use crate::support::{eventually, soon};
 
 /// What a call may take, as far as the caches know.
 const LONGEST: Duration = Duration::from_secs(1);
@@ -205,13 +205,13 @@ async fn a_call_that_takes_longer_than_expected_keeps_its_lease_and_those_who_wa
     let redis = RedisServer::start().await;
     let (leader, follower) = (Replica::on(&redis.url()), Replica::on(&redis.url()));
     let (calls, gate) = (Arc::<AtomicUsize>::default(), Arc::<Gate>::default());
-    let (led, followed) = tokio::join!(leader.load(&calls, &gate), async {
+    let (led, followed) = tokio::join!(soon(leader.load(&calls, &gate)), async {
         let (name, value) = lease(&redis).await;
         assert_eq!(Holder::read(&value).expect("a lease").sending, 0);
         let left: i64 = redis.admin().ask(&["PTTL", &name]).await.expect("a time");
         assert!(left > 86_000_000, "{left}");
         let clock = Clock::system();
-        let followed = follower.load(&calls, &gate).await;
+        let followed = soon(follower.load(&calls, &gate)).await;
         let waited = clock.precise();
         assert!(waited >= LONGEST + Duration::from_secs(3) && waited < Duration::from_secs(20), "{waited:?}");
         let renewed = Holder::read(&lease(&redis).await.1).expect("a lease");
@@ -223,7 +223,7 @@ async fn a_call_that_takes_longer_than_expected_keeps_its_lease_and_those_who_wa
     assert_eq!(followed.outcome.expect("an end").err(), Some(LATE));
     assert_eq!(calls.load(Ordering::SeqCst), 1, "nobody called without the lease");
     // It is over, and what it brought is there.
-    assert!(follower.load(&calls, &gate).await.outcome.expect("an end").is_ok());
+    assert!(soon(follower.load(&calls, &gate)).await.outcome.expect("an end").is_ok());
     assert_eq!(calls.load(Ordering::SeqCst), 1);
 }
 
@@ -245,13 +245,13 @@ async fn a_lease_that_nobody_renews_is_taken_by_one_and_lost_for_good() {
     replicas[0].store().set(Note { key: &name, value: &dead.bytes(), ttl: Duration::from_secs(3600) }).await.expect("written");
     assert_ne!(leader, dead.bytes());
     let clock = Clock::system();
-    let (second, third) = tokio::join!(replicas[1].load(&calls, &gate), async {
+    let (second, third) = tokio::join!(soon(replicas[1].load(&calls, &gate)), async {
         eventually(PATIENCE, async || calls.load(Ordering::SeqCst) == 2).await;
         assert!(clock.precise() >= Duration::from_secs(3), "{:?}", clock.precise());
         let taken = Holder::read(&lease(&redis).await.1).expect("a lease");
         assert_ne!(taken.owner, dead.owner);
         // Whoever lost it does not take it back, although it is at work; and whoever waits sees that the other one is there.
-        let (third, ()) = tokio::join!(replicas[2].load(&calls, &gate), async {
+        let (third, ()) = tokio::join!(soon(replicas[2].load(&calls, &gate)), async {
             eventually(PATIENCE, async || Holder::read(&lease(&redis).await.1).is_some_and(|held| held.renewed >= 2)).await;
             assert_eq!(Holder::read(&lease(&redis).await.1).map(|held| held.owner), Some(taken.owner));
             gate.open();
@@ -269,7 +269,7 @@ async fn renewals_go_on_from_what_the_last_one_saw() {
     let redis = RedisServer::start().await;
     let (leader, replica) = (Replica::on(&redis.url()), Replica::on(&redis.url()));
     let (calls, gate) = (Arc::<AtomicUsize>::default(), Arc::<Gate>::default());
-    let (led, ()) = tokio::join!(leader.load(&calls, &gate), async {
+    let (led, ()) = tokio::join!(soon(leader.load(&calls, &gate)), async {
         let (name, _) = lease(&redis).await;
         let dead = Holder { renewed: 5, ..Holder::new([9; 16]) };
         replica.store().set(Note { key: &name, value: &dead.bytes(), ttl: Duration::from_secs(3600) }).await.expect("written");

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use super::{Serving, stage, tokend};
-use crate::support::{GRAPH, configuration};
+use crate::support::{GRAPH, configuration, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_ends_with_an_answer_and_not_between_two() {
@@ -19,9 +19,7 @@ async fn a_connection_ends_with_an_answer_and_not_between_two() {
     kept.set_read_timeout(Some(Duration::from_secs(10))).expect("a time-out");
     assert!(!ask(&mut kept).contains("connection: close"), "it is kept while nobody wants to stop");
     serving.signal("TERM");
-    while serving.admin.get("/readyz").await.status == 200 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    eventually(Duration::from_secs(20), async || serving.admin.get("/readyz").await.status != 200).await;
     let answer = ask(&mut kept);
     assert!(answer.starts_with("http/1.1 200") && answer.contains("connection: close"), "{answer}");
     assert_eq!(kept.read(&mut [0; 1]).expect("an end"), 0, "the connection is over, and no request was lost with it");

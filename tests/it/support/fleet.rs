@@ -32,15 +32,19 @@ struct Replica {
 // === impl Fleet ===
 
 impl Fleet {
-    /// What gives processes another clock, where it is installed.
-    pub(crate) const FAKETIME: &str = "/usr/bin/faketime";
+    /// The library that gives a process another clock.
+    pub(crate) fn faketime() -> Option<std::path::PathBuf> {
+        let folders = ["x86_64-linux-gnu", "aarch64-linux-gnu"];
+        let libraries = folders.iter().map(|folder| format!("/usr/lib/{folder}/faketime/libfaketime.so.1").into());
+        libraries.into_iter().find(|library: &std::path::PathBuf| library.exists())
+    }
 
     /// Starts `count` of them, each with its own configuration, which says nothing about where it listens. Returns when all are ready.
     pub(crate) async fn start(count: usize, yaml: impl Fn(usize) -> String) -> Self {
         Self::start_each(count, yaml, |_| (BTreeMap::new(), None)).await
     }
 
-    /// The same, some of them by another clock, as [`Fleet::FAKETIME`] is told it: `+600s`.
+    /// The same, some of them by another clock, as [`Fleet::faketime`] is told it: `+600s`.
     pub(crate) async fn start_at(
         count: usize,
         yaml: impl Fn(usize) -> String,
@@ -203,18 +207,15 @@ fn spawn(
     admin: &Client,
     clock: Option<&str>,
 ) -> (Process, Said) {
-    let mut command = match clock {
-        None => Command::new(binary()),
-        Some(clock) => {
-            let mut command = Command::new(Fleet::FAKETIME);
-            command.args(["-f", clock]).arg(binary());
-            command
-        }
-    };
+    let mut command = Command::new(binary());
     command.args(["serve", "--config"]).arg(folder.path().join("tokend.yaml")).env_clear().envs(environment);
-    if clock.is_some() {
-        // The wall clock alone: time-outs are waited for by the other one.
-        command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("DONT_FAKE_MONOTONIC", "1");
+    if let Some((library, clock)) = Fleet::faketime().zip(clock) {
+        // The wall clock alone: time-outs are waited for by the other one. Not by the program of that name, which would be the process.
+        command
+            .env("LD_PRELOAD", library)
+            .env("FAKETIME", clock)
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            .env("DONT_FAKE_MONOTONIC", "1");
     }
     for (name, client) in [("TOKEND_LISTEN", client), ("TOKEND_ADMIN_LISTEN", admin)] {
         command.env(name, client.base.trim_start_matches("http://"));

@@ -51,7 +51,8 @@ pub(crate) async fn output(mut command: Command) -> Output {
         Err(_) => {
             // Nobody has waited for it yet: the id is still its own.
             let killed = Command::new("sh").args(["-c", &format!("kill -s KILL {pid}")]).status();
-            panic!("{command:?} does not end ({killed:?}): {:?}", ended.await)
+            let said = tokio::time::timeout(Duration::from_secs(5), ended).await;
+            panic!("{command:?} does not end ({killed:?}): {said:?}")
         }
     }
 }

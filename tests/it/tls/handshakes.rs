@@ -26,7 +26,7 @@ async fn tokens_come_over_both_versions_of_http() {
     .await;
     let base = world.sidecar.client.base.replace("http://", "https://");
     let root = reqwest::Certificate::from_pem(authority.pem.as_bytes()).expect("a CA");
-    let client = || reqwest::Client::builder().no_proxy().tls_certs_only([root.clone()]);
+    let client = || reqwest::Client::builder().no_proxy().timeout(PATIENCE * 3).tls_certs_only([root.clone()]);
     for (http, version) in [(client().http1_only(), Version::HTTP_11), (client(), Version::HTTP_2)] {
         let client = Client { http: http.build().expect("a client"), base: base.clone() };
         let body = json!({"app": "daemon", "scopes": [GRAPH]});

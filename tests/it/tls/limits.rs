@@ -54,7 +54,7 @@ async fn requests_in_progress_are_answered_before_the_end() {
     .await;
     let base = world.sidecar.client.base.replace("http://", "https://");
     let root = reqwest::Certificate::from_pem(authority.pem.as_bytes()).expect("a CA");
-    let client = || reqwest::Client::builder().no_proxy().tls_certs_only([root.clone()]);
+    let client = || reqwest::Client::builder().no_proxy().timeout(PATIENCE * 3).tls_certs_only([root.clone()]);
     let [h1, h2] =
         [client().http1_only(), client()].map(|http| Client { http: http.build().expect("a client"), base: base.clone() });
     let idle = Client::new(&base, Some(&authority.pem));

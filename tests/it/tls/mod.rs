@@ -26,7 +26,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::support::{Client, NOW, Sidecar};
+use crate::support::{Client, NOW, Sidecar, soon};
 use authority::{Authority, LATER, Pair};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -104,8 +104,8 @@ impl Stage {
 
 /// A handshake with a listener on loopback.
 async fn shake(address: SocketAddr, config: ClientConfig) -> io::Result<TlsStream<TcpStream>> {
-    let stream = TcpStream::connect(address).await?;
-    TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").expect("a name"), stream).await
+    let stream = soon(TcpStream::connect(address)).await?;
+    soon(TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").expect("a name"), stream)).await
 }
 
 /// A client's side of TLS without ALPN.
@@ -133,7 +133,7 @@ impl Connection {
     #[expect(clippy::disallowed_methods, reason = "the client's side runs beside the test")]
     async fn over(stream: TlsStream<TcpStream>) -> io::Result<Self> {
         let leaf = stream.get_ref().1.peer_certificates().expect("a certificate")[0].to_vec();
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        let (sender, connection) = soon(http1::handshake(TokioIo::new(stream))).await.map_err(io::Error::other)?;
         // How it ends is told by the request that does not come through.
         tokio::spawn(async move { drop(connection.await) });
         Ok(Self { sender, leaf })
@@ -142,10 +142,10 @@ impl Connection {
     /// Asks for something that is not there: 404 is an answer.
     async fn ask(&mut self) -> hyper::Result<u16> {
         let request = http::Request::builder().uri("/nothing").header("host", "localhost").body(String::new()).expect("a request");
-        let answer = self.sender.send_request(request).await?;
+        let answer = soon(self.sender.send_request(request)).await?;
         let status = answer.status().as_u16();
         // The connection is free for the next request when the answer is read.
-        drop(http_body_util::BodyExt::collect(answer.into_body()).await?);
+        drop(soon(http_body_util::BodyExt::collect(answer.into_body())).await?);
         Ok(status)
     }
 }

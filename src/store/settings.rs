@@ -58,7 +58,7 @@ pub struct RedisSettings {
     pub timeout: Duration,
     /// How long it waits where something would be lost otherwise: grants that are used up, and sign-outs.
     pub write_timeout: Duration,
-    /// How many replicas must have a sign-out, or a sign-in whose older refresh token is used up, before it counts; 0: none.
+    /// How many replicas must have a sign-out, or a sign-in that is kept, before it counts; 0: none.
     pub wait_replicas: u32,
     /// How long they are waited for.
     pub wait_timeout: Duration,

@@ -141,3 +141,35 @@ async fn connections_that_the_nodes_of_a_cluster_closed_are_no_failure() {
     }
     store.settled(BreakerState::Closed, BreakerState::Closed).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_has_patience_waits_for_a_server_that_restarts() {
+    let mut server = RedisServer::start().await;
+    let store = Store::open(&standalone(&server.url()));
+    let mut in_time = 0;
+    for number in 0..10_u64 {
+        assert!(store.set(KEY, b"1").await);
+        server.kill().await;
+        let killed = now();
+        let value = format!("{number:016x}").into_bytes();
+        let key = format!("tokend:{{p}}:restart{number}");
+        let put = Put { key: &key, value: &value, ttl: LONG, base: None, epoch: None, index: None, lease: None, grant: false };
+        let restarted = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            server.restart().await;
+            killed.elapsed()
+        };
+        let patient = store.shared.patient();
+        let (read, placed, took) = tokio::join!(patient.read(&[KEY]), patient.put(&put), restarted);
+        store.settled(BreakerState::Closed, BreakerState::Closed).await;
+        // A busy machine starts servers more slowly than anybody is patient.
+        if took < Duration::from_millis(600) {
+            assert!(read.is_ok() && placed == Ok(Placed::Stored), "{number}: {read:?} {placed:?}");
+            in_time += 1;
+        }
+        if in_time == 3 {
+            return;
+        }
+    }
+    assert!(in_time > 0, "no restart was fast enough to say anything");
+}

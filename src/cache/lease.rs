@@ -5,6 +5,7 @@
 //! same value for three seconds, and then takes it by compare-and-set. A process keeps what it saw: the next one who waits goes
 //! on from there.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -48,6 +49,14 @@ pub(super) struct Leases {
     seen: Cache<String, Seen>,
     /// Owners whose work in this process has ended without the lease being given back.
     ended: Cache<[u8; 16], ()>,
+    /// The turns that this process holds.
+    held: Arc<Mutex<HashMap<Partition, Vec<Held>>>>,
+}
+
+/// A turn is held until this is dropped.
+pub(super) struct Holding {
+    held: Arc<Mutex<HashMap<Partition, Vec<Held>>>>,
+    partition: Partition,
 }
 
 #[derive(Clone, Copy)]
@@ -101,6 +110,12 @@ impl Leases {
         self.lapsed_at(name, holder, sent, Instant::now()).then_some(holder)
     }
 
+    /// Notes that this process holds the turn of an account.
+    pub(super) fn hold(&self, partition: Partition, leases: &[Held]) -> Holding {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, leases.to_vec());
+        Holding { held: Arc::clone(&self.held), partition }
+    }
+
     /// The generation that was being sent under a lease when it was seen last, if that may be under way still.
     pub(super) fn sends(&self, name: &str, longest: Duration) -> Option<u64> {
         let seen = self.seen.get(name).filter(|seen| seen.holder.sending != 0)?;
@@ -130,7 +145,7 @@ impl Leases {
 
 impl Default for Leases {
     fn default() -> Self {
-        Self { seen: Cache::new(CAPACITY), ended: Cache::new(CAPACITY) }
+        Self { seen: Cache::new(CAPACITY), ended: Cache::new(CAPACITY), held: Arc::default() }
     }
 }
 
@@ -140,9 +155,28 @@ impl fmt::Debug for Leases {
     }
 }
 
+// === impl Holding ===
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.partition);
+    }
+}
+
 // === impl Fleet ===
 
 impl Fleet {
+    /// Says anew what this process is sending of an account: before a sign-in stands again that the store has lost, so that nobody finds that
+    /// alone.
+    pub(super) async fn mark_anew(&self, partition: &Partition) {
+        let held = self.leases.held.lock().unwrap_or_else(PoisonError::into_inner).get(partition).cloned().unwrap_or_default();
+        for lease in &held {
+            if let Some(holder) = lease.renewal().filter(|holder| holder.sending != 0) {
+                self.renew(lease, &holder).await;
+            }
+        }
+    }
+
     /// Names the lease of a flight.
     pub(super) fn lease(&self, partition: &Partition, flight: &[u8; 32]) -> Held {
         Self::lease_at(&self.names, partition, flight)

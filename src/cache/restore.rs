@@ -274,6 +274,10 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 return Ok((sign_in.filter(|sign_in| !is_over && sign_in.expires_on > now), base));
             };
             let over = Base { generation: base.generation, epoch: known.epoch };
+            // First, so that whoever finds it knows that others may know more, and who is sending it.
+            fleet.restore.settle_account(partition);
+            fleet.mark_anew(partition).await;
+            fleet.tell_put_back(partition, known.shared).await;
             match self.put_sign_in(fleet, partition, &known, over, known.shared).await {
                 Kept::Stored if since.is_signed_out(known.epoch) => {
                     fleet.withdraw(&fleet.names.place(partition).sign_in(), known.shared).await;
@@ -281,8 +285,6 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 }
                 Kept::Stored => {
                     fleet.metrics.restored_sign_ins.inc();
-                    fleet.restore.settle_account(partition);
-                    fleet.tell_put_back(partition, known.shared).await;
                     let base = Base { generation: Some(known.shared), epoch: known.epoch };
                     return Ok((Some(SignIn::clone(&known)), base));
                 }

@@ -14,6 +14,8 @@ use super::sign_ins::Unavailable;
 use super::{Cache, Key, Partition};
 use crate::store::{Claim, Names, Ring};
 
+/// How long whoever sends something has to write its lease anew, which it renews each second, where the store has lost that alone.
+const ANEW: Duration = Duration::from_millis(1500);
 /// How often a turn is asked for that another replica has.
 const TURN: Duration = Duration::from_millis(50);
 
@@ -55,7 +57,9 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             }
         }
         let turn = Turn(Some(Shared { fleet: Arc::clone(fleet), leases: leases.clone() }));
+        let held = fleet.leases.hold(*partition, &leases);
         let outcome = fleet.holding(&leases, work(turn)).await;
+        drop(held);
         if fleet.queue.pending(partition).is_some() {
             // What came back is not in the store yet, and what stands there is used up: the mark says so until it is.
             leases.iter().for_each(|lease| fleet.not_given_back(lease));
@@ -75,7 +79,7 @@ impl Fleet {
         let place = names.place(partition);
         let (sign_in, epoch) = (place.sign_in(), place.epoch());
         let longest = self.longest * 2;
-        let (mut waited, mut lapsed) = (false, None);
+        let (mut waited, mut waited_anew, mut lapsed) = (false, false, None);
         loop {
             let takes = lapsed.is_some();
             let claim = Claim {
@@ -100,10 +104,15 @@ impl Fleet {
             };
             if claimed.won {
                 match self.leases.sends(&lease.name, longest) {
-                    // The store has lost the lease with the sign-in, and whoever sends it has not written it anew yet.
-                    Some(sending) if !claimed.values.iter().any(Option::is_some) && !is_settled(sending) => {
+                    // The store has lost the lease, and whoever sends has not written it anew yet; or what came of it is not known.
+                    Some(sending) if !is_settled(sending) && !waited_anew => {
                         self.release(&lease, None).await;
-                        self.written_anew(&lease.name, longest, ends).await?;
+                        let stands = claimed.values.iter().any(Option::is_some);
+                        let until = if stands { ends.min(Instant::now() + ANEW) } else { ends };
+                        waited_anew = self.written_anew([&lease.name, &sign_in, &epoch], longest, until).await?;
+                        if !waited_anew && Instant::now() >= ends {
+                            return Err(Unavailable::Busy);
+                        }
                     }
                     _ => {
                         if takes {
@@ -129,19 +138,24 @@ impl Fleet {
         }
     }
 
-    /// Waits until a lease stands again under which something was being sent, or until that must have come to an end.
-    async fn written_anew(&self, lease: &str, longest: Duration, ends: Instant) -> Result<(), Unavailable> {
+    /// Waits until a lease stands again under which something was being sent, until what stands beside it has changed, or until that must have
+    /// come to an end. Returns whether nothing of that came in time.
+    async fn written_anew(&self, keys: [&str; 3], longest: Duration, until: Instant) -> Result<bool, Unavailable> {
+        let [lease, ..] = keys;
+        let mut before = None;
         while self.leases.sends(lease, longest).is_some() {
-            if Instant::now() >= ends {
-                return Err(Unavailable::Busy);
+            if Instant::now() >= until {
+                return Ok(true);
             }
             tokio::time::sleep(TURN).await;
-            let stands = self.store.patient().read(&[lease]).await.map_err(|_| Unavailable::Unreachable)?;
-            if stands.iter().any(Option::is_some) {
+            let values = self.store.patient().read(&keys).await.map_err(|_| Unavailable::Unreachable)?;
+            let Some((lease, beside)) = values.split_first() else { break };
+            if lease.is_some() || before.as_deref().is_some_and(|before: &[_]| before != beside) {
                 break;
             }
+            before = Some(beside.to_vec());
         }
-        Ok(())
+        Ok(false)
     }
 
     async fn release_all(&self, leases: &[Held]) {

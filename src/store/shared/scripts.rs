@@ -19,18 +19,19 @@ pub(super) struct Call {
 }
 
 macro_rules! scripts {
-    ($($name:ident = $file:literal;)*) => {
-        $(pub(super) static $name: LazyLock<Lua> = LazyLock::new(|| Lua::new(include_str!(concat!("scripts/", $file))));)*
+    ($($name:ident = $($file:literal)+;)*) => {
+        $(pub(super) static $name: LazyLock<Lua> =
+            LazyLock::new(|| Lua::new(concat!($(include_str!(concat!("scripts/", $file))),+)));)*
     };
 }
 
 scripts! {
     CLAIM = "claim.lua";
-    EXTEND = "extend.lua";
+    EXTEND = "lower.lua" "extend.lua";
     RELEASE = "release.lua";
-    PUT = "put.lua";
-    REMOVE = "remove.lua";
-    RAISE = "raise.lua";
+    PUT = "lower.lua" "put.lua";
+    REMOVE = "lower.lua" "remove.lua";
+    RAISE = "lower.lua" "raise.lua";
     WITHDRAW = "withdraw.lua";
     HOLDS = "holds.lua";
     JOIN = "join.lua";

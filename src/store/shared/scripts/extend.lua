@@ -7,16 +7,8 @@ if type(holder) ~= 'string' or #holder ~= #ARGV[1] then
   end
 elseif string.sub(holder, 1, 16) ~= string.sub(ARGV[1], 1, 16) then
   return 0
-else
-  -- Byte by byte: a script's numbers are not exact, and how it compares texts depends on the server's locale.
-  for i = 17, 24 do
-    local stands, brought = string.byte(holder, i), string.byte(ARGV[1], i)
-    if brought < stands then
-      return 1
-    elseif brought > stands then
-      break
-    end
-  end
+elseif is_lower(string.sub(ARGV[1], 17, 24), string.sub(holder, 17, 24)) then
+  return 1
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1

@@ -8,17 +8,6 @@ local function next_arg() arg = arg + 1; return ARGV[arg] end
 local function has(flag) return string.find(flags, flag, 1, true) end
 local function is_of_another_type(failure) return string.find(failure.err, 'WRONGTYPE', 1, true) end
 
-local function is_lower(one, other)
-  -- Byte by byte: strings are compared as the server's locale wants.
-  for i = 1, 8 do
-    local a, b = string.byte(one, i), string.byte(other, i)
-    if a ~= b then
-      return a < b
-    end
-  end
-  return false
-end
-
 local signed_out = false
 if has('e') then
   local epoch, named = redis.call('GET', next_key()), next_arg()

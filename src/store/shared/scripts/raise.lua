@@ -1,16 +1,5 @@
 -- Makes the epoch KEYS[1] ARGV[1] for ARGV[2] milliseconds if it is missing, lower, or none at all, and returns 1 then. Returns 0 if it is
 -- ARGV[1] already, and hands out a higher one.
-local function is_lower(one, other)
-  -- Byte by byte: strings are compared as the server's locale wants.
-  for i = 1, 8 do
-    local a, b = string.byte(one, i), string.byte(other, i)
-    if a ~= b then
-      return a < b
-    end
-  end
-  return false
-end
-
 local epoch = redis.pcall('GET', KEYS[1])
 if type(epoch) == 'string' and #epoch == 8 then
   if epoch == ARGV[1] then

@@ -1,17 +1,6 @@
 -- Deletes KEYS[2..], and raises the epoch KEYS[1] to ARGV[1] for ARGV[2] milliseconds if any of KEYS was there, or if ARGV[3] is 1. Where
 -- there was nothing nothing is left behind. Where the epoch is higher than ARGV[1] nothing is done, and it is handed out. Deletes before
 -- it stores: a server whose memory is full refuses a script that begins by storing, and lets one that has begun otherwise go on.
-local function is_lower(one, other)
-  -- Byte by byte: strings are compared as the server's locale wants.
-  for i = 1, 8 do
-    local a, b = string.byte(one, i), string.byte(other, i)
-    if a ~= b then
-      return a < b
-    end
-  end
-  return false
-end
-
 local epoch = redis.pcall('GET', KEYS[1])
 if type(epoch) == 'string' and #epoch == 8 then
   if epoch == ARGV[1] then

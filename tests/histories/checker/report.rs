@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::history::{History, Span};
 use super::invariants::{Invariant, Violation};
 use super::plan::Plan;
-use super::stage::faketime;
+use crate::support::Fleet;
 
 /// Violations that are shown in full; the others are counted.
 const SHOWN: usize = 12;
@@ -48,7 +48,8 @@ impl Report {
     pub(crate) fn again(&self) -> String {
         let plan = &self.plan;
         let only = plan.only.map(|only| format!(" HISTORIES_ONLY={only:?}")).unwrap_or_default();
-        let skew = if plan.skew > 0 && faketime().is_some() { format!(" HISTORIES_SKEW={}", plan.skew) } else { String::new() };
+        let skew =
+            if plan.skew > 0 && Fleet::faketime().is_some() { format!(" HISTORIES_SKEW={}", plan.skew) } else { String::new() };
         let (topology, seed, seconds) = (plan.topology.name(), plan.seed, plan.length.as_secs());
         format!("HISTORIES_TOPOLOGY={topology} HISTORIES_SEED={seed} HISTORIES_SECONDS={seconds}{only}{skew} {}", plan.command)
     }

@@ -13,8 +13,9 @@ use super::history::{History, Kind, Millis};
 use super::invariants::{Bounds, check};
 use super::plan::{Plan, Step, Topology};
 use super::report::Report;
-use super::stage::{Stage, TIMEOUT, faketime};
+use super::stage::{Stage, TIMEOUT};
 use super::{watch, work};
+use crate::support::Fleet;
 
 /// How much longer than the contract says a machine that has other things to do may take for everything.
 const GRACE: Millis = 1_000;
@@ -74,7 +75,7 @@ pub(crate) async fn run(plan: Plan) -> Report {
         calls,
         samples,
         stores,
-        skewed: if plan.skew > 0 && faketime().is_some() { BTreeSet::from([plan.replicas - 1]) } else { BTreeSet::new() },
+        skewed: if plan.skew > 0 && Fleet::faketime().is_some() { BTreeSet::from([plan.replicas - 1]) } else { BTreeSet::new() },
     };
     history.with_refreshes();
     history.ops.sort_by_key(|op| op.span.begin);

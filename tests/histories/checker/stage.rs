@@ -1,7 +1,5 @@
 //! The fleet: an authority in this process, what replicas share, and replicas as processes of the binary under test.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -51,14 +49,10 @@ impl Stage {
         let files = tempfile::tempdir().expect("a folder");
         let backend = Backend::start(plan.topology, plan.replicas).await;
         let yaml = yaml(&emulator, &files, &plan);
-        let faketime = if plan.skew > 0 { faketime() } else { None };
-        let fleet = Fleet::start_with(
+        let fleet = Fleet::start_at(
             plan.replicas,
             |replica| yaml.replace("LOCATION", &backend.location(replica)),
-            |replica| match &faketime {
-                Some(library) if replica + 1 == plan.replicas => ahead(library, plan.skew),
-                _ => BTreeMap::new(),
-            },
+            |replica| (plan.skew > 0 && replica + 1 == plan.replicas).then(|| format!("+{}s", plan.skew)),
         )
         .await;
         let mut bearers = Vec::new();
@@ -92,22 +86,6 @@ impl Stage {
 pub(super) fn unix(clock: &Clock) -> u64 {
     let since = clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Where the library is that changes a process's clock; `None`: not on this machine.
-pub(super) fn faketime() -> Option<PathBuf> {
-    let folders = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib", "/usr/lib64", "/usr/local/lib"];
-    folders.iter().map(|folder| Path::new(folder).join("faketime/libfaketime.so.1")).find(|library| library.exists())
-}
-
-fn ahead(library: &Path, seconds: u64) -> BTreeMap<String, String> {
-    let pairs = [
-        ("LD_PRELOAD", library.display().to_string()),
-        ("FAKETIME", format!("+{seconds}s")),
-        // Only the wall clock is wrong.
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
-    ];
-    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 pub(super) fn username(user: usize) -> String {

@@ -105,7 +105,7 @@ async fn a_process_by_a_clock_that_is_ahead() {
     let (files, redis) = (tempfile::tempdir().expect("a folder"), RedisServer::start().await);
     let cache = format!("cache: {{redis: {{url: \"{}\", timeout: 2s, encryption: {{plaintext: true}}}}}}\n", redis.url());
     let yaml = format!("{}{cache}", configuration(&emulator, &files));
-    let fleet = Fleet::start_at(2, |_| yaml.clone(), |index| (index == 0).then_some("+600s")).await;
+    let fleet = Fleet::start_at(2, |_| yaml.clone(), |index| (index == 0).then(|| "+600s".to_owned())).await;
     emulator
         .script(json!({"on": {"endpoint": "token"}, "times": 0, "do": {"expires_in": 3600, "set": {"refresh_in": 1800}}}))
         .await;

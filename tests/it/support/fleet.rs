@@ -1,7 +1,6 @@
 //! Several tokend processes beside each other, as the pods of one deployment are.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -25,53 +24,26 @@ struct Replica {
     process: Process,
     said: Said,
     folder: TempDir,
-    environment: BTreeMap<String, String>,
-    clock: Option<&'static str>,
+    clock: Option<String>,
 }
 
 // === impl Fleet ===
 
 impl Fleet {
-    /// The library that gives a process another clock.
-    pub(crate) fn faketime() -> Option<std::path::PathBuf> {
-        let folders = ["x86_64-linux-gnu", "aarch64-linux-gnu"];
-        let libraries = folders.iter().map(|folder| format!("/usr/lib/{folder}/faketime/libfaketime.so.1").into());
-        libraries.into_iter().find(|library: &std::path::PathBuf| library.exists())
+    /// The library that gives a process another clock; `None`: not on this machine.
+    pub(crate) fn faketime() -> Option<PathBuf> {
+        let folders = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib", "/usr/lib64", "/usr/local/lib"];
+        folders.iter().map(|folder| Path::new(folder).join("faketime/libfaketime.so.1")).find(|library| library.exists())
     }
 
     /// Starts `count` of them, each with its own configuration, which says nothing about where it listens. Returns when all are ready.
     pub(crate) async fn start(count: usize, yaml: impl Fn(usize) -> String) -> Self {
-        Self::start_each(count, yaml, |_| (BTreeMap::new(), None)).await
+        Self::start_at(count, yaml, |_| None).await
     }
 
     /// The same, some of them by another clock, as [`Fleet::faketime`] is told it: `+600s`.
-    pub(crate) async fn start_at(
-        count: usize,
-        yaml: impl Fn(usize) -> String,
-        clock: impl Fn(usize) -> Option<&'static str>,
-    ) -> Self {
-        Self::start_each(count, yaml, |index| (BTreeMap::new(), clock(index))).await
-    }
-
-    /// The same, each with variables in its environment.
-    pub(crate) async fn start_with(
-        count: usize,
-        yaml: impl Fn(usize) -> String,
-        environment: impl Fn(usize) -> BTreeMap<String, String>,
-    ) -> Self {
-        Self::start_each(count, yaml, |index| (environment(index), None)).await
-    }
-
-    async fn start_each(
-        count: usize,
-        yaml: impl Fn(usize) -> String,
-        more: impl Fn(usize) -> (BTreeMap<String, String>, Option<&'static str>),
-    ) -> Self {
-        let replicas = (0..count).map(|index| {
-            let (environment, clock) = more(index);
-            Replica::start(yaml(index), environment, clock)
-        });
-        Self { replicas: join_all(replicas).await }
+    pub(crate) async fn start_at(count: usize, yaml: impl Fn(usize) -> String, clock: impl Fn(usize) -> Option<String>) -> Self {
+        Self { replicas: join_all((0..count).map(|index| Replica::start(yaml(index), clock(index)))).await }
     }
 
     /// The id of its process, which a restart changes.
@@ -149,15 +121,14 @@ impl Fleet {
 // === impl Replica ===
 
 impl Replica {
-    async fn start(yaml: String, environment: BTreeMap<String, String>, clock: Option<&'static str>) -> Self {
+    async fn start(yaml: String, clock: Option<String>) -> Self {
         for _ in 0..5 {
             let folder = tempfile::tempdir().expect("a folder");
             std::fs::write(folder.path().join("tokend.yaml"), &yaml).expect("a file");
             let at = || Client::new(&format!("http://127.0.0.1:{}", free_port()), None);
             let (client, admin) = (at(), at());
-            let (process, said) = spawn(&folder, &environment, &client, &admin, clock);
-            let environment = environment.clone();
-            let mut replica = Self { client, admin, process, said, folder, environment, clock };
+            let (process, said) = spawn(&folder, &client, &admin, clock.as_deref());
+            let mut replica = Self { client, admin, process, said, folder, clock: clock.clone() };
             if replica.becomes_ready().await {
                 return replica;
             }
@@ -171,7 +142,7 @@ impl Replica {
 
     async fn restart(&mut self) {
         self.process.kill();
-        (self.process, self.said) = spawn(&self.folder, &self.environment, &self.client, &self.admin, self.clock);
+        (self.process, self.said) = spawn(&self.folder, &self.client, &self.admin, self.clock.as_deref());
         assert!(self.becomes_ready().await, "it does not start again: {}", self.output());
     }
 
@@ -200,15 +171,9 @@ fn binary() -> PathBuf {
     own.or_else(|| std::env::var_os("TOKEND_BIN").map(PathBuf::from)).expect("TOKEND_BIN names the binary")
 }
 
-fn spawn(
-    folder: &TempDir,
-    environment: &BTreeMap<String, String>,
-    client: &Client,
-    admin: &Client,
-    clock: Option<&str>,
-) -> (Process, Said) {
+fn spawn(folder: &TempDir, client: &Client, admin: &Client, clock: Option<&str>) -> (Process, Said) {
     let mut command = Command::new(binary());
-    command.args(["serve", "--config"]).arg(folder.path().join("tokend.yaml")).env_clear().envs(environment);
+    command.args(["serve", "--config"]).arg(folder.path().join("tokend.yaml")).env_clear();
     if let Some((library, clock)) = Fleet::faketime().zip(clock) {
         // The wall clock alone: time-outs are waited for by the other one. Not by the program of that name, which would be the process.
         command

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::clocks::{Clocks, Dated};
 use super::freshness::{Freshness, judge};
 use super::lease::Leases;
 use super::metrics::Metrics;
@@ -21,7 +22,7 @@ use super::unlisted::Unlisted;
 use super::{Jitter, Partition};
 use crate::clock::{self, Clock, Moment};
 use crate::store::{Names, Note, Ring, Shared, Sought, State, Trouble, Unreadable, Versions, read_token};
-use crate::token::{Epoch, SignIn, Stored};
+use crate::token::{Epoch, Stored};
 
 /// How many tokens the index of a partition lists; the store has no room for more in memory either.
 pub(super) const MOST_LISTED: usize = 256;
@@ -55,6 +56,7 @@ pub struct Fleet {
     pub(super) restore: Restore,
     pub(super) unlisted: Unlisted,
     pub(super) pace: Pace,
+    pub(super) clocks: Clocks,
     pub(super) jitter: Jitter,
     /// Tells this replica's messages from those of others.
     pub(super) sender: [u8; 16],
@@ -101,6 +103,8 @@ pub struct Parts {
 pub(super) struct Sight {
     /// The token: the very one, or one for more scopes.
     pub(super) stored: Option<Stored>,
+    /// What that one said itself of its end.
+    pub(super) dated: Dated,
     /// The generation of what stands under the exact name, readable or not.
     pub(super) base: Option<u64>,
     /// The account's epoch.
@@ -125,6 +129,7 @@ impl Fleet {
             recent: Recent::new(clock.clone()),
             restore: Restore::default(),
             pace: Pace::new(clock.clone()),
+            clocks: Clocks::new(clock.clone()),
             sender: rand::random(),
             suspect: AtomicU64::new(0),
             not_before: AtomicU64::new(0),
@@ -272,10 +277,10 @@ impl Fleet {
     }
 
     async fn covered(&self, names: &Names, wanted: &Wanted, epoch: Epoch) -> Result<Option<Stored>, Trouble> {
-        let Some(stored) = self.covering(names, wanted, epoch).await? else { return Ok(None) };
+        let Some((stored, dated)) = self.covering(names, wanted, epoch).await? else { return Ok(None) };
         let facts = &stored.facts;
         let name = names.place(&wanted.partition).token(&names.entry(&facts.variant, &facts.asked));
-        Ok(Some(self.timed(&name, stored).await))
+        Ok(Some(self.timed(&name, stored, dated).await))
     }
 
     /// Looks for a token under its exact name.
@@ -318,56 +323,38 @@ impl Fleet {
 
     async fn named(&self, token: &str, epoch: Option<&str>, sought: &Sought<'_>) -> Result<Sight, Trouble> {
         let began = self.check_moment();
-        let (mut values, mut left) = self.read_with(token, epoch).await?;
+        let mut values = self.read_with(token, epoch).await?;
         if self.is_suspect(began) {
             // The process stood still meanwhile, or there is a new subscription: what was read may be of before.
-            (values, left) = self.read_with(token, epoch).await?;
+            values = self.read_with(token, epoch).await?;
         }
         self.meet(values.first().into_iter().flatten()).await;
         let mut sight = self.sight(token, &values, sought);
-        if let Some(left) = left {
-            sight.stored = sight.stored.map(|stored| self.ending(stored, left));
+        if sight.stored.is_some() && !self.clocks.agrees(&sight.dated.clock) {
+            // Boxed as in `Cache::shared`: few hits have need of it.
+            Box::pin(self.time(token, &mut sight)).await;
         }
         Ok(sight)
     }
 
-    async fn read_with(&self, token: &str, epoch: Option<&str>) -> Result<(Vec<Option<Bytes>>, Option<Duration>), Trouble> {
+    async fn read_with(&self, token: &str, epoch: Option<&str>) -> Result<Vec<Option<Bytes>>, Trouble> {
         match epoch {
-            Some(epoch) => self.store.read_timed(&[token, epoch]).await,
-            None => self.store.read_timed(&[token]).await,
+            Some(epoch) => self.store.read(&[token, epoch]).await,
+            None => self.store.read(&[token]).await,
         }
-    }
-
-    /// A token that another replica may have stored, by its own clock: it ends when its key does.
-    fn ending(&self, stored: Stored, left: Duration) -> Stored {
-        stored.ending_by(self.now().saturating_add(whole_seconds(left)))
-    }
-
-    /// The same of one that was read without what is left of its key.
-    pub(super) async fn timed(&self, name: &str, stored: Stored) -> Stored {
-        match self.store.left(name).await {
-            Ok(Some(left)) => self.ending(stored, left),
-            _ => stored,
-        }
-    }
-
-    /// The same of a sign-in.
-    pub(super) fn signed_in_until(&self, sign_in: SignIn, left: Option<Duration>) -> SignIn {
-        let ends = left.map_or(i64::MAX, |left| self.now().saturating_add(whole_seconds(left)));
-        SignIn { expires_on: sign_in.expires_on.min(ends), ..sign_in }
     }
 
     /// What values of a token and its account's epoch say, and what this process knows of that epoch.
     pub(super) fn sight(&self, name: &str, values: &[Option<Bytes>], sought: &Sought<'_>) -> Sight {
         let value = values.first().and_then(Option::as_ref);
         let base = value.and_then(|value| Ring::generation(value));
-        let stored = value.and_then(|value| self.open(name, value, sought));
+        let (stored, dated) = value.and_then(|value| self.open(name, value, sought)).unzip();
         let mut epoch = epoch_of(values.get(1));
         // Nobody signs an app out: its own tokens are read without an epoch.
         if values.len() > 1 {
             epoch = self.known_epoch(sought.partition, epoch, stored.as_ref().and_then(|stored| stored.facts.epoch));
         }
-        Sight { stored: stored.filter(|stored| is_of(stored, epoch)), base, epoch }
+        Sight { stored: stored.filter(|stored| is_of(stored, epoch)), dated: dated.unwrap_or_default(), base, epoch }
     }
 
     /// To be called with what the store says before it is opened: replicas may have a newer key ring.
@@ -375,16 +362,17 @@ impl Fleet {
         self.ring.meet(values.into_iter().map(|value| &**value)).await;
     }
 
-    pub(super) fn open(&self, name: &str, value: &[u8], sought: &Sought<'_>) -> Option<Stored> {
+    pub(super) fn open(&self, name: &str, value: &[u8], sought: &Sought<'_>) -> Option<(Stored, Dated)> {
         // Whatever cannot be read is counted by the ring, and is no token.
         let opened = self.ring.open(name, value, self.versions).ok()?;
-        let stored = read_token(&opened.payload, opened.generation, sought)?;
+        let (stored, clock) = read_token(&opened.payload, opened.generation, sought)?;
         // Whatever clock it was stored by, it has no longer to live than a new one.
         let length = stored.expires_on.saturating_sub(stored.received_on);
-        Some(stored.ending_by(self.now().saturating_add(length)))
+        let dated = Dated { clock, ends: stored.expires_on };
+        Some((stored.ending_by(self.now().saturating_add(length)), dated))
     }
 
-    async fn covering(&self, names: &Names, wanted: &Wanted, epoch: Epoch) -> Result<Option<Stored>, Trouble> {
+    async fn covering(&self, names: &Names, wanted: &Wanted, epoch: Epoch) -> Result<Option<(Stored, Dated)>, Trouble> {
         let place = names.place(&wanted.partition);
         let members = self.store.members(&place.index(), MOST_LISTED).await?;
         let covering = names.covering(&members, &wanted.variant, &wanted.asked).take(MOST_COVERING);
@@ -397,7 +385,7 @@ impl Fleet {
         let sought = Sought { partition: &wanted.partition, variant: &wanted.variant, asked: None };
         let opened = names.iter().zip(&values).filter_map(|(name, value)| self.open(name, value.as_ref()?, &sought));
         let answers = |stored: &Stored| self.is_good(stored) && stored.answers(&wanted.variant, &wanted.asked);
-        let mut good = opened.filter(|stored| is_of(stored, epoch) && answers(stored));
+        let mut good = opened.filter(|(stored, _)| is_of(stored, epoch) && answers(stored));
         Ok(good.next())
     }
 
@@ -452,11 +440,6 @@ impl Fleet {
             Err(other) => Err(other),
         }
     }
-}
-
-/// Rounded up: a key was given whole seconds, of which the last one may have begun.
-fn whole_seconds(left: Duration) -> i64 {
-    i64::try_from(left.as_millis().div_ceil(1000)).unwrap_or(i64::MAX)
 }
 
 /// The epoch that a value says.

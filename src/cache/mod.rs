@@ -9,6 +9,7 @@
 
 mod again;
 mod budget;
+mod clocks;
 mod elsewhere;
 mod events;
 mod fleet;

@@ -254,10 +254,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         fleet.meet(claimed.values.first().into_iter().flatten()).await;
         let mut sight = fleet.sight(&way.token, &claimed.values, &sought);
         let is_wanted = |stored: &Stored| claimed.outcome.is_some() || !way.wanted.bypass.skips_shared(stored, Some(way.first));
-        if sight.stored.as_ref().is_some_and(is_wanted)
-            && let Some(stored) = sight.stored.take()
-        {
-            sight.stored = Some(fleet.timed(&way.token, stored).await);
+        if sight.stored.as_ref().is_some_and(is_wanted) {
+            fleet.time(&way.token, &mut sight).await;
         }
         if let Some(outcome) = &claimed.outcome {
             fleet.meet_outcome(outcome).await;
@@ -389,7 +387,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             same.then(|| (Some(stored.facts.shared).filter(|shared| *shared > 0), stored.facts.epoch))
         };
         let (base, epoch) = self.memory.find_map(&wanted.partition, identical).unwrap_or_default();
-        Sight { stored: None, base, epoch: epoch.max(self.known_epoch(wanted)) }
+        Sight { base, epoch: epoch.max(self.known_epoch(wanted)), ..Sight::default() }
     }
 
     fn known_epoch(&self, wanted: &Wanted) -> Epoch {

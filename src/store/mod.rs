@@ -10,7 +10,7 @@ mod shared;
 
 pub use memory::{Memory, Partition};
 pub use names::{Entry, Names, Place, SHARDS};
-pub use record::{Sought, read_sign_in, read_token, sign_in_epoch, write_sign_in, write_token};
+pub use record::{ClockName, Sought, read_sign_in, read_token, sign_in_epoch, write_sign_in, write_token};
 pub use ring::{KeyRing, Opened, Ring, Unreadable};
 pub use settings::{Encryption, RedisSettings, RedisUrl, Topology, VERSIONS, Version, Versions};
 pub use shared::{

@@ -25,11 +25,16 @@ pub struct Sought<'a> {
     pub asked: Option<&'a str>,
 }
 
+/// The name of the clock that a process stores by, until that clock is set: whether two clocks agree is found out once for all records.
+pub type ClockName = [u8; 8];
+
 #[derive(Serialize, Deserialize)]
 struct TokenRecord<'a> {
     partition: [u8; 32],
     variant: [u8; 32],
     epoch: Epoch,
+    /// By whose clock it says when it ends.
+    clock: ClockName,
     #[serde(borrow)]
     asked: &'a str,
     #[serde(borrow)]
@@ -84,14 +89,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for Blob<'a> {
     }
 }
 
-/// Writes a token. `None`: serialization failed.
-pub fn write_token(partition: &Partition, stored: &Stored) -> Option<Vec<u8>> {
+/// Writes a token, whose times are by this clock. `None`: serialization failed.
+pub fn write_token(partition: &Partition, stored: &Stored, clock: ClockName) -> Option<Vec<u8>> {
     let (head, facts) = (stored.head(), &stored.facts);
     let range = head.range();
     let record = TokenRecord {
         partition: *partition,
         variant: facts.variant,
         epoch: facts.epoch,
+        clock,
         asked: &facts.asked,
         granted: &facts.granted,
         expires_on: stored.expires_on,
@@ -105,8 +111,8 @@ pub fn write_token(partition: &Partition, stored: &Stored) -> Option<Vec<u8>> {
     postcard::to_stdvec(&record).ok()
 }
 
-/// Reads a token; `None` if it is not one, or not the one that is sought.
-pub fn read_token(payload: &[u8], generation: u64, sought: &Sought<'_>) -> Option<Stored> {
+/// Reads a token and by whose clock its times are; `None` if it is not one, or not the one that is sought.
+pub fn read_token(payload: &[u8], generation: u64, sought: &Sought<'_>) -> Option<(Stored, ClockName)> {
     let record: TokenRecord<'_> = postcard::from_bytes(payload).ok()?;
     let is_sought = record.partition == *sought.partition
         && record.variant == *sought.variant
@@ -131,7 +137,8 @@ pub fn read_token(payload: &[u8], generation: u64, sought: &Sought<'_>) -> Optio
     };
     // A copy of exactly its size: the record around it would stay in memory with it.
     let text = Bytes::copy_from_slice(record.head.0);
-    Head::rewritten(text, record.token.0..record.token.1, record.expires_on).keep(&times, facts)
+    let stored = Head::rewritten(text, record.token.0..record.token.1, record.expires_on).keep(&times, facts)?;
+    Some((stored, record.clock))
 }
 
 /// Writes a sign-in.
@@ -225,8 +232,9 @@ mod tests {
     #[test]
     fn a_token_comes_back_as_it_was() {
         let sought = Sought { partition: &[1; 32], variant: &[7; 32], asked: Some("a") };
-        let payload = write_token(&[1; 32], &stored()).unwrap();
-        let read = read_token(&payload, 5, &sought).unwrap();
+        let payload = write_token(&[1; 32], &stored(), [8; 8]).unwrap();
+        let (read, clock) = read_token(&payload, 5, &sought).unwrap();
+        assert_eq!(clock, [8; 8]);
         let expected = Facts { generation: 0, shared: 5, ..stored().facts };
         assert_eq!((&read.facts, read.expires_on, read.refresh_on), (&expected, 3610, 2800));
         assert_eq!(read.head().text, stored().head().text);
@@ -235,12 +243,12 @@ mod tests {
         let mut more = payload.clone();
         assert_eq!(more.pop(), Some(0), "an empty map");
         more.extend_from_slice(b"\x01\x03new\x02xy");
-        assert_eq!(read_token(&more, 5, &sought).unwrap().facts, expected);
+        assert_eq!(read_token(&more, 5, &sought).unwrap().0.facts, expected);
     }
 
     #[test]
     fn what_is_not_sought_is_not_read() {
-        let payload = write_token(&[1; 32], &stored()).unwrap();
+        let payload = write_token(&[1; 32], &stored(), [8; 8]).unwrap();
         let read = |partition, variant, asked| read_token(&payload, 1, &Sought { partition, variant, asked }).is_some();
         assert!(read(&[1; 32], &[7; 32], None));
         assert!(!read(&[2; 32], &[7; 32], None));

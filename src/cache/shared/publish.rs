@@ -75,7 +75,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                     let sought = Sought { partition: &wanted.partition, variant: &wanted.variant, asked: Some(&wanted.asked) };
                     fleet.meet([&theirs]).await;
                     match fleet.open(&way.token, &theirs, &sought) {
-                        Some(theirs) => self.remember(&wanted.partition, theirs, 0, &way.since),
+                        Some((theirs, _)) => self.remember(&wanted.partition, theirs, 0, &way.since),
                         None => self.remember(&wanted.partition, stored, flown.generation, &way.since),
                     }
                     return None;
@@ -144,7 +144,7 @@ impl Fleet {
         let now = self.now();
         let entry = self.names.entry(&facts.variant, &facts.asked);
         let (key, index, epoch) = (place.token(&entry), place.index(), place.epoch());
-        let payload = write_token(partition, stored).ok_or(Trouble::Failed)?;
+        let payload = write_token(partition, stored, self.clocks.ours()).ok_or(Trouble::Failed)?;
         let value = self.ring.seal(&key, facts.shared, self.version, &payload).ok_or(Trouble::Failed)?;
         let left = u64::try_from(stored.expires_on.saturating_sub(now)).unwrap_or(0).max(1);
         let member = self.names.member(&entry, &facts.variant, &facts.granted);

@@ -3,15 +3,20 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 use super::dial::Dialer;
 
 /// How often a command or a subscription may be sent on before it is given up.
 pub(super) const REDIRECTS: usize = 5;
+/// How long a connection that was made for a redirect is kept without another one: the client has its own connections to the nodes.
+const IDLE: Duration = Duration::from_secs(3);
 
 /// Where an answer sends the client.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,7 +40,13 @@ pub(super) struct Nodes {
 /// commands, and where `ASKING` and the command that it is for are not sent in one go another one comes between.
 pub(super) struct Asked {
     dialer: Dialer,
-    connections: tokio::sync::Mutex<HashMap<(String, u16), MultiplexedConnection>>,
+    connections: Mutex<HashMap<(String, u16), Redirected>>,
+}
+
+/// A connection to a node that a redirect named, or the way to it. Other nodes do not wait while it is made.
+struct Redirected {
+    connection: Arc<OnceCell<MultiplexedConnection>>,
+    used: Instant,
 }
 
 // === impl Redirect ===
@@ -63,6 +74,14 @@ impl Redirect {
 impl Nodes {
     pub(super) fn known(&self) -> Vec<(String, u16)> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The host of the nodes that have this port, if they are all on one.
+    pub(super) fn host_of(&self, port: u16) -> Option<String> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hosts = known.iter().filter(|node| node.1 == port).map(|node| &node.0);
+        let first = hosts.next()?;
+        hosts.all(|host| host == first).then(|| first.clone())
     }
 
     /// With which of the nodes to begin, whatever their number.
@@ -107,13 +126,14 @@ fn node(value: Value, asked: &str) -> Option<(String, u16)> {
 
 impl Asked {
     pub(super) fn new(dialer: Dialer) -> Arc<Self> {
-        Arc::new(Self { dialer, connections: tokio::sync::Mutex::default() })
+        Arc::new(Self { dialer, connections: Mutex::default() })
     }
 
     /// Follows a redirect, and those that come after it.
     pub(super) async fn follow(&self, cmd: &Cmd, mut error: RedisError) -> RedisResult<Value> {
         for _ in 0..REDIRECTS {
-            let Some(Redirect { host: Some(host), port, asking }) = Redirect::of(&error) else { return Err(error) };
+            let Some(Redirect { host, port, asking }) = Redirect::of(&error) else { return Err(error) };
+            let Some(host) = host.or_else(|| self.dialer.host_of(port)) else { return Err(error) };
             match self.ask((host, port), cmd, asking).await {
                 Err(next) if Redirect::of(&next).is_some() => error = next,
                 outcome => return outcome,
@@ -122,8 +142,16 @@ impl Asked {
         Err(error)
     }
 
+    /// Closes the connections that no redirect has used for a while.
+    pub(super) fn close_idle(&self) {
+        let now = Instant::now();
+        self.lock().retain(|_, redirected| now.duration_since(redirected.used) < IDLE);
+    }
+
     async fn ask(&self, node: (String, u16), cmd: &Cmd, asking: bool) -> RedisResult<Value> {
-        let mut connection = self.connection(&node).await?;
+        let cell = self.connection(&node);
+        let connecting = cell.get_or_try_init(|| self.dialer.node(&node.0, node.1));
+        let mut connection = connecting.await?.clone();
         let mut both = redis::pipe();
         if asking {
             both.cmd("ASKING");
@@ -131,20 +159,31 @@ impl Asked {
         both.add_command(cmd.clone());
         let answers = connection.send_packed_commands(&both, 0, usize::from(asking) + 1).await;
         if answers.as_ref().is_err_and(|error| error.is_connection_dropped() || error.is_io_error()) {
-            self.connections.lock().await.remove(&node);
+            self.forget(&node, &cell);
         }
         let answer = answers?.pop();
         answer.unwrap_or(Value::Nil).extract_error()
     }
 
-    async fn connection(&self, node: &(String, u16)) -> RedisResult<MultiplexedConnection> {
-        let mut connections = self.connections.lock().await;
-        if let Some(connection) = connections.get(node) {
-            return Ok(connection.clone());
+    fn connection(&self, node: &(String, u16)) -> Arc<OnceCell<MultiplexedConnection>> {
+        let mut connections = self.lock();
+        let used = Instant::now();
+        let redirected =
+            connections.entry(node.clone()).or_insert_with(|| Redirected { connection: Arc::default(), used });
+        redirected.used = used;
+        Arc::clone(&redirected.connection)
+    }
+
+    /// Another call may have made a new one by now: only the one that failed goes.
+    fn forget(&self, node: &(String, u16), failed: &Arc<OnceCell<MultiplexedConnection>>) {
+        let mut connections = self.lock();
+        if connections.get(node).is_some_and(|redirected| Arc::ptr_eq(&redirected.connection, failed)) {
+            connections.remove(node);
         }
-        let connection = self.dialer.node(&node.0, node.1).await?;
-        connections.insert(node.clone(), connection.clone());
-        Ok(connection)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(String, u16), Redirected>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -184,8 +223,12 @@ mod tests {
         nodes.learn(Value::Array(slots), "10.0.0.1");
         let expected = vec![("10.0.0.1".to_owned(), 7001), ("10.0.0.2".to_owned(), 7000)];
         assert_eq!(nodes.known(), expected);
+        assert_eq!(nodes.host_of(7001).as_deref(), Some("10.0.0.1"), "a redirect that leaves the host out");
+        assert_eq!(nodes.host_of(7002), None);
         nodes.learn(Value::Array(vec![]), "10.0.0.1");
         nodes.learn(Value::Nil, "10.0.0.1");
         assert_eq!(nodes.known(), expected, "an answer without nodes says nothing");
+        nodes.learn(Value::Array(vec![range(vec![node(text("10.0.0.1"), 7000), node(text("10.0.0.2"), 7000)])]), "10.0.0.1");
+        assert_eq!(nodes.host_of(7000), None, "it may be either of them");
     }
 }

@@ -98,7 +98,7 @@ impl Core {
     /// Waits for a breaker that opened a moment ago: a pause of Redis opens it within a few calls of those who have no time.
     async fn may_soon(&self, op: Op, deadline: Duration, ends: Instant) -> bool {
         let guard = self.guard(op);
-        guard.open_for() < deadline && guard.until_closed(ends).await
+        guard.open_for() < deadline && guard.hurry_until(|| self.may(op), ends).await
     }
 
     /// Counts a call that was made, and learns from it.

@@ -2,9 +2,12 @@
 //!
 //! Time-outs, keep-alive and retries are all set here: the client's own defaults wait for seconds, or for ever.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use redis::aio::{AsyncPushSender, MultiplexedConnection};
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
@@ -104,13 +107,11 @@ impl Dialer {
     /// If none of them answers, nothing is known.
     pub(super) async fn is_deposed(&self, master: Option<&Master>) -> bool {
         let (Topology::Sentinel { master: name, urls, .. }, Some(master)) = (&self.topology, master) else { return false };
-        for url in urls {
-            if let Ok(now) = self.master_address(name, url).await {
-                return now != *master;
-            }
+        match self.elected(name, urls).await {
+            Ok(elected) => elected.first() != Some(master),
+            // Those that are asked may not know yet what another one announced.
+            Err(_) => self.sentinels.has_replaced(Some(master)),
         }
-        // Those that are asked may not know yet what another one announced.
-        self.sentinels.has_replaced(Some(master))
     }
 
     /// A connection of its own that is subscribed to `channel`. What comes goes to the last sender that was asked for: there may be
@@ -197,6 +198,11 @@ impl Dialer {
         }
     }
 
+    /// The host of a node of the cluster that only its port is known of.
+    pub(super) fn host_of(&self, port: u16) -> Option<String> {
+        self.nodes.host_of(port)
+    }
+
     /// A connection to one node of a cluster.
     pub(super) async fn node(&self, host: &str, port: u16) -> RedisResult<MultiplexedConnection> {
         let tls = matches!(&self.topology, Topology::Cluster(urls) if urls.first().is_some_and(|url| url.tls));
@@ -219,17 +225,34 @@ impl Dialer {
             return Ok(found);
         }
         let mut last = nobody();
-        for url in urls {
-            let found = match self.master_address(name, url).await {
-                Ok(master) => self.master_at(master, first, protocol, &config()).await,
-                Err(error) => Err(error),
-            };
-            match found {
+        for master in self.elected(name, urls).await? {
+            match self.master_at(master, first, protocol, &config()).await {
                 Ok(found) => return Ok(found),
                 Err(error) => last = error,
             }
         }
         Err(last)
+    }
+
+    /// Whom the sentinels call the master, the one that most of them name first: one of them may be cut off from the others, and not know
+    /// whom these chose. All are asked at once, and nobody is waited for when more than half of them agree.
+    async fn elected(&self, name: &str, urls: &[RedisUrl]) -> RedisResult<Vec<Master>> {
+        let mut answers: FuturesUnordered<_> = urls.iter().map(|url| self.master_address(name, url)).collect();
+        let (mut votes, mut last) = (Vec::<(Master, usize)>::new(), nobody());
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(master) => match votes.iter_mut().find(|(named, _)| *named == master) {
+                    Some((_, count)) => *count += 1,
+                    None => votes.push((master, 1)),
+                },
+                Err(error) => last = error,
+            }
+            if votes.iter().any(|(_, count)| *count > urls.len() / 2) {
+                break;
+            }
+        }
+        votes.sort_by_key(|(_, count)| Reverse(*count));
+        if votes.is_empty() { Err(last) } else { Ok(votes.into_iter().map(|(master, _)| master).collect()) }
     }
 
     /// A connection to this server, if it says itself that it is a master. TLS and the database are those of the first address.
@@ -314,6 +337,13 @@ impl Wire {
                     answer => answer,
                 }
             }
+        }
+    }
+
+    /// Closes what was connected for redirects that come no more.
+    pub(super) fn close_idle(&self) {
+        if let Self::Cluster(_, asked) = self {
+            asked.close_idle();
         }
     }
 

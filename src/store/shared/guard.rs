@@ -127,10 +127,11 @@ impl Guard {
         self.clock.moment().since(self.lock().opened())
     }
 
-    /// Has the next probe made at once and waits until it is closed, until `ends` at the latest. Returns whether it is.
-    pub(super) async fn until_closed(&self, ends: Instant) -> bool {
+    /// Has the next probe made at once and waits until calls may be made, until `ends` at the latest. Returns whether they may. Another
+    /// breaker that closes may be enough.
+    pub(super) async fn hurry_until(&self, may: impl Fn() -> bool, ends: Instant) -> bool {
         let mut bell = self.bell();
-        while !self.is_closed() {
+        while !may() {
             if Instant::now() >= ends {
                 return false;
             }
@@ -275,13 +276,25 @@ mod tests {
             reads.probe();
             reads.probed(true)
         };
-        let (closed, probed) = tokio::join!(timeout(SOON, reads.until_closed(Instant::now() + SOON)), timeout(SOON, probing));
+        let (closed, probed) = tokio::join!(timeout(SOON, reads.hurry_until(|| reads.is_closed(), Instant::now() + SOON)), timeout(SOON, probing));
         assert_eq!((closed, probed), (Ok(true), Ok(true)));
+    }
+
+    #[tokio::test]
+    async fn whom_another_breaker_helps_waits_no_longer() {
+        let [reads, writes, _] = open(ALL);
+        let waiting = timeout(SOON, writes.hurry_until(|| reads.is_closed() || writes.is_closed(), Instant::now() + SOON));
+        let closing = async {
+            reads.probe();
+            reads.probed(true)
+        };
+        assert_eq!(tokio::join!(waiting, closing), (Ok(true), true));
+        assert!(!writes.is_closed());
     }
 
     #[tokio::test]
     async fn nobody_waits_for_longer_than_told() {
         let [reads, ..] = open(ALL);
-        assert!(!reads.until_closed(Instant::now()).await);
+        assert!(!reads.hurry_until(|| reads.is_closed(), Instant::now()).await);
     }
 }

@@ -312,6 +312,7 @@ impl Link {
             for looks in 1_u32.. {
                 let told = tokio::time::timeout(FOLLOW, switched.changed()).await.is_ok();
                 let Some(live) = this.live.load_full() else { continue };
+                live.wire.close_idle();
                 let changed = live.version != this.dialer.access().version();
                 let replaced = this.dialer.sentinels().has_replaced(live.master.as_ref());
                 let deposed = async || looks.is_multiple_of(DEPOSED) && this.dialer.is_deposed(live.master.as_ref()).await;

@@ -43,7 +43,7 @@ impl Shared {
         let (mut read, mut left) = (Cmd::with_capacity(1 + keys.len(), size + 4), Cmd::with_capacity(2, first.len() + 4));
         read.arg(if keys.len() == 1 { "GET" } else { "MGET" }).arg(keys);
         left.arg("PTTL").arg(first);
-        // Together: this is what a hit costs.
+        // Together: what is left is what was left of that value.
         let mut both = Pipeline::with_capacity(2);
         both.add_command(read).add_command(left);
         let answer = array(self.ask(Op::Read, Request::Batch(&both), self.core.timeout).await?)?;

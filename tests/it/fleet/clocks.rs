@@ -1,10 +1,13 @@
 //! Replicas whose clocks differ: what another one stored ends when it ends, and not when that one's clock says so.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::json;
+use tempfile::TempDir;
 use tokend::clock::Clock;
 
+use super::keys::asked;
 use super::{MAIL_READ, Replica, Stage, USER_READ, level};
 use crate::support::redis::RedisServer;
 use crate::support::{Answer, Emulator, Fleet, GRAPH, NOW, Sidecar, configuration};
@@ -97,21 +100,47 @@ async fn a_clock_that_is_behind_lengthens_nothing_either() {
     assert_eq!(stage.graph(1).await.source(), "identity_provider");
 }
 
+/// Two processes, the first one with a clock of its own.
+async fn processes(emulator: &Emulator, files: &TempDir, redis: &RedisServer, ahead: i64) -> Fleet {
+    assert!(Fleet::faketime().is_some(), "no libfaketime: run tests/setup/base");
+    let cache = format!("cache: {{redis: {{url: \"{}\", timeout: 2s, encryption: {{plaintext: true}}}}}}\n", redis.url());
+    let yaml = format!("{}{cache}", configuration(emulator, files));
+    Fleet::start_at(2, |_| yaml.clone(), |index| (index == 0 && ahead != 0).then(|| format!("{ahead:+}s"))).await
+}
+
+async fn ask(fleet: &Fleet, index: usize, scope: &str) -> Answer {
+    fleet.client(index).post("/client-credentials", &json!({"app": "daemon", "scopes": [scope]})).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_agrees_is_asked_about_once_and_another_one_each_time() {
+    let (emulator, files) = (Emulator::start(&Clock::system()).await, tempfile::tempdir().expect("a folder"));
+    for (ahead, looks) in [(0, 1), (AHEAD, 2), (-AHEAD, 2)] {
+        let redis = RedisServer::start().await;
+        let fleet = processes(&emulator, &files, &redis, ahead).await;
+        let scopes = [GRAPH, "api://orders/.default"];
+        for scope in scopes {
+            ask(&fleet, 0, scope).await.token();
+        }
+        redis.admin().ask::<()>(&["CONFIG", "RESETSTAT"]).await.expect("zeros");
+        for scope in scopes {
+            assert_eq!(level(&ask(&fleet, 1, scope).await), "redis", "{ahead}");
+        }
+        assert_eq!(asked(&redis).await, BTreeMap::from([("pttl".to_owned(), looks)]), "beside what a hit costs; {ahead}");
+    }
+}
+
 /// The binary itself; `tests/setup/base` installs what gives it another clock.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_by_a_clock_that_is_ahead() {
-    assert!(Fleet::faketime().is_some(), "no libfaketime: run tests/setup/base");
     let emulator = Emulator::start(&Clock::system()).await;
     let (files, redis) = (tempfile::tempdir().expect("a folder"), RedisServer::start().await);
-    let cache = format!("cache: {{redis: {{url: \"{}\", timeout: 2s, encryption: {{plaintext: true}}}}}}\n", redis.url());
-    let yaml = format!("{}{cache}", configuration(&emulator, &files));
-    let fleet = Fleet::start_at(2, |_| yaml.clone(), |index| (index == 0).then(|| "+600s".to_owned())).await;
+    let fleet = processes(&emulator, &files, &redis, AHEAD).await;
     emulator
         .script(json!({"on": {"endpoint": "token"}, "times": 0, "do": {"expires_in": 3600, "set": {"refresh_in": 1800}}}))
         .await;
-    let ask = async |index| fleet.client(index).post("/client-credentials", &json!({"app": "daemon", "scopes": [GRAPH]})).await;
     let now = || Clock::system().unix();
-    let (first, before, second) = (ask(0).await, now(), ask(1).await);
+    let (first, before, second) = (ask(&fleet, 0, GRAPH).await, now(), ask(&fleet, 1, GRAPH).await);
     let ends = |answer: &Answer| answer.json["expires_on"].as_i64().expect("a time");
     assert!(ends(&first) > now() + 3600 + 500, "its clock is ahead: {}", first.text);
     assert_eq!((level(&second), second.token()), ("redis", first.token()));

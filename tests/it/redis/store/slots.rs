@@ -99,6 +99,12 @@ async fn scripts_follow_a_slot_on_its_way() {
     assert_eq!(store.get("tokend:{moves}:before").await, Some(b"1".to_vec()), "what has not moved is still there");
     store.shared.clear(&["tokend:{moves}:before"]).await.expect("an answer");
     between.end(&mut cluster).await;
+    // What was connected for redirects alone is closed again.
+    eventually(PATIENCE, async || {
+        let masters = cluster.masters().await;
+        futures_util::future::join_all(masters.iter().map(|node| node.client_count())).await == [1, 1, 1]
+    })
+    .await;
     for number in 0..16_u32 {
         let set = format!("tokend:{TAG}:s0.{number}");
         assert_eq!(store.shared.join(&set, b"member", LONG).await, Ok(()));

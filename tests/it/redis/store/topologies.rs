@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::{LONG, PATIENCE, Store, now, settings, urls};
 use crate::support::eventually;
-use crate::support::redis::{Cluster, Sentinel};
+use crate::support::redis::{Cluster, RedisServer, Sentinel};
 
 /// Calls go on beside the test until this is dropped; each is checked to be over in time.
 struct Load {
@@ -124,6 +124,32 @@ async fn a_master_that_hands_over_is_left() {
         master.client_count().await == 1
     })
     .await;
+}
+
+/// One of the sentinels names a master that the others do not, as one does that was cut off while they chose another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sentinel_that_most_others_contradict_is_not_followed() {
+    let (mut group, other) = (Sentinel::start().await, RedisServer::start().await);
+    let name = group.master_name();
+    let cut_off = Sentinel::contradicted_for(&other).await;
+    let all: Vec<String> = [cut_off.url()].into_iter().chain(group.urls()).collect();
+    let open = |urls: &[String]| {
+        Store::open(&settings(Topology::Sentinel {
+            master: name.to_owned(),
+            urls: super::urls(urls),
+            username: None,
+            password: None,
+        }))
+    };
+    let store = open(&all);
+    let (sender, mut heard) = mpsc::unbounded_channel();
+    store.shared.listen(move |event| drop(sender.send(event)));
+    assert!(store.set("tokend:{a}:outvoted", b"1").await);
+    next(&mut heard, &Event::Subscribed).await;
+    assert_eq!((other.client_count().await, group.master().await.client_count().await), (0, 2));
+    // Alone it is believed: there is nobody else.
+    assert!(open(&all[..1]).set("tokend:{a}:outvoted", b"1").await);
+    assert_eq!(other.admin().ask::<i64>(&["EXISTS", "tokend:{a}:outvoted"]).await.expect("an answer"), 1);
 }
 
 #[tokio::test]

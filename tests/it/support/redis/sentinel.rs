@@ -53,6 +53,12 @@ impl Sentinel {
         group
     }
 
+    /// A sentinel that has never heard of the others and calls `other` the master of the same name.
+    pub(crate) async fn contradicted_for(other: &RedisServer) -> RedisServer {
+        let watched = format!("sentinel monitor {MASTER} 127.0.0.1 {} 2\n", other.port());
+        RedisServer::launch(RedisServer::options(), Role::Sentinel, &watched).await
+    }
+
     /// The sentinels' URLs.
     pub(crate) fn urls(&self) -> Vec<String> {
         self.sentinels.iter().map(RedisServer::url).collect()

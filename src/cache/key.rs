@@ -370,6 +370,45 @@ mod tests {
         }
     }
 
+    /// Leases, outcomes and remembered failures stand in Redis under these, and replicas tell each other of credentials by them.
+    #[test]
+    fn flights_and_spaces_are_called_the_same_in_every_release() {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let space = KeySpace::new("host", "client").of_tenant("tid");
+        let capabilities = ["cp1".to_owned()];
+        let all = Variant {
+            tenant: "tid",
+            capabilities: &capabilities,
+            audience: Some("a"),
+            resource: Some("r"),
+            subject_token_type: Some("s"),
+            requested_token_type: Some("q"),
+            client_claims: Some("{}"),
+        };
+        for (key, expected) in [
+            (&space.id()[..], "98695fd837a0349f896e11004c3948dc869660e0a5fdaeaf097eeaa6ed8c6d8b"),
+            (&space.of_caller("shop").id()[..], "7973e72cc8e9f9d88c5e6d46f251a0ed1cff83a28a7839e412ccdf5a13431a4c"),
+            (&all.hashed().plain()[..], "f2ec0d780449ebd7e7e49e76337b88ac144da9812529254222c71d6f414ccafb"),
+            (&all.hashed().of_assertion(&[7; 32])[..], "ef1c025748fe703c541dd622fa6e9dcd77c05011dcbef47d8384c2d79c82538d"),
+            (
+                &Key::flight("app", 3, &[1; 32], &[2; 32], "a b", 0, false).0[..],
+                "b10a979927500260673c45273edac9fcfff4430d69b8cdc52c97237f7f604fb7",
+            ),
+            (
+                &Key::flight("app", 3, &[1; 32], &[2; 32], "a b", 5, true).0[..],
+                "ea325d47d53a6a90f47d0580242211eed42a68dc78f54f92a5d6c3abf4ae72d2",
+            ),
+            (
+                &Key::of(&[b"credential", b"host", b"client", b"app"]).0[..],
+                "9d0b0b67c28e9ac6715c42a00f144cdba88e928c6c7ea0981c9ec30150093007",
+            ),
+            (&Key::of(&[b"turn"]).0[..], "fe8cf65dc8f287f40a94f42cbeaa7829abf50a99a6af166d6cfd9a9e3c51ef0f"),
+        ] {
+            assert_eq!(hex(key), expected);
+        }
+        assert_eq!(challenge_hash(r#"{"a":1}"#), 0x015abd7f5cc57a2d);
+    }
+
     #[test]
     fn cch_21_members_cannot_be_shifted() {
         assert_ne!(Key::of(&[b"fmi_path", b"value"]), Key::of(&[b"fmi_pat", b"hvalue"]));

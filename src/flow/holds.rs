@@ -332,6 +332,67 @@ mod tests {
         others.iter().map(|other| Keys::of(other).standing(&remembered, clock.moment()).is_some()).collect()
     }
 
+    /// Other replicas, of other releases too, find by these what was said.
+    #[test]
+    fn remembered_failures_are_called_the_same_in_every_release() {
+        let asked = Asked { lane: &[1; 32], variant: &[2; 32], scopes: "a b", challenge: 5, refresh_token: 7 };
+        for (flow, expected) in [
+            (
+                Flow::ClientCredentials,
+                [
+                    "05f82bea0003794d",
+                    "473384b33983f253",
+                    "cfdfa26ce198ee07",
+                    "10bf6cf7036da904",
+                    "8db48e801b3cbf6e",
+                    "b6ef9d59615a3994",
+                    "350f6a1868fa254c",
+                ],
+            ),
+            (
+                Flow::OnBehalfOf,
+                [
+                    "05f82bea0003794d",
+                    "473384b33983f253",
+                    "d4b0b8655eaa3cb4",
+                    "10bf6cf7036da904",
+                    "8db48e801b3cbf6e",
+                    "b6ef9d59615a3994",
+                    "350f6a1868fa254c",
+                ],
+            ),
+            (
+                Flow::AuthCode,
+                [
+                    "05f82bea0003794d",
+                    "473384b33983f253",
+                    "20c2e5536dcade37",
+                    "10bf6cf7036da904",
+                    "8db48e801b3cbf6e",
+                    "b6ef9d59615a3994",
+                    "350f6a1868fa254c",
+                ],
+            ),
+            (
+                Flow::Silent,
+                [
+                    "05f82bea0003794d",
+                    "473384b33983f253",
+                    "b90ff01fb7f11a9a",
+                    "10bf6cf7036da904",
+                    "8db48e801b3cbf6e",
+                    "b6ef9d59615a3994",
+                    "350f6a1868fa254c",
+                ],
+            ),
+        ] {
+            let keys = Keys::of(&Subject { flow, asked, ..USUAL });
+            let named = keys.all().map(|(_, key)| key).into_iter().chain([keys.evidence]);
+            let named: Vec<String> = named.map(|key| key.0.iter().take(8).map(|byte| format!("{byte:02x}")).collect()).collect();
+            assert_eq!(named, expected, "{flow:?}");
+        }
+    }
+
     #[test]
     fn a_failure_stops_what_it_is_about_and_nothing_else() {
         let asked = USUAL.asked;

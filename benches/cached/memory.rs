@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use tokend::secret::Secret;
 use tokend::store::Memory;
-use tokend::token::{Facts, Grant, Times};
+use tokend::token::{Facts, Grant, Partition, Times};
 
 /// How many tokens are cached to measure one.
 const TOKENS: u32 = 50_000;
@@ -47,8 +47,9 @@ fn per_token() -> (f64, f64) {
     let times = Times { received_on: 0, expires_on: Some(3600), ext_expires_on: Some(3600), refresh_on: Some(2600) };
     let before = resident("self");
     for index in 0..TOKENS {
-        let mut partition = [0; 32];
-        partition[..4].copy_from_slice(&index.to_le_bytes());
+        let mut bytes = [0; 32];
+        bytes[..4].copy_from_slice(&index.to_le_bytes());
+        let partition = Partition::new(bytes);
         let grant = Grant {
             access_token: Secret::new(super::bare::token()),
             token_type: "Bearer".to_owned(),

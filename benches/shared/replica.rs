@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokend::cache::{Bypass, Cache, Fleet, KeySpace, Level, Loaded, Owner, Parts, Query, Settings, Variant, Wire};
+use tokend::cache::{Bypass, Cache, Fleet, Level, Loaded, Parts, Query, Settings, Wire};
 use tokend::clock::Clock;
 use tokend::reload::{Place, Source};
 use tokend::secret::Secret;
-use tokend::store::{Access, Encryption, Partition, RedisSettings, RedisUrl, Ring, Shared, Topology, VERSIONS};
+use tokend::store::{Access, Encryption, RedisSettings, RedisUrl, Ring, Shared, Topology, VERSIONS};
 use tokend::tasks::Tasks;
 use tokend::telemetry::Metrics;
-use tokend::token::{Grant, Times};
+use tokend::token::{Grant, KeySpace, Partition, PartitionOwner, Times, TokenKey, Variant, VariantMembers};
 
 /// Sealing is measured, not secrecy: these keys are for nothing else.
 const KEY_RING: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\nname:Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=\n";
@@ -28,7 +28,7 @@ const LIFE: i64 = 24 * 3600;
 pub(crate) struct Replica {
     cache: Arc<Cache<&'static str>>,
     clock: Clock,
-    variant: [u8; 32],
+    variant: Variant,
     calls: Arc<AtomicU64>,
 }
 
@@ -44,12 +44,12 @@ pub(crate) struct Tokens {
 impl Tokens {
     /// An app's, in so many tenants: one `GET` each.
     pub(crate) fn of_apps(count: usize) -> Self {
-        Self::of(count, false, |name| space().partition(Owner::App(name)))
+        Self::of(count, false, |name| space().partition(PartitionOwner::App(name)))
     }
 
     /// Of so many users: each is read with the account's epoch.
     pub(crate) fn of_users(count: usize) -> Self {
-        Self::of(count, true, |name| space().partition(Owner::Account(name)))
+        Self::of(count, true, |name| space().partition(PartitionOwner::Account(name)))
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -87,21 +87,13 @@ impl Replica {
         let wire = Wire { write: |_, _| None, read: |_, _| None, late: || "it took too long" };
         let settings = Settings { max_bytes, ..Settings::default() };
         let cache = Cache::new(&settings, Some(fleet), wire, &metrics, clock.clone(), tasks);
-        Self { cache, clock, variant: Variant::default().hashed().plain(), calls: Arc::default() }
+        Self { cache, clock, variant: VariantMembers::default().variant(), calls: Arc::default() }
     }
 
     /// What a request does that has found nothing in memory. Returns where it was found.
     pub(crate) async fn load(&self, tokens: &Tokens, index: usize) -> Level {
-        let query = Query {
-            by: "shop",
-            credential: 1,
-            partition: &tokens.partitions[index],
-            owned: tokens.owned,
-            variant: &self.variant,
-            asked: SCOPES,
-            superset: true,
-            bypass: Bypass::None,
-        };
+        let key = TokenKey { partition: tokens.partitions[index], variant: self.variant, scopes: SCOPES.into() };
+        let query = Query { by: "shop", credential: 1, key: &key, owned: tokens.owned, superset: true, bypass: Bypass::None };
         // Nothing is issued before Redis was asked: a hit pays for no token.
         let issue = |permit| {
             let (calls, now) = (Arc::clone(&self.calls), self.clock.unix());

@@ -7,6 +7,7 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 use crate::clock::Moment;
+use crate::token::HoldKey;
 
 /// The longest pause that an authority can ask for (ERR-3).
 const LONGEST: Duration = Duration::from_secs(3600);
@@ -20,7 +21,7 @@ const OVERHEAD: usize = 256;
 /// Failures by what they concern: a hash. Each kind has room of its own, so that many failures of single requests never push out that
 /// a credential was refused.
 pub struct Holds<E> {
-    held: [Cache<[u8; 32], Hold<E>, Weigh<E>>; Stops::ALL.len()],
+    held: [Cache<HoldKey, Hold<E>, Weigh<E>>; Stops::ALL.len()],
 }
 
 /// A failure and until when it stands for further requests.
@@ -59,8 +60,8 @@ pub enum Stops {
 #[derive(Clone)]
 struct Weigh<E>(fn(&E) -> usize);
 
-impl<E> Weighter<[u8; 32], Hold<E>> for Weigh<E> {
-    fn weight(&self, _: &[u8; 32], hold: &Hold<E>) -> u64 {
+impl<E> Weighter<HoldKey, Hold<E>> for Weigh<E> {
+    fn weight(&self, _: &HoldKey, hold: &Hold<E>) -> u64 {
         u64::try_from(OVERHEAD + (self.0)(&hold.failure)).unwrap_or(u64::MAX)
     }
 }
@@ -111,7 +112,7 @@ impl<E: Clone> Holds<E> {
         Self { held: Stops::ALL.map(|stops| bounded(stops.room(), weigh)) }
     }
 
-    fn of(&self, stops: Stops) -> &Cache<[u8; 32], Hold<E>, Weigh<E>> {
+    fn of(&self, stops: Stops) -> &Cache<HoldKey, Hold<E>, Weigh<E>> {
         let [credential, tenant, grant, request, pause, partition] = &self.held;
         match stops {
             Stops::Credential => credential,
@@ -124,22 +125,22 @@ impl<E: Clone> Holds<E> {
     }
 
     /// The failure that stands for this key now; one whose time is over counts no more (ERR-8).
-    pub fn standing(&self, stops: Stops, key: &[u8; 32], now: Moment) -> Option<Hold<E>> {
+    pub fn standing(&self, stops: Stops, key: &HoldKey, now: Moment) -> Option<Hold<E>> {
         self.of(stops).get(key).filter(|hold| now < hold.until)
     }
 
     /// How many failures in a row there were for this key, also when the pause of the last one has been over for a minute at most.
-    pub fn failures(&self, stops: Stops, key: &[u8; 32], now: Moment) -> u32 {
+    pub fn failures(&self, stops: Stops, key: &HoldKey, now: Moment) -> u32 {
         self.of(stops).peek(key).filter(|hold| now < hold.until.after(FORGOTTEN)).map_or(0, |hold| hold.failures)
     }
 
     /// Whether this record was heeded before.
-    pub fn was_heeded(&self, stops: Stops, key: &[u8; 32], record: u64) -> bool {
+    pub fn was_heeded(&self, stops: Stops, key: &HoldKey, record: u64) -> bool {
         record != 0 && self.of(stops).peek(key).is_some_and(|hold| hold.record == record)
     }
 
     /// Remembers a failure.
-    pub fn hold(&self, key: [u8; 32], hold: Hold<E>) {
+    pub fn hold(&self, key: HoldKey, hold: Hold<E>) {
         self.of(hold.stops).insert(key, hold);
     }
 
@@ -149,7 +150,7 @@ impl<E: Clone> Holds<E> {
     }
 
     /// Forgets: a success clears its key (ERR-8).
-    pub fn clear(&self, stops: Stops, key: &[u8; 32]) {
+    pub fn clear(&self, stops: Stops, key: &HoldKey) {
         self.of(stops).remove(key);
     }
 
@@ -162,7 +163,7 @@ impl<E: Clone> Holds<E> {
     }
 }
 
-fn bounded<E: Clone>(bytes: u64, weigh: fn(&E) -> usize) -> Cache<[u8; 32], Hold<E>, Weigh<E>> {
+fn bounded<E: Clone>(bytes: u64, weigh: fn(&E) -> usize) -> Cache<HoldKey, Hold<E>, Weigh<E>> {
     // The heaviest failure has to fit into a shard several times.
     let shards = usize::try_from(bytes / (256 * 1024)).unwrap_or(1).clamp(1, 8);
     let items = usize::try_from(bytes / 512).unwrap_or(usize::MAX);
@@ -193,7 +194,7 @@ pub(super) fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
-    use super::{Hold, Holds, Stops, retry_after};
+    use super::{Hold, HoldKey, Holds, Stops, retry_after};
     use crate::clock::{Clock, Moment};
 
     #[test]
@@ -216,16 +217,19 @@ mod tests {
     #[test]
     fn err_8_a_hold_ends_by_time_or_by_success() {
         let (clock, holds) = (Clock::manual(0), Holds::new(|_| 0));
-        holds.hold([1; 32], hold(clock.moment().after(Duration::from_secs(5)), Stops::Pause, 0));
-        let standing = |key: u8| holds.standing(Stops::Pause, &[key; 32], clock.moment()).is_some();
+        holds.hold(HoldKey::new([1; 32]), hold(clock.moment().after(Duration::from_secs(5)), Stops::Pause, 0));
+        let standing = |key: u8| holds.standing(Stops::Pause, &HoldKey::new([key; 32]), clock.moment()).is_some();
         assert_eq!((standing(1), standing(2)), (true, false));
-        assert!(holds.standing(Stops::Request, &[1; 32], clock.moment()).is_none());
+        assert!(holds.standing(Stops::Request, &HoldKey::new([1; 32]), clock.moment()).is_none());
         assert_eq!(holds.all_standing(clock.moment()).collect::<Vec<_>>(), [Stops::Pause]);
         clock.advance(Duration::from_secs(5));
         assert!(!standing(1));
-        assert_eq!((holds.failures(Stops::Pause, &[1; 32], clock.moment()), holds.all_standing(clock.moment()).count()), (1, 0));
-        holds.clear(Stops::Pause, &[1; 32]);
-        assert_eq!(holds.failures(Stops::Pause, &[1; 32], clock.moment()), 0);
+        assert_eq!(
+            (holds.failures(Stops::Pause, &HoldKey::new([1; 32]), clock.moment()), holds.all_standing(clock.moment()).count()),
+            (1, 0)
+        );
+        holds.clear(Stops::Pause, &HoldKey::new([1; 32]));
+        assert_eq!(holds.failures(Stops::Pause, &HoldKey::new([1; 32]), clock.moment()), 0);
     }
 
     #[test]
@@ -233,18 +237,19 @@ mod tests {
         let (clock, holds) = (Clock::manual(0), Holds::new(|_| 4096));
         let until = clock.moment().after(Duration::from_secs(60));
         for stops in [Stops::Credential, Stops::Tenant, Stops::Grant] {
-            holds.hold([1; 32], hold(until, stops, 0));
+            holds.hold(HoldKey::new([1; 32]), hold(until, stops, 0));
         }
         for index in 0..20_000_u32 {
-            let mut key = [0; 32];
-            key[..4].copy_from_slice(&index.to_le_bytes());
+            let mut bytes = [0; 32];
+            bytes[..4].copy_from_slice(&index.to_le_bytes());
+            let key = HoldKey::new(bytes);
             for stops in [Stops::Request, Stops::Pause, Stops::Partition] {
                 holds.hold(key, hold(until, stops, 0));
                 assert!(holds.standing(stops, &key, clock.moment()).is_some(), "{stops:?} {index} is taken in");
             }
         }
         for stops in [Stops::Credential, Stops::Tenant, Stops::Grant] {
-            assert!(holds.standing(stops, &[1; 32], clock.moment()).is_some(), "{stops:?}");
+            assert!(holds.standing(stops, &HoldKey::new([1; 32]), clock.moment()).is_some(), "{stops:?}");
         }
         // And what is remembered is bounded in bytes.
         assert!(holds.all_standing(clock.moment()).count() <= 4 * 1024 * 1024 / 4096 + 3);
@@ -253,16 +258,16 @@ mod tests {
     #[test]
     fn a_record_that_was_heeded_is_known_for_as_long_as_any_hold_may_last() {
         let (clock, holds) = (Clock::manual(0), Holds::new(|_| 0));
-        holds.hold([1; 32], hold(clock.moment().after(Duration::from_secs(5)), Stops::Request, 7));
-        holds.hold([2; 32], hold(clock.moment().after(Duration::from_secs(5)), Stops::Request, 0));
+        holds.hold(HoldKey::new([1; 32]), hold(clock.moment().after(Duration::from_secs(5)), Stops::Request, 7));
+        holds.hold(HoldKey::new([2; 32]), hold(clock.moment().after(Duration::from_secs(5)), Stops::Request, 0));
         clock.advance(Duration::from_secs(3600));
         holds.sweep(clock.moment());
-        assert!(holds.was_heeded(Stops::Request, &[1; 32], 7));
-        assert!(!holds.was_heeded(Stops::Request, &[1; 32], 8));
-        assert!(!holds.was_heeded(Stops::Request, &[2; 32], 0));
-        assert_eq!(holds.failures(Stops::Request, &[1; 32], clock.moment()), 0, "it says nothing of the next one");
+        assert!(holds.was_heeded(Stops::Request, &HoldKey::new([1; 32]), 7));
+        assert!(!holds.was_heeded(Stops::Request, &HoldKey::new([1; 32]), 8));
+        assert!(!holds.was_heeded(Stops::Request, &HoldKey::new([2; 32]), 0));
+        assert_eq!(holds.failures(Stops::Request, &HoldKey::new([1; 32]), clock.moment()), 0, "it says nothing of the next one");
         clock.advance(Duration::from_secs(10));
         holds.sweep(clock.moment());
-        assert!(!holds.was_heeded(Stops::Request, &[1; 32], 7));
+        assert!(!holds.was_heeded(Stops::Request, &HoldKey::new([1; 32]), 7));
     }
 }

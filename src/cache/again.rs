@@ -6,6 +6,7 @@ use std::time::Duration;
 use quick_cache::sync::Cache;
 
 use crate::clock::Moment;
+use crate::token::TokenDigest;
 
 /// For how long: the authority may think better of it.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -13,7 +14,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 const CAPACITY: usize = 1024;
 
 /// The SHA-256 of tokens, and until when they are good enough.
-pub(super) struct Again(Cache<[u8; 32], Moment>);
+pub(super) struct Again(Cache<TokenDigest, Moment>);
 
 // === impl Again ===
 
@@ -25,12 +26,12 @@ impl Default for Again {
 
 impl Again {
     /// The authority gave this one again.
-    pub(super) fn note(&self, sha256: [u8; 32], now: Moment) {
+    pub(super) fn note(&self, sha256: TokenDigest, now: Moment) {
         self.0.insert(sha256, now.after(AGAIN));
     }
 
     /// Whether it did a moment ago.
-    pub(super) fn has(&self, sha256: &[u8; 32], now: Moment) -> bool {
+    pub(super) fn has(&self, sha256: &TokenDigest, now: Moment) -> bool {
         self.0.get(sha256).is_some_and(|until| now < until)
     }
 }

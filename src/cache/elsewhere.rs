@@ -127,17 +127,20 @@ impl Fleet {
 mod tests {
     use std::time::Duration;
 
-    use super::Links;
+    use super::{Links, Partition};
     use crate::clock::Clock;
 
     #[test]
     fn a_link_lasts_as_long_as_what_it_leads_to() {
         let (links, clock) = (Links::default(), Clock::manual(0));
-        links.add([1; 32], [2; 32], clock.moment());
-        links.add([1; 32], [3; 32], clock.moment());
+        links.add(Partition::new([1; 32]), Partition::new([2; 32]), clock.moment());
+        links.add(Partition::new([1; 32]), Partition::new([3; 32]), clock.moment());
         links.sweep(clock.moment(), |_| false);
         clock.advance(Duration::from_secs(120));
-        links.sweep(clock.moment(), |partition| *partition == [3; 32]);
-        assert_eq!((links.take(&[1; 32]), links.take(&[1; 32])), (vec![[3; 32]], vec![]));
+        links.sweep(clock.moment(), |partition| *partition == Partition::new([3; 32]));
+        assert_eq!(
+            (links.take(&Partition::new([1; 32])), links.take(&Partition::new([1; 32]))),
+            (vec![Partition::new([3; 32])], vec![])
+        );
     }
 }

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::fleet::Fleet;
-use super::{Cache, Partition};
+use super::{Cache, Partition, Variant};
 use crate::store::Event;
-use crate::token::{Epoch, Stored};
+use crate::token::{CredentialName, Epoch, Stored};
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Message {
@@ -28,10 +28,10 @@ enum News {
     },
     Replaced {
         partition: Partition,
-        variant: [u8; 32],
+        variant: Variant,
         generation: u64,
     },
-    Credential([u8; 32]),
+    Credential(CredentialName),
     /// A sign-in that the store had lost is there again, with this generation.
     PutBack {
         partition: Partition,
@@ -55,7 +55,7 @@ impl News {
 impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// Listens to the other replicas, and brings to the store what it missed, until the soft stop. `renewed` is called for the app,
     /// as [`Cache::tell_credential`] names it, whose credential another replica found to be new.
-    pub fn join_fleet(self: &Arc<Self>, renewed: impl Fn([u8; 32]) + Send + Sync + 'static) {
+    pub fn join_fleet(self: &Arc<Self>, renewed: impl Fn(CredentialName) + Send + Sync + 'static) {
         let Some(fleet) = &self.fleet else { return };
         self.push_back(fleet);
         self.restore(fleet);
@@ -81,7 +81,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         });
     }
 
-    fn heed(&self, fleet: &Fleet, message: &Bytes, renewed: &impl Fn([u8; 32])) {
+    fn heed(&self, fleet: &Fleet, message: &Bytes, renewed: &impl Fn(CredentialName)) {
         let Some(message) = fleet.read(message).filter(|message| message.sender != fleet.sender) else { return };
         fleet.metrics.invalidation("received", message.news.kind());
         match message.news {
@@ -109,7 +109,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 
     /// Tells the other replicas that an app has a new credential, so that they look at their files at once.
-    pub async fn tell_credential(&self, app: [u8; 32]) {
+    pub async fn tell_credential(&self, app: CredentialName) {
         if let Some(fleet) = &self.fleet {
             fleet.tell(News::Credential(app)).await;
         }
@@ -128,7 +128,7 @@ impl Fleet {
         self.tell(News::PutBack { partition: *partition, generation }).await;
     }
 
-    pub(super) async fn tell_replaced(&self, partition: &Partition, variant: &[u8; 32], generation: u64) {
+    pub(super) async fn tell_replaced(&self, partition: &Partition, variant: &Variant, generation: u64) {
         self.tell(News::Replaced { partition: *partition, variant: *variant, generation }).await;
     }
 

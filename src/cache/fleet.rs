@@ -19,10 +19,10 @@ use super::queue::Queue;
 use super::recent::Recent;
 use super::restore::Restore;
 use super::unlisted::Unlisted;
-use super::{Jitter, Partition};
+use super::{Jitter, Partition, SpaceId, Variant};
 use crate::clock::{self, Clock, Moment};
 use crate::store::{Names, Note, Ring, Shared, Sought, State, Trouble, Unreadable, Versions, read_token};
-use crate::token::{Epoch, Stored};
+use crate::token::{Epoch, HoldKey, Stored};
 
 /// How many tokens the index of a partition lists; the store has no room for more in memory either.
 pub(super) const MOST_LISTED: usize = 256;
@@ -284,13 +284,7 @@ impl Fleet {
     }
 
     /// Looks for a token under its exact name.
-    pub(super) async fn exact(
-        &self,
-        partition: &Partition,
-        variant: &[u8; 32],
-        asked: &str,
-        owned: bool,
-    ) -> Result<Sight, Trouble> {
+    pub(super) async fn exact(&self, partition: &Partition, variant: &Variant, asked: &str, owned: bool) -> Result<Sight, Trouble> {
         let place = self.names.place(partition);
         let token = place.token(&self.names.entry(variant, asked));
         let epoch = owned.then(|| place.epoch());
@@ -401,7 +395,7 @@ impl Fleet {
     }
 
     /// Remembered failures of an app, by key: what was said, and how long it stands.
-    pub async fn holds(&self, space: &[u8; 32], keys: &[[u8; 32]]) -> Vec<Option<(Bytes, Duration)>> {
+    pub async fn holds(&self, space: &SpaceId, keys: &[HoldKey]) -> Vec<Option<(Bytes, Duration)>> {
         let place = self.names.holds(space);
         let names: Vec<String> = keys.iter().map(|key| place.hold(key)).collect();
         let found = self.store.holds(&names.iter().map(String::as_str).collect::<Vec<_>>()).await.unwrap_or_default();
@@ -416,7 +410,7 @@ impl Fleet {
     }
 
     /// Remembers a failure for all replicas.
-    pub async fn hold(&self, space: &[u8; 32], key: &[u8; 32], said: &[u8], stands: Duration) {
+    pub async fn hold(&self, space: &SpaceId, key: &HoldKey, said: &[u8], stands: Duration) {
         let name = self.names.holds(space).hold(key);
         if let Some(value) = self.ring.seal(&name, 0, self.version, said) {
             // What cannot be shared is remembered here alone.
@@ -425,7 +419,7 @@ impl Fleet {
     }
 
     /// Forgets failures of an app everywhere.
-    pub async fn clear_holds(&self, space: &[u8; 32], keys: &[[u8; 32]]) {
+    pub async fn clear_holds(&self, space: &SpaceId, keys: &[HoldKey]) {
         let place = self.names.holds(space);
         let names: Vec<String> = keys.iter().map(|key| place.hold(key)).collect();
         // What cannot be cleared ends by itself.

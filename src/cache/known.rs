@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 
 use super::fleet::Fleet;
-use super::{Cache, Partition, Unavailable};
+use super::{Cache, Partition, SpaceId, Unavailable};
 
 /// How many accounts are signed out at once, or told of.
 const AT_ONCE: usize = 16;
@@ -18,7 +18,7 @@ pub struct Known {
 }
 
 /// An account by space and partition, and whether memory knew of it before it forgot it.
-type Forgotten = ([u8; 32], Partition, bool);
+type Forgotten = (SpaceId, Partition, bool);
 
 impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// Whether this process or the shared store has tokens or a sign-in of each of these accounts; the store is asked of all at once.
@@ -42,7 +42,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     ///
     /// # Errors
     /// As for [`Cache::sign_out`]; each is tried, whatever came of the others.
-    pub async fn sign_out_each(&self, accounts: &[([u8; 32], Partition)]) -> Result<(), Unavailable> {
+    pub async fn sign_out_each(&self, accounts: &[(SpaceId, Partition)]) -> Result<(), Unavailable> {
         let forgotten = accounts.iter().map(|(space, partition)| (*space, *partition, self.forget_with_links(partition)));
         let forgotten: Vec<Forgotten> = forgotten.collect();
         let Some(fleet) = self.fleet.as_ref().filter(|_| accounts.len() > 1) else {

@@ -13,8 +13,8 @@ use std::time::Duration;
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
-use super::Partition;
 use super::fleet::Fleet;
+use super::{FlightKey, Partition};
 use crate::store::{Holder, Names, Note};
 
 /// How long a lease holds without being renewed.
@@ -178,12 +178,12 @@ impl Fleet {
     }
 
     /// Names the lease of a flight.
-    pub(super) fn lease(&self, partition: &Partition, flight: &[u8; 32]) -> Held {
+    pub(super) fn lease(&self, partition: &Partition, flight: &FlightKey) -> Held {
         Self::lease_at(&self.names, partition, flight)
     }
 
     /// The same under the names of one version.
-    pub(super) fn lease_at(names: &Names, partition: &Partition, flight: &[u8; 32]) -> Held {
+    pub(super) fn lease_at(names: &Names, partition: &Partition, flight: &FlightKey) -> Held {
         let (place, owner) = (names.place(partition), rand::random());
         let state = Arc::new(Mutex::new(State { holder: Holder::new(owner), lost: false }));
         Held { name: place.lease(flight), outcome: place.outcome(flight), owner, state }

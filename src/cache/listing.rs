@@ -8,7 +8,7 @@ use futures_util::future::{join_all, try_join_all};
 use super::fleet::{Fleet, epoch_of};
 use super::sign_ins::Unavailable;
 use super::unlisted::Member;
-use super::{Cache, Partition};
+use super::{Cache, Partition, SpaceId};
 use crate::store::{BreakerState, Mark, Names, SHARDS, Trouble, read_sign_in};
 use crate::token::{Account, SignIn};
 
@@ -68,7 +68,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     ///
     /// # Errors
     /// The shared store cannot be asked.
-    pub async fn accounts(&self, space: &[u8; 32], after: Option<Cursor>, limit: usize) -> Result<Listed, Unavailable> {
+    pub async fn accounts(&self, space: &SpaceId, after: Option<Cursor>, limit: usize) -> Result<Listed, Unavailable> {
         let Some(fleet) = &self.fleet else { return Ok(self.remembered_accounts(space, after, limit)) };
         let (mut shard, mut mark) = match after {
             Some(Cursor::Shared(shard, mark)) => (shard, mark),
@@ -111,7 +111,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     async fn read_accounts(
         &self,
         fleet: &Fleet,
-        space: &[u8; 32],
+        space: &SpaceId,
         sets: &[Set<'_>],
         entries: Vec<Entry>,
         accounts: &mut Vec<Account>,
@@ -137,7 +137,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 
     /// What stands behind members, in their order.
-    async fn behind(&self, fleet: &Fleet, space: &[u8; 32], tags: &[(&Names, &Bytes)]) -> Result<Vec<Behind>, Unavailable> {
+    async fn behind(&self, fleet: &Fleet, space: &SpaceId, tags: &[(&Names, &Bytes)]) -> Result<Vec<Behind>, Unavailable> {
         let places = tags.iter().map(|(names, tag)| names.tagged(tag));
         // Each sign-in with its account's epoch: one of before a sign-out is none.
         let called: Vec<[String; 2]> = places.map(|place| [place.sign_in(), place.epoch()]).collect();
@@ -164,7 +164,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 
     /// The account of this partition is not signed in any more.
-    pub(super) async fn unlist_account(&self, fleet: &Fleet, space: &[u8; 32], partition: &Partition) {
+    pub(super) async fn unlist_account(&self, fleet: &Fleet, space: &SpaceId, partition: &Partition) {
         for names in fleet.all_names() {
             let (name, tag) = names.listed(space, partition);
             let ends = self.clock.unix().saturating_add(LONGEST);
@@ -174,7 +174,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     /// Takes members out of a set behind which nothing stands. Whoever signs in meanwhile joined before they left: so it is looked once more,
     /// and who is there is listed again.
-    async fn unlist(&self, fleet: &Fleet, space: &[u8; 32], set: &Set<'_>, members: Vec<(Bytes, i64)>) {
+    async fn unlist(&self, fleet: &Fleet, space: &SpaceId, set: &Set<'_>, members: Vec<(Bytes, i64)>) {
         let tags: Vec<Bytes> = members.iter().map(|(tag, _)| tag.clone()).collect();
         let behind = match fleet.store.patient().leave(&set.name, &tags).await {
             Ok(()) => self.behind(fleet, space, &tags.iter().map(|tag| (set.names, tag)).collect::<Vec<_>>()).await,
@@ -223,7 +223,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         }
     }
 
-    fn remembered_accounts(&self, space: &[u8; 32], after: Option<Cursor>, limit: usize) -> Listed {
+    fn remembered_accounts(&self, space: &SpaceId, after: Option<Cursor>, limit: usize) -> Listed {
         let after = match after {
             Some(Cursor::Memory(partition)) => Some(partition),
             _ => None,
@@ -241,7 +241,7 @@ fn all_sets(fleet: &Fleet) -> u8 {
     u8::try_from(versions).unwrap_or(u8::MAX).saturating_mul(SHARDS)
 }
 
-fn set<'a>(fleet: &'a Fleet, space: &[u8; 32], shard: u8) -> Option<Set<'a>> {
+fn set<'a>(fleet: &'a Fleet, space: &SpaceId, shard: u8) -> Option<Set<'a>> {
     let names = fleet.all_names().nth(usize::from(shard / SHARDS))?;
     Some(Set { names, name: names.shard(space, shard % SHARDS) })
 }

@@ -15,7 +15,6 @@ mod events;
 mod fleet;
 mod flight;
 mod freshness;
-mod key;
 mod known;
 mod lease;
 mod listing;
@@ -45,7 +44,6 @@ pub use budget::{Budget, Permit, Work};
 pub use fleet::{Fleet, Parts};
 pub use flight::{Flight, Landing, Lost, Part};
 pub use freshness::{Freshness, judge, lifetime_is_credible, refresh_point};
-pub use key::{Hashed, Key, KeySpace, Owner, Variant, challenge_hash};
 pub use known::Known;
 pub use listing::{Cursor, Listed};
 pub use query::{Bypass, Query};
@@ -68,13 +66,10 @@ use crate::clock::{Clock, Moment};
 use crate::store::Memory;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
-use crate::token::{Epoch, Facts, Grant, Head, Stored};
+use crate::token::{Epoch, Facts, FlightKey, Grant, Head, Partition, SpaceId, Stored, TokenKey, Variant, challenge_hash};
 
 /// Where a listing goes on in one of its sets.
 pub type Mark = crate::store::Mark;
-
-/// All tokens of one app in one tenant, or of one account.
-pub type Partition = crate::store::Partition;
 
 /// Where jitter comes from: numbers from 0 to 1.
 pub type Jitter = fn() -> f64;
@@ -84,13 +79,13 @@ pub type Jitter = fn() -> f64;
 pub struct Cache<E> {
     memory: Memory,
     fleet: Option<Arc<Fleet>>,
-    flights: Flight<Key, Flown, E>,
+    flights: Flight<FlightKey, Flown, E>,
     budget: Budget,
     turns: Turns,
     /// Sign-ins on their way to the store, one at a time per account.
     bringing: Turns,
     /// Looks whether what memory has still stands, one at a time per token, where everybody has to wait for it.
-    looking: Turns,
+    looking: Turns<FlightKey>,
     generation: AtomicU64,
     sign_outs: SignOuts,
     links: Links,
@@ -232,17 +227,22 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     /// Looks in memory. Nothing here waits.
     pub fn look(&self, query: &Query<'_>) -> Look {
-        let found = self.find(query.partition, query.variant, query.asked, query.superset, &query.bypass);
+        let found = self.find_for(query);
         self.metrics.looked(found.as_ref().map(|found| found.unchecked).map_err(|miss| *miss));
         found.map_or_else(Look::Miss, |found| Look::Hit { head: found.flown.head, due: found.due, unchecked: found.unchecked })
     }
 
     /// Whether memory has what is asked for: a look that is not counted.
     pub fn has(&self, query: &Query<'_>) -> bool {
-        self.find(query.partition, query.variant, query.asked, query.superset, &query.bypass).is_ok()
+        self.find_for(query).is_ok()
     }
 
-    fn find(&self, partition: &Partition, variant: &[u8; 32], asked: &str, superset: bool, bypass: &Bypass) -> Result<Found, Miss> {
+    fn find_for(&self, query: &Query<'_>) -> Result<Found, Miss> {
+        let TokenKey { partition, variant, scopes } = query.key;
+        self.find(partition, variant, scopes, query.superset, &query.bypass)
+    }
+
+    fn find(&self, partition: &Partition, variant: &Variant, asked: &str, superset: bool, bypass: &Bypass) -> Result<Found, Miss> {
         let now = self.clock.unix();
         let expired = Cell::new(false);
         let judged = |stored: &Stored| {
@@ -290,7 +290,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         // A look needs no flight: most find something, and a task for each of them costs more than looking twice now and then.
         let mut looked = None;
         if let Some(fleet) = &self.fleet
-            && !self.flights.is_under_way(&wanted.key)
+            && !self.flights.is_under_way(&wanted.flight)
         {
             match Box::pin(self.look_first(fleet, &wanted)).await {
                 Ok(flown) => return Landed { outcome: Ok(Ok(flown)), joined: false },
@@ -302,7 +302,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 let work = work(permit.clone());
                 self.flown(wanted.clone(), Kind::Awaited, looked.take(), permit, work)
             };
-            let Landing { outcome, part } = self.flights.join_or_lead(wanted.key, carried, begin).await;
+            let Landing { outcome, part } = self.flights.join_or_lead(wanted.flight, carried, begin).await;
             self.flew(part);
             let joined = part == Part::Joined;
             match outcome {
@@ -316,7 +316,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     /// Whether what is asked is being loaded now.
     pub fn is_loading(&self, query: &Query<'_>) -> bool {
-        self.flights.is_under_way(&query.key())
+        self.flights.is_under_way(&query.flight())
     }
 
     /// The same in the background, for a token that is due: nobody waits, and a flight under way makes it unnecessary, be it here or
@@ -328,7 +328,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         work: impl Future<Output = Result<Loaded, E>> + Send + 'static,
     ) {
         let wanted = query.wanted();
-        self.flights.start(wanted.key, self.flown(wanted, Kind::Background, None, permit, work));
+        self.flights.start(wanted.flight, self.flown(wanted, Kind::Background, None, permit, work));
     }
 
     fn flown(

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use super::fleet::Fleet;
 use super::queue::{Pending, Room};
 use super::sign_outs::Watch;
-use super::{Base, Cache, Kept, Partition, Unavailable};
+use super::{Base, Cache, Kept, Partition, Unavailable, Variant};
 use crate::store::{BreakerState, Placed};
 use crate::token::{SignIn, Stored};
 
@@ -113,7 +113,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         }
     }
 
-    async fn bring_token(&self, fleet: &Fleet, partition: &Partition, variant: &[u8; 32], asked: &str) -> Option<&'static str> {
+    async fn bring_token(&self, fleet: &Fleet, partition: &Partition, variant: &Variant, asked: &str) -> Option<&'static str> {
         // A sign-out of which nothing stands in the store leaves no epoch there: this process hears of it.
         let since = self.sign_outs.watch(*partition);
         let same = |stored: &Stored| (stored.facts.variant == *variant && *stored.facts.asked == *asked).then(|| stored.clone());

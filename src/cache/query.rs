@@ -1,8 +1,8 @@
 //! What is looked for, and which token at hand must not be the answer.
 
-use super::key::{self, Key};
 use super::{Flown, Partition};
-use crate::token::{Head, Stored};
+use crate::token::{FlightKey, Head, Stored, TokenDigest, TokenKey, Variant};
+
 /// What is looked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'a> {
@@ -10,14 +10,10 @@ pub struct Query<'a> {
     pub by: &'a str,
     /// Which credential it would be asked with: what is said of an old one is no answer for who has the new one.
     pub credential: u64,
-    /// Whose tokens.
-    pub partition: &'a Partition,
-    /// Whether they are a user's, who can sign out.
+    /// What it is found by.
+    pub key: &'a TokenKey<'a>,
+    /// Whether the partition is a user's, who can sign out.
     pub owned: bool,
-    /// The hash of the key's members beside the scopes.
-    pub variant: &'a [u8; 32],
-    /// The folded scopes.
-    pub asked: &'a str,
     /// Whether a token for more scopes is an answer too; without, only the one that the identical request brought.
     pub superset: bool,
     /// Which token at hand must not be the answer.
@@ -42,7 +38,7 @@ pub enum Bypass {
         /// What [`super::Cache::generation`] was when the request arrived.
         than: u64,
         /// The rejected token's SHA-256.
-        sha256: [u8; 32],
+        sha256: TokenDigest,
         /// The hash of the claims challenge that a new token would answer (zero: none).
         challenge: u64,
     },
@@ -51,10 +47,10 @@ pub enum Bypass {
 /// A query that outlives its request.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
-    pub(super) key: Key,
+    pub(super) flight: FlightKey,
     pub(super) partition: Partition,
     pub(super) owned: bool,
-    pub(super) variant: [u8; 32],
+    pub(super) variant: Variant,
     pub(super) asked: Box<str>,
     pub(super) superset: bool,
     pub(super) bypass: Bypass,
@@ -64,21 +60,16 @@ pub(super) struct Wanted {
 
 impl Query<'_> {
     /// The key of its flight: bypassing requests share one per challenge, apart from those that take any token.
-    pub(super) fn key(&self) -> Key {
-        Key::flight(
-            self.by,
-            self.credential,
-            self.partition,
-            self.variant,
-            self.asked,
-            self.bypass.challenge(),
-            !matches!(self.bypass, Bypass::None),
-        )
+    pub(super) fn flight(&self) -> FlightKey {
+        let TokenKey { partition, variant, scopes } = self.key;
+        let (credential, challenge) = (self.credential.to_be_bytes(), self.bypass.challenge().to_be_bytes());
+        let forced = [u8::from(self.bypass.is_forced())];
+        FlightKey::of(&[self.by.as_bytes(), &credential, partition, variant, scopes.as_bytes(), &challenge, &forced])
     }
 
     /// Whether this token is an answer, whatever its age.
     pub(super) fn is_answered_by(&self, stored: &Stored) -> bool {
-        stored.answer(self.variant, self.asked, self.superset).is_some()
+        stored.answer(&self.key.variant, &self.key.scopes, self.superset).is_some()
     }
 
     /// Whether what a flight brought, which may be somebody else's, is no answer here.
@@ -88,11 +79,11 @@ impl Query<'_> {
 
     pub(super) fn wanted(&self) -> Wanted {
         Wanted {
-            key: self.key(),
-            partition: *self.partition,
+            flight: self.flight(),
+            partition: self.key.partition,
             owned: self.owned,
-            variant: *self.variant,
-            asked: self.asked.into(),
+            variant: self.key.variant,
+            asked: (*self.key.scopes).into(),
             superset: self.superset,
             bypass: self.bypass,
         }
@@ -118,12 +109,12 @@ impl Bypass {
 
     /// Whether this is the very token that a resource rejected.
     pub(super) fn rejects(&self, head: &Head) -> bool {
-        let is_named = |sha256: &[u8; 32]| head.token().is_some_and(|token| key::sha256(token.as_bytes()) == *sha256);
+        let is_named = |digest: &TokenDigest| head.token().is_some_and(|token| TokenDigest::of(token) == *digest);
         self.rejected().is_some_and(is_named)
     }
 
     /// The SHA-256 of the token that a resource rejected.
-    pub(super) fn rejected(&self) -> Option<&[u8; 32]> {
+    pub(super) fn rejected(&self) -> Option<&TokenDigest> {
         match self {
             Self::None | Self::Older { .. } => None,
             Self::Token { sha256, .. } => Some(sha256),
@@ -151,5 +142,27 @@ impl Bypass {
     /// Whether the answer has to be a new token, which then goes before any other.
     pub(super) fn is_forced(&self) -> bool {
         !matches!(self, Self::None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bypass, Query};
+    use crate::token::{Partition, TokenDigest, TokenKey, Variant};
+
+    /// Leases and outcomes stand in Redis under these.
+    #[test]
+    fn flights_are_called_the_same_in_every_release() {
+        let key = TokenKey { partition: Partition::new([1; 32]), variant: Variant::new([2; 32]), scopes: "a b".into() };
+        let sha256 = TokenDigest::default();
+        for (bypass, expected) in [
+            (Bypass::None, "b10a979927500260673c45273edac9fcfff4430d69b8cdc52c97237f7f604fb7"),
+            (Bypass::Older { than: 1, challenge: 5 }, "ea325d47d53a6a90f47d0580242211eed42a68dc78f54f92a5d6c3abf4ae72d2"),
+            (Bypass::Token { than: 2, sha256, challenge: 5 }, "ea325d47d53a6a90f47d0580242211eed42a68dc78f54f92a5d6c3abf4ae72d2"),
+        ] {
+            let query = Query { by: "app", credential: 3, key: &key, owned: true, superset: true, bypass };
+            let name: String = query.flight().iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(name, expected, "{bypass:?}");
+        }
     }
 }

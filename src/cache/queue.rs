@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::IntCounter;
 
-use super::Partition;
+use super::{Partition, SpaceId, Variant};
 use crate::telemetry::Metrics;
 use crate::token::{SignIn, Stored};
 
@@ -51,7 +51,7 @@ struct Waiting {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Token {
     pub(super) partition: Partition,
-    pub(super) variant: [u8; 32],
+    pub(super) variant: Variant,
     pub(super) asked: Box<str>,
 }
 
@@ -167,7 +167,7 @@ impl Queue {
     }
 
     /// Whether a sign-in waits that is to be listed among these accounts.
-    pub(super) fn has_account_of(&self, space: &[u8; 32]) -> bool {
+    pub(super) fn has_account_of(&self, space: &SpaceId) -> bool {
         self.waiting().sign_ins.values().any(|(_, pending)| pending.sign_in.space == *space)
     }
 
@@ -364,7 +364,7 @@ impl Drop for Room {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Pending, Queue, ROOM, Token};
+    use super::{Partition, Pending, Queue, ROOM, SpaceId, Token, Variant};
     use crate::secret::Secret;
     use crate::telemetry::Metrics;
     use crate::token::{Account, SignIn};
@@ -382,7 +382,7 @@ mod tests {
             account,
             refresh_token,
             expires_on: 9,
-            space: [0; 32],
+            space: SpaceId::new([0; 32]),
             epoch: None,
             lineage: [0; 16],
             more: Default::default(),
@@ -391,7 +391,7 @@ mod tests {
     }
 
     fn token(asked: &str) -> Token {
-        Token { partition: [1; 32], variant: [0; 32], asked: asked.into() }
+        Token { partition: Partition::new([1; 32]), variant: Variant::new([0; 32]), asked: asked.into() }
     }
 
     fn pending(sign_in: &Arc<SignIn>, new: bool) -> Pending {
@@ -420,35 +420,37 @@ mod tests {
     fn accounts_have_their_turns_one_after_the_other() {
         let queue = Queue::new(1 << 20, &Metrics::default());
         for number in 1..=3 {
-            queue.sign_in([number; 32], pending(&sign_in("first"), true), None);
+            queue.sign_in(Partition::new([number; 32]), pending(&sign_in("first"), true), None);
         }
-        assert_eq!(queue.next_accounts(2), [[1; 32], [2; 32]]);
+        assert_eq!(queue.next_accounts(2), [Partition::new([1; 32]), Partition::new([2; 32])]);
         // Another sign-in of the same account has that one's turn.
-        queue.sign_in([3; 32], pending(&sign_in("second"), true), None);
-        assert_eq!(queue.next_accounts(2), [[3; 32], [1; 32]]);
-        assert!(queue.forget(&[2; 32]));
-        assert_eq!((queue.next_accounts(9), queue.accounts()), (vec![[3; 32], [1; 32]], 2));
-        assert!(queue.has_account_of(&[0; 32]) && !queue.has_account_of(&[1; 32]));
+        queue.sign_in(Partition::new([3; 32]), pending(&sign_in("second"), true), None);
+        assert_eq!(queue.next_accounts(2), [Partition::new([3; 32]), Partition::new([1; 32])]);
+        assert!(queue.forget(&Partition::new([2; 32])));
+        assert_eq!((queue.next_accounts(9), queue.accounts()), (vec![Partition::new([3; 32]), Partition::new([1; 32])], 2));
+        assert!(queue.has_account_of(&SpaceId::new([0; 32])) && !queue.has_account_of(&SpaceId::new([1; 32])));
     }
 
     #[test]
     fn a_sign_in_waits_until_it_is_done_with_and_its_successor_takes_its_place() {
         let queue = Queue::new(1 << 20, &Metrics::default());
         let (first, second) = (sign_in("first"), sign_in("second"));
-        queue.sign_in([1; 32], pending(&first, true), None);
-        assert_eq!(queue.next_accounts(1), [[1; 32]]);
-        assert!(queue.waiting_sign_in(&[1; 32]).is_some_and(|waiting| Arc::ptr_eq(&waiting, &first)));
+        queue.sign_in(Partition::new([1; 32]), pending(&first, true), None);
+        assert_eq!(queue.next_accounts(1), [Partition::new([1; 32])]);
+        assert!(queue.waiting_sign_in(&Partition::new([1; 32])).is_some_and(|waiting| Arc::ptr_eq(&waiting, &first)));
         // It renews an older one than the one that waits.
-        queue.sign_in([1; 32], pending(&sign_in("other"), false), None);
-        assert!(queue.waiting_sign_in(&[1; 32]).is_some_and(|waiting| Arc::ptr_eq(&waiting, &first)));
-        queue.sign_in([1; 32], pending(&second, false), Some(&first));
-        assert!(queue.pending(&[1; 32]).is_some_and(|pending| pending.new && !pending.spare && pending.generation == 8));
+        queue.sign_in(Partition::new([1; 32]), pending(&sign_in("other"), false), None);
+        assert!(queue.waiting_sign_in(&Partition::new([1; 32])).is_some_and(|waiting| Arc::ptr_eq(&waiting, &first)));
+        queue.sign_in(Partition::new([1; 32]), pending(&second, false), Some(&first));
+        assert!(
+            queue.pending(&Partition::new([1; 32])).is_some_and(|pending| pending.new && !pending.spare && pending.generation == 8)
+        );
         // Its own second try.
-        queue.sign_in([1; 32], pending(&sign_in("second"), false), Some(&first));
-        assert!(queue.pending(&[1; 32]).is_some_and(|pending| pending.new && !pending.spare));
-        queue.done(&[1; 32], &first);
+        queue.sign_in(Partition::new([1; 32]), pending(&sign_in("second"), false), Some(&first));
+        assert!(queue.pending(&Partition::new([1; 32])).is_some_and(|pending| pending.new && !pending.spare));
+        queue.done(&Partition::new([1; 32]), &first);
         assert_eq!(queue.len(), 1);
-        assert!(queue.forget(&[1; 32]));
+        assert!(queue.forget(&Partition::new([1; 32])));
         assert_eq!((queue.len(), queue.next_accounts(1), queue.bytes()), (0, vec![], 0));
     }
 
@@ -472,7 +474,7 @@ mod tests {
         assert_eq!((rooms.len(), count("tokend_cache_push_back_refused_total")), (4, 1));
         let large = "x".repeat(ROOM - 1024);
         for number in 0..4 {
-            queue.sign_in([number; 32], pending(&sign_in(&format!("{number} {large}")), number > 0), None);
+            queue.sign_in(Partition::new([number; 32]), pending(&sign_in(&format!("{number} {large}")), number > 0), None);
         }
         drop(rooms);
         assert_eq!((dropped("token") > 1, dropped("sign_in")), (true, 0));
@@ -480,10 +482,10 @@ mod tests {
         // Only one of these may go; and room is kept for one more, not for two.
         let room = queue.room().unwrap();
         assert!(queue.room().is_none());
-        queue.sign_in([9; 32], pending(&sign_in(&format!("9 {large}{large}")), true), None);
+        queue.sign_in(Partition::new([9; 32]), pending(&sign_in(&format!("9 {large}{large}")), true), None);
         drop(room);
-        assert_eq!((dropped("sign_in"), queue.pending(&[0; 32]).is_none()), (1, true));
-        assert!((1..4).chain([9]).all(|number| queue.pending(&[number; 32]).is_some()));
+        assert_eq!((dropped("sign_in"), queue.pending(&Partition::new([0; 32])).is_none()), (1, true));
+        assert!((1..4).chain([9]).all(|number| queue.pending(&Partition::new([number; 32])).is_some()));
         assert!(queue.room().is_none());
     }
 }

@@ -270,10 +270,10 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use super::{KNOWN, MOST, MOST_BYTES, Recent, next_epoch};
+    use super::{KNOWN, MOST, MOST_BYTES, Partition, Recent, next_epoch};
     use crate::clock::Clock;
     use crate::secret::Secret;
-    use crate::token::{Account, Epoch, SignIn};
+    use crate::token::{Account, Epoch, SignIn, SpaceId};
 
     fn sign_in(epoch: Epoch, shared: u64, token: &str) -> Arc<SignIn> {
         let account = Account {
@@ -288,7 +288,7 @@ mod tests {
             account,
             refresh_token,
             expires_on: 99,
-            space: [4; 32],
+            space: SpaceId::new([4; 32]),
             epoch,
             shared,
             lineage: [0; 16],
@@ -300,10 +300,10 @@ mod tests {
         NonZeroU64::new(number).unwrap()
     }
 
-    fn numbered(number: usize) -> [u8; 32] {
+    fn numbered(number: usize) -> Partition {
         let mut partition = [0; 32];
         partition[..8].copy_from_slice(&number.to_le_bytes());
-        partition
+        Partition::new(partition)
     }
 
     #[test]
@@ -323,14 +323,14 @@ mod tests {
     fn the_highest_epoch_is_known_for_its_time() {
         let clock = Clock::manual(1000);
         let recent = Recent::new(clock.clone());
-        recent.signed_out(&[1; 32], Some(epoch(7)));
-        recent.note(&[1; 32], epoch(5));
-        assert_eq!((recent.epoch(&[1; 32]), recent.epoch(&[2; 32])), (Some(epoch(7)), None));
+        recent.signed_out(&Partition::new([1; 32]), Some(epoch(7)));
+        recent.note(&Partition::new([1; 32]), epoch(5));
+        assert_eq!((recent.epoch(&Partition::new([1; 32])), recent.epoch(&Partition::new([2; 32]))), (Some(epoch(7)), None));
         clock.advance(KNOWN);
         recent.sweep();
-        assert_eq!(recent.epoch(&[1; 32]), Some(epoch(7)));
+        assert_eq!(recent.epoch(&Partition::new([1; 32])), Some(epoch(7)));
         clock.advance(Duration::from_millis(1));
-        assert_eq!((recent.epoch(&[1; 32]), recent.all().len()), (None, 1));
+        assert_eq!((recent.epoch(&Partition::new([1; 32])), recent.all().len()), (None, 1));
         recent.sweep();
         assert_eq!(recent.all().len(), 0);
     }
@@ -338,36 +338,36 @@ mod tests {
     #[test]
     fn a_sign_out_ends_the_sign_ins_of_before_and_not_those_of_after() {
         let recent = Recent::new(Clock::manual(1000));
-        recent.brought(&[1; 32], sign_in(None, 5, "a"));
-        assert!(recent.signed_out(&[1; 32], Some(epoch(7))));
-        assert!(recent.sign_in(&[1; 32]).is_none());
+        recent.brought(&Partition::new([1; 32]), sign_in(None, 5, "a"));
+        assert!(recent.signed_out(&Partition::new([1; 32]), Some(epoch(7))));
+        assert!(recent.sign_in(&Partition::new([1; 32])).is_none());
         // A store of before that comes late, and a sign-in of after.
-        recent.brought(&[1; 32], sign_in(None, 6, "b"));
-        assert!(recent.sign_in(&[1; 32]).is_none());
-        recent.brought(&[1; 32], sign_in(Some(epoch(7)), 1, "c"));
-        assert!(!recent.signed_out(&[1; 32], Some(epoch(7))), "its message is late");
-        assert!(recent.sign_in(&[1; 32]).is_some());
+        recent.brought(&Partition::new([1; 32]), sign_in(None, 6, "b"));
+        assert!(recent.sign_in(&Partition::new([1; 32])).is_none());
+        recent.brought(&Partition::new([1; 32]), sign_in(Some(epoch(7)), 1, "c"));
+        assert!(!recent.signed_out(&Partition::new([1; 32]), Some(epoch(7))), "its message is late");
+        assert!(recent.sign_in(&Partition::new([1; 32])).is_some());
         // Of an epoch that this process has never heard of, and of an account of which nothing stood.
         for other in [Some(epoch(6)), None] {
-            recent.brought(&[1; 32], sign_in(Some(epoch(7)), 2, "d"));
-            assert!(recent.signed_out(&[1; 32], other));
+            recent.brought(&Partition::new([1; 32]), sign_in(Some(epoch(7)), 2, "d"));
+            assert!(recent.signed_out(&Partition::new([1; 32]), other));
         }
-        assert_eq!(recent.epoch(&[1; 32]), Some(epoch(7)));
+        assert_eq!(recent.epoch(&Partition::new([1; 32])), Some(epoch(7)));
     }
 
     #[test]
     fn the_latest_sign_in_is_known() {
         let recent = Recent::new(Clock::manual(1000));
-        let known = || recent.sign_in(&[1; 32]).map(|sign_in| sign_in.shared);
-        recent.seen(&[1; 32], &sign_in(None, 4, "a"));
+        let known = || recent.sign_in(&Partition::new([1; 32])).map(|sign_in| sign_in.shared);
+        recent.seen(&Partition::new([1; 32]), &sign_in(None, 4, "a"));
         assert_eq!(known(), None, "somebody else brought it");
         for (shared, expected) in [(5, 5), (4, 5), (6, 6)] {
-            recent.brought(&[1; 32], sign_in(None, shared, "a"));
+            recent.brought(&Partition::new([1; 32]), sign_in(None, shared, "a"));
             assert_eq!(known(), Some(expected));
         }
-        recent.seen(&[1; 32], &sign_in(None, 9, "a"));
+        recent.seen(&Partition::new([1; 32]), &sign_in(None, 9, "a"));
         assert_eq!(known(), Some(9));
-        recent.note(&[1; 32], epoch(1));
+        recent.note(&Partition::new([1; 32]), epoch(1));
         assert_eq!(known(), None);
     }
 
@@ -404,11 +404,11 @@ mod tests {
             looked = clock.moment();
             found
         };
-        recent.note(&[1; 32], epoch(1));
-        recent.brought(&[1; 32], sign_in(Some(epoch(1)), 1, "a"));
-        recent.brought(&[2; 32], sign_in(None, 1, "a"));
-        assert_eq!(found(19), [[0; 32]; 0]);
-        assert_eq!(found(1), [[1; 32], [2; 32]]);
+        recent.note(&Partition::new([1; 32]), epoch(1));
+        recent.brought(&Partition::new([1; 32]), sign_in(Some(epoch(1)), 1, "a"));
+        recent.brought(&Partition::new([2; 32]), sign_in(None, 1, "a"));
+        assert_eq!(found(19), vec![]);
+        assert_eq!(found(1), [Partition::new([1; 32]), Partition::new([2; 32])]);
         assert_eq!((found(0), found(100)), (vec![], vec![]));
         assert_eq!(recent.all().len(), 2);
     }

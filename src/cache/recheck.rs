@@ -1,7 +1,7 @@
 //! Whether what memory has still stands: asked of the shared store now and then, and after messages may have been missed.
 
 use super::fleet::Sight;
-use super::{Cache, Key, Query};
+use super::{Cache, FlightKey, Query};
 use crate::store::Trouble;
 use crate::token::Stored;
 
@@ -15,8 +15,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     pub async fn recheck(&self, query: &Query<'_>) {
         let Some(fleet) = &self.fleet else { return };
         let is_suspect = |stored: &Stored| query.is_answered_by(stored).then(|| fleet.is_suspect(stored.checked()));
-        let suspect = self.memory.find_map(query.partition, is_suspect) == Some(true);
-        let token = || Key::of(&[query.partition, query.variant, query.asked.as_bytes()]).0;
+        let suspect = self.memory.find_map(&query.key.partition, is_suspect) == Some(true);
+        let token = || FlightKey::of(&[&query.key.partition, &query.key.variant, query.key.scopes.as_bytes()]);
         let _one_looks = if suspect { Some(self.looking.turn(token()).await) } else { None };
         let now = fleet.check_moment();
         let mine = |stored: &Stored| {
@@ -27,13 +27,14 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 first.then(|| (seen, stored.facts.asked.clone(), stored.facts.shared, stored.facts.epoch))
             })
         };
-        let Some(Some((seen, asked, shared, epoch))) = self.memory.find_map(query.partition, mine) else { return };
+        let Some(Some((seen, asked, shared, epoch))) = self.memory.find_map(&query.key.partition, mine) else { return };
         let note = |checked| {
-            let same = |stored: &Stored| stored.facts.variant == *query.variant && stored.facts.asked == asked;
-            let _noted = self.memory.find_map(query.partition, |stored: &Stored| same(stored).then(|| stored.set_checked(checked)));
+            let same = |stored: &Stored| stored.facts.variant == query.key.variant && stored.facts.asked == asked;
+            let _noted =
+                self.memory.find_map(&query.key.partition, |stored: &Stored| same(stored).then(|| stored.set_checked(checked)));
         };
-        let since = self.since(query.partition, query.owned);
-        match fleet.exact(query.partition, query.variant, &asked, query.owned).await {
+        let since = self.since(&query.key.partition, query.owned);
+        match fleet.exact(&query.key.partition, &query.key.variant, &asked, query.owned).await {
             Err(Trouble::Open) => {
                 fleet.ask_later();
                 note(seen);
@@ -42,20 +43,20 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             Err(Trouble::Failed) => note(if suspect { seen } else { fleet.due_again(now) }),
             Ok(Sight { epoch: Some(raised), .. }) if Some(raised) > epoch => {
                 fleet.metrics.signed_out.inc();
-                fleet.recent.note(query.partition, raised);
-                self.memory.remove(query.partition);
+                fleet.recent.note(&query.key.partition, raised);
+                self.memory.remove(&query.key.partition);
             }
             Ok(sight) => {
                 if let Some(epoch) = epoch.filter(|_| sight.epoch < epoch) {
-                    fleet.lost(query.partition, epoch);
+                    fleet.lost(&query.key.partition, epoch);
                 }
                 // What was replaced stands there again if the store has lost something, and what waits to be stored is newer.
                 let is_newer = |stored: &Stored| {
                     let is_ancestor = shared.wrapping_sub(stored.facts.shared) < ANCESTORS;
-                    stored.facts.shared != shared && !is_ancestor && !fleet.queue.has_token(query.partition, stored)
+                    stored.facts.shared != shared && !is_ancestor && !fleet.queue.has_token(&query.key.partition, stored)
                 };
                 match sight.stored.filter(is_newer) {
-                    Some(stored) => self.remember(query.partition, stored, 0, &since),
+                    Some(stored) => self.remember(&query.key.partition, stored, 0, &since),
                     None if suspect => note(now),
                     None => {}
                 }

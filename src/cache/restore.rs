@@ -18,7 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::fleet::{EPOCH, Fleet, epoch_of};
 use super::recent::KNOWN;
 use super::sign_ins::{Base, Kept, Unavailable};
-use super::{Cache, Partition};
+use super::{Cache, Partition, SpaceId};
 use crate::clock::Moment;
 use crate::store::{Note, Place, Placed, Put, Raised, Ring, Trouble, sign_in_epoch};
 use crate::token::{Epoch, SignIn};
@@ -190,7 +190,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     ///
     /// # Errors
     /// As for [`Cache::signed`].
-    pub async fn is_settled(&self, space: &[u8; 32], partition: &Partition) -> Result<bool, Unavailable> {
+    pub async fn is_settled(&self, space: &SpaceId, partition: &Partition) -> Result<bool, Unavailable> {
         let Some(fleet) = &self.fleet else { return Ok(true) };
         self.signed(space, partition).await?;
         // Asked afterwards: the connection may have been made anew for this very look.
@@ -256,7 +256,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     pub(super) async fn read_signed(
         &self,
         fleet: &Fleet,
-        space: &[u8; 32],
+        space: &SpaceId,
         partition: &Partition,
     ) -> Result<(Option<SignIn>, Base), Unavailable> {
         for _ in 0..ATTEMPTS {
@@ -303,7 +303,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         fleet.recent.sign_in(partition).into_iter().chain(remembered).max_by_key(place)
     }
 
-    async fn standing(&self, fleet: &Fleet, space: &[u8; 32], partition: &Partition) -> Result<Standing, Unavailable> {
+    async fn standing(&self, fleet: &Fleet, space: &SpaceId, partition: &Partition) -> Result<Standing, Unavailable> {
         let (mut sign_in, mut base) = fleet.sign_in_at(&fleet.names, space, partition).await?;
         for names in &fleet.others {
             let (other, otherwise) = fleet.sign_in_at(names, space, partition).await?;

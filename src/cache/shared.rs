@@ -18,7 +18,7 @@ use super::lease::{Held, KEPT, LEASE, Sent};
 use super::query::Wanted;
 use super::{Cache, Flown, Level, Loaded, Query, Since, written};
 use crate::store::{Claim, Claimed, Holder, Place, Sought, Trouble};
-use crate::token::{Epoch, Head, Stored};
+use crate::token::{Epoch, Head, Stored, TokenDigest};
 
 /// How soon a follower comes back first, and how often later on.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
@@ -44,7 +44,7 @@ enum Told<'a> {
     /// The token stands where it belongs, and is the very one that a resource rejected: the authority gave it again.
     Again {
         /// The SHA-256 of the token.
-        sha256: [u8; 32],
+        sha256: TokenDigest,
     },
 }
 
@@ -181,7 +181,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// The rejected token itself, if the authority has just given it again to somebody who named it: it would once more.
     async fn given_again(&self, fleet: &Fleet, way: &Way<'_>, sight: &Sight) -> Option<Flown> {
         let stored = sight.stored.as_ref().filter(|stored| way.wanted.bypass.rejects(&stored.head()))?;
-        let lease = fleet.lease(&way.wanted.partition, &way.wanted.key.0);
+        let lease = fleet.lease(&way.wanted.partition, &way.wanted.flight);
         let values = fleet.store.read(&[&lease.outcome]).await.ok()?;
         let payload = fleet.heard(&lease.outcome, values.first()?.as_ref()?)?;
         let Told::Again { sha256 } = postcard::from_bytes(&payload).ok()? else { return None };
@@ -207,7 +207,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     /// Takes the lease, or waits for whoever has it; when it lapses, one of those who wait gets it.
     async fn turn_of(&self, fleet: &Fleet, way: &Way<'_>) -> Turn<E> {
-        let lease = fleet.lease(&way.wanted.partition, &way.wanted.key.0);
+        let lease = fleet.lease(&way.wanted.partition, &way.wanted.flight);
         let (mut followed, mut lapsed) = (Vec::new(), None);
         let mut pause = FIRST_PAUSE;
         let mut answered = self.clock.moment();
@@ -402,7 +402,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     /// Stores what a redemption brought, which goes before whatever stood there, without a look and without a flight.
     pub async fn store(&self, query: &Query<'_>, loaded: &Loaded) -> Head {
-        let (wanted, since) = (query.wanted(), self.since(query.partition, query.owned));
+        let (wanted, since) = (query.wanted(), self.since(&query.key.partition, query.owned));
         let Some(fleet) = &self.fleet else { return self.keep(&wanted, loaded, &since, None).head };
         let flown = self.brought(&wanted, loaded);
         let sight = fleet.exact(&wanted.partition, &wanted.variant, &wanted.asked, wanted.owned).await;

@@ -9,7 +9,7 @@ use super::fleet::{Fleet, epoch_bytes, epoch_of};
 use super::queue::Pending;
 use super::restore::is_ancestor;
 use super::sign_outs::Watch;
-use super::{Cache, Partition, challenge_hash};
+use super::{Cache, Partition, SpaceId, challenge_hash};
 use crate::store::{Names, Placed, Put, Ring, read_sign_in, write_sign_in};
 use crate::token::{Epoch, SignIn};
 
@@ -74,7 +74,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     ///
     /// # Errors
     /// As for [`Cache::signed`].
-    pub async fn signed_or_remembered(&self, space: &[u8; 32], partition: &Partition) -> Result<Signed, Unavailable> {
+    pub async fn signed_or_remembered(&self, space: &SpaceId, partition: &Partition) -> Result<Signed, Unavailable> {
         match self.signed(space, partition).await {
             Err(Unavailable::Unreachable) => {
                 let since = self.sign_outs.watch(*partition);
@@ -101,7 +101,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     ///
     /// # Errors
     /// Nothing can be said of it: it may be there or not.
-    pub async fn signed(&self, space: &[u8; 32], partition: &Partition) -> Result<Signed, Unavailable> {
+    pub async fn signed(&self, space: &SpaceId, partition: &Partition) -> Result<Signed, Unavailable> {
         let Some(fleet) = &self.fleet else {
             let since = self.sign_outs.watch(*partition);
             let sign_in = self.memory.sign_in(partition, self.clock.unix());
@@ -149,7 +149,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     ///
     /// It is of the lineage of the sign-in that stands, and keeps what later releases have put there; after a sign-out, or where there was none,
     /// it begins a lineage of its own.
-    pub async fn keep_sign_in(self: &Arc<Self>, space: &[u8; 32], partition: &Partition, sign_in: SignIn) -> Kept {
+    pub async fn keep_sign_in(self: &Arc<Self>, space: &SpaceId, partition: &Partition, sign_in: SignIn) -> Kept {
         let lineage = rand::random();
         for _ in 0..ATTEMPTS {
             let over = match self.signed_or_remembered(space, partition).await {
@@ -309,7 +309,7 @@ impl Fleet {
     pub(super) async fn sign_in_at(
         &self,
         names: &Names,
-        space: &[u8; 32],
+        space: &SpaceId,
         partition: &Partition,
     ) -> Result<(Option<SignIn>, Base), Unavailable> {
         let place = names.place(partition);

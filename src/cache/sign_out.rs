@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::fleet::{EPOCH, Fleet, MOST_LISTED, epoch_of};
 use super::recent::next_epoch;
 use super::sign_ins::Unavailable;
-use super::{Cache, Partition};
+use super::{Cache, Partition, SpaceId};
 use crate::store::{Note, Place, Removed};
 use crate::token::Epoch;
 
@@ -18,7 +18,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     ///
     /// # Errors
     /// The shared store cannot be asked, or what stands there is another release's: memory is purged, and the rest is not.
-    pub async fn sign_out(&self, space: &[u8; 32], partition: &Partition) -> Result<(), Unavailable> {
+    pub async fn sign_out(&self, space: &SpaceId, partition: &Partition) -> Result<(), Unavailable> {
         let known = self.forget_with_links(partition);
         self.sign_out_forgotten(space, partition, known).await
     }
@@ -26,7 +26,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// The same when memory has forgotten the account; `known`: it knew of it.
     pub(super) async fn sign_out_forgotten(
         &self,
-        space: &[u8; 32],
+        space: &SpaceId,
         partition: &Partition,
         mut known: bool,
     ) -> Result<(), Unavailable> {

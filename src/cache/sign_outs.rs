@@ -159,7 +159,7 @@ mod tests {
     fn numbered(number: usize) -> Partition {
         let mut partition = [0; 32];
         partition[..8].copy_from_slice(&number.to_le_bytes());
-        partition
+        Partition::new(partition)
     }
 
     /// How many calls it knows of by partition, and how many sign-outs it remembers besides.
@@ -171,12 +171,12 @@ mod tests {
     #[test]
     fn a_call_knows_of_the_sign_outs_since_it_began() {
         let outs = SignOuts::default();
-        let first = outs.watch([1; 32]);
-        outs.mark(&[1; 32], None);
-        let (second, other) = (outs.watch([1; 32]), outs.watch([2; 32]));
+        let first = outs.watch(Partition::new([1; 32]));
+        outs.mark(&Partition::new([1; 32]), None);
+        let (second, other) = (outs.watch(Partition::new([1; 32])), outs.watch(Partition::new([2; 32])));
         assert!(first.is_signed_out(None) && !second.is_signed_out(None) && !other.is_signed_out(None));
         assert!(first.clone().is_signed_out(None));
-        outs.mark(&[2; 32], None);
+        outs.mark(&Partition::new([2; 32]), None);
         assert!(other.is_signed_out(None) && !second.is_signed_out(None));
     }
 
@@ -184,13 +184,13 @@ mod tests {
     fn what_has_the_epoch_of_a_sign_out_came_after_it() {
         let epoch = std::num::NonZeroU64::new;
         let outs = SignOuts::default();
-        let call = outs.watch([1; 32]);
-        outs.mark(&[1; 32], epoch(5));
+        let call = outs.watch(Partition::new([1; 32]));
+        outs.mark(&Partition::new([1; 32]), epoch(5));
         assert!(call.is_signed_out(None) && call.is_signed_out(epoch(4)));
         assert!(!call.is_signed_out(epoch(5)) && !call.is_signed_out(epoch(6)));
-        outs.mark(&[1; 32], epoch(3));
+        outs.mark(&Partition::new([1; 32]), epoch(3));
         assert!(call.is_signed_out(epoch(4)) && !call.is_signed_out(epoch(5)));
-        outs.mark(&[1; 32], None);
+        outs.mark(&Partition::new([1; 32]), None);
         assert!(call.is_signed_out(epoch(6)), "nothing stood");
     }
 
@@ -200,7 +200,7 @@ mod tests {
         for number in 0..10 {
             outs.mark(&numbered(number), None);
         }
-        let (call, open) = (outs.watch([1; 32]), outs.watch_all());
+        let (call, open) = (outs.watch(Partition::new([1; 32])), outs.watch_all());
         for number in 0..10 {
             outs.mark(&numbered(number), None);
         }
@@ -217,12 +217,12 @@ mod tests {
         for number in 0..MOST {
             outs.mark(&numbered(number), None);
         }
-        assert!(before.is_signed_out(&numbered(0)) && !before.is_signed_out(&[9; 32]));
+        assert!(before.is_signed_out(&numbered(0)) && !before.is_signed_out(&Partition::new([9; 32])));
         let after = outs.watch_all();
         assert!(!after.is_signed_out(&numbered(0)));
         outs.mark(&numbered(MOST), None);
-        assert!(before.is_signed_out(&[9; 32]), "it may have been the one that is forgotten");
-        assert!(!after.is_signed_out(&[9; 32]) && after.is_signed_out(&numbered(MOST)));
+        assert!(before.is_signed_out(&Partition::new([9; 32])), "it may have been the one that is forgotten");
+        assert!(!after.is_signed_out(&Partition::new([9; 32])) && after.is_signed_out(&numbered(MOST)));
         assert_eq!(kept(&outs), (0, MOST));
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::fleet::Fleet;
 use super::lease::{Held, KEPT, Sent};
 use super::sign_ins::Unavailable;
-use super::{Cache, Key, Partition};
+use super::{Cache, FlightKey, Partition};
 use crate::store::{Claim, Names, Ring};
 
 /// How long whoever sends something has to write its lease anew, which it renews each second, where the store has lost that alone.
@@ -75,7 +75,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 impl Fleet {
     /// Takes the lease of an account's turn under the names of one version, or waits for whoever has it.
     async fn turn(&self, names: &Names, partition: &Partition, ends: Instant) -> Result<Held, Unavailable> {
-        let lease = Self::lease_at(names, partition, &Key::of(&[b"turn"]).0);
+        let lease = Self::lease_at(names, partition, &FlightKey::of(&[b"turn"]));
         let place = names.place(partition);
         let (sign_in, epoch) = (place.sign_in(), place.epoch());
         let longest = self.longest * 2;

@@ -7,6 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use super::SpaceId;
+
 /// How many are remembered, of about 150 bytes each.
 const MOST: usize = 16 * 1024;
 
@@ -23,7 +25,7 @@ pub(super) struct Unlisted {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Member {
     /// Whose listing.
-    pub(super) space: [u8; 32],
+    pub(super) space: SpaceId,
     /// The member of the set.
     pub(super) tag: Bytes,
 }
@@ -62,7 +64,7 @@ impl Unlisted {
     }
 
     /// Whether an account may be missing in the listing of a space.
-    pub(super) fn may_miss(&self, space: &[u8; 32], now: i64) -> bool {
+    pub(super) fn may_miss(&self, space: &SpaceId, now: i64) -> bool {
         self.lost_until.load(Ordering::Relaxed) > now || self.waiting().keys().any(|member| member.space == *space)
     }
 
@@ -75,26 +77,26 @@ impl Unlisted {
 mod tests {
     use bytes::Bytes;
 
-    use super::{MOST, Member, Unlisted};
+    use super::{MOST, Member, SpaceId, Unlisted};
 
     const NOW: i64 = 100;
 
     fn member(number: usize) -> Member {
-        Member { space: [1; 32], tag: Bytes::from(number.to_le_bytes().to_vec()) }
+        Member { space: SpaceId::new([1; 32]), tag: Bytes::from(number.to_le_bytes().to_vec()) }
     }
 
     #[test]
     fn a_listing_is_in_doubt_while_one_of_its_accounts_waits() {
         let unlisted = Unlisted::default();
-        assert!(unlisted.is_empty() && !unlisted.may_miss(&[1; 32], NOW));
+        assert!(unlisted.is_empty() && !unlisted.may_miss(&SpaceId::new([1; 32]), NOW));
         unlisted.add(member(7), 200);
-        assert!(unlisted.may_miss(&[1; 32], NOW) && !unlisted.may_miss(&[2; 32], NOW));
+        assert!(unlisted.may_miss(&SpaceId::new([1; 32]), NOW) && !unlisted.may_miss(&SpaceId::new([2; 32]), NOW));
         // It was renewed while it was being listed: until then it has to be.
         unlisted.add(member(7), 300);
         unlisted.done(&member(7), 200);
         assert_eq!(unlisted.all(), [(member(7), 300)]);
         unlisted.done(&member(7), 300);
-        assert!(unlisted.is_empty() && !unlisted.may_miss(&[1; 32], NOW));
+        assert!(unlisted.is_empty() && !unlisted.may_miss(&SpaceId::new([1; 32]), NOW));
     }
 
     #[test]
@@ -108,7 +110,7 @@ mod tests {
             unlisted.done(&member, ends);
         }
         // Until its sign-in has ended nobody knows whether it is listed.
-        assert!(unlisted.may_miss(&[1; 32], NOW) && unlisted.may_miss(&[2; 32], NOW));
-        assert!(!unlisted.may_miss(&[1; 32], 200));
+        assert!(unlisted.may_miss(&SpaceId::new([1; 32]), NOW) && unlisted.may_miss(&SpaceId::new([2; 32]), NOW));
+        assert!(!unlisted.may_miss(&SpaceId::new([1; 32]), 200));
     }
 }

@@ -16,8 +16,8 @@ use super::refresh::unavailable;
 use super::refusal::{Kind, Refusal, overloaded};
 use super::request::{Accounts, Listing};
 use super::silent::account;
-use crate::cache::{Cursor, KeySpace, Known, Mark, Owner, Partition, Work};
-use crate::token::{Account, Turn};
+use crate::cache::{Cursor, Known, Mark, Work};
+use crate::token::{Account, KeySpace, Partition, PartitionOwner, Turn};
 
 /// How many accounts a listing brings if nothing else is said, and at most.
 const USUAL: usize = 100;
@@ -76,7 +76,7 @@ pub(super) async fn list(inner: &Inner, app: &App, caller: Caller, listing: &Lis
 pub(super) async fn one(inner: &Inner, app: &App, caller: Caller, id: &str) -> Result<Account, Refusal> {
     let id = account(app, Some(id), "home_account_id")?;
     let mut places: Vec<_> =
-        spaces(inner, app, caller).into_iter().map(|space| (*space.id(), space.partition(Owner::Account(id)))).collect();
+        spaces(inner, app, caller).into_iter().map(|space| (*space.id(), space.partition(PartitionOwner::Account(id)))).collect();
     if places.len() > 1 {
         let partitions: Vec<Partition> = places.iter().map(|(_, partition)| *partition).collect();
         let Known { known, unsure } = inner.cache.known(&partitions).await;
@@ -100,7 +100,7 @@ pub(super) async fn one(inner: &Inner, app: &App, caller: Caller, id: &str) -> R
 pub(super) async fn sign_out(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, id: &str) -> Result<(), Refusal> {
     let id = account(app, Some(id), "home_account_id")?;
     let places: Vec<_> =
-        spaces(inner, app, caller).iter().map(|space| (*space.id(), space.partition(Owner::Account(id)))).collect();
+        spaces(inner, app, caller).iter().map(|space| (*space.id(), space.partition(PartitionOwner::Account(id)))).collect();
     let permit = inner.cache.budget().take(Work::SignOut, id.len()).ok_or_else(|| overloaded("limits.flights", &inner.clock))?;
     let (sender, outcome) = tokio::sync::oneshot::channel();
     let detached = Arc::clone(inner);
@@ -156,7 +156,7 @@ fn cursor(bytes: &[u8]) -> Option<Cursor> {
             let score = Some(f64::from_be_bytes(*score)).filter(|score| !score.is_nan())?;
             Some(Cursor::Shared(*shard, Some(Mark { score, member: Bytes::copy_from_slice(member) })))
         }
-        (b'm', rest) => Some(Cursor::Memory(rest.try_into().ok()?)),
+        (b'm', rest) => Some(Cursor::Memory(Partition::new(rest.try_into().ok()?))),
         _ => None,
     }
 }
@@ -171,7 +171,7 @@ mod tests {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use bytes::Bytes;
 
-    use super::{Cursor, KeySpace, Mark, read, write};
+    use super::{Cursor, KeySpace, Mark, Partition, read, write};
 
     #[test]
     fn a_cursor_comes_back_as_it_was() {
@@ -180,8 +180,10 @@ mod tests {
         let (spaces, fewer) = ([&own, &other, &space], [&own]);
         let mark = |score, member| Some(Mark { score, member: Bytes::from_static(member) });
         let marks = [None, mark(1_795_300_000.0, &[7; 16][..]), mark(-1.5, b""), mark(f64::INFINITY, b"x")];
-        for cursor in
-            marks.map(|mark| Cursor::Shared(63, mark)).into_iter().chain([Cursor::Shared(0, None), Cursor::Memory([7; 32])])
+        for cursor in marks
+            .map(|mark| Cursor::Shared(63, mark))
+            .into_iter()
+            .chain([Cursor::Shared(0, None), Cursor::Memory(Partition::new([7; 32]))])
         {
             for index in 0..spaces.len() {
                 let text = write((index, Some(cursor.clone())), &spaces);

@@ -18,10 +18,12 @@ use super::refusal::{Kind, Refusal, loggable, overloaded};
 use super::request::{Answer, Call, RefreshReason, TokenSource};
 use super::{Inner, Outcome, trace};
 use crate::authority::{Failure, Repeat};
-use crate::cache::{self, Bypass, Flown, Key, Level, Loaded, Look, Lost, Miss, OpenWatch, Owner, Partition, Permit, Query};
+use crate::cache::{self, Bypass, Flown, Level, Loaded, Look, Lost, Miss, OpenWatch, Permit, Query};
 use crate::oauth::Form;
 use crate::telemetry::{self, outgoing};
-use crate::token::{Grant, Head, Matching, Retry, Scopes, Tenant, Turn};
+use crate::token::{
+    Grant, Head, Lane, Matching, Partition, PartitionOwner, Retry, Scopes, Tenant, TokenDigest, TokenKey, Turn, Variant,
+};
 
 /// What a flow asks the spine for.
 pub(super) struct Ask<'a> {
@@ -37,8 +39,8 @@ pub(super) struct Ask<'a> {
     pub(super) owned: bool,
     /// The tenant that is asked, where it is not the authority's own, and the inbound token that is exchanged.
     pub(super) tenant: Option<&'a Tenant>,
-    pub(super) assertion: Option<&'a [u8; 32]>,
-    pub(super) variant: [u8; 32],
+    pub(super) assertion: Option<&'a TokenDigest>,
+    pub(super) variant: Variant,
     pub(super) scopes: &'a Scopes,
     pub(super) bypass: Bypass,
     pub(super) challenge: u64,
@@ -63,9 +65,9 @@ pub(super) struct Job {
     pub(super) owner: Caller,
     pub(super) partition: Partition,
     pub(super) bound: bool,
-    pub(super) lane: Key,
+    pub(super) lane: Lane,
     pub(super) tenant: Option<Tenant>,
-    pub(super) variant: [u8; 32],
+    pub(super) variant: Variant,
     pub(super) asked: Box<str>,
     challenge: u64,
     /// The refresh token that memory had when the job began.
@@ -77,8 +79,8 @@ pub(super) struct Job {
 impl Inner {
     /// A token from memory, from the shared store, or from the authority by one flight for all who ask.
     pub(super) async fn acquire(self: &Arc<Self>, ask: Ask<'_>, work: impl Fn() -> Work + Sync) -> Outcome {
-        let asked = ask.scopes.folded(ask.app.authority.matching());
-        let query = ask.query(&asked);
+        let key = ask.key();
+        let query = ask.query(&key);
         let mut look = self.cache.look(&query);
         if let Look::Hit { unchecked: true, .. } = look {
             Box::pin(self.cache.recheck(&query)).await;
@@ -107,14 +109,14 @@ impl Inner {
         let (request, span) = (Span::current(), trace::begin(&ask.call, ask.app, ask.flow, false));
         let call = ask.call.inside(outgoing(ask.call.trace, &span));
         let way = async {
-            if let Some(refusal) = ask.standing_beyond(query.asked, self) {
+            if let Some(refusal) = ask.standing_beyond(&query.key.scopes, self) {
                 ask.app.metrics.held(ask.flow);
                 return Err(refusal);
             }
-            if let Some(refusal) = self.standing(&ask.keys(self, query.asked)) {
+            if let Some(refusal) = self.standing(&ask.keys(self, &query.key.scopes)) {
                 return self.held(ask, query, refusal).await;
             }
-            let begin = |permit| Box::pin(self.job(ask, query.asked, call.clone(), permit).run(work()));
+            let begin = |permit| Box::pin(self.job(ask, &query.key.scopes, call.clone(), permit).run(work()));
             let landed = self.cache.load(query, ask.carries(), begin).await;
             if landed.joined {
                 telemetry::joined(&request);
@@ -142,8 +144,7 @@ impl Inner {
 
     /// Whether memory has what is asked for.
     pub(super) fn is_at_hand(&self, ask: &Ask<'_>) -> bool {
-        let asked = ask.scopes.folded(ask.app.authority.matching());
-        self.cache.has(&ask.query(&asked))
+        self.cache.has(&ask.query(&ask.key()))
     }
 
     /// Renews a token that is due, unless something remembered speaks against it: the caller has a valid one either way. Returns
@@ -153,14 +154,14 @@ impl Inner {
         if self.cache.is_loading(query) {
             return true;
         }
-        let standing = ask.keys(self, query.asked).standing(&self.remembered, self.clock.moment()).is_some();
-        if standing || ask.standing_beyond(query.asked, self).is_some() {
+        let standing = ask.keys(self, &query.key.scopes).standing(&self.remembered, self.clock.moment()).is_some();
+        if standing || ask.standing_beyond(&query.key.scopes, self).is_some() {
             return false;
         }
         let Some(permit) = self.cache.budget().take(cache::Work::Renewal, ask.carries()) else { return false };
         let span = trace::begin(&ask.call, ask.app, ask.flow, true);
         let call = ask.call.inside(outgoing(ask.call.trace, &span));
-        let job = self.job(ask, query.asked, call.clone(), permit.clone());
+        let job = self.job(ask, &query.key.scopes, call.clone(), permit.clone());
         let (app, flow, work, flying) = (Arc::clone(ask.app), ask.flow, work(), span.clone());
         let renewal = async move {
             let outcome = Box::pin(job.run(work)).await;
@@ -216,14 +217,17 @@ impl Inner {
 // === impl Ask ===
 
 impl Ask<'_> {
-    fn query<'a>(&'a self, asked: &'a str) -> Query<'a> {
+    fn key(&self) -> TokenKey<'_> {
+        let scopes = self.scopes.folded(self.app.authority.matching());
+        TokenKey { partition: self.partition, variant: self.variant, scopes }
+    }
+
+    fn query<'a>(&'a self, key: &'a TokenKey<'a>) -> Query<'a> {
         Query {
             by: &self.app.name,
             credential: self.app.credential.version(),
-            partition: &self.partition,
+            key,
             owned: self.owned,
-            variant: &self.variant,
-            asked,
             superset: !self.bound && self.app.authority.matching() == Matching::Superset,
             bypass: self.bypass,
         }
@@ -236,7 +240,7 @@ impl Ask<'_> {
 
     fn keys(&self, inner: &Inner, scopes: &str) -> Keys {
         let (lane, refresh_token) = (self.lane(scopes), self.refresh_token(inner));
-        let asked = Asked { lane: &lane.0, variant: &self.variant, scopes, challenge: self.challenge, refresh_token };
+        let asked = Asked { lane: &lane, variant: &self.variant, scopes, challenge: self.challenge, refresh_token };
         keys(self.app, self.flow, self.tenant, self.app.credential.version(), asked)
     }
 
@@ -245,12 +249,12 @@ impl Ask<'_> {
     }
 
     /// What backs off together when calls fail.
-    pub(super) fn lane(&self, scopes: &str) -> Key {
+    pub(super) fn lane(&self, scopes: &str) -> Lane {
         if self.owned {
             user_lane(&self.partition, self.tenant, self.assertion)
         } else {
             // One API that fails says nothing of the others that the app calls.
-            Key::of(&[&self.partition, &self.variant, scopes.as_bytes()])
+            Lane::of(&[&self.partition, &self.variant, scopes.as_bytes()])
         }
     }
 }
@@ -310,7 +314,7 @@ impl Job {
     /// elsewhere, and that home has to know of it.
     async fn is_reached_by_sign_out(&self, grant: &Grant, since: &OpenWatch) -> bool {
         let Some(account) = &grant.account else { return true };
-        let home = self.app.space_of(self.owner).partition(Owner::Account(&account.home_account_id));
+        let home = self.app.space_of(self.owner).partition(PartitionOwner::Account(&account.home_account_id));
         let left = grant.times.expires_on.map_or(0, |ends| ends.saturating_sub(grant.times.received_on));
         let lasting = Duration::from_secs(u64::try_from(left).unwrap_or(0));
         home == self.partition || self.inner.cache.link(&home, &self.partition, lasting, since).await
@@ -319,7 +323,7 @@ impl Job {
     pub(super) fn keys(&self, credential_version: u64) -> Keys {
         let refresh_token = refresh_token(&self.inner, self.flow, &self.partition);
         let Self { variant, asked: scopes, challenge, .. } = self;
-        let asked = Asked { lane: &self.lane.0, variant, scopes, challenge: *challenge, refresh_token };
+        let asked = Asked { lane: &self.lane, variant, scopes, challenge: *challenge, refresh_token };
         keys(&self.app, self.flow, self.tenant.as_ref(), credential_version, asked)
     }
 
@@ -346,9 +350,9 @@ impl Job {
 }
 
 /// What of a user's backs off together: what fails for one inbound token may do for another.
-pub(super) fn user_lane(partition: &Partition, tenant: Option<&Tenant>, assertion: Option<&[u8; 32]>) -> Key {
+pub(super) fn user_lane(partition: &Partition, tenant: Option<&Tenant>, assertion: Option<&TokenDigest>) -> Lane {
     let tenant = tenant.map_or("", Tenant::as_str);
-    Key::of(&[partition, tenant.as_bytes(), assertion.map_or(&[], |assertion| assertion)])
+    Lane::of(&[partition, tenant.as_bytes(), assertion.map_or(&[], |assertion| &**assertion)])
 }
 
 /// Names the refresh token that would be sent: what was said of another one says nothing of it.

@@ -9,10 +9,9 @@ use super::metrics::AppMetrics;
 use super::refusal::{Kind, Refusal};
 use super::settings::{AppSettings, CallerSettings, RefreshTokens};
 use crate::authority::Authority;
-use crate::cache::{Hashed, Key, KeySpace, Owner, Variant};
 use crate::credential::Credential;
 use crate::inbound::{Inbound, Issuers, Policy};
-use crate::token::{Scopes, Tenant, Turn};
+use crate::token::{CredentialName, KeySpace, Partition, PartitionOwner, Scopes, Tenant, Turn, UsualVariant};
 
 /// A client registration that tokend acts as.
 #[derive(Debug)]
@@ -38,10 +37,9 @@ pub struct App {
     accounts: KeySpace,
     /// The part of it that each caller's accounts have for themselves.
     owned: Vec<KeySpace>,
-    pub(super) app_partition: [u8; 32],
-    /// The members of its usual tokens' keys, hashed.
-    pub(super) usual: Hashed,
-    pub(super) usual_variant: [u8; 32],
+    pub(super) app_partition: Partition,
+    /// What most of its tokens have in their keys beside partition and scopes.
+    pub(super) usual: UsualVariant,
     pub(super) refresh_tokens: RefreshTokens,
     pub(super) metrics: AppMetrics,
     /// The version of the credential that the other replicas need not be told of.
@@ -85,7 +83,6 @@ impl App {
         let accounts = space.of_tenant(&tenant);
         // Capabilities mean something at Entra-style authorities alone.
         let capabilities = if authority.is_entra() { settings.client_capabilities.clone() } else { Vec::new() };
-        let usual = Variant { tenant: &tenant, capabilities: &capabilities, ..Variant::default() }.hashed();
         let guard = settings.inbound.as_ref().map(|inbound| {
             let issuers = if authority.is_entra() {
                 Issuers::Entra { tenants: inbound.tenants.clone(), forms: authority.issuer_forms() }
@@ -104,9 +101,8 @@ impl App {
             guard,
             verifier,
             tenants: settings.tenants.clone(),
-            app_partition: space.partition(Owner::App(&tenant)),
-            usual_variant: usual.plain(),
-            usual,
+            app_partition: space.partition(PartitionOwner::App(&tenant)),
+            usual: UsualVariant::new(tenant, capabilities.clone()),
             refresh_tokens: settings.refresh_tokens,
             owned: callers.iter().map(|caller| accounts.of_caller(&caller.name)).collect(),
             accounts,
@@ -131,8 +127,8 @@ impl App {
     }
 
     /// What replicas call its credential among themselves.
-    pub(super) fn credential_name(&self) -> [u8; 32] {
-        Key::of(&[b"credential", self.canonical.as_bytes(), self.client_id.as_bytes(), self.name.as_bytes()]).0
+    pub(super) fn credential_name(&self) -> CredentialName {
+        CredentialName::of(&[b"credential", self.canonical.as_bytes(), self.client_id.as_bytes(), self.name.as_bytes()])
     }
 
     /// Where the accounts of an owner are, or those that are nobody's.

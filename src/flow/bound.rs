@@ -14,8 +14,7 @@ use super::refusal::{Kind, Refusal};
 use super::request::Common;
 use super::{Inner, Outcome, members};
 use crate::authority::{Hold, Stops};
-use crate::cache::Key;
-use crate::token::{Grant, Scopes, Turn};
+use crate::token::{Grant, HoldKey, Lane, Scopes, Turn, Variant};
 
 /// How long whoever may have less than is granted is told so without asking the authority again.
 const BEYOND: Duration = Duration::from_secs(5);
@@ -28,8 +27,8 @@ pub(super) fn beyond_api() -> Refusal {
 }
 
 /// The key of what is remembered of a grant that is good for more than an api.
-fn beyond(lane: &Key, variant: &[u8; 32], asked: &str) -> Key {
-    Key::of(&[b"beyond", &lane.0, variant, asked.as_bytes()])
+fn beyond(lane: &Lane, variant: &Variant, asked: &str) -> HoldKey {
+    HoldKey::of(&[b"beyond", lane, variant, asked.as_bytes()])
 }
 
 // === impl Inner ===
@@ -62,7 +61,7 @@ impl Ask<'_> {
     /// What those with `callers.*.apis` were told a moment ago of the same request.
     pub(super) fn standing_beyond(&self, asked: &str, inner: &Inner) -> Option<Arc<Refusal>> {
         let key = self.bound.then(|| beyond(&self.lane(asked), &self.variant, asked))?;
-        inner.remembered.standing(Stops::Request, &key.0, inner.clock.moment()).map(|hold| hold.failure)
+        inner.remembered.standing(Stops::Request, &key, inner.clock.moment()).map(|hold| hold.failure)
     }
 }
 
@@ -77,7 +76,7 @@ impl Job {
             let until = self.inner.clock.moment().after(BEYOND);
             let refusal = Arc::new(beyond_api());
             let hold = Hold { until, failures: 1, failure: refusal, stops: Stops::Request, record: 0 };
-            self.inner.remembered.hold(beyond(&self.lane, &self.variant, &self.asked).0, hold);
+            self.inner.remembered.hold(beyond(&self.lane, &self.variant, &self.asked), hold);
         }
         may
     }

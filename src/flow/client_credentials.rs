@@ -15,9 +15,8 @@ use super::refusal::Refusal;
 use super::request::{Call, Common};
 use super::{Inner, Outcome};
 use crate::authority::Repeat;
-use crate::cache;
 use crate::oauth::Form;
-use crate::token::Tenant;
+use crate::token::{PartitionOwner, Tenant};
 
 pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call: Call, request: &Common<'_>) -> Outcome {
     let arrived = inner.cache.generation();
@@ -33,7 +32,7 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call
     let tenant = app.tenant(request.tenant)?;
     let partition = match &tenant {
         None => app.app_partition,
-        Some(named) => app.space.partition(cache::Owner::App(named.as_str())),
+        Some(named) => app.space.partition(PartitionOwner::App(named.as_str())),
     };
     let ask = Ask {
         flow: Flow::ClientCredentials,
@@ -46,7 +45,7 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call
         owned: false,
         tenant: tenant.as_ref(),
         assertion: None,
-        variant: claims.variant(app, request, tenant.as_ref()),
+        variant: app.usual.variant_of(&claims.variant(app, request, tenant.as_ref())),
         scopes: &scopes,
         bypass: claims.bypass(arrived),
         challenge: claims.challenge(),

@@ -9,10 +9,9 @@ use super::evidence::{Standing, Witness};
 use super::metrics::Flow;
 use super::refusal::{Kind, Refusal};
 use crate::authority::{Failure, Hold, Holds, Stops};
-use crate::cache::Key;
 use crate::clock::{Clock, Moment};
 use crate::oauth::ErrorBody;
-use crate::token::{Retry, Tenant, Turn};
+use crate::token::{HoldKey, Lane, Retry, Tenant, Turn, Variant};
 
 /// For a 429 that names no time.
 const UNNAMED_PAUSE: Duration = Duration::from_secs(5);
@@ -35,14 +34,14 @@ pub(super) fn remembered() -> Remembered {
 /// Everything that a failure of one request may stop.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Keys {
-    credential: Key,
-    tenant: Key,
-    grant: Key,
-    request: Key,
-    pause: Key,
-    partition: Key,
+    credential: HoldKey,
+    tenant: HoldKey,
+    grant: HoldKey,
+    request: HoldKey,
+    pause: HoldKey,
+    partition: HoldKey,
     /// Where replicas share the evidence about the credential.
-    pub(super) evidence: Key,
+    pub(super) evidence: HoldKey,
     pub(super) witness: Witness,
     pub(super) version: u64,
 }
@@ -65,8 +64,8 @@ pub(super) struct Subject<'a> {
 pub(super) struct Asked<'a> {
     /// What backs off together: a user's partition, or the part of it that concerns one inbound token; of an app's partition the part
     /// that concerns what is asked for.
-    pub(super) lane: &'a [u8; 32],
-    pub(super) variant: &'a [u8; 32],
+    pub(super) lane: &'a Lane,
+    pub(super) variant: &'a Variant,
     pub(super) scopes: &'a str,
     pub(super) challenge: u64,
     /// Names the refresh token that is sent; zero for none.
@@ -76,7 +75,7 @@ pub(super) struct Asked<'a> {
 /// Which hold a failure makes, and until when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stop {
-    key: Key,
+    key: HoldKey,
     pub(super) stops: Stops,
     pub(super) until: Moment,
     failures: u32,
@@ -85,7 +84,7 @@ pub(super) struct Stop {
 /// A refusal as it is remembered.
 #[derive(Debug)]
 pub(super) struct Told {
-    pub(super) key: Key,
+    pub(super) key: HoldKey,
     pub(super) stops: Stops,
     pub(super) until: Moment,
     /// The name of the record for other replicas.
@@ -124,18 +123,18 @@ impl Keys {
         // By app and not by client id, because another app of the same client has a credential of its own; and by version: a new
         // credential is not stopped by what was said of the old one.
         let proved: [&[u8]; 3] = [authority.as_bytes(), app.as_bytes(), &version];
-        let of_credential = |what: &[u8], more: &[&[u8]]| Key::of(&[&[what][..], &proved[..], more].concat());
+        let of_credential = |what: &[u8], more: &[&[u8]]| HoldKey::of(&[&[what][..], &proved[..], more].concat());
         let tenant_key = of_credential(b"tenant", &[tenant.as_bytes()]);
         Self {
             credential: of_credential(b"credential", &[]),
             // Some servers say `unauthorized_client` of a wrong secret, too.
             grant: of_credential(b"grant", &[tenant.as_bytes(), grant(subject.flow)]),
             // By app, because a locally unusable credential is one app's own.
-            request: Key::of(&[b"request", app.as_bytes(), asked.lane, asked.variant, scopes, &challenge, &refresh_token]),
-            pause: Key::of(&[b"pause", authority.as_bytes(), tenant.as_bytes(), client_id.as_bytes(), scopes]),
-            partition: Key::of(&[b"partition", asked.lane]),
+            request: HoldKey::of(&[b"request", app.as_bytes(), asked.lane, asked.variant, scopes, &challenge, &refresh_token]),
+            pause: HoldKey::of(&[b"pause", authority.as_bytes(), tenant.as_bytes(), client_id.as_bytes(), scopes]),
+            partition: HoldKey::of(&[b"partition", asked.lane]),
             evidence: of_credential(b"evidence", &[]),
-            witness: Witness { id: tenant_key.0.iter().take(8).fold(0, |id, byte| id << 8 | u64::from(*byte)), standing },
+            witness: Witness { id: tenant_key.iter().take(8).fold(0, |id, byte| id << 8 | u64::from(*byte)), standing },
             version: subject.credential_version,
             tenant: tenant_key,
         }
@@ -143,25 +142,25 @@ impl Keys {
 
     /// What stands for this request now.
     pub(super) fn standing(&self, remembered: &Remembered, now: Moment) -> Option<Hold<Arc<Refusal>>> {
-        self.all().iter().find_map(|(stops, key)| remembered.standing(*stops, &key.0, now))
+        self.all().iter().find_map(|(stops, key)| remembered.standing(*stops, &key, now))
     }
 
     /// What stands now for every request of this app that uses this grant type in this tenant for these scopes.
     pub(super) fn standing_for_all(&self, remembered: &Remembered, now: Moment) -> Option<Hold<Arc<Refusal>>> {
-        self.for_all().iter().find_map(|(stops, key)| remembered.standing(*stops, &key.0, now))
+        self.for_all().iter().find_map(|(stops, key)| remembered.standing(*stops, &key, now))
     }
 
     /// All of them, those first that stand longest; what was said to this very request comes before the pauses, because it says more.
-    pub(super) fn all(&self) -> [(Stops, Key); 6] {
+    pub(super) fn all(&self) -> [(Stops, HoldKey); 6] {
         Stops::ALL.map(|stops| (stops, self.key(stops)))
     }
 
     /// Those that are not about the grant that is sent.
-    pub(super) fn for_all(&self) -> [(Stops, Key); 4] {
+    pub(super) fn for_all(&self) -> [(Stops, HoldKey); 4] {
         [Stops::Credential, Stops::Tenant, Stops::Grant, Stops::Pause].map(|stops| (stops, self.key(stops)))
     }
 
-    fn key(&self, stops: Stops) -> Key {
+    fn key(&self, stops: Stops) -> HoldKey {
         match stops {
             Stops::Credential => self.credential,
             Stops::Tenant => self.tenant,
@@ -187,14 +186,14 @@ impl Keys {
             // Garbage says nothing of other requests.
             Failure::Invalid(_) => (Stops::Request, REFUSED),
             Failure::Unavailable { .. } | Failure::NotSent | Failure::Broken | Failure::TimedOut => {
-                let failures = remembered.failures(Stops::Partition, &self.partition.0, now);
+                let failures = remembered.failures(Stops::Partition, &self.partition, now);
                 (Stops::Partition, backoff(failures, jitter))
             }
             // It was not the authority's doing, and the next turn may come at once.
             Failure::Busy => return None,
         };
         let until = now.after(named.map_or(pause, |named| named.max(pause)));
-        Some(self.stopping(stops, until, remembered.failures(stops, &self.key(stops).0, now)))
+        Some(self.stopping(stops, until, remembered.failures(stops, &self.key(stops), now)))
     }
 
     /// A failure before the authority was asked: this request alone waits.
@@ -214,15 +213,15 @@ impl Keys {
     /// Holds this request alone, here alone.
     pub(super) fn hold_request(&self, remembered: &Remembered, until: Moment, refusal: &Arc<Refusal>) {
         let failure = Arc::clone(refusal);
-        remembered.hold(self.request.0, Hold { until, failures: 1, failure, stops: Stops::Request, record: 0 });
+        remembered.hold(self.request, Hold { until, failures: 1, failure, stops: Stops::Request, record: 0 });
     }
 
     /// A success clears its partition and its request, and what was said of the client here (ERR-8); a pause that the authority asked
     /// for stays. Returns those of which something was remembered.
-    pub(super) fn clear(&self, remembered: &Remembered, now: Moment) -> Vec<[u8; 32]> {
+    pub(super) fn clear(&self, remembered: &Remembered, now: Moment) -> Vec<HoldKey> {
         let disproved =
-            self.all().into_iter().filter(|(stops, key)| *stops != Stops::Pause && remembered.failures(*stops, &key.0, now) > 0);
-        disproved.inspect(|(stops, key)| remembered.clear(*stops, &key.0)).map(|(_, key)| key.0).collect()
+            self.all().into_iter().filter(|(stops, key)| *stops != Stops::Pause && remembered.failures(*stops, &key, now) > 0);
+        disproved.inspect(|(stops, key)| remembered.clear(*stops, &key)).map(|(_, key)| key).collect()
     }
 }
 
@@ -243,7 +242,7 @@ impl Stop {
         let said = if self.concerns_others() { Arc::new(self.for_others(refusal)) } else { Arc::clone(refusal) };
         let Self { key, stops, until, failures } = self;
         let record = rand::random();
-        remembered.hold(key.0, Hold { until, failures, failure: Arc::clone(&said), stops, record });
+        remembered.hold(key, Hold { until, failures, failure: Arc::clone(&said), stops, record });
         Told { key, stops, until, record, refusal: said }
     }
 
@@ -301,7 +300,7 @@ mod tests {
     use crate::flow::metrics::Flow;
     use crate::flow::refusal::{Kind, Refusal};
     use crate::oauth::ErrorBody;
-    use crate::token::Turn;
+    use crate::token::{Lane, Turn, Variant};
 
     const USUAL: Subject<'static> = Subject {
         authority: "https://id.example",
@@ -310,7 +309,7 @@ mod tests {
         credential_version: 1,
         tenant: ("contoso", Standing::Own),
         flow: Flow::OnBehalfOf,
-        asked: Asked { lane: &[1; 32], variant: &[0; 32], scopes: "a", challenge: 0, refresh_token: 0 },
+        asked: Asked { lane: &Lane::new([1; 32]), variant: &Variant::new([0; 32]), scopes: "a", challenge: 0, refresh_token: 0 },
     };
 
     fn error(status: u16, error: &str) -> Failure {
@@ -335,7 +334,8 @@ mod tests {
     /// Other replicas, of other releases too, find by these what was said.
     #[test]
     fn remembered_failures_are_called_the_same_in_every_release() {
-        let asked = Asked { lane: &[1; 32], variant: &[2; 32], scopes: "a b", challenge: 5, refresh_token: 7 };
+        let asked =
+            Asked { lane: &Lane::new([1; 32]), variant: &Variant::new([2; 32]), scopes: "a b", challenge: 5, refresh_token: 7 };
         for (flow, expected) in [
             (
                 Flow::ClientCredentials,
@@ -388,7 +388,7 @@ mod tests {
         ] {
             let keys = Keys::of(&Subject { flow, asked, ..USUAL });
             let named = keys.all().map(|(_, key)| key).into_iter().chain([keys.evidence]);
-            let named: Vec<String> = named.map(|key| key.0.iter().take(8).map(|byte| format!("{byte:02x}")).collect()).collect();
+            let named: Vec<String> = named.map(|key| key.iter().take(8).map(|byte| format!("{byte:02x}")).collect()).collect();
             assert_eq!(named, expected, "{flow:?}");
         }
     }
@@ -398,16 +398,16 @@ mod tests {
         let asked = USUAL.asked;
         let others = [
             // 0: the same with another assertion or of another user; 1: other scopes of the same; 2: another challenge.
-            Subject { asked: Asked { lane: &[2; 32], ..asked }, ..USUAL },
+            Subject { asked: Asked { lane: &Lane::new([2; 32]), ..asked }, ..USUAL },
             Subject { asked: Asked { scopes: "b", ..asked }, ..USUAL },
             Subject { asked: Asked { challenge: 1, ..asked }, ..USUAL },
             // 3: another grant type, for something else; 4: another tenant; 5: another credential; 6: another app of the client.
-            Subject { flow: Flow::AuthCode, asked: Asked { lane: &[2; 32], scopes: "b", ..asked }, ..USUAL },
-            Subject { tenant: ("fabrikam", Standing::Other), asked: Asked { lane: &[3; 32], ..asked }, ..USUAL },
-            Subject { credential_version: 2, asked: Asked { lane: &[2; 32], ..asked }, ..USUAL },
-            Subject { app: "other", asked: Asked { lane: &[2; 32], ..asked }, ..USUAL },
+            Subject { flow: Flow::AuthCode, asked: Asked { lane: &Lane::new([2; 32]), scopes: "b", ..asked }, ..USUAL },
+            Subject { tenant: ("fabrikam", Standing::Other), asked: Asked { lane: &Lane::new([3; 32]), ..asked }, ..USUAL },
+            Subject { credential_version: 2, asked: Asked { lane: &Lane::new([2; 32]), ..asked }, ..USUAL },
+            Subject { app: "other", asked: Asked { lane: &Lane::new([2; 32]), ..asked }, ..USUAL },
             // 7: another client; 8: another refresh token.
-            Subject { client_id: "other", app: "other", asked: Asked { lane: &[4; 32], ..asked }, ..USUAL },
+            Subject { client_id: "other", app: "other", asked: Asked { lane: &Lane::new([4; 32]), ..asked }, ..USUAL },
             Subject { asked: Asked { refresh_token: 1, ..asked }, ..USUAL },
         ];
         let second = Some(Duration::from_secs(1));

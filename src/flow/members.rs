@@ -10,9 +10,9 @@ use super::Inner;
 use super::app::App;
 use super::refusal::Refusal;
 use super::request::Common;
-use crate::cache::{Bypass, Hashed, Variant, challenge_hash};
+use crate::cache::Bypass;
 use crate::oauth::{ClaimsError, challenge, merge};
-use crate::token::{Scopes, Tenant};
+use crate::token::{Scopes, Tenant, TokenDigest, VariantMembers, challenge_hash};
 
 /// What `claims`, `client_claims`, `force_refresh` and `access_token_sha256` ask for together.
 // As texts: read, they weigh many times what counts against `limits.inflight`, for as long as the request waits.
@@ -22,7 +22,7 @@ pub(super) struct Claims {
     own: Option<String>,
     hash: u64,
     force: bool,
-    sha256: Option<[u8; 32]>,
+    sha256: Option<TokenDigest>,
 }
 
 // === impl Claims ===
@@ -72,38 +72,15 @@ impl Claims {
         merge(&app.capabilities, read(&self.challenge).as_ref(), read(&self.own).as_ref())
     }
 
-    /// The hash of the key's members beside the scopes, of a token for the app or the user as such; the usual one is at hand.
-    pub(super) fn variant(&self, app: &App, request: &Common<'_>, tenant: Option<&Tenant>) -> [u8; 32] {
-        self.unusual(app, request, tenant, [None, None]).map_or(app.usual_variant, |unusual| unusual.plain())
-    }
-
-    /// The same of a token that is given for another one, by its SHA-256.
-    pub(super) fn variant_of_assertion(
-        &self,
-        app: &App,
-        request: &Common<'_>,
-        tenant: Option<&Tenant>,
-        exchange: [Option<&str>; 2],
-        sha256: &[u8; 32],
-    ) -> [u8; 32] {
-        match self.unusual(app, request, tenant, exchange) {
-            Some(unusual) => unusual.of_assertion(sha256),
-            None => app.usual.of_assertion(sha256),
+    /// The members of the key beside partition and scopes, of a token for the app or the user as such.
+    pub(super) fn variant<'a>(&'a self, app: &'a App, request: &Common<'a>, tenant: Option<&'a Tenant>) -> VariantMembers<'a> {
+        VariantMembers {
+            tenant: app.tenant_name(tenant),
+            audience: request.audience,
+            resource: request.resource,
+            client_claims: self.own.as_deref(),
+            ..app.usual.members()
         }
-    }
-
-    fn unusual(&self, app: &App, request: &Common<'_>, tenant: Option<&Tenant>, exchange: [Option<&str>; 2]) -> Option<Hashed> {
-        let own = self.own.as_deref();
-        let usual = own.is_none() && request.audience.is_none() && request.resource.is_none();
-        if usual && tenant.is_none() && exchange == [None, None] {
-            return None;
-        }
-        let [subject_token_type, requested_token_type] = exchange;
-        let (audience, resource, capabilities) = (request.audience, request.resource, &*app.capabilities);
-        let tenant = app.tenant_name(tenant);
-        let variant =
-            Variant { tenant, capabilities, audience, resource, subject_token_type, requested_token_type, client_claims: own };
-        Some(variant.hashed())
     }
 }
 
@@ -162,14 +139,14 @@ fn parse(text: &str, member: &str) -> Result<String, Refusal> {
     Ok(serde_json::to_string(&claims).unwrap_or_default())
 }
 
-fn sha256(text: &str) -> Result<[u8; 32], Refusal> {
+fn sha256(text: &str) -> Result<TokenDigest, Refusal> {
     let mut out = [0; 32];
     let decoded = if text.len() == 64 {
         unhex(text, &mut out)
     } else {
         URL_SAFE_NO_PAD.decode_slice(text.trim_end_matches('='), &mut out) == Ok(32)
     };
-    decoded.then_some(out).ok_or_else(|| {
+    decoded.then(|| TokenDigest::new(out)).ok_or_else(|| {
         Refusal::member("`access_token_sha256` is no SHA-256: write 64 hexadecimal digits, or 43 characters of base64url")
     })
 }

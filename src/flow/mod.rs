@@ -50,10 +50,10 @@ pub use request::{
 pub use settings::{AccountRights, ApiSettings, AppSettings, CallerSettings, RefreshTokens, flow_named, flow_names};
 
 use crate::authority::Stops;
-use crate::cache::{Cache, Flight, Key, Wire, Work};
+use crate::cache::{Cache, Flight, Wire, Work};
 use crate::clock::Clock;
 use crate::tasks::Tasks;
-use crate::token::{Account, Head, Turn};
+use crate::token::{Account, FlightKey, Head, Turn};
 
 use policy::{Missing, Wanted};
 
@@ -86,7 +86,7 @@ struct Inner {
     callers: Option<Arc<Callers>>,
     cache: Arc<Cache<Arc<Refusal>>>,
     remembered: holds::Remembered,
-    redemptions: Flight<Key, Head, Arc<Refusal>>,
+    redemptions: Flight<FlightKey, Head, Arc<Refusal>>,
     clock: Clock,
     tasks: Tasks,
     jitter: Jitter,

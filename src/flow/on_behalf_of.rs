@@ -15,13 +15,12 @@ use super::metrics::Flow;
 use super::refusal::{Kind, Refusal};
 use super::request::{Call, OnBehalfOf};
 use super::{Inner, Outcome};
-use crate::cache;
 use crate::clock::Moment;
-use crate::inbound::{Rejection, Verdict, digest};
+use crate::inbound::{Rejection, Verdict};
 use crate::oauth::{Claims as TokenClaims, Form, GRANT_JWT_BEARER, GRANT_TOKEN_EXCHANGE, TOKEN_TYPE_ACCESS, is_refresh_token_type};
 use crate::secret::Secret;
 use crate::telemetry::Context;
-use crate::token::{Retry, Scopes, Tenant, Turn};
+use crate::token::{PartitionOwner, Retry, Scopes, Tenant, TokenDigest, Turn, VariantMembers};
 
 pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call: Call, request: &OnBehalfOf<'_>) -> Outcome {
     let arrived = inner.cache.generation();
@@ -34,9 +33,13 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call
     let bearer = request.bearer.ok_or_else(|| {
         Refusal::new(Turn::User, Kind::TokenMissing, "there is no user's token: send it as `Authorization: Bearer`")
     })?;
-    let hash = digest(bearer);
-    let user = judged(inner, app, bearer, &hash, call.clone()).await?;
+    let digest = TokenDigest::of(bearer);
+    let user = judged(inner, app, bearer, &digest, call.clone()).await?;
     let tenant = tenant_of(app, named, common.tenant, &user)?;
+    let [subject_token_type, requested_token_type] = types;
+    let assertion = Some(&digest);
+    let variant = claims.variant(app, common, tenant.as_ref());
+    let variant = VariantMembers { subject_token_type, requested_token_type, assertion, ..variant };
     let ask = Ask {
         flow: Flow::OnBehalfOf,
         app,
@@ -46,8 +49,8 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call
         partition: app.space_of(caller).partition(owner_of(app, &user)?),
         owned: true,
         tenant: tenant.as_ref(),
-        assertion: Some(&hash),
-        variant: claims.variant_of_assertion(app, common, tenant.as_ref(), types, &hash),
+        assertion,
+        variant: app.usual.variant_of(&variant),
         scopes: &scopes,
         bypass: claims.bypass(arrived),
         challenge: claims.challenge(),
@@ -67,11 +70,11 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call
 
 /// Whose account the tokens for an inbound token belong to: what is known of the user before the authority is asked. Two users of whom
 /// nothing is known would be one.
-fn owner_of<'a>(app: &App, user: &'a TokenClaims) -> Result<cache::Owner<'a>, Refusal> {
+fn owner_of<'a>(app: &App, user: &'a TokenClaims) -> Result<PartitionOwner<'a>, Refusal> {
     let said = |claim: &'a Option<String>| claim.as_deref().filter(|text| !text.is_empty());
     match (said(&user.oid), said(&user.tid), said(&user.sub)) {
-        (Some(oid), Some(tid), _) if app.authority.is_entra() => Ok(cache::Owner::User(oid, tid)),
-        (.., Some(sub)) => Ok(cache::Owner::Account(sub)),
+        (Some(oid), Some(tid), _) if app.authority.is_entra() => Ok(PartitionOwner::User(oid, tid)),
+        (.., Some(sub)) => Ok(PartitionOwner::Account(sub)),
         _ => Err(invalid("it has no `sub`, so that nobody knows whose it is")),
     }
 }
@@ -123,11 +126,17 @@ fn exchange_types<'a>(app: &App, request: &OnBehalfOf<'a>) -> Result<[Option<&'a
 }
 
 /// The user's claims, if the token is this authority's, a user's access token, and for this app.
-async fn judged(inner: &Inner, app: &App, bearer: &str, hash: &[u8; 32], context: Context) -> Result<Arc<TokenClaims>, Refusal> {
+async fn judged(
+    inner: &Inner,
+    app: &App,
+    bearer: &str,
+    digest: &TokenDigest,
+    context: Context,
+) -> Result<Arc<TokenClaims>, Refusal> {
     let guard = app.guard.as_ref().ok_or_else(|| {
         Refusal::new(Turn::Rights, Kind::FlowNotAllowed, "this app accepts no users' tokens: configure `apps.*.inbound` for it")
     })?;
-    let verified = app.verifier.verify(bearer, hash, context.clone()).await.map_err(|rejection| match rejection {
+    let verified = app.verifier.verify(bearer, digest, context.clone()).await.map_err(|rejection| match rejection {
         Rejection::Invalid(why) => invalid(why),
         Rejection::NoKeys(failure) => no_keys(failure, Some(inner.clock.moment())),
     })?;

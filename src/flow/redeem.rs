@@ -21,11 +21,11 @@ use super::refusal::{Refusal, overloaded};
 use super::request::{Answer, AuthCode, Call, Common, RefreshReason, TokenSource};
 use super::{Inner, Outcome, id_token, trace};
 use crate::authority::{Failure, Repeat};
-use crate::cache::{self, Bypass, Kept, Key, Landing, Loaded, Lost, Part, Permit, Query};
+use crate::cache::{Bypass, Kept, Landing, Loaded, Lost, Part, Permit, Query};
 use crate::oauth::{Form, TokenResponse};
 use crate::secret::Secret;
 use crate::telemetry::{self, outgoing};
-use crate::token::{Grant, Head, Matching, Retry, Scopes, Tenant};
+use crate::token::{FlightKey, Grant, Head, Lane, Matching, PartitionOwner, Retry, Scopes, Tenant, TokenKey, Variant};
 
 /// Redeems a code: once, whatever happens, and detached from the caller, who may leave but must not lose it.
 pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call: Call, request: &AuthCode<'_>) -> Outcome {
@@ -78,7 +78,7 @@ struct Redemption {
     claims: Option<String>,
     audience: Option<String>,
     resource: Option<String>,
-    variant: [u8; 32],
+    variant: Variant,
 }
 
 // === impl Redemption ===
@@ -112,15 +112,15 @@ impl Redemption {
             scopes,
             audience: common.audience.map(str::to_owned),
             resource: common.resource.map(str::to_owned),
-            variant: claims.variant(app, common, tenant.as_ref()),
+            variant: app.usual.variant_of(&claims.variant(app, common, tenant.as_ref())),
             tenant,
         })
     }
 
     /// Two redemptions of one code at the same time are one call, if one caller asks for the same in every respect.
-    fn key(&self) -> Key {
+    fn key(&self) -> FlightKey {
         let optional = |text: Option<&str>| text.map_or_else(|| "-".to_owned(), |text| format!("+{text}"));
-        Key::of(&[
+        FlightKey::of(&[
             b"code",
             self.app.name.as_bytes(),
             self.app.space_of(self.caller).id(),
@@ -163,7 +163,7 @@ impl Redemption {
 
     async fn run(self) -> Result<Head, Arc<Refusal>> {
         let (inner, app) = (&self.inner, &self.app);
-        let keys = self.keys(app.credential.version(), &[0; 32]);
+        let keys = self.keys(app.credential.version(), &Lane::default());
         let standing = match inner.standing_for_all(&keys) {
             None => inner.held_elsewhere(app, &keys, &keys.for_all()).await,
             standing => standing,
@@ -194,22 +194,20 @@ impl Redemption {
             return Err(spent(Failure::Invalid("it does not say whose token it is")));
         };
         let space = app.space_of(self.caller);
-        let partition = space.partition(cache::Owner::Account(&account.home_account_id));
+        let partition = space.partition(PartitionOwner::Account(&account.home_account_id));
         let sign_in = sign_in(space, account.clone(), &renewed_by, &grant, None);
         // First what is good for one sign-in only, and before the answer: nobody may be told of a sign-in that is lost.
         if inner.cache.keep_sign_in(space.id(), &partition, sign_in).await == Kept::Stale {
             tracing::warn!(app = app.name, correlation_id = %self.call.correlation_id, "a sign-in was not kept: it was overtaken, or what stands there was written by another release or under another key ring");
         }
         let lane = user_lane(&partition, tenant, None);
-        inner.succeeded(app, &self.keys(sent.version, &lane.0)).await;
-        let asked = self.scopes.folded(matching);
+        inner.succeeded(app, &self.keys(sent.version, &lane)).await;
+        let key = TokenKey { partition, variant: self.variant, scopes: self.scopes.folded(matching) };
         let query = Query {
             by: &app.name,
             credential: app.credential.version(),
-            partition: &partition,
+            key: &key,
             owned: true,
-            variant: &self.variant,
-            asked: &asked,
             superset: matching == Matching::Superset,
             bypass: Bypass::Older { than: 0, challenge: 0 },
         };
@@ -238,7 +236,7 @@ impl Redemption {
             flow: Flow::AuthCode,
             app: &self.app,
             tenant: self.tenant.as_ref(),
-            keys: self.keys(credential_version, &[0; 32]),
+            keys: self.keys(credential_version, &Lane::default()),
             lost: Some("; whether the code was redeemed is not known: start the sign-in again"),
             stops_request: false,
         }
@@ -246,7 +244,7 @@ impl Redemption {
 
     /// The keys of what is remembered. Before the account is known, and with it the lane, only those mean anything that are not about
     /// the grant.
-    fn keys(&self, credential_version: u64, lane: &[u8; 32]) -> Keys {
+    fn keys(&self, credential_version: u64, lane: &Lane) -> Keys {
         let scopes = self.scopes.folded(self.app.authority.matching());
         let asked = Asked { lane, variant: &self.variant, scopes: &scopes, challenge: 0, refresh_token: 0 };
         keys(&self.app, Flow::AuthCode, self.tenant.as_ref(), credential_version, asked)

@@ -20,10 +20,10 @@ use super::once::Once;
 use super::refusal::{Kind, Refusal, overloaded};
 use super::settings::RefreshTokens;
 use crate::authority::{Failure, Repeat};
-use crate::cache::{Kept, KeySpace, Loaded, Renewed, Room, Signed, Turn, Unavailable};
+use crate::cache::{Kept, Loaded, Renewed, Room, Signed, Turn, Unavailable};
 use crate::oauth::{Form, GRANT_REFRESH_TOKEN, TokenResponse};
 use crate::secret::Secret;
-use crate::token::{Account, Grant, Retry, Scopes, SignIn, Tenant, Turn as Whose};
+use crate::token::{Account, Grant, KeySpace, Retry, Scopes, SignIn, Tenant, Turn as Whose};
 
 /// How long a refresh token is kept whose server does not say how long it lasts: as long as Entra's, in seconds.
 const USUAL_LIFETIME: i64 = 90 * 24 * 3600;

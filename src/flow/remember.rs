@@ -10,8 +10,8 @@ use super::holds::{Keys, Stop, Told};
 use super::refusal::Refusal;
 use super::wire;
 use crate::authority::{Hold, Stops};
-use crate::cache::{Fleet, Key};
-use crate::token::Retry;
+use crate::cache::Fleet;
+use crate::token::{HoldKey, Retry};
 
 /// How long replicas remember what tenants said of a credential.
 const EVIDENCE: Duration = Duration::from_secs(24 * 3600);
@@ -40,7 +40,7 @@ impl Inner {
             && let Some(written) = wire::write_hold(stops, record, &refusal, now)
         {
             let stands = until.since(now).min(stops.longest());
-            fleet.hold(app.space.id(), &key.0, &written, stands).await;
+            fleet.hold(app.space.id(), &key, &written, stands).await;
         }
     }
 
@@ -48,7 +48,7 @@ impl Inner {
     async fn proves(&self, app: &App, keys: &Keys) -> bool {
         let fleet = self.cache.fleet().filter(|_| app.is_in_many_tenants());
         if let Some(fleet) = fleet {
-            let found = fleet.holds(app.space.id(), &[keys.evidence.0]).await;
+            let found = fleet.holds(app.space.id(), &[keys.evidence]).await;
             self.heard(app, keys, found.into_iter().next().flatten());
         }
         let (proven, known) = app.ledger.of(keys.version, |evidence| (evidence.refused_by(keys.witness), evidence.clone()));
@@ -82,11 +82,11 @@ impl Inner {
     /// What another replica remembers that stands against a request. It is remembered here too, for no longer than such a failure may
     /// stand, and once: what stands in the store for longer than it should is not heeded again. A pause lasts up to a fifth longer:
     /// replicas that were stopped together must not come back together.
-    pub(super) async fn held_elsewhere(&self, app: &App, keys: &Keys, of: &[(Stops, Key)]) -> Option<Arc<Refusal>> {
+    pub(super) async fn held_elsewhere(&self, app: &App, keys: &Keys, of: &[(Stops, HoldKey)]) -> Option<Arc<Refusal>> {
         let fleet = self.cache.fleet()?;
-        let mut names: Vec<[u8; 32]> = of.iter().map(|(_, key)| key.0).collect();
+        let mut names: Vec<HoldKey> = of.iter().map(|(_, key)| *key).collect();
         if app.is_in_many_tenants() {
-            names.push(keys.evidence.0);
+            names.push(keys.evidence);
         }
         let mut found = fleet.holds(app.space.id(), &names).await;
         if found.len() > of.len() {
@@ -96,7 +96,7 @@ impl Inner {
         of.iter().zip(found).find_map(|((stops, key), hold)| {
             let (said, left) = hold?;
             let (record, refusal) = wire::read_hold(&said, *stops, now)?;
-            if left.is_zero() || self.remembered.was_heeded(*stops, &key.0, record) {
+            if left.is_zero() || self.remembered.was_heeded(*stops, key, record) {
                 return None;
             }
             let spread = if *stops == Stops::Pause { 0.2 * (self.jitter)() } else { 0.0 };
@@ -106,9 +106,9 @@ impl Inner {
                 refusal if matches!(refusal.retry, Retry::At(_)) => Arc::new((*refusal).clone().retrying(Retry::At(until))),
                 refusal => refusal,
             };
-            let failures = self.remembered.failures(*stops, &key.0, now).saturating_add(1);
+            let failures = self.remembered.failures(*stops, key, now).saturating_add(1);
             let told = Arc::new(failure.remembered(until, now));
-            self.remembered.hold(key.0, Hold { until, failures, failure, stops: *stops, record });
+            self.remembered.hold(*key, Hold { until, failures, failure, stops: *stops, record });
             Some(told)
         })
     }
@@ -117,6 +117,6 @@ impl Inner {
 /// Tells the other replicas what is known of a credential.
 async fn tell(fleet: &Fleet, app: &App, keys: &Keys, known: &Evidence) {
     if let Ok(written) = serde_json::to_vec(known) {
-        fleet.hold(app.space.id(), &keys.evidence.0, &written, EVIDENCE).await;
+        fleet.hold(app.space.id(), &keys.evidence, &written, EVIDENCE).await;
     }
 }

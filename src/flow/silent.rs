@@ -12,7 +12,8 @@ use super::refresh::{Refresh, no_tokens, unavailable};
 use super::refusal::{Kind, Refusal};
 use super::request::{Call, Silent};
 use super::{Inner, Outcome};
-use crate::cache::{Known, Owner, Partition};
+use crate::cache::Known;
+use crate::token::{Partition, PartitionOwner};
 
 /// More than any `oid.tid`, and any `sub` (OpenID Connect §2: at most 255 characters).
 const LONGEST_ACCOUNT: usize = 512;
@@ -28,7 +29,7 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call
     let claims = Claims::read(common)?;
     let account = account(app, request.account, "account")?;
     let tenant = app.tenant(common.tenant)?;
-    let variant = claims.variant(app, common, tenant.as_ref());
+    let variant = app.usual.variant_of(&claims.variant(app, common, tenant.as_ref()));
     let bound = inner.is_bound(caller);
     let ask = |owner: Caller| Ask {
         flow: Flow::Silent,
@@ -36,7 +37,7 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call
         call: call.clone(),
         owner,
         bound,
-        partition: app.space_of(owner).partition(Owner::Account(account)),
+        partition: app.space_of(owner).partition(PartitionOwner::Account(account)),
         owned: true,
         tenant: tenant.as_ref(),
         assertion: None,

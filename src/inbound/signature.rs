@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest as hash;
 use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -18,6 +17,7 @@ use crate::authority::{Authority, Decoding, Failure, SigningKey, TokenVersion};
 use crate::clock::{Clock, Moment};
 use crate::oauth::{Claims, unverified};
 use crate::telemetry::Context;
+use crate::token::TokenDigest;
 
 /// How long a signature is remembered at most; the token's own end may come first.
 const REMEMBERED: Duration = Duration::from_secs(300);
@@ -28,7 +28,7 @@ const LONGEST: usize = 64 * 1024;
 /// Verifies the tokens of one authority.
 pub struct Inbound {
     authority: Arc<Authority>,
-    remembered: Cache<[u8; 32], Verified, Weigh>,
+    remembered: Cache<TokenDigest, Verified, Weigh>,
     clock: Clock,
 }
 
@@ -53,8 +53,8 @@ pub enum Rejection {
 #[derive(Clone)]
 struct Weigh;
 
-impl Weighter<[u8; 32], Verified> for Weigh {
-    fn weight(&self, _: &[u8; 32], value: &Verified) -> u64 {
+impl Weighter<TokenDigest, Verified> for Weigh {
+    fn weight(&self, _: &TokenDigest, value: &Verified) -> u64 {
         // Each text is an allocation of its own; the rest is the structures around them. Exact enough for a bound.
         let texts = value.claims.texts().map(|text| text.len() + 16).sum::<usize>();
         u64::try_from(size_of::<Claims>() + size_of::<Verified>() + 128 + texts).unwrap_or(u64::MAX)
@@ -74,7 +74,7 @@ impl Inbound {
     ///
     /// # Errors
     /// The token is not accepted, or the keys cannot be had.
-    pub async fn verify(&self, token: &str, digest: &[u8; 32], context: Context) -> Result<Verified, Rejection> {
+    pub async fn verify(&self, token: &str, digest: &TokenDigest, context: Context) -> Result<Verified, Rejection> {
         let now = self.clock.moment();
         if let Some(verified) = self.remembered.get(digest)
             && now < verified.until
@@ -122,13 +122,6 @@ impl fmt::Debug for Inbound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inbound").field("authority", &self.authority.address).finish_non_exhaustive()
     }
-}
-
-/// SHA-256 of a whole token: the one hash that a cached on-behalf-of answer costs.
-pub fn digest(token: &str) -> [u8; 32] {
-    let mut out = [0; 32];
-    out.copy_from_slice(hash::digest(&hash::SHA256, token.as_bytes()).as_ref());
-    out
 }
 
 /// What a header says; `jku`, `x5u` and `jwk` are not looked at.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
-use crate::token::{SignIn, Stored};
+use crate::token::{Partition, SignIn, SpaceId, Stored};
 
 /// The most tokens of one partition; the oldest leave first.
 const MOST_TOKENS: usize = 256;
@@ -23,9 +23,6 @@ const STRIPES: usize = 16;
 
 /// What part of the bound sign-ins may take: they are small, and live longer than tokens.
 const SIGN_INS: u64 = 4;
-
-/// All tokens of one app in one tenant, or of one account.
-pub type Partition = [u8; 32];
 
 type List = Arc<[Stored]>;
 
@@ -106,7 +103,7 @@ impl Memory {
     }
 
     /// The sign-ins of one app's accounts whose partitions come after `after`, in the order of partitions.
-    pub fn sign_ins(&self, space: &[u8; 32], after: Option<Partition>, now: i64) -> Vec<(Partition, Arc<SignIn>)> {
+    pub fn sign_ins(&self, space: &SpaceId, after: Option<Partition>, now: i64) -> Vec<(Partition, Arc<SignIn>)> {
         let wanted = |(partition, sign_in): &(Partition, Arc<SignIn>)| {
             sign_in.space == *space && sign_in.expires_on > now && after.is_none_or(|after| *partition > after)
         };
@@ -212,7 +209,7 @@ impl fmt::Debug for Memory {
 
 #[cfg(test)]
 mod tests {
-    use super::{MOST_TOKENS, Memory};
+    use super::{MOST_TOKENS, Memory, Partition};
     use crate::secret::Secret;
     use crate::token::{Facts, Grant, Stored, Times};
 
@@ -232,19 +229,19 @@ mod tests {
         grant.write().keep(&times, facts).unwrap()
     }
 
-    fn ends(memory: &Memory, partition: [u8; 32], asked: &str) -> Option<i64> {
+    fn ends(memory: &Memory, partition: Partition, asked: &str) -> Option<i64> {
         memory.find_map(&partition, |stored| (*stored.facts.asked == *asked).then_some(stored.expires_on))
     }
 
     #[test]
     fn the_identical_request_replaces_and_others_stay() {
         let memory = Memory::new(1 << 20);
-        memory.put([1; 32], stored("a", 100, 10), 0, |_| true);
-        memory.put([1; 32], stored("b", 100, 10), 0, |_| true);
-        memory.put([1; 32], stored("a", 200, 10), 0, |_| true);
-        assert_eq!(ends(&memory, [1; 32], "a"), Some(200));
-        assert!(ends(&memory, [1; 32], "b").is_some());
-        assert!(memory.find_map(&[2; 32], |_| Some(())).is_none());
+        memory.put(Partition::new([1; 32]), stored("a", 100, 10), 0, |_| true);
+        memory.put(Partition::new([1; 32]), stored("b", 100, 10), 0, |_| true);
+        memory.put(Partition::new([1; 32]), stored("a", 200, 10), 0, |_| true);
+        assert_eq!(ends(&memory, Partition::new([1; 32]), "a"), Some(200));
+        assert!(ends(&memory, Partition::new([1; 32]), "b").is_some());
+        assert!(memory.find_map(&Partition::new([2; 32]), |_| Some(())).is_none());
         memory.sweep(150);
         assert_eq!(memory.partitions(), 1);
         memory.sweep(200);
@@ -255,23 +252,24 @@ mod tests {
     fn a_partition_is_bounded_in_tokens_and_bytes() {
         let memory = Memory::new(16 << 20);
         for index in 0..MOST_TOKENS + 10 {
-            memory.put([1; 32], stored(&format!("s{index}"), 100, 10), 0, |_| true);
+            memory.put(Partition::new([1; 32]), stored(&format!("s{index}"), 100, 10), 0, |_| true);
         }
-        assert!(ends(&memory, [1; 32], "s9").is_none());
-        assert!(ends(&memory, [1; 32], "s10").is_some());
+        assert!(ends(&memory, Partition::new([1; 32]), "s9").is_none());
+        assert!(ends(&memory, Partition::new([1; 32]), "s10").is_some());
         for index in 0..10 {
-            memory.put([2; 32], stored(&format!("s{index}"), 100, 100_000), 0, |_| true);
+            memory.put(Partition::new([2; 32]), stored(&format!("s{index}"), 100, 100_000), 0, |_| true);
         }
-        assert!(ends(&memory, [2; 32], "s7").is_none());
-        assert!(ends(&memory, [2; 32], "s9").is_some());
+        assert!(ends(&memory, Partition::new([2; 32]), "s7").is_none());
+        assert!(ends(&memory, Partition::new([2; 32]), "s9").is_some());
     }
 
     #[test]
     fn the_whole_is_bounded_in_bytes_and_new_partitions_get_in() {
         let memory = Memory::new(1 << 20);
         for index in 0..5_000_u32 {
-            let mut partition = [0; 32];
-            partition[..4].copy_from_slice(&index.to_le_bytes());
+            let mut bytes = [0; 32];
+            bytes[..4].copy_from_slice(&index.to_le_bytes());
+            let partition = Partition::new(bytes);
             memory.put(partition, stored("a", 100, 1600), 0, |_| true);
             assert!(memory.find_map(&partition, |_| Some(())).is_some(), "partition {index} was not taken in");
             assert!(memory.bytes() <= memory.max_bytes());

@@ -8,7 +8,7 @@ mod ring;
 mod settings;
 mod shared;
 
-pub use memory::{Memory, Partition};
+pub use memory::Memory;
 pub use names::{Entry, Names, Place, SHARDS};
 pub use record::{ClockName, Sought, read_sign_in, read_token, sign_in_epoch, write_sign_in, write_token};
 pub use ring::{KeyRing, Opened, Ring, Unreadable};

@@ -4,9 +4,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::memory::Partition;
 use super::ring::Ring;
 use super::settings::Versions;
+use crate::token::{FlightKey, HoldKey, Partition, SpaceId, Variant};
 
 /// How many bytes of a hash stand in a name: enough that no two things ever meet, and what is sealed is compared all the same.
 const SHORT: usize = 16;
@@ -53,18 +53,18 @@ impl Names {
     }
 
     /// The slot of what one app remembers of failures.
-    pub fn holds(&self, space: &[u8; 32]) -> Place<'_> {
+    pub fn holds(&self, space: &SpaceId) -> Place<'_> {
         Place { names: self, tag: short(&self.hash(&[b"holds", space])) }
     }
 
     /// One of the sets that list an app's accounts.
-    pub fn shard(&self, space: &[u8; 32], shard: u8) -> String {
+    pub fn shard(&self, space: &SpaceId, shard: u8) -> String {
         let tag = short(&self.hash(&[b"accounts", space, &[shard]]));
         format!("{}:{{{tag}}}:s", self.prefix)
     }
 
     /// The set that lists an account, and the member that stands for it there.
-    pub fn listed(&self, space: &[u8; 32], partition: &Partition) -> (String, Vec<u8>) {
+    pub fn listed(&self, space: &SpaceId, partition: &Partition) -> (String, Vec<u8>) {
         let tag: [u8; SHORT] = cut(&self.hash(&[b"partition", partition]));
         (self.shard(space, tag[0] % SHARDS), tag.to_vec())
     }
@@ -80,12 +80,12 @@ impl Names {
     }
 
     /// The entry of a token in the index of its partition.
-    pub fn entry(&self, variant: &[u8; 32], asked: &str) -> Entry {
+    pub fn entry(&self, variant: &Variant, asked: &str) -> Entry {
         Entry(cut(&self.hash(&[b"token", variant, asked.as_bytes()])))
     }
 
     /// The member that stands for a token in the index: its entry, its variant, and each scope that it is good for besides.
-    pub fn member(&self, entry: &Entry, variant: &[u8; 32], granted: &str) -> Vec<u8> {
+    pub fn member(&self, entry: &Entry, variant: &Variant, granted: &str) -> Vec<u8> {
         let mut member = entry.0.to_vec();
         member.extend_from_slice(&self.variant(variant));
         for scope in granted.split(' ').filter(|scope| !scope.is_empty()) {
@@ -95,7 +95,7 @@ impl Names {
     }
 
     /// The entries of those members whose tokens are good for all that is asked, in their order.
-    pub fn covering<'m>(&self, members: &'m [bytes::Bytes], variant: &[u8; 32], asked: &str) -> impl Iterator<Item = Entry> + 'm {
+    pub fn covering<'m>(&self, members: &'m [bytes::Bytes], variant: &Variant, asked: &str) -> impl Iterator<Item = Entry> + 'm {
         let variant = self.variant(variant);
         let wanted: Vec<_> = asked.split(' ').filter(|scope| !scope.is_empty()).map(|scope| self.scope(scope)).collect();
         members.iter().filter_map(move |member| {
@@ -110,7 +110,7 @@ impl Names {
         if self.salt.is_empty() { self.ring.name(members) } else { self.ring.name(&[members, &[self.salt]].concat()) }
     }
 
-    fn variant(&self, variant: &[u8; 32]) -> [u8; TAG] {
+    fn variant(&self, variant: &Variant) -> [u8; TAG] {
         cut(&self.hash(&[b"variant", variant]))
     }
 
@@ -153,21 +153,21 @@ impl Place<'_> {
     }
 
     /// The lease of one flight.
-    pub fn lease(&self, flight: &[u8; 32]) -> String {
+    pub fn lease(&self, flight: &FlightKey) -> String {
         self.named(&format!("l:{}", self.hashed(b"lease", flight)))
     }
 
     /// What came of one flight.
-    pub fn outcome(&self, flight: &[u8; 32]) -> String {
+    pub fn outcome(&self, flight: &FlightKey) -> String {
         self.named(&format!("o:{}", self.hashed(b"outcome", flight)))
     }
 
     /// A remembered failure.
-    pub fn hold(&self, key: &[u8; 32]) -> String {
+    pub fn hold(&self, key: &HoldKey) -> String {
         self.named(&format!("h:{}", self.hashed(b"hold", key)))
     }
 
-    fn hashed(&self, kind: &[u8], key: &[u8; 32]) -> String {
+    fn hashed(&self, kind: &[u8], key: &[u8]) -> String {
         short(&self.names.hash(&[kind, key]))
     }
 

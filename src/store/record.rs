@@ -10,9 +10,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::memory::Partition;
 use crate::secret::Secret;
-use crate::token::{Account, Epoch, Facts, Head, SignIn, Stored, Times};
+use crate::token::{Account, Epoch, Facts, Head, Partition, SignIn, SpaceId, Stored, Times, Variant};
 
 /// What a token is found by.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +19,7 @@ pub struct Sought<'a> {
     /// Its partition.
     pub partition: &'a Partition,
     /// The hash of its key's members beside the scopes.
-    pub variant: &'a [u8; 32],
+    pub variant: &'a Variant,
     /// The folded scopes that were asked for, where the exact record is wanted.
     pub asked: Option<&'a str>,
 }
@@ -30,8 +29,8 @@ pub type ClockName = [u8; 8];
 
 #[derive(Serialize, Deserialize)]
 struct TokenRecord<'a> {
-    partition: [u8; 32],
-    variant: [u8; 32],
+    partition: Partition,
+    variant: Variant,
     epoch: Epoch,
     /// By whose clock it says when it ends.
     clock: ClockName,
@@ -54,8 +53,8 @@ struct TokenRecord<'a> {
 
 #[derive(Serialize, Deserialize)]
 struct SignInRecord<'a> {
-    partition: [u8; 32],
-    space: [u8; 32],
+    partition: Partition,
+    space: SpaceId,
     epoch: Epoch,
     lineage: [u8; 16],
     #[serde(borrow)]
@@ -171,7 +170,7 @@ pub fn sign_in_epoch(payload: &[u8]) -> Option<Epoch> {
 pub fn read_sign_in(
     payload: &[u8],
     generation: u64,
-    space: &[u8; 32],
+    space: &SpaceId,
     partition: Option<&Partition>,
 ) -> Option<(Partition, SignIn)> {
     let record: SignInRecord<'_> = postcard::from_bytes(payload).ok()?;
@@ -204,7 +203,7 @@ mod tests {
 
     use super::{Sought, read_sign_in, read_token, write_sign_in, write_token};
     use crate::secret::Secret;
-    use crate::token::{Account, Facts, Grant, SignIn, Stored, Times};
+    use crate::token::{Account, Facts, Grant, Partition, SignIn, SpaceId, Stored, Times, Variant};
 
     fn stored() -> Stored {
         let times = Times { received_on: 10, expires_on: Some(3610), ext_expires_on: None, refresh_on: Some(2800) };
@@ -221,7 +220,7 @@ mod tests {
         let facts = Facts {
             asked: "a".into(),
             granted: "a b".into(),
-            variant: [7; 32],
+            variant: Variant::new([7; 32]),
             challenge: 9,
             epoch: std::num::NonZeroU64::new(3),
             ..Facts::default()
@@ -231,8 +230,8 @@ mod tests {
 
     #[test]
     fn a_token_comes_back_as_it_was() {
-        let sought = Sought { partition: &[1; 32], variant: &[7; 32], asked: Some("a") };
-        let payload = write_token(&[1; 32], &stored(), [8; 8]).unwrap();
+        let sought = Sought { partition: &Partition::new([1; 32]), variant: &Variant::new([7; 32]), asked: Some("a") };
+        let payload = write_token(&Partition::new([1; 32]), &stored(), [8; 8]).unwrap();
         let (read, clock) = read_token(&payload, 5, &sought).unwrap();
         assert_eq!(clock, [8; 8]);
         let expected = Facts { generation: 0, shared: 5, ..stored().facts };
@@ -248,13 +247,16 @@ mod tests {
 
     #[test]
     fn what_is_not_sought_is_not_read() {
-        let payload = write_token(&[1; 32], &stored(), [8; 8]).unwrap();
-        let read = |partition, variant, asked| read_token(&payload, 1, &Sought { partition, variant, asked }).is_some();
-        assert!(read(&[1; 32], &[7; 32], None));
-        assert!(!read(&[2; 32], &[7; 32], None));
-        assert!(!read(&[1; 32], &[8; 32], None));
-        assert!(!read(&[1; 32], &[7; 32], Some("b")));
-        assert!(read_token(&payload[..20], 1, &Sought { partition: &[1; 32], variant: &[7; 32], asked: None }).is_none());
+        let payload = write_token(&Partition::new([1; 32]), &stored(), [8; 8]).unwrap();
+        let is_read = |payload: &[u8], partition: u8, variant: u8, asked| {
+            let (partition, variant) = (Partition::new([partition; 32]), Variant::new([variant; 32]));
+            read_token(payload, 1, &Sought { partition: &partition, variant: &variant, asked }).is_some()
+        };
+        assert!(is_read(&payload, 1, 7, None));
+        assert!(!is_read(&payload, 2, 7, None));
+        assert!(!is_read(&payload, 1, 8, None));
+        assert!(!is_read(&payload, 1, 7, Some("b")));
+        assert!(!is_read(&payload[..20], 1, 7, None));
     }
 
     #[test]
@@ -269,14 +271,14 @@ mod tests {
         let refresh_token = Some(Secret::new("rt"));
         // A name that this release does not know is kept.
         let more = BTreeMap::from([("of_tomorrow".to_owned(), vec![0, 255])]);
-        let (space, lineage) = ([4; 32], [6; 16]);
+        let (space, lineage) = (SpaceId::new([4; 32]), [6; 16]);
         let sign_in = SignIn { account, refresh_token, expires_on: 99, space, epoch: None, lineage, more, shared: 0 };
-        let payload = write_sign_in(&[1; 32], &sign_in).unwrap();
-        let (partition, read) = read_sign_in(&payload, 3, &[4; 32], Some(&[1; 32])).unwrap();
-        assert_eq!((partition, read.shared, read.expires_on), ([1; 32], 3, 99));
+        let payload = write_sign_in(&Partition::new([1; 32]), &sign_in).unwrap();
+        let (partition, read) = read_sign_in(&payload, 3, &SpaceId::new([4; 32]), Some(&Partition::new([1; 32]))).unwrap();
+        assert_eq!((partition, read.shared, read.expires_on), (Partition::new([1; 32]), 3, 99));
         assert_eq!((&read.account, read.lineage, &read.more), (&sign_in.account, [6; 16], &sign_in.more));
         assert!(read.refresh_token.is_some_and(|token| token.expose() == "rt"));
-        assert!(read_sign_in(&payload, 3, &[5; 32], None).is_none());
-        assert!(read_sign_in(&payload, 3, &[4; 32], Some(&[2; 32])).is_none());
+        assert!(read_sign_in(&payload, 3, &SpaceId::new([5; 32]), None).is_none());
+        assert!(read_sign_in(&payload, 3, &SpaceId::new([4; 32]), Some(&Partition::new([2; 32]))).is_none());
     }
 }

@@ -1,6 +1,7 @@
 //! The domain: pure types that say what a token is, whose it is and how long it lasts. Nothing here does I/O or knows the wire.
 
 mod account;
+mod key;
 mod scopes;
 mod sign_in;
 mod stored;
@@ -9,6 +10,10 @@ mod turn;
 mod within;
 
 pub use account::Account;
+pub use key::{
+    CredentialName, FlightKey, HoldKey, KeySpace, Lane, Partition, PartitionOwner, SpaceId, TokenDigest, TokenKey, UsualVariant,
+    Variant, VariantMembers, challenge_hash,
+};
 pub use scopes::{Matching, ScopeError, Scopes};
 pub use sign_in::SignIn;
 pub use stored::{Epoch, Facts, Grant, Head, Stored, Times};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::account::Account;
+use super::key::SpaceId;
 use super::stored::Epoch;
 use crate::secret::Secret;
 
@@ -16,7 +17,7 @@ pub struct SignIn {
     /// When it is of no use any more, in seconds since the Unix epoch.
     pub expires_on: i64,
     /// Which app's account it is: a hash of authority and client.
-    pub space: [u8; 32],
+    pub space: SpaceId,
     /// The account's epoch when this was stored.
     pub epoch: Epoch,
     /// Names this account from its first sign-in to its sign-out, whoever renews it meanwhile; made up where it is first kept.

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::account::Account;
+use super::key::Variant;
 use super::scopes::covers;
 use crate::clock::Moment;
 use crate::secret::Secret;
@@ -62,7 +63,7 @@ pub struct Facts {
     /// The folded scopes that it can be used for; empty where it answers the identical request only.
     pub granted: Box<str>,
     /// A hash over the other members of the key.
-    pub variant: [u8; 32],
+    pub variant: Variant,
     /// A hash over the claims challenge that it answered; zero where there was none.
     pub challenge: u64,
     /// Its place in the order of stores of this process; zero if another process stored it, nobody here knows when.
@@ -229,12 +230,12 @@ impl Stored {
     }
 
     /// Whether it answers a request for these folded scopes.
-    pub fn answers(&self, variant: &[u8; 32], asked: &str) -> bool {
+    pub fn answers(&self, variant: &Variant, asked: &str) -> bool {
         self.answer(variant, asked, true).is_some()
     }
 
     /// The same; where no `superset` will do it has to be the answer to the identical request. `Some(true)`: it is that.
-    pub fn answer(&self, variant: &[u8; 32], asked: &str, superset: bool) -> Option<bool> {
+    pub fn answer(&self, variant: &Variant, asked: &str, superset: bool) -> Option<bool> {
         if self.facts.variant != *variant {
             return None;
         }
@@ -335,7 +336,7 @@ fn narrow(length: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Facts, Grant, Times};
+    use super::{Facts, Grant, Times, Variant};
     use crate::secret::Secret;
 
     fn grant(token: &str) -> Grant {
@@ -428,13 +429,13 @@ mod tests {
         let grant = grant("t");
         let stored = grant.write().keep(&grant.times, facts("a b declined", "a b"));
         let stored = stored.as_ref();
-        assert!(stored.is_some_and(|stored| stored.answers(&[0; 32], "a")));
-        assert!(stored.is_some_and(|stored| stored.answers(&[0; 32], "a b declined")));
-        assert!(stored.is_some_and(|stored| !stored.answers(&[0; 32], "declined")));
-        assert!(stored.is_some_and(|stored| !stored.answers(&[1; 32], "a")));
-        let exact = |asked| stored.and_then(|stored| stored.answer(&[0; 32], asked, false));
+        assert!(stored.is_some_and(|stored| stored.answers(&Variant::new([0; 32]), "a")));
+        assert!(stored.is_some_and(|stored| stored.answers(&Variant::new([0; 32]), "a b declined")));
+        assert!(stored.is_some_and(|stored| !stored.answers(&Variant::new([0; 32]), "declined")));
+        assert!(stored.is_some_and(|stored| !stored.answers(&Variant::new([1; 32]), "a")));
+        let exact = |asked| stored.and_then(|stored| stored.answer(&Variant::new([0; 32]), asked, false));
         assert_eq!((exact("a b declined"), exact("a"), exact("declined")), (Some(true), None, None));
-        assert_eq!(stored.and_then(|stored| stored.answer(&[0; 32], "a", true)), Some(false));
+        assert_eq!(stored.and_then(|stored| stored.answer(&Variant::new([0; 32]), "a", true)), Some(false));
         Ok(())
     }
 

@@ -4,17 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokend::cache::{
-    Bypass, Cache, Fleet, KeySpace, Landed, Loaded, Owner, Parts, Permit, Query, Settings, Turn, Unavailable, Variant, Wire, Work,
-};
+use tokend::cache::{Bypass, Cache, Fleet, Landed, Loaded, Parts, Permit, Query, Settings, Turn, Unavailable, Wire, Work};
 use tokend::clock::Clock;
 use tokend::secret::Secret;
 use tokend::store::{
-    Access, Encryption, Holder, Note, Partition, RedisSettings, RedisUrl, Ring, Shared, Topology, VERSIONS, Version, Versions,
+    Access, Encryption, Holder, Note, RedisSettings, RedisUrl, Ring, Shared, Topology, VERSIONS, Version, Versions,
 };
 use tokend::tasks::Tasks;
 use tokend::telemetry::Metrics;
-use tokend::token::{Grant, Times};
+use tokend::token::{Grant, KeySpace, Partition, PartitionOwner, Times, TokenKey, VariantMembers};
 use tokio::sync::Notify;
 
 use super::PATIENCE;
@@ -82,16 +80,16 @@ impl Replica {
 
     /// Asks for the one token that there is; a call counts itself and lasts until the gate opens.
     async fn load(&self, calls: &Arc<AtomicUsize>, gate: &Arc<Gate>) -> Landed<&'static str> {
-        let (partition, variant) = (partition(), Variant::default().hashed().plain());
+        let key = key();
         let work = |permit| self.call(calls, gate, permit);
-        self.cache.load(&query(&partition, &variant), 0, work).await
+        self.cache.load(&query(&key), 0, work).await
     }
 
     /// The same in the background.
     fn renew(&self, calls: &Arc<AtomicUsize>, gate: &Arc<Gate>) {
-        let (partition, variant) = (partition(), Variant::default().hashed().plain());
+        let key = key();
         let Some(permit) = self.cache.budget().take(Work::Renewal, 0) else { return };
-        self.cache.renew(&query(&partition, &variant), permit.clone(), self.call(calls, gate, permit));
+        self.cache.renew(&query(&key), permit.clone(), self.call(calls, gate, permit));
     }
 
     fn call(
@@ -141,12 +139,16 @@ pub(super) fn space() -> KeySpace {
     KeySpace::new("issuer.example", "shop")
 }
 
-fn query<'a>(partition: &'a Partition, variant: &'a [u8; 32]) -> Query<'a> {
-    Query { by: "shop", credential: 1, partition, owned: true, variant, asked: "a", superset: false, bypass: Bypass::None }
+fn key() -> TokenKey<'static> {
+    TokenKey { partition: partition(), variant: VariantMembers::default().variant(), scopes: "a".into() }
+}
+
+fn query<'a>(key: &'a TokenKey<'a>) -> Query<'a> {
+    Query { by: "shop", credential: 1, key, owned: true, superset: false, bypass: Bypass::None }
 }
 
 fn partition() -> Partition {
-    space().partition(Owner::Account("somebody"))
+    space().partition(PartitionOwner::Account("somebody"))
 }
 
 fn settings(url: &str) -> RedisSettings {

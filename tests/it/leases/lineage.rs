@@ -1,8 +1,8 @@
 //! What a sign-in is in Redis: whose successor it is, and in which order they come.
 
-use tokend::cache::{Kept, Owner, Renewed, Signed};
+use tokend::cache::{Kept, Renewed, Signed};
 use tokend::secret::Secret;
-use tokend::token::{Account, SignIn};
+use tokend::token::{Account, PartitionOwner, SignIn};
 
 use super::direct::{Replica, space};
 use crate::support::redis::RedisServer;
@@ -24,7 +24,7 @@ fn sign_in(token: &str, expires_on: i64) -> SignIn {
 async fn a_lineage_lasts_from_the_first_sign_in_to_the_sign_out() {
     let redis = RedisServer::start().await;
     let replicas = [Replica::on(&redis.url()), Replica::on(&redis.url())];
-    let (space, partition) = (*space().id(), space().partition(Owner::Account("oid.tid")));
+    let (space, partition) = (*space().id(), space().partition(PartitionOwner::Account("oid.tid")));
     let ends = replicas[0].now() + 3600;
     let read = async |index: usize| -> Signed { replicas[index].cache.signed(&space, &partition).await.expect("an answer") };
     let known = async |index: usize| read(index).await.sign_in.expect("a sign-in");
@@ -66,7 +66,7 @@ async fn a_lineage_lasts_from_the_first_sign_in_to_the_sign_out() {
 #[tokio::test]
 async fn in_memory_alone_it_is_the_same() {
     let replica = Replica::alone();
-    let (space, partition) = (*space().id(), space().partition(Owner::Account("oid.tid")));
+    let (space, partition) = (*space().id(), space().partition(PartitionOwner::Account("oid.tid")));
     let ends = replica.now() + 3600;
     let known = async || replica.cache.signed(&space, &partition).await.expect("an answer").sign_in.expect("a sign-in").lineage;
     assert_eq!(replica.cache.keep_sign_in(&space, &partition, sign_in("first", ends)).await, Kept::Stored);

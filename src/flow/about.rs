@@ -3,12 +3,26 @@
 //! What comes straight from the token endpoint over TLS needs no look at its signature (§3.1.3.7, point 6), but it does not follow
 //! that it is about the user for whom it was asked.
 
+use std::sync::Arc;
+
 use super::app::App;
-use super::issue::Owner;
 use crate::authority::{Address, Failure};
 use crate::oauth::{Claims, ClientInfo, TokenResponse, unverified};
 use crate::secret::Secret;
 use crate::token::Account;
+
+/// Whose a grant is.
+#[derive(Clone, Debug)]
+pub(super) enum Owner {
+    /// The app's own.
+    App,
+    /// A user's; the claims of the validated inbound token.
+    User(Arc<Claims>),
+    /// A user's who signs in with it; the claims of its validated id token.
+    SignedIn(Arc<Claims>),
+    /// A user's who signed in before.
+    Known(Account),
+}
 
 /// Looks whether an answer is about whom it was asked for, as far as it says. Token exchange is not compared: whom it is about is the
 /// issuer's to decide (RFC 8693 §1.1).

@@ -9,13 +9,13 @@ use futures_util::FutureExt as _;
 use futures_util::stream::{self, StreamExt as _};
 use tracing::Instrument as _;
 
-use super::Inner;
 use super::app::App;
 use super::callers::Caller;
-use super::refresh::unavailable;
+use super::members::account;
 use super::refusal::{Kind, Refusal, overloaded};
 use super::request::{Accounts, Listing};
-use super::silent::account;
+use super::spine::failure::{broken_off, unavailable};
+use super::state::FlowState;
 use crate::cache::{Cursor, Known, Mark, Work};
 use crate::token::{Account, KeySpace, Partition, PartitionOwner, Turn};
 
@@ -33,18 +33,18 @@ const TAG: usize = 8;
 type Position = (usize, Option<Cursor>);
 
 /// About so many accounts of an app.
-pub(super) async fn list(inner: &Inner, app: &App, caller: Caller, listing: &Listing<'_>) -> Result<Accounts, Refusal> {
+pub(super) async fn list(state: &FlowState, app: &App, caller: Caller, listing: &Listing<'_>) -> Result<Accounts, Refusal> {
     let limit = listing.limit.unwrap_or(USUAL);
     if !(1..=MOST).contains(&limit) {
         return Err(Refusal::member(format!("`limit` is not from 1 to {MOST}")));
     }
-    let spaces = spaces(inner, app, caller);
+    let spaces = spaces(state, app, caller);
     let wrong = || Refusal::member("`cursor` is none: give the `next` of the listing before, or leave it out");
     let (first, mut cursor) = listing.cursor.map_or(Some((0, None)), |text| read(text, &spaces)).ok_or_else(wrong)?;
     let mut asked = Vec::new();
     for (index, space) in spaces.iter().enumerate().skip(first) {
         let (space, cursor) = (*space, cursor.take());
-        asked.push(async move { (index, space, inner.cache.accounts(space.id(), cursor, limit).await) }.boxed());
+        asked.push(async move { (index, space, state.cache.accounts(space.id(), cursor, limit).await) }.boxed());
     }
     let mut pages = stream::iter(asked).buffered(OWNERS);
     let (mut accounts, mut complete): (Vec<Account>, bool) = (Vec::new(), true);
@@ -56,11 +56,11 @@ pub(super) async fn list(inner: &Inner, app: &App, caller: Caller, listing: &Lis
         let mut page = page.map_err(unavailable)?;
         if page.accounts.len() > room {
             // It was asked before it was known how much room those before it leave.
-            page = inner.cache.accounts(space.id(), None, room).await.map_err(unavailable)?;
+            page = state.cache.accounts(space.id(), None, room).await.map_err(unavailable)?;
         }
         complete &= page.complete;
         for account in page.accounts {
-            // The same user may have signed in through several callers.
+            // One user may have signed in through several callers.
             if index == 0 || !accounts.iter().any(|known| known.home_account_id == account.home_account_id) {
                 accounts.push(account);
             }
@@ -73,13 +73,13 @@ pub(super) async fn list(inner: &Inner, app: &App, caller: Caller, listing: &Lis
 }
 
 /// One account.
-pub(super) async fn one(inner: &Inner, app: &App, caller: Caller, id: &str) -> Result<Account, Refusal> {
+pub(super) async fn one(state: &FlowState, app: &App, caller: Caller, id: &str) -> Result<Account, Refusal> {
     let id = account(app, Some(id), "home_account_id")?;
     let mut places: Vec<_> =
-        spaces(inner, app, caller).into_iter().map(|space| (*space.id(), space.partition(PartitionOwner::Account(id)))).collect();
+        spaces(state, app, caller).into_iter().map(|space| (*space.id(), space.partition(PartitionOwner::Account(id)))).collect();
     if places.len() > 1 {
         let partitions: Vec<Partition> = places.iter().map(|(_, partition)| *partition).collect();
-        let Known { known, unsure } = inner.cache.known(&partitions).await;
+        let Known { known, unsure } = state.cache.known(&partitions).await;
         if let Some(why) = unsure {
             return Err(unavailable(why));
         }
@@ -87,7 +87,7 @@ pub(super) async fn one(inner: &Inner, app: &App, caller: Caller, id: &str) -> R
         places.retain(|_| known.next() == Some(true));
     }
     for (space, partition) in &places {
-        let signed = inner.cache.signed(space, partition).await.map_err(unavailable)?;
+        let signed = state.cache.signed(space, partition).await.map_err(unavailable)?;
         if let Some(sign_in) = signed.sign_in {
             return Ok(sign_in.account.clone());
         }
@@ -97,27 +97,26 @@ pub(super) async fn one(inner: &Inner, app: &App, caller: Caller, id: &str) -> R
 
 /// Signs an account out, wherever the caller may, whether or not anything is known of it. It goes on when the caller leaves: half a sign-out
 /// would be none.
-pub(super) async fn sign_out(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, id: &str) -> Result<(), Refusal> {
+pub(super) async fn sign_out(state: &Arc<FlowState>, app: &Arc<App>, caller: Caller, id: &str) -> Result<(), Refusal> {
     let id = account(app, Some(id), "home_account_id")?;
     let places: Vec<_> =
-        spaces(inner, app, caller).iter().map(|space| (*space.id(), space.partition(PartitionOwner::Account(id)))).collect();
-    let permit = inner.cache.budget().take(Work::SignOut, id.len()).ok_or_else(|| overloaded("limits.flights", &inner.clock))?;
+        spaces(state, app, caller).iter().map(|space| (*space.id(), space.partition(PartitionOwner::Account(id)))).collect();
+    let permit = state.cache.budget().take(Work::SignOut, id.len()).ok_or_else(|| overloaded("limits.flights", &state.clock))?;
     let (sender, outcome) = tokio::sync::oneshot::channel();
-    let detached = Arc::clone(inner);
+    let detached = Arc::clone(state);
     let work = async move {
         let signed_out = detached.cache.sign_out_each(&places).await;
         drop(permit);
         let _gone = sender.send(signed_out);
     };
     // Part of the request, whose span ends with it.
-    inner.tasks.awaited("sign-out", work.in_current_span());
-    let broken_off = |_| super::acquire::broken_off();
-    outcome.await.map_err(broken_off)?.map_err(unavailable)
+    state.tasks.awaited("sign-out", work.in_current_span());
+    outcome.await.map_err(|_| broken_off())?.map_err(unavailable)
 }
 
 /// Where the accounts are that a caller may use, its own first.
-fn spaces<'a>(inner: &Inner, app: &'a App, caller: Caller) -> Vec<&'a KeySpace> {
-    inner.owners(caller).unwrap_or_else(|| vec![caller]).into_iter().map(|owner| app.space_of(owner)).collect()
+fn spaces<'a>(state: &FlowState, app: &'a App, caller: Caller) -> Vec<&'a KeySpace> {
+    state.owners(caller).unwrap_or_else(|| vec![caller]).into_iter().map(|owner| app.space_of(owner)).collect()
 }
 
 fn unknown() -> Refusal {

@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
 use super::callers::Caller;
-use super::evidence::Ledger;
 use super::metrics::AppMetrics;
 use super::refusal::{Kind, Refusal};
 use super::settings::{AppSettings, CallerSettings, RefreshTokens};
+use super::spine::evidence::Ledger;
 use crate::authority::Authority;
 use crate::credential::Credential;
 use crate::inbound::{Inbound, Issuers, Policy};

@@ -145,7 +145,7 @@ impl Callers {
 
 #[cfg(test)]
 mod tests {
-    use super::super::metrics::Flow;
+    use super::super::catalogue::Flow;
     use super::super::policy::{Missing, Wanted};
     use super::{Caller, Callers};
     use crate::clock::Clock;

@@ -3,21 +3,29 @@
 use std::sync::Arc;
 
 use super::app::App;
-use super::on_behalf_of::no_keys;
 use super::refusal::{Kind, Refusal};
+use super::spine::failure::no_keys;
 use crate::authority::Address;
 use crate::inbound::{Rejection, SKEW};
 use crate::oauth::Claims;
 use crate::telemetry::Context;
 use crate::token::{Tenant, Turn};
 
+/// What an id token has to say beside what its app knows.
+pub(super) struct IdTokenWanted<'a> {
+    /// The nonce that the sign-in was begun with, if it is known.
+    pub(super) nonce: Option<&'a str>,
+    /// The tenant that was asked, where it is not the authority's own.
+    pub(super) tenant: Option<&'a Tenant>,
+    /// In seconds since the Unix epoch.
+    pub(super) now: i64,
+}
+
 /// Verifies an id token: signature, `iss`, `aud`, `azp`, `exp`, and `nonce` if one is given.
 pub(super) async fn verify(
     app: &App,
     id_token: &str,
-    nonce: Option<&str>,
-    tenant: Option<&Tenant>,
-    now: i64,
+    IdTokenWanted { nonce, tenant, now }: IdTokenWanted<'_>,
     context: Context,
 ) -> Result<Arc<Claims>, Refusal> {
     let verified = app.verifier.signed(id_token, context.clone()).await.map_err(|rejection| match rejection {

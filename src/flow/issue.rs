@@ -1,6 +1,6 @@
 //! From a token endpoint's answer to a grant: checked, dated and with its owner (RSP-1 to RSP-7).
 
-use super::about;
+use super::about::{self, Owner};
 use super::app::App;
 use crate::authority::Failure;
 use crate::cache::{lifetime_is_credible, refresh_point};
@@ -21,17 +21,13 @@ pub(super) struct Expected {
     pub(super) exchange: bool,
 }
 
-/// Whose a grant is.
-#[derive(Clone, Debug)]
-pub(super) enum Owner {
-    /// The app's own.
-    App,
-    /// A user's; the claims of the validated inbound token.
-    User(std::sync::Arc<Claims>),
-    /// A user's who signs in with it; the claims of its validated id token.
-    SignedIn(std::sync::Arc<Claims>),
-    /// A user's who signed in before.
-    Known(Account),
+/// When an answer came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Received {
+    /// In seconds since the Unix epoch.
+    pub(super) on: i64,
+    /// From 0 to 1: where in its span the renewal of what it brings begins.
+    pub(super) jitter: f64,
 }
 
 /// The longest list of scopes that an answer may have, in bytes: Entra lists everything that was ever consented to.
@@ -41,7 +37,7 @@ const LONGEST_SCOPE: usize = 32 * 1024;
 ///
 /// # Errors
 /// It is none, or it is about somebody else.
-pub(super) fn issue(app: &App, expected: &Expected, response: TokenResponse, now: i64, jitter: f64) -> Result<Grant, Failure> {
+pub(super) fn issue(app: &App, expected: &Expected, response: TokenResponse, received: Received) -> Result<Grant, Failure> {
     about::check(app, &expected.owner, &response)?;
     let token_type = token_type(response.token_type.as_deref(), expected.exchange)?;
     let access_token = response.access_token.ok_or(Failure::Invalid("it has no access_token"))?;
@@ -50,7 +46,7 @@ pub(super) fn issue(app: &App, expected: &Expected, response: TokenResponse, now
         return Err(Failure::Invalid("its issued_token_type is a refresh token's"));
     }
     let scope = scope(response.scope, &expected.asked)?;
-    let times = times(response.expires_in, response.ext_expires_in, response.refresh_in, now, jitter);
+    let times = times([response.expires_in, response.ext_expires_in, response.refresh_in], received);
     let id_claims = response.id_token.as_ref().map(Secret::expose).and_then(unverified);
     let info = response.client_info.as_deref().and_then(ClientInfo::parse);
     let (account, tenant_id) = match &expected.owner {
@@ -107,7 +103,7 @@ fn scope(answered: Option<String>, asked: &Scopes) -> Result<String, Failure> {
     }
 }
 
-fn times(expires_in: Option<i64>, ext_expires_in: Option<i64>, refresh_in: Option<i64>, now: i64, jitter: f64) -> Times {
+fn times([expires_in, ext_expires_in, refresh_in]: [Option<i64>; 3], Received { on: now, jitter }: Received) -> Times {
     let after = |seconds: Option<i64>| seconds.filter(|seconds| *seconds > 0).map(|seconds| now.saturating_add(seconds));
     let times = Times { received_on: now, expires_on: after(expires_in), ext_expires_on: after(ext_expires_in), refresh_on: None };
     match expires_in {
@@ -162,7 +158,7 @@ fn username(claims: &Claims) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{scope, times, token_type};
+    use super::{Received, scope, times, token_type};
     use crate::token::Scopes;
 
     #[test]
@@ -185,10 +181,11 @@ mod tests {
 
     #[test]
     fn rsp_1_and_7_times_are_absolute_or_not_said() {
-        let good = times(Some(3600), Some(7200), Some(1800), 1000, 0.5);
+        let received = Received { on: 1000, jitter: 0.5 };
+        let good = times([Some(3600), Some(7200), Some(1800)], received);
         assert_eq!((good.expires_on, good.ext_expires_on, good.refresh_on), (Some(4600), Some(8200), Some(2800)));
         for odd in [None, Some(0), Some(-1), Some(i64::MAX), Some(11 * 365 * 24 * 3600)] {
-            assert_eq!(times(odd, Some(1), Some(1), 1000, 0.5).expires_on, None, "{odd:?}");
+            assert_eq!(times([odd, Some(1), Some(1)], received).expires_on, None, "{odd:?}");
         }
     }
 }

@@ -1,15 +1,14 @@
 //! The members that several flows take, judged once: what they mean together, before anything is looked up.
 
-use std::borrow::Cow;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
+use url::Url;
 
-use super::Inner;
 use super::app::App;
 use super::refusal::Refusal;
 use super::request::Common;
+use super::state::FlowState;
 use crate::cache::Bypass;
 use crate::oauth::{ClaimsError, challenge, merge};
 use crate::token::{Scopes, Tenant, TokenDigest, VariantMembers, challenge_hash};
@@ -24,6 +23,11 @@ pub(super) struct Claims {
     force: bool,
     sha256: Option<TokenDigest>,
 }
+
+/// More than any `oid.tid`, and any `sub` (OpenID Connect §2: at most 255 characters).
+const LONGEST_ACCOUNT: usize = 512;
+
+static NO_SCOPES: Scopes = Scopes::NONE;
 
 // === impl Claims ===
 
@@ -90,12 +94,12 @@ pub(super) fn carried(request: &Common<'_>) -> usize {
 }
 
 /// The scopes that a request asks for, by itself or by its api; empty where it names none.
-pub(super) fn scopes<'a>(inner: &'a Inner, request: &'a Common<'_>) -> Result<Cow<'a, Scopes>, Refusal> {
+pub(super) fn scopes<'a>(state: &'a FlowState, request: &'a Common<'_>) -> Result<&'a Scopes, Refusal> {
     match (&request.scopes, request.api) {
         (Some(_), Some(_)) => Err(Refusal::member("`scopes` and `api` exclude each other: leave one out")),
-        (Some(scopes), None) => Ok(Cow::Borrowed(scopes)),
-        (None, Some(api)) => Ok(Cow::Borrowed(&inner.api(api).map_err(|refusal| (*refusal).clone())?.scopes)),
-        (None, None) => Ok(Cow::Owned(Scopes::default())),
+        (Some(scopes), None) => Ok(scopes),
+        (None, Some(api)) => Ok(&state.api(api).map_err(|refusal| (*refusal).clone())?.scopes),
+        (None, None) => Ok(&NO_SCOPES),
     }
 }
 
@@ -115,7 +119,7 @@ pub(super) fn audience_and_resource(app: &App, request: &Common<'_>) -> Result<(
     Ok(())
 }
 
-/// The same, and that there is something to ask for.
+/// The rules of [`audience_and_resource`], and that there is something to ask for.
 pub(super) fn target(app: &App, request: &Common<'_>, scopes: &Scopes) -> Result<(), Refusal> {
     audience_and_resource(app, request)?;
     let named = request.audience.is_some() || request.resource.is_some();
@@ -124,6 +128,41 @@ pub(super) fn target(app: &App, request: &Common<'_>, scopes: &Scopes) -> Result
         return Err(Refusal::member(format!("`scopes` is missing: give a list of scopes, or a configured `api`{otherwise}")));
     }
     Ok(())
+}
+
+/// Whether scopes are named where the authority needs them: at an issuer, some flows do without.
+pub(super) fn scopes_named(app: &App, scopes: &Scopes) -> Result<(), Refusal> {
+    if scopes.is_empty() && app.authority.is_entra() {
+        return Err(Refusal::member("`scopes` is missing: give a list of scopes, or a configured `api`"));
+    }
+    Ok(())
+}
+
+/// The redirect URI that is registered for the app.
+pub(super) fn redirect_uri(given: Option<&str>) -> Result<&str, Refusal> {
+    let given = given.ok_or_else(|| Refusal::member("`redirect_uri` is missing: give the one that is registered for the app"))?;
+    match Url::parse(given) {
+        Ok(url) if url.fragment().is_none() => Ok(given),
+        _ => Err(Refusal::member("`redirect_uri` is no absolute URL without a fragment (RFC 6749 §3.1.2)")),
+    }
+}
+
+/// Whether it can be a code verifier (RFC 7636 §4.1).
+pub(super) fn is_verifier(text: &str) -> bool {
+    (43..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+}
+
+/// A home account id, as an answer's `account` has it.
+pub(super) fn account<'a>(app: &App, given: Option<&'a str>, member: &str) -> Result<&'a str, Refusal> {
+    let wanted = "give the `home_account_id` of the answer to the sign-in";
+    let given = given.ok_or_else(|| Refusal::member(format!("`{member}` is missing: {wanted}")))?;
+    if given.is_empty() || given.len() > LONGEST_ACCOUNT {
+        return Err(Refusal::member(format!("`{member}` is empty or too long: {wanted}")));
+    }
+    if app.authority.is_entra() && given.contains('@') {
+        return Err(Refusal::member(format!("`{member}` is a username, which can be given to somebody else: {wanted}")));
+    }
+    Ok(given)
 }
 
 /// The claims of a member, written anew: however they came, the same claims are the same text.
@@ -162,7 +201,7 @@ fn unhex(text: &str, out: &mut [u8; 32]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Claims, sha256};
+    use super::{Claims, redirect_uri, sha256};
     use crate::cache::Bypass;
     use crate::flow::Common;
 
@@ -175,6 +214,13 @@ mod tests {
         for bad in ["", "abc", "zz86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "+++="] {
             assert!(sha256(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_redirect_uri_is_absolute_and_has_no_fragment() {
+        assert!(redirect_uri(Some("/callback")).is_err());
+        assert!(redirect_uri(Some("https://a/b#c")).is_err());
+        assert!(redirect_uri(Some("https://a/b?c=d")).is_ok());
     }
 
     #[test]

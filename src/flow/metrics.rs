@@ -6,23 +6,11 @@ use std::time::Duration;
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
 
+use super::catalogue::Flow;
 use super::refusal::Refusal;
 use super::request::{Answer, TokenSource};
 use crate::telemetry;
 use crate::token::Turn;
-
-/// A flow, for labels and rules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Flow {
-    /// RFC 6749 §4.4.
-    ClientCredentials,
-    /// RFC 7523 with Entra's extension, or RFC 8693.
-    OnBehalfOf,
-    /// RFC 6749 §4.1, the redemption.
-    AuthCode,
-    /// A token of an account that signed in before (RFC 6749 §6).
-    Silent,
-}
 
 /// The counters of all apps.
 #[derive(Clone, Debug)]
@@ -62,31 +50,6 @@ const SOURCES: [&str; 4] = ["memory", "redis", "authority", "none"];
 
 /// What stands for the app in the series of requests that name none of ours: no app can be called so.
 const UNKNOWN: &str = "_unknown";
-
-// === impl Flow ===
-
-impl Flow {
-    /// Every flow, in the order of their declaration.
-    pub const ALL: [Self; 4] = [Self::ClientCredentials, Self::OnBehalfOf, Self::AuthCode, Self::Silent];
-
-    /// The label.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ClientCredentials => "client_credentials",
-            Self::OnBehalfOf => "on_behalf_of",
-            Self::AuthCode => "auth_code",
-            Self::Silent => "silent",
-        }
-    }
-
-    /// Whether it is answered from the cache, and so may be renewed in the background.
-    pub fn is_cached(self) -> bool {
-        match self {
-            Self::ClientCredentials | Self::OnBehalfOf | Self::Silent => true,
-            Self::AuthCode => false,
-        }
-    }
-}
 
 // === impl Metrics ===
 

@@ -2,7 +2,7 @@
 //!
 //! A caller that may not use every app learns nothing of the others, not even whether they are there.
 
-use super::metrics::Flow;
+use super::catalogue::Flow;
 use super::refusal::{Kind, Refusal};
 use super::request::Beyond;
 use super::settings::CallerSettings;

@@ -151,20 +151,20 @@ impl Refusal {
         Self::new(Turn::Caller, Kind::InvalidRequest, detail)
     }
 
-    /// The same refusal with its advice on retrying.
+    /// This refusal with its advice on retrying.
     #[must_use]
     pub fn retrying(mut self, retry: Retry) -> Self {
         self.retry = retry;
         self
     }
 
-    /// The same, as this replica's own trouble.
+    /// This refusal, as this replica's own trouble.
     #[must_use]
     pub fn local(self) -> Self {
         Self { local: true, ..self }
     }
 
-    /// The same as it is told to later requests until `until`: it says that nobody was asked, and how long that will be so.
+    /// This refusal as it is told to later requests until `until`: it says that nobody was asked, and how long that will be so.
     #[must_use]
     pub(super) fn remembered(&self, until: Moment, now: Moment) -> Self {
         let seconds = until.since(now).as_millis().div_ceil(1000).max(1);
@@ -193,7 +193,7 @@ impl Refusal {
         size_of::<Self>() + self.detail.len() + self.authorization_uri.as_ref().map_or(0, String::len) + answer
     }
 
-    /// The same as it may be logged.
+    /// Its code as it may be logged.
     pub fn code(&self) -> &str {
         loggable(self.error())
     }

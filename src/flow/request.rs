@@ -1,10 +1,31 @@
 //! What a door asks of a flow: the members of a request, parsed but not judged, borrowed from the body.
 
+use std::sync::Arc;
+
+use super::catalogue::Flow;
+use super::refusal::Refusal;
 use crate::telemetry::Context;
 use crate::token::{Account, Head, Scopes};
 
 /// What travels with a request through every layer.
 pub type Call = Context;
+
+/// An answer, or why there is none; shared by all who waited for the same.
+pub type Outcome = Result<Answer, Arc<Refusal>>;
+
+/// A request for a token, of the flow whose variant it is.
+// No `Debug`: it would show what the caller was trusted with.
+#[derive(Clone)]
+pub enum Request<'a> {
+    /// `POST /client-credentials` (RFC 6749 §4.4).
+    ClientCredentials(Common<'a>),
+    /// `POST /obo` (RFC 7523 with Entra's extension, or RFC 8693).
+    OnBehalfOf(OnBehalfOf<'a>),
+    /// `POST /auth-code` (RFC 6749 §4.1.3).
+    AuthCode(AuthCode<'a>),
+    /// `POST /silent` (RFC 6749 §6 where the cache has nothing).
+    Silent(Silent<'a>),
+}
 
 /// The members that every flow takes.
 #[derive(Clone, Debug, Default)]
@@ -185,6 +206,30 @@ pub enum RefreshReason {
     Expired,
     /// There is a usable one, and it is being renewed in the background.
     ProactivelyRefreshed,
+}
+
+// === impl Request ===
+
+impl<'a> Request<'a> {
+    /// Its flow.
+    pub fn flow(&self) -> Flow {
+        match self {
+            Self::ClientCredentials(_) => Flow::ClientCredentials,
+            Self::OnBehalfOf(_) => Flow::OnBehalfOf,
+            Self::AuthCode(_) => Flow::AuthCode,
+            Self::Silent(_) => Flow::Silent,
+        }
+    }
+
+    /// The members that every flow takes.
+    pub fn common(&self) -> &Common<'a> {
+        match self {
+            Self::ClientCredentials(common) => common,
+            Self::OnBehalfOf(request) => &request.common,
+            Self::AuthCode(request) => &request.common,
+            Self::Silent(request) => &request.common,
+        }
+    }
 }
 
 // === impl TokenSource ===

@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use super::metrics::Flow;
+use super::catalogue::Flow;
 use crate::authority::Address;
 use crate::reload::Source;
 use crate::token::{Scopes, Tenant};

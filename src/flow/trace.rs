@@ -2,11 +2,10 @@
 
 use tracing::Span;
 
-use super::Outcome;
 use super::app::App;
-use super::metrics::Flow;
+use super::catalogue::Flow;
 use super::refusal::Refusal;
-use super::request::{Call, TokenSource};
+use super::request::{Call, Outcome, TokenSource};
 use crate::telemetry::{Came, asked_for, finish_flow, flow_span};
 use crate::token::Turn;
 
@@ -30,7 +29,7 @@ pub(super) fn end_request(app: &App, flow: Flow, outcome: &Outcome) {
     end(&span, outcome);
 }
 
-/// The same for a renewal, whose token is for later requests.
+/// Says what came of a renewal, whose token is for later requests.
 pub(super) fn end_renewal(span: &Span, refusal: Option<&Refusal>) {
     let source = refusal.is_none().then_some(TokenSource::IdentityProvider);
     came(span, source, refusal);

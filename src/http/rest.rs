@@ -11,7 +11,7 @@ use super::frame::{Frame, json};
 use super::members::{AUTH_CODE, AUTH_CODE_URL, CLIENT_CREDENTIALS, OBO, SILENT, read};
 use super::openapi;
 use super::problem::Problem;
-use crate::flow::{AuthorizationUrl, Service};
+use crate::flow::{self, AuthorizationUrl, Service};
 
 /// The state of the routes: a flow for each, in the frame that all share.
 pub(super) struct Door {
@@ -82,17 +82,14 @@ impl Door {
     async fn client_credentials(&self, asked: &Asked, request: Request) -> Result<Response, Problem> {
         let (_, body) = self.frame.open(request).await?;
         let mut members = read(&body.bytes, CLIENT_CREDENTIALS).map_err(Problem::Fault)?;
-        let answer =
-            self.service.client_credentials(asked.caller, asked.call(), &members.common()).await.map_err(Problem::Refused)?;
-        Ok(self.frame.token(asked, &answer))
+        self.token(asked, flow::Request::ClientCredentials(members.common())).await
     }
 
     async fn obo(&self, asked: &Asked, request: Request) -> Result<Response, Problem> {
         let (head, body) = self.frame.open(request).await?;
         let bearer = bearer(&head.headers)?;
         let mut members = read(&body.bytes, OBO).map_err(Problem::Fault)?;
-        let answer = self.service.obo(asked.caller, asked.call(), &members.on_behalf_of(bearer)).await.map_err(Problem::Refused)?;
-        Ok(self.frame.token(asked, &answer))
+        self.token(asked, flow::Request::OnBehalfOf(members.on_behalf_of(bearer))).await
     }
 
     async fn auth_code_url(&self, asked: &Asked, request: Request) -> Result<Response, Problem> {
@@ -107,14 +104,18 @@ impl Door {
     async fn auth_code(&self, asked: &Asked, request: Request) -> Result<Response, Problem> {
         let (_, body) = self.frame.open(request).await?;
         let mut members = read(&body.bytes, AUTH_CODE).map_err(Problem::Fault)?;
-        let answer = self.service.auth_code(asked.caller, asked.call(), &members.auth_code()).await.map_err(Problem::Refused)?;
-        Ok(self.frame.token(asked, &answer))
+        self.token(asked, flow::Request::AuthCode(members.auth_code())).await
     }
 
     async fn silent(&self, asked: &Asked, request: Request) -> Result<Response, Problem> {
         let (_, body) = self.frame.open(request).await?;
         let mut members = read(&body.bytes, SILENT).map_err(Problem::Fault)?;
-        let answer = self.service.silent(asked.caller, asked.call(), &members.silent()).await.map_err(Problem::Refused)?;
+        self.token(asked, flow::Request::Silent(members.silent())).await
+    }
+
+    /// The answer to a request for a token.
+    async fn token(&self, asked: &Asked, request: flow::Request<'_>) -> Result<Response, Problem> {
+        let answer = self.service.token(asked.caller, asked.call(), &request).await.map_err(Problem::Refused)?;
         Ok(self.frame.token(asked, &answer))
     }
 }

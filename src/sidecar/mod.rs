@@ -211,8 +211,9 @@ impl Prepared {
         let cache = Cache::new(cache_settings, fleet, flow::WIRE, &parts.metrics, parts.clock.clone(), parts.tasks.clone());
         let (clock, tasks) = (parts.clock.clone(), parts.tasks.clone());
         let callers = self.callers.clone().map(|tokens| Callers::new(tokens, &parts.metrics, clock.clone()));
-        let (given, patience) = ((clock, tasks, rand::random::<f64> as flow::Jitter), self.settings.http.request_timeout);
-        let service = Service::new(apps, &self.settings.apis, callers, Arc::clone(&cache), given, patience);
+        let (kept, patience) = (Arc::clone(&cache), self.settings.http.request_timeout);
+        let means = flow::Means { cache: kept, clock, tasks, jitter: rand::random::<f64>, patience };
+        let service = Service::new(apps, &self.settings.apis, callers, means);
         (service, cache)
     }
 

@@ -34,6 +34,9 @@ const RESERVED: [&str; 3] = ["openid", "profile", "offline_access"];
 // === impl Scopes ===
 
 impl Scopes {
+    /// No scopes.
+    pub const NONE: Self = Self(Vec::new());
+
     /// Reads scopes one by one.
     ///
     /// # Errors

@@ -1,6 +1,5 @@
 //! The routes as they are, over a service without any app: what is well-formed reaches it and finds none.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -11,7 +10,7 @@ use super::super::{Settings, router};
 use super::{Lines, ask, check, of, request};
 use crate::cache::{self, Cache};
 use crate::clock::Clock;
-use crate::flow::{Service, WIRE};
+use crate::flow::{Means, Service, WIRE};
 use crate::listen::App;
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Sampler};
@@ -19,7 +18,8 @@ use crate::telemetry::{Metrics, Sampler};
 fn app(metrics: &Metrics, sampler: Sampler) -> impl App + use<> {
     let (clock, tasks) = (Clock::manual(1000), Tasks::default());
     let cache = Cache::new(&cache::Settings::default(), None, WIRE, metrics, clock.clone(), tasks.clone());
-    let service = Service::new(Vec::new(), &[], None, Arc::clone(&cache), (clock.clone(), tasks, || 0.5), Duration::from_secs(15));
+    let patience = Duration::from_secs(15);
+    let service = Service::new(Vec::new(), &[], None, Means { cache, clock: clock.clone(), tasks, jitter: || 0.5, patience });
     router(service, &Settings::default(), &clock, metrics, sampler)
 }
 

@@ -7,14 +7,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::acquire::{Ask, Job};
-use super::app::App;
-use super::callers::Caller;
-use super::refusal::{Kind, Refusal};
-use super::request::Common;
-use super::{Inner, Outcome, members};
+use super::job::Job;
 use crate::authority::{Hold, Stops};
-use crate::token::{Grant, HoldKey, Lane, Scopes, Turn, Variant};
+use crate::flow::app::App;
+use crate::flow::callers::Caller;
+use crate::flow::members;
+use crate::flow::plan::CachedPlan;
+use crate::flow::refusal::{Kind, Refusal};
+use crate::flow::request::{Common, Outcome};
+use crate::flow::state::FlowState;
+use crate::token::{Grant, HoldKey, Lane, Scopes, TokenKey, Turn};
 
 /// How long whoever may have less than is granted is told so without asking the authority again.
 const BEYOND: Duration = Duration::from_secs(5);
@@ -27,21 +29,21 @@ pub(super) fn beyond_api() -> Refusal {
 }
 
 /// The key of what is remembered of a grant that is good for more than an api.
-fn beyond(lane: &Lane, variant: &Variant, asked: &str) -> HoldKey {
-    HoldKey::of(&[b"beyond", lane, variant, asked.as_bytes()])
+fn beyond(lane: &Lane, key: &TokenKey<'_>) -> HoldKey {
+    HoldKey::of(&[b"beyond", lane, &key.variant, key.scopes.as_bytes()])
 }
 
-// === impl Inner ===
+// === impl FlowState ===
 
-impl Inner {
+impl FlowState {
     /// Whether a caller may have tokens for certain apis only.
-    pub(super) fn is_bound(&self, caller: Caller) -> bool {
+    pub(in crate::flow) fn is_bound(&self, caller: Caller) -> bool {
         self.callers.as_ref().is_some_and(|callers| callers.is_bound(caller))
     }
 
     /// What a caller gets of an outcome: one with `callers.*.apis` gets only what is good for its api alone, wherever the token was found
     /// and whoever asked for it.
-    pub(super) fn within(&self, caller: Caller, app: &App, request: &Common<'_>, outcome: Outcome) -> Outcome {
+    pub(in crate::flow) fn within(&self, caller: Caller, app: &App, request: &Common<'_>, outcome: Outcome) -> Outcome {
         let Some(callers) = self.callers.as_ref().filter(|callers| callers.is_bound(caller)) else { return outcome };
         let outcome = outcome.and_then(|answer| {
             let asked = members::scopes(self, request)?;
@@ -55,13 +57,13 @@ impl Inner {
     }
 }
 
-// === impl Ask ===
+// === impl CachedPlan ===
 
-impl Ask<'_> {
+impl CachedPlan<'_> {
     /// What those with `callers.*.apis` were told a moment ago of the same request.
-    pub(super) fn standing_beyond(&self, asked: &str, inner: &Inner) -> Option<Arc<Refusal>> {
-        let key = self.bound.then(|| beyond(&self.lane(asked), &self.variant, asked))?;
-        inner.remembered.standing(Stops::Request, &key, inner.clock.moment()).map(|hold| hold.failure)
+    pub(super) fn standing_beyond(&self, state: &FlowState) -> Option<Arc<Refusal>> {
+        let key = self.bound.then(|| beyond(&self.lane(), &self.key))?;
+        state.remembered.standing(Stops::Request, &key, state.clock.moment()).map(|hold| hold.failure)
     }
 }
 
@@ -73,10 +75,10 @@ impl Job {
     pub(super) fn may_be_kept(&self, asked: &Scopes, grant: &Grant) -> bool {
         let may = !self.bound || asked.contain(&grant.scope, self.app.authority.matching());
         if !may {
-            let until = self.inner.clock.moment().after(BEYOND);
+            let until = self.state.clock.moment().after(BEYOND);
             let refusal = Arc::new(beyond_api());
             let hold = Hold { until, failures: 1, failure: refusal, stops: Stops::Request, record: 0 };
-            self.inner.remembered.hold(beyond(&self.lane, &self.variant, &self.asked), hold);
+            self.state.remembered.hold(beyond(&self.lane, &self.key), hold);
         }
         may
     }

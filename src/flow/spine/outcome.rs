@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
-use super::Inner;
-use super::app::App;
-use super::classify::refuse;
-use super::exchange::{self, Trouble};
+use super::failure::{refuse, unavailable};
 use super::holds::{Keys, Stop};
-use super::metrics::Flow;
-use super::refresh::unavailable;
-use super::refusal::{Kind, Refusal};
+use super::send::{self, Trouble};
 use crate::authority::Failure;
+use crate::flow::app::App;
+use crate::flow::catalogue::Flow;
+use crate::flow::refusal::{Kind, Refusal};
+use crate::flow::state::FlowState;
 use crate::token::{Retry, Tenant, Turn};
 
 /// A grant that was sent once.
-pub(super) struct Once<'a> {
+pub(super) struct SentOnce<'a> {
     pub(super) flow: Flow,
     pub(super) app: &'a App,
     pub(super) tenant: Option<&'a Tenant>,
@@ -25,13 +24,13 @@ pub(super) struct Once<'a> {
     pub(super) stops_request: bool,
 }
 
-// === impl Once ===
+// === impl SentOnce ===
 
-impl Once<'_> {
+impl SentOnce<'_> {
     /// Makes the refusal that all who wait are told, and remembers what it stops.
-    pub(super) async fn failed(&self, inner: &Inner, trouble: Trouble) -> Arc<Refusal> {
+    pub(super) async fn failed(&self, state: &FlowState, trouble: Trouble) -> Arc<Refusal> {
         let (failure, sent) = match trouble {
-            Trouble::Credential(problem) => return Arc::new(exchange::unusable(&problem)),
+            Trouble::Credential(problem) => return Arc::new(send::unusable(&problem)),
             Trouble::Turn(why) => return Arc::new(unavailable(why)),
             Trouble::Before(failure) => (failure, false),
             Trouble::Authority(failure) => {
@@ -44,7 +43,7 @@ impl Once<'_> {
                 (failure, sent)
             }
         };
-        let stop = self.keys.stop(&failure, &inner.remembered, &inner.clock, (inner.jitter)());
+        let stop = self.keys.stop(&failure, &state.remembered, &state.clock, (state.jitter)());
         let stop = stop.filter(|stop| self.stops_request || stop.concerns_others());
         let until = stop.filter(|_| failure.retry_after().is_some() || !sent).map(|stop| stop.until);
         let unknown = matches!(failure, Failure::Broken | Failure::TimedOut | Failure::Unavailable { .. });
@@ -62,14 +61,14 @@ impl Once<'_> {
             refusal.turn = Turn::Unavailable;
             refusal.kind = Kind::AuthorityUnavailable;
         }
-        self.remembered(inner, refusal, stop).await
+        self.remembered(state, refusal, stop).await
     }
 
-    async fn remembered(&self, inner: &Inner, mut refusal: Refusal, stop: Option<Stop>) -> Arc<Refusal> {
-        refusal.authorization_uri = exchange::authorization_uri(self.app, self.tenant, &refusal);
+    async fn remembered(&self, state: &FlowState, mut refusal: Refusal, stop: Option<Stop>) -> Arc<Refusal> {
+        refusal.authorization_uri = send::authorization_uri(self.app, self.tenant, &refusal);
         let refusal = Arc::new(refusal);
         if let Some(stop) = stop {
-            inner.remember(self.app, &self.keys, stop, &refusal).await;
+            state.remember(self.app, &self.keys, stop, &refusal).await;
         }
         refusal
     }

@@ -5,67 +5,70 @@
 
 use std::sync::Arc;
 
-use super::acquire::{Ask, Work};
-use super::app::App;
-use super::callers::Caller;
-use super::classify;
-use super::issue::{Expected, Owner};
-use super::members::{self, Claims};
-use super::metrics::Flow;
-use super::refusal::{Kind, Refusal};
-use super::request::{Call, OnBehalfOf};
-use super::{Inner, Outcome};
-use crate::clock::Moment;
+use crate::flow::about::Owner;
+use crate::flow::app::App;
+use crate::flow::catalogue::Flow;
+use crate::flow::issue::Expected;
+use crate::flow::members::{self, Claims};
+use crate::flow::plan::{Asker, CachedGrant, CachedPlan, Plan, Work};
+use crate::flow::refusal::{Kind, Refusal};
+use crate::flow::request::OnBehalfOf;
+use crate::flow::spine::failure::no_keys;
+use crate::flow::state::FlowState;
 use crate::inbound::{Rejection, Verdict};
 use crate::oauth::{Claims as TokenClaims, Form, GRANT_JWT_BEARER, GRANT_TOKEN_EXCHANGE, TOKEN_TYPE_ACCESS, is_refresh_token_type};
 use crate::secret::Secret;
 use crate::telemetry::Context;
-use crate::token::{PartitionOwner, Retry, Scopes, Tenant, TokenDigest, Turn, VariantMembers};
+use crate::token::{PartitionOwner, Scopes, Tenant, TokenDigest, TokenKey, Turn, VariantMembers};
 
-pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call: Call, request: &OnBehalfOf<'_>) -> Outcome {
-    let arrived = inner.cache.generation();
-    let common = &request.common;
-    let scopes = members::scopes(inner, common)?;
-    members::target(app, common, &scopes)?;
+/// What is to be done. The inbound token is judged first.
+pub(super) async fn plan<'a>(asker: Asker<'a>, request: &'a OnBehalfOf<'a>) -> Result<Plan<'a>, Refusal> {
+    let Asker { state, app, caller, call } = asker;
+    let (arrived, common) = (state.cache.generation(), &request.common);
+    let scopes = members::scopes(state, common)?;
+    members::target(app, common, scopes)?;
     let claims = Claims::read(common)?;
-    let types = exchange_types(app, request)?;
+    let [subject_token_type, requested_token_type] = exchange_types(app, request)?;
     let named = app.tenant(common.tenant);
     let bearer = request.bearer.ok_or_else(|| {
         Refusal::new(Turn::User, Kind::TokenMissing, "there is no user's token: send it as `Authorization: Bearer`")
     })?;
     let digest = TokenDigest::of(bearer);
-    let user = judged(inner, app, bearer, &digest, call.clone()).await?;
+    let user = judged(state, app, (bearer, &digest), call.clone()).await?;
     let tenant = tenant_of(app, named, common.tenant, &user)?;
-    let [subject_token_type, requested_token_type] = types;
-    let assertion = Some(&digest);
-    let variant = claims.variant(app, common, tenant.as_ref());
-    let variant = VariantMembers { subject_token_type, requested_token_type, assertion, ..variant };
-    let ask = Ask {
+    let partition = app.space_of(caller).partition(owner_of(app, &user)?);
+    let members = claims.variant(app, common, tenant.as_ref());
+    let members = VariantMembers { subject_token_type, requested_token_type, assertion: Some(&digest), ..members };
+    let variant = app.usual.variant_of(&members);
+    Ok(Plan::Cached(CachedPlan {
         flow: Flow::OnBehalfOf,
         app,
         call,
         owner: caller,
-        bound: inner.is_bound(caller),
-        partition: app.space_of(caller).partition(owner_of(app, &user)?),
+        bound: state.is_bound(caller),
+        key: TokenKey { partition, variant, scopes: scopes.folded(app.authority.matching()) },
         owned: true,
-        tenant: tenant.as_ref(),
-        assertion,
-        variant: app.usual.variant_of(&variant),
-        scopes: &scopes,
+        search: None,
+        tenant,
+        assertion: Some(digest),
+        scopes,
+        common,
         bypass: claims.bypass(arrived),
-        challenge: claims.challenge(),
         carried: bearer.len() + claims.carried() + members::carried(common),
-    };
-    let work = || {
-        let grant = if app.authority.is_entra() { jwt_bearer(&scopes, bearer) } else { token_exchange(&scopes, bearer, request) };
-        let exchange = !app.authority.is_entra();
-        let owner = Owner::User(Arc::clone(&user));
-        Work::Grant {
-            form: grant.with_some("claims", claims.merged(app)),
-            expected: Expected { asked: scopes.clone().into_owned(), tenant: tenant.clone(), owner, exchange },
-        }
-    };
-    inner.acquire(ask, work).await
+        claims,
+        grant: CachedGrant::OnBehalfOf { request, bearer, user },
+    }))
+}
+
+/// What is sent.
+pub(super) fn work(plan: &CachedPlan<'_>, request: &OnBehalfOf<'_>, (bearer, user): (&str, &Arc<TokenClaims>)) -> Work {
+    let CachedPlan { app, scopes, claims, tenant, .. } = plan;
+    let grant = if app.authority.is_entra() { jwt_bearer(scopes, bearer) } else { token_exchange(scopes, bearer, request) };
+    let exchange = !app.authority.is_entra();
+    Work::Grant {
+        form: grant.with_some("claims", claims.merged(app)),
+        expected: Expected { asked: (*scopes).clone(), tenant: tenant.clone(), owner: Owner::User(Arc::clone(user)), exchange },
+    }
 }
 
 /// Whose account the tokens for an inbound token belong to: what is known of the user before the authority is asked. Two users of whom
@@ -127,10 +130,9 @@ fn exchange_types<'a>(app: &App, request: &OnBehalfOf<'a>) -> Result<[Option<&'a
 
 /// The user's claims, if the token is this authority's, a user's access token, and for this app.
 async fn judged(
-    inner: &Inner,
+    state: &FlowState,
     app: &App,
-    bearer: &str,
-    digest: &TokenDigest,
+    (bearer, digest): (&str, &TokenDigest),
     context: Context,
 ) -> Result<Arc<TokenClaims>, Refusal> {
     let guard = app.guard.as_ref().ok_or_else(|| {
@@ -138,14 +140,14 @@ async fn judged(
     })?;
     let verified = app.verifier.verify(bearer, digest, context.clone()).await.map_err(|rejection| match rejection {
         Rejection::Invalid(why) => invalid(why),
-        Rejection::NoKeys(failure) => no_keys(failure, Some(inner.clock.moment())),
+        Rejection::NoKeys(failure) => no_keys(failure, Some(state.clock.moment())),
     })?;
     let own = if guard.policy.needs_own_tenant() {
-        app.own_tenant(context).await.map_err(|failure| no_keys(failure, Some(inner.clock.moment())))?
+        app.own_tenant(context).await.map_err(|failure| no_keys(failure, Some(state.clock.moment())))?
     } else {
         None
     };
-    match guard.policy.judge(&verified.claims, own, inner.clock.unix()) {
+    match guard.policy.judge(&verified.claims, own, state.clock.unix()) {
         Verdict::Accepted => Ok(verified.claims),
         Verdict::Invalid(why) => Err(invalid(why)),
         Verdict::InsufficientScope => {
@@ -157,14 +159,6 @@ async fn judged(
 
 fn invalid(why: &str) -> Refusal {
     Refusal::new(Turn::User, Kind::InvalidToken, format!("the user's token is not accepted: {why}"))
-}
-
-/// Nothing can be said of the token, so it is not the user's turn. `now` is given where the same request can succeed later.
-pub(super) fn no_keys(failure: crate::authority::Failure, now: Option<Moment>) -> Refusal {
-    let until = now.zip(failure.retry_after()).map(|(now, pause)| now.after(pause));
-    let lower = classify::refuse(Flow::OnBehalfOf, failure, None);
-    let detail = format!("the authority's keys cannot be had: {}", lower.detail);
-    Refusal::new(Turn::Unavailable, Kind::KeysUnavailable, detail).retrying(until.map_or(Retry::Backoff, Retry::At))
 }
 
 /// At a multi-tenant authority the tenant is the user's own.

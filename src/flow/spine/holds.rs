@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::app::App;
-use super::classify::is_about_the_user;
 use super::evidence::{Standing, Witness};
-use super::metrics::Flow;
-use super::refusal::{Kind, Refusal};
+use super::failure::is_about_the_user;
 use crate::authority::{Failure, Hold, Holds, Stops};
 use crate::clock::{Clock, Moment};
+use crate::flow::app::App;
+use crate::flow::catalogue::Flow;
+use crate::flow::refusal::{Kind, Refusal};
 use crate::oauth::ErrorBody;
 use crate::token::{HoldKey, Lane, Retry, Tenant, Turn, Variant};
 
@@ -24,10 +24,10 @@ const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
 /// Remembered refusals.
-pub(super) type Remembered = Holds<Arc<Refusal>>;
+pub(in crate::flow) type Remembered = Holds<Arc<Refusal>>;
 
 /// Remembers nothing yet.
-pub(super) fn remembered() -> Remembered {
+pub(in crate::flow) fn remembered() -> Remembered {
     Holds::new(|refusal| refusal.weight())
 }
 
@@ -93,7 +93,7 @@ pub(super) struct Told {
 }
 
 /// The keys of a request of an app. `tenant` is the one that is asked, where it is not the authority's own.
-pub(super) fn keys(app: &App, flow: Flow, tenant: Option<&Tenant>, credential_version: u64, asked: Asked<'_>) -> Keys {
+pub(super) fn keys(app: &App, (flow, tenant): (Flow, Option<&Tenant>), credential_version: u64, asked: Asked<'_>) -> Keys {
     let standing = match (tenant, app.authority.tenant()) {
         // An issuer has one endpoint for all.
         (None, None) => Standing::Own,
@@ -128,7 +128,7 @@ impl Keys {
         Self {
             credential: of_credential(b"credential", &[]),
             // Some servers say `unauthorized_client` of a wrong secret, too.
-            grant: of_credential(b"grant", &[tenant.as_bytes(), grant(subject.flow)]),
+            grant: of_credential(b"grant", &[tenant.as_bytes(), subject.flow.grant().as_bytes()]),
             // By app, because a locally unusable credential is one app's own.
             request: HoldKey::of(&[b"request", app.as_bytes(), asked.lane, asked.variant, scopes, &challenge, &refresh_token]),
             pause: HoldKey::of(&[b"pause", authority.as_bytes(), tenant.as_bytes(), client_id.as_bytes(), scopes]),
@@ -201,7 +201,7 @@ impl Keys {
         self.stopping(Stops::Request, clock.moment().after(REFUSED), 0)
     }
 
-    /// The same failure for every request of the app: the credential is refused everywhere.
+    /// The failure as that of every request of the app: the credential is refused everywhere.
     pub(super) fn widened(&self, stop: Stop) -> Stop {
         Stop { key: self.credential, stops: Stops::Credential, ..stop }
     }
@@ -273,16 +273,6 @@ fn refused(status: u16, body: &ErrorBody) -> Stops {
     }
 }
 
-/// The grant type that a flow uses; at one authority that is the same for all of the flow's requests.
-fn grant(flow: Flow) -> &'static [u8] {
-    match flow {
-        Flow::ClientCredentials => b"client_credentials",
-        Flow::OnBehalfOf => b"on_behalf_of",
-        Flow::AuthCode => b"authorization_code",
-        Flow::Silent => b"refresh_token",
-    }
-}
-
 fn backoff(failures: u32, jitter: f64) -> Duration {
     let doubled = FIRST_BACKOFF * 2_u32.saturating_pow(failures.min(10));
     doubled.min(LONGEST_BACKOFF).mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0))
@@ -296,9 +286,9 @@ mod tests {
     use super::{Asked, Keys, Subject, remembered};
     use crate::authority::Failure;
     use crate::clock::Clock;
-    use crate::flow::evidence::Standing;
-    use crate::flow::metrics::Flow;
+    use crate::flow::catalogue::Flow;
     use crate::flow::refusal::{Kind, Refusal};
+    use crate::flow::spine::evidence::Standing;
     use crate::oauth::ErrorBody;
     use crate::token::{Lane, Turn, Variant};
 

@@ -2,20 +2,20 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Inner;
-use super::app::App;
-use super::refusal::{Kind, Refusal};
 use crate::authority::{Address, AssertionAudience, Failure, Proved, Repeat, TokenCall};
 use crate::cache::{self, Unavailable};
 use crate::credential::{Target, Unusable};
 use crate::finding::Problem;
+use crate::flow::app::App;
+use crate::flow::refusal::{Kind, Refusal};
+use crate::flow::state::FlowState;
 use crate::oauth::{Form, TokenResponse};
 use crate::telemetry::Context;
 use crate::token::{Tenant, Turn};
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(in crate::flow) enum Trouble {
     /// The authority's doing, before the grant was sent: a document that could not be had.
     Before(Failure),
     /// The authority's doing.
@@ -40,9 +40,9 @@ impl From<Unusable> for Trouble {
 
 /// What came of a grant, and which version of the credential it was sent with.
 #[derive(Debug)]
-pub(super) struct Sent {
-    pub(super) outcome: Result<TokenResponse, Trouble>,
-    pub(super) version: u64,
+pub(in crate::flow) struct Sent {
+    pub(in crate::flow) outcome: Result<TokenResponse, Trouble>,
+    pub(in crate::flow) version: u64,
 }
 
 /// Which credential made the last proof.
@@ -60,13 +60,20 @@ impl Used {
 }
 
 /// Sends a grant.
-pub(super) async fn run(inner: &Inner, app: &App, form: &Form, tenant: Option<&Tenant>, repeat: Repeat, context: Context) -> Sent {
-    run_in(inner, app, form, tenant, (repeat, None), context).await
+pub(in crate::flow) async fn run(
+    state: &FlowState,
+    app: &App,
+    form: &Form,
+    tenant: Option<&Tenant>,
+    repeat: Repeat,
+    context: Context,
+) -> Sent {
+    run_in(state, app, form, tenant, (repeat, None), context).await
 }
 
-/// The same of what may be sent in a turn alone: the turn is told which generation is sent when nothing but the sending is left to do.
-pub(super) async fn run_in(
-    inner: &Inner,
+/// Sends a grant that may be sent in a turn alone: the turn is told which generation is sent when nothing but the sending is left to do.
+pub(in crate::flow) async fn run_in(
+    state: &FlowState,
     app: &App,
     form: &Form,
     tenant: Option<&Tenant>,
@@ -80,7 +87,7 @@ pub(super) async fn run_in(
     };
     let call = TokenCall { endpoint: &endpoint, repeat, grant: form.grant() };
     let prove = || async {
-        let mut proved = prove(inner, app, endpoint.as_str(), form.clone(), &used, context.clone()).await?;
+        let mut proved = prove(state, app, endpoint.as_str(), form.clone(), &used, context.clone()).await?;
         if let Some((turn, generation)) = turn {
             proved.until = turn.sends(generation).await.map_err(Trouble::Turn)?;
         }
@@ -105,7 +112,7 @@ fn is_invalid_client(outcome: &Result<TokenResponse, Trouble>) -> bool {
 }
 
 /// Adds the app's proof to a form, and notes in `used` which credential made it.
-async fn prove(inner: &Inner, app: &App, endpoint: &str, form: Form, used: &Used, context: Context) -> Result<Proved, Trouble> {
+async fn prove(state: &FlowState, app: &App, endpoint: &str, form: Form, used: &Used, context: Context) -> Result<Proved, Trouble> {
     let metadata;
     let target = match &app.authority.address {
         Address::Entra { .. } => Target::Entra { endpoint },
@@ -122,20 +129,20 @@ async fn prove(inner: &Inner, app: &App, endpoint: &str, form: Form, used: &Used
             }
         }
     };
-    let proof = app.credential.prove(&app.client_id, target, form, &inner.clock, &inner.tasks).await?;
+    let proof = app.credential.prove(&app.client_id, target, form, &state.clock, &state.tasks).await?;
     used.version.store(proof.version, Ordering::Relaxed);
     used.contents.store(proof.contents, Ordering::Relaxed);
     Ok(Proved { form: proof.form, basic: proof.basic, until: None })
 }
 
 /// The refusal for a credential that cannot be used.
-pub(super) fn unusable(problem: &Problem) -> Refusal {
+pub(in crate::flow) fn unusable(problem: &Problem) -> Refusal {
     let detail = format!("the app's credential cannot be used: {}: {}", problem.reason, problem.remedy);
     Refusal::new(Turn::Operator, Kind::CredentialUnusable, detail).local()
 }
 
 /// Where the user of a claims challenge is sent.
-pub(super) fn authorization_uri(app: &App, tenant: Option<&Tenant>, refusal: &Refusal) -> Option<String> {
+pub(in crate::flow) fn authorization_uri(app: &App, tenant: Option<&Tenant>, refusal: &Refusal) -> Option<String> {
     let challenged = refusal.answer.as_ref().is_some_and(|answer| answer.claims.is_some());
     challenged.then(|| app.authority.entra_authorize(tenant).map(String::from)).flatten()
 }

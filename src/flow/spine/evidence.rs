@@ -15,7 +15,7 @@ const MOST_DISPROVED: usize = 64;
 
 /// What tenants said of one version of an app's credential. It is shared by the replicas.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Evidence {
+pub(in crate::flow) struct Evidence {
     /// Whether it worked anywhere.
     worked: bool,
     /// Who refused it since it last worked, by hash.
@@ -26,15 +26,15 @@ pub(super) struct Evidence {
 
 /// Which tenant a request goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Witness {
+pub(in crate::flow) struct Witness {
     /// A hash of its name.
-    pub(super) id: u64,
-    pub(super) standing: Standing,
+    pub(in crate::flow) id: u64,
+    pub(in crate::flow) standing: Standing,
 }
 
 /// What a tenant's word is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(in crate::flow) enum Standing {
     /// It is the app's own: what it says of the credential is so.
     Own,
     /// It is another one.
@@ -45,13 +45,13 @@ pub(super) enum Standing {
 
 /// The evidence about the credential in force.
 #[derive(Debug, Default)]
-pub(super) struct Ledger(Mutex<(u64, Evidence)>);
+pub(in crate::flow) struct Ledger(Mutex<(u64, Evidence)>);
 
 // === impl Evidence ===
 
 impl Evidence {
     /// A tenant refused the credential. Returns whether that proves that it is refused everywhere.
-    pub(super) fn refused_by(&mut self, witness: Witness) -> bool {
+    pub(in crate::flow) fn refused_by(&mut self, witness: Witness) -> bool {
         if witness.standing == Standing::Unknown || self.disproved.contains(&witness.id) {
             return false;
         }
@@ -62,7 +62,7 @@ impl Evidence {
     }
 
     /// It worked in a tenant. Returns whether that says something new of others.
-    pub(super) fn worked_at(&mut self, witness: Witness) -> bool {
+    pub(in crate::flow) fn worked_at(&mut self, witness: Witness) -> bool {
         self.worked = true;
         if self.accusing.is_empty() && !self.disproved.contains(&witness.id) {
             return false;
@@ -75,7 +75,7 @@ impl Evidence {
     }
 
     /// Takes over what the replicas have in common.
-    pub(super) fn heard(&mut self, common: Self) {
+    pub(in crate::flow) fn heard(&mut self, common: Self) {
         let worked = self.worked || common.worked;
         *self = Self { worked, ..common };
         self.accusing.truncate(MOST_ACCUSING);
@@ -96,7 +96,7 @@ fn keep(list: &mut Vec<u64>, id: u64, most: usize) {
 
 impl Ledger {
     /// Does something with what is known of a version; of another one nothing is known any more.
-    pub(super) fn of<T>(&self, version: u64, does: impl FnOnce(&mut Evidence) -> T) -> T {
+    pub(in crate::flow) fn of<T>(&self, version: u64, does: impl FnOnce(&mut Evidence) -> T) -> T {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.0 != version {
             *known = (version, Evidence::default());

@@ -3,26 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Inner;
-use super::app::App;
 use super::evidence::Evidence;
 use super::holds::{Keys, Stop, Told};
-use super::refusal::Refusal;
-use super::wire;
 use crate::authority::{Hold, Stops};
 use crate::cache::Fleet;
+use crate::flow::app::App;
+use crate::flow::refusal::Refusal;
+use crate::flow::state::FlowState;
+use crate::flow::wire;
 use crate::token::{HoldKey, Retry};
 
 /// How long replicas remember what tenants said of a credential.
 const EVIDENCE: Duration = Duration::from_secs(24 * 3600);
 
-impl Inner {
+impl FlowState {
     /// The refusal that stands for a request here now, as it is told.
     pub(super) fn standing(&self, keys: &Keys) -> Option<Arc<Refusal>> {
         self.told(keys.standing(&self.remembered, self.clock.moment()))
     }
 
-    /// The same for a grant that nothing was said of yet.
+    /// The refusal that stands here now for a grant that nothing was said of yet.
     pub(super) fn standing_for_all(&self, keys: &Keys) -> Option<Arc<Refusal>> {
         self.told(keys.standing_for_all(&self.remembered, self.clock.moment()))
     }

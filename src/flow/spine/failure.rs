@@ -1,10 +1,11 @@
 //! From what an authority said to a refusal: whose turn it is, decided by `error`, `suberror`, `claims` and flow, never by AADSTS
 //! numbers (ERR-5, ERR-7, ERR-9).
 
-use super::metrics::Flow;
-use super::refusal::{Kind, Refusal};
 use crate::authority::Failure;
-use crate::clock::Moment;
+use crate::cache::{Lost, Unavailable};
+use crate::clock::{Clock, Moment};
+use crate::flow::catalogue::Flow;
+use crate::flow::refusal::{Kind, Refusal, overloaded};
 use crate::oauth::ErrorBody;
 use crate::token::{Retry, Tenant, Turn};
 
@@ -16,7 +17,7 @@ const INTERACTION: [&str; 6] =
 const RIGHTS: [&str; 2] = ["client_mismatch", "protection_policy_required"];
 
 /// Whether an OAuth error is about the user of the request, also where its `error` is one about the app.
-pub(super) fn is_about_the_user(body: &ErrorBody) -> bool {
+pub(in crate::flow) fn is_about_the_user(body: &ErrorBody) -> bool {
     body.claims.is_some() || lacks_rights(body)
 }
 
@@ -26,7 +27,7 @@ fn lacks_rights(body: &ErrorBody) -> bool {
 
 /// Whose turn it is after an OAuth error. `named`: the request named a tenant other than the authority's own, which may be what is
 /// wrong with it.
-pub(super) fn turn(flow: Flow, named: bool, body: &ErrorBody) -> Turn {
+pub(in crate::flow) fn turn(flow: Flow, named: bool, body: &ErrorBody) -> Turn {
     let suberror = body.suberror.as_deref().unwrap_or_default();
     if body.claims.is_some() {
         return Turn::User;
@@ -37,26 +38,20 @@ pub(super) fn turn(flow: Flow, named: bool, body: &ErrorBody) -> Turn {
     match body.error.as_str() {
         "interaction_required" | "login_required" | "consent_required" => Turn::User,
         "invalid_client" | "unauthorized_client" => Turn::Operator,
-        "invalid_grant" => match (flow, suberror) {
-            (Flow::ClientCredentials, _) => Turn::Operator,
-            (Flow::AuthCode, suberror) if INTERACTION.contains(&suberror) => Turn::User,
-            (Flow::AuthCode, _) => Turn::Caller,
-            (Flow::OnBehalfOf | Flow::Silent, _) => Turn::User,
-        },
-        // All that such a request says beside its scopes is configured.
-        "invalid_request" if flow == Flow::ClientCredentials && !named => Turn::Operator,
+        "invalid_grant" => flow.turn_after_invalid_grant(INTERACTION.contains(&suberror)),
+        "invalid_request" if flow.is_configured() && !named => Turn::Operator,
         "invalid_request" | "invalid_scope" | "invalid_resource" | "invalid_target" => Turn::Caller,
         _ => Turn::Operator,
     }
 }
 
 /// The refusal for a failed call. `until` is when a pause ends, where there is one.
-pub(super) fn refuse(flow: Flow, failure: Failure, until: Option<Moment>) -> Refusal {
+pub(in crate::flow) fn refuse(flow: Flow, failure: Failure, until: Option<Moment>) -> Refusal {
     refuse_at(flow, None, failure, until)
 }
 
-/// The same for a request that may have named a tenant.
-pub(super) fn refuse_at(flow: Flow, tenant: Option<&Tenant>, failure: Failure, until: Option<Moment>) -> Refusal {
+/// The refusal for a failed call whose request may have named a tenant.
+pub(in crate::flow) fn refuse_at(flow: Flow, tenant: Option<&Tenant>, failure: Failure, until: Option<Moment>) -> Refusal {
     let retry = until.map_or(Retry::Backoff, Retry::At);
     match failure {
         Failure::Refused { body, .. } => {
@@ -98,6 +93,44 @@ pub(super) fn refuse_at(flow: Flow, tenant: Option<&Tenant>, failure: Failure, u
             let detail = format!("the authority's answer cannot be used: {what}");
             Refusal::new(Turn::Operator, Kind::InvalidAuthorityResponse, detail).retrying(retry)
         }
+    }
+}
+
+/// Nothing can be said of the token, so it is not the user's turn. `now` is given where the same request can succeed later.
+pub(in crate::flow) fn no_keys(failure: Failure, now: Option<Moment>) -> Refusal {
+    let until = now.zip(failure.retry_after()).map(|(now, pause)| now.after(pause));
+    let lower = refuse(Flow::OnBehalfOf, failure, None);
+    let detail = format!("the authority's keys cannot be had: {}", lower.detail);
+    Refusal::new(Turn::Unavailable, Kind::KeysUnavailable, detail).retrying(until.map_or(Retry::Backoff, Retry::At))
+}
+
+/// The refusal where nothing is known of an account.
+pub(in crate::flow) fn no_tokens() -> Refusal {
+    let detail = "nothing is known of this `account`, or nothing renews its tokens: let the user sign in again";
+    Refusal::new(Turn::User, Kind::NoTokensFound, detail)
+}
+
+/// The refusal where what the answer depends on stands in a store that cannot be asked.
+pub(in crate::flow) fn unavailable(why: Unavailable) -> Refusal {
+    let detail = match why {
+        Unavailable::Unreachable | Unavailable::Busy => "the cache that replicas share cannot be asked: try again later",
+        Unavailable::Unreadable => {
+            "what the shared cache has was written by a newer release or under a key that is not in the key ring"
+        }
+    };
+    Refusal::new(Turn::Unavailable, Kind::CacheUnavailable, detail).retrying(Retry::Backoff).local()
+}
+
+/// A flight that panicked, or was cut off at shutdown.
+pub(in crate::flow) fn broken_off() -> Refusal {
+    Refusal::new(Turn::Unavailable, Kind::InternalError, "the request broke off: try again").retrying(Retry::Backoff)
+}
+
+/// What is said where a flight brought nothing.
+pub(in crate::flow) fn lost(lost: Lost, clock: &Clock) -> Refusal {
+    match lost {
+        Lost::BrokenOff => broken_off(),
+        Lost::NoRoom => overloaded("limits.flights", clock),
     }
 }
 

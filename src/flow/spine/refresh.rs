@@ -10,20 +10,21 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tracing::Instrument as _;
 
-use super::about;
-use super::acquire::{Job, broken_off};
-use super::app::App;
-use super::classify::refuse;
-use super::exchange::{self, Trouble};
-use super::issue::{Expected, Owner, granted, issue};
-use super::once::Once;
-use super::refusal::{Kind, Refusal, overloaded};
-use super::settings::RefreshTokens;
-use crate::authority::{Failure, Repeat};
+use super::failure::{broken_off, no_tokens, refuse, unavailable};
+use super::job::Job;
+use super::outcome::SentOnce;
+use super::send::{self, Trouble};
+use crate::authority::Failure;
 use crate::cache::{Kept, Loaded, Renewed, Room, Signed, Turn, Unavailable};
+use crate::flow::about::{self, Owner};
+use crate::flow::app::App;
+use crate::flow::issue::{Expected, granted, issue};
+use crate::flow::plan::Refresh;
+use crate::flow::refusal::{Refusal, overloaded};
+use crate::flow::settings::RefreshTokens;
 use crate::oauth::{Form, GRANT_REFRESH_TOKEN, TokenResponse};
 use crate::secret::Secret;
-use crate::token::{Account, Grant, KeySpace, Retry, Scopes, SignIn, Tenant, Turn as Whose};
+use crate::token::{Account, Grant, KeySpace, SignIn};
 
 /// How long a refresh token is kept whose server does not say how long it lasts: as long as Entra's, in seconds.
 const USUAL_LIFETIME: i64 = 90 * 24 * 3600;
@@ -36,16 +37,6 @@ const SETTLES: u32 = 3;
 const UNUSABLE: Duration = Duration::from_secs(5);
 /// How long a request that the shared store could not answer is held.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-
-/// What a refresh token is asked for.
-#[derive(Debug)]
-pub(super) struct Refresh {
-    pub(super) scopes: Scopes,
-    pub(super) tenant: Option<Tenant>,
-    pub(super) claims: Option<String>,
-    pub(super) audience: Option<String>,
-    pub(super) resource: Option<String>,
-}
 
 /// A refresh token as an answer brings it.
 #[derive(Debug)]
@@ -88,7 +79,7 @@ impl Refresh {
     /// neither a caller who leaves, nor a renewal that is dropped at shutdown.
     pub(super) async fn run(self, job: Job) -> Result<Loaded, Arc<Refusal>> {
         let (sender, outcome) = tokio::sync::oneshot::channel();
-        let tasks = job.inner.tasks.clone();
+        let tasks = job.state.tasks.clone();
         let turn = async move {
             let outcome = self.in_turn(&job, &|| sender.is_closed()).await;
             // With its permit.
@@ -103,12 +94,12 @@ impl Refresh {
         if job.app.refresh_tokens == RefreshTokens::Reusable {
             return self.redeem(job, None, is_unwanted).await;
         }
-        let (cache, space) = (&job.inner.cache, job.app.space_of(job.owner).id());
+        let (cache, space) = (&job.state.cache, job.app.space_of(job.owner).id());
         for _ in 0..SETTLES {
             // Before the turn is asked for: who is sending says so there again, and nobody must stand in the way.
-            cache.settle(&job.partition).await;
+            cache.settle(&job.key.partition).await;
             let work = |turn| async move {
-                match cache.is_settled(space, &job.partition).await {
+                match cache.is_settled(space, &job.key.partition).await {
                     Ok(true) => {}
                     Ok(false) => return None,
                     Err(why) => return Some(Err(self.unavailable(job, why))),
@@ -116,7 +107,7 @@ impl Refresh {
                 // Its type is left out: the compiler would have to look through all of it.
                 Some(self.redeem(job, Some(&turn), is_unwanted).boxed().await)
             };
-            match cache.in_turn(&job.partition, job.app.authority.timeout(), work).await {
+            match cache.in_turn(&job.key.partition, job.app.authority.timeout(), work).await {
                 Ok(Some(outcome)) => return outcome,
                 Ok(None) => {}
                 Err(Unavailable::Busy) => return Err(refuse(job.flow, Failure::Busy, None).into()),
@@ -141,16 +132,16 @@ impl Refresh {
             let Some(sign_in) = signed.sign_in.clone() else { return Err(no_tokens().into()) };
             let Some(token) = sign_in.refresh_token.clone() else { return Err(no_tokens().into()) };
             // The process ends, and nobody waits any more: there may be no time left to keep what would come back.
-            if job.inner.tasks.soft().is_cancelled() && is_unwanted() {
+            if job.state.tasks.soft().is_cancelled() && is_unwanted() {
                 return Err(broken_off().into());
             }
             let _room = room(job)?;
             let form = self.form(&job.app, token.clone());
-            let (inner, app, tenant) = (&job.inner, &job.app, self.tenant.as_ref());
-            let once = (Repeat::Never, turn.map(|turn| (turn, sign_in.shared)));
-            let sent = exchange::run_in(inner, app, &form, tenant, once, job.call.clone()).await;
+            let (state, app, tenant) = (&job.state, &job.app, self.tenant.as_ref());
+            let once = (job.flow.repeat(), turn.map(|turn| (turn, sign_in.shared)));
+            let sent = send::run_in(state, app, &form, tenant, once, job.call.clone()).await;
             let trouble = match sent.outcome {
-                Ok(response) => return self.keep(job, &signed, &sign_in, response, sent.version).await,
+                Ok(response) => return self.keep(job, (&signed, &sign_in), (response, sent.version)).await,
                 Err(Trouble::Turn(why)) => return Err(self.unavailable(job, why)),
                 Err(trouble) => trouble,
             };
@@ -163,23 +154,23 @@ impl Refresh {
                     continue;
                 }
             }
-            return Err(self.once(job, sent.version).failed(&job.inner, trouble).await);
+            return Err(self.once(job, sent.version).failed(&job.state, trouble).await);
         }
     }
 
     /// The shared store cannot say: for a second nobody asks it again for this, least of all a renewal on every request.
     fn unavailable(&self, job: &Job, why: Unavailable) -> Arc<Refusal> {
         let refusal = Arc::new(unavailable(why));
-        let until = job.inner.clock.moment().after(ASK_AGAIN);
-        job.keys(job.app.credential.version()).hold_request(&job.inner.remembered, until, &refusal);
+        let until = job.state.clock.moment().after(ASK_AGAIN);
+        job.keys(job.app.credential.version()).hold_request(&job.state.remembered, until, &refusal);
         refusal
     }
 
     async fn signed(&self, job: &Job) -> Result<Signed, Arc<Refusal>> {
-        let (cache, space) = (&job.inner.cache, job.app.space_of(job.owner).id());
+        let (cache, space) = (&job.state.cache, job.app.space_of(job.owner).id());
         let signed = match job.app.refresh_tokens {
-            RefreshTokens::Reusable => cache.signed_or_remembered(space, &job.partition).await,
-            RefreshTokens::SingleUse => cache.signed(space, &job.partition).await,
+            RefreshTokens::Reusable => cache.signed_or_remembered(space, &job.key.partition).await,
+            RefreshTokens::SingleUse => cache.signed(space, &job.key.partition).await,
         };
         signed.map_err(|why| self.unavailable(job, why))
     }
@@ -188,20 +179,18 @@ impl Refresh {
     async fn keep(
         &self,
         job: &Job,
-        over: &Signed,
-        old: &SignIn,
-        mut response: TokenResponse,
-        version: u64,
+        (over, old): (&Signed, &SignIn),
+        (mut response, version): (TokenResponse, u64),
     ) -> Result<Loaded, Arc<Refusal>> {
-        let (inner, app) = (&job.inner, &job.app);
+        let (state, app) = (&job.state, &job.app);
         let renewal = Renewal::take(&mut response);
         let owner = Owner::Known(old.account.clone());
         if let Err(failure) = about::check(app, &owner, &response) {
             // Not even its refresh token is kept. If the one that was sent is void now, the user has to sign in again.
-            return Err(self.once(job, version).failed(inner, Trouble::Authority(failure)).await);
+            return Err(self.once(job, version).failed(state, Trouble::Authority(failure)).await);
         }
         let expected = Expected { asked: self.scopes.clone(), tenant: self.tenant.clone(), owner, exchange: false };
-        let issued = issue(app, &expected, response, inner.clock.unix(), (inner.jitter)());
+        let issued = issue(app, &expected, response, state.received());
         let kept = match &issued {
             Ok(grant) => {
                 // The account as it signed in: this token may be another tenant's.
@@ -222,36 +211,39 @@ impl Refresh {
         }
         match issued {
             Ok(grant) => {
-                inner.succeeded(app, &job.keys(version)).await;
+                state.succeeded(app, &job.keys(version)).await;
                 let granted = granted(app.authority.matching(), &self.scopes, &grant);
                 let kept = job.may_be_kept(&self.scopes, &grant);
                 Ok(Loaded { grant, granted, kept })
             }
-            Err(failure) => {
-                let refusal = Arc::new(refuse(job.flow, failure, None));
-                // Of the successor, which is what the next one would send.
-                let until = inner.clock.moment().after(UNUSABLE);
-                job.keys(version).hold_request(&inner.remembered, until, &refusal);
-                Err(refusal)
-            }
+            Err(failure) => Err(Self::unusable(job, version, failure)),
         }
+    }
+
+    /// The refusal of an answer that is of no use, also for whoever asks again in a moment.
+    fn unusable(job: &Job, version: u64, failure: Failure) -> Arc<Refusal> {
+        let refusal = Arc::new(refuse(job.flow, failure, None));
+        // Of the successor, which is what the next one would send.
+        let until = job.state.clock.moment().after(UNUSABLE);
+        job.keys(version).hold_request(&job.state.remembered, until, &refusal);
+        refusal
     }
 
     /// Stores the sign-in. The only good refresh token is worth some patience: while this replica has the turn, no other one reads the
     /// used one. If the store stays away, memory has it until it can be stored.
     async fn kept(&self, job: &Job, sign_in: SignIn, over: &Signed) -> Kept {
-        let cache = &job.inner.cache;
+        let cache = &job.state.cache;
         let renewed = match job.app.refresh_tokens {
             RefreshTokens::Reusable => Renewed::Reusable,
             RefreshTokens::SingleUse => Renewed::SingleUse,
         };
-        let mut kept = cache.renew_sign_in(&job.partition, sign_in.clone(), over, renewed).await;
+        let mut kept = cache.renew_sign_in(&job.key.partition, sign_in.clone(), over, renewed).await;
         for _ in 0..PATIENCE {
             if kept != Kept::Later || job.app.refresh_tokens == RefreshTokens::Reusable {
                 break;
             }
             tokio::time::sleep(PAUSE).await;
-            kept = cache.renew_sign_in(&job.partition, sign_in.clone(), over, renewed).await;
+            kept = cache.renew_sign_in(&job.key.partition, sign_in.clone(), over, renewed).await;
         }
         kept
     }
@@ -274,15 +266,13 @@ impl Refresh {
         (!self.scopes.is_empty()).then(|| self.scopes.with(&["openid"]).to_string())
     }
 
-    fn once<'a>(&'a self, job: &'a Job, version: u64) -> Once<'a> {
-        let lost =
-            "; whether the refresh token was redeemed is not known: if the next attempt is refused, the user has to sign in again";
-        Once {
+    fn once<'a>(&'a self, job: &'a Job, version: u64) -> SentOnce<'a> {
+        SentOnce {
             flow: job.flow,
             app: &job.app,
             tenant: self.tenant.as_ref(),
             keys: job.keys(version),
-            lost: (job.app.refresh_tokens == RefreshTokens::SingleUse).then_some(lost),
+            lost: job.flow.lost().filter(|_| job.app.refresh_tokens == RefreshTokens::SingleUse),
             stops_request: true,
         }
     }
@@ -294,27 +284,11 @@ fn room(job: &Job) -> Result<Option<Room>, Arc<Refusal>> {
     if job.app.refresh_tokens == RefreshTokens::Reusable {
         return Ok(None);
     }
-    let inner = &job.inner;
-    let room = inner.cache.room_for_sign_in();
-    room.map(Some).ok_or_else(|| Arc::new(overloaded("limits.queue", &inner.clock)))
+    let state = &job.state;
+    let room = state.cache.room_for_sign_in();
+    room.map(Some).ok_or_else(|| Arc::new(overloaded("limits.queue", &state.clock)))
 }
 
 fn is_invalid_grant(trouble: &Trouble) -> bool {
     matches!(trouble, Trouble::Authority(Failure::Refused { body, .. }) if body.error == "invalid_grant")
-}
-
-pub(super) fn no_tokens() -> Refusal {
-    let detail = "nothing is known of this `account`, or nothing renews its tokens: let the user sign in again";
-    Refusal::new(Whose::User, Kind::NoTokensFound, detail)
-}
-
-/// The refusal where what the answer depends on stands in a store that cannot be asked.
-pub(super) fn unavailable(why: Unavailable) -> Refusal {
-    let detail = match why {
-        Unavailable::Unreachable | Unavailable::Busy => "the cache that replicas share cannot be asked: try again later",
-        Unavailable::Unreadable => {
-            "what the shared cache has was written by a newer release or under a key that is not in the key ring"
-        }
-    };
-    Refusal::new(Whose::Unavailable, Kind::CacheUnavailable, detail).retrying(Retry::Backoff).local()
 }

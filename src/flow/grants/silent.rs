@@ -1,0 +1,54 @@
+//! A token for a user who signed in before: from the cache, else by the account's refresh token.
+
+use crate::flow::catalogue::Flow;
+use crate::flow::members::{self, Claims};
+use crate::flow::plan::{AccountSearch, Asker, CachedGrant, CachedPlan, Plan, Refresh, Work, partition_of};
+use crate::flow::refusal::Refusal;
+use crate::flow::request::Silent;
+use crate::token::TokenKey;
+
+/// About what a refresh token weighs, in bytes: it is read when the work has begun.
+const REFRESH_TOKEN: usize = 1536;
+
+/// What is to be done.
+pub(super) fn plan<'a>(asker: Asker<'a>, request: &'a Silent<'a>) -> Result<Plan<'a>, Refusal> {
+    let Asker { state, app, caller, call } = asker;
+    let (arrived, common) = (state.cache.generation(), &request.common);
+    let scopes = members::scopes(state, common)?;
+    members::scopes_named(app, scopes)?;
+    members::audience_and_resource(app, common)?;
+    let claims = Claims::read(common)?;
+    let account = members::account(app, request.account, "account")?;
+    let tenant = app.tenant(common.tenant)?;
+    let variant = app.usual.variant_of(&claims.variant(app, common, tenant.as_ref()));
+    let partition = partition_of(app, caller, account);
+    Ok(Plan::Cached(CachedPlan {
+        flow: Flow::Silent,
+        app,
+        call,
+        owner: caller,
+        bound: state.is_bound(caller),
+        key: TokenKey { partition, variant, scopes: scopes.folded(app.authority.matching()) },
+        owned: true,
+        search: state.owners(caller).map(|owners| AccountSearch { account, owners }),
+        tenant,
+        assertion: None,
+        scopes,
+        common,
+        bypass: claims.bypass(arrived),
+        carried: REFRESH_TOKEN + claims.carried() + members::carried(common),
+        claims,
+        grant: CachedGrant::RefreshToken,
+    }))
+}
+
+/// What is sent.
+pub(super) fn work(plan: &CachedPlan<'_>) -> Work {
+    Work::Refresh(Refresh {
+        scopes: plan.scopes.clone(),
+        tenant: plan.tenant.clone(),
+        claims: plan.claims.merged(plan.app),
+        audience: plan.common.audience.map(str::to_owned),
+        resource: plan.common.resource.map(str::to_owned),
+    })
+}

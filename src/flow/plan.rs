@@ -1,0 +1,129 @@
+//! What a flow makes of a request, for the spine that carries it out: whose token it is, what it is found by, and what is sent for it.
+
+use std::sync::Arc;
+
+use super::app::App;
+use super::callers::Caller;
+use super::catalogue::Flow;
+use super::issue::Expected;
+use super::members::Claims;
+use super::request::{Call, Common, OnBehalfOf};
+use super::state::FlowState;
+use crate::cache::Bypass;
+use crate::oauth::{Claims as TokenClaims, Form};
+use crate::token::{FlightKey, Partition, PartitionOwner, Scopes, Tenant, TokenDigest, TokenKey, Variant};
+
+/// Who asks, and which app.
+pub(super) struct Asker<'a> {
+    pub(super) state: &'a Arc<FlowState>,
+    pub(super) app: &'a Arc<App>,
+    pub(super) caller: Caller,
+    pub(super) call: Call,
+}
+
+/// What becomes of a request.
+#[expect(clippy::large_enum_variant, reason = "a hit allocates nothing")]
+pub(super) enum Plan<'a> {
+    /// It is answered from the cache, or else for all who want the same.
+    Cached(CachedPlan<'a>),
+    /// What it brings is sent once.
+    Once(Box<OncePlan>),
+}
+
+/// A token that may be kept and shared. It borrows from its request: a hit costs no copy.
+pub(super) struct CachedPlan<'a> {
+    pub(super) flow: Flow,
+    pub(super) app: &'a Arc<App>,
+    pub(super) call: Call,
+    /// Whose account it is, if it is a user's.
+    pub(super) owner: Caller,
+    /// Whether who asks may have a token for its api only: one that is good for more is neither served nor kept.
+    pub(super) bound: bool,
+    pub(super) key: TokenKey<'a>,
+    /// Whether it is a user's, who can sign out.
+    pub(super) owned: bool,
+    /// In whose accounts it is looked for, where it may be in those of several.
+    pub(super) search: Option<AccountSearch<'a>>,
+    /// The tenant that is asked, where it is not the authority's own, and the inbound token that is exchanged.
+    pub(super) tenant: Option<Tenant>,
+    pub(super) assertion: Option<TokenDigest>,
+    pub(super) scopes: &'a Scopes,
+    pub(super) common: &'a Common<'a>,
+    pub(super) claims: Claims,
+    pub(super) bypass: Bypass,
+    /// What the request's texts weigh that work for it keeps, in bytes, its scopes aside.
+    pub(super) carried: usize,
+    pub(super) grant: CachedGrant<'a>,
+}
+
+/// What is sent if the cache has nothing: it is written only then.
+pub(super) enum CachedGrant<'a> {
+    /// The app's own.
+    ClientCredentials,
+    /// The user's token, and what is known of the user.
+    OnBehalfOf { request: &'a OnBehalfOf<'a>, bearer: &'a str, user: Arc<TokenClaims> },
+    /// The account's refresh token, which is looked up.
+    RefreshToken,
+}
+
+/// The owners who may have an account.
+pub(super) struct AccountSearch<'a> {
+    pub(super) account: &'a str,
+    /// The caller itself first.
+    pub(super) owners: Vec<Caller>,
+}
+
+/// What is done where the cache has nothing, with all that it needs to run without its request.
+pub(super) enum Work {
+    /// A grant is sent that is at hand.
+    Grant { form: Form, expected: Expected },
+    /// The account's refresh token is looked up and sent.
+    Refresh(Refresh),
+}
+
+/// What a refresh token is asked for.
+#[derive(Debug)]
+pub(super) struct Refresh {
+    pub(super) scopes: Scopes,
+    pub(super) tenant: Option<Tenant>,
+    pub(super) claims: Option<String>,
+    pub(super) audience: Option<String>,
+    pub(super) resource: Option<String>,
+}
+
+/// A grant that is sent once, with all that it needs to run without its request.
+pub(super) struct OncePlan {
+    pub(super) flow: Flow,
+    pub(super) app: Arc<App>,
+    pub(super) call: Call,
+    /// Whose account it will be.
+    pub(super) owner: Caller,
+    /// Whether who asks may have a token for its api only.
+    pub(super) bound: bool,
+    pub(super) tenant: Option<Tenant>,
+    pub(super) scopes: Scopes,
+    pub(super) variant: Variant,
+    /// Two redemptions of one grant at the same time are one call, if one caller asks for the same in every respect.
+    pub(super) flight: FlightKey,
+    /// What is sent.
+    pub(super) form: Form,
+    /// What the id token that comes back has to say as its `nonce`.
+    pub(super) nonce: Option<String>,
+    /// What it keeps of the request, in bytes.
+    pub(super) carried: usize,
+}
+
+// === impl CachedPlan ===
+
+impl CachedPlan<'_> {
+    /// The plan for the accounts of this owner.
+    pub(super) fn look_at(&mut self, owner: Caller, account: &str) {
+        self.owner = owner;
+        self.key.partition = partition_of(self.app, owner, account);
+    }
+}
+
+/// Where an owner has an account.
+pub(super) fn partition_of(app: &App, owner: Caller, account: &str) -> Partition {
+    app.space_of(owner).partition(PartitionOwner::Account(account))
+}

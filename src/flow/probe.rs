@@ -1,0 +1,31 @@
+//! One token past the cache: proves the address, the credential and the registration together.
+
+use std::sync::Arc;
+
+use super::app::App;
+use super::catalogue::Flow;
+use super::refusal::Refusal;
+use super::request::Call;
+use super::spine::failure::{refuse_at, unavailable};
+use super::spine::send::{self, Trouble};
+use super::state::FlowState;
+use crate::authority::Repeat;
+use crate::oauth::Form;
+use crate::token::Tenant;
+
+/// Asks for it.
+pub(super) async fn run(state: &FlowState, app: &App, call: Call) -> Result<(), Arc<Refusal>> {
+    let entra = app.authority.is_entra();
+    // An app may always have a token for itself, so that this needs no api.
+    let scope = entra.then(|| format!("{}/.default", app.client_id));
+    let form = Form::default().with("grant_type", "client_credentials").with_some("scope", scope);
+    let tenant = app.tenants.first().filter(|_| app.authority.tenant().is_some_and(Tenant::is_any));
+    match send::run(state, app, &form, tenant, Repeat::Once, call).await.outcome {
+        Ok(_) => Ok(()),
+        Err(Trouble::Turn(why)) => Err(unavailable(why).into()),
+        Err(Trouble::Credential(problem)) => Err(send::unusable(&problem).into()),
+        Err(Trouble::Before(failure) | Trouble::Authority(failure)) => {
+            Err(refuse_at(Flow::ClientCredentials, tenant, failure, None).into())
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The spine of everything that is cached: memory, the store that replicas share, what is remembered of failures, and then one flight
+//! to the authority.
+
+use std::sync::Arc;
+
+use tracing::{Instrument as _, Span};
+
+use super::failure::lost;
+use super::holds::{Asked, Keys, keys};
+use super::job::{Job, refresh_token};
+use super::search;
+use crate::cache::{self, Flown, Level, Look, Miss, Query};
+use crate::flow::grants::work;
+use crate::flow::plan::CachedPlan;
+use crate::flow::refusal::{Kind, Refusal, loggable};
+use crate::flow::request::{Answer, Outcome, RefreshReason, TokenSource};
+use crate::flow::state::FlowState;
+use crate::flow::trace;
+use crate::telemetry::{self, outgoing};
+use crate::token::{Head, Matching, TokenKey};
+
+/// Carries a plan out.
+pub(in crate::flow) async fn run(state: &Arc<FlowState>, mut plan: CachedPlan<'_>) -> Outcome {
+    match plan.search.take() {
+        None => state.acquire(&plan).await,
+        Some(search) => Box::pin(search::run(state, plan, search)).await,
+    }
+}
+
+// === impl FlowState ===
+
+impl FlowState {
+    /// A token from memory, from the shared store, or from the authority by one flight for all who ask.
+    pub(super) async fn acquire(self: &Arc<Self>, plan: &CachedPlan<'_>) -> Outcome {
+        let query = plan.query();
+        let mut look = self.cache.look(&query);
+        if let Look::Hit { unchecked: true, .. } = look {
+            Box::pin(self.cache.recheck(&query)).await;
+            look = self.cache.look(&query);
+        }
+        let miss = match look {
+            Look::Hit { head, due: false, .. } => return Ok(hit(head, RefreshReason::NotApplicable)),
+            Look::Hit { head, due: true, .. } => {
+                let renewing = self.renew(plan, &query);
+                return Ok(hit(head, if renewing { RefreshReason::ProactivelyRefreshed } else { RefreshReason::NotApplicable }));
+            }
+            Look::Miss(miss) => miss,
+        };
+        // On the heap: a hit's future must not carry a miss's.
+        Box::pin(self.past_memory(plan, &query, miss)).await
+    }
+
+    /// The way of a request for which memory has nothing: it has a span of its own, in which everything happens that waits.
+    async fn past_memory(self: &Arc<Self>, plan: &CachedPlan<'_>, query: &Query<'_>, miss: Miss) -> Outcome {
+        let (request, span) = (Span::current(), trace::begin(&plan.call, plan.app, plan.flow, false));
+        let call = plan.call.inside(outgoing(plan.call.trace, &span));
+        let way = async {
+            if let Some(refusal) = plan.standing_beyond(self) {
+                plan.app.metrics.held(plan.flow);
+                return Err(refusal);
+            }
+            if let Some(refusal) = self.standing(&plan.keys(self)) {
+                return self.held(plan, query, refusal).await;
+            }
+            let begin = |permit| Box::pin(Job::new(self, plan, call.clone(), permit).run(work(plan)));
+            let landed = self.cache.load(query, plan.carries(), begin).await;
+            if landed.joined {
+                telemetry::joined(&request);
+                telemetry::joined(&span);
+            }
+            let outcome = landed.outcome.unwrap_or_else(|why| Err(Arc::new(lost(why, &self.clock))));
+            Ok(answer(outcome?, miss))
+        };
+        let outcome = way.instrument(span.clone()).await;
+        trace::end(&span, &outcome);
+        outcome
+    }
+
+    /// What a request gets that a remembered refusal stands against.
+    async fn held(&self, plan: &CachedPlan<'_>, query: &Query<'_>, refusal: Arc<Refusal>) -> Outcome {
+        // Where replicas share a store, another one may have what this one failed to get, unless the store itself cannot say.
+        if refusal.kind != Kind::CacheUnavailable
+            && let Some(head) = self.cache.glance(query).await
+        {
+            return Ok(Answer { head, source: TokenSource::Redis, reason: RefreshReason::NotApplicable });
+        }
+        plan.app.metrics.held(plan.flow);
+        Err(refusal)
+    }
+
+    /// Whether memory has what is asked for.
+    pub(super) fn is_at_hand(&self, plan: &CachedPlan<'_>) -> bool {
+        self.cache.has(&plan.query())
+    }
+
+    /// Renews a token that is due, unless something remembered speaks against it: the caller has a valid one either way. Returns
+    /// whether a renewal is under way.
+    fn renew(self: &Arc<Self>, plan: &CachedPlan<'_>, query: &Query<'_>) -> bool {
+        // Asked first: while the renewal takes its time, every request in between is a hit like any other.
+        if self.cache.is_loading(query) {
+            return true;
+        }
+        let standing = plan.keys(self).standing(&self.remembered, self.clock.moment()).is_some();
+        if standing || plan.standing_beyond(self).is_some() {
+            return false;
+        }
+        let Some(permit) = self.cache.budget().take(cache::Work::Renewal, plan.carries()) else { return false };
+        let span = trace::begin(&plan.call, plan.app, plan.flow, true);
+        let call = plan.call.inside(outgoing(plan.call.trace, &span));
+        let job = Job::new(self, plan, call.clone(), permit.clone());
+        let (app, flow, work, flying) = (Arc::clone(plan.app), plan.flow, work(plan), span.clone());
+        let renewal = async move {
+            let outcome = Box::pin(job.run(work)).await;
+            let refusal = outcome.as_ref().err().map(|refusal| &**refusal);
+            app.metrics.renewal(flow, refusal);
+            trace::end_renewal(&flying, refusal);
+            if let Some(refusal) = refusal {
+                let trace_id = refusal.answer.as_ref().and_then(|answer| answer.trace_id.as_deref()).map(loggable);
+                tracing::warn!(
+                    app = app.name,
+                    flow = flow.as_str(),
+                    error = refusal.code(),
+                    correlation_id = %call.correlation_id,
+                    trace_id,
+                    "a renewal failed; the token at hand is still valid"
+                );
+            }
+            outcome
+        };
+        // The flight takes the span that is current here with it.
+        span.in_scope(|| self.cache.renew(query, permit, renewal));
+        true
+    }
+}
+
+// === impl CachedPlan ===
+
+impl CachedPlan<'_> {
+    fn query(&self) -> Query<'_> {
+        Query {
+            by: &self.app.name,
+            credential: self.app.credential.version(),
+            key: &self.key,
+            owned: self.owned,
+            superset: !self.bound && self.app.authority.matching() == Matching::Superset,
+            bypass: self.bypass,
+        }
+    }
+
+    /// What the work for it carries of the request, in bytes.
+    fn carries(&self) -> usize {
+        self.carried + self.scopes.weight()
+    }
+
+    fn keys(&self, state: &FlowState) -> Keys {
+        let TokenKey { partition, variant, scopes } = &self.key;
+        let (lane, refresh_token) = (self.lane(), refresh_token(state, self.flow, partition));
+        let asked = Asked { lane: &lane, variant, scopes, challenge: self.claims.challenge(), refresh_token };
+        keys(self.app, (self.flow, self.tenant.as_ref()), self.app.credential.version(), asked)
+    }
+}
+
+fn answer(flown: Flown, miss: Miss) -> Answer {
+    let reason = match (flown.level, miss) {
+        (Level::Shared | Level::Memory, _) => RefreshReason::NotApplicable,
+        (Level::Authority, Miss::Absent) => RefreshReason::NoCachedAccessToken,
+        (Level::Authority, Miss::Expired) => RefreshReason::Expired,
+        (Level::Authority, Miss::Bypassed) => RefreshReason::ForceRefreshOrClaims,
+    };
+    let source = match flown.level {
+        Level::Memory => TokenSource::Memory,
+        Level::Shared => TokenSource::Redis,
+        Level::Authority => TokenSource::IdentityProvider,
+    };
+    Answer { head: flown.head, source, reason }
+}
+
+fn hit(head: Head, reason: RefreshReason) -> Answer {
+    Answer { head, source: TokenSource::Memory, reason }
+}

@@ -1,0 +1,166 @@
+//! The spine of what is sent once: no look, no repetition, detached from its caller, and always stored (RFC 6749 §4.1.3).
+
+use std::sync::Arc;
+
+use tracing::{Instrument as _, Span};
+
+use super::bound::beyond_api;
+use super::failure::{lost, refuse};
+use super::holds::{Asked, Keys, keys};
+use super::job::user_lane;
+use super::outcome::SentOnce;
+use super::refresh::{Renewal, sign_in};
+use super::send;
+use crate::authority::Failure;
+use crate::cache::{Bypass, Kept, Landing, Loaded, Lost, Part, Permit, Query};
+use crate::flow::about::Owner;
+use crate::flow::id_token::{self, IdTokenWanted};
+use crate::flow::issue::{Expected, granted, issue};
+use crate::flow::plan::OncePlan;
+use crate::flow::refusal::{Refusal, overloaded};
+use crate::flow::request::{Answer, Outcome, RefreshReason, TokenSource};
+use crate::flow::state::FlowState;
+use crate::flow::trace;
+use crate::oauth::TokenResponse;
+use crate::telemetry::{self, outgoing};
+use crate::token::{Grant, Head, Lane, Matching, PartitionOwner, Retry, TokenKey};
+
+/// Carries a plan out: once, whatever happens, and detached from the caller, who may leave but must not lose what is sent.
+pub(in crate::flow) async fn run(state: &Arc<FlowState>, mut plan: OncePlan) -> Outcome {
+    let (request, span) = (Span::current(), trace::begin(&plan.call, &plan.app, plan.flow, false));
+    plan.call = plan.call.inside(outgoing(plan.call.trace, &span));
+    let (key, carried) = (plan.flight, plan.carried);
+    let redemption = Redemption { state: Arc::clone(state), plan };
+    let flight = |permit: Permit| {
+        Box::pin(async move {
+            let _until_it_ends = permit;
+            Some(redemption.run().await)
+        })
+    };
+    let Landing { outcome, part } = state.redemptions.join_or_lead(key, carried, flight).instrument(span.clone()).await;
+    state.cache.flew(part);
+    if part == Part::Joined {
+        telemetry::joined(&request);
+        telemetry::joined(&span);
+    }
+    let head = outcome.unwrap_or_else(|why| {
+        let (is_sent, refusal) = (why != Lost::NoRoom, lost(why, &state.clock));
+        // What was sent is spent.
+        Err(Arc::new(if is_sent { refusal.retrying(Retry::Never) } else { refusal }))
+    });
+    let answer = |head| Answer { head, source: TokenSource::IdentityProvider, reason: RefreshReason::NotApplicable };
+    let outcome = head.map(answer);
+    trace::end(&span, &outcome);
+    outcome
+}
+
+/// A grant on its way, with all that its redemption needs.
+struct Redemption {
+    state: Arc<FlowState>,
+    plan: OncePlan,
+}
+
+// === impl Redemption ===
+
+impl Redemption {
+    async fn run(self) -> Result<Head, Arc<Refusal>> {
+        let Self { state, plan } = &self;
+        let app = &plan.app;
+        let keys = self.keys(app.credential.version(), &Lane::default());
+        let standing = match state.standing_for_all(&keys) {
+            None => state.held_elsewhere(app, &keys, &keys.for_all()).await,
+            standing => standing,
+        };
+        if let Some(refusal) = standing {
+            app.metrics.held(plan.flow);
+            return Err(refusal);
+        }
+        // Before it is sent: what it brings cannot be had again.
+        let Some(_room) = state.cache.room_for_sign_in() else { return Err(Arc::new(overloaded("limits.queue", &state.clock))) };
+        let sent = send::run(state, app, &plan.form, plan.tenant.as_ref(), plan.flow.repeat(), plan.call.clone()).await;
+        match sent.outcome {
+            Ok(response) => self.redeemed(response, sent.version).await,
+            Err(trouble) => Err(self.once(sent.version).failed(state, trouble).await),
+        }
+    }
+
+    /// Keeps what came back. From here on the grant is spent, whatever is wrong with what it brought.
+    async fn redeemed(&self, mut response: TokenResponse, version: u64) -> Result<Head, Arc<Refusal>> {
+        let (state, plan, app) = (&self.state, &self.plan, &self.plan.app);
+        let renewed_by = Renewal::take(&mut response);
+        let Some(id_token) = &response.id_token else {
+            return Err(self.spent(Failure::Invalid("it has no id_token")));
+        };
+        let tenant = plan.tenant.as_ref();
+        let wanted = IdTokenWanted { nonce: plan.nonce.as_deref(), tenant, now: state.clock.unix() };
+        let user = id_token::verify(app, id_token.expose(), wanted, plan.call.clone()).await;
+        let owner = Owner::SignedIn(user.map_err(|refusal| refusal.retrying(Retry::Never))?);
+        let grant = self.issued(owner, response)?;
+        let matching = app.authority.matching();
+        let granted = granted(matching, &plan.scopes, &grant);
+        let Some(account) = &grant.account else {
+            return Err(self.spent(Failure::Invalid("it does not say whose token it is")));
+        };
+        let space = app.space_of(plan.owner);
+        let partition = space.partition(PartitionOwner::Account(&account.home_account_id));
+        let sign_in = sign_in(space, account.clone(), &renewed_by, &grant, None);
+        // First what is good for one sign-in only, and before the answer: nobody may be told of a sign-in that is lost.
+        if state.cache.keep_sign_in(space.id(), &partition, sign_in).await == Kept::Stale {
+            tracing::warn!(app = app.name, correlation_id = %plan.call.correlation_id, "a sign-in was not kept: it was overtaken, or what stands there was written by another release or under another key ring");
+        }
+        let lane = user_lane(&partition, tenant, None);
+        state.succeeded(app, &self.keys(version, &lane)).await;
+        let key = TokenKey { partition, variant: plan.variant, scopes: plan.scopes.folded(matching) };
+        let query = Query {
+            by: &app.name,
+            credential: app.credential.version(),
+            key: &key,
+            owned: true,
+            superset: matching == Matching::Superset,
+            bypass: Bypass::Older { than: 0, challenge: 0 },
+        };
+        Ok(state.cache.store(&query, &Loaded { grant, granted, kept: true }).await)
+    }
+
+    /// What the grant brought, if its caller may have it.
+    fn issued(&self, owner: Owner, response: TokenResponse) -> Result<Grant, Arc<Refusal>> {
+        let (state, plan, app) = (&self.state, &self.plan, &self.plan.app);
+        let expected = Expected { asked: plan.scopes.clone(), tenant: plan.tenant.clone(), owner, exchange: false };
+        let is_said = response.scope.is_some() || app.authority.is_entra();
+        let mut grant = issue(app, &expected, response, state.received()).map_err(|failure| self.spent(failure))?;
+        if !is_said {
+            // What was asked for stands in the URL where the user signed in (RFC 6749 §5.1), which may not be ours.
+            grant.scope.clear();
+        }
+        if plan.bound && !plan.scopes.contain(&grant.scope, app.authority.matching()) {
+            // Before anything is kept: the refresh token would renew what the caller may not have.
+            return Err(Arc::new(beyond_api()));
+        }
+        Ok(grant)
+    }
+
+    fn once(&self, credential_version: u64) -> SentOnce<'_> {
+        SentOnce {
+            flow: self.plan.flow,
+            app: &self.plan.app,
+            tenant: self.plan.tenant.as_ref(),
+            keys: self.keys(credential_version, &Lane::default()),
+            lost: self.plan.flow.lost(),
+            stops_request: false,
+        }
+    }
+
+    /// The keys of what is remembered. Before the account is known, and with it the lane, only those mean anything that are not about
+    /// the grant.
+    fn keys(&self, credential_version: u64, lane: &Lane) -> Keys {
+        let OncePlan { app, flow, tenant, variant, scopes, .. } = &self.plan;
+        let scopes = scopes.folded(app.authority.matching());
+        let asked = Asked { lane, variant, scopes: &scopes, challenge: 0, refresh_token: 0 };
+        keys(app, (*flow, tenant.as_ref()), credential_version, asked)
+    }
+
+    /// The refusal of an answer that is no good: the grant is used up all the same.
+    fn spent(&self, failure: Failure) -> Arc<Refusal> {
+        Arc::new(refuse(self.plan.flow, failure, None).retrying(Retry::Never))
+    }
+}

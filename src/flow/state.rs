@@ -1,0 +1,157 @@
+//! What all flows share: the apps and apis, the cache, what is remembered of failures, and who may ask for what.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::app::{Api, App};
+use super::callers::{Caller, Callers};
+use super::catalogue::Flow;
+use super::issue::Received;
+use super::metrics::AppMetrics;
+use super::policy::{Missing, Wanted};
+use super::refusal::{Kind, Refusal};
+use super::request::Common;
+use super::settings::ApiSettings;
+use super::spine::holds::{Remembered, remembered};
+use crate::cache::{Cache, Flight, Work};
+use crate::clock::Clock;
+use crate::tasks::Tasks;
+use crate::token::{FlightKey, Head, Turn};
+
+/// Where jitter comes from: numbers from 0 to 1.
+pub type Jitter = fn() -> f64;
+
+/// What every flow works with.
+#[derive(Debug)]
+pub struct Means {
+    /// Where tokens are kept.
+    pub cache: Arc<Cache<Arc<Refusal>>>,
+    /// What time it is.
+    pub clock: Clock,
+    /// Where work goes on that outlives its request.
+    pub tasks: Tasks,
+    /// Where jitter comes from.
+    pub jitter: Jitter,
+    /// After how long the edge gives a request up.
+    pub patience: Duration,
+}
+
+/// What all flows share.
+#[derive(Debug)]
+pub(super) struct FlowState {
+    pub(super) apps: HashMap<String, Arc<App>>,
+    implied: Option<Arc<App>>,
+    /// Counts requests that name no app of ours.
+    unknown: Option<AppMetrics>,
+    apis: HashMap<String, Api>,
+    pub(super) callers: Option<Arc<Callers>>,
+    pub(super) cache: Arc<Cache<Arc<Refusal>>>,
+    pub(super) remembered: Remembered,
+    pub(super) redemptions: Flight<FlightKey, Head, Arc<Refusal>>,
+    pub(super) clock: Clock,
+    pub(super) tasks: Tasks,
+    pub(super) jitter: Jitter,
+    pub(super) patience: Duration,
+}
+
+// === impl FlowState ===
+
+impl FlowState {
+    /// Puts the apps and apis over one cache.
+    pub(super) fn new(apps: Vec<Arc<App>>, apis: &[ApiSettings], callers: Option<Arc<Callers>>, means: Means) -> Self {
+        let implied = match &*apps {
+            [only] => Some(Arc::clone(only)),
+            several => several.iter().find(|app| app.name == "default").cloned(),
+        };
+        let api = |api: &ApiSettings| (api.name.clone(), Api { app: api.app.clone(), scopes: api.scopes.clone() });
+        let Means { cache, clock, tasks, jitter, patience } = means;
+        Self {
+            implied,
+            unknown: apps.first().map(|app| app.metrics.unknown()),
+            apps: apps.into_iter().map(|app| (app.name.clone(), app)).collect(),
+            apis: apis.iter().map(api).collect(),
+            callers,
+            redemptions: Flight::new(tasks.clone(), cache.budget().clone(), Work::Redemption),
+            cache,
+            remembered: remembered(),
+            clock,
+            tasks,
+            jitter,
+            patience,
+        }
+    }
+
+    /// This moment, for an answer that has come.
+    pub(super) fn received(&self) -> Received {
+        Received { on: self.clock.unix(), jitter: (self.jitter)() }
+    }
+
+    /// The app that a request names, if its caller may have what it asks for.
+    pub(super) fn allowed(&self, caller: Caller, flow: Option<Flow>, request: &Common<'_>) -> Result<Arc<App>, Arc<Refusal>> {
+        let app = self.app_of(request);
+        let Some(callers) = &self.callers else { return app };
+        let api = request.api.map(|name| self.apis.get(name));
+        let of_api = api.flatten().and_then(|api| api.app.as_deref());
+        let wanted = Wanted {
+            flow,
+            apps: [request.app, of_api, app.as_ref().ok().map(|app| app.name.as_str())],
+            unknown_api: matches!(api, Some(None)),
+            api: request.api,
+            beyond: request.beyond,
+        };
+        // Before anything is said of the app: whether it is there is said to those only who may use it.
+        callers.judge(caller, &wanted).map_err(Missing::refusal)?;
+        app
+    }
+
+    /// Whose accounts a caller may use, its own first; `None`: its own alone.
+    pub(super) fn owners(&self, caller: Caller) -> Option<Vec<Caller>> {
+        self.callers.as_ref().and_then(|callers| callers.owners(caller))
+    }
+
+    /// The app that a request names, by itself or by its api.
+    pub(super) fn app_of(&self, request: &Common<'_>) -> Result<Arc<App>, Arc<Refusal>> {
+        let of_api = match request.api {
+            Some(name) => self.api(name)?.app.as_deref(),
+            None => None,
+        };
+        let named = match (request.app, of_api) {
+            (Some(app), Some(of_api)) if app != of_api => {
+                return Err(Arc::new(Refusal::member("`app` is not the app of this `api`: leave `app` out")));
+            }
+            (app, of_api) => app.or(of_api),
+        };
+        self.app_named(named)
+    }
+
+    /// An app by its name, or the one that is meant without.
+    fn app_named(&self, named: Option<&str>) -> Result<Arc<App>, Arc<Refusal>> {
+        let found = match named {
+            Some(name) => self.apps.get(name),
+            None => self.implied.as_ref(),
+        };
+        found.cloned().ok_or_else(|| {
+            let detail = if named.is_some() {
+                "there is no such `app`: name one of `apps` in the configuration"
+            } else {
+                "there are several apps and none is called `default`: name one as `app`"
+            };
+            Arc::new(Refusal::new(Turn::Configuration, Kind::UnknownApp, detail))
+        })
+    }
+
+    pub(super) fn api(&self, name: &str) -> Result<&Api, Arc<Refusal>> {
+        let detail = "there is no such `api`: name one of `apis` in the configuration";
+        self.apis.get(name).ok_or_else(|| Arc::new(Refusal::new(Turn::Configuration, Kind::UnknownApi, detail)))
+    }
+
+    /// The app of a request for a token. A refusal counts for the app; one that names none of ours is counted as well.
+    pub(super) fn asked_of(&self, caller: Caller, flow: Flow, request: &Common<'_>) -> Result<Arc<App>, Arc<Refusal>> {
+        self.allowed(caller, Some(flow), request).inspect_err(|refusal| match (self.app_of(request), &self.unknown) {
+            (Ok(app), _) => app.metrics.refused(flow, refusal),
+            (Err(_), Some(unknown)) => unknown.refused(flow, refusal),
+            (Err(_), None) => {}
+        })
+    }
+}

@@ -116,10 +116,12 @@ pub(super) struct OncePlan {
 // === impl CachedPlan ===
 
 impl CachedPlan<'_> {
-    /// The plan for the accounts of this owner.
+    /// Turns to the account of this owner.
     pub(super) fn look_at(&mut self, owner: Caller, account: &str) {
-        self.owner = owner;
-        self.key.partition = partition_of(self.app, owner, account);
+        if self.owner != owner {
+            self.owner = owner;
+            self.key.partition = partition_of(self.app, owner, account);
+        }
     }
 }
 

@@ -142,12 +142,12 @@ impl Keys {
 
     /// What stands for this request now.
     pub(super) fn standing(&self, remembered: &Remembered, now: Moment) -> Option<Hold<Arc<Refusal>>> {
-        self.all().iter().find_map(|(stops, key)| remembered.standing(*stops, &key, now))
+        self.all().iter().find_map(|(stops, key)| remembered.standing(*stops, key, now))
     }
 
     /// What stands now for every request of this app that uses this grant type in this tenant for these scopes.
     pub(super) fn standing_for_all(&self, remembered: &Remembered, now: Moment) -> Option<Hold<Arc<Refusal>>> {
-        self.for_all().iter().find_map(|(stops, key)| remembered.standing(*stops, &key, now))
+        self.for_all().iter().find_map(|(stops, key)| remembered.standing(*stops, key, now))
     }
 
     /// All of them, those first that stand longest; what was said to this very request comes before the pauses, because it says more.
@@ -220,8 +220,8 @@ impl Keys {
     /// for stays. Returns those of which something was remembered.
     pub(super) fn clear(&self, remembered: &Remembered, now: Moment) -> Vec<HoldKey> {
         let disproved =
-            self.all().into_iter().filter(|(stops, key)| *stops != Stops::Pause && remembered.failures(*stops, &key, now) > 0);
-        disproved.inspect(|(stops, key)| remembered.clear(*stops, &key)).map(|(_, key)| key).collect()
+            self.all().into_iter().filter(|(stops, key)| *stops != Stops::Pause && remembered.failures(*stops, key, now) > 0);
+        disproved.inspect(|(stops, key)| remembered.clear(*stops, key)).map(|(_, key)| key).collect()
     }
 }
 

@@ -198,9 +198,12 @@ impl Dialer {
         }
     }
 
-    /// The host of a node of the cluster that only its port is known of.
+    /// The host of a node of the cluster that only its port is known of: nodes that do not know their own name leave it out, and mean the
+    /// name that the client used.
     pub(super) fn host_of(&self, port: u16) -> Option<String> {
-        self.nodes.host_of(port)
+        let Topology::Cluster(urls) = &self.topology else { return None };
+        let named = || urls.first().filter(|first| urls.iter().all(|url| url.host == first.host)).map(|url| url.host.clone());
+        self.nodes.host_of(port).or_else(named)
     }
 
     /// A connection to one node of a cluster.

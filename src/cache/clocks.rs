@@ -17,6 +17,8 @@ use crate::token::{SignIn, Stored};
 const DRIFT: u64 = 500;
 /// Two looks at the monotonic clock that are further apart say nothing of the wall clock between them: the thread stood still.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How often it is looked again then.
+const LOOKS: usize = 3;
 /// By how many seconds what a record and its key say may differ: both are whole seconds.
 const ROUNDING: u64 = 1;
 /// How long it is believed that a clock agrees.
@@ -52,31 +54,42 @@ pub(super) struct Dated {
 
 impl Clocks {
     pub(super) fn new(clock: Clock) -> Self {
-        let ahead = ahead(&clock).unwrap_or_default();
+        let ahead = ahead(&clock, clock.moment());
         Self { clock, ours: Mutex::new(Ours { name: rand::random(), ahead }), agreed: RwLock::default() }
     }
 
     /// The name of this process' clock.
     pub(super) fn ours(&self) -> ClockName {
-        let now = ahead(&self.clock);
+        self.look().0
+    }
+
+    /// The name of this process' clock, and the moment at which it has it.
+    fn look(&self) -> (ClockName, Moment) {
         let mut ours = self.lock();
-        if let Some(now) = now
-            && now.abs_diff(ours.ahead) > DRIFT
-        {
-            *ours = Ours { name: rand::random(), ahead: now };
-            // They agreed with what it was before.
-            self.agreed.write().unwrap_or_else(PoisonError::into_inner).clear();
+        for _ in 0..LOOKS {
+            let now = self.clock.moment();
+            let ahead = ahead(&self.clock, now);
+            if ahead.abs_diff(ours.ahead) <= DRIFT {
+                return (ours.name, now);
+            }
+            // A thread that stood still between the two looks at the clocks looks again.
+            if self.clock.moment().since(now) < PAUSE {
+                *ours = Ours { name: rand::random(), ahead };
+                // They agreed with what it was before.
+                self.agreed.write().unwrap_or_else(PoisonError::into_inner).clear();
+            }
         }
-        ours.name
+        (ours.name, self.clock.moment())
     }
 
     /// Whether what was stored by this clock ends, by this process' own, when it says.
     pub(super) fn agrees(&self, name: &ClockName) -> bool {
-        if self.ours() == *name {
+        let (ours, now) = self.look();
+        if ours == *name {
             return true;
         }
         let agreed = self.agreed.read().unwrap_or_else(PoisonError::into_inner);
-        agreed.get(name).is_some_and(|since| self.clock.moment().since(*since) < BELIEVED)
+        agreed.get(name).is_some_and(|since| now.since(*since) < BELIEVED)
     }
 
     /// Compares what a record says with when its key ends, in seconds since 1970 by this process' clock.
@@ -135,17 +148,11 @@ fn whole_seconds(left: Duration) -> i64 {
     i64::try_from(left.as_millis().div_ceil(1000)).unwrap_or(i64::MAX)
 }
 
-/// Wall time minus monotonic time, in milliseconds; `None`: the two could not be read together.
-fn ahead(clock: &Clock) -> Option<i64> {
-    let before = clock.moment();
-    let wall = clock.wall();
-    let after = clock.moment();
-    if after.since(before) > PAUSE {
-        return None;
-    }
+/// Wall time minus monotonic time, in milliseconds.
+fn ahead(clock: &Clock, now: Moment) -> i64 {
     // A clock before 1970 is as good as any other for this.
-    let wall = wall.duration_since(UNIX_EPOCH).map_or_else(|early| -millis(early.duration()), millis);
-    Some(wall.saturating_sub(i64::try_from(after.millis()).unwrap_or(i64::MAX)))
+    let wall = clock.wall().duration_since(UNIX_EPOCH).map_or_else(|early| -millis(early.duration()), millis);
+    wall.saturating_sub(i64::try_from(now.millis()).unwrap_or(i64::MAX))
 }
 
 fn millis(duration: Duration) -> i64 {

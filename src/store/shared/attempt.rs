@@ -30,9 +30,12 @@ impl Core {
         let link = &self.link;
         let connecting = if link.is_untried() { CONNECTING } else { Duration::ZERO };
         let ends = Instant::now() + deadline + connecting;
-        let live = connected(link, ends, link.live(false)).await?;
+        let live = match link.connection() {
+            Some(live) => live,
+            None => Box::pin(connected(link, ends, link.live(false))).await?,
+        };
         match over(link, &live, request, ends).await {
-            Err(Fault::Broken) => once_more(link, &live, request, ends + CONNECTING).await,
+            Err(Fault::Broken) => Box::pin(once_more(link, &live, request, ends + CONNECTING)).await,
             outcome => outcome,
         }
     }
@@ -108,10 +111,13 @@ async fn connected(
 }
 
 async fn over(link: &Arc<Link>, live: &Arc<Live>, request: Request<'_>, ends: Instant) -> Result<Value, Fault> {
-    let had_time = ends.saturating_duration_since(Instant::now()) > LITTLE;
+    let began = Instant::now();
     let answer = timeout_at(ends, request.send(live.wire())).await;
-    let silent = if had_time { Fault::TimedOut } else { Fault::Connecting };
-    let outcome = answer.map_or(Err(silent), |answer| answer.map_err(|error| Fault::from(&error)));
+    let outcome = match answer {
+        Ok(answer) => answer.map_err(|error| Fault::from(&error)),
+        Err(_) if ends.saturating_duration_since(began) > LITTLE => Err(Fault::TimedOut),
+        Err(_) => Err(Fault::Connecting),
+    };
     link.settle(live, outcome.as_ref().err().copied());
     outcome
 }

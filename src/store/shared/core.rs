@@ -64,13 +64,18 @@ impl Core {
         patient: bool,
     ) -> Result<Value, Trouble> {
         let ends = Instant::now() + deadline;
-        let may = self.may(op) || (patient && self.may_soon(op, deadline, ends).await);
+        // What most calls do not need is boxed: a future carries room for all that it may await.
+        let may = self.may(op) || (patient && Box::pin(self.may_soon(op, deadline, ends)).await);
         if !may {
             self.counts.spared(op);
             return Err(Trouble::Open);
         }
         let (started, span) = (self.clock.precise(), telemetry::redis_span(op.as_str()));
-        let outcome = if patient { self.attempt_patiently(request, ends).await } else { self.attempt(request, deadline).await };
+        let outcome = if patient {
+            Box::pin(self.attempt_patiently(request, ends)).await
+        } else {
+            self.attempt(request, deadline).await
+        };
         let fault = outcome.as_ref().err().copied();
         if let Some(fault) = fault {
             telemetry::call_failed(&span, fault.as_str());

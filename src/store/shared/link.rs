@@ -103,6 +103,11 @@ impl Link {
         &self.dialer
     }
 
+    /// The connection, if there is one.
+    pub(super) fn connection(&self) -> Option<Arc<Live>> {
+        self.live.load_full()
+    }
+
     /// The connection, made first if there is none. `at_once`: even if an attempt failed just now.
     pub(super) async fn live(self: &Arc<Self>, at_once: bool) -> Result<Arc<Live>, Fault> {
         if let Some(live) = self.live.load_full() {

@@ -177,11 +177,16 @@ impl Request<'_> {
     pub(super) async fn send(self, mut wire: Wire) -> RedisResult<Value> {
         match self {
             Self::Plain(cmd) => wire.ask(cmd).await,
-            Self::Batch(batch) => wire.ask_all(batch).await,
-            Self::Script(call) => match wire.ask(&call.by_hash()).await {
-                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => wire.ask(&call.by_text()).await,
-                outcome => outcome,
-            },
+            // Boxed: a hit has no need of them, and would carry room for each.
+            Self::Batch(batch) => Box::pin(wire.ask_all(batch)).await,
+            Self::Script(call) => Box::pin(Self::run(wire, call)).await,
+        }
+    }
+
+    async fn run(mut wire: Wire, call: &Call) -> RedisResult<Value> {
+        match wire.ask(&call.by_hash()).await {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => wire.ask(&call.by_text()).await,
+            outcome => outcome,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use futures_util::stream::FuturesUnordered;
 use redis::aio::{AsyncPushSender, MultiplexedConnection};
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
@@ -336,7 +336,8 @@ impl Wire {
             Self::Cluster(connection, asked) => {
                 let answer = connection.req_packed_command(cmd).await.and_then(Value::extract_error);
                 match answer {
-                    Err(error) if Redirect::of(&error).is_some() => asked.follow(cmd, error).await,
+                    // Boxed: each call carries room for this.
+                    Err(error) if Redirect::of(&error).is_some() => asked.follow(cmd, error).boxed().await,
                     answer => answer,
                 }
             }

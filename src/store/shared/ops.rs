@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use redis::{Cmd, Pipeline, Value};
 
 use super::core::{PROBES, Request};
@@ -377,8 +378,8 @@ impl Shared {
     /// Every call of this file goes through here. Each of them may be made twice where the first answer was lost: it says so.
     async fn ask(&self, op: Op, request: Request<'_>, deadline: Duration) -> Answer<Value> {
         let deadline = if self.patient { deadline.max(PATIENT) } else { deadline };
-        // Boxed: this future goes into many others, and next to a round trip that costs nothing.
-        Box::pin(self.core.call(op, request, deadline, self.patient)).await
+        // Boxed, and its type forgotten: this future goes into many others, and next to a round trip that costs nothing.
+        self.core.call(op, request, deadline, self.patient).boxed().await
     }
 
     /// A write that replicas must have, if the configuration asks for it. Returns the answer and whether they have it.

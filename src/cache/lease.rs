@@ -30,7 +30,7 @@ const CAPACITY: usize = 1024;
 
 /// A lease that this process holds or asks for; clones share its state.
 #[derive(Clone, Debug)]
-pub(super) struct Held {
+pub(super) struct Lease {
     pub(super) name: String,
     pub(super) outcome: String,
     pub(super) owner: [u8; 16],
@@ -50,12 +50,12 @@ pub(super) struct Leases {
     /// Owners whose work in this process has ended without the lease being given back.
     ended: Cache<[u8; 16], ()>,
     /// The turns that this process holds.
-    held: Arc<Mutex<HashMap<Partition, Vec<Held>>>>,
+    held: Arc<Mutex<HashMap<Partition, Vec<Lease>>>>,
 }
 
 /// A turn is held until this is dropped.
 pub(super) struct Holding {
-    held: Arc<Mutex<HashMap<Partition, Vec<Held>>>>,
+    held: Arc<Mutex<HashMap<Partition, Vec<Lease>>>>,
     partition: Partition,
 }
 
@@ -77,9 +77,9 @@ pub(super) struct Sent {
     pub(super) longest: Duration,
 }
 
-// === impl Held ===
+// === impl Lease ===
 
-impl Held {
+impl Lease {
     /// What it looks like when it is renewed once more.
     fn renewal(&self) -> Option<Holder> {
         let mut state = self.state();
@@ -111,7 +111,7 @@ impl Leases {
     }
 
     /// Notes that this process holds the turn of an account.
-    pub(super) fn hold(&self, partition: Partition, leases: &[Held]) -> Holding {
+    pub(super) fn hold(&self, partition: Partition, leases: &[Lease]) -> Holding {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, leases.to_vec());
         Holding { held: Arc::clone(&self.held), partition }
     }
@@ -178,20 +178,20 @@ impl Fleet {
     }
 
     /// Names the lease of a flight.
-    pub(super) fn lease(&self, partition: &Partition, flight: &[u8; 32]) -> Held {
+    pub(super) fn lease(&self, partition: &Partition, flight: &[u8; 32]) -> Lease {
         Self::lease_at(&self.names, partition, flight)
     }
 
     /// The same under the names of one version.
-    pub(super) fn lease_at(names: &Names, partition: &Partition, flight: &[u8; 32]) -> Held {
+    pub(super) fn lease_at(names: &Names, partition: &Partition, flight: &[u8; 32]) -> Lease {
         let (place, owner) = (names.place(partition), rand::random());
         let state = Arc::new(Mutex::new(State { holder: Holder::new(owner), lost: false }));
-        Held { name: place.lease(flight), outcome: place.outcome(flight), owner, state }
+        Lease { name: place.lease(flight), outcome: place.outcome(flight), owner, state }
     }
 
     /// Does some work while its leases are renewed, each second for as long as it lasts: it is bounded by itself, and if the process ends
     /// they lapse.
-    pub(super) async fn holding<T>(&self, leases: &[Held], work: impl Future<Output = T>) -> T {
+    pub(super) async fn holding<T>(&self, leases: &[Lease], work: impl Future<Output = T>) -> T {
         let renewals = async {
             loop {
                 tokio::time::sleep(RENEWED).await;
@@ -208,7 +208,7 @@ impl Fleet {
         }
     }
 
-    async fn renew(&self, lease: &Held, holder: &Holder) {
+    async fn renew(&self, lease: &Lease, holder: &Holder) {
         // What says that something is being sent keeps the others from sending it, and is written anew where the store has lost it.
         // Trouble may pass. If somebody else has it, the work goes on: what it brings is compared, and nothing is sent any more.
         if self.store.extend(&lease.name, holder, KEPT, holder.sending != 0).await == Ok(false) {
@@ -217,7 +217,7 @@ impl Fleet {
     }
 
     /// The value of an outcome: its leader, and what followers are told.
-    pub(super) fn told(&self, lease: &Held, payload: &[u8]) -> Vec<u8> {
+    pub(super) fn told(&self, lease: &Lease, payload: &[u8]) -> Vec<u8> {
         let sealed = self.ring.seal(&lease.outcome, 0, self.version, payload).unwrap_or_default();
         let mut value = lease.owner.to_vec();
         value.extend_from_slice(&sealed);
@@ -225,7 +225,7 @@ impl Fleet {
     }
 
     /// Gives a lease back without an answer, or with one for the followers.
-    pub(super) async fn release(&self, lease: &Held, told: Option<&[u8]>) {
+    pub(super) async fn release(&self, lease: &Lease, told: Option<&[u8]>) {
         let value = told.map(|payload| self.told(lease, payload));
         let note = value.as_deref().map(|value| Self::note(lease, value));
         // In any case: a call of its own that was overtaken may write it once more.
@@ -235,12 +235,12 @@ impl Fleet {
     }
 
     /// The work has ended and the lease may stand: others wait until it has lapsed, and nobody in this process does.
-    pub(super) fn not_given_back(&self, lease: &Held) {
+    pub(super) fn not_given_back(&self, lease: &Lease) {
         self.leases.ended.insert(lease.owner, ());
     }
 
     /// How an outcome stands in the store.
-    pub(super) fn note<'a>(lease: &'a Held, value: &'a [u8]) -> Note<'a> {
+    pub(super) fn note<'a>(lease: &'a Lease, value: &'a [u8]) -> Note<'a> {
         Note { key: &lease.outcome, value, ttl: OUTCOME }
     }
 }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::fleet::{Fleet, Sight};
 use super::flight::Kind;
 use super::freshness::{Freshness, judge};
-use super::lease::{Held, KEPT, LEASE, Sent};
+use super::lease::{Lease, KEPT, LEASE, Sent};
 use super::query::Wanted;
 use super::{Cache, Flown, Level, Loaded, Query, Since, written};
 use crate::store::{Claim, Claimed, Holder, Place, Sought, Trouble};
@@ -75,7 +75,7 @@ enum Turn<E> {
     /// Somebody brought it, well or ill.
     Told(Result<Flown, E>),
     /// It is ours, and this is what stands there.
-    Ours(Held, Sight),
+    Ours(Lease, Sight),
     /// It is not, and nobody waits.
     GivenUp,
     /// The store is in trouble.
@@ -245,7 +245,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         &self,
         fleet: &Fleet,
         way: &Way<'_>,
-        lease: &Held,
+        lease: &Lease,
         claimed: Claimed,
         followed: &mut Vec<[u8; 16]>,
         takes: bool,
@@ -301,7 +301,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         &self,
         fleet: &Fleet,
         way: &Way<'_>,
-        lease: &Held,
+        lease: &Lease,
         lapsed: Option<Holder>,
         followed: &[[u8; 16]],
     ) -> Result<Claimed, Trouble> {
@@ -311,7 +311,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 
     /// What a leader said; `None` if it cannot be used, and whoever waits goes on.
-    fn hear(&self, fleet: &Fleet, way: &Way<'_>, lease: &Held, sight: &Sight, outcome: &[u8]) -> Option<Result<Flown, E>> {
+    fn hear(&self, fleet: &Fleet, way: &Way<'_>, lease: &Lease, sight: &Sight, outcome: &[u8]) -> Option<Result<Flown, E>> {
         let payload: Bytes = fleet.heard(&lease.outcome, outcome)?;
         match postcard::from_bytes(&payload).ok()? {
             Told::Kept => self.adopted(way, sight.stored.as_ref()?, true).map(Ok),
@@ -335,7 +335,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         &self,
         fleet: &Arc<Fleet>,
         way: &Way<'_>,
-        lease: &Held,
+        lease: &Lease,
         sight: &Sight,
         work: impl Future<Output = Result<Loaded, E>>,
     ) -> Result<Flown, E> {

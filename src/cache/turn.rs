@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::fleet::Fleet;
-use super::lease::{Held, KEPT, Sent};
+use super::lease::{Lease, KEPT, Sent};
 use super::sign_ins::Unavailable;
 use super::{Cache, Key, Partition};
 use crate::store::{Claim, Names, Ring};
@@ -27,7 +27,7 @@ pub struct Turn(Option<Shared>);
 #[derive(Debug)]
 struct Shared {
     fleet: Arc<Fleet>,
-    leases: Vec<Held>,
+    leases: Vec<Lease>,
 }
 
 impl<E: Clone + Send + Sync + 'static> Cache<E> {
@@ -74,7 +74,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
 impl Fleet {
     /// Takes the lease of an account's turn under the names of one version, or waits for whoever has it.
-    async fn turn(&self, names: &Names, partition: &Partition, ends: Instant) -> Result<Held, Unavailable> {
+    async fn turn(&self, names: &Names, partition: &Partition, ends: Instant) -> Result<Lease, Unavailable> {
         let lease = Self::lease_at(names, partition, &Key::of(&[b"turn"]).0);
         let place = names.place(partition);
         let (sign_in, epoch) = (place.sign_in(), place.epoch());
@@ -158,7 +158,7 @@ impl Fleet {
         Ok(false)
     }
 
-    async fn release_all(&self, leases: &[Held]) {
+    async fn release_all(&self, leases: &[Lease]) {
         for lease in leases {
             self.release(lease, None).await;
         }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::{ATTEMPTS, Told, Way};
 use crate::cache::fleet::{Fleet, MOST_LISTED, Sight, epoch_bytes};
-use crate::cache::lease::Held;
+use crate::cache::lease::Lease;
 use crate::cache::{Cache, Flown, Partition};
-use crate::store::{Index, Lease, Place, Placed, Put, Ring, Sought, Trouble, write_token};
+use crate::store::{self, Index, Place, Placed, Put, Ring, Sought, Trouble, write_token};
 use crate::token::Stored;
 
 // === impl Cache ===
@@ -17,7 +17,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         &self,
         fleet: &Fleet,
         way: &Way<'_>,
-        lease: Option<&Held>,
+        lease: Option<&Lease>,
         sight: &Sight,
         stored: Stored,
         flown: &Flown,
@@ -41,7 +41,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         &self,
         fleet: &Fleet,
         way: &Way<'_>,
-        lease: Option<&Held>,
+        lease: Option<&Lease>,
         mut base: Option<u64>,
         mut stored: Stored,
         flown: &Flown,
@@ -112,13 +112,13 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         &self,
         fleet: &Fleet,
         way: &Way<'_>,
-        lease: Option<&Held>,
+        lease: Option<&Lease>,
         base: Option<u64>,
         stored: &Stored,
     ) -> Result<Placed, Trouble> {
         let told = postcard::to_stdvec(&Told::Kept).unwrap_or_default();
         let value = lease.map(|lease| fleet.told(lease, &told));
-        let lease = lease.map(|lease| Lease {
+        let lease = lease.map(|lease| store::Lease {
             key: &lease.name,
             owner: &lease.owner,
             outcome: value.as_deref().map(|value| Fleet::note(lease, value)),
@@ -138,7 +138,7 @@ impl Fleet {
         owned: bool,
         base: Option<u64>,
         stored: &Stored,
-        lease: Option<Lease<'_>>,
+        lease: Option<store::Lease<'_>>,
     ) -> Result<Placed, Trouble> {
         let facts = &stored.facts;
         let now = self.now();
@@ -154,7 +154,7 @@ impl Fleet {
             value: &value,
             ttl: Duration::from_secs(left),
             base,
-            epoch: owned.then(|| crate::store::Epoch { key: &epoch, named: &named }),
+            epoch: owned.then(|| store::Epoch { key: &epoch, named: &named }),
             index: Some(Index { key: &index, member: &member, expires_on: stored.expires_on, now, most: MOST_LISTED }),
             lease,
             grant: false,

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::fleet::{Fleet, Sight};
 use super::flight::Kind;
 use super::freshness::{Freshness, judge};
-use super::lease::{Lease, KEPT, LEASE, Sent};
+use super::lease::{KEPT, LEASE, Lease, Sent};
 use super::query::Wanted;
 use super::{Cache, Flown, Level, Loaded, Query, Since, written};
 use crate::store::{Claim, Claimed, Holder, Place, Sought, Trouble};
@@ -30,7 +30,7 @@ const ATTEMPTS: usize = 3;
 
 /// What a leader tells its followers.
 #[derive(Serialize, Deserialize)]
-enum Told<'a> {
+enum LeaderOutcome<'a> {
     /// The token stands where it belongs.
     Kept,
     /// A token that is not kept: it does not say when it ends.
@@ -184,7 +184,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let lease = fleet.lease(&way.wanted.partition, &way.wanted.key.0);
         let values = fleet.store.read(&[&lease.outcome]).await.ok()?;
         let payload = fleet.heard(&lease.outcome, values.first()?.as_ref()?)?;
-        let Told::Again { sha256 } = postcard::from_bytes(&payload).ok()? else { return None };
+        let LeaderOutcome::Again { sha256 } = postcard::from_bytes(&payload).ok()? else { return None };
         // It may have been another one, which stood there before.
         way.wanted.bypass.rejected().filter(|rejected| **rejected == sha256)?;
         self.note_again(&way.wanted.bypass);
@@ -314,19 +314,19 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     fn hear(&self, fleet: &Fleet, way: &Way<'_>, lease: &Lease, sight: &Sight, outcome: &[u8]) -> Option<Result<Flown, E>> {
         let payload: Bytes = fleet.heard(&lease.outcome, outcome)?;
         match postcard::from_bytes(&payload).ok()? {
-            Told::Kept => self.adopted(way, sight.stored.as_ref()?, true).map(Ok),
-            Told::Again { sha256 } => {
+            LeaderOutcome::Kept => self.adopted(way, sight.stored.as_ref()?, true).map(Ok),
+            LeaderOutcome::Again { sha256 } => {
                 let stored = sight.stored.as_ref()?;
                 if way.wanted.bypass.rejected() == Some(&sha256) && way.wanted.bypass.rejects(&stored.head()) {
                     self.note_again(&way.wanted.bypass);
                 }
                 self.adopted(way, stored, true).map(Ok)
             }
-            Told::Once { text, token } => {
+            LeaderOutcome::Once { text, token } => {
                 let head = Head::once(Bytes::copy_from_slice(text.as_bytes()), token.0..token.1);
                 Some(Ok(Flown { head, level: Level::Shared, exact: true, generation: self.next() }))
             }
-            Told::Refused(said) => (self.wire.read)(said, self.clock.moment()).map(Err),
+            LeaderOutcome::Refused(said) => (self.wire.read)(said, self.clock.moment()).map(Err),
         }
     }
 
@@ -345,7 +345,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             Err(error) => {
                 // What only this replica suffers from is told to nobody: one of those who wait tries for itself.
                 let said = (self.wire.write)(&error, self.clock.moment());
-                let told = said.and_then(|said| postcard::to_stdvec(&Told::Refused(&said)).ok());
+                let told = said.and_then(|said| postcard::to_stdvec(&LeaderOutcome::Refused(&said)).ok());
                 Box::pin(fleet.release(lease, told.as_deref())).await;
                 return Err(error);
             }
@@ -353,8 +353,10 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let flown = self.brought(&way.wanted, &loaded);
         let Some(stored) = written(flown.head.clone(), &way.wanted, &loaded, sight.epoch) else {
             let range = flown.head.range();
-            let told =
-                Told::Once { text: std::str::from_utf8(&flown.head.text).unwrap_or_default(), token: (range.start, range.end) };
+            let told = LeaderOutcome::Once {
+                text: std::str::from_utf8(&flown.head.text).unwrap_or_default(),
+                token: (range.start, range.end),
+            };
             Box::pin(fleet.release(lease, postcard::to_stdvec(&told).ok().as_deref())).await;
             return Ok(flown);
         };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::fleet::Fleet;
-use super::lease::{Lease, KEPT, Sent};
+use super::lease::{KEPT, Lease, Sent};
 use super::sign_ins::Unavailable;
 use super::{Cache, Key, Partition};
 use crate::store::{Claim, Names, Ring};

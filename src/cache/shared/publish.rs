@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ATTEMPTS, Told, Way};
+use super::{ATTEMPTS, LeaderOutcome, Way};
 use crate::cache::fleet::{Fleet, MOST_LISTED, Sight, epoch_bytes};
 use crate::cache::lease::Lease;
 use crate::cache::{Cache, Flown, Partition};
@@ -25,7 +25,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         // A forced store that meets another one comes again: the followers are told when it is done.
         let (in_one_step, afterwards) = if way.wanted.bypass.is_forced() { (None, lease) } else { (lease, None) };
         let rejected = way.wanted.bypass.rejected().filter(|_| way.wanted.bypass.rejects(&stored.head()));
-        let kept = rejected.map_or(Told::Kept, |sha256| Told::Again { sha256: *sha256 });
+        let kept = rejected.map_or(LeaderOutcome::Kept, |sha256| LeaderOutcome::Again { sha256: *sha256 });
         let placed = self.placed(fleet, way, in_one_step, sight.base, stored, flown).await;
         if let Some(lease) = afterwards {
             let told = placed.and_then(|_| postcard::to_stdvec(&kept).ok());
@@ -116,7 +116,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         base: Option<u64>,
         stored: &Stored,
     ) -> Result<Placed, Trouble> {
-        let told = postcard::to_stdvec(&Told::Kept).unwrap_or_default();
+        let told = postcard::to_stdvec(&LeaderOutcome::Kept).unwrap_or_default();
         let value = lease.map(|lease| fleet.told(lease, &told));
         let lease = lease.map(|lease| store::Lease {
             key: &lease.name,

@@ -71,11 +71,11 @@ pub(super) struct Looked {
 }
 
 /// What the wait for a lease ends in.
-enum Turn<E> {
+enum LeadOrFollow<E> {
     /// Somebody brought it, well or ill.
-    Told(Result<Flown, E>),
+    Follow(Result<Flown, E>),
     /// It is ours, and this is what stands there.
-    Ours(Lease, Sight),
+    Lead(Lease, Sight),
     /// It is not, and nobody waits.
     GivenUp,
     /// The store is in trouble.
@@ -85,7 +85,7 @@ enum Turn<E> {
 }
 
 /// What one answer to a claim comes to: the wait is over, or somebody has the lease, who may be there no more; then the next claim takes it.
-type Settled<E> = ControlFlow<Turn<E>, Option<Holder>>;
+type Settled<E> = ControlFlow<LeadOrFollow<E>, Option<Holder>>;
 
 // === impl Way ===
 
@@ -160,12 +160,12 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         work: impl Future<Output = Result<Loaded, E>>,
     ) -> Option<Result<Flown, E>> {
         // Each on the heap: a flight that waits must not carry room for what comes after.
-        match Box::pin(self.turn_of(fleet, way)).await {
-            Turn::Told(told) => Some(told),
-            Turn::GivenUp => None,
-            Turn::Alone => Some(Box::pin(self.alone(fleet, way, sight, work)).await),
-            Turn::Late => Some(Err((self.wire.late)())),
-            Turn::Ours(lease, sight) => Some(Box::pin(self.lead(fleet, way, &lease, &sight, work)).await),
+        match Box::pin(self.lead_or_follow(fleet, way)).await {
+            LeadOrFollow::Follow(told) => Some(told),
+            LeadOrFollow::GivenUp => None,
+            LeadOrFollow::Alone => Some(Box::pin(self.alone(fleet, way, sight, work)).await),
+            LeadOrFollow::Late => Some(Err((self.wire.late)())),
+            LeadOrFollow::Lead(lease, sight) => Some(Box::pin(self.lead(fleet, way, &lease, &sight, work)).await),
         }
     }
 
@@ -206,7 +206,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 
     /// Takes the lease, or waits for whoever has it; when it lapses, one of those who wait gets it.
-    async fn turn_of(&self, fleet: &Fleet, way: &Way<'_>) -> Turn<E> {
+    async fn lead_or_follow(&self, fleet: &Fleet, way: &Way<'_>) -> LeadOrFollow<E> {
         let lease = fleet.lease(&way.wanted.partition, &way.wanted.key.0);
         let (mut followed, mut lapsed) = (Vec::new(), None);
         let mut pause = FIRST_PAUSE;
@@ -217,8 +217,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 Ok(claimed) => {
                     answered = self.clock.moment();
                     match self.settled(fleet, way, &lease, claimed, &mut followed, lapsed.is_some()).await {
-                        Settled::Break(turn) => return turn,
-                        Settled::Continue(None) if Instant::now() >= ends => return Turn::Late,
+                        Settled::Break(outcome) => return outcome,
+                        Settled::Continue(None) if Instant::now() >= ends => return LeadOrFollow::Late,
                         Settled::Continue(gone) => lapsed = gone,
                     }
                     if lapsed.is_some() {
@@ -232,7 +232,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                     fleet.metrics.lease("failed");
                     // It may have been given all the same.
                     fleet.not_given_back(&lease);
-                    return Turn::Alone;
+                    return LeadOrFollow::Alone;
                 }
             }
             tokio::time::sleep(pause.mul_f64(0.5 + (fleet.jitter)() / 2.0)).await;
@@ -261,7 +261,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             fleet.meet_outcome(outcome).await;
             if let Some(told) = self.hear(fleet, way, lease, &sight, outcome) {
                 fleet.metrics.lease("waited");
-                return Settled::Break(Turn::Told(told));
+                return Settled::Break(LeadOrFollow::Follow(told));
             }
             // It says nothing to this replica: as long as that leader is named, the lease is not given.
             followed.retain(|leader| !outcome.starts_with(leader));
@@ -272,12 +272,12 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             } else if !followed.is_empty() {
                 fleet.metrics.lease("waited");
             }
-            return Settled::Break(Turn::Told(Ok(flown)));
+            return Settled::Break(LeadOrFollow::Follow(Ok(flown)));
         }
         if claimed.won {
             // After a wait: whoever had it did not come to an end.
             fleet.metrics.lease(if followed.is_empty() && !takes { "won" } else { "taken_over" });
-            return Settled::Break(Turn::Ours(lease.clone(), sight));
+            return Settled::Break(LeadOrFollow::Lead(lease.clone(), sight));
         }
         // Nothing is sent under these that must not be sent twice.
         let sent = Sent { settled: true, longest: fleet.longest };
@@ -288,7 +288,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             fleet.metrics.lease("given_up");
             // Whoever renews it needs a moment, and until then there is nothing to look for.
             tokio::time::sleep(LONGEST_PAUSE.mul_f64(0.5 + (fleet.jitter)())).await;
-            return Settled::Break(Turn::GivenUp);
+            return Settled::Break(LeadOrFollow::GivenUp);
         }
         match claimed.holder {
             Some(holder) if followed.last() != Some(&holder.owner) => followed.push(holder.owner),

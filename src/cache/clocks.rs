@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::fleet::{Fleet, Sight};
+use super::fleet::{Fleet, Lookup};
 use crate::clock::{Clock, Moment};
 use crate::store::ClockName;
 use crate::token::{SignIn, Stored};
@@ -105,9 +105,9 @@ impl Clocks {
 
 impl Fleet {
     /// [`Fleet::timed`] for what was seen.
-    pub(super) async fn time(&self, name: &str, sight: &mut Sight) {
-        if let Some(stored) = sight.stored.take() {
-            sight.stored = Some(self.timed(name, stored, sight.dated).await);
+    pub(super) async fn time(&self, name: &str, lookup: &mut Lookup) {
+        if let Some(stored) = lookup.stored.take() {
+            lookup.stored = Some(self.timed(name, stored, lookup.dated).await);
         }
     }
 

@@ -100,7 +100,7 @@ pub struct Parts {
 
 /// What the store has of one token.
 #[derive(Debug, Default)]
-pub(super) struct Sight {
+pub(super) struct Lookup {
     /// The token: the very one, or one for more scopes.
     pub(super) stored: Option<Stored>,
     /// What that one said itself of its end.
@@ -255,25 +255,25 @@ impl Fleet {
 
     /// Looks for a token: under its exact name, and then in the index for one that is good for more. `token` and `epoch` are the names
     /// of what is wanted.
-    pub(super) async fn look(&self, wanted: &Wanted, token: &str, epoch: &str) -> Result<Sight, Trouble> {
+    pub(super) async fn look(&self, wanted: &Wanted, token: &str, epoch: &str) -> Result<Lookup, Trouble> {
         let sought = Sought { partition: &wanted.partition, variant: &wanted.variant, asked: Some(&wanted.asked) };
-        let mut sight = self.named(token, wanted.owned.then_some(epoch), &sought).await?;
+        let mut lookup = self.named(token, wanted.owned.then_some(epoch), &sought).await?;
         if !self.others.is_empty() {
-            sight = Box::pin(self.named_otherwise(sight, wanted.owned, &wanted.asked, &sought)).await?;
+            lookup = Box::pin(self.named_otherwise(lookup, wanted.owned, &wanted.asked, &sought)).await?;
         }
         // Nothing at hand will do where a new token is wanted; one that has ended hides none that is good for more.
-        let is_good = sight.stored.as_ref().is_some_and(|stored| self.is_good(stored));
+        let is_good = lookup.stored.as_ref().is_some_and(|stored| self.is_good(stored));
         if !is_good && wanted.superset && !wanted.bypass.is_forced() {
             for names in self.all_names() {
                 // Boxed as in `Cache::shared`: a hit has no need of it.
-                let covering = Box::pin(self.covered(names, wanted, sight.epoch)).await?;
+                let covering = Box::pin(self.covered(names, wanted, lookup.epoch)).await?;
                 if covering.is_some() {
-                    sight.stored = covering;
+                    lookup.stored = covering;
                     break;
                 }
             }
         }
-        Ok(sight)
+        Ok(lookup)
     }
 
     async fn covered(&self, names: &Names, wanted: &Wanted, epoch: Epoch) -> Result<Option<Stored>, Trouble> {
@@ -290,30 +290,30 @@ impl Fleet {
         variant: &[u8; 32],
         asked: &str,
         owned: bool,
-    ) -> Result<Sight, Trouble> {
+    ) -> Result<Lookup, Trouble> {
         let place = self.names.place(partition);
         let token = place.token(&self.names.entry(variant, asked));
         let epoch = owned.then(|| place.epoch());
         let sought = Sought { partition, variant, asked: Some(asked) };
-        let sight = self.named(&token, epoch.as_deref(), &sought).await?;
-        if self.others.is_empty() { Ok(sight) } else { Box::pin(self.named_otherwise(sight, owned, asked, &sought)).await }
+        let lookup = self.named(&token, epoch.as_deref(), &sought).await?;
+        if self.others.is_empty() { Ok(lookup) } else { Box::pin(self.named_otherwise(lookup, owned, asked, &sought)).await }
     }
 
     /// What was seen under the names that are written, with what stands under those of the other versions: a token where there is none yet, and
     /// a sign-out whoever made it.
-    async fn named_otherwise(&self, mut sight: Sight, owned: bool, asked: &str, sought: &Sought<'_>) -> Result<Sight, Trouble> {
+    async fn named_otherwise(&self, mut lookup: Lookup, owned: bool, asked: &str, sought: &Sought<'_>) -> Result<Lookup, Trouble> {
         for names in &self.others {
             let place = names.place(sought.partition);
             let token = place.token(&names.entry(sought.variant, asked));
             let epoch = owned.then(|| place.epoch());
             let other = self.named(&token, epoch.as_deref(), sought).await?;
-            sight.epoch = sight.epoch.max(other.epoch);
-            let stored = sight.stored.take().filter(|stored| self.is_good(stored));
-            sight.stored = stored.or(other.stored);
+            lookup.epoch = lookup.epoch.max(other.epoch);
+            let stored = lookup.stored.take().filter(|stored| self.is_good(stored));
+            lookup.stored = stored.or(other.stored);
         }
-        let epoch = sight.epoch;
-        sight.stored = sight.stored.filter(|stored| is_of(stored, epoch));
-        Ok(sight)
+        let epoch = lookup.epoch;
+        lookup.stored = lookup.stored.filter(|stored| is_of(stored, epoch));
+        Ok(lookup)
     }
 
     /// Whether a token may be handed out now.
@@ -321,7 +321,7 @@ impl Fleet {
         judge(stored.expires_on, stored.received_on, stored.refresh_on, self.now()) != Freshness::Expired
     }
 
-    async fn named(&self, token: &str, epoch: Option<&str>, sought: &Sought<'_>) -> Result<Sight, Trouble> {
+    async fn named(&self, token: &str, epoch: Option<&str>, sought: &Sought<'_>) -> Result<Lookup, Trouble> {
         let began = self.check_moment();
         let mut values = self.read_with(token, epoch).await?;
         if self.is_suspect(began) {
@@ -329,12 +329,12 @@ impl Fleet {
             values = self.read_with(token, epoch).await?;
         }
         self.meet(values.first().into_iter().flatten()).await;
-        let mut sight = self.sight(token, &values, sought);
-        if sight.stored.is_some() && !self.clocks.agrees(&sight.dated.clock) {
+        let mut lookup = self.lookup(token, &values, sought);
+        if lookup.stored.is_some() && !self.clocks.agrees(&lookup.dated.clock) {
             // Boxed as in `Cache::shared`: few hits have need of it.
-            Box::pin(self.time(token, &mut sight)).await;
+            Box::pin(self.time(token, &mut lookup)).await;
         }
-        Ok(sight)
+        Ok(lookup)
     }
 
     async fn read_with(&self, token: &str, epoch: Option<&str>) -> Result<Vec<Option<Bytes>>, Trouble> {
@@ -345,7 +345,7 @@ impl Fleet {
     }
 
     /// What values of a token and its account's epoch say, and what this process knows of that epoch.
-    pub(super) fn sight(&self, name: &str, values: &[Option<Bytes>], sought: &Sought<'_>) -> Sight {
+    pub(super) fn lookup(&self, name: &str, values: &[Option<Bytes>], sought: &Sought<'_>) -> Lookup {
         let value = values.first().and_then(Option::as_ref);
         let base = value.and_then(|value| Ring::generation(value));
         let (stored, dated) = value.and_then(|value| self.open(name, value, sought)).unzip();
@@ -354,7 +354,7 @@ impl Fleet {
         if values.len() > 1 {
             epoch = self.known_epoch(sought.partition, epoch, stored.as_ref().and_then(|stored| stored.facts.epoch));
         }
-        Sight { stored: stored.filter(|stored| is_of(stored, epoch)), dated: dated.unwrap_or_default(), base, epoch }
+        Lookup { stored: stored.filter(|stored| is_of(stored, epoch)), dated: dated.unwrap_or_default(), base, epoch }
     }
 
     /// To be called with what the store says before it is opened: replicas may have a newer key ring.

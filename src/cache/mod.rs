@@ -60,7 +60,7 @@ use elsewhere::Links;
 use flight::Kind;
 use metrics::LocalMetrics;
 use query::Wanted;
-use shared::Looked;
+use shared::EarlierLookup;
 use sign_outs::{SignOuts, Watch};
 use turns::Turns;
 
@@ -335,7 +335,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         self: &Arc<Self>,
         wanted: Wanted,
         kind: Kind,
-        looked: Option<Looked>,
+        looked: Option<EarlierLookup>,
         permit: Permit,
         work: impl Future<Output = Result<Loaded, E>> + Send + 'static,
     ) -> impl Future<Output = Option<Result<Flown, E>>> + Send + 'static {

@@ -1,6 +1,6 @@
 //! Whether what memory has still stands: asked of the shared store now and then, and after messages may have been missed.
 
-use super::fleet::Sight;
+use super::fleet::Lookup;
 use super::{Cache, Key, Query};
 use crate::store::Trouble;
 use crate::token::Stored;
@@ -40,13 +40,13 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             }
             // This may be its slot's trouble alone: the others are asked about as before.
             Err(Trouble::Failed) => note(if suspect { seen } else { fleet.due_again(now) }),
-            Ok(Sight { epoch: Some(raised), .. }) if Some(raised) > epoch => {
+            Ok(Lookup { epoch: Some(raised), .. }) if Some(raised) > epoch => {
                 fleet.metrics.signed_out.inc();
                 fleet.recent.note(query.partition, raised);
                 self.memory.remove(query.partition);
             }
-            Ok(sight) => {
-                if let Some(epoch) = epoch.filter(|_| sight.epoch < epoch) {
+            Ok(lookup) => {
+                if let Some(epoch) = epoch.filter(|_| lookup.epoch < epoch) {
                     fleet.lost(query.partition, epoch);
                 }
                 // What was replaced stands there again if the store has lost something, and what waits to be stored is newer.
@@ -54,7 +54,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                     let is_ancestor = shared.wrapping_sub(stored.facts.shared) < ANCESTORS;
                     stored.facts.shared != shared && !is_ancestor && !fleet.queue.has_token(query.partition, stored)
                 };
-                match sight.stored.filter(is_newer) {
+                match lookup.stored.filter(is_newer) {
                     Some(stored) => self.remember(query.partition, stored, 0, &since),
                     None if suspect => note(now),
                     None => {}

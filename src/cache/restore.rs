@@ -75,7 +75,7 @@ struct Standing {
 
 /// What the store was when it was looked at last.
 #[derive(Debug, Default)]
-struct Looked {
+struct StoreMarkers {
     markers: Vec<Option<Bytes>>,
     reconnects: u64,
     /// One of several masters did not answer.
@@ -169,7 +169,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         self.tasks.background("restore", async move {
             let mut ticks = tokio::time::interval(TICK);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            let (mut looked, mut failed) = (Looked::default(), false);
+            let (mut looked, mut failed) = (StoreMarkers::default(), false);
             loop {
                 tokio::select! {
                     _ = ticks.tick() => {
@@ -439,7 +439,7 @@ impl Fleet {
         }
     }
 
-    async fn look_at_markers(&self, looked: &mut Looked) {
+    async fn look_at_markers(&self, looked: &mut StoreMarkers) {
         let reconnects = self.store.reconnects();
         let mut changed = std::mem::replace(&mut looked.reconnects, reconnects) != reconnects;
         let mut lost = false;
@@ -481,7 +481,7 @@ impl Fleet {
         (set == Ok(true)).then(|| Bytes::copy_from_slice(&marker))
     }
 
-    fn look_at_ages(&self, looked: &mut Looked) {
+    fn look_at_ages(&self, looked: &mut StoreMarkers) {
         let now = self.moment();
         let before = looked.at.replace(now).unwrap_or(now);
         for age in AGES {

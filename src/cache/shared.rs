@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::fleet::{Fleet, Sight};
+use super::fleet::{Fleet, Lookup};
 use super::flight::Kind;
 use super::freshness::{Freshness, judge};
 use super::lease::{KEPT, LEASE, Lease, Sent};
@@ -65,8 +65,8 @@ struct Way<'a> {
 
 /// What a look brought that found no token, and when it began.
 #[derive(Debug)]
-pub(super) struct Looked {
-    sight: Result<Sight, Trouble>,
+pub(super) struct EarlierLookup {
+    lookup: Result<Lookup, Trouble>,
     since: Since,
 }
 
@@ -75,7 +75,7 @@ enum LeadOrFollow<E> {
     /// Somebody brought it, well or ill.
     Follow(Result<Flown, E>),
     /// It is ours, and this is what stands there.
-    Lead(Lease, Sight),
+    Lead(Lease, Lookup),
     /// It is not, and nobody waits.
     GivenUp,
     /// The store is in trouble.
@@ -99,14 +99,14 @@ impl<'a> Way<'a> {
 
 impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// Looks into the shared store for whoever waits. What was found there instead of a token is handed on to the flight.
-    pub(super) async fn look_first(&self, fleet: &Arc<Fleet>, wanted: &Wanted) -> Result<Flown, Looked> {
+    pub(super) async fn look_first(&self, fleet: &Arc<Fleet>, wanted: &Wanted) -> Result<Flown, EarlierLookup> {
         let since = self.since(&wanted.partition, wanted.owned);
         let mut way = Way::new(fleet, wanted.clone(), since, Kind::Awaited, None, false);
-        let sight = fleet.look(&way.wanted, &way.token, &way.epoch).await;
-        if let Ok(sight) = &sight {
-            way.first = sight.base;
-            let found = match self.adopt(&way, sight, None) {
-                None => Box::pin(self.given_again(fleet, &way, sight)).await,
+        let lookup = fleet.look(&way.wanted, &way.token, &way.epoch).await;
+        if let Ok(lookup) = &lookup {
+            way.first = lookup.base;
+            let found = match self.adopt(&way, lookup, None) {
+                None => Box::pin(self.given_again(fleet, &way, lookup)).await,
                 found => found,
             };
             if let Some(flown) = found {
@@ -114,7 +114,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 return Ok(flown);
             }
         }
-        Err(Looked { sight, since: way.since })
+        Err(EarlierLookup { lookup, since: way.since })
     }
 
     /// Brings what is wanted. `None`: nobody waits, and another replica is at it.
@@ -123,55 +123,55 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         fleet: &Arc<Fleet>,
         wanted: Wanted,
         kind: Kind,
-        looked: Option<Looked>,
+        looked: Option<EarlierLookup>,
         work: impl Future<Output = Result<Loaded, E>>,
     ) -> Option<Result<Flown, E>> {
         let tells = wanted.bypass.is_forced();
         let (seen, since) = match looked {
-            Some(Looked { sight, since }) => (Some(sight), since),
+            Some(EarlierLookup { lookup, since }) => (Some(lookup), since),
             None => (None, self.since(&wanted.partition, wanted.owned)),
         };
         let mut way = Way::new(fleet, wanted, since, kind, None, tells);
         let looked = match seen {
-            Some(sight) => sight,
+            Some(lookup) => lookup,
             None => Box::pin(fleet.look(&way.wanted, &way.token, &way.epoch)).await,
         };
         // Where the store only paused, the claim has some patience with it. A forced request has to know what was there when it came.
         let is_alone = matches!(looked, Err(trouble) if trouble == Trouble::Open || tells);
-        let sight = looked.unwrap_or_else(|_| self.sight_of_memory(&way.wanted));
-        way.first = sight.base;
+        let lookup = looked.unwrap_or_else(|_| self.lookup_of_memory(&way.wanted));
+        way.first = lookup.base;
         // What follows where there is no hit is boxed: a flight is moved several times before it starts, and would carry room for it.
         if is_alone {
-            return Some(Box::pin(self.alone(fleet, &way, &sight, work)).await);
+            return Some(Box::pin(self.alone(fleet, &way, &lookup, work)).await);
         }
-        if let Some(flown) = self.adopt(&way, &sight, None) {
+        if let Some(flown) = self.adopt(&way, &lookup, None) {
             fleet.metrics.hit.inc();
             return Some(Ok(flown));
         }
         fleet.metrics.miss.inc();
-        Box::pin(self.missed(fleet, &way, &sight, work)).await
+        Box::pin(self.missed(fleet, &way, &lookup, work)).await
     }
 
     async fn missed(
         &self,
         fleet: &Arc<Fleet>,
         way: &Way<'_>,
-        sight: &Sight,
+        lookup: &Lookup,
         work: impl Future<Output = Result<Loaded, E>>,
     ) -> Option<Result<Flown, E>> {
         // Each on the heap: a flight that waits must not carry room for what comes after.
         match Box::pin(self.lead_or_follow(fleet, way)).await {
             LeadOrFollow::Follow(told) => Some(told),
             LeadOrFollow::GivenUp => None,
-            LeadOrFollow::Alone => Some(Box::pin(self.alone(fleet, way, sight, work)).await),
+            LeadOrFollow::Alone => Some(Box::pin(self.alone(fleet, way, lookup, work)).await),
             LeadOrFollow::Late => Some(Err((self.wire.late)())),
-            LeadOrFollow::Lead(lease, sight) => Some(Box::pin(self.lead(fleet, way, &lease, &sight, work)).await),
+            LeadOrFollow::Lead(lease, lookup) => Some(Box::pin(self.lead(fleet, way, &lease, &lookup, work)).await),
         }
     }
 
     /// A found token as the answer, if it is one; memory keeps it. `first` as in [`super::Bypass::skips_shared`].
-    fn adopt(&self, way: &Way<'_>, sight: &Sight, first: Option<Option<u64>>) -> Option<Flown> {
-        let stored = sight.stored.as_ref()?;
+    fn adopt(&self, way: &Way<'_>, lookup: &Lookup, first: Option<Option<u64>>) -> Option<Flown> {
+        let stored = lookup.stored.as_ref()?;
         if way.wanted.bypass.skips_shared(stored, first) {
             return None;
         }
@@ -179,8 +179,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 
     /// The rejected token itself, if the authority has just given it again to somebody who named it: it would once more.
-    async fn given_again(&self, fleet: &Fleet, way: &Way<'_>, sight: &Sight) -> Option<Flown> {
-        let stored = sight.stored.as_ref().filter(|stored| way.wanted.bypass.rejects(&stored.head()))?;
+    async fn given_again(&self, fleet: &Fleet, way: &Way<'_>, lookup: &Lookup) -> Option<Flown> {
+        let stored = lookup.stored.as_ref().filter(|stored| way.wanted.bypass.rejects(&stored.head()))?;
         let lease = fleet.lease(&way.wanted.partition, &way.wanted.key.0);
         let values = fleet.store.read(&[&lease.outcome]).await.ok()?;
         let payload = fleet.heard(&lease.outcome, values.first()?.as_ref()?)?;
@@ -252,21 +252,21 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     ) -> Settled<E> {
         let sought = Sought { partition: &way.wanted.partition, variant: &way.wanted.variant, asked: Some(&way.wanted.asked) };
         fleet.meet(claimed.values.first().into_iter().flatten()).await;
-        let mut sight = fleet.sight(&way.token, &claimed.values, &sought);
+        let mut lookup = fleet.lookup(&way.token, &claimed.values, &sought);
         let is_wanted = |stored: &Stored| claimed.outcome.is_some() || !way.wanted.bypass.skips_shared(stored, Some(way.first));
-        if sight.stored.as_ref().is_some_and(is_wanted) {
-            fleet.time(&way.token, &mut sight).await;
+        if lookup.stored.as_ref().is_some_and(is_wanted) {
+            fleet.time(&way.token, &mut lookup).await;
         }
         if let Some(outcome) = &claimed.outcome {
             fleet.meet_outcome(outcome).await;
-            if let Some(told) = self.hear(fleet, way, lease, &sight, outcome) {
+            if let Some(told) = self.hear(fleet, way, lease, &lookup, outcome) {
                 fleet.metrics.lease("waited");
                 return Settled::Break(LeadOrFollow::Follow(told));
             }
             // It says nothing to this replica: as long as that leader is named, the lease is not given.
             followed.retain(|leader| !outcome.starts_with(leader));
         }
-        if let Some(flown) = self.adopt(way, &sight, Some(way.first)) {
+        if let Some(flown) = self.adopt(way, &lookup, Some(way.first)) {
             if claimed.won {
                 fleet.release(lease, None).await;
             } else if !followed.is_empty() {
@@ -277,7 +277,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         if claimed.won {
             // After a wait: whoever had it did not come to an end.
             fleet.metrics.lease(if followed.is_empty() && !takes { "won" } else { "taken_over" });
-            return Settled::Break(LeadOrFollow::Lead(lease.clone(), sight));
+            return Settled::Break(LeadOrFollow::Lead(lease.clone(), lookup));
         }
         // Nothing is sent under these that must not be sent twice.
         let sent = Sent { settled: true, longest: fleet.longest };
@@ -311,12 +311,12 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 
     /// What a leader said; `None` if it cannot be used, and whoever waits goes on.
-    fn hear(&self, fleet: &Fleet, way: &Way<'_>, lease: &Lease, sight: &Sight, outcome: &[u8]) -> Option<Result<Flown, E>> {
+    fn hear(&self, fleet: &Fleet, way: &Way<'_>, lease: &Lease, lookup: &Lookup, outcome: &[u8]) -> Option<Result<Flown, E>> {
         let payload: Bytes = fleet.heard(&lease.outcome, outcome)?;
         match postcard::from_bytes(&payload).ok()? {
-            LeaderOutcome::Kept => self.adopted(way, sight.stored.as_ref()?, true).map(Ok),
+            LeaderOutcome::Kept => self.adopted(way, lookup.stored.as_ref()?, true).map(Ok),
             LeaderOutcome::Again { sha256 } => {
-                let stored = sight.stored.as_ref()?;
+                let stored = lookup.stored.as_ref()?;
                 if way.wanted.bypass.rejected() == Some(&sha256) && way.wanted.bypass.rejects(&stored.head()) {
                     self.note_again(&way.wanted.bypass);
                 }
@@ -336,7 +336,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         fleet: &Arc<Fleet>,
         way: &Way<'_>,
         lease: &Lease,
-        sight: &Sight,
+        lookup: &Lookup,
         work: impl Future<Output = Result<Loaded, E>>,
     ) -> Result<Flown, E> {
         let outcome = fleet.holding(std::slice::from_ref(lease), work).await;
@@ -351,7 +351,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             }
         };
         let flown = self.brought(&way.wanted, &loaded);
-        let Some(stored) = written(flown.head.clone(), &way.wanted, &loaded, sight.epoch) else {
+        let Some(stored) = written(flown.head.clone(), &way.wanted, &loaded, lookup.epoch) else {
             let range = flown.head.range();
             let told = LeaderOutcome::Once {
                 text: std::str::from_utf8(&flown.head.text).unwrap_or_default(),
@@ -360,7 +360,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             Box::pin(fleet.release(lease, postcard::to_stdvec(&told).ok().as_deref())).await;
             return Ok(flown);
         };
-        Box::pin(self.place(fleet, way, Some(lease), sight, stored, &flown)).await;
+        Box::pin(self.place(fleet, way, Some(lease), lookup, stored, &flown)).await;
         Ok(flown)
     }
 
@@ -369,27 +369,27 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         &self,
         fleet: &Arc<Fleet>,
         way: &Way<'_>,
-        sight: &Sight,
+        lookup: &Lookup,
         work: impl Future<Output = Result<Loaded, E>>,
     ) -> Result<Flown, E> {
         fleet.metrics.alone.inc();
         fleet.pace.turn().await;
         let loaded = work.await?;
         let flown = self.brought(&way.wanted, &loaded);
-        if let Some(stored) = written(flown.head.clone(), &way.wanted, &loaded, sight.epoch) {
-            Box::pin(self.place(fleet, way, None, sight, stored, &flown)).await;
+        if let Some(stored) = written(flown.head.clone(), &way.wanted, &loaded, lookup.epoch) {
+            Box::pin(self.place(fleet, way, None, lookup, stored, &flown)).await;
         }
         Ok(flown)
     }
 
     /// What memory knows of what stands in the store, where that cannot be asked.
-    fn sight_of_memory(&self, wanted: &Wanted) -> Sight {
+    fn lookup_of_memory(&self, wanted: &Wanted) -> Lookup {
         let identical = |stored: &Stored| {
             let same = stored.facts.variant == wanted.variant && stored.facts.asked == wanted.asked;
             same.then(|| (Some(stored.facts.shared).filter(|shared| *shared > 0), stored.facts.epoch))
         };
         let (base, epoch) = self.memory.find_map(&wanted.partition, identical).unwrap_or_default();
-        Sight { base, epoch: epoch.max(self.known_epoch(wanted)), ..Sight::default() }
+        Lookup { base, epoch: epoch.max(self.known_epoch(wanted)), ..Lookup::default() }
     }
 
     fn known_epoch(&self, wanted: &Wanted) -> Epoch {
@@ -407,12 +407,12 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let (wanted, since) = (query.wanted(), self.since(query.partition, query.owned));
         let Some(fleet) = &self.fleet else { return self.keep(&wanted, loaded, &since, None).head };
         let flown = self.brought(&wanted, loaded);
-        let sight = fleet.exact(&wanted.partition, &wanted.variant, &wanted.asked, wanted.owned).await;
-        let sight = sight.unwrap_or_else(|_| Sight { epoch: self.known_epoch(&wanted), ..Sight::default() });
-        if let Some(stored) = written(flown.head.clone(), &wanted, loaded, sight.epoch) {
+        let lookup = fleet.exact(&wanted.partition, &wanted.variant, &wanted.asked, wanted.owned).await;
+        let lookup = lookup.unwrap_or_else(|_| Lookup { epoch: self.known_epoch(&wanted), ..Lookup::default() });
+        if let Some(stored) = written(flown.head.clone(), &wanted, loaded, lookup.epoch) {
             // The tokens of an earlier sign-in are as good as before.
-            let way = Way::new(fleet, wanted, since, Kind::Awaited, sight.base, false);
-            self.place(fleet, &way, None, &sight, stored, &flown).await;
+            let way = Way::new(fleet, wanted, since, Kind::Awaited, lookup.base, false);
+            self.place(fleet, &way, None, &lookup, stored, &flown).await;
         }
         flown.head
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{ATTEMPTS, LeaderOutcome, Way};
-use crate::cache::fleet::{Fleet, MOST_LISTED, Sight, epoch_bytes};
+use crate::cache::fleet::{Fleet, Lookup, MOST_LISTED, epoch_bytes};
 use crate::cache::lease::Lease;
 use crate::cache::{Cache, Flown, Partition};
 use crate::store::{self, Index, Place, Placed, Put, Ring, Sought, Trouble, write_token};
@@ -18,7 +18,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         fleet: &Fleet,
         way: &Way<'_>,
         lease: Option<&Lease>,
-        sight: &Sight,
+        lookup: &Lookup,
         stored: Stored,
         flown: &Flown,
     ) {
@@ -26,7 +26,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let (in_one_step, afterwards) = if way.wanted.bypass.is_forced() { (None, lease) } else { (lease, None) };
         let rejected = way.wanted.bypass.rejected().filter(|_| way.wanted.bypass.rejects(&stored.head()));
         let kept = rejected.map_or(LeaderOutcome::Kept, |sha256| LeaderOutcome::Again { sha256: *sha256 });
-        let placed = self.placed(fleet, way, in_one_step, sight.base, stored, flown).await;
+        let placed = self.placed(fleet, way, in_one_step, lookup.base, stored, flown).await;
         if let Some(lease) = afterwards {
             let told = placed.and_then(|_| postcard::to_stdvec(&kept).ok());
             fleet.release(lease, told.as_deref()).await;

@@ -53,7 +53,7 @@ pub use queue::Room;
 pub use settings::Settings;
 pub use sign_ins::{Base, Kept, Renewed, Signed, Unavailable};
 pub use sign_outs::OpenWatch;
-pub use turn::Turn;
+pub use turn::RefreshLease;
 
 use again::Again;
 use elsewhere::Links;

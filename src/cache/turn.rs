@@ -21,7 +21,7 @@ const TURN: Duration = Duration::from_millis(50);
 
 /// The right to be the only one in the fleet who works on an account.
 #[derive(Debug)]
-pub struct Turn(Option<Shared>);
+pub struct RefreshLease(Option<Shared>);
 
 /// The leases, under the names of each version that this release knows.
 #[derive(Debug)]
@@ -39,12 +39,12 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         &self,
         partition: &Partition,
         patience: Duration,
-        work: impl FnOnce(Turn) -> F,
+        work: impl FnOnce(RefreshLease) -> F,
     ) -> Result<T, Unavailable> {
         let ends = Instant::now() + patience;
         // Without an end those who wait would be as many as callers like, one call of the authority after the other.
         let _turn = tokio::time::timeout_at(ends, self.turns.turn(*partition)).await.map_err(|_| Unavailable::Busy)?;
-        let Some(fleet) = &self.fleet else { return Ok(work(Turn(None)).await) };
+        let Some(fleet) = &self.fleet else { return Ok(work(RefreshLease(None)).await) };
         let mut leases = Vec::new();
         // In one order, or two replicas of two releases would wait for each other.
         for names in fleet.by_age() {
@@ -56,7 +56,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 }
             }
         }
-        let turn = Turn(Some(Shared { fleet: Arc::clone(fleet), leases: leases.clone() }));
+        let turn = RefreshLease(Some(Shared { fleet: Arc::clone(fleet), leases: leases.clone() }));
         let held = fleet.leases.hold(*partition, &leases);
         let outcome = fleet.holding(&leases, work(turn)).await;
         drop(held);
@@ -165,9 +165,9 @@ impl Fleet {
     }
 }
 
-// === impl Turn ===
+// === impl RefreshLease ===
 
-impl Turn {
+impl RefreshLease {
     /// Announces that this generation of the account's sign-in is about to be sent: asked directly before what must not happen twice. From then on
     /// nobody else sends it before twice the time that a call may take; so it has to be sent within once that time, counted from before this
     /// was asked: until the moment that is returned, where there is one. The process may be stopped before it is sent.

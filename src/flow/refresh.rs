@@ -20,7 +20,7 @@ use super::once::Once;
 use super::refusal::{Kind, Refusal, overloaded};
 use super::settings::RefreshTokens;
 use crate::authority::{Failure, Repeat};
-use crate::cache::{Kept, KeySpace, Loaded, Renewed, Room, Signed, Turn, Unavailable};
+use crate::cache::{Kept, KeySpace, Loaded, RefreshLease, Renewed, Room, Signed, Unavailable};
 use crate::oauth::{Form, GRANT_REFRESH_TOKEN, TokenResponse};
 use crate::secret::Secret;
 use crate::token::{Account, Grant, Retry, Scopes, SignIn, Tenant, Turn as Whose};
@@ -130,7 +130,7 @@ impl Refresh {
     async fn redeem(
         &self,
         job: &Job,
-        turn: Option<&Turn>,
+        turn: Option<&RefreshLease>,
         is_unwanted: &(dyn Fn() -> bool + Sync),
     ) -> Result<Loaded, Arc<Refusal>> {
         let mut signed = self.signed(job).await?;

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokend::cache::{
-    Bypass, Cache, Fleet, KeySpace, Landed, Loaded, Owner, Parts, Permit, Query, Settings, Turn, Unavailable, Variant, Wire, Work,
+    Bypass, Cache, Fleet, KeySpace, Landed, Loaded, Owner, Parts, Permit, Query, RefreshLease, Settings, Unavailable, Variant,
+    Wire, Work,
 };
 use tokend::clock::Clock;
 use tokend::secret::Secret;
@@ -294,7 +295,7 @@ async fn what_is_being_sent_stands_in_the_lease_until_it_has_come_to_an_end() {
     let partition = partition();
     let patience = Duration::from_millis(300);
     let waits = async || other.cache.in_turn(&partition, patience, |_turn| async {}).await;
-    let work = |turn: Turn| async move { (turn.sends(7).await.is_ok(), turn) };
+    let work = |turn: RefreshLease| async move { (turn.sends(7).await.is_ok(), turn) };
     let held = holder.cache.in_turn(&partition, PATIENCE, |turn| async {
         let (sends, turn) = work(turn).await;
         assert!(sends);

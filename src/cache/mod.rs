@@ -19,6 +19,7 @@ mod key;
 mod known;
 mod lease;
 mod listing;
+mod locks;
 mod metrics;
 mod pace;
 mod pulse;
@@ -34,7 +35,6 @@ mod sign_ins;
 mod sign_out;
 mod sign_outs;
 mod turn;
-mod turns;
 mod unlisted;
 
 use std::cell::Cell;
@@ -58,11 +58,11 @@ pub use turn::RefreshLease;
 use again::Again;
 use elsewhere::Links;
 use flight::Kind;
+use locks::KeyLocks;
 use metrics::LocalMetrics;
 use query::Wanted;
 use shared::EarlierLookup;
 use sign_outs::{SignOuts, Watch};
-use turns::Turns;
 
 use crate::clock::{Clock, Moment};
 use crate::store::Memory;
@@ -86,11 +86,11 @@ pub struct Cache<E> {
     fleet: Option<Arc<Fleet>>,
     flights: Flight<Key, Flown, E>,
     budget: Budget,
-    turns: Turns,
+    turns: KeyLocks,
     /// Sign-ins on their way to the store, one at a time per account.
-    bringing: Turns,
+    bringing: KeyLocks,
     /// Looks whether what memory has still stands, one at a time per token, where everybody has to wait for it.
-    looking: Turns,
+    looking: KeyLocks,
     generation: AtomicU64,
     sign_outs: SignOuts,
     links: Links,
@@ -201,9 +201,9 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             fleet,
             flights: Flight::new(tasks.clone(), budget.clone(), Work::Flight),
             budget,
-            turns: Turns::default(),
-            bringing: Turns::default(),
-            looking: Turns::default(),
+            turns: KeyLocks::default(),
+            bringing: KeyLocks::default(),
+            looking: KeyLocks::default(),
             generation: AtomicU64::new(1),
             sign_outs: SignOuts::default(),
             links: Links::default(),

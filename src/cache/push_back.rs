@@ -148,7 +148,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             return true;
         }
         // One at a time: whoever is second would take what the first one stored for somebody else's.
-        let _one = self.bringing.turn(*partition).await;
+        let _one = self.bringing.lock(*partition).await;
         let since = self.sign_outs.watch(*partition);
         let Some(pending) = fleet.queue.pending(partition) else { return true };
         let Some(outcome) = self.bring_sign_in(fleet, partition, &pending, &since).await else { return false };

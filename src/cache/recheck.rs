@@ -17,7 +17,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let is_suspect = |stored: &Stored| query.is_answered_by(stored).then(|| fleet.is_suspect(stored.checked()));
         let suspect = self.memory.find_map(query.partition, is_suspect) == Some(true);
         let token = || Key::of(&[query.partition, query.variant, query.asked.as_bytes()]).0;
-        let _one_looks = if suspect { Some(self.looking.turn(token()).await) } else { None };
+        let _one_looks = if suspect { Some(self.looking.lock(token()).await) } else { None };
         let now = fleet.check_moment();
         let mine = |stored: &Stored| {
             query.is_answered_by(stored).then(|| {

@@ -43,7 +43,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     ) -> Result<T, Unavailable> {
         let ends = Instant::now() + patience;
         // Without an end those who wait would be as many as callers like, one call of the authority after the other.
-        let _turn = tokio::time::timeout_at(ends, self.turns.turn(*partition)).await.map_err(|_| Unavailable::Busy)?;
+        let _turn = tokio::time::timeout_at(ends, self.turns.lock(*partition)).await.map_err(|_| Unavailable::Busy)?;
         let Some(fleet) = &self.fleet else { return Ok(work(RefreshLease(None)).await) };
         let mut leases = Vec::new();
         // In one order, or two replicas of two releases would wait for each other.

@@ -84,7 +84,7 @@ pub type Jitter = fn() -> f64;
 pub struct Cache<E> {
     memory: Memory,
     fleet: Option<Arc<Fleet>>,
-    flights: Flight<Key, Flown, E>,
+    flights: Flight<Key, FlightOutcome, E>,
     budget: Budget,
     turns: KeyLocks,
     /// Sign-ins on their way to the store, one at a time per account.
@@ -152,7 +152,7 @@ pub enum Level {
 
 /// What a flight brings to all who joined it.
 #[derive(Clone, Debug)]
-pub struct Flown {
+pub struct FlightOutcome {
     /// The answer's first part.
     pub head: Head,
     /// Where it was found.
@@ -164,9 +164,9 @@ pub struct Flown {
 
 /// How a load ended.
 #[derive(Debug)]
-pub struct Landed<E> {
+pub struct LoadOutcome<E> {
     /// What it brought to all who joined it, if it came to an end.
-    pub outcome: Result<Result<Flown, E>, Lost>,
+    pub outcome: Result<Result<FlightOutcome, E>, Lost>,
     /// Whether it was somebody else's flight that was waited for.
     pub joined: bool,
 }
@@ -248,7 +248,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let judged = |stored: &Stored| {
             let exact = stored.answer(variant, asked, superset)?;
             let facts = &stored.facts;
-            let flown = Flown { head: stored.head(), level: Level::Memory, exact, generation: facts.generation };
+            let flown = FlightOutcome { head: stored.head(), level: Level::Memory, exact, generation: facts.generation };
             if bypass.wants_another(facts.challenge) || (bypass.skips(&flown) && !self.came_again(bypass)) {
                 return Some(Err(Miss::Bypassed));
             }
@@ -282,7 +282,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     ///
     /// # Errors
     /// What the load says, shared by all who waited for it; and why there was no load at all.
-    pub async fn load<W>(self: &Arc<Self>, query: &Query<'_>, carried: usize, work: impl Fn(Permit) -> W + Sync) -> Landed<E>
+    pub async fn load<W>(self: &Arc<Self>, query: &Query<'_>, carried: usize, work: impl Fn(Permit) -> W + Sync) -> LoadOutcome<E>
     where
         W: Future<Output = Result<Loaded, E>> + Send + 'static,
     {
@@ -293,14 +293,14 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             && !self.flights.is_under_way(&wanted.key)
         {
             match Box::pin(self.look_first(fleet, &wanted)).await {
-                Ok(flown) => return Landed { outcome: Ok(Ok(flown)), joined: false },
+                Ok(flown) => return LoadOutcome { outcome: Ok(Ok(flown)), joined: false },
                 Err(found) => looked = Some(found),
             }
         }
         loop {
             let begin = |permit: Permit| {
                 let work = work(permit.clone());
-                self.flown(wanted.clone(), Kind::Awaited, looked.take(), permit, work)
+                self.flight(wanted.clone(), Kind::Awaited, looked.take(), permit, work)
             };
             let Landing { outcome, part } = self.flights.join_or_lead(wanted.key, carried, begin).await;
             self.flew(part);
@@ -309,7 +309,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 // It was placed for somebody who came earlier or was refused another token. What the authority gives after we came is
                 // the answer, also if it is the same token again.
                 Ok(Ok(flown)) if joined && query.skips(&flown) => looked = None,
-                outcome => return Landed { outcome, joined },
+                outcome => return LoadOutcome { outcome, joined },
             }
         }
     }
@@ -328,17 +328,17 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         work: impl Future<Output = Result<Loaded, E>> + Send + 'static,
     ) {
         let wanted = query.wanted();
-        self.flights.start(wanted.key, self.flown(wanted, Kind::Background, None, permit, work));
+        self.flights.start(wanted.key, self.flight(wanted, Kind::Background, None, permit, work));
     }
 
-    fn flown(
+    fn flight(
         self: &Arc<Self>,
         wanted: Wanted,
         kind: Kind,
         looked: Option<EarlierLookup>,
         permit: Permit,
         work: impl Future<Output = Result<Loaded, E>> + Send + 'static,
-    ) -> impl Future<Output = Option<Result<Flown, E>>> + Send + 'static {
+    ) -> impl Future<Output = Option<Result<FlightOutcome, E>>> + Send + 'static {
         let this = Arc::clone(self);
         async move {
             let _until_it_ends = permit;
@@ -359,7 +359,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 
     /// Keeps what was loaded in memory alone.
-    fn keep(&self, wanted: &Wanted, loaded: &Loaded, since: &Since, epoch: Epoch) -> Flown {
+    fn keep(&self, wanted: &Wanted, loaded: &Loaded, since: &Since, epoch: Epoch) -> FlightOutcome {
         let flown = self.brought(wanted, loaded);
         if let Some(stored) = written(flown.head.clone(), wanted, loaded, epoch) {
             self.remember(&wanted.partition, stored, flown.generation, since);
@@ -368,12 +368,12 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 
     /// What the authority has just brought.
-    fn brought(&self, wanted: &Wanted, loaded: &Loaded) -> Flown {
+    fn brought(&self, wanted: &Wanted, loaded: &Loaded) -> FlightOutcome {
         let head = loaded.grant.write();
         if wanted.bypass.rejects(&head) {
             self.note_again(&wanted.bypass);
         }
-        Flown { head, level: Level::Authority, exact: true, generation: self.next() }
+        FlightOutcome { head, level: Level::Authority, exact: true, generation: self.next() }
     }
 
     /// The authority gave the rejected token again.
@@ -471,7 +471,7 @@ struct Since {
 
 /// A token in memory that may be used.
 struct Found {
-    flown: Flown,
+    flown: FlightOutcome,
     due: bool,
     unchecked: bool,
 }

@@ -16,7 +16,7 @@ use super::flight::Kind;
 use super::freshness::{Freshness, judge};
 use super::lease::{KEPT, LEASE, Lease, Sent};
 use super::query::Wanted;
-use super::{Cache, Flown, Level, Loaded, Query, Since, written};
+use super::{Cache, FlightOutcome, Level, Loaded, Query, Since, written};
 use crate::store::{Claim, Claimed, Holder, Place, Sought, Trouble};
 use crate::token::{Epoch, Head, Stored};
 
@@ -73,7 +73,7 @@ pub(super) struct EarlierLookup {
 /// What the wait for a lease ends in.
 enum LeadOrFollow<E> {
     /// Somebody brought it, well or ill.
-    Follow(Result<Flown, E>),
+    Follow(Result<FlightOutcome, E>),
     /// It is ours, and this is what stands there.
     Lead(Lease, Lookup),
     /// It is not, and nobody waits.
@@ -99,7 +99,7 @@ impl<'a> Way<'a> {
 
 impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// Looks into the shared store for whoever waits. What was found there instead of a token is handed on to the flight.
-    pub(super) async fn look_first(&self, fleet: &Arc<Fleet>, wanted: &Wanted) -> Result<Flown, EarlierLookup> {
+    pub(super) async fn look_first(&self, fleet: &Arc<Fleet>, wanted: &Wanted) -> Result<FlightOutcome, EarlierLookup> {
         let since = self.since(&wanted.partition, wanted.owned);
         let mut way = Way::new(fleet, wanted.clone(), since, Kind::Awaited, None, false);
         let lookup = fleet.look(&way.wanted, &way.token, &way.epoch).await;
@@ -125,7 +125,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         kind: Kind,
         looked: Option<EarlierLookup>,
         work: impl Future<Output = Result<Loaded, E>>,
-    ) -> Option<Result<Flown, E>> {
+    ) -> Option<Result<FlightOutcome, E>> {
         let tells = wanted.bypass.is_forced();
         let (seen, since) = match looked {
             Some(EarlierLookup { lookup, since }) => (Some(lookup), since),
@@ -158,7 +158,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         way: &Way<'_>,
         lookup: &Lookup,
         work: impl Future<Output = Result<Loaded, E>>,
-    ) -> Option<Result<Flown, E>> {
+    ) -> Option<Result<FlightOutcome, E>> {
         // Each on the heap: a flight that waits must not carry room for what comes after.
         match Box::pin(self.lead_or_follow(fleet, way)).await {
             LeadOrFollow::Follow(told) => Some(told),
@@ -170,7 +170,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 
     /// A found token as the answer, if it is one; memory keeps it. `first` as in [`super::Bypass::skips_shared`].
-    fn adopt(&self, way: &Way<'_>, lookup: &Lookup, first: Option<Option<u64>>) -> Option<Flown> {
+    fn adopt(&self, way: &Way<'_>, lookup: &Lookup, first: Option<Option<u64>>) -> Option<FlightOutcome> {
         let stored = lookup.stored.as_ref()?;
         if way.wanted.bypass.skips_shared(stored, first) {
             return None;
@@ -179,7 +179,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 
     /// The rejected token itself, if the authority has just given it again to somebody who named it: it would once more.
-    async fn given_again(&self, fleet: &Fleet, way: &Way<'_>, lookup: &Lookup) -> Option<Flown> {
+    async fn given_again(&self, fleet: &Fleet, way: &Way<'_>, lookup: &Lookup) -> Option<FlightOutcome> {
         let stored = lookup.stored.as_ref().filter(|stored| way.wanted.bypass.rejects(&stored.head()))?;
         let lease = fleet.lease(&way.wanted.partition, &way.wanted.key.0);
         let values = fleet.store.read(&[&lease.outcome]).await.ok()?;
@@ -192,7 +192,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 
     /// The same as [`Cache::adopt`] for a token that is known to be wanted. `fresh`: it was stored after whoever waits here had asked.
-    fn adopted(&self, way: &Way<'_>, stored: &Stored, fresh: bool) -> Option<Flown> {
+    fn adopted(&self, way: &Way<'_>, stored: &Stored, fresh: bool) -> Option<FlightOutcome> {
         match judge(stored.expires_on, stored.received_on, stored.refresh_on, self.clock.unix()) {
             Freshness::Expired => return None,
             Freshness::RefreshDue if way.kind == Kind::Background => return None,
@@ -202,7 +202,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let generation = if fresh { self.next() } else { 0 };
         self.remember(&way.wanted.partition, stored.clone(), generation, &way.since);
         let exact = stored.facts.asked == way.wanted.asked;
-        Some(Flown { head: stored.head(), level: Level::Shared, exact, generation })
+        Some(FlightOutcome { head: stored.head(), level: Level::Shared, exact, generation })
     }
 
     /// Takes the lease, or waits for whoever has it; when it lapses, one of those who wait gets it.
@@ -311,7 +311,14 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 
     /// What a leader said; `None` if it cannot be used, and whoever waits goes on.
-    fn hear(&self, fleet: &Fleet, way: &Way<'_>, lease: &Lease, lookup: &Lookup, outcome: &[u8]) -> Option<Result<Flown, E>> {
+    fn hear(
+        &self,
+        fleet: &Fleet,
+        way: &Way<'_>,
+        lease: &Lease,
+        lookup: &Lookup,
+        outcome: &[u8],
+    ) -> Option<Result<FlightOutcome, E>> {
         let payload: Bytes = fleet.heard(&lease.outcome, outcome)?;
         match postcard::from_bytes(&payload).ok()? {
             LeaderOutcome::Kept => self.adopted(way, lookup.stored.as_ref()?, true).map(Ok),
@@ -324,7 +331,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             }
             LeaderOutcome::Once { text, token } => {
                 let head = Head::once(Bytes::copy_from_slice(text.as_bytes()), token.0..token.1);
-                Some(Ok(Flown { head, level: Level::Shared, exact: true, generation: self.next() }))
+                Some(Ok(FlightOutcome { head, level: Level::Shared, exact: true, generation: self.next() }))
             }
             LeaderOutcome::Refused(said) => (self.wire.read)(said, self.clock.moment()).map(Err),
         }
@@ -338,7 +345,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         lease: &Lease,
         lookup: &Lookup,
         work: impl Future<Output = Result<Loaded, E>>,
-    ) -> Result<Flown, E> {
+    ) -> Result<FlightOutcome, E> {
         let outcome = fleet.holding(std::slice::from_ref(lease), work).await;
         let loaded = match outcome {
             Ok(loaded) => loaded,
@@ -371,7 +378,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         way: &Way<'_>,
         lookup: &Lookup,
         work: impl Future<Output = Result<Loaded, E>>,
-    ) -> Result<Flown, E> {
+    ) -> Result<FlightOutcome, E> {
         fleet.metrics.alone.inc();
         fleet.pace.turn().await;
         let loaded = work.await?;

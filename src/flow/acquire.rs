@@ -18,7 +18,7 @@ use super::refusal::{Kind, Refusal, loggable, overloaded};
 use super::request::{Answer, Call, RefreshReason, TokenSource};
 use super::{Inner, Outcome, trace};
 use crate::authority::{Failure, Repeat};
-use crate::cache::{self, Bypass, Flown, Key, Level, Loaded, Look, Lost, Miss, OpenWatch, Owner, Partition, Permit, Query};
+use crate::cache::{self, Bypass, FlightOutcome, Key, Level, Loaded, Look, Lost, Miss, OpenWatch, Owner, Partition, Permit, Query};
 use crate::oauth::Form;
 use crate::telemetry::{self, outgoing};
 use crate::token::{Grant, Head, Matching, Retry, Scopes, Tenant, Turn};
@@ -356,7 +356,7 @@ fn refresh_token(inner: &Inner, flow: Flow, partition: &Partition) -> u64 {
     if flow == Flow::Silent { inner.cache.refresh_token(partition) } else { 0 }
 }
 
-fn answer(flown: Flown, miss: Miss) -> Answer {
+fn answer(flown: FlightOutcome, miss: Miss) -> Answer {
     let reason = match (flown.level, miss) {
         (Level::Shared | Level::Memory, _) => RefreshReason::NotApplicable,
         (Level::Authority, Miss::Absent) => RefreshReason::NoCachedAccessToken,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{ATTEMPTS, LeaderOutcome, Way};
 use crate::cache::fleet::{Fleet, Lookup, MOST_LISTED, epoch_bytes};
 use crate::cache::lease::Lease;
-use crate::cache::{Cache, Flown, Partition};
+use crate::cache::{Cache, FlightOutcome, Partition};
 use crate::store::{self, Index, Place, Placed, Put, Ring, Sought, Trouble, write_token};
 use crate::token::Stored;
 
@@ -20,7 +20,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         lease: Option<&Lease>,
         lookup: &Lookup,
         stored: Stored,
-        flown: &Flown,
+        flown: &FlightOutcome,
     ) {
         // A forced store that meets another one comes again: the followers are told when it is done.
         let (in_one_step, afterwards) = if way.wanted.bypass.is_forced() { (None, lease) } else { (lease, None) };
@@ -44,7 +44,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         lease: Option<&Lease>,
         mut base: Option<u64>,
         mut stored: Stored,
-        flown: &Flown,
+        flown: &FlightOutcome,
     ) -> Option<u64> {
         let wanted = &way.wanted;
         for _ in 0..ATTEMPTS {

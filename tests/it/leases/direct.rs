@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokend::cache::{
-    Bypass, Cache, Fleet, KeySpace, Landed, Loaded, Owner, Parts, Permit, Query, RefreshLease, Settings, Unavailable, Variant,
+    Bypass, Cache, Fleet, KeySpace, LoadOutcome, Loaded, Owner, Parts, Permit, Query, RefreshLease, Settings, Unavailable, Variant,
     Wire, Work,
 };
 use tokend::clock::Clock;
@@ -82,7 +82,7 @@ impl Replica {
     }
 
     /// Asks for the one token that there is; a call counts itself and lasts until the gate opens.
-    async fn load(&self, calls: &Arc<AtomicUsize>, gate: &Arc<Gate>) -> Landed<&'static str> {
+    async fn load(&self, calls: &Arc<AtomicUsize>, gate: &Arc<Gate>) -> LoadOutcome<&'static str> {
         let (partition, variant) = (partition(), Variant::default().hashed().plain());
         let work = |permit| self.call(calls, gate, permit);
         self.cache.load(&query(&partition, &variant), 0, work).await

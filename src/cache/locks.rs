@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Mutex as Lock, OwnedMutexGuard};
 
-use super::Partition;
+use crate::store::Partition;
 
 /// Locks by account, for as long as somebody holds or wants one.
 #[derive(Clone, Debug, Default)]

@@ -1,7 +1,8 @@
 //! What is looked for, and which token at hand must not be the answer.
 
 use super::key::{self, Key};
-use super::{FlightOutcome, Partition};
+use super::outcome::FlightOutcome;
+use crate::store::Partition;
 use crate::token::{Head, Stored};
 /// What is looked for.
 #[derive(Clone, Copy, Debug)]

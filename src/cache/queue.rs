@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::IntCounter;
 
-use super::Partition;
+use crate::store::Partition;
 use crate::telemetry::Metrics;
 use crate::token::{SignIn, Stored};
 

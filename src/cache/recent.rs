@@ -9,8 +9,8 @@ use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::Partition;
 use crate::clock::{Clock, Moment};
+use crate::store::Partition;
 use crate::token::{Epoch, SignIn};
 
 /// How long it is known.
@@ -229,7 +229,7 @@ impl<T> Aged<T> {
         self.values.get(partition).map(|(_, value)| value)
     }
 
-    /// The same, unless it was noted before that moment.
+    /// The value of a partition, unless it was noted before that moment.
     fn since(&self, partition: &Partition, oldest: Moment) -> Option<&T> {
         self.values.get(partition).filter(|((noted, _), _)| *noted >= oldest).map(|(_, value)| value)
     }

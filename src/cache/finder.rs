@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::flight::Kind;
 use super::freshness::{Freshness, judge};
 use super::level::SharedLevel;
-use super::local::Local;
+use super::local::LocalLevel;
 use super::lookup::Lookup;
 use super::outcome::{FlightOutcome, Level};
 use super::publish::LeaderOutcome;
@@ -16,14 +16,14 @@ use crate::token::Stored;
 /// Finds tokens in the shared store.
 #[derive(Clone, Debug)]
 pub(super) struct TokenFinder {
-    local: Arc<Local>,
+    local: Arc<LocalLevel>,
     shared: Arc<SharedLevel>,
 }
 
 // === impl TokenFinder ===
 
 impl TokenFinder {
-    pub(super) fn new(local: Arc<Local>, shared: Arc<SharedLevel>) -> Self {
+    pub(super) fn new(local: Arc<LocalLevel>, shared: Arc<SharedLevel>) -> Self {
         Self { local, shared }
     }
 

@@ -12,14 +12,14 @@ use super::finder::TokenFinder;
 use super::flight::Kind;
 use super::lease::{Claiming, LEASE, Lease, Sent};
 use super::level::SharedLevel;
-use super::local::{Local, written};
+use super::local::{LocalLevel, written};
 use super::lookup::Lookup;
 use super::outcome::{FlightOutcome, Level, Loaded};
 use super::publish::{LeaderOutcome, Publisher};
 use super::query::Wanted;
 use super::way::{EarlierLookup, Way};
 use crate::clock::Moment;
-use crate::store::{Claimed, Holder, Sought, Trouble};
+use crate::store::{Claimed, Holder, Trouble};
 use crate::token::{Head, Stored};
 
 /// How soon a follower comes back first, and how often later on.
@@ -42,7 +42,7 @@ pub struct Wire<E> {
 /// Flights through the shared store. `E` is what a failed load says.
 #[derive(Debug)]
 pub(super) struct SharedFlights<E> {
-    local: Arc<Local>,
+    local: Arc<LocalLevel>,
     shared: Arc<SharedLevel>,
     finder: TokenFinder,
     publisher: Arc<Publisher>,
@@ -69,7 +69,7 @@ type Settled<E> = ControlFlow<LeadOrFollow<E>, Option<Holder>>;
 // === impl SharedFlights ===
 
 impl<E> SharedFlights<E> {
-    pub(super) fn new(local: Arc<Local>, shared: Arc<SharedLevel>, publisher: Arc<Publisher>, wire: Wire<E>) -> Self {
+    pub(super) fn new(local: Arc<LocalLevel>, shared: Arc<SharedLevel>, publisher: Arc<Publisher>, wire: Wire<E>) -> Self {
         let finder = TokenFinder::new(Arc::clone(&local), Arc::clone(&shared));
         Self { local, shared, finder, publisher, wire }
     }
@@ -175,21 +175,14 @@ impl<E> SharedFlights<E> {
         followed: &mut Vec<[u8; 16]>,
         takes: bool,
     ) -> Settled<E> {
-        let sought = Sought { partition: &way.wanted.partition, variant: &way.wanted.variant, asked: Some(&way.wanted.asked) };
         self.shared.fleet.meet(claimed.values.first().into_iter().flatten()).await;
-        let mut lookup = self.shared.lookups.read_values(&way.token, &claimed.values, &sought);
+        let mut lookup = self.shared.lookups.read_values(&way.token, &claimed.values, &way.sought());
         let is_wanted = |stored: &Stored| claimed.outcome.is_some() || !way.wanted.bypass.skips_shared(stored, Some(way.first));
         if lookup.stored.as_ref().is_some_and(is_wanted) {
             self.shared.lookups.time(&way.token, &mut lookup).await;
         }
-        if let Some(outcome) = &claimed.outcome {
-            self.shared.leases.meet_outcome(outcome).await;
-            if let Some(told) = self.hear(way, lease, &lookup, outcome) {
-                self.shared.fleet.metrics().lease("waited");
-                return Settled::Break(LeadOrFollow::Follow(told));
-            }
-            // It says nothing to this replica: as long as that leader is named, the lease is not given.
-            followed.retain(|leader| !outcome.starts_with(leader));
+        if let Some(told) = self.told(way, lease, &lookup, claimed.outcome.as_ref(), followed).await {
+            return Settled::Break(LeadOrFollow::Follow(told));
         }
         if let Some(flown) = self.finder.adopt(way, &lookup, Some(way.first)) {
             if claimed.won {
@@ -220,6 +213,27 @@ impl<E> SharedFlights<E> {
             _ => {}
         }
         Settled::Continue(None)
+    }
+
+    /// What one of those who were followed has left, where that can be used.
+    async fn told(
+        &self,
+        way: &Way<'_>,
+        lease: &Lease,
+        lookup: &Lookup,
+        outcome: Option<&Bytes>,
+        followed: &mut Vec<[u8; 16]>,
+    ) -> Option<Result<FlightOutcome, E>> {
+        let outcome = outcome?;
+        self.shared.leases.meet_outcome(outcome).await;
+        let told = self.hear(way, lease, lookup, outcome);
+        if told.is_some() {
+            self.shared.fleet.metrics().lease("waited");
+        } else {
+            // It says nothing to this replica: as long as that leader is named, the lease is not given.
+            followed.retain(|leader| !outcome.starts_with(leader));
+        }
+        told
     }
 
     /// What a leader said; `None` if it cannot be used, and whoever waits goes on.

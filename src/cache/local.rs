@@ -17,7 +17,7 @@ use crate::token::{Epoch, Facts, Head, SignIn, Stored};
 
 /// The level of this process alone.
 #[derive(Debug)]
-pub(super) struct Local {
+pub(super) struct LocalLevel {
     memory: Memory,
     watches: Watches,
     generation: AtomicU64,
@@ -57,9 +57,9 @@ pub(super) fn written(head: Head, wanted: &Wanted, loaded: &Loaded, epoch: Epoch
     if loaded.kept && lifetime_is_credible(times) { head.keep(times, facts) } else { None }
 }
 
-// === impl Local ===
+// === impl LocalLevel ===
 
-impl Local {
+impl LocalLevel {
     /// Empty memory of so many bytes.
     pub(super) fn new(max_bytes: u64, shared: Option<Arc<SharedLevel>>, clock: Clock) -> Self {
         Self {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::epochs::epoch_bytes;
@@ -11,12 +12,12 @@ use super::flight::Kind;
 use super::generation::next_generation;
 use super::lease::Lease;
 use super::level::SharedLevel;
-use super::local::{Local, written};
+use super::local::{LocalLevel, written};
 use super::lookup::Lookup;
 use super::outcome::{FlightOutcome, Loaded};
 use super::query::Query;
 use super::way::Way;
-use crate::store::{self, Index, Partition, Place, Placed, Put, Ring, Sought, Trouble};
+use crate::store::{self, Index, Partition, Place, Placed, Put, Ring, Trouble};
 use crate::token::{Head, Stored};
 
 /// How often a forced store yields to one that came between.
@@ -45,7 +46,7 @@ pub(super) enum LeaderOutcome<'a> {
 /// Stores what was loaded.
 #[derive(Debug)]
 pub(super) struct Publisher {
-    local: Arc<Local>,
+    local: Arc<LocalLevel>,
     shared: Arc<SharedLevel>,
 }
 
@@ -65,7 +66,7 @@ pub(super) struct TokenPut<'a> {
 // === impl Publisher ===
 
 impl Publisher {
-    pub(super) fn new(local: Arc<Local>, shared: Arc<SharedLevel>) -> Self {
+    pub(super) fn new(local: Arc<LocalLevel>, shared: Arc<SharedLevel>) -> Self {
         Self { local, shared }
     }
 
@@ -119,10 +120,7 @@ impl Publisher {
         for _ in 0..ATTEMPTS {
             // Of a sign-out of which nothing stands there the store knows nothing, nor of one that it has lost: this process was told.
             if self.local.is_signed_out(&wanted.partition, stored.facts.epoch, &way.since) {
-                self.signed_out(way);
-                if let Some(lease) = lease {
-                    self.shared.leases.release(lease, None).await;
-                }
+                self.give_up(way, lease).await;
                 return None;
             }
             let generation = next_generation(base);
@@ -141,20 +139,14 @@ impl Publisher {
                 Ok(Placed::Stale(theirs)) if wanted.bypass.is_forced() => base = Ring::generation(&theirs),
                 Ok(Placed::Stale(theirs)) => {
                     // Somebody was faster, or a token was asked for that this one must not replace.
-                    let sought = Sought { partition: &wanted.partition, variant: &wanted.variant, asked: Some(&wanted.asked) };
-                    self.shared.fleet.meet([&theirs]).await;
-                    match self.shared.fleet.open_token(&way.token, &theirs, &sought) {
-                        Some((theirs, _)) => self.local.remember(&wanted.partition, theirs, 0, &way.since),
-                        None => self.local.remember(&wanted.partition, stored, flown.generation, &way.since),
-                    }
+                    let (remembered, generation) =
+                        self.opened(way, &theirs).await.map_or((stored, flown.generation), |theirs| (theirs, 0));
+                    self.local.remember(&wanted.partition, remembered, generation, &way.since);
                     return None;
                 }
                 Ok(Placed::SignedOut) => {
-                    self.signed_out(way);
-                    // The store was perhaps not asked.
-                    if let Some(lease) = lease {
-                        self.shared.leases.release(lease, None).await;
-                    }
+                    // The store was perhaps not asked, and has the lease still.
+                    self.give_up(way, lease).await;
                     return None;
                 }
                 Ok(Placed::Lost) | Err(_) => {
@@ -169,6 +161,20 @@ impl Publisher {
         self.shared.queue.token(wanted.partition, &stored);
         self.local.remember(&wanted.partition, stored, flown.generation, &way.since);
         None
+    }
+
+    /// The token that somebody else stored under the name of this one.
+    async fn opened(&self, way: &Way<'_>, theirs: &Bytes) -> Option<Stored> {
+        self.shared.fleet.meet([theirs]).await;
+        self.shared.fleet.open_token(&way.token, theirs, &way.sought()).map(|(theirs, _)| theirs)
+    }
+
+    /// Keeps nothing of an account that was signed out, and gives the lease back without an answer.
+    async fn give_up(&self, way: &Way<'_>, lease: Option<&Lease>) {
+        self.signed_out(way);
+        if let Some(lease) = lease {
+            self.shared.leases.release(lease, None).await;
+        }
     }
 
     /// Keeps nothing of an account that was signed out while a call for it was under way.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::key::Key;
 use super::level::SharedLevel;
-use super::local::Local;
+use super::local::LocalLevel;
 use super::locks::KeyLocks;
 use super::lookup::Lookup;
 use super::query::Query;
@@ -17,7 +17,7 @@ const ANCESTORS: u64 = 1 << 16;
 /// Asks about tokens in memory.
 #[derive(Debug)]
 pub(super) struct Recheck {
-    local: Arc<Local>,
+    local: Arc<LocalLevel>,
     shared: Arc<SharedLevel>,
     /// One look at a time per token, where everybody has to wait for it.
     looking: KeyLocks,
@@ -26,8 +26,15 @@ pub(super) struct Recheck {
 // === impl Recheck ===
 
 impl Recheck {
-    pub(super) fn new(local: Arc<Local>, shared: Arc<SharedLevel>) -> Self {
+    pub(super) fn new(local: Arc<LocalLevel>, shared: Arc<SharedLevel>) -> Self {
         Self { local, shared, looking: KeyLocks::default() }
+    }
+
+    /// Whether what stands there came after the generation in memory: what was replaced stands there again if the store has lost something, and
+    /// what waits to be stored is newer.
+    fn is_newer(&self, query: &Query<'_>, stored: &Stored, remembered: u64) -> bool {
+        let is_ancestor = remembered.wrapping_sub(stored.facts.shared) < ANCESTORS;
+        stored.facts.shared != remembered && !is_ancestor && !self.shared.queue.has_token(query.partition, stored)
     }
 
     /// Asks the shared store whether a token in memory still stands: nobody signed out, and nobody replaced it. One request asks. Where that
@@ -71,12 +78,7 @@ impl Recheck {
                 if let Some(epoch) = epoch.filter(|_| lookup.epoch < epoch) {
                     self.shared.epochs.lost(query.partition, epoch);
                 }
-                // What was replaced stands there again if the store has lost something, and what waits to be stored is newer.
-                let is_newer = |stored: &Stored| {
-                    let is_ancestor = shared.wrapping_sub(stored.facts.shared) < ANCESTORS;
-                    stored.facts.shared != shared && !is_ancestor && !self.shared.queue.has_token(query.partition, stored)
-                };
-                match lookup.stored.filter(is_newer) {
+                match lookup.stored.filter(|stored| self.is_newer(query, stored, shared)) {
                     Some(stored) => self.local.remember(query.partition, stored, 0, &since),
                     None if suspect => note(now),
                     None => {}

@@ -10,7 +10,7 @@ use super::flight::{Flight, Kind, Landing, Part};
 use super::key::Key;
 use super::lead::{SharedFlights, Wire};
 use super::level::SharedLevel;
-use super::local::Local;
+use super::local::LocalLevel;
 use super::metrics::LocalMetrics;
 use super::outcome::{FlightOutcome, LoadOutcome, Loaded, Look};
 use super::publish::Publisher;
@@ -27,7 +27,7 @@ use crate::token::Head;
 /// The cache of one process, and its part in the one that replicas share. `E` is what a failed load says.
 #[derive(Debug)]
 pub struct Cache<E> {
-    local: Arc<Local>,
+    local: Arc<LocalLevel>,
     flights: Flight<Key, FlightOutcome, E>,
     /// Flights through the store that replicas share, where there is one.
     shared: Option<SharedFlights<E>>,
@@ -53,7 +53,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     ) -> Arc<Self> {
         let budget = Budget::new(settings.flights, metrics);
         let level = fleet.as_ref().map(|fleet| SharedLevel::new(Arc::clone(fleet), settings.queue, metrics, &clock));
-        let local = Arc::new(Local::new(settings.max_bytes, level.clone(), clock.clone()));
+        let local = Arc::new(LocalLevel::new(settings.max_bytes, level.clone(), clock.clone()));
         let publisher = level.as_ref().map(|level| Arc::new(Publisher::new(Arc::clone(&local), Arc::clone(level))));
         let shared = level
             .as_ref()

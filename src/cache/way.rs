@@ -5,7 +5,7 @@ use super::flight::Kind;
 use super::local::Since;
 use super::lookup::Lookup;
 use super::query::Wanted;
-use crate::store::{Place, Trouble};
+use crate::store::{Place, Sought, Trouble};
 
 /// A flight on its way.
 pub(super) struct Way<'a> {
@@ -36,5 +36,10 @@ impl<'a> Way<'a> {
         let place = fleet.names().place(&wanted.partition);
         let token = place.token(&fleet.names().entry(&wanted.variant, &wanted.asked));
         Self { wanted, kind, since, token, epoch: place.epoch(), place, first, tells }
+    }
+
+    /// What the token is found by that is wanted.
+    pub(super) fn sought(&self) -> Sought<'_> {
+        Sought { partition: &self.wanted.partition, variant: &self.wanted.variant, asked: Some(&self.wanted.asked) }
     }
 }

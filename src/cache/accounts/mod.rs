@@ -30,7 +30,7 @@ use links::Links;
 use unlisted::Unlisted;
 
 use super::level::SharedLevel;
-use super::local::Local;
+use super::local::LocalLevel;
 use super::locks::KeyLocks;
 use super::watches::OpenWatch;
 use crate::clock::Clock;
@@ -39,7 +39,7 @@ use crate::tasks::Tasks;
 /// The accounts of one process, and of the fleet that it is part of.
 #[derive(Debug)]
 pub struct Accounts {
-    local: Arc<Local>,
+    local: Arc<LocalLevel>,
     /// The level that replicas share, where there is one.
     shared: Option<Arc<SharedLevel>>,
     /// Refresh tokens that are good for one use, one at a time per account.
@@ -56,7 +56,7 @@ pub struct Accounts {
 // === impl Accounts ===
 
 impl Accounts {
-    pub(super) fn new(local: Arc<Local>, shared: Option<Arc<SharedLevel>>, clock: Clock, tasks: Tasks) -> Arc<Self> {
+    pub(super) fn new(local: Arc<LocalLevel>, shared: Option<Arc<SharedLevel>>, clock: Clock, tasks: Tasks) -> Arc<Self> {
         Arc::new(Self {
             local,
             shared,

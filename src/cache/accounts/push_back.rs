@@ -1,6 +1,7 @@
 //! What could not be stored while Redis was away goes there when it is back: a little at first and then more at once, and only where nothing
 //! newer stands.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +36,14 @@ impl Default for Batch {
     fn default() -> Self {
         Self(1)
     }
+}
+
+/// A sign-in that is tried to be stored.
+struct Attempt {
+    base: Base,
+    generation: u64,
+    /// What is stored in place of the one that waits: it goes on with the lineage that stands there.
+    descendant: Option<SignIn>,
 }
 
 // === impl Accounts ===
@@ -181,13 +190,14 @@ impl Accounts {
         if sign_in.expires_on <= self.clock.unix() {
             return Some("gone");
         }
-        let mut base = Base { generation: Some(sign_in.shared).filter(|base| *base > 0), epoch: sign_in.epoch };
-        let (mut generation, mut descendant) = (pending.generation, None);
+        let base = Base { generation: Some(sign_in.shared).filter(|base| *base > 0), epoch: sign_in.epoch };
+        let mut attempt = Attempt { base, generation: pending.generation, descendant: None };
         for _ in 0..ATTEMPTS {
+            let Attempt { base, generation, descendant } = &attempt;
             let brought = descendant.as_ref().unwrap_or(&**sign_in);
-            match self.put_sign_in(shared, partition, brought, base, generation).await {
+            match self.put_sign_in(shared, partition, brought, *base, *generation).await {
                 Kept::Stored if since.is_signed_out(base.epoch) => {
-                    shared.fleet.withdraw(&shared.fleet.names().place(partition).sign_in(), generation).await;
+                    shared.fleet.withdraw(&shared.fleet.names().place(partition).sign_in(), *generation).await;
                     shared.recent.signed_out(partition, None);
                     self.local.memory().remove(partition);
                     return Some("signed_out");
@@ -204,41 +214,59 @@ impl Accounts {
                     return Some("signed_out");
                 }
                 Kept::Later => return None,
-                Kept::Stale => match self.read_signed(shared, &sign_in.space, partition).await {
-                    // The answer was lost, or somebody has renewed it by now. In the first case nobody has listed it.
-                    Ok((_, theirs)) if theirs.generation == Some(generation) || pending.is_ancestor_of(theirs.generation) => {
-                        if theirs.generation == Some(generation) {
-                            let stands = SignIn { epoch: base.epoch, shared: generation, ..brought.clone() };
-                            shared.recent.brought(partition, Arc::new(stands));
-                        }
-                        self.list(shared, partition, sign_in).await;
-                        return Some("stored");
-                    }
-                    Ok((theirs, stands)) if pending.new => {
-                        // A sign-in of which this replica knew nothing: the new one goes on with its lineage, above it. What is lower would be
-                        // taken for what came before.
-                        base.generation = stands.generation;
-                        if stands.generation > Some(generation) {
-                            generation = next_sign_in(stands.generation);
-                            shared.queue.tried_as(partition, sign_in, generation);
-                        }
-                        descendant = theirs.map(|theirs| {
-                            let mut descendant = SignIn::clone(sign_in);
-                            descendant.descend_from(&theirs);
-                            descendant
-                        });
-                    }
-                    // The store had lost it, and has it again.
-                    Ok((_, theirs)) if theirs.generation == base.generation => {}
-                    Ok(_) => break,
-                    Err(Unavailable::Unreachable | Unavailable::Busy) => return None,
-                    Err(Unavailable::Unreadable) => break,
+                Kept::Stale => match self.outrun(shared, partition, pending, &mut attempt).await {
+                    ControlFlow::Continue(()) => {}
+                    ControlFlow::Break(Kept::Stored) => return Some("stored"),
+                    ControlFlow::Break(Kept::Later) => return None,
+                    ControlFlow::Break(_) => break,
                 },
             }
         }
         // Somebody signed in or renewed meanwhile; what stands there is newer.
         self.local.memory().remove_sign_in(partition, sign_in);
         Some("stale")
+    }
+
+    /// Another sign-in stands there than the one that the attempt was made over: what comes of that, or how it is tried again.
+    async fn outrun(
+        &self,
+        shared: &SharedLevel,
+        partition: &Partition,
+        pending: &Pending,
+        attempt: &mut Attempt,
+    ) -> ControlFlow<Kept> {
+        let (sign_in, generation) = (&pending.sign_in, attempt.generation);
+        match self.read_signed(shared, &sign_in.space, partition).await {
+            // The answer was lost, or somebody has renewed it by now. In the first case nobody has listed it.
+            Ok((_, theirs)) if theirs.generation == Some(generation) || pending.is_ancestor_of(theirs.generation) => {
+                if theirs.generation == Some(generation) {
+                    let brought = attempt.descendant.as_ref().unwrap_or(&**sign_in);
+                    let stands = SignIn { epoch: attempt.base.epoch, shared: generation, ..brought.clone() };
+                    shared.recent.brought(partition, Arc::new(stands));
+                }
+                self.list(shared, partition, sign_in).await;
+                ControlFlow::Break(Kept::Stored)
+            }
+            Ok((theirs, stands)) if pending.new => {
+                // A sign-in of which this replica knew nothing: the new one goes on with its lineage, above it. What is lower would be
+                // taken for what came before.
+                attempt.base.generation = stands.generation;
+                if stands.generation > Some(generation) {
+                    attempt.generation = next_sign_in(stands.generation);
+                    shared.queue.tried_as(partition, sign_in, attempt.generation);
+                }
+                attempt.descendant = theirs.map(|theirs| {
+                    let mut descendant = SignIn::clone(sign_in);
+                    descendant.descend_from(&theirs);
+                    descendant
+                });
+                ControlFlow::Continue(())
+            }
+            // The store had lost it, and has it again.
+            Ok((_, theirs)) if theirs.generation == attempt.base.generation => ControlFlow::Continue(()),
+            Ok(_) | Err(Unavailable::Unreadable) => ControlFlow::Break(Kept::Stale),
+            Err(Unavailable::Unreachable | Unavailable::Busy) => ControlFlow::Break(Kept::Later),
+        }
     }
 }
 

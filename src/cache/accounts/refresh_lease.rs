@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::Accounts;
@@ -133,12 +134,7 @@ async fn wait(shared: &SharedLevel, names: &Names, partition: &Partition, ends: 
             shared.leases.not_given_back(&lease);
             return Err(Unavailable::Unreachable);
         };
-        let is_settled = |sending: u64| match claimed.values.as_slice() {
-            [Some(value), _] => Ring::generation(value).is_some_and(|stands| stands > sending),
-            // Signed out; but under the names of another version it may stand.
-            [None, epoch] => shared.fleet.other_names().is_empty() && epoch.is_some(),
-            _ => false,
-        };
+        let is_settled = |sending: u64| is_settled(shared, &claimed.values, sending);
         if claimed.won {
             match shared.leases.sends(&lease, longest) {
                 // The store has lost the lease, and whoever sends has not written it anew yet; or what came of it is not known.
@@ -172,6 +168,16 @@ async fn wait(shared: &SharedLevel, names: &Names, partition: &Partition, ends: 
             shared.fleet.metrics().lease("waited");
         }
         tokio::time::sleep(shared.fleet.spread(ASKED)).await;
+    }
+}
+
+/// Whether something else stands in the place of what was being sent: `values` are the account's sign-in and its epoch.
+fn is_settled(shared: &SharedLevel, values: &[Option<Bytes>], sending: u64) -> bool {
+    match values {
+        [Some(value), _] => Ring::generation(value).is_some_and(|stands| stands > sending),
+        // Signed out; but under the names of another version it may stand.
+        [None, epoch] => shared.fleet.other_names().is_empty() && epoch.is_some(),
+        _ => false,
     }
 }
 

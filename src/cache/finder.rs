@@ -67,7 +67,8 @@ impl TokenFinder {
         self.adopted(way, stored, false)
     }
 
-    /// As [`TokenFinder::adopt`], for a token that is known to be wanted. `fresh`: it was stored after whoever waits here had asked.
+    /// As [`TokenFinder::adopt`], for a token that is known to be wanted. `fresh`: it was stored after whoever waits here had
+    /// asked.
     pub(super) fn adopted(&self, way: &Way<'_>, stored: &Stored, fresh: bool) -> Option<FlightOutcome> {
         match judge(stored.expires_on, stored.received_on, stored.refresh_on, self.shared.fleet.now()) {
             Freshness::Expired => return None,

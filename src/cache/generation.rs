@@ -8,8 +8,8 @@ pub(super) fn next_generation(base: Option<u64>) -> u64 {
     base.map_or_else(|| rand::random::<u64>() >> 16 | 1, |base| base.wrapping_add(1))
 }
 
-/// The generation of a new sign-in: above all that renewals of the one before come to, with room for half a million of its own, and unlike
-/// that of another new sign-in over the same one. So of one lineage the lower generation is the ancestor.
+/// The generation of a new sign-in: above all that renewals of the one before come to, with room for half a million of its own, and
+/// unlike that of another new sign-in over the same one. So of one lineage the lower generation is the ancestor.
 pub(super) fn next_sign_in(base: Option<u64>) -> u64 {
     let Some(base) = base else { return next_generation(None) };
     let above = (base >> RENEWALS).saturating_add(1).min(u64::MAX >> RENEWALS);

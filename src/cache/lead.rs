@@ -1,5 +1,5 @@
-//! The way of a flight through the store that replicas share: a look, a lease, the look that comes with it, and then either the call
-//! or the wait for whoever makes it.
+//! The way of a flight through the store that replicas share: a look, a lease, the look that comes with it, and then either the
+//! call or the wait for whoever makes it.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -63,7 +63,8 @@ enum LeadOrFollow<E> {
     Late,
 }
 
-/// What one answer to a claim comes to: the wait is over, or somebody has the lease, who may be there no more; then the next claim takes it.
+/// What one answer to a claim comes to: the wait is over, or somebody has the lease, who may be there no more; then the next claim
+/// takes it.
 type Settled<E> = ControlFlow<LeadOrFollow<E>, Option<Holder>>;
 
 // === impl SharedFlights ===
@@ -97,11 +98,13 @@ impl<E> SharedFlights<E> {
             Some(lookup) => lookup,
             None => Box::pin(self.shared.lookups.look(&way.wanted, &way.token, &way.epoch)).await,
         };
-        // Where the store only paused, the claim has some patience with it. A forced request has to know what was there when it came.
+        // Where the store only paused, the claim has some patience with it. A forced request has to know what was there when it
+        // came.
         let is_alone = matches!(looked, Err(trouble) if trouble == Trouble::Open || tells);
         let lookup = looked.unwrap_or_else(|_| self.finder.lookup_of_memory(&way.wanted));
         way.first = lookup.base;
-        // What follows where there is no hit is boxed: a flight is moved several times before it starts, and would carry room for it.
+        // What follows where there is no hit is boxed: a flight is moved several times before it starts, and would carry room for
+        // it.
         if is_alone {
             return Some(Box::pin(self.alone(&way, &lookup, work)).await);
         }

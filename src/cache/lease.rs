@@ -1,9 +1,9 @@
 //! Leases: one replica at a time asks the authority for the same thing, and those who wait see whether it is still there.
 //!
-//! A lease says whose it is, how often it was renewed, and the generation of what is being sent under it. It lives in Redis for a day, so that
-//! neither an eviction by time nor Redis' clock decides when it has lapsed: whoever waits does, by its own monotonic clock, when it has seen the
-//! same value for three seconds, and then takes it by compare-and-set. A process keeps what it saw: the next one who waits goes
-//! on from there.
+//! A lease says whose it is, how often it was renewed, and the generation of what is being sent under it. It lives in Redis for a
+//! day, so that neither an eviction by time nor Redis' clock decides when it has lapsed: whoever waits does, by its own monotonic
+//! clock, when it has seen the same value for three seconds, and then takes it by compare-and-set. A process keeps what it saw: the
+//! next one who waits goes on from there.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -25,7 +25,8 @@ const RENEWED: Duration = Duration::from_secs(1);
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 /// How long an outcome waits for followers, who come back at least four times a second.
 const OUTCOME: Duration = Duration::from_secs(5);
-/// How many leases of others, and how many of one's own that could not be given back, are known. One that is pushed out is waited for anew.
+/// How many leases of others, and how many of one's own that could not be given back, are known. One that is pushed out is waited
+/// for anew.
 const CAPACITY: usize = 1024;
 
 /// A lease that this process holds or asks for; clones share its state.
@@ -192,8 +193,8 @@ impl Leases {
         self.fleet.open(&lease.outcome, value.get(16..)?)
     }
 
-    /// Says anew what this process is sending of an account: before a sign-in stands again that the store has lost, so that nobody finds that
-    /// alone.
+    /// Says anew what this process is sending of an account: before a sign-in stands again that the store has lost, so that nobody
+    /// finds that alone.
     pub(super) async fn mark_anew(&self, partition: &Partition) {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).get(partition).cloned().unwrap_or_default();
         for lease in &held {
@@ -215,8 +216,8 @@ impl Leases {
         Lease { name: place.lease(flight), outcome: place.outcome(flight), owner, state }
     }
 
-    /// Does some work while its leases are renewed, each second for as long as it lasts: it is bounded by itself, and if the process ends
-    /// they lapse.
+    /// Does some work while its leases are renewed, each second for as long as it lasts: it is bounded by itself, and if the
+    /// process ends they lapse.
     pub(super) async fn holding<T>(&self, leases: &[Lease], work: impl Future<Output = T>) -> T {
         let renewals = async {
             loop {

@@ -1,4 +1,5 @@
-//! The level that replicas share, as one process uses it: the store and what the process keeps beside it, each part with its own face.
+//! The level that replicas share, as one process uses it: the store and what the process keeps beside it, each part with its own
+//! face.
 
 use std::sync::Arc;
 

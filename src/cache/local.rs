@@ -1,5 +1,5 @@
-//! What this process has in memory, and which of it may be used: tokens and sign-ins, the order in which they came, and the sign-outs that
-//! calls under way overlap with.
+//! What this process has in memory, and which of it may be used: tokens and sign-ins, the order in which they came, and the
+//! sign-outs that calls under way overlap with.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -182,7 +182,8 @@ impl LocalLevel {
         self.generation.fetch_add(1, Ordering::AcqRel) + 1
     }
 
-    /// Whether an account was signed out since a call for it began, or is by what this process knows: `epoch` is what that call goes by.
+    /// Whether an account was signed out since a call for it began, or is by what this process knows: `epoch` is what that call
+    /// goes by.
     pub(super) fn is_signed_out(&self, partition: &Partition, epoch: Epoch, since: &Since) -> bool {
         since.watch.as_ref().is_some_and(|watch| self.is_over(partition, epoch, watch))
     }
@@ -199,8 +200,8 @@ impl LocalLevel {
         known > epoch || since.is_signed_out(epoch)
     }
 
-    /// A sign-out that this process makes or hears of, with the account's new epoch if anything stood of it: nothing is kept from now on that was
-    /// asked for before, and memory forgets. Returns whether it knew anything.
+    /// A sign-out that this process makes or hears of, with the account's new epoch if anything stood of it: nothing is kept from
+    /// now on that was asked for before, and memory forgets. Returns whether it knew anything.
     pub(super) fn forget(&self, partition: &Partition, epoch: Epoch) -> bool {
         let mut known = false;
         if let Some(shared) = &self.shared {

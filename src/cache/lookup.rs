@@ -1,5 +1,5 @@
-//! What the shared store has of a token: under its exact name, under the names of other versions, or in the index of its partition, where one
-//! for more scopes may stand.
+//! What the shared store has of a token: under its exact name, under the names of other versions, or in the index of its partition,
+//! where one for more scopes may stand.
 
 use std::sync::Arc;
 
@@ -35,7 +35,8 @@ pub(super) struct Lookups {
     epochs: Arc<Epochs>,
 }
 
-/// Whether a record was stored since the account's last sign-out. Only an epoch is a sign-out: where there is none, everything stands.
+/// Whether a record was stored since the account's last sign-out. Only an epoch is a sign-out: where there is none, everything
+/// stands.
 fn is_of(stored: &Stored, epoch: Epoch) -> bool {
     stored.facts.epoch >= epoch
 }
@@ -56,8 +57,8 @@ impl Lookups {
         Self { fleet, epochs }
     }
 
-    /// Looks for a token: under its exact name, and then in the index for one that is good for more. `token` and `epoch` are the names
-    /// of what is wanted.
+    /// Looks for a token: under its exact name, and then in the index for one that is good for more. `token` and `epoch` are the
+    /// names of what is wanted.
     pub(super) async fn look(&self, wanted: &Wanted, token: &str, epoch: &str) -> Result<Lookup, Trouble> {
         let sought = Sought { partition: &wanted.partition, variant: &wanted.variant, asked: Some(&wanted.asked) };
         let mut lookup = self.named(token, wanted.owned.then_some(epoch), &sought).await?;
@@ -106,8 +107,8 @@ impl Lookups {
         }
     }
 
-    /// What was seen under the names that are written, with what stands under those of the other versions: a token where there is none yet, and
-    /// a sign-out whoever made it.
+    /// What was seen under the names that are written, with what stands under those of the other versions: a token where there is
+    /// none yet, and a sign-out whoever made it.
     async fn named_otherwise(&self, mut lookup: Lookup, owned: bool, asked: &str, sought: &Sought<'_>) -> Result<Lookup, Trouble> {
         for names in self.fleet.other_names() {
             let place = names.place(sought.partition);

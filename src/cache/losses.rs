@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use crate::store::Partition;
 
-/// How long what must not be sent twice waits after the store may have become another one: until then those who know more have brought it.
+/// How long what must not be sent twice waits after the store may have become another one: until then those who know more have
+/// brought it.
 const SETTLING: Duration = Duration::from_secs(3);
 /// Of how many single accounts it is remembered that they have to be restored: of more, all are.
 pub(super) const MOST: usize = 1024;

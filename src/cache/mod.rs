@@ -2,10 +2,11 @@
 //! under which one of them asks the authority.
 //!
 //! - `tokens` is the face for tokens: look, load, renew. `local` is what this process has in memory.
-//! - `fleet` is the store that replicas share: names, seals, clocks, messages. `level` puts beside it what a process keeps for it: `leases` who
-//!   may ask the authority, `lookup` what stands of a token, `epochs` what is known of sign-outs, with `recent` and `losses`, and the `queue`.
-//! - `lead` is the way of a flight through that level, `finder` takes what it finds there, `publish` stores what it brings, `recheck` asks
-//!   whether what memory has still stands.
+//! - `fleet` is the store that replicas share: names, seals, clocks, messages. `level` puts beside it what a process keeps for it:
+//!   `leases` who may ask the authority, `lookup` what stands of a token, `epochs` what is known of sign-outs, with `recent` and
+//!   `losses`, and the `queue`.
+//! - `lead` is the way of a flight through that level, `finder` takes what it finds there, `publish` stores what it brings,
+//!   `recheck` asks whether what memory has still stands.
 //! - `accounts` is about who signed in, and what renews their tokens.
 
 mod accounts;

@@ -1,5 +1,5 @@
-//! How fast the authority is asked while replicas cannot agree on who asks: every replica is on its own then, and the authority must
-//! not pay for it.
+//! How fast the authority is asked while replicas cannot agree on who asks: every replica is on its own then, and the authority
+//! must not pay for it.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

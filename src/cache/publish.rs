@@ -1,4 +1,5 @@
-//! The end of a flight through the shared store: what was loaded is stored there for all, in memory, and the other replicas are told.
+//! The end of a flight through the shared store: what was loaded is stored there for all, in memory, and the other replicas are
+//! told.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,7 +119,8 @@ impl Publisher {
     ) -> Option<u64> {
         let wanted = &way.wanted;
         for _ in 0..ATTEMPTS {
-            // Of a sign-out of which nothing stands there the store knows nothing, nor of one that it has lost: this process was told.
+            // Of a sign-out of which nothing stands there the store knows nothing, nor of one that it has lost: this process was
+            // told.
             if self.local.is_signed_out(&wanted.partition, stored.facts.epoch, &way.since) {
                 self.give_up(way, lease).await;
                 return None;

@@ -30,16 +30,16 @@ impl Recheck {
         Self { local, shared, looking: KeyLocks::default() }
     }
 
-    /// Whether what stands there came after the generation in memory: what was replaced stands there again if the store has lost something, and
-    /// what waits to be stored is newer.
+    /// Whether what stands there came after the generation in memory: what was replaced stands there again if the store has lost
+    /// something, and what waits to be stored is newer.
     fn is_newer(&self, query: &Query<'_>, stored: &Stored, remembered: u64) -> bool {
         let is_ancestor = remembered.wrapping_sub(stored.facts.shared) < ANCESTORS;
         stored.facts.shared != remembered && !is_ancestor && !self.shared.queue.has_token(query.partition, stored)
     }
 
-    /// Asks the shared store whether a token in memory still stands: nobody signed out, and nobody replaced it. One request asks. Where that
-    /// is done now and then, the others go on meanwhile; where messages may have been missed, they wait for the answer. Where the store cannot
-    /// say, the token stands, and is asked about again soon.
+    /// Asks the shared store whether a token in memory still stands: nobody signed out, and nobody replaced it. One request asks.
+    /// Where that is done now and then, the others go on meanwhile; where messages may have been missed, they wait for the answer.
+    /// Where the store cannot say, the token stands, and is asked about again soon.
     pub(super) async fn ask(&self, query: &Query<'_>) {
         let checks = self.shared.fleet.checks();
         let is_suspect = |stored: &Stored| query.is_answered_by(stored).then(|| checks.is_suspect(stored.checked()));

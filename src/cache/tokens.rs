@@ -1,5 +1,5 @@
-//! Tokens: looked up in memory, loaded by one flight for all who want the same, renewed in the background. The only part of the cache that is
-//! generic in what a failed load says.
+//! Tokens: looked up in memory, loaded by one flight for all who want the same, renewed in the background. The only part of the
+//! cache that is generic in what a failed load says.
 
 use std::sync::Arc;
 
@@ -109,8 +109,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         self.local.find(query.partition, query.variant, query.asked, query.superset, &query.bypass).is_ok()
     }
 
-    /// Asks the shared store whether a token in memory still stands: nobody signed out, and nobody replaced it. One request asks; the others wait
-    /// for the answer only where messages may have been missed.
+    /// Asks the shared store whether a token in memory still stands: nobody signed out, and nobody replaced it. One request asks;
+    /// the others wait for the answer only where messages may have been missed.
     pub async fn recheck(&self, query: &Query<'_>) {
         if let Some(recheck) = &self.recheck {
             recheck.ask(query).await;
@@ -127,9 +127,10 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         }
     }
 
-    /// Brings a token from the shared store, or else loads it by one flight for all who want the same, and stores it. The flight looks
-    /// once more first. `work` is asked for again if the flight that was joined brought the very token that this caller does not want. It
-    /// carries so many bytes of the request's texts, and is given the flight's permit for whatever outlives the flight.
+    /// Brings a token from the shared store, or else loads it by one flight for all who want the same, and stores it. The flight
+    /// looks once more first. `work` is asked for again if the flight that was joined brought the very token that this caller does
+    /// not want. It carries so many bytes of the request's texts, and is given the flight's permit for whatever outlives the
+    /// flight.
     ///
     /// # Errors
     /// What the load says, shared by all who waited for it; and why there was no load at all.
@@ -157,8 +158,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             self.flew(part);
             let joined = part == Part::Joined;
             match outcome {
-                // It was placed for somebody who came earlier or was refused another token. What the authority gives after we came is
-                // the answer, also if it is the same token again.
+                // It was placed for somebody who came earlier or was refused another token. What the authority gives after we came
+                // is the answer, also if it is the same token again.
                 Ok(Ok(flown)) if joined && query.skips(&flown) => looked = None,
                 outcome => return LoadOutcome { outcome, joined },
             }
@@ -170,8 +171,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         self.flights.is_under_way(&query.key())
     }
 
-    /// As [`Cache::load`] in the background, for a token that is due: nobody waits, and a flight under way makes it unnecessary, be it here or
-    /// in another replica. The permit is held until the flight has ended.
+    /// As [`Cache::load`] in the background, for a token that is due: nobody waits, and a flight under way makes it unnecessary, be
+    /// it here or in another replica. The permit is held until the flight has ended.
     pub fn renew(
         self: &Arc<Self>,
         query: &Query<'_>,

@@ -1,7 +1,7 @@
 //! Sign-outs while calls are under way: what was asked for before one must not bring the user back.
 //!
-//! A sign-out is remembered for those calls only that it may concern, and with them it is forgotten: whoever signs out accounts that nobody
-//! knows leaves nothing behind.
+//! A sign-out is remembered for those calls only that it may concern, and with them it is forgotten: whoever signs out accounts
+//! that nobody knows leaves nothing behind.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::store::Partition;
 use crate::token::Epoch;
 
-/// How many sign-outs are remembered for calls of which it is not known yet whose token they bring. A call that began before those that found
-/// no room any more is taken for signed out: its token is given, and not kept.
+/// How many sign-outs are remembered for calls of which it is not known yet whose token they bring. A call that began before those
+/// that found no room any more is taken for signed out: its token is given, and not kept.
 const MOST: usize = 1024;
 
 /// Calls under way, and the sign-outs that they overlap with; clones share them.

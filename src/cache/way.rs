@@ -1,4 +1,5 @@
-//! A flight on its way through the store that replicas share: what is wanted, what things are called there, and what was seen first.
+//! A flight on its way through the store that replicas share: what is wanted, what things are called there, and what was seen
+//! first.
 
 use super::fleet::Fleet;
 use super::flight::Kind;

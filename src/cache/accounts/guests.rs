@@ -1,8 +1,8 @@
 //! Accounts whose tokens stand in more than one partition: guests.
 //!
-//! Before the authority is asked, an on-behalf-of token's owner is known by the inbound token alone: the user as the tenant knows them.
-//! The answer may say that this is a guest, at home in another tenant. Then the home account remembers where else its tokens are,
-//! so that signing it out reaches them.
+//! Before the authority is asked, an on-behalf-of token's owner is known by the inbound token alone: the user as the tenant knows
+//! them. The answer may say that this is a guest, at home in another tenant. Then the home account remembers where else its tokens
+//! are, so that signing it out reaches them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -22,9 +22,8 @@ const ATTEMPTS: usize = 3;
 
 impl Accounts {
     /// Remembers that tokens of the account of `home` stand in `partition`, for `lasting` at least. Returns false if that cannot be
-    /// remembered: then the token must not be kept, or a sign-out would miss it.
-    /// False, too, if the account was signed out since the call began ([`Accounts::watch_sign_outs`]), when it was not known yet whose token it
-    /// would be.
+    /// remembered: then the token must not be kept, or a sign-out would miss it. False, too, if the account was signed out since
+    /// the call began ([`Accounts::watch_sign_outs`]), when it was not known yet whose token it would be.
     pub async fn link(&self, home: &Partition, partition: &Partition, lasting: Duration, since: &OpenWatch) -> bool {
         self.links.add(*home, *partition, self.clock.moment());
         self.write_link(home, partition, lasting).await && !since.is_signed_out(home)

@@ -25,7 +25,8 @@ type Forgotten = ([u8; 32], Partition, bool);
 // === impl Accounts ===
 
 impl Accounts {
-    /// Whether this process or the shared store has tokens or a sign-in of each of these accounts; the store is asked of all at once.
+    /// Whether this process or the shared store has tokens or a sign-in of each of these accounts; the store is asked of all at
+    /// once.
     pub async fn known(&self, accounts: &[Partition]) -> Known {
         let now = self.clock.unix();
         let is_here =
@@ -42,8 +43,8 @@ impl Accounts {
         Known { known: known.collect(), unsure }
     }
 
-    /// Signs out each of these accounts, by space and partition, as [`Accounts::sign_out`] does. Of those of which nothing stands the others are
-    /// told, and then the store is asked of all at once.
+    /// Signs out each of these accounts, by space and partition, as [`Accounts::sign_out`] does. Of those of which nothing stands
+    /// the others are told, and then the store is asked of all at once.
     ///
     /// # Errors
     /// As for [`Accounts::sign_out`]; each is tried, whatever came of the others.

@@ -13,8 +13,8 @@ use crate::cache::level::SharedLevel;
 use crate::store::{BreakerState, Mark, Names, Partition, SHARDS, Trouble, read_sign_in};
 use crate::token::{Account, SignIn};
 
-/// How many sets are asked at once first, and twice as many each time that they do not fill the page: an app with many users has enough in
-/// one, and one with few has nothing in most.
+/// How many sets are asked at once first, and twice as many each time that they do not fill the page: an app with many users has
+/// enough in one, and one with few has nothing in most.
 const SETS: usize = 8;
 /// How many accounts are listed at once that could not be listed before.
 const AT_ONCE: usize = 64;
@@ -175,8 +175,8 @@ impl Accounts {
         }
     }
 
-    /// Takes members out of a set behind which nothing stands. Whoever signs in meanwhile joined before they left: so it is looked once more,
-    /// and who is there is listed again.
+    /// Takes members out of a set behind which nothing stands. Whoever signs in meanwhile joined before they left: so it is looked
+    /// once more, and who is there is listed again.
     async fn unlist(&self, shared: &SharedLevel, space: &[u8; 32], set: &Set<'_>, members: Vec<(Bytes, i64)>) {
         let tags: Vec<Bytes> = members.iter().map(|(tag, _)| tag.clone()).collect();
         let behind = match shared.fleet.store().patient().leave(&set.name, &tags).await {

@@ -1,9 +1,9 @@
 //! Who signed in, and what renews their tokens: over both levels, never lost to a slower replica, never served after a sign-out.
 //!
-//! `standing` is the sign-in as the store has it, `sign_in` reads and keeps one, `refresh_lease` lets one in the fleet use its refresh token,
-//! `listing` shows who is signed in, with `unlisted` for those who could not be listed yet, `known` asks of many at once, `sign_out` ends it,
-//! `guests` and `links` are about accounts that have tokens elsewhere. `push_back` brings to the store what it missed, `restore` what it has
-//! lost, and `hearing` heeds what the other replicas tell.
+//! `standing` is the sign-in as the store has it, `sign_in` reads and keeps one, `refresh_lease` lets one in the fleet use its
+//! refresh token, `listing` shows who is signed in, with `unlisted` for those who could not be listed yet, `known` asks of many at
+//! once, `sign_out` ends it, `guests` and `links` are about accounts that have tokens elsewhere. `push_back` brings to the store
+//! what it missed, `restore` what it has lost, and `hearing` heeds what the other replicas tell.
 
 mod guests;
 mod hearing;

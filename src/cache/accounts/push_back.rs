@@ -1,5 +1,5 @@
-//! What could not be stored while Redis was away goes there when it is back: a little at first and then more at once, and only where nothing
-//! newer stands.
+//! What could not be stored while Redis was away goes there when it is back: a little at first and then more at once, and only
+//! where nothing newer stands.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use crate::cache::watches::Watch;
 use crate::store::{BreakerState, Partition, Placed};
 use crate::token::{SignIn, Stored};
 
-/// How much is brought at once in the end. A Redis that has just come back has other things to do: it is one at first, and twice as many each
-/// time that all of them were taken.
+/// How much is brought at once in the end. A Redis that has just come back has other things to do: it is one at first, and twice as
+/// many each time that all of them were taken.
 const AT_ONCE: usize = 64;
 /// How long Redis has a rest after each time.
 const REST: Duration = Duration::from_millis(10);
@@ -49,8 +49,8 @@ struct Attempt {
 // === impl Accounts ===
 
 impl Accounts {
-    /// Keeps room for a sign-in that may have to wait to be stored, before what brings it is sent. `None`: there is none, and it must not be
-    /// sent, because what it brings could be lost.
+    /// Keeps room for a sign-in that may have to wait to be stored, before what brings it is sent. `None`: there is none, and it
+    /// must not be sent, because what it brings could be lost.
     pub fn room_for_sign_in(&self) -> Option<Room> {
         self.shared.as_ref().map_or_else(|| Some(Room::unbounded()), |shared| shared.queue.room())
     }
@@ -248,8 +248,8 @@ impl Accounts {
                 ControlFlow::Break(Kept::Stored)
             }
             Ok((theirs, stands)) if pending.new => {
-                // A sign-in of which this replica knew nothing: the new one goes on with its lineage, above it. What is lower would be
-                // taken for what came before.
+                // A sign-in of which this replica knew nothing: the new one goes on with its lineage, above it. What is lower would
+                // be taken for what came before.
                 attempt.base.generation = stands.generation;
                 if stands.generation > Some(generation) {
                     attempt.generation = next_sign_in(stands.generation);

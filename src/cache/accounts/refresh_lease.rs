@@ -1,7 +1,7 @@
 //! The right to be the only one in the fleet who works on an account: what must not happen twice happens under it.
 //!
-//! Before a refresh token is sent that is good for one use, the lease says which generation of the sign-in that is. Whoever waits leaves it
-//! alone then, whatever becomes of its holder, until what was sent is settled or cannot be under way any more.
+//! Before a refresh token is sent that is good for one use, the lease says which generation of the sign-in that is. Whoever waits
+//! leaves it alone then, whatever becomes of its holder, until what was sent is settled or cannot be under way any more.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,8 +75,9 @@ impl Accounts {
         Ok(outcome)
     }
 
-    /// Whether the store says of an account's sign-in what others know, too: asked under its turn, before what must not be sent twice. Where the
-    /// store has become another one a moment ago, or had lost the sign-in, somebody may know of a later one, or be sending this one.
+    /// Whether the store says of an account's sign-in what others know, too: asked under its turn, before what must not be sent
+    /// twice. Where the store has become another one a moment ago, or had lost the sign-in, somebody may know of a later one, or be
+    /// sending this one.
     ///
     /// # Errors
     /// As for [`Accounts::signed`].
@@ -87,7 +88,8 @@ impl Accounts {
         Ok(shared.losses.settles_in(partition, shared.fleet.store().reconnects()).is_none())
     }
 
-    /// Waits until those who know more have brought it to the store. Not under the account's turn: who is sending says so there again.
+    /// Waits until those who know more have brought it to the store. Not under the account's turn: who is sending says so there
+    /// again.
     pub async fn settle(&self, partition: &Partition) {
         let Some(shared) = &self.shared else { return };
         // What is found meanwhile may lengthen it. A store that becomes another one again and again is not waited for.
@@ -101,9 +103,10 @@ impl Accounts {
 // === impl RefreshLease ===
 
 impl RefreshLease {
-    /// Announces that this generation of the account's sign-in is about to be sent: asked directly before what must not happen twice. From then on
-    /// nobody else sends it before twice the time that a call may take; so it has to be sent within once that time, counted from before this
-    /// was asked: until the moment that is returned, where there is one. The process may be stopped before it is sent.
+    /// Announces that this generation of the account's sign-in is about to be sent: asked directly before what must not happen
+    /// twice. From then on nobody else sends it before twice the time that a call may take; so it has to be sent within once that
+    /// time, counted from before this was asked: until the moment that is returned, where there is one. The process may be stopped
+    /// before it is sent.
     ///
     /// # Errors
     /// The turn is not ours any more, or the shared store cannot say: it must not be sent.
@@ -181,8 +184,8 @@ fn is_settled(shared: &SharedLevel, values: &[Option<Bytes>], sending: u64) -> b
     }
 }
 
-/// Waits until a lease stands again under which something was being sent, until what stands beside it has changed, or until that must have
-/// come to an end. Returns whether nothing of that came in time.
+/// Waits until a lease stands again under which something was being sent, until what stands beside it has changed, or until that
+/// must have come to an end. Returns whether nothing of that came in time.
 async fn written_anew(shared: &SharedLevel, lease: &Lease, beside: [&str; 2], until: Instant) -> Result<bool, Unavailable> {
     let [sign_in, epoch] = beside;
     let mut before = None;

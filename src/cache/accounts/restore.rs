@@ -1,9 +1,10 @@
-//! What Redis has lost comes back from the replicas that know it: after a failover, an older snapshot, a `FLUSHALL` or an eviction the epochs
-//! of the last quarter of an hour are raised again, and then sign-ins are put back that are missing there or only an ancestor is left of.
+//! What Redis has lost comes back from the replicas that know it: after a failover, an older snapshot, a `FLUSHALL` or an eviction
+//! the epochs of the last quarter of an hour are raised again, and then sign-ins are put back that are missing there or only an
+//! ancestor is left of.
 //!
-//! All of it when a subscription or a connection was made anew, or a marker is not what it was, which is looked at once a second; one account
-//! where a read or a write shows it. And each once more when what was lost with a deposed master is lost for good, and once more before it is
-//! forgotten, should nothing have told that a master is another one.
+//! All of it when a subscription or a connection was made anew, or a marker is not what it was, which is looked at once a second;
+//! one account where a read or a write shows it. And each once more when what was lost with a deposed master is lost for good, and
+//! once more before it is forgotten, should nothing have told that a master is another one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,8 +25,8 @@ use crate::store::{Note, Partition, Trouble, sign_in_epoch};
 const TICK: Duration = Duration::from_secs(1);
 /// How long a marker stands. When it ends everything is restored once for nothing.
 const MARKER: Duration = Duration::from_secs(24 * 3600);
-/// After how long everything is looked at once more: a failover is over by then, and connections lead to the new master; and before it is
-/// forgotten.
+/// After how long everything is looked at once more: a failover is over by then, and connections lead to the new master; and before
+/// it is forgotten.
 const AGES: [Duration; 2] = [Duration::from_secs(20), Duration::from_secs(14 * 60)];
 /// How many accounts are restored at once.
 const AT_ONCE: usize = 64;

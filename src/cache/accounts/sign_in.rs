@@ -85,8 +85,8 @@ impl Accounts {
 
     /// Keeps a new sign-in, whatever stood there. What another release wrote stays all the same, and the sign-in is then `Stale`.
     ///
-    /// It is of the lineage of the sign-in that stands, and keeps what later releases have put there; after a sign-out, or where there was none,
-    /// it begins a lineage of its own.
+    /// It is of the lineage of the sign-in that stands, and keeps what later releases have put there; after a sign-out, or where
+    /// there was none, it begins a lineage of its own.
     pub async fn keep_sign_in(self: &Arc<Self>, space: &[u8; 32], partition: &Partition, sign_in: SignIn) -> Kept {
         let lineage = rand::random();
         for _ in 0..ATTEMPTS {

@@ -18,8 +18,9 @@ const ATTEMPTS: usize = 5;
 // === impl Accounts ===
 
 impl Accounts {
-    /// Signs an account out: every token of it is gone, here at once and elsewhere within a second. Where anything stands of it its epoch is
-    /// raised. Where nothing does nothing is written: every replica with a call under way for it is told, and keeps nothing of that.
+    /// Signs an account out: every token of it is gone, here at once and elsewhere within a second. Where anything stands of it its
+    /// epoch is raised. Where nothing does nothing is written: every replica with a call under way for it is told, and keeps
+    /// nothing of that.
     ///
     /// # Errors
     /// The shared store cannot be asked, or what stands there is another release's: memory is purged, and the rest is not.

@@ -1,5 +1,5 @@
-//! The sign-in of an account as it stands in the store that replicas share. What this process brought there and the store has lost is put back
-//! before anybody uses what came before it.
+//! The sign-in of an account as it stands in the store that replicas share. What this process brought there and the store has lost
+//! is put back before anybody uses what came before it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,8 +25,8 @@ struct Standing {
 // === impl Accounts ===
 
 impl Accounts {
-    /// The sign-in of an account as the store has it. What this process brought there and the store has lost is put back first: nobody may
-    /// use what came before it.
+    /// The sign-in of an account as the store has it. What this process brought there and the store has lost is put back first:
+    /// nobody may use what came before it.
     pub(super) async fn read_signed(
         &self,
         shared: &SharedLevel,
@@ -69,8 +69,8 @@ impl Accounts {
         Err(Unavailable::Unreachable)
     }
 
-    /// The latest sign-in of an account that this process knows. What it has only read counts where something stands: that may be an ancestor.
-    /// Where nothing does it may have been ended by somebody.
+    /// The latest sign-in of an account that this process knows. What it has only read counts where something stands: that may be
+    /// an ancestor. Where nothing does it may have been ended by somebody.
     fn known_sign_in(&self, shared: &SharedLevel, partition: &Partition, stands: bool) -> Option<Arc<SignIn>> {
         let remembered = self.local.memory().sign_in(partition, self.clock.unix()).filter(|_| stands);
         let place = |sign_in: &Arc<SignIn>| (sign_in.epoch, sign_in.shared);
@@ -140,7 +140,8 @@ impl Accounts {
     }
 }
 
-/// Whether the store has lost a sign-in that is known, if this one stands there, or none that can be read. `epoch` is the account's.
+/// Whether the store has lost a sign-in that is known, if this one stands there, or none that can be read. `epoch` is the
+/// account's.
 fn is_lost(known: &SignIn, standing: Option<&SignIn>, epoch: Epoch) -> bool {
     known.epoch >= epoch && standing.is_none_or(|standing| standing.epoch < known.epoch || is_ancestor(standing, known))
 }

@@ -37,7 +37,8 @@ impl Checks {
         old && now.millis() >= self.not_before.load(Ordering::Relaxed)
     }
 
-    /// Whether messages may have been missed since that moment, of what was checked then: nobody may be served it before somebody has looked.
+    /// Whether messages may have been missed since that moment, of what was checked then: nobody may be served it before somebody
+    /// has looked.
     pub(in crate::cache) fn is_suspect(&self, checked: Moment) -> bool {
         self.look_back();
         checked.millis() < self.suspect.load(Ordering::Relaxed)

@@ -14,8 +14,8 @@ impl Fleet {
         self.clocks.agrees(&dated.clock)
     }
 
-    /// A token that another replica stored by its own clock: it ends when its key does. Which clocks agree with this process' own is
-    /// remembered, so that few are asked about.
+    /// A token that another replica stored by its own clock: it ends when its key does. Which clocks agree with this process' own
+    /// is remembered, so that few are asked about.
     pub(in crate::cache) async fn timed(&self, name: &str, stored: Stored, dated: Dated) -> Stored {
         if self.clocks.agrees(&dated.clock) {
             return stored;

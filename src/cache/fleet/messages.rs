@@ -1,5 +1,5 @@
-//! What replicas tell each other: a user signed out, a token was replaced before its time, a credential is new. Never a token: whoever
-//! wants it reads it from the store.
+//! What replicas tell each other: a user signed out, a token was replaced before its time, a credential is new. Never a token:
+//! whoever wants it reads it from the store.
 //!
 //! Messages are sealed like everything else. One that is lost costs a delay of `recheck`.
 

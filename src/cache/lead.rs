@@ -54,7 +54,7 @@ enum LeadOrFollow<E> {
     /// Somebody brought it, well or ill.
     Follow(Result<FlightOutcome, E>),
     /// It is ours, and this is what stands there.
-    Lead(Lease, Lookup),
+    Lead(Lease, Box<Lookup>),
     /// It is not, and nobody waits.
     GivenUp,
     /// The store is in trouble.
@@ -198,7 +198,7 @@ impl<E> SharedFlights<E> {
         if claimed.won {
             // After a wait: whoever had it did not come to an end.
             self.shared.fleet.metrics().lease(if followed.is_empty() && !takes { "won" } else { "taken_over" });
-            return Settled::Break(LeadOrFollow::Lead(lease.clone(), lookup));
+            return Settled::Break(LeadOrFollow::Lead(lease.clone(), Box::new(lookup)));
         }
         // Nothing is sent under these that must not be sent twice.
         let sent = Sent { settled: true, longest: self.shared.fleet.longest() };

@@ -1,7 +1,8 @@
 //! What is looked for, and which token at hand must not be the answer.
 
 use super::key::{self, Key};
-use super::{Flown, Partition};
+use super::outcome::FlightOutcome;
+use crate::store::Partition;
 use crate::token::{Head, Stored};
 /// What is looked for.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +83,7 @@ impl Query<'_> {
     }
 
     /// Whether what a flight brought, which may be somebody else's, is no answer here.
-    pub(super) fn skips(&self, flown: &Flown) -> bool {
+    pub(super) fn skips(&self, flown: &FlightOutcome) -> bool {
         self.bypass.skips(flown) || !(self.superset || flown.exact)
     }
 
@@ -108,7 +109,7 @@ impl Bypass {
     }
 
     /// Whether this is the token that is not wanted.
-    pub(super) fn skips(&self, flown: &Flown) -> bool {
+    pub(super) fn skips(&self, flown: &FlightOutcome) -> bool {
         match self {
             Self::None => false,
             Self::Older { than, .. } => flown.generation <= *than,

@@ -1,15 +1,15 @@
 //! What waits in memory to be stored in Redis, bounded in bytes.
 //!
-//! Tokens wait by name: they are looked up in memory when their turn comes, and by then they may be newer, or gone. A sign-in waits in the
-//! queue itself: its refresh token may be the only good one. Where there is no room what can be had again is dropped; what cannot has its
-//! room before it comes into being.
+//! Tokens wait by name: they are looked up in memory when their turn comes, and by then they may be newer, or gone. A sign-in waits
+//! in the queue itself: its refresh token may be the only good one. Where there is no room what can be had again is dropped; what
+//! cannot has its room before it comes into being.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::IntCounter;
 
-use super::Partition;
+use crate::store::Partition;
 use crate::telemetry::Metrics;
 use crate::token::{SignIn, Stored};
 
@@ -90,7 +90,8 @@ impl Queue {
         })
     }
 
-    /// Keeps room for a sign-in, before what brings it is sent. `None`: what waits already cannot be had again, and fills the queue.
+    /// Keeps room for a sign-in, before what brings it is sent. `None`: what waits already cannot be had again, and fills the
+    /// queue.
     pub(super) fn room(self: &Arc<Self>) -> Option<Room> {
         let mut waiting = self.waiting();
         if waiting.lasting + waiting.reserved + ROOM > self.max {
@@ -115,8 +116,8 @@ impl Queue {
         waiting.tokens.contains(&Token { partition: *partition, variant, asked })
     }
 
-    /// A sign-in waits until it is stored, or refused. One that renews `over` takes the place of that one, or of its own earlier try; where
-    /// the user signed in meanwhile, that stays.
+    /// A sign-in waits until it is stored, or refused. One that renews `over` takes the place of that one, or of its own earlier
+    /// try; where the user signed in meanwhile, that stays.
     pub(super) fn sign_in(&self, partition: Partition, mut pending: Pending, over: Option<&Arc<SignIn>>) {
         let mut waiting = self.waiting();
         match waiting.sign_ins.get(&partition).map(|(_, older)| older) {
@@ -145,7 +146,8 @@ impl Queue {
         self.make_room(&mut waiting);
     }
 
-    /// Drops what can be had again until the rest fits: tokens first, which cost a call, and then sign-ins whose older state is as good.
+    /// Drops what can be had again until the rest fits: tokens first, which cost a call, and then sign-ins whose older state is as
+    /// good.
     fn make_room(&self, waiting: &mut Waiting) {
         while waiting.bytes > self.max {
             if let Some(token) = waiting.order.pop_front() {

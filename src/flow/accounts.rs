@@ -44,7 +44,7 @@ pub(super) async fn list(inner: &Inner, app: &App, caller: Caller, listing: &Lis
     let mut asked = Vec::new();
     for (index, space) in spaces.iter().enumerate().skip(first) {
         let (space, cursor) = (*space, cursor.take());
-        asked.push(async move { (index, space, inner.cache.accounts(space.id(), cursor, limit).await) }.boxed());
+        asked.push(async move { (index, space, inner.cache.accounts().page(space.id(), cursor, limit).await) }.boxed());
     }
     let mut pages = stream::iter(asked).buffered(OWNERS);
     let (mut accounts, mut complete): (Vec<Account>, bool) = (Vec::new(), true);
@@ -56,7 +56,7 @@ pub(super) async fn list(inner: &Inner, app: &App, caller: Caller, listing: &Lis
         let mut page = page.map_err(unavailable)?;
         if page.accounts.len() > room {
             // It was asked before it was known how much room those before it leave.
-            page = inner.cache.accounts(space.id(), None, room).await.map_err(unavailable)?;
+            page = inner.cache.accounts().page(space.id(), None, room).await.map_err(unavailable)?;
         }
         complete &= page.complete;
         for account in page.accounts {
@@ -79,7 +79,7 @@ pub(super) async fn one(inner: &Inner, app: &App, caller: Caller, id: &str) -> R
         spaces(inner, app, caller).into_iter().map(|space| (*space.id(), space.partition(Owner::Account(id)))).collect();
     if places.len() > 1 {
         let partitions: Vec<Partition> = places.iter().map(|(_, partition)| *partition).collect();
-        let Known { known, unsure } = inner.cache.known(&partitions).await;
+        let Known { known, unsure } = inner.cache.accounts().known(&partitions).await;
         if let Some(why) = unsure {
             return Err(unavailable(why));
         }
@@ -87,7 +87,7 @@ pub(super) async fn one(inner: &Inner, app: &App, caller: Caller, id: &str) -> R
         places.retain(|_| known.next() == Some(true));
     }
     for (space, partition) in &places {
-        let signed = inner.cache.signed(space, partition).await.map_err(unavailable)?;
+        let signed = inner.cache.accounts().signed(space, partition).await.map_err(unavailable)?;
         if let Some(sign_in) = signed.sign_in {
             return Ok(sign_in.account.clone());
         }
@@ -105,7 +105,7 @@ pub(super) async fn sign_out(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller,
     let (sender, outcome) = tokio::sync::oneshot::channel();
     let detached = Arc::clone(inner);
     let work = async move {
-        let signed_out = detached.cache.sign_out_each(&places).await;
+        let signed_out = detached.cache.accounts().sign_out_each(&places).await;
         drop(permit);
         let _gone = sender.send(signed_out);
     };

@@ -18,7 +18,7 @@ use super::refusal::{Kind, Refusal, loggable, overloaded};
 use super::request::{Answer, Call, RefreshReason, TokenSource};
 use super::{Inner, Outcome, trace};
 use crate::authority::{Failure, Repeat};
-use crate::cache::{self, Bypass, Flown, Key, Level, Loaded, Look, Lost, Miss, OpenWatch, Owner, Partition, Permit, Query};
+use crate::cache::{self, Bypass, FlightOutcome, Key, Level, Loaded, Look, Lost, Miss, OpenWatch, Owner, Partition, Permit, Query};
 use crate::oauth::Form;
 use crate::telemetry::{self, outgoing};
 use crate::token::{Grant, Head, Matching, Retry, Scopes, Tenant, Turn};
@@ -291,7 +291,7 @@ impl Job {
 
     async fn send(&self, form: &Form, expected: &Expected) -> Result<Loaded, Arc<Refusal>> {
         let (inner, app) = (&self.inner, &self.app);
-        let since = inner.cache.watch_sign_outs();
+        let since = inner.cache.accounts().watch_sign_outs();
         let sent = exchange::run(inner, app, form, expected.tenant.as_ref(), Repeat::Once, self.call.clone()).await;
         let keys = self.keys(sent.version);
         let (now, jitter) = (inner.clock.unix(), inner.jitter);
@@ -313,7 +313,7 @@ impl Job {
         let home = self.app.space_of(self.owner).partition(Owner::Account(&account.home_account_id));
         let left = grant.times.expires_on.map_or(0, |ends| ends.saturating_sub(grant.times.received_on));
         let lasting = Duration::from_secs(u64::try_from(left).unwrap_or(0));
-        home == self.partition || self.inner.cache.link(&home, &self.partition, lasting, since).await
+        home == self.partition || self.inner.cache.accounts().link(&home, &self.partition, lasting, since).await
     }
 
     pub(super) fn keys(&self, credential_version: u64) -> Keys {
@@ -353,10 +353,10 @@ pub(super) fn user_lane(partition: &Partition, tenant: Option<&Tenant>, assertio
 
 /// Names the refresh token that would be sent: what was said of another one says nothing of it.
 fn refresh_token(inner: &Inner, flow: Flow, partition: &Partition) -> u64 {
-    if flow == Flow::Silent { inner.cache.refresh_token(partition) } else { 0 }
+    if flow == Flow::Silent { inner.cache.accounts().refresh_token(partition) } else { 0 }
 }
 
-fn answer(flown: Flown, miss: Miss) -> Answer {
+fn answer(flown: FlightOutcome, miss: Miss) -> Answer {
     let reason = match (flown.level, miss) {
         (Level::Shared | Level::Memory, _) => RefreshReason::NotApplicable,
         (Level::Authority, Miss::Absent) => RefreshReason::NoCachedAccessToken,

@@ -70,7 +70,7 @@ pub(super) async fn run_in(
     app: &App,
     form: &Form,
     tenant: Option<&Tenant>,
-    (repeat, turn): (Repeat, Option<(&cache::Turn, u64)>),
+    (repeat, turn): (Repeat, Option<(&cache::RefreshLease, u64)>),
     context: Context,
 ) -> Sent {
     let used = Used::of(app);

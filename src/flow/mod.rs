@@ -170,7 +170,7 @@ impl Service {
     /// Takes part in the fleet that shares a store: hears what other replicas say, and tells them when a credential is new.
     pub fn join_fleet(&self) {
         let this = Arc::clone(&self.0);
-        self.0.cache.join_fleet(move |name| {
+        self.0.cache.accounts().join_fleet(move |name| {
             for app in this.apps.values().filter(|app| app.credential_name() == name) {
                 // One reading at a time, however many tell.
                 if app.reading.swap(true, Ordering::AcqRel) {
@@ -195,7 +195,7 @@ impl Service {
                     let version = app.credential.version();
                     // Whoever was told need not tell: ten thousand replicas would tell each other.
                     if app.told.swap(version, Ordering::Relaxed) != version {
-                        this.cache.tell_credential(app.credential_name()).await;
+                        this.cache.accounts().tell_credential(app.credential_name()).await;
                     }
                 }
             }

@@ -173,7 +173,9 @@ impl Redemption {
             return Err(refusal);
         }
         // Before it is sent: what it brings cannot be had again.
-        let Some(_room) = inner.cache.room_for_sign_in() else { return Err(Arc::new(overloaded("limits.queue", &inner.clock))) };
+        let Some(_room) = inner.cache.accounts().room_for_sign_in() else {
+            return Err(Arc::new(overloaded("limits.queue", &inner.clock)));
+        };
         let sent = exchange::run(inner, app, &self.form(), self.tenant.as_ref(), Repeat::Never, self.call.clone()).await;
         let mut response = match sent.outcome {
             Ok(response) => response,
@@ -197,7 +199,7 @@ impl Redemption {
         let partition = space.partition(cache::Owner::Account(&account.home_account_id));
         let sign_in = sign_in(space, account.clone(), &renewed_by, &grant, None);
         // First what is good for one sign-in only, and before the answer: nobody may be told of a sign-in that is lost.
-        if inner.cache.keep_sign_in(space.id(), &partition, sign_in).await == Kept::Stale {
+        if inner.cache.accounts().keep_sign_in(space.id(), &partition, sign_in).await == Kept::Stale {
             tracing::warn!(app = app.name, correlation_id = %self.call.correlation_id, "a sign-in was not kept: it was overtaken, or what stands there was written by another release or under another key ring");
         }
         let lane = user_lane(&partition, tenant, None);

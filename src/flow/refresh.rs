@@ -20,7 +20,7 @@ use super::once::Once;
 use super::refusal::{Kind, Refusal, overloaded};
 use super::settings::RefreshTokens;
 use crate::authority::{Failure, Repeat};
-use crate::cache::{Kept, KeySpace, Loaded, Renewed, Room, Signed, Turn, Unavailable};
+use crate::cache::{Kept, KeySpace, Loaded, RefreshLease, Renewed, Room, Signed, Unavailable};
 use crate::oauth::{Form, GRANT_REFRESH_TOKEN, TokenResponse};
 use crate::secret::Secret;
 use crate::token::{Account, Grant, Retry, Scopes, SignIn, Tenant, Turn as Whose};
@@ -106,9 +106,9 @@ impl Refresh {
         let (cache, space) = (&job.inner.cache, job.app.space_of(job.owner).id());
         for _ in 0..SETTLES {
             // Before the turn is asked for: who is sending says so there again, and nobody must stand in the way.
-            cache.settle(&job.partition).await;
+            cache.accounts().settle(&job.partition).await;
             let work = |turn| async move {
-                match cache.is_settled(space, &job.partition).await {
+                match cache.accounts().is_settled(space, &job.partition).await {
                     Ok(true) => {}
                     Ok(false) => return None,
                     Err(why) => return Some(Err(self.unavailable(job, why))),
@@ -116,7 +116,7 @@ impl Refresh {
                 // Its type is left out: the compiler would have to look through all of it.
                 Some(self.redeem(job, Some(&turn), is_unwanted).boxed().await)
             };
-            match cache.in_turn(&job.partition, job.app.authority.timeout(), work).await {
+            match cache.accounts().in_turn(&job.partition, job.app.authority.timeout(), work).await {
                 Ok(Some(outcome)) => return outcome,
                 Ok(None) => {}
                 Err(Unavailable::Busy) => return Err(refuse(job.flow, Failure::Busy, None).into()),
@@ -130,7 +130,7 @@ impl Refresh {
     async fn redeem(
         &self,
         job: &Job,
-        turn: Option<&Turn>,
+        turn: Option<&RefreshLease>,
         is_unwanted: &(dyn Fn() -> bool + Sync),
     ) -> Result<Loaded, Arc<Refusal>> {
         let mut signed = self.signed(job).await?;
@@ -178,8 +178,8 @@ impl Refresh {
     async fn signed(&self, job: &Job) -> Result<Signed, Arc<Refusal>> {
         let (cache, space) = (&job.inner.cache, job.app.space_of(job.owner).id());
         let signed = match job.app.refresh_tokens {
-            RefreshTokens::Reusable => cache.signed_or_remembered(space, &job.partition).await,
-            RefreshTokens::SingleUse => cache.signed(space, &job.partition).await,
+            RefreshTokens::Reusable => cache.accounts().signed_or_remembered(space, &job.partition).await,
+            RefreshTokens::SingleUse => cache.accounts().signed(space, &job.partition).await,
         };
         signed.map_err(|why| self.unavailable(job, why))
     }
@@ -245,13 +245,13 @@ impl Refresh {
             RefreshTokens::Reusable => Renewed::Reusable,
             RefreshTokens::SingleUse => Renewed::SingleUse,
         };
-        let mut kept = cache.renew_sign_in(&job.partition, sign_in.clone(), over, renewed).await;
+        let mut kept = cache.accounts().renew_sign_in(&job.partition, sign_in.clone(), over, renewed).await;
         for _ in 0..PATIENCE {
             if kept != Kept::Later || job.app.refresh_tokens == RefreshTokens::Reusable {
                 break;
             }
             tokio::time::sleep(PAUSE).await;
-            kept = cache.renew_sign_in(&job.partition, sign_in.clone(), over, renewed).await;
+            kept = cache.accounts().renew_sign_in(&job.partition, sign_in.clone(), over, renewed).await;
         }
         kept
     }
@@ -295,7 +295,7 @@ fn room(job: &Job) -> Result<Option<Room>, Arc<Refusal>> {
         return Ok(None);
     }
     let inner = &job.inner;
-    let room = inner.cache.room_for_sign_in();
+    let room = inner.cache.accounts().room_for_sign_in();
     room.map(Some).ok_or_else(|| Arc::new(overloaded("limits.queue", &inner.clock)))
 }
 

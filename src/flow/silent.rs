@@ -84,7 +84,7 @@ async fn of_any<'a>(
     // Of all others at once who has it: most have not, and there may be many.
     let owners: Vec<Caller> = owners.collect();
     let partitions: Vec<Partition> = owners.iter().map(|owner| ask(*owner).partition).collect();
-    let Known { known, unsure } = inner.cache.known(&partitions).await;
+    let Known { known, unsure } = inner.cache.accounts().known(&partitions).await;
     if let Some(why) = unsure {
         outcome = Err(Arc::new(unavailable(why)));
     }

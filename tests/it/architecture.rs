@@ -5,12 +5,13 @@
 mod source;
 mod table;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use syn::visit::Visit;
 use syn::{Attribute, Fields, Item, Meta};
 
-use self::source::Tree;
+use self::source::{Kind, ModPath, Tree};
 use self::table::Judgement;
 
 const BEGIN: &str = "<!-- graph:begin -->\n";
@@ -56,6 +57,33 @@ fn the_documented_graph_is_the_real_one() {
     } else {
         assert_eq!(shown, found, "the graph in docs/architecture.md is old: run this test with TOKEND_UPDATE=1");
     }
+}
+
+/// The other folders still have circles of files.
+#[test]
+fn no_file_of_the_cache_uses_itself_by_way_of_others() {
+    assert_eq!(circles(&Tree::read(root()), "cache"), Vec::<String>::new());
+}
+
+/// The files of a folder that use themselves by way of others of that folder.
+fn circles(tree: &Tree, folder: &str) -> Vec<String> {
+    let mut uses: BTreeMap<ModPath, BTreeSet<ModPath>> = BTreeMap::new();
+    for mention in tree.mentions.iter().filter(|mention| mention.module.first().is_some_and(|top| top == folder)) {
+        let Some(target) = tree.target(mention) else { continue };
+        // `pub(in crate::cache)` names a module and uses nothing of it, and whoever names something anew has no use for it.
+        let uses_nothing = mention.kind == Kind::Reexport || (target.item.is_empty() && mention.kind == Kind::Code);
+        if target.module.first().is_some_and(|top| top == folder) && target.module != mention.module && !uses_nothing {
+            uses.entry(mention.module.clone()).or_default().insert(target.module);
+        }
+    }
+    let reaches_itself = |start: &ModPath| {
+        let (mut reached, mut open) = (BTreeSet::new(), vec![start]);
+        while let Some(next) = open.pop() {
+            open.extend(uses.get(next).into_iter().flatten().filter(|to| reached.insert((*to).clone())));
+        }
+        reached.contains(start)
+    };
+    uses.keys().filter(|file| reaches_itself(file)).map(|file| file.join("::")).collect()
 }
 
 #[test]
@@ -168,6 +196,25 @@ fn serde_says(attributes: &[Attribute], word: &str) -> bool {
 }
 
 // What the checker itself can see.
+
+#[test]
+fn a_circle_of_files_is_seen() {
+    let circles = |texts: &[(&str, &str)]| {
+        let files = texts.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+        circles(&Tree::parse(files.collect()), "cache")
+    };
+    let (a, b) = ("src/cache/a.rs", "src/cache/b.rs");
+    let face = ("src/cache/mod.rs", "mod a; mod b; pub use a::A;");
+    assert!(circles(&[face, (a, "pub struct A; pub(in crate::cache) fn f() {}"), (b, "use super::A;")]).is_empty());
+    assert_eq!(
+        circles(&[face, (a, "use super::b::B; pub struct A;"), (b, "use super::A; pub struct B;")]),
+        ["cache::a", "cache::b"]
+    );
+    let own = ("src/cache/mod.rs", "mod a; pub struct Own(a::A);");
+    assert_eq!(circles(&[own, (a, "use super::Own; pub struct A;")]), ["cache", "cache::a"]);
+    let seen_by_tests = "pub struct A; #[cfg(test)] mod tests { use crate::cache::Own; }";
+    assert!(circles(&[own, (a, seen_by_tests)]).is_empty());
+}
 
 #[test]
 fn flatten_is_seen_in_one_struct_and_across_two() {

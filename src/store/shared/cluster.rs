@@ -168,8 +168,7 @@ impl Asked {
     fn connection(&self, node: &(String, u16)) -> Arc<OnceCell<MultiplexedConnection>> {
         let mut connections = self.lock();
         let used = Instant::now();
-        let redirected =
-            connections.entry(node.clone()).or_insert_with(|| Redirected { connection: Arc::default(), used });
+        let redirected = connections.entry(node.clone()).or_insert_with(|| Redirected { connection: Arc::default(), used });
         redirected.used = used;
         Arc::clone(&redirected.connection)
     }

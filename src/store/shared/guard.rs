@@ -276,7 +276,8 @@ mod tests {
             reads.probe();
             reads.probed(true)
         };
-        let (closed, probed) = tokio::join!(timeout(SOON, reads.hurry_until(|| reads.is_closed(), Instant::now() + SOON)), timeout(SOON, probing));
+        let (closed, probed) =
+            tokio::join!(timeout(SOON, reads.hurry_until(|| reads.is_closed(), Instant::now() + SOON)), timeout(SOON, probing));
         assert_eq!((closed, probed), (Ok(true), Ok(true)));
     }
 

@@ -1,17 +1,15 @@
-//! Whose clocks agree with this process' own: what such a process stored says itself when it ends. Of what another one stored, Redis is
-//! asked how long its key has, which costs a round trip.
+//! Whose clocks agree with this process' own: what such a process stored says itself when it ends. Of what another one stored,
+//! Redis is asked how long its key has, which costs a round trip.
 //!
-//! A clock has a name, which every token record repeats. A process whose wall clock is set takes a new one: what is known of a name stays
-//! right for all that was stored under it.
+//! A clock has a name, which every token record repeats. A process whose wall clock is set takes a new one: what is known of a name
+//! stays right for all that was stored under it.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::fleet::{Fleet, Sight};
 use crate::clock::{Clock, Moment};
 use crate::store::ClockName;
-use crate::token::{SignIn, Stored};
 
 /// By how many milliseconds the wall clock may drift from the monotonic one before it counts as another clock.
 const DRIFT: u64 = 500;
@@ -43,7 +41,7 @@ struct Ours {
 
 /// What a record says of its end.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Dated {
+pub(in crate::cache) struct Dated {
     /// By this clock.
     pub(super) clock: ClockName,
     /// In seconds since 1970.
@@ -112,40 +110,6 @@ impl Clocks {
     fn lock(&self) -> MutexGuard<'_, Ours> {
         self.ours.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-// === impl Fleet ===
-
-impl Fleet {
-    /// [`Fleet::timed`] for what was seen.
-    pub(super) async fn time(&self, name: &str, sight: &mut Sight) {
-        if let Some(stored) = sight.stored.take() {
-            sight.stored = Some(self.timed(name, stored, sight.dated).await);
-        }
-    }
-
-    /// A token that another replica stored by its own clock: it ends when its key does. Which clocks agree with this process' own is
-    /// remembered, so that few are asked about.
-    pub(super) async fn timed(&self, name: &str, stored: Stored, dated: Dated) -> Stored {
-        if self.clocks.agrees(&dated.clock) {
-            return stored;
-        }
-        let Ok(Some(left)) = self.store.left(name).await else { return stored };
-        let ends = self.now().saturating_add(whole_seconds(left));
-        self.clocks.compare(dated, ends);
-        stored.ending_by(ends)
-    }
-
-    /// A sign-in that another replica stored by its own clock: it ends when its key does.
-    pub(super) fn signed_in_until(&self, sign_in: SignIn, left: Option<Duration>) -> SignIn {
-        let ends = left.map_or(i64::MAX, |left| self.now().saturating_add(whole_seconds(left)));
-        SignIn { expires_on: sign_in.expires_on.min(ends), ..sign_in }
-    }
-}
-
-/// Rounded up: a key was given whole seconds, of which the last one may have begun.
-fn whole_seconds(left: Duration) -> i64 {
-    i64::try_from(left.as_millis().div_ceil(1000)).unwrap_or(i64::MAX)
 }
 
 /// Wall time minus monotonic time, in milliseconds.

@@ -1,5 +1,5 @@
-//! How fast the authority is asked while replicas cannot agree on who asks: every replica is on its own then, and the authority must
-//! not pay for it.
+//! How fast the authority is asked while replicas cannot agree on who asks: every replica is on its own then, and the authority
+//! must not pay for it.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -12,17 +12,20 @@ const BURST: u64 = 100;
 /// Nobody waits longer: the authority's own bound on concurrent calls holds for those who come then.
 const LONGEST: Duration = Duration::from_secs(4);
 
+/// Where jitter comes from: numbers from 0 to 1.
+pub type Jitter = fn() -> f64;
+
 /// A leaky bucket: each call takes the next free slot.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct Pacing {
     /// When the bucket will be empty, in thousandths of a millisecond since the process started.
     full_until: Mutex<u64>,
     clock: Clock,
 }
 
-// === impl Pace ===
+// === impl Pacing ===
 
-impl Pace {
+impl Pacing {
     pub(super) fn new(clock: Clock) -> Self {
         Self { full_until: Mutex::new(0), clock }
     }
@@ -54,24 +57,24 @@ impl Pace {
 mod tests {
     use std::time::Duration;
 
-    use super::{BURST, Pace};
+    use super::{BURST, Pacing};
     use crate::clock::Clock;
 
     #[test]
     fn a_burst_passes_and_the_rest_is_spread() {
         let clock = Clock::manual(100);
-        let pace = Pace::new(clock.clone());
-        assert!((0..BURST).all(|_| pace.slot(clock.moment()).is_zero()));
-        assert_eq!(pace.slot(clock.moment()), Duration::from_millis(5));
-        assert_eq!(pace.slot(clock.moment()), Duration::from_millis(10));
+        let pacing = Pacing::new(clock.clone());
+        assert!((0..BURST).all(|_| pacing.slot(clock.moment()).is_zero()));
+        assert_eq!(pacing.slot(clock.moment()), Duration::from_millis(5));
+        assert_eq!(pacing.slot(clock.moment()), Duration::from_millis(10));
         clock.advance(Duration::from_millis(10));
-        assert_eq!(pace.slot(clock.moment()), Duration::from_millis(5));
+        assert_eq!(pacing.slot(clock.moment()), Duration::from_millis(5));
         clock.advance(Duration::from_secs(60));
-        assert!(pace.slot(clock.moment()).is_zero());
-        let waits: Vec<_> = (0..2000).map(|_| pace.slot(clock.moment())).collect();
+        assert!(pacing.slot(clock.moment()).is_zero());
+        let waits: Vec<_> = (0..2000).map(|_| pacing.slot(clock.moment())).collect();
         assert_eq!(waits.iter().max(), Some(&super::LONGEST));
         // What nobody waits for is no debt.
         clock.advance(Duration::from_secs(5));
-        assert!(pace.slot(clock.moment()).is_zero());
+        assert!(pacing.slot(clock.moment()).is_zero());
     }
 }

@@ -1,5 +1,5 @@
-//! Whether this process ran all the time. One that was stopped, or got no CPU, goes on with requests that waited for it while what others
-//! told meanwhile is still to be heard.
+//! Whether this process ran all the time. One that was stopped, or got no CPU, goes on with requests that waited for it while what
+//! others told meanwhile is still to be heard.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

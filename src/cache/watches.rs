@@ -1,21 +1,21 @@
 //! Sign-outs while calls are under way: what was asked for before one must not bring the user back.
 //!
-//! A sign-out is remembered for those calls only that it may concern, and with them it is forgotten: whoever signs out accounts that nobody
-//! knows leaves nothing behind.
+//! A sign-out is remembered for those calls only that it may concern, and with them it is forgotten: whoever signs out accounts
+//! that nobody knows leaves nothing behind.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Partition;
+use crate::store::Partition;
 use crate::token::Epoch;
 
-/// How many sign-outs are remembered for calls of which it is not known yet whose token they bring. A call that began before those that found
-/// no room any more is taken for signed out: its token is given, and not kept.
+/// How many sign-outs are remembered for calls of which it is not known yet whose token they bring. A call that began before those
+/// that found no room any more is taken for signed out: its token is given, and not kept.
 const MOST: usize = 1024;
 
 /// Calls under way, and the sign-outs that they overlap with; clones share them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct SignOuts(Arc<Mutex<Heard>>);
+pub(super) struct Watches(Arc<Mutex<Heard>>);
 
 #[derive(Debug, Default)]
 struct Heard {
@@ -43,7 +43,7 @@ struct Watched {
 /// A call under way for a partition: from its beginning to its end it knows of sign-outs.
 #[derive(Debug)]
 pub(super) struct Watch {
-    outs: SignOuts,
+    outs: Watches,
     partition: Partition,
     since: u64,
 }
@@ -51,13 +51,13 @@ pub(super) struct Watch {
 /// A call under way of which only its answer says whose token it brings.
 #[derive(Debug)]
 pub struct OpenWatch {
-    outs: SignOuts,
+    outs: Watches,
     since: u64,
 }
 
-// === impl SignOuts ===
+// === impl Watches ===
 
-impl SignOuts {
+impl Watches {
     /// Begins a call for a partition.
     pub(super) fn watch(&self, partition: Partition) -> Watch {
         let mut heard = self.heard();
@@ -154,7 +154,7 @@ impl Drop for OpenWatch {
 
 #[cfg(test)]
 mod tests {
-    use super::{MOST, Partition, SignOuts};
+    use super::{MOST, Partition, Watches};
 
     fn numbered(number: usize) -> Partition {
         let mut partition = [0; 32];
@@ -163,14 +163,14 @@ mod tests {
     }
 
     /// How many calls it knows of by partition, and how many sign-outs it remembers besides.
-    fn kept(outs: &SignOuts) -> (usize, usize) {
+    fn kept(outs: &Watches) -> (usize, usize) {
         let heard = outs.heard();
         (heard.watched.len(), heard.recent.len())
     }
 
     #[test]
     fn a_call_knows_of_the_sign_outs_since_it_began() {
-        let outs = SignOuts::default();
+        let outs = Watches::default();
         let first = outs.watch([1; 32]);
         outs.mark(&[1; 32], None);
         let (second, other) = (outs.watch([1; 32]), outs.watch([2; 32]));
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn what_has_the_epoch_of_a_sign_out_came_after_it() {
         let epoch = std::num::NonZeroU64::new;
-        let outs = SignOuts::default();
+        let outs = Watches::default();
         let call = outs.watch([1; 32]);
         outs.mark(&[1; 32], epoch(5));
         assert!(call.is_signed_out(None) && call.is_signed_out(epoch(4)));
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn nothing_is_remembered_when_no_call_is_under_way() {
-        let outs = SignOuts::default();
+        let outs = Watches::default();
         for number in 0..10 {
             outs.mark(&numbered(number), None);
         }
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_call_for_anybody_knows_of_all_and_forgets_in_doubt_only() {
-        let outs = SignOuts::default();
+        let outs = Watches::default();
         let before = outs.watch_all();
         for number in 0..MOST {
             outs.mark(&numbered(number), None);

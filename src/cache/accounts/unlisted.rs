@@ -1,5 +1,5 @@
-//! Accounts whose sign-in stands in the shared store, and that may be missing in the set that lists them there, because that was not to be
-//! had when they were stored. They are listed as soon as it is; until then a listing does not say that it is complete.
+//! Accounts whose sign-in stands in the shared store, and that may be missing in the set that lists them there, because that was
+//! not to be had when they were stored. They are listed as soon as it is; until then a listing does not say that it is complete.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};

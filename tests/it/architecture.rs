@@ -2,6 +2,7 @@
 //!
 //! The table stands in `docs/architecture.md`, and the graph there is written by this test: `TOKEND_UPDATE=1` rewrites it.
 
+mod rules;
 mod source;
 mod table;
 

@@ -1,5 +1,5 @@
-//! Everything that the command line says, and everything that is said on it: pure functions from arguments to a command, from findings
-//! to text. What a command does stands in `run`.
+//! Everything that the command line says, and everything that is said on it: pure functions from arguments to a command, from
+//! findings to text. What a command does stands in `run`.
 
 mod check;
 mod healthcheck;

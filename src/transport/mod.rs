@@ -1,8 +1,8 @@
 //! The one door out: connections to one authority, with a deadline, a size cap and no redirects.
 //!
-//! A kept connection may be dead without a word of it: the other end is gone, or something between the two has forgotten it. So a call
-//! that is not answered in time, or breaks, has all kept connections dropped, and what must not fail for that reason goes over a
-//! connection of its own ([`Over::Fresh`]).
+//! A kept connection may be dead without a word of it: the other end is gone, or something between the two has forgotten it. So a
+//! call that is not answered in time, or breaks, has all kept connections dropped, and what must not fail for that reason goes over
+//! a connection of its own ([`Over::Fresh`]).
 
 mod client;
 mod roots;
@@ -144,8 +144,8 @@ impl Door {
         outcome.inspect_err(|failure| telemetry::call_failed(&span, failure.as_str()))
     }
 
-    /// The same inside a span that the caller made by [`Outgoing::span`], and to which it adds what is wrong with the answer, or why
-    /// there is none.
+    /// Sends inside a span that the caller made by [`Outgoing::span`], and to which it adds what is wrong with the answer, or
+    /// why there is none.
     ///
     /// # Errors
     /// As [`Door::send`].

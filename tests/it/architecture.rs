@@ -2,6 +2,9 @@
 //!
 //! The table stands in `docs/architecture.md`, and the graph there is written by this test: `TOKEND_UPDATE=1` rewrites it.
 
+mod circles;
+mod comments;
+mod names;
 mod rules;
 mod source;
 mod table;

@@ -33,7 +33,7 @@ impl Shared {
         }
     }
 
-    /// The same, and what is left of the first key's time; `None`: it is not there, or has no end.
+    /// The values of the keys, and what is left of the first key's time; `None`: it is not there, or has no end.
     ///
     /// # Errors
     /// There is no answer.
@@ -207,8 +207,8 @@ impl Shared {
         }
     }
 
-    /// Deletes, and raises an epoch to one of eight bytes if any of these keys was there, the epoch's own included, or `always`; in one
-    /// step, all keys are in one slot. To do it again does nothing more.
+    /// Deletes, and raises an epoch to one of eight bytes if any of these keys was there, the epoch's own included, or `always`; in
+    /// one step, all keys are in one slot. To do it again does nothing more.
     ///
     /// # Errors
     /// There is no answer; it may have been done.
@@ -275,8 +275,8 @@ impl Shared {
         Ok(answer != Value::Nil)
     }
 
-    /// The keys of the markers. Whoever finds another value than before there, or none, knows that the store, or a master of a cluster,
-    /// is not what it was. In a cluster they fall into different slots, so that every master is likely to have one.
+    /// The keys of the markers. Whoever finds another value than before there, or none, knows that the store, or a master of a
+    /// cluster, is not what it was. In a cluster they fall into different slots, so that every master is likely to have one.
     pub fn markers(&self) -> Vec<String> {
         let prefix = &self.core.prefix;
         if self.core.link.dialer().is_cluster() {
@@ -297,8 +297,8 @@ impl Shared {
         self.plain(Op::Clear, redis::cmd("DEL").arg(keys)).await.map(drop)
     }
 
-    /// Adds a member to a set for a while, or for longer than it is there already; the set lives for at least as long. Members leave a day
-    /// after their time is over: another replica's clock may say that it is not.
+    /// Adds a member to a set for a while, or for longer than it is there already; the set lives for at least as long. Members
+    /// leave a day after their time is over: another replica's clock may say that it is not.
     ///
     /// # Errors
     /// There is no answer.
@@ -325,8 +325,8 @@ impl Shared {
         self.plain(Op::Leave, &cmd).await.map(drop)
     }
 
-    /// At most `count` members of a set that come after a mark, in the order of scores and, where these are equal, of members. That order is
-    /// the set's own: it is the same after a restart and on another server.
+    /// At most `count` members of a set that come after a mark, in the order of scores and, where these are equal, of members. That
+    /// order is the set's own: it is the same after a restart and on another server.
     ///
     /// # Errors
     /// There is no answer.

@@ -1,5 +1,5 @@
-//! Time as an argument: every decision that depends on the time asks a `Clock`, so that a test moves time instead of waiting for
-//! it.
+//! Time as an argument: every decision that depends on the time asks a `Clock`,
+//! so that a test moves time instead of waiting for it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};

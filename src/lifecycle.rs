@@ -103,8 +103,8 @@ impl Readiness {
 // === impl Signals ===
 
 impl Signals {
-    /// Listens for SIGTERM, SIGINT and SIGHUP from now on; none of them ends the process by itself any more. SIGHUP asks for a look
-    /// at the files.
+    /// Listens for SIGTERM, SIGINT and SIGHUP from now on; none of them ends the process by itself any more.
+    /// SIGHUP asks for a look at the files.
     ///
     /// # Errors
     /// The handlers cannot be installed.

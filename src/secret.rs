@@ -1,5 +1,5 @@
-//! A secret is a type from header to wire: it has no `Display`, its `Debug` says nothing, and its memory is wiped when it is
-//! dropped.
+//! A secret is a type from header to wire: it has no `Display`,
+//! its `Debug` says nothing, and its memory is wiped when it is dropped.
 
 use std::fmt;
 use std::ops::Range;
@@ -94,8 +94,8 @@ fn cut(text: &str, limit: usize) -> (&str, bool) {
 }
 
 /// How a secret reads in a text that is decoded: as it is; decoded itself, where it has what looks like an escape and the writer
-/// left percent signs alone; and each of them without its first one or two digits, which a percent sign right before it makes part
-/// of an escape.
+/// left percent signs alone; and each of them without its first one or two digits,
+/// which a percent sign right before it makes part of an escape.
 fn ways_to_read(secret: &[u8]) -> Vec<Vec<u8>> {
     let whole: Vec<u8> = secret.iter().copied().map(plain).collect();
     let decoded = Reading::decoded(secret).bytes;

@@ -1,5 +1,5 @@
-//! The second listener: probes, metrics, status. It sees plain data and closures, so that no probe can wait on Redis or an
-//! authority.
+//! The second listener: probes, metrics, status. It sees plain data and closures,
+//! so that no probe can wait on Redis or an authority.
 //!
 //! It may be reached from beyond this machine, because kubelet and Prometheus come to the Pod's address: from there it tells only
 //! what they need. `/status` is for this machine, and there for programs and not for pages.

@@ -1,7 +1,7 @@
 //! The accept loops: one per socket, one cap on connections for all of a listener's sockets.
 //!
-//! axum's own `serve` has no time-out for heads, no bound on them and no cap: half a header stayed open for as long as the client
-//! liked.
+//! axum's own `serve` has no time-out for heads, no bound on them and no cap:
+//! half a header stayed open for as long as the client liked.
 
 use std::future::poll_fn;
 use std::io;

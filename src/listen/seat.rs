@@ -52,7 +52,7 @@ pub(super) struct Seat {
     idle_since: AtomicU64,
     stalled_since: AtomicU64,
     running: AtomicU32,
-    /// HTTP/2: streams that have not ended, which are requests and answers that nobody has taken.
+    /// HTTP/2: streams that have not ended: requests that run, and answers that were not taken yet.
     streams: AtomicU32,
     /// HTTP/2: streams that the client reset, less the requests that were answered.
     resets: AtomicI32,

@@ -25,8 +25,8 @@ const REDIS: usize = 32;
 // === impl Descriptors ===
 
 impl Descriptors {
-    /// Takes as many as the system lets this process have: the usual limit (the soft one) is for programs that cannot deal with
-    /// more.
+    /// Takes as many as the system lets this process have: the usual limit (the soft one) is for programs
+    /// that cannot deal with more.
     pub fn raise() -> Self {
         let limits = getrlimit(Resource::Nofile);
         let take = |current| setrlimit(Resource::Nofile, Rlimit { current, ..limits }).is_ok().then_some(current);

@@ -25,8 +25,8 @@ pub struct Sought<'a> {
     pub asked: Option<&'a str>,
 }
 
-/// The name of the clock that a process stores by, until that clock is set: whether two clocks agree is found out once for all
-/// records.
+/// The name of the clock that a process stores by, until that clock is set:
+/// whether two clocks agree is found out once for all records.
 pub type ClockName = [u8; 8];
 
 #[derive(Serialize, Deserialize)]

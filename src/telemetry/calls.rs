@@ -1,5 +1,5 @@
-//! The client spans of a traced request: a call to an authority, a call to Redis. Like all spans, they exist for sampled requests
-//! only.
+//! The client spans of a traced request: a call to an authority, a call to Redis.
+//! Like all spans, they exist for sampled requests only.
 
 use tracing::field::Empty;
 use tracing::{Level, Span};

@@ -1,8 +1,8 @@
 //! The way of a log line to standard error: through a bounded queue and a thread of its own.
 //!
 //! Standard error may be a pipe that nobody reads, and a write to a full pipe does not return. So whoever logs only appends to the
-//! queue. What finds it full is dropped and counted, and the log says how many lines are missing, at the place where they are
-//! missing.
+//! queue. What finds it full is dropped and counted, and the log says how many lines are missing,
+//! at the place where they are missing.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -1,8 +1,8 @@
 //! What tokend says of itself: logs, spans, metrics. A leaf: it knows nothing of the rest.
 //!
 //! Whether a request is traced is decided before a span exists (`sampler`); an unsampled one makes none (`spans`, `calls`). Log
-//! lines are made from events alone (`logging`), so a span costs nothing there; they leave through `lines`, sampled spans through
-//! `otlp`.
+//! lines are made from events alone (`logging`), so a span costs nothing there;
+//! they leave through `lines`, sampled spans through `otlp`.
 
 mod calls;
 mod lines;

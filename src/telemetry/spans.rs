@@ -1,5 +1,5 @@
-//! The spans of a traced request: the request itself, and its way past memory where memory has nothing. What it calls is in
-//! `calls`.
+//! The spans of a traced request: the request itself, and its way past memory where memory has nothing.
+//! What it calls is in `calls`.
 //!
 //! Attributes come from closed sets: route templates, methods, names of apps, flows, sources, error values. Never a token, a user,
 //! a scope or a tenant.

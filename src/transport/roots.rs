@@ -3,8 +3,7 @@
 //! There are three places for root certificates, and the first that has any is the only one that counts:
 //!
 //! 1. SSL_CERT_FILE and SSL_CERT_DIR, as OpenSSL and its like take them. An operator who names roots means these and no others, so
-//! a
-//!    file without certificates is an error; an empty directory is a warning, because base images set that variable for nobody.
+//!    a file without certificates is an error; an empty directory is a warning, because base images set that variable for nobody.
 //! 2. The system's store.
 //! 3. Mozilla's roots, compiled in, for images that have no store at all.
 //!

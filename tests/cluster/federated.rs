@@ -1,5 +1,5 @@
-//! No secret at all: a service-account token that the kubelet projects proves the app to an authority that trusts the cluster's
-//! issuer.
+//! No secret at all: a service-account token that the kubelet projects proves the app to an authority that
+//! trusts the cluster's issuer.
 
 use serde_json::{Value, json};
 

@@ -121,8 +121,8 @@ const HISTOGRAMS: &[(&str, Labels)] = &[
 /// Buckets, the last of them without a bound, sum and count.
 const PER_HISTOGRAM: usize = 13;
 
-/// How many series there can be at most. Flows that read the cache have three sources and renew; the others have one source and do
-/// not.
+/// How many series there can be at most. Flows that read the cache have three sources and renew;
+/// the others have one source and do not.
 fn most(apps: usize, cached: usize, sent: usize, grants: usize) -> usize {
     // `configuration` is said of no app of ours, and of none that is not anything but that and `caller`.
     const TURNS: usize = 7;

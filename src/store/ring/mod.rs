@@ -72,8 +72,8 @@ pub enum Unreadable {
     Newer,
     /// It is sealed by a key that is not in the ring.
     UnknownKey,
-    /// It is cut, changed, not meant for this name, or of a release that is long gone; or it is not sealed where everything has to
-    /// be.
+    /// It is cut, changed, not meant for this name, or of a release that is long gone;
+    /// or it is not sealed where everything has to be.
     Garbage,
 }
 
@@ -154,8 +154,8 @@ impl Ring {
         }
     }
 
-    /// Opens what was found under the name `key` in Redis, if it is of one of these versions. One that is older than all of them is
-    /// garbage.
+    /// Opens what was found under the name `key` in Redis, if it is of one of these versions.
+    /// One that is older than all of them is garbage.
     ///
     /// A key id that is not in the ring reads the ring's file again before it is given up. That read blocks; it is a small local
     /// file, one caller at a time does it, and not more than once a second. The others are answered from the ring there is.

@@ -28,8 +28,8 @@ pub(super) struct Redirect {
     asking: bool,
 }
 
-/// The nodes that a cluster was last seen to have, as it names them. Where all that the configuration names are gone, others are
-/// there.
+/// The nodes that a cluster was last seen to have, as it names them.
+/// Where all that the configuration names are gone, others are there.
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
     known: Mutex<Vec<(String, u16)>>,

@@ -146,8 +146,8 @@ impl Dialer {
         }
     }
 
-    /// The nodes of a cluster that are known: those of the configuration, and those that the cluster named. The ones that were
-    /// tried in vain come last the next time, or nodes that are gone would take all the time that there is.
+    /// The known nodes of a cluster: of the configuration, and named by the cluster. Those tried in vain come last the next time;
+    /// else nodes that are gone would take all the time there is.
     fn places(&self, urls: &[RedisUrl]) -> Vec<Place> {
         let tls = urls.first().is_some_and(|url| url.tls);
         let mut places: Vec<Place> = urls.iter().map(|url| Place { db: 0, ..Place::of(url) }).collect();

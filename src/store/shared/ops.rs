@@ -43,7 +43,7 @@ impl Shared {
         let (mut read, mut left) = (Cmd::with_capacity(1 + keys.len(), size + 4), Cmd::with_capacity(2, first.len() + 4));
         read.arg(if keys.len() == 1 { "GET" } else { "MGET" }).arg(keys);
         left.arg("PTTL").arg(first);
-        // Together: what is left is what was left of that value.
+        // In one go, so that the time is that of this value and of no later one.
         let mut both = Pipeline::with_capacity(2);
         both.add_command(read).add_command(left);
         let answer = array(self.ask(Op::Read, Request::Batch(&both), self.core.timeout).await?)?;
@@ -275,8 +275,8 @@ impl Shared {
         Ok(answer != Value::Nil)
     }
 
-    /// The keys of the markers. Whoever finds another value than before there, or none, knows that the store, or a master of a
-    /// cluster, is not what it was. In a cluster they fall into different slots, so that every master is likely to have one.
+    /// The keys of the markers. Another value than before, or none, tells that the store, or a master of a cluster, has lost what
+    /// it had. In a cluster they fall into different slots, so that every master is likely to have one.
     pub fn markers(&self) -> Vec<String> {
         let prefix = &self.core.prefix;
         if self.core.link.dialer().is_cluster() {

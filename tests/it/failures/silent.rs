@@ -1,5 +1,5 @@
-//! Connections to the authority that go silent: one dead connection costs one attempt, and never the only one (contract, cache
-//! point 7).
+//! Connections to the authority that go silent: one dead connection costs one attempt,
+//! and never the only one (contract, cache point 7).
 //!
 //! No test waits for the pings of HTTP/2: whether a connection is alive shows in the first attempt.
 

@@ -99,8 +99,8 @@ impl Stage {
         format!("{}{}", self.base, self.cache(index))
     }
 
-    /// The configuration of the cache. Requests wait for Redis longer than usual: how long a machine under test takes is no
-    /// question here.
+    /// The configuration of the cache. Requests wait for Redis longer than usual:
+    /// how long a machine under test takes is no question here.
     fn cache(&self, index: usize) -> String {
         let ring = self.ring_file(index).display().to_string();
         let url = self.redis.url();

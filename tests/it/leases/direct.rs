@@ -199,8 +199,8 @@ async fn lease(redis: &RedisServer) -> (String, Vec<u8>) {
     found.expect("a lease")
 }
 
-/// The call waits for its place, its proof, its repetition: the lease lives as long as it does, and whoever follows is told in
-/// time.
+/// The call waits for its place, its proof, its repetition: the lease lives as long as it does,
+/// and whoever follows is told in time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_takes_longer_than_expected_keeps_its_lease_and_those_who_wait_are_told() {
     let redis = RedisServer::start().await;
@@ -287,8 +287,8 @@ async fn renewals_go_on_from_what_the_last_one_saw() {
     assert!(led.outcome.expect("an end").is_ok());
 }
 
-/// A mark is written before anything is sent, outlives what the store loses, and bars the others; a turn that was lost sends
-/// nothing.
+/// A mark is written before anything is sent, outlives what the store loses, and bars the others;
+/// a turn that was lost sends nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_being_sent_stands_in_the_lease_until_it_has_come_to_an_end() {
     let redis = RedisServer::start().await;
@@ -321,8 +321,8 @@ async fn what_is_being_sent_stands_in_the_lease_until_it_has_come_to_an_end() {
     eventually(PATIENCE, async || waits().await.is_ok()).await;
 }
 
-/// Whoever waited while something was sent does not take a lease for free that the store has lost: its holder has a second to write
-/// it anew.
+/// Whoever waited while something was sent does not take a lease for free that the store has lost:
+/// its holder has a second to write it anew.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mark_that_the_store_lost_bars_those_who_saw_it() {
     let redis = RedisServer::start().await;

@@ -167,8 +167,8 @@ async fn ask_to_the_end(base: String, number: usize, answered: Arc<AtomicUsize>)
     }
 }
 
-/// Many clients that never pause, a slow authority, a signal in the middle. `meanwhile` is what happens between the signal and the
-/// end.
+/// Many clients that never pause, a slow authority, a signal in the middle.
+/// `meanwhile` is what happens between the signal and the end.
 async fn end_under_load(delay: &str, meanwhile: impl AsyncFnOnce(&Serving, &AtomicUsize) -> usize) {
     let collector = Collector::start().await;
     let more = format!("{}shutdown: {{delay: {delay}, grace: 15s}}\n", collector.yaml("1.0"));

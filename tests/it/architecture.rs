@@ -4,6 +4,7 @@
 
 mod circles;
 mod comments;
+mod keys;
 mod names;
 mod rules;
 mod source;

@@ -1,9 +1,9 @@
 //! tokend: a token acquisition sidecar.
 //!
 //! The journey of a request, which is the order of the modules: a connection is accepted (`listen`), the edge reads and checks the
-//! request (`http`), an inbound user token is judged (`inbound`), a flow says what is asked (`flow`), the cache says whether we have
-//! it and may use it (`cache`, `store`), and if not, the app proves itself (`credential`) to its authority (`authority`) over the one
-//! door out (`transport`). What comes back (`oauth`) becomes a token (`token`), is stored, and is answered.
+//! request (`http`), an inbound user token is judged (`inbound`), a flow says what is asked (`flow`), the cache says whether we
+//! have it and may use it (`cache`, `store`), and if not, the app proves itself (`credential`) to its authority (`authority`) over
+//! the one door out (`transport`). What comes back (`oauth`) becomes a token (`token`), is stored, and is answered.
 //!
 //! `docs/architecture.md` shows who may import whom; a test keeps it true.
 
@@ -50,9 +50,6 @@ pub mod tasks;
 pub mod reload;
 
 pub mod telemetry;
-
-#[cfg(feature = "emulator")]
-pub mod emulator;
 
 #[cfg(feature = "emulator")]
 pub mod demo;

@@ -20,7 +20,8 @@ pub(super) fn apps(
 ) -> Vec<flow::AppSettings> {
     let raw = raw.unwrap_or_default();
     if raw.is_empty() {
-        let remedy = "define one under `apps`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET or AZURE_FEDERATED_TOKEN_FILE; `tokend demo` needs none";
+        let remedy = "define one under `apps`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET or \
+                      AZURE_FEDERATED_TOKEN_FILE; `tokend demo` needs none";
         report.missing("apps", Problem::new("no app is configured", remedy));
     }
     raw.into_iter().filter_map(|(name, raw)| app(name, raw.unwrap_or_default(), environment, report)).collect()
@@ -96,7 +97,8 @@ fn address(
             None
         }
         (None, None) => {
-            let remedy = "write `authority: https://login.microsoftonline.com/TENANT` for Entra, or `issuer: https://…` for any other server";
+            let remedy = "write `authority: https://login.microsoftonline.com/TENANT` for Entra, or \
+                      `issuer: https://…` for any other server";
             report.missing(&key, Problem::new("the app has no authority", remedy));
             None
         }

@@ -53,8 +53,8 @@ impl Policy {
         Self { audiences, client_id: client_id.to_owned(), scopes: settings.scopes.clone(), issuers }
     }
 
-    /// Judges the claims of a token on whose behalf something is asked, at a time in seconds since the Unix epoch. `own` is the id of
-    /// the authority's own tenant, where it has one.
+    /// Judges the claims of a token on whose behalf something is asked, at a time in seconds since the Unix epoch. `own` is the id
+    /// of the authority's own tenant, where it has one.
     pub fn judge(&self, claims: &Claims, own: Option<&str>, now: i64) -> Verdict {
         let checks = [self.times(claims, now), self.audience(claims), self.issuer(claims, own), self.kind(claims)];
         checks.into_iter().flatten().next().map_or_else(|| self.scope(claims), Verdict::Invalid)

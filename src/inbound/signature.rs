@@ -89,7 +89,7 @@ impl Inbound {
         Ok(verified)
     }
 
-    /// The same without a look at what is remembered and without remembering: for tokens that come once.
+    /// Verifies a token that comes once: nothing that is remembered is looked at, and nothing is remembered.
     ///
     /// # Errors
     /// As [`Inbound::verify`].

@@ -153,8 +153,8 @@ fn identity(settings: &authority::Settings) -> String {
     format!("{:?} {:?} {:?}", settings.address, settings.ca_file, settings.assertion_audience)
 }
 
-/// How many bytes of verified tokens one authority's verifier may remember. The authorities share what there is, those that some app
-/// accepts users' tokens of: the others never have one to remember.
+/// How many bytes of verified tokens one authority's verifier may remember. The authorities share what there is, those that some
+/// app accepts users' tokens of: the others never have one to remember.
 fn remembered(max_bytes: u64, apps: &[AppSettings]) -> u64 {
     let accepting = apps.iter().filter(|app| app.inbound.is_some()).map(|app| identity(&app.authority)).collect::<HashSet<_>>();
     max_bytes / REMEMBERED / u64::try_from(accepting.len().max(1)).unwrap_or(u64::MAX)

@@ -1,8 +1,9 @@
 //! One call over the connection that there is, and once more over another one where the first was of no use.
 //!
-//! A call may be made twice: each that exists does no harm if it is. Reads change nothing. A claim finds the lease its own, an extension
-//! and a release compare the owner, a put finds its own value, a withdrawal compares the generation, a removal finds the epoch that it set
-//! itself, and what sets, deletes, joins or leaves ends the same; a message that is heard twice is obeyed twice, with no effect.
+//! A call may be made twice: each that exists does no harm if it is. Reads change nothing. A claim finds the lease its own, an
+//! extension and a release compare the owner, a put finds its own value, a withdrawal compares the generation, a removal finds the
+//! epoch that it set itself, and what sets, deletes, joins or leaves ends the same; a message that is heard twice is obeyed twice,
+//! with no effect.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -24,8 +25,8 @@ const AGAIN: Duration = Duration::from_millis(50);
 const LITTLE: Duration = Duration::from_millis(20);
 
 impl Core {
-    /// A call in its time. The first connection of all may take longer, and so may the one that takes the place of a connection which
-    /// turned out to be closed: Redis closes those that are idle, and a call must not fail for that.
+    /// A call in its time. The first connection of all may take longer, and so may the one that takes the place of a connection
+    /// which turned out to be closed: Redis closes those that are idle, and a call must not fail for that.
     pub(super) async fn attempt(&self, request: Request<'_>, deadline: Duration) -> Result<Value, Fault> {
         let link = &self.link;
         let connecting = if link.is_untried() { CONNECTING } else { Duration::ZERO };
@@ -40,8 +41,8 @@ impl Core {
         }
     }
 
-    /// A call that has time. Where there is no answer after half of it, it is made once more over another connection; whichever answers
-    /// first counts.
+    /// A call that has time. Where there is no answer after half of it, it is made once more over another connection; whichever
+    /// answers first counts.
     pub(super) async fn attempt_patiently(&self, request: Request<'_>, ends: Instant) -> Result<Value, Fault> {
         let link = &self.link;
         let now = Instant::now();

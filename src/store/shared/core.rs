@@ -54,8 +54,8 @@ pub(super) enum Request<'a> {
 // === impl Core ===
 
 impl Core {
-    /// Makes a call, or does not if the breaker is open. `patient`: a breaker that opened a moment ago is waited for, and a connection
-    /// that does not answer is not all that is tried.
+    /// Makes a call, or does not if the breaker is open. `patient`: a breaker that opened a moment ago is waited for, and a second
+    /// connection is tried where the first one does not answer.
     pub(super) async fn call(
         self: &Arc<Self>,
         op: Op,

@@ -62,7 +62,7 @@ impl Dialer {
         }
     }
 
-    /// The same for calls that wait for replicas besides.
+    /// These settings for calls that wait for replicas besides.
     pub(super) fn waiting(mut self, timeout: Duration) -> Self {
         self.longest += 2 * timeout;
         self
@@ -146,8 +146,8 @@ impl Dialer {
         }
     }
 
-    /// The nodes of a cluster that are known: those of the configuration, and those that the cluster named. The ones that were tried
-    /// in vain come last the next time, or nodes that are gone would take all the time that there is.
+    /// The known nodes of a cluster: of the configuration, and named by the cluster. Those tried in vain come last the next time;
+    /// else nodes that are gone would take all the time there is.
     fn places(&self, urls: &[RedisUrl]) -> Vec<Place> {
         let tls = urls.first().is_some_and(|url| url.tls);
         let mut places: Vec<Place> = urls.iter().map(|url| Place { db: 0, ..Place::of(url) }).collect();
@@ -237,8 +237,8 @@ impl Dialer {
         Err(last)
     }
 
-    /// Whom the sentinels call the master, the one that most of them name first: one of them may be cut off from the others, and not know
-    /// whom these chose. All are asked at once, and nobody is waited for when more than half of them agree.
+    /// Whom the sentinels call the master, the one that most of them name first: one of them may be cut off from the others, and
+    /// not know whom these chose. All are asked at once, and nobody is waited for when more than half of them agree.
     async fn elected(&self, name: &str, urls: &[RedisUrl]) -> RedisResult<Vec<Master>> {
         let mut answers: FuturesUnordered<_> = urls.iter().map(|url| self.master_address(name, url)).collect();
         let (mut votes, mut last) = (Vec::<(Master, usize)>::new(), nobody());

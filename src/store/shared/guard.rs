@@ -127,8 +127,8 @@ impl Guard {
         self.clock.moment().since(self.lock().opened())
     }
 
-    /// Has the next probe made at once and waits until calls may be made, until `ends` at the latest. Returns whether they may. Another
-    /// breaker that closes may be enough.
+    /// Has the next probe made at once and waits until calls may be made, until `ends` at the latest. Returns whether they may.
+    /// Another breaker that closes may be enough.
     pub(super) async fn hurry_until(&self, may: impl Fn() -> bool, ends: Instant) -> bool {
         let mut bell = self.bell();
         while !may() {

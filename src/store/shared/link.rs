@@ -218,7 +218,8 @@ impl Link {
         self.make(Some(live), false);
     }
 
-    /// Starts an attempt to have another connection than `old`, unless one is under way or there is one. Returns whether that is so.
+    /// Starts an attempt to have another connection than `old`, unless one is under way or there is one.
+    /// Returns whether that is so.
     fn make(self: &Arc<Self>, old: Option<&Arc<Live>>, at_once: bool) -> bool {
         let now = self.clock.moment();
         let mut making = self.lock();

@@ -4,17 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::source::{Kind, Mention, Target, Tree};
 
-/// The leaves, each of which may import those before it. Everything but the emulator and `main` may import all of them.
+/// The leaves, each of which may import those before it. Everything but `main` may import all of them.
 const LEAVES: [&str; 7] = ["clock", "secret", "finding", "pem", "tasks", "reload", "telemetry"];
 
 /// The other modules, in the order of a request's way, and what each may import besides the leaves.
-const ROWS: [(&str, &[(&str, Part)]); 19] = {
+const ROWS: [(&str, &[(&str, Part)]); 18] = {
     use Part::{All, Items, Settings};
     [
         ("main", &[("cli", All), ("telemetry", All)]),
-        ("cli", &[("demo", All), ("sidecar", All), ("config", All), ("emulator", All), ("lifecycle", All), ("listen", Settings)]),
-        ("demo", &[("sidecar", All), ("lifecycle", All), ("config", All), ("emulator", All)]),
-        ("emulator", &[]),
+        ("cli", &[("demo", All), ("sidecar", All), ("config", All), ("lifecycle", All), ("listen", Settings)]),
+        ("demo", &[("sidecar", All), ("lifecycle", All), ("config", All)]),
         (
             "sidecar",
             &[
@@ -67,6 +66,9 @@ const ROWS: [(&str, &[(&str, Part)]); 19] = {
     ]
 };
 
+/// The emulator's crate, and who may use it.
+const EMULATOR: (&str, [&str; 2]) = ("tokend_emulator", ["cli", "demo"]);
+
 /// How much of a module may be imported.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Part {
@@ -93,6 +95,8 @@ impl Judgement {
         for mention in &tree.mentions {
             if let Some(target) = tree.target(mention) {
                 judgement.judge(tree, mention, &target);
+            } else {
+                judgement.judge_emulator(mention);
             }
         }
         judgement.find_cycles();
@@ -133,6 +137,16 @@ impl Judgement {
             }
         }
         self.edges.entry(from.clone()).or_default().insert(to.clone());
+    }
+
+    fn judge_emulator(&mut self, mention: &Mention) {
+        let (name, users) = EMULATOR;
+        let from = mention.module.first().map_or("", String::as_str);
+        if mention.path.first().is_some_and(|first| first == name) && !users.contains(&from) {
+            let spelt = mention.path.join("::");
+            self.offences
+                .push(format!("{}:{}: {from}: `{spelt}` is the emulator's, for {users:?} alone", mention.file, mention.line));
+        }
     }
 
     fn find_cycles(&mut self) {
@@ -177,7 +191,7 @@ fn allowed(from: &str, to: &str) -> Option<Part> {
     match (place(from), place(to)) {
         (Some(from), Some(to)) => return (to < from).then_some(Part::All),
         (Some(_), None) => return None,
-        (None, Some(_)) if from != "emulator" && from != "main" => return Some(Part::All),
+        (None, Some(_)) if from != "main" => return Some(Part::All),
         (None, _) => {}
     }
     let (_, row) = ROWS.iter().find(|(name, _)| *name == from)?;

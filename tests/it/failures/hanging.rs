@@ -9,7 +9,8 @@ use crate::support::{World, hang};
 const ROUNDS: usize = 12;
 const EACH: usize = 50;
 
-/// Asks for other tokens each time, until as many threads as there are would hang, and the authority refuses the credential each time.
+/// Asks for other tokens each time, until as many threads as there are would hang,
+/// and the authority refuses the credential each time.
 async fn refused_again_and_again(world: &World, app: &str) {
     world.emulator.script(json!({"on": {"endpoint": "token"}, "times": 0, "do": {"aadsts": 7_000_215}})).await;
     for round in 0..ROUNDS {

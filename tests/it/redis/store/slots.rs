@@ -14,7 +14,8 @@ const OWNER: [u8; 16] = *b"owner-0123456789";
 /// Any slot will do; this one is said to be on its way.
 const TAG: &str = "{moves}";
 
-/// A slot between two nodes, as an operator may leave it: its owner sends on what it has not, and the other one takes what is asked.
+/// A slot between two nodes, as an operator may leave it: its owner sends on what it has not,
+/// and the other one takes what is asked.
 struct Between {
     slot: String,
     from: u16,

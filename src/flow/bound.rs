@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use super::acquire::{Ask, Job};
 use super::app::App;
-use super::callers::Caller;
 use super::refusal::{Kind, Refusal};
 use super::request::Common;
 use super::{Inner, Outcome, members};
 use crate::authority::{Hold, Stops};
 use crate::cache::Key;
+use crate::caller::Caller;
 use crate::token::{Grant, Scopes, Turn};
 
 /// How long whoever may have less than is granted is told so without asking the authority again.

@@ -8,7 +8,8 @@ use tracing::Span;
 use uuid::Uuid;
 
 use super::problem::{Fault, FaultKind};
-use crate::flow::{Call, Caller};
+use crate::caller::Caller;
+use crate::flow::Call;
 use crate::telemetry::{Sampler, outgoing, request_span, state_of};
 
 /// What the edge knows of a request.

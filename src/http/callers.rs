@@ -1,25 +1,21 @@
-//! Who sends a request: the token in its head says it, before the body is read. Without callers in the configuration nobody is asked.
+//! Who sends a request: what stands in its head says it, before the body is read. Without callers in the configuration nobody is asked.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use axum::extract::Request;
 use futures_util::future::{Either, Ready, ready};
-use http::HeaderName;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tower::{BoxError, Layer, Service, ServiceExt as _};
 
 use super::asked::Asked;
 use super::problem::{Fault, FaultKind};
-use crate::flow::{Caller, Callers};
+use crate::caller::{Caller, CallerError, Callers, HeaderToken, Presented};
 
 /// The header of the caller's token.
 pub(super) const CALLER_TOKEN: HeaderName = HeaderName::from_static("x-tokend-token");
-
-/// How long a request waits for files that are being compared: a disk may hang.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Asks who sends each request.
 #[derive(Clone, Debug)]
@@ -32,7 +28,7 @@ pub(super) struct Known<S> {
     callers: Option<Arc<Callers>>,
 }
 
-/// Answered at once, passed on, or looked at again after the files were compared.
+/// Answered at once, passed on, or passed on after a longer look.
 type Answering<S> = Either<
     Either<Ready<Result<<S as Service<Request>>::Response, BoxError>>, <S as Service<Request>>::Future>,
     Pin<Box<dyn Future<Output = Result<<S as Service<Request>>::Response, BoxError>> + Send>>,
@@ -66,51 +62,47 @@ where
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let Some(callers) = &self.callers else { return Either::Left(Either::Right(self.inner.call(request))) };
-        let token = match token(&request) {
-            Ok(token) => token,
-            Err(fault) => {
-                callers.not_authenticated();
-                return Either::Left(Either::Left(ready(Err(fault.into()))));
-            }
-        };
-        if let Some(caller) = callers.authenticate(token) {
-            note(&mut request, caller);
-            return Either::Left(Either::Right(self.inner.call(request)));
+        match callers.identify(&presented(request.headers())) {
+            Either::Left(known) => match known.into_inner() {
+                Ok(caller) => {
+                    note(&mut request, caller);
+                    Either::Left(Either::Right(self.inner.call(request)))
+                }
+                Err(error) => Either::Left(Either::Left(ready(Err(fault(error).into())))),
+            },
+            // A clone that has no place yet: whoever is not known takes none from the others meanwhile.
+            Either::Right(looking) => Either::Right(Box::pin(after(looking, self.inner.clone(), request))),
         }
-        // A clone that has no place yet: whoever is not known takes none from the others while files are compared.
-        Either::Right(Box::pin(again(Arc::clone(callers), self.inner.clone(), request)))
     }
 }
 
-/// A token that nobody has may stand in a new file.
-async fn again<S>(callers: Arc<Callers>, mut inner: S, mut request: Request) -> Result<S::Response, BoxError>
+/// Passes a request on once its caller is known.
+async fn after<S>(
+    looking: impl Future<Output = Result<Caller, CallerError>>,
+    mut inner: S,
+    mut request: Request,
+) -> Result<S::Response, BoxError>
 where
     S: Service<Request, Error = BoxError>,
 {
-    // Whether they were compared or not: what is known now decides.
-    let _in_time = tokio::time::timeout(PATIENCE, callers.compare()).await;
-    let caller = token(&request).ok().and_then(|token| callers.authenticate(token));
-    let Some(caller) = caller else {
-        callers.not_authenticated();
-        return Err(
-            fault("the header `X-Tokend-Token` has the token of no caller; send one that stands in `callers.*.token` now").into()
-        );
-    };
+    let caller = looking.await.map_err(fault)?;
     note(&mut request, caller);
     inner.ready().await?.call(request).await
 }
 
-/// The one token of a request.
-fn token(request: &Request) -> Result<&[u8], Fault> {
-    let mut values = request.headers().get_all(CALLER_TOKEN).iter();
-    match (values.next(), values.next()) {
-        (Some(token), None) => Ok(token.as_bytes()),
-        (None, _) => Err(fault("the header `X-Tokend-Token` is missing; send the caller's token in it")),
-        (Some(_), Some(_)) => Err(fault("the header `X-Tokend-Token` is there twice; send it once")),
-    }
+/// What the head of a request shows of its caller.
+fn presented(headers: &HeaderMap) -> Presented<'_> {
+    Presented { header: HeaderToken::of(headers.get_all(CALLER_TOKEN).iter().map(HeaderValue::as_bytes)) }
 }
 
-fn fault(detail: &'static str) -> Fault {
+fn fault(error: CallerError) -> Fault {
+    let detail = match error {
+        CallerError::TokenMissing => "the header `X-Tokend-Token` is missing; send the caller's token in it",
+        CallerError::TokenRepeated => "the header `X-Tokend-Token` is there twice; send it once",
+        CallerError::TokenUnknown => {
+            "the header `X-Tokend-Token` has the token of no caller; send one that stands in `callers.*.token` now"
+        }
+    };
     Fault::new(FaultKind::CallerNotAuthenticated, detail)
 }
 

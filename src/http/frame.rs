@@ -18,7 +18,8 @@ use super::problem::{Fault, FaultKind, Problem};
 use super::refusal;
 use super::settings::Settings;
 use crate::clock::Clock;
-use crate::flow::{Answer, Callers};
+use crate::caller::Callers;
+use crate::flow::Answer;
 use crate::telemetry::{Metrics, Sampler};
 
 /// What every route shares.

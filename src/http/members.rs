@@ -8,7 +8,8 @@ use serde::Deserialize;
 use super::diagnose;
 use super::problem::{Fault, FaultKind};
 use super::values::{ScopeList, Text};
-use crate::flow::{AuthCode, AuthCodeUrl, Beyond, Common, OnBehalfOf, Silent};
+use crate::caller::Beyond;
+use crate::flow::{AuthCode, AuthCodeUrl, Common, OnBehalfOf, Silent};
 use crate::token::Scopes;
 
 /// What a member's value has to be.
@@ -345,7 +346,7 @@ impl Takes {
 #[cfg(test)]
 mod tests {
     use super::{AUTH_CODE, AUTH_CODE_URL, CLIENT_CREDENTIALS, Expected, LONGEST, Member, OBO, SILENT, Takes, read};
-    use crate::flow::Beyond;
+    use crate::caller::Beyond;
 
     fn detail(body: &[u8], takes: Takes) -> String {
         read(body, takes).err().map(|fault| fault.detail.into_owned()).unwrap_or_default()

@@ -2,37 +2,57 @@
 //!
 //! A caller that may not use every app learns nothing of the others, not even whether they are there.
 
-use super::metrics::Flow;
-use super::refusal::{Kind, Refusal};
-use super::request::Beyond;
-use super::settings::CallerSettings;
-use crate::token::Turn;
+use super::settings::Rights;
 
 /// What a request needs the right to.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Wanted<'a> {
-    /// The flow; none where no token is asked for.
-    pub(super) flow: Option<Flow>,
+pub struct Wanted<'a> {
+    /// The name of the flow; none where no token is asked for.
+    pub flow: Option<&'static str>,
     /// The app that is named, the api's, and the one that it comes to.
-    pub(super) apps: [Option<&'a str>; 3],
+    pub apps: [Option<&'a str>; 3],
     /// Whether an api is named that is not there: whose it would be is not known.
-    pub(super) unknown_api: bool,
+    pub unknown_api: bool,
     /// The api that is named.
-    pub(super) api: Option<&'a str>,
+    pub api: Option<&'a str>,
     /// What is named that a caller with `callers.*.apis` may not name.
-    pub(super) beyond: Beyond,
+    pub beyond: Beyond,
 }
 
-/// A right that a caller lacks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Missing {
+/// What a request names that may make a token good for more than a named api.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Beyond {
+    /// Nobody has looked, and a caller with `callers.*.apis` is refused: a door that forgets to look gives nothing away.
+    #[default]
+    Unknown,
+    /// Nothing.
+    Nothing,
+    /// This member.
+    Member(&'static str),
+}
+
+/// A right that a caller lacks, and how it is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RightError {
     /// `callers.*.apps`.
+    #[error(
+        "this caller may not use this app, or there is none of this name: name one of its own as `app`, or extend `callers.*.apps`"
+    )]
     App,
     /// `callers.*.apis`: no api, or one that is not listed.
+    #[error(
+        "this caller may have tokens for certain apis only: name one of them as `api` in place of `scopes`, `audience` and \
+         `resource`, or extend `callers.*.apis`"
+    )]
     Api,
     /// `callers.*.apis`: a member that only callers without it may name.
+    #[error(
+        "this caller may have tokens for certain apis only, and may not say by `{0}` what they are good for: leave it out, or \
+         remove `callers.*.apis`"
+    )]
     Member(&'static str),
     /// `callers.*.flows`.
+    #[error("this caller may not use this flow: extend `callers.*.flows`")]
     Flow,
 }
 
@@ -40,12 +60,12 @@ pub(super) enum Missing {
 ///
 /// # Errors
 /// It lacks a right, and which.
-pub(super) fn judge(rights: &CallerSettings, wanted: &Wanted<'_>) -> Result<(), Missing> {
+pub(super) fn judge(rights: &Rights, wanted: &Wanted<'_>) -> Result<(), RightError> {
     if let Some(apps) = &rights.apps {
         let mut named = wanted.apps.iter().flatten().peekable();
         let none = named.peek().is_none();
         if none || wanted.unknown_api || named.any(|name| !apps.iter().any(|app| app == name)) {
-            return Err(Missing::App);
+            return Err(RightError::App);
         }
     }
     let Some(flow) = wanted.flow else { return Ok(()) };
@@ -54,62 +74,27 @@ pub(super) fn judge(rights: &CallerSettings, wanted: &Wanted<'_>) -> Result<(), 
         match wanted.beyond {
             Beyond::Nothing if listed => {}
             // Whoever may name scopes or a resource beside the api is not bound to it.
-            Beyond::Member(member) if listed => return Err(Missing::Member(member)),
-            _ => return Err(Missing::Api),
+            Beyond::Member(member) if listed => return Err(RightError::Member(member)),
+            _ => return Err(RightError::Api),
         }
     }
     match &rights.flows {
-        Some(flows) if !flows.contains(&flow) => Err(Missing::Flow),
+        Some(flows) if !flows.contains(&flow) => Err(RightError::Flow),
         _ => Ok(()),
-    }
-}
-
-// === impl Missing ===
-
-impl Missing {
-    /// The refusal that names the right.
-    pub(super) fn refusal(self) -> Refusal {
-        let detail = match self {
-            Self::App => {
-                "this caller may not use this app, or there is none of this name: name one of its own as `app`, or extend `callers.*.apps`"
-            }
-            Self::Api => {
-                "this caller may have tokens for certain apis only: name one of them as `api` in place of `scopes`, `audience` and \
-                 `resource`, or extend `callers.*.apis`"
-            }
-            Self::Member(member) => {
-                let detail = format!(
-                    "this caller may have tokens for certain apis only, and may not say by `{member}` what they are good for: leave it \
-                     out, or remove `callers.*.apis`"
-                );
-                return Refusal::new(Turn::Rights, Kind::CallerNotAllowed, detail);
-            }
-            Self::Flow => "this caller may not use this flow: extend `callers.*.flows`",
-        };
-        Refusal::new(Turn::Rights, Kind::CallerNotAllowed, detail)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Missing, Wanted, judge};
-    use crate::flow::{AccountRights, Beyond, CallerSettings, Flow};
-    use crate::reload::{Place, Source};
-    use crate::secret::Secret;
+    use super::super::settings::{AccountRights, Rights};
+    use super::{Beyond, RightError, Wanted, judge};
 
-    fn rights(apps: Option<&[&str]>, apis: Option<&[&str]>, flows: Option<&[Flow]>) -> CallerSettings {
+    fn rights(apps: Option<&[&str]>, apis: Option<&[&str]>, flows: Option<&[&'static str]>) -> Rights {
         let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        CallerSettings {
-            name: "c".to_owned(),
-            token: Source { key: "k".to_owned(), file: None, place: Place::Value(Secret::new("")) },
-            apps: apps.map(list),
-            apis: apis.map(list),
-            flows: flows.map(<[Flow]>::to_vec),
-            accounts: AccountRights::Own,
-        }
+        Rights { apps: apps.map(list), apis: apis.map(list), flows: flows.map(<[_]>::to_vec), accounts: AccountRights::Own }
     }
 
-    const FLOW: Option<Flow> = Some(Flow::OnBehalfOf);
+    const FLOW: Option<&str> = Some("on_behalf_of");
 
     #[test]
     fn who_has_no_list_may_have_all() {
@@ -131,9 +116,9 @@ mod tests {
         assert_eq!(judged([None, None, Some("b")], false), Ok(()));
         // Of what it may not use it does not learn whether it is there.
         for apps in [[Some("c"), None, None], [Some("a"), Some("c"), None], [None, None, Some("c")], [None, None, None]] {
-            assert_eq!(judged(apps, false), Err(Missing::App), "{apps:?}");
+            assert_eq!(judged(apps, false), Err(RightError::App), "{apps:?}");
         }
-        assert_eq!(judged([Some("a"), None, Some("a")], true), Err(Missing::App));
+        assert_eq!(judged([Some("a"), None, Some("a")], true), Err(RightError::App));
     }
 
     #[test]
@@ -148,19 +133,23 @@ mod tests {
             (Some("h"), Beyond::Member("m")),
             (Some("g"), Beyond::Unknown),
         ] {
-            assert_eq!(judged(FLOW, api, beyond), Err(Missing::Api), "{api:?} {beyond:?}");
+            assert_eq!(judged(FLOW, api, beyond), Err(RightError::Api), "{api:?} {beyond:?}");
         }
-        assert_eq!(judged(FLOW, Some("g"), Beyond::Member("m")), Err(Missing::Member("m")));
-        assert!(Missing::Member("m").refusal().detail.contains("`m`"));
+        assert_eq!(judged(FLOW, Some("g"), Beyond::Member("m")), Err(RightError::Member("m")));
+        assert!(RightError::Member("m").to_string().contains("`m`"));
         assert_eq!(judged(None, None, Beyond::Unknown), Ok(()), "no token is asked for");
     }
 
     #[test]
     fn only_listed_flows_are_for_it() {
-        let some = rights(None, None, Some(&[Flow::Silent, Flow::AuthCode]));
-        for flow in Flow::ALL {
-            let expected = if matches!(flow, Flow::Silent | Flow::AuthCode) { Ok(()) } else { Err(Missing::Flow) };
-            assert_eq!(judge(&some, &Wanted { flow: Some(flow), ..Wanted::default() }), expected, "{flow:?}");
+        let some = rights(None, None, Some(&["silent", "auth_code"]));
+        for (flow, expected) in [
+            ("silent", Ok(())),
+            ("auth_code", Ok(())),
+            ("client_credentials", Err(RightError::Flow)),
+            ("on_behalf_of", Err(RightError::Flow)),
+        ] {
+            assert_eq!(judge(&some, &Wanted { flow: Some(flow), ..Wanted::default() }), expected, "{flow}");
         }
         assert_eq!(judge(&some, &Wanted::default()), Ok(()));
     }

@@ -9,7 +9,7 @@ use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http_body_util::BodyExt as _;
 
-use super::problem::{Fault, FaultKind};
+use super::fault::{Fault, FaultKind};
 
 /// The bounds of bodies; clones share the total.
 #[derive(Clone, Debug)]
@@ -149,7 +149,7 @@ mod tests {
     use axum::body::Body;
     use http::{HeaderMap, HeaderValue};
 
-    use super::super::problem::FaultKind;
+    use super::super::fault::FaultKind;
     use super::{Bodies, is_json, refuse};
 
     fn headers(list: &[(&'static str, &'static str)]) -> HeaderMap {

@@ -16,19 +16,19 @@ use crate::listen::App;
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Sampler};
 
-fn app(metrics: &Metrics, sampler: Sampler) -> impl App + use<> {
+pub(super) fn app(metrics: &Metrics, sampler: Sampler) -> impl App + use<> {
     let (clock, tasks) = (Clock::manual(1000), Tasks::default());
     let cache = Cache::new(&cache::Settings::default(), None, WIRE, metrics, clock.clone(), tasks.clone());
     let service = Service::new(Vec::new(), &[], None, Arc::clone(&cache), (clock.clone(), tasks, || 0.5), Duration::from_secs(15));
     router(service, &Settings::default(), &clock, metrics, sampler)
 }
 
-fn plain() -> impl App + use<> {
+pub(super) fn plain() -> impl App + use<> {
     app(&Metrics::default(), Sampler::new(None))
 }
 
 /// A request without body and type.
-fn bare(method: Method, uri: &str) -> http::request::Builder {
+pub(super) fn bare(method: Method, uri: &str) -> http::request::Builder {
     request("").method(method).uri(uri)
 }
 

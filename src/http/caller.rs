@@ -7,15 +7,16 @@ use std::task::{Context, Poll};
 
 use axum::extract::Request;
 use futures_util::future::{Either, Ready, ready};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use tower::{BoxError, Layer, Service, ServiceExt as _};
 
 use super::asked::Asked;
-use super::problem::{Fault, FaultKind};
+use super::fault::{Fault, FaultKind};
+use super::routes::ProofPlace;
 use crate::caller::{Caller, CallerError, Callers, HeaderToken, Presented};
 
 /// The header of the caller's token.
-pub(super) const CALLER_TOKEN: HeaderName = HeaderName::from_static("x-tokend-token");
+const CALLER_TOKEN: HeaderName = HeaderName::from_static("x-tokend-token");
 
 /// Asks who sends each request.
 #[derive(Clone, Debug)]
@@ -62,7 +63,7 @@ where
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let Some(callers) = &self.callers else { return Either::Left(Either::Right(self.inner.call(request))) };
-        match callers.identify(&presented(request.headers())) {
+        match callers.identify(&presented(&request)) {
             Either::Left(known) => match known.into_inner() {
                 Ok(caller) => {
                     note(&mut request, caller);
@@ -90,9 +91,14 @@ where
     inner.ready().await?.call(request).await
 }
 
-/// What the head of a request shows of its caller.
-fn presented(headers: &HeaderMap) -> Presented<'_> {
-    Presented { header: HeaderToken::of(headers.get_all(CALLER_TOKEN).iter().map(HeaderValue::as_bytes)) }
+/// What a request shows of its caller, where its path has that.
+fn presented(request: &Request) -> Presented<'_> {
+    let proof = request.extensions().get::<Asked>().map_or(ProofPlace::Header, |asked| asked.path.proof);
+    match proof {
+        ProofPlace::Header => {
+            Presented { header: HeaderToken::of(request.headers().get_all(CALLER_TOKEN).iter().map(HeaderValue::as_bytes)) }
+        }
+    }
 }
 
 fn fault(error: CallerError) -> Fault {

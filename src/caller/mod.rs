@@ -1,4 +1,5 @@
-//! Who asks: the callers that the configuration knows, how a request proves to be of one of them, what they may do, and how often they did.
+//! Who asks: the callers that the configuration knows, how a request proves to be of one of them, what they may do, and how often
+//! they did.
 //!
 //! What a caller wants is described by whoever judges a request (`Wanted`), so that this module knows no flow and no route.
 
@@ -78,7 +79,8 @@ pub enum CallerError {
     TokenUnknown,
 }
 
-/// Who asks, or why that is not known: at once where memory knows it, and nothing is allocated for that; else after a look at the files.
+/// Who asks, or why that is not known: at once where memory knows it, and nothing is allocated for that; else after a look at the
+/// files.
 pub type Identified = Either<Ready<Result<Caller, CallerError>>, BoxFuture<'static, Result<Caller, CallerError>>>;
 
 // === impl Caller ===
@@ -153,8 +155,8 @@ impl Callers {
         self.counted(self.tokens.owner(token).ok_or(CallerError::TokenUnknown))
     }
 
-    /// Compares the files with what is in force; at most once a second, however many unknown tokens come. Who comes while that goes on
-    /// waits for its end.
+    /// Compares the files with what is in force; at most once a second, however many unknown tokens come. Who comes while that goes
+    /// on waits for its end.
     async fn compare(&self) {
         let mut compared = self.compared.lock().await;
         let now = self.clock.moment();

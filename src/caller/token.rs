@@ -1,7 +1,7 @@
 //! A caller's proof by a token: the tokens are followed in their files, and compared with what a request brings.
 //!
-//! What is compared is SHA-256 of both sides, in constant time and with every token there is, so that neither the length of a token nor its
-//! place tells anything.
+//! What is compared is SHA-256 of both sides, in constant time and with every token there is, so that neither the length of a token
+//! nor its place tells anything.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -99,8 +99,8 @@ impl CallerTokens {
         self.0.callers.iter().map(|(caller, tokens)| (caller, tokens.problem(), tokens.failures()))
     }
 
-    /// Reads all files again, in the order of the configuration: what one caller gives up, a later one may have at once. Where files
-    /// hang, it waits for two seconds at most, and takes the other files when they have been read.
+    /// Reads all files again, in the order of the configuration: what one caller gives up, a later one may have at once. Where
+    /// files hang, it waits for two seconds at most, and takes the other files when they have been read.
     pub(super) async fn reread(&self) {
         let until = tokio::time::Instant::now() + PATIENCE;
         for (_, tokens) in &self.0.callers {

@@ -32,7 +32,8 @@ pub(super) const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correla
 // === impl Asked ===
 
 impl Asked {
-    /// Reads the head of a request that arrived then, and makes its span if it is sampled. The ids are good even where the result is a fault.
+    /// Reads the head of a request that arrived then, and makes its span if it is sampled. The ids are good even where the result
+    /// is a fault.
     pub(super) fn read<B>(request: &Request<B>, sampler: Sampler, arrived: Duration) -> (Self, Span, Result<(), Fault>) {
         let path = Path::of(request.uri().path());
         let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());

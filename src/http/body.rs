@@ -57,8 +57,8 @@ impl Bodies {
         Ok(Held { bytes: self.read(body).await?, _share: share })
     }
 
-    /// Frame by frame into one buffer: kept as they come, many small frames would hold many times what they weigh. The usual body is
-    /// one frame, and is not copied.
+    /// Frame by frame into one buffer: kept as they come, many small frames would hold many times what they weigh. The usual body
+    /// is one frame, and is not copied.
     async fn read(&self, mut body: Body) -> Result<Bytes, Fault> {
         let (mut only, mut whole) = (Bytes::new(), BytesMut::new());
         while let Some(frame) = body.frame().await {

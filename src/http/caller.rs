@@ -1,4 +1,5 @@
-//! Who sends a request: what stands in its head says it, before the body is read. Without callers in the configuration nobody is asked.
+//! Who sends a request: what stands in its head says it, before the body is read. Without callers in the configuration nobody is
+//! asked.
 
 use std::future::Future;
 use std::pin::Pin;

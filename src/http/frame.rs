@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::response::Response;
-use http::request::Parts;
-use http::{StatusCode, Uri};
+use http::{HeaderMap, StatusCode, Uri};
 use prometheus::{IntCounterVec, IntGauge};
 use tracing::Span;
 
@@ -43,7 +42,9 @@ pub(super) struct Meters {
 /// A request that has arrived as a whole.
 pub(super) struct Opened {
     route: &'static Route,
-    head: Parts,
+    uri: Uri,
+    /// Those of a route that reads the user's token: kept for as long as the flow takes, they are not kept for nothing.
+    headers: HeaderMap,
     body: Option<Held>,
 }
 
@@ -84,7 +85,8 @@ impl Frame {
                 None
             }
         };
-        Ok(Opened { route, head, body })
+        let headers = if route.bearer { head.headers } else { HeaderMap::new() };
+        Ok(Opened { route, uri: head.uri, headers, body })
     }
 
     /// Ends a request, in the dialect of its path.
@@ -152,12 +154,12 @@ impl Opened {
     /// # Errors
     /// What stands where the user's token belongs is none, or a member is not as it has to be.
     pub(super) fn given(&self) -> Result<Given<'_>, RequestError> {
-        let bearer = if self.route.bearer { bearer(&self.head.headers)? } else { None };
+        let bearer = if self.route.bearer { bearer(&self.headers)? } else { None };
         let members = match &self.body {
             Some(body) => read::read(&body.bytes, self.route.takes)?,
-            None => form::read(self.head.uri.query(), self.route.takes)?,
+            None => form::read(self.uri.query(), self.route.takes)?,
         };
-        Ok(Given { members, bearer, path: self.head.uri.path() })
+        Ok(Given { members, bearer, path: self.uri.path() })
     }
 }
 

@@ -1,5 +1,5 @@
-//! The edge: from a request's head to a flow's call, and from its outcome to an answer. It decides who may speak and what may be said;
-//! whether there is a token is the flow's affair.
+//! The edge: from a request's head to a flow's call, and from its outcome to an answer. It decides who may speak and what may be
+//! said; whether there is a token is the flow's affair.
 
 mod asked;
 mod bearer;

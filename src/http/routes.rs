@@ -1,5 +1,5 @@
-//! THE table of routes. The router, the names of requests in logs and spans, and the API document are made from it; `tests/table.rs` holds
-//! them to it.
+//! THE table of routes. The router, the names of requests in logs and spans, and the API document are made from it;
+//! `tests/table.rs` holds them to it.
 
 use axum::routing::MethodFilter;
 use utoipa::openapi::HttpMethod;
@@ -26,8 +26,8 @@ pub(super) struct Route {
     pub(super) operation: Operation,
 }
 
-/// A path, and what holds for every method on it, so that it is known before a request is routed. Logs and spans have the template, never
-/// the path itself, which is the caller's text.
+/// A path, and what holds for every method on it, so that it is known before a request is routed. Logs and spans have the template,
+/// never the path itself, which is the caller's text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Path {
     /// The template; a parameter is its last segment.
@@ -43,8 +43,8 @@ pub(super) struct Path {
 /// Where a request shows who its caller is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ProofPlace {
-    /// In the head: `caller.rs` asks before the body is read. A proof in a body would pass that layer, to be asked for where the members
-    /// are read.
+    /// In the head: `caller.rs` asks before the body is read. A proof in a body would pass that layer, to be asked for where the
+    /// members are read.
     Header,
 }
 
@@ -159,8 +159,8 @@ pub(super) static ROUTES: [Route; 8] = [
             tag: SIGN_IN,
             summary: "The URL at which a user signs in, with PKCE, state and nonce.",
             description: Some(
-                "tokend keeps nothing: the caller stores the answer in the browser's server-side session, and compares `state` with \
-                 what comes back.",
+                "tokend keeps nothing: the caller stores the answer in the browser's server-side session, and compares `state` \
+                 with what comes back.",
             ),
             gives: Gives::Url,
         },
@@ -210,8 +210,8 @@ pub(super) static ROUTES: [Route; 8] = [
             tag: ACCOUNTS,
             summary: "The accounts that are signed in at an app, a page at a time.",
             description: Some(
-                "An account that signs in or out while the listing goes on may be listed or not; one that is renewed meanwhile may be \
-                 listed twice.",
+                "An account that signs in or out while the listing goes on may be listed or not; one that is renewed meanwhile \
+                 may be listed twice.",
             ),
             gives: Gives::Accounts,
         },

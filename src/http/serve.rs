@@ -11,8 +11,6 @@ use axum::extract::Request;
 use axum::response::Response;
 use axum::routing::on_service;
 
-use super::asked::Asked;
-use super::doors::FlowReply;
 use super::fault::RequestError;
 use super::frame::Frame;
 use super::routes::{ROUTES, Route};
@@ -51,23 +49,28 @@ impl tower::Service<Request> for RouteService {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request) -> Self::Future {
-        let (route, desk) = (self.route, Arc::clone(&self.desk));
-        Box::pin(async move {
-            let asked = desk.frame.asked(&mut request);
-            let outcome = desk.serve(route, &asked, request).await;
-            Ok(desk.frame.respond(&asked, outcome))
-        })
+    fn call(&mut self, request: Request) -> Self::Future {
+        Box::pin(Arc::clone(&self.desk).serve(self.route, request))
     }
 }
 
 // === impl Desk ===
 
 impl Desk {
-    async fn serve(&self, route: &'static Route, asked: &Asked, request: Request) -> Result<FlowReply, RequestError> {
-        let opened = self.frame.open(route, request).await?;
-        let mut given = opened.given()?;
-        let call = (route.door)(&mut given)?;
-        call.ask(&self.flows, asked.caller, asked.call()).await.map_err(RequestError::Refused)
+    async fn serve(self: Arc<Self>, route: &'static Route, mut request: Request) -> Result<Response, Infallible> {
+        let asked = self.frame.asked(&mut request);
+        let opened = match self.frame.open(route, request).await {
+            Ok(opened) => opened,
+            Err(fault) => return Ok(self.frame.respond(&asked, Err(fault.into()))),
+        };
+        let given = opened.given();
+        let outcome = match given {
+            Ok(mut given) => match (route.door)(&mut given) {
+                Ok(call) => call.ask(&self.flows, asked.caller, asked.call()).await.map_err(RequestError::Refused),
+                Err(fault) => Err(fault.into()),
+            },
+            Err(error) => Err(error),
+        };
+        Ok(self.frame.respond(&asked, outcome))
     }
 }

@@ -1,5 +1,5 @@
-//! The schemas of the API document that no type of the program has: requests, by the members that their routes take, and the token answer,
-//! which is written by hand.
+//! The schemas of the API document that no type of the program has: requests, by the members that their routes take, and the token
+//! answer, which is written by hand.
 
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{AdditionalProperties, AnyOfBuilder, ArrayBuilder, Schema};

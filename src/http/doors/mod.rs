@@ -6,6 +6,8 @@ pub(super) mod rest;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
+
 use super::fault::Fault;
 use super::members::{Members, Text};
 use crate::caller::Caller;
@@ -56,17 +58,17 @@ fn text<'a>(member: &'a Option<Text<'_>>) -> Option<&'a str> {
 // === impl FlowCall ===
 
 impl FlowCall<'_> {
-    /// Asks. Futures that are large and seldom needed are boxed: this one is allocated for every request, as large as the largest in it.
+    /// Asks. What is large and seldom needed is boxed: this future is allocated for every request, and is as large as the largest in it.
     pub(super) async fn ask(&self, service: &Service, caller: Caller, call: Call) -> Result<FlowReply, Arc<Refusal>> {
         match self {
             Self::ClientCredentials(request) => service.client_credentials(caller, call, request).await.map(FlowReply::Token),
             Self::OnBehalfOf(request) => service.obo(caller, call, request).await.map(FlowReply::Token),
             Self::Silent(request) => service.silent(caller, call, request).await.map(FlowReply::Token),
-            Self::AuthCode(request) => Box::pin(service.auth_code(caller, call, request)).await.map(FlowReply::Token),
-            Self::AuthCodeUrl(request) => Box::pin(service.auth_code_url(caller, call, request)).await.map(FlowReply::Url),
-            Self::ListAccounts(listing) => Box::pin(service.accounts(caller, listing)).await.map(FlowReply::Accounts),
-            Self::GetAccount { app, id } => Box::pin(service.account(caller, *app, id)).await.map(FlowReply::Account),
-            Self::SignOut { app, id } => Box::pin(service.sign_out(caller, *app, id)).await.map(|()| FlowReply::Done),
+            Self::AuthCode(request) => service.auth_code(caller, call, request).boxed().await.map(FlowReply::Token),
+            Self::AuthCodeUrl(request) => service.auth_code_url(caller, call, request).boxed().await.map(FlowReply::Url),
+            Self::ListAccounts(listing) => service.accounts(caller, listing).boxed().await.map(FlowReply::Accounts),
+            Self::GetAccount { app, id } => service.account(caller, *app, id).boxed().await.map(FlowReply::Account),
+            Self::SignOut { app, id } => service.sign_out(caller, *app, id).boxed().await.map(|()| FlowReply::Done),
         }
     }
 }

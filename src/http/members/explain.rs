@@ -1,4 +1,5 @@
-//! Why a body is refused, in words of ours: which member, what it should be, and what to do. Values are never looked at, let alone quoted.
+//! Why a body is refused, in words of ours: which member, what it should be, and what to do. Values are never looked at, let alone
+//! quoted.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! Reads the members of a JSON body: borrowed from it, and each route says which of them it takes.
 //!
-//! The fast path is one pass of serde that copies nothing but scopes. Only a body that fails is looked at again, by `explain`: serde stops at the
-//! first error and quotes values, which may be secrets.
+//! The fast path is one pass of serde that copies nothing but scopes. Only a body that fails is looked at again, by `explain`:
+//! serde stops at the first error and quotes values, which may be secrets.
 
 use super::explain;
 use super::table::{LONGEST, Member, MemberSet, Members};

@@ -30,8 +30,8 @@ pub(in crate::http) struct MemberSet(u64);
 pub(in crate::http) const LONGEST: usize = 8 * 1024;
 
 /// Makes everything out of the rows. A row that begins with `#[serde(skip)]` is no member of a body. `for_apis`: a caller with
-/// `callers.*.apis` may name it, since it says nothing of what a token is good for. `body` and `query`: where it may stand, and what the
-/// API document says of it there.
+/// `callers.*.apis` may name it, since it says nothing of what a token is good for. `body` and `query`: where it may stand, and
+/// what the API document says of it there.
 macro_rules! members {
     ($(
         $(#[$serde:meta])?

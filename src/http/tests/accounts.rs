@@ -147,8 +147,8 @@ async fn no_id_leaves_the_path() {
     let guard = tracing::subscriber::set_default(subscriber);
     let metrics = Metrics::default();
     let app = app(&metrics, Sampler::new(Some(1.0)));
-    // Another test's thread may be the first that comes by a line, and nobody listens there: after the lines have been passed, it is
-    // asked again in this one.
+    // Another test's thread may be the first that comes by a line, and nobody listens there: after the lines have been passed, it
+    // is asked again in this one.
     super::send(&app, bare(Method::GET, "/accounts/%").body(Body::empty()).unwrap()).await;
     tracing::callsite::rebuild_interest_cache();
     lines.0.lock().unwrap().clear();

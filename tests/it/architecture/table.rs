@@ -56,7 +56,7 @@ const ROWS: [(&str, &[(&str, Part)]); 20] = {
             ],
         ),
         ("listen", &[]),
-        ("http", &[("caller", All), ("flow", All), ("inbound", All), ("listen", All), ("oauth", All), ("token", All)]),
+        ("http", &[("caller", All), ("flow", All), ("listen", All), ("oauth", All), ("token", All)]),
         ("caller", &[]),
         ("inbound", &[("authority", All), ("oauth", All), ("token", All)]),
         (

@@ -1,7 +1,7 @@
 //! Who asks: the callers that the configuration knows, how a request proves to be of one of them, what they may do, and how often
 //! they did.
 //!
-//! What a caller wants is described by whoever judges a request (`Wanted`), so that this module knows no flow and no route.
+//! What a caller wants is described by whoever judges a request (`WantedRights`), so that this module knows no flow and no route.
 
 mod rights;
 mod settings;
@@ -14,7 +14,7 @@ use futures_util::future::{BoxFuture, Either, Ready, ready};
 use prometheus::{IntCounter, IntCounterVec};
 use tokio::sync::Mutex;
 
-pub use rights::{Beyond, RightError, Wanted};
+pub use rights::{Beyond, RightError, WantedRights};
 pub use settings::{AccountRights, Rights, Settings};
 pub use token::CallerTokens;
 
@@ -206,7 +206,7 @@ impl Callers {
     ///
     /// # Errors
     /// It lacks a right, and which.
-    pub fn judge(&self, caller: Caller, wanted: &Wanted<'_>) -> Result<(), RightError> {
+    pub fn judge(&self, caller: Caller, wanted: &WantedRights<'_>) -> Result<(), RightError> {
         let judged = self.rights(caller).map_or(Err(RightError::App), |rights| rights::judge(rights, wanted));
         if judged.is_err() {
             self.not_allowed(caller);
@@ -243,7 +243,8 @@ impl Callers {
 #[cfg(test)]
 mod tests {
     use super::{
-        AccountRights, Caller, CallerError, CallerTokens, Callers, HeaderToken, Presented, RightError, Rights, Settings, Wanted,
+        AccountRights, Caller, CallerError, CallerTokens, Callers, HeaderToken, Presented, RightError, Rights, Settings,
+        WantedRights,
     };
     use crate::clock::Clock;
     use crate::finding::Findings;
@@ -266,9 +267,9 @@ mod tests {
         let tokens = CallerTokens::load(&settings, &mut Findings::default()).unwrap();
         let metrics = Metrics::default();
         let callers = Callers::new(tokens, &metrics, Clock::manual(0));
-        let wanted = Wanted { flow: Some("silent"), ..Wanted::default() };
+        let wanted = WantedRights { flow: Some("silent"), ..WantedRights::default() };
         assert_eq!(callers.judge(Caller::ANYONE, &wanted), Err(RightError::App));
-        assert_eq!(callers.judge(Caller::ANYONE, &Wanted::default()), Err(RightError::App));
+        assert_eq!(callers.judge(Caller::ANYONE, &WantedRights::default()), Err(RightError::App));
         assert_eq!((callers.owners(Caller::ANYONE), callers.name(Caller::ANYONE)), (None, None));
         let [a, b, c] = [0, 1, 2].map(|index| Caller(Some(index)));
         for (name, caller) in [("a", a), ("b", b), ("c", c)] {

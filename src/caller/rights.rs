@@ -6,7 +6,7 @@ use super::settings::Rights;
 
 /// What a request needs the right to.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Wanted<'a> {
+pub struct WantedRights<'a> {
     /// The name of the flow; none where no token is asked for.
     pub flow: Option<&'static str>,
     /// The app that is named, the api's, and the one that it comes to.
@@ -60,7 +60,7 @@ pub enum RightError {
 ///
 /// # Errors
 /// It lacks a right, and which.
-pub(super) fn judge(rights: &Rights, wanted: &Wanted<'_>) -> Result<(), RightError> {
+pub(super) fn judge(rights: &Rights, wanted: &WantedRights<'_>) -> Result<(), RightError> {
     if let Some(apps) = &rights.apps {
         let mut named = wanted.apps.iter().flatten().peekable();
         let none = named.peek().is_none();
@@ -87,7 +87,7 @@ pub(super) fn judge(rights: &Rights, wanted: &Wanted<'_>) -> Result<(), RightErr
 #[cfg(test)]
 mod tests {
     use super::super::settings::{AccountRights, Rights};
-    use super::{Beyond, RightError, Wanted, judge};
+    use super::{Beyond, RightError, WantedRights, judge};
 
     fn rights(apps: Option<&[&str]>, apis: Option<&[&str]>, flows: Option<&[&'static str]>) -> Rights {
         let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
@@ -100,9 +100,9 @@ mod tests {
     fn who_has_no_list_may_have_all() {
         let all = rights(None, None, None);
         for wanted in [
-            Wanted::default(),
-            Wanted { flow: FLOW, api: Some("g"), beyond: Beyond::Member("m"), unknown_api: true, ..Wanted::default() },
-            Wanted { flow: FLOW, apps: [Some("x"), Some("y"), None], ..Wanted::default() },
+            WantedRights::default(),
+            WantedRights { flow: FLOW, api: Some("g"), beyond: Beyond::Member("m"), unknown_api: true, ..WantedRights::default() },
+            WantedRights { flow: FLOW, apps: [Some("x"), Some("y"), None], ..WantedRights::default() },
         ] {
             assert_eq!(judge(&all, &wanted), Ok(()), "{wanted:?}");
         }
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn every_app_that_is_named_or_meant_has_to_be_listed() {
         let some = rights(Some(&["a", "b"]), None, None);
-        let judged = |apps, unknown_api| judge(&some, &Wanted { flow: FLOW, apps, unknown_api, ..Wanted::default() });
+        let judged = |apps, unknown_api| judge(&some, &WantedRights { flow: FLOW, apps, unknown_api, ..WantedRights::default() });
         assert_eq!(judged([Some("a"), Some("b"), Some("a")], false), Ok(()));
         assert_eq!(judged([None, None, Some("b")], false), Ok(()));
         // Of what it may not use it does not learn whether it is there.
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn a_listed_api_says_all_of_what_the_token_is_for() {
         let some = rights(None, Some(&["g"]), None);
-        let judged = |flow, api, beyond| judge(&some, &Wanted { flow, api, beyond, ..Wanted::default() });
+        let judged = |flow, api, beyond| judge(&some, &WantedRights { flow, api, beyond, ..WantedRights::default() });
         assert_eq!(judged(FLOW, Some("g"), Beyond::Nothing), Ok(()));
         for (api, beyond) in [
             (None, Beyond::Nothing),
@@ -149,8 +149,8 @@ mod tests {
             ("client_credentials", Err(RightError::Flow)),
             ("on_behalf_of", Err(RightError::Flow)),
         ] {
-            assert_eq!(judge(&some, &Wanted { flow: Some(flow), ..Wanted::default() }), expected, "{flow}");
+            assert_eq!(judge(&some, &WantedRights { flow: Some(flow), ..WantedRights::default() }), expected, "{flow}");
         }
-        assert_eq!(judge(&some, &Wanted::default()), Ok(()));
+        assert_eq!(judge(&some, &WantedRights::default()), Ok(()));
     }
 }

@@ -33,7 +33,7 @@ struct Inner {
 /// Whose each token is.
 #[derive(Debug, Default)]
 struct Owners {
-    table: ArcSwap<Table>,
+    table: ArcSwap<TokenTable>,
     // Two files may be read at the same time: a token has one owner all the same.
     giving: Mutex<()>,
 }
@@ -47,7 +47,7 @@ pub(super) struct TokenHash([u8; 32]);
 
 /// Every token in force, and whose it is.
 #[derive(Default)]
-struct Table(Vec<(TokenHash, u16)>);
+struct TokenTable(Vec<(TokenHash, u16)>);
 
 // === impl CallerTokens ===
 
@@ -165,9 +165,9 @@ impl std::fmt::Debug for Tokens {
     }
 }
 
-// === impl Table ===
+// === impl TokenTable ===
 
-impl Table {
+impl TokenTable {
     /// This table with these tokens in place of those that the caller had.
     fn with(&self, index: u16, tokens: &Tokens) -> Self {
         let others = self.0.iter().copied().filter(|(_, owner)| *owner != index);
@@ -191,9 +191,9 @@ impl Table {
     }
 }
 
-impl std::fmt::Debug for Table {
+impl std::fmt::Debug for TokenTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Table({})", self.0.len())
+        write!(f, "TokenTable({})", self.0.len())
     }
 }
 

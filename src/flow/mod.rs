@@ -46,7 +46,7 @@ pub use settings::{ApiSettings, AppSettings, RefreshTokens, flow_names};
 
 use crate::authority::Stops;
 use crate::cache::{Cache, Flight, Key, Wire, Work};
-use crate::caller::{Caller, Callers, Wanted};
+use crate::caller::{Caller, Callers, WantedRights};
 use crate::clock::Clock;
 use crate::tasks::Tasks;
 use crate::token::{Account, Head, Turn};
@@ -312,7 +312,7 @@ impl Inner {
         let Some(callers) = &self.callers else { return app };
         let api = request.api.map(|name| self.apis.get(name));
         let of_api = api.flatten().and_then(|api| api.app.as_deref());
-        let wanted = Wanted {
+        let wanted = WantedRights {
             flow: flow.map(Flow::as_str),
             apps: [request.app, of_api, app.as_ref().ok().map(|app| app.name.as_str())],
             unknown_api: matches!(api, Some(None)),

@@ -21,7 +21,7 @@ pub(super) struct Bodies {
 
 /// A body and its part of the total, given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct HeldBody {
     /// The body.
     pub(super) bytes: Bytes,
     _share: Share,
@@ -45,7 +45,7 @@ impl Bodies {
     ///
     /// # Errors
     /// It calls itself something else, is too large, finds no room beside the others, or breaks off.
-    pub(super) async fn json(&self, headers: &HeaderMap, body: Body) -> Result<Held, Fault> {
+    pub(super) async fn json(&self, headers: &HeaderMap, body: Body) -> Result<HeldBody, Fault> {
         let announced = body.size_hint().exact().map(|size| usize::try_from(size).unwrap_or(usize::MAX));
         judge_type(headers, announced == Some(0))?;
         // Without a length nothing is known, and room for the largest is kept.
@@ -54,7 +54,7 @@ impl Bodies {
             return Err(self.too_large());
         }
         let share = self.share(size)?;
-        Ok(Held { bytes: self.read(body).await?, _share: share })
+        Ok(HeldBody { bytes: self.read(body).await?, _share: share })
     }
 
     /// Frame by frame into one buffer: kept as they come, many small frames would hold many times what they weigh. The usual body

@@ -25,7 +25,7 @@ pub(super) struct CallerLayer(pub(super) Option<Arc<Callers>>);
 
 /// The service behind the question.
 #[derive(Clone, Debug)]
-pub(super) struct Known<S> {
+pub(super) struct CallerService<S> {
     inner: S,
     callers: Option<Arc<Callers>>,
 }
@@ -39,16 +39,16 @@ type Answering<S> = Either<
 // === impl CallerLayer ===
 
 impl<S> Layer<S> for CallerLayer {
-    type Service = Known<S>;
+    type Service = CallerService<S>;
 
-    fn layer(&self, inner: S) -> Known<S> {
-        Known { inner, callers: self.0.clone() }
+    fn layer(&self, inner: S) -> CallerService<S> {
+        CallerService { inner, callers: self.0.clone() }
     }
 }
 
-// === impl Known ===
+// === impl CallerService ===
 
-impl<S> Service<Request> for Known<S>
+impl<S> Service<Request> for CallerService<S>
 where
     S: Service<Request, Error = BoxError> + Clone + Send + 'static,
     S::Response: Send + 'static,

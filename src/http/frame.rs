@@ -10,11 +10,11 @@ use tracing::Span;
 
 use super::asked::Asked;
 use super::bearer::bearer;
-use super::body::{self, Bodies, Held};
-use super::doors::{FlowReply, Given};
+use super::body::{self, Bodies, HeldBody};
+use super::doors::{DoorInput, FlowReply};
 use super::fault::{Fault, FaultKind, RequestError};
 use super::members::{form, read};
-use super::refusal::Failure;
+use super::refusal::RequestFailure;
 use super::routes::{BodyKind, Route};
 use super::settings::Settings;
 use crate::caller::Callers;
@@ -40,12 +40,12 @@ pub(super) struct Meters {
 }
 
 /// A request that has arrived as a whole.
-pub(super) struct Opened {
+pub(super) struct OpenedRequest {
     route: &'static Route,
     uri: Uri,
     /// Those of a route that reads the user's token: kept for as long as the flow takes, they are not kept for nothing.
     headers: HeaderMap,
-    body: Option<Held>,
+    body: Option<HeldBody>,
 }
 
 // === impl Frame ===
@@ -73,7 +73,7 @@ impl Frame {
     }
 
     /// The whole of a request to this route.
-    pub(super) async fn open(&self, route: &'static Route, request: Request) -> Result<Opened, Fault> {
+    pub(super) async fn open(&self, route: &'static Route, request: Request) -> Result<OpenedRequest, Fault> {
         let (head, body) = request.into_parts();
         let body = match route.body {
             BodyKind::Json(..) => {
@@ -86,7 +86,7 @@ impl Frame {
             }
         };
         let headers = if route.bearer { head.headers } else { HeaderMap::new() };
-        Ok(Opened { route, uri: head.uri, headers, body })
+        Ok(OpenedRequest { route, uri: head.uri, headers, body })
     }
 
     /// Ends a request, in the dialect of its path.
@@ -97,7 +97,7 @@ impl Frame {
                 if let RequestError::Fault(fault) = &error {
                     self.meters.refusals.with_label_values(&[fault.kind.as_str()]).inc();
                 }
-                let failure = Failure::of(&error, &self.clock);
+                let failure = RequestFailure::of(&error, &self.clock);
                 let response = asked.path.dialect.failure(&failure, asked.correlation_id);
                 let caller = self.callers.as_ref().and_then(|callers| callers.name(asked.caller));
                 log(asked, caller, &failure, response.status());
@@ -113,7 +113,7 @@ impl Frame {
 }
 
 /// The one line of a failed request. Never a description: it is the authority's text, and may name a user.
-fn log(asked: &Asked, caller: Option<&str>, failure: &Failure<'_>, status: StatusCode) {
+fn log(asked: &Asked, caller: Option<&str>, failure: &RequestFailure<'_>, status: StatusCode) {
     let answer = failure.answer();
     let error_codes = answer.map(|answer| &answer.error_codes).filter(|codes| !codes.is_empty());
     macro_rules! line {
@@ -146,20 +146,20 @@ fn refuse_query(uri: &Uri) -> Result<(), Fault> {
     }
 }
 
-// === impl Opened ===
+// === impl OpenedRequest ===
 
-impl Opened {
+impl OpenedRequest {
     /// What it gives its door.
     ///
     /// # Errors
     /// What stands where the user's token belongs is none, or a member is not as it has to be.
-    pub(super) fn given(&self) -> Result<Given<'_>, RequestError> {
+    pub(super) fn given(&self) -> Result<DoorInput<'_>, RequestError> {
         let bearer = if self.route.bearer { bearer(&self.headers)? } else { None };
         let members = match &self.body {
             Some(body) => read::read(&body.bytes, self.route.takes)?,
             None => form::read(self.uri.query(), self.route.takes)?,
         };
-        Ok(Given { members, bearer, path: self.uri.path() })
+        Ok(DoorInput { members, bearer, path: self.uri.path() })
     }
 }
 

@@ -9,7 +9,7 @@ use crate::oauth::ErrorBody;
 use crate::token::{Retry, Turn};
 
 /// A request that failed, as answers and the log tell it.
-pub(super) struct Failure<'a> {
+pub(super) struct RequestFailure<'a> {
     /// Whose turn it is.
     pub(super) status: StatusCode,
     /// tokend's own value for what happened, also where `error` is the authority's.
@@ -28,9 +28,9 @@ pub(super) struct Failure<'a> {
     pub(super) refusal: Option<&'a Refusal>,
 }
 
-// === impl Failure ===
+// === impl RequestFailure ===
 
-impl<'a> Failure<'a> {
+impl<'a> RequestFailure<'a> {
     /// The facts of an error.
     pub(super) fn of(error: &'a RequestError, clock: &Clock) -> Self {
         match error {

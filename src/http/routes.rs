@@ -5,7 +5,7 @@ use axum::routing::MethodFilter;
 use utoipa::openapi::HttpMethod;
 
 use super::dialect::Dialect;
-use super::doors::{Door, accounts, rest};
+use super::doors::{DoorFn, accounts, rest};
 use super::members::{Member, MemberSet};
 
 /// One route.
@@ -13,7 +13,7 @@ pub(super) struct Route {
     /// Where it is.
     pub(super) path: Path,
     /// What it is asked by.
-    pub(super) method: Verb,
+    pub(super) method: RouteMethod,
     /// What its body is.
     pub(super) body: BodyKind,
     /// Whether it reads the user's token, from `Authorization`.
@@ -21,7 +21,7 @@ pub(super) struct Route {
     /// The members that it takes: of the body, or of the query where it takes no body.
     pub(super) takes: MemberSet,
     /// What makes a call of the flows out of them.
-    pub(super) door: Door,
+    pub(super) door: DoorFn,
     /// What the API document says of it.
     pub(super) operation: Operation,
 }
@@ -59,7 +59,7 @@ pub(super) enum BodyKind {
 
 /// The methods that routes are asked by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verb {
+pub(super) enum RouteMethod {
     Get,
     Post,
     Delete,
@@ -104,7 +104,7 @@ const ACCOUNT: Path = Path::rest("/accounts/{home_account_id}");
 pub(super) static ROUTES: [Route; 8] = [
     Route {
         path: Path::rest("/client-credentials"),
-        method: Verb::Post,
+        method: RouteMethod::Post,
         body: BodyKind::Json(
             "ClientCredentialsRequest",
             "What `/client-credentials` takes. `scopes` or `api` is needed, unless `audience` or `resource` is given.",
@@ -122,7 +122,7 @@ pub(super) static ROUTES: [Route; 8] = [
     },
     Route {
         path: Path::rest("/obo"),
-        method: Verb::Post,
+        method: RouteMethod::Post,
         body: BodyKind::Json(
             "OnBehalfOfRequest",
             "What `/obo` takes. `scopes` or `api` is needed, unless `audience` or `resource` is given.",
@@ -140,7 +140,7 @@ pub(super) static ROUTES: [Route; 8] = [
     },
     Route {
         path: Path::rest("/auth-code/url"),
-        method: Verb::Post,
+        method: RouteMethod::Post,
         body: BodyKind::Json("AuthCodeUrlRequest", "What `/auth-code/url` takes. `redirect_uri` is needed."),
         bearer: false,
         takes: MemberSet::COMMON.and(&[
@@ -167,7 +167,7 @@ pub(super) static ROUTES: [Route; 8] = [
     },
     Route {
         path: Path::rest("/auth-code"),
-        method: Verb::Post,
+        method: RouteMethod::Post,
         body: BodyKind::Json("AuthCodeRequest", "What `/auth-code` takes. `code` and `redirect_uri` are needed."),
         bearer: false,
         takes: MemberSet::COMMON.and(&[Member::Code, Member::RedirectUri, Member::CodeVerifier, Member::Nonce, Member::Iss]),
@@ -182,7 +182,7 @@ pub(super) static ROUTES: [Route; 8] = [
     },
     Route {
         path: Path::rest("/silent"),
-        method: Verb::Post,
+        method: RouteMethod::Post,
         body: BodyKind::Json(
             "SilentRequest",
             "What `/silent` takes. `account` is needed, and `scopes` or `api` at Entra-style authorities.",
@@ -200,7 +200,7 @@ pub(super) static ROUTES: [Route; 8] = [
     },
     Route {
         path: Path::rest("/accounts"),
-        method: Verb::Get,
+        method: RouteMethod::Get,
         body: BodyKind::Empty,
         bearer: false,
         takes: MemberSet::of(&[Member::App, Member::Cursor, Member::Limit]),
@@ -218,7 +218,7 @@ pub(super) static ROUTES: [Route; 8] = [
     },
     Route {
         path: ACCOUNT,
-        method: Verb::Get,
+        method: RouteMethod::Get,
         body: BodyKind::Empty,
         bearer: false,
         takes: MemberSet::of(&[Member::App]),
@@ -233,7 +233,7 @@ pub(super) static ROUTES: [Route; 8] = [
     },
     Route {
         path: ACCOUNT,
-        method: Verb::Delete,
+        method: RouteMethod::Delete,
         body: BodyKind::Empty,
         bearer: false,
         takes: MemberSet::of(&[Member::App]),
@@ -275,9 +275,9 @@ impl Path {
     }
 }
 
-// === impl Verb ===
+// === impl RouteMethod ===
 
-impl Verb {
+impl RouteMethod {
     /// For the router.
     pub(super) fn filter(self) -> MethodFilter {
         match self {

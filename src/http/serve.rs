@@ -20,20 +20,20 @@ use crate::flow;
 #[derive(Clone)]
 struct RouteService {
     route: &'static Route,
-    desk: Arc<Desk>,
+    state: Arc<RouteState>,
 }
 
 /// What all routes are served with.
-struct Desk {
+struct RouteState {
     flows: flow::Service,
     frame: Arc<Frame>,
 }
 
 /// The router of all routes.
 pub(super) fn router(flows: flow::Service, frame: &Arc<Frame>) -> Router {
-    let desk = Arc::new(Desk { flows, frame: Arc::clone(frame) });
+    let state = Arc::new(RouteState { flows, frame: Arc::clone(frame) });
     ROUTES.iter().fold(Router::new(), |router, route| {
-        let service = RouteService { route, desk: Arc::clone(&desk) };
+        let service = RouteService { route, state: Arc::clone(&state) };
         router.route(route.path.template, on_service(route.method.filter(), service))
     })
 }
@@ -50,13 +50,13 @@ impl tower::Service<Request> for RouteService {
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        Box::pin(Arc::clone(&self.desk).serve(self.route, request))
+        Box::pin(Arc::clone(&self.state).serve(self.route, request))
     }
 }
 
-// === impl Desk ===
+// === impl RouteState ===
 
-impl Desk {
+impl RouteState {
     async fn serve(self: Arc<Self>, route: &'static Route, mut request: Request) -> Result<Response, Infallible> {
         let asked = self.frame.asked(&mut request);
         let opened = match self.frame.open(route, request).await {

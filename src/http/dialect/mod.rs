@@ -8,7 +8,7 @@ use axum::response::Response;
 use uuid::Uuid;
 
 use super::doors::FlowReply;
-use super::refusal::Failure;
+use super::refusal::RequestFailure;
 
 pub(super) use problem::{Document, ErrorValue};
 
@@ -30,7 +30,7 @@ impl Dialect {
     }
 
     /// The answer to a request that failed, whether a flow refused it or the edge found a fault.
-    pub(super) fn failure(self, failure: &Failure<'_>, correlation_id: Uuid) -> Response {
+    pub(super) fn failure(self, failure: &RequestFailure<'_>, correlation_id: Uuid) -> Response {
         match self {
             Self::Problem => problem::failure(failure, correlation_id),
         }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::super::doors::FlowReply;
 use super::super::fault::FaultKind;
-use super::super::refusal::Failure;
+use super::super::refusal::RequestFailure;
 use super::answer;
 use super::challenge::challenge;
 use crate::flow::Kind;
@@ -91,7 +91,7 @@ fn json(body: Vec<u8>) -> Response {
 }
 
 /// A request that failed.
-pub(super) fn failure(failure: &Failure<'_>, correlation_id: Uuid) -> Response {
+pub(super) fn failure(failure: &RequestFailure<'_>, correlation_id: Uuid) -> Response {
     let mut response = Response::new(Body::from(written(&Document::of(failure, correlation_id))));
     *response.status_mut() = failure.status;
     let headers = response.headers_mut();
@@ -110,7 +110,7 @@ pub(super) fn failure(failure: &Failure<'_>, correlation_id: Uuid) -> Response {
 // === impl Document ===
 
 impl<'a> Document<'a> {
-    fn of(failure: &Failure<'a>, correlation_id: Uuid) -> Self {
+    fn of(failure: &RequestFailure<'a>, correlation_id: Uuid) -> Self {
         let answer = failure.answer();
         Self {
             // tokend's own word for what happened, also where `error` is the authority's.

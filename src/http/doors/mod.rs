@@ -17,10 +17,10 @@ use crate::flow::{
 use crate::token::Account;
 
 /// One door: what a request asks of the flows.
-pub(super) type Door = for<'a> fn(&'a mut Given<'_>) -> Result<FlowCall<'a>, Fault>;
+pub(super) type DoorFn = for<'a> fn(&'a mut DoorInput<'_>) -> Result<FlowCall<'a>, Fault>;
 
 /// What a request gives: each part is as its route says.
-pub(super) struct Given<'a> {
+pub(super) struct DoorInput<'a> {
     /// The members, of the body or of the query.
     pub(super) members: Members<'a>,
     /// The user's token.

@@ -2,18 +2,18 @@
 
 use super::super::fault::Fault;
 use super::super::members::{Members, ScopeList};
-use super::{FlowCall, Given, text};
+use super::{DoorInput, FlowCall, text};
 use crate::flow::{AuthCode, AuthCodeUrl, Common, OnBehalfOf, Silent};
 use crate::token::Scopes;
 
 /// `POST /client-credentials`.
-pub(in crate::http) fn client_credentials<'a>(given: &'a mut Given<'_>) -> Result<FlowCall<'a>, Fault> {
+pub(in crate::http) fn client_credentials<'a>(given: &'a mut DoorInput<'_>) -> Result<FlowCall<'a>, Fault> {
     let scopes = taken(&mut given.members.scopes);
     Ok(FlowCall::ClientCredentials(common(&given.members, scopes)))
 }
 
 /// `POST /obo`.
-pub(in crate::http) fn on_behalf_of<'a>(given: &'a mut Given<'_>) -> Result<FlowCall<'a>, Fault> {
+pub(in crate::http) fn on_behalf_of<'a>(given: &'a mut DoorInput<'_>) -> Result<FlowCall<'a>, Fault> {
     let scopes = taken(&mut given.members.scopes);
     let members = &given.members;
     Ok(FlowCall::OnBehalfOf(OnBehalfOf {
@@ -25,7 +25,7 @@ pub(in crate::http) fn on_behalf_of<'a>(given: &'a mut Given<'_>) -> Result<Flow
 }
 
 /// `POST /auth-code/url`.
-pub(in crate::http) fn auth_code_url<'a>(given: &'a mut Given<'_>) -> Result<FlowCall<'a>, Fault> {
+pub(in crate::http) fn auth_code_url<'a>(given: &'a mut DoorInput<'_>) -> Result<FlowCall<'a>, Fault> {
     let scopes = taken(&mut given.members.scopes);
     let extra_scopes_to_consent = taken(&mut given.members.extra_scopes_to_consent);
     let members = &given.members;
@@ -43,7 +43,7 @@ pub(in crate::http) fn auth_code_url<'a>(given: &'a mut Given<'_>) -> Result<Flo
 }
 
 /// `POST /auth-code`.
-pub(in crate::http) fn auth_code<'a>(given: &'a mut Given<'_>) -> Result<FlowCall<'a>, Fault> {
+pub(in crate::http) fn auth_code<'a>(given: &'a mut DoorInput<'_>) -> Result<FlowCall<'a>, Fault> {
     let scopes = taken(&mut given.members.scopes);
     let members = &given.members;
     Ok(FlowCall::AuthCode(AuthCode {
@@ -57,7 +57,7 @@ pub(in crate::http) fn auth_code<'a>(given: &'a mut Given<'_>) -> Result<FlowCal
 }
 
 /// `POST /silent`.
-pub(in crate::http) fn silent<'a>(given: &'a mut Given<'_>) -> Result<FlowCall<'a>, Fault> {
+pub(in crate::http) fn silent<'a>(given: &'a mut DoorInput<'_>) -> Result<FlowCall<'a>, Fault> {
     let scopes = taken(&mut given.members.scopes);
     let members = &given.members;
     Ok(FlowCall::Silent(Silent { common: common(members, scopes), account: text(&members.account) }))
@@ -88,13 +88,13 @@ fn taken(member: &mut Option<ScopeList>) -> Option<Scopes> {
 #[cfg(test)]
 mod tests {
     use super::super::super::members::{Member, MemberSet, read};
-    use super::super::{Door, FlowCall, Given};
+    use super::super::{DoorFn, DoorInput, FlowCall};
     use super::{auth_code, auth_code_url, client_credentials, on_behalf_of, silent};
 
     /// What a door makes of a body.
-    fn ask<T>(door: Door, body: &str, look: impl FnOnce(FlowCall<'_>) -> T) -> T {
+    fn ask<T>(door: DoorFn, body: &str, look: impl FnOnce(FlowCall<'_>) -> T) -> T {
         let members = read::read(body.as_bytes(), MemberSet::of(Member::ALL)).ok().unwrap();
-        look(door(&mut Given { members, bearer: Some("bearer"), path: "/" }).unwrap())
+        look(door(&mut DoorInput { members, bearer: Some("bearer"), path: "/" }).unwrap())
     }
 
     #[test]

@@ -6,15 +6,15 @@ use http::Method;
 use serde_json::Value;
 
 use super::super::openapi;
-use super::super::routes::{BodyKind, ROUTES, Route, Verb};
+use super::super::routes::{BodyKind, ROUTES, Route, RouteMethod};
 use super::accounts::{bare, plain};
 use super::{ask, check, of, request};
 
 fn method(route: &Route) -> Method {
     match route.method {
-        Verb::Get => Method::GET,
-        Verb::Post => Method::POST,
-        Verb::Delete => Method::DELETE,
+        RouteMethod::Get => Method::GET,
+        RouteMethod::Post => Method::POST,
+        RouteMethod::Delete => Method::DELETE,
     }
 }
 

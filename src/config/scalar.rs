@@ -9,7 +9,8 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, SeqAccess, Unexpec
 use super::node::Node;
 use super::text;
 use crate::authority::AssertionAudience;
-use crate::flow::{AccountRights, RefreshTokens};
+use crate::caller::AccountRights;
+use crate::flow::RefreshTokens;
 use crate::telemetry::{Format, Level};
 
 /// A text. A bare number is refused: YAML has already changed `0012` into 12.

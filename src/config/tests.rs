@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::{Format, Input, Settings, load, parse};
 use crate::authority::Address;
+use crate::caller::AccountRights;
 use crate::finding::{Findings, Severity};
 use crate::listen;
 use crate::reload::Place;
@@ -76,12 +77,12 @@ fn every_value_of_the_good_file_arrives() {
     let [checkout, support] = settings.callers.as_slice() else { panic!("two callers") };
     assert_eq!((checkout.name.as_str(), checkout.token.key.as_str()), ("checkout", "callers[0].token.file"));
     assert_eq!(
-        (&checkout.apps, &checkout.apis),
+        (&checkout.rights.apps, &checkout.rights.apis),
         (&Some(vec!["orders".to_owned(), "shop".to_owned()]), &Some(vec!["graph".to_owned()]))
     );
-    assert_eq!(checkout.flows, Some(vec![flow::Flow::OnBehalfOf, flow::Flow::Silent]));
-    assert_eq!((&support.apps, &support.apis, &support.flows), (&None, &None, &None));
-    assert_eq!((checkout.accounts, support.accounts), (flow::AccountRights::Own, flow::AccountRights::All));
+    assert_eq!(checkout.rights.flows, Some(vec!["on_behalf_of", "silent"]));
+    assert_eq!((&support.rights.apps, &support.rights.apis, &support.rights.flows), (&None, &None, &None));
+    assert_eq!((checkout.rights.accounts, support.rights.accounts), (AccountRights::Own, AccountRights::All));
 }
 
 #[test]
@@ -244,8 +245,8 @@ fn callers_may_come_from_the_environment() {
     let (settings, findings) = yaml(APP, &variables);
     assert!(findings.is_empty(), "{findings:?}");
     let settings = settings.unwrap();
-    let names: Vec<_> = settings.callers.iter().map(|caller| (caller.name.as_str(), caller.flows.clone())).collect();
-    assert_eq!(names, [("shop", Some(vec![flow::Flow::Silent]))]);
+    let names: Vec<_> = settings.callers.iter().map(|caller| (caller.name.as_str(), caller.rights.flows.clone())).collect();
+    assert_eq!(names, [("shop", Some(vec!["silent"]))]);
     assert!(!format!("{settings:?}").contains("canary"));
     // A token in the configuration itself is a warning, as every secret is.
     let (settings, findings) = yaml(&format!("{APP}callers: [{{name: a, token: {{inline: canary-canary-canary-1}}}}]\n"), &[]);

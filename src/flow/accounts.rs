@@ -11,12 +11,12 @@ use tracing::Instrument as _;
 
 use super::Inner;
 use super::app::App;
-use super::callers::Caller;
 use super::refresh::unavailable;
 use super::refusal::{Kind, Refusal, overloaded};
 use super::request::{Accounts, Listing};
 use super::silent::account;
 use crate::cache::{Cursor, KeySpace, Known, Mark, Owner, Partition, Work};
+use crate::caller::Caller;
 use crate::token::{Account, Turn};
 
 /// How many accounts a listing brings if nothing else is said, and at most.

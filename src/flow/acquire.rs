@@ -7,7 +7,6 @@ use std::time::Duration;
 use tracing::{Instrument as _, Span};
 
 use super::app::App;
-use super::callers::Caller;
 use super::classify::refuse_at;
 use super::exchange::{self, Trouble};
 use super::holds::{Asked, Keys, keys};
@@ -19,6 +18,7 @@ use super::request::{Answer, Call, RefreshReason, TokenSource};
 use super::{Inner, Outcome, trace};
 use crate::authority::{Failure, Repeat};
 use crate::cache::{self, Bypass, FlightOutcome, Key, Level, Loaded, Look, Lost, Miss, OpenWatch, Owner, Partition, Permit, Query};
+use crate::caller::Caller;
 use crate::oauth::Form;
 use crate::telemetry::{self, outgoing};
 use crate::token::{Grant, Head, Matching, Retry, Scopes, Tenant, Turn};

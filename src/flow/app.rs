@@ -3,13 +3,13 @@
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
-use super::callers::Caller;
 use super::evidence::Ledger;
 use super::metrics::AppMetrics;
 use super::refusal::{Kind, Refusal};
-use super::settings::{AppSettings, CallerSettings, RefreshTokens};
+use super::settings::{AppSettings, RefreshTokens};
 use crate::authority::Authority;
 use crate::cache::{Hashed, Key, KeySpace, Owner, Variant};
+use crate::caller::{self, Caller};
 use crate::credential::Credential;
 use crate::inbound::{Inbound, Issuers, Policy};
 use crate::token::{Scopes, Tenant, Turn};
@@ -73,7 +73,7 @@ impl App {
     /// Builds an app over its authority and credential; `callers` are those that accounts may belong to.
     pub fn new(
         settings: &AppSettings,
-        callers: &[CallerSettings],
+        callers: &[caller::Settings],
         authority: Arc<Authority>,
         credential: Arc<Credential>,
         verifier: Arc<Inbound>,

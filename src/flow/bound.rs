@@ -1,20 +1,20 @@
 //! Callers that may have tokens for certain apis only: what was granted is compared with the api, before it is kept and before it is
 //! answered.
 //!
-//! Such a caller names an api and nothing else that says what a token is good for (`policy`), so that what it asked for are the api's
-//! scopes, and whether a grant goes beyond them is the same for all such callers.
+//! Such a caller names an api and nothing else that says what a token is good for (`caller::Beyond`), so that what it asked for are the
+//! api's scopes, and whether a grant goes beyond them is the same for all such callers.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::acquire::{Ask, Job};
 use super::app::App;
-use super::callers::Caller;
 use super::refusal::{Kind, Refusal};
 use super::request::Common;
 use super::{Inner, Outcome, members};
 use crate::authority::{Hold, Stops};
 use crate::cache::Key;
+use crate::caller::Caller;
 use crate::token::{Grant, Scopes, Turn};
 
 /// How long whoever may have less than is granted is told so without asking the authority again.

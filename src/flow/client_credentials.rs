@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::acquire::{Ask, Work};
 use super::app::App;
-use super::callers::Caller;
 use super::classify::refuse_at;
 use super::exchange::{self, Trouble};
 use super::issue::{Expected, Owner};
@@ -16,6 +15,7 @@ use super::request::{Call, Common};
 use super::{Inner, Outcome};
 use crate::authority::Repeat;
 use crate::cache;
+use crate::caller::Caller;
 use crate::oauth::Form;
 use crate::token::Tenant;
 

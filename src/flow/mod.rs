@@ -9,8 +9,6 @@ mod acquire;
 mod app;
 mod auth_code;
 mod bound;
-mod caller_tokens;
-mod callers;
 mod classify;
 mod client_credentials;
 mod evidence;
@@ -22,7 +20,6 @@ mod members;
 mod metrics;
 mod on_behalf_of;
 mod once;
-mod policy;
 mod redeem;
 mod refresh;
 mod refusal;
@@ -39,23 +36,20 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 pub use app::App;
-pub use caller_tokens::CallerTokens;
-pub use callers::{Caller, Callers};
 pub use metrics::{Flow, Metrics};
 pub use refusal::{Kind, Refusal, loggable};
 pub use request::{
-    Accounts, Answer, AuthCode, AuthCodeUrl, AuthorizationUrl, Beyond, Call, Common, Listing, OnBehalfOf, RefreshReason, Silent,
+    Accounts, Answer, AuthCode, AuthCodeUrl, AuthorizationUrl, Call, Common, Listing, OnBehalfOf, RefreshReason, Silent,
     TokenSource,
 };
-pub use settings::{AccountRights, ApiSettings, AppSettings, CallerSettings, RefreshTokens, flow_named, flow_names};
+pub use settings::{ApiSettings, AppSettings, RefreshTokens, flow_names};
 
 use crate::authority::Stops;
 use crate::cache::{Cache, Flight, Key, Wire, Work};
+use crate::caller::{Caller, Callers, WantedRights};
 use crate::clock::Clock;
 use crate::tasks::Tasks;
 use crate::token::{Account, Head, Turn};
-
-use policy::{Missing, Wanted};
 
 /// An answer, or why there is none; shared by all who waited for the same.
 pub type Outcome = Result<Answer, Arc<Refusal>>;
@@ -318,15 +312,15 @@ impl Inner {
         let Some(callers) = &self.callers else { return app };
         let api = request.api.map(|name| self.apis.get(name));
         let of_api = api.flatten().and_then(|api| api.app.as_deref());
-        let wanted = Wanted {
-            flow,
+        let wanted = WantedRights {
+            flow: flow.map(Flow::as_str),
             apps: [request.app, of_api, app.as_ref().ok().map(|app| app.name.as_str())],
             unknown_api: matches!(api, Some(None)),
             api: request.api,
             beyond: request.beyond,
         };
         // Before anything is said of the app: whether it is there is said to those only who may use it.
-        callers.judge(caller, &wanted).map_err(Missing::refusal)?;
+        callers.judge(caller, &wanted).map_err(|right| Refusal::new(Turn::Rights, Kind::CallerNotAllowed, right.to_string()))?;
         app
     }
 

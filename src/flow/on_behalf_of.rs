@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use super::acquire::{Ask, Work};
 use super::app::App;
-use super::callers::Caller;
 use super::classify;
 use super::issue::{Expected, Owner};
 use super::members::{self, Claims};
@@ -16,6 +15,7 @@ use super::refusal::{Kind, Refusal};
 use super::request::{Call, OnBehalfOf};
 use super::{Inner, Outcome};
 use crate::cache;
+use crate::caller::Caller;
 use crate::clock::Moment;
 use crate::inbound::{Rejection, Verdict, digest};
 use crate::oauth::{Claims as TokenClaims, Form, GRANT_JWT_BEARER, GRANT_TOKEN_EXCHANGE, TOKEN_TYPE_ACCESS, is_refresh_token_type};

@@ -8,7 +8,6 @@ use super::acquire::user_lane;
 use super::app::App;
 use super::auth_code::{is_verifier, redirect_uri, scopes_named};
 use super::bound::beyond_api;
-use super::callers::Caller;
 use super::classify::refuse;
 use super::exchange;
 use super::holds::{Asked, Keys, keys};
@@ -22,6 +21,7 @@ use super::request::{Answer, AuthCode, Call, Common, RefreshReason, TokenSource}
 use super::{Inner, Outcome, id_token, trace};
 use crate::authority::{Failure, Repeat};
 use crate::cache::{self, Bypass, Kept, Key, Landing, Loaded, Lost, Part, Permit, Query};
+use crate::caller::Caller;
 use crate::oauth::{Form, TokenResponse};
 use crate::secret::Secret;
 use crate::telemetry::{self, outgoing};

@@ -1,5 +1,6 @@
 //! What a door asks of a flow: the members of a request, parsed but not judged, borrowed from the body.
 
+use crate::caller::Beyond;
 use crate::telemetry::Context;
 use crate::token::{Account, Head, Scopes};
 
@@ -31,18 +32,6 @@ pub struct Common<'a> {
     pub resource: Option<&'a str>,
     /// What the request names that a caller with `callers.*.apis` may not name.
     pub beyond: Beyond,
-}
-
-/// What a request names that may make a token good for more than a named api.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Beyond {
-    /// Nobody has looked, and a caller with `callers.*.apis` is refused: a door that forgets to look gives nothing away.
-    #[default]
-    Unknown,
-    /// Nothing.
-    Nothing,
-    /// This member.
-    Member(&'static str),
 }
 
 /// `POST /obo`.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::acquire::{Ask, Work};
 use super::app::App;
 use super::auth_code::scopes_named;
-use super::callers::Caller;
 use super::members::{self, Claims};
 use super::metrics::Flow;
 use super::refresh::{Refresh, no_tokens, unavailable};
@@ -13,6 +12,7 @@ use super::refusal::{Kind, Refusal};
 use super::request::{Call, Silent};
 use super::{Inner, Outcome};
 use crate::cache::{Known, Owner, Partition};
+use crate::caller::Caller;
 
 /// More than any `oid.tid`, and any `sub` (OpenID Connect §2: at most 255 characters).
 const LONGEST_ACCOUNT: usize = 512;

@@ -8,7 +8,7 @@ use super::source::{Kind, Mention, Target, Tree};
 const LEAVES: [&str; 7] = ["clock", "secret", "finding", "pem", "tasks", "reload", "telemetry"];
 
 /// The other modules, in the order of a request's way, and what each may import besides the leaves.
-const ROWS: [(&str, &[(&str, Part)]); 18] = {
+const ROWS: [(&str, &[(&str, Part)]); 19] = {
     use Part::{All, Items, Settings};
     [
         ("main", &[("cli", All), ("telemetry", All)]),
@@ -22,6 +22,7 @@ const ROWS: [(&str, &[(&str, Part)]); 18] = {
                 ("config", All),
                 ("listen", All),
                 ("http", All),
+                ("caller", All),
                 ("inbound", All),
                 ("flow", All),
                 ("cache", All),
@@ -41,6 +42,7 @@ const ROWS: [(&str, &[(&str, Part)]); 18] = {
                 ("admin", Settings),
                 ("listen", Settings),
                 ("http", Settings),
+                ("caller", Settings),
                 ("inbound", Settings),
                 ("flow", Settings),
                 ("cache", Settings),
@@ -53,9 +55,21 @@ const ROWS: [(&str, &[(&str, Part)]); 18] = {
             ],
         ),
         ("listen", &[]),
-        ("http", &[("flow", All), ("inbound", All), ("listen", All), ("oauth", All), ("token", All)]),
+        ("http", &[("caller", All), ("flow", All), ("listen", All), ("oauth", All), ("token", All)]),
+        ("caller", &[]),
         ("inbound", &[("authority", All), ("oauth", All), ("token", All)]),
-        ("flow", &[("cache", All), ("credential", All), ("authority", All), ("inbound", All), ("oauth", All), ("token", All)]),
+        (
+            "flow",
+            &[
+                ("caller", All),
+                ("cache", All),
+                ("credential", All),
+                ("authority", All),
+                ("inbound", All),
+                ("oauth", All),
+                ("token", All),
+            ],
+        ),
         ("cache", &[("store", All), ("token", All)]),
         ("store", &[("token", All)]),
         ("credential", &[("transport", All), ("oauth", All), ("token", All)]),

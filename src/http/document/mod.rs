@@ -1,29 +1,30 @@
-//! The API document, generated from the routes: their paths and methods are the router's own, their members those that the parser takes.
+//! The API document, made from the table of routes: its paths, methods and members are those that are served.
 
-use utoipa::openapi::path::{Operation, PathItem};
+mod parameters;
+mod responses;
+mod schemas;
+
+use utoipa::openapi::path::{Operation, OperationBuilder};
+use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, ServerBuilder};
+use utoipa::openapi::{
+    Components, ComponentsBuilder, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Paths, Ref, Required,
+    ServerBuilder,
+};
 
-use super::refusal::Document;
-use super::responses::{STATUSES, component, problem};
-use super::routes;
-use super::schemas::{ErrorValue, TokenAnswer};
+use super::dialect::{Document, ErrorValue};
+use super::routes::{BodyKind, ROUTES, Route};
 use crate::flow::{Accounts, AuthorizationUrl};
 use crate::token::Account;
 
-pub(super) use super::parameters::{AccountParameters, ListParameters, RequestHeaders};
-pub(super) use super::responses::{
-    AccountAnswers, AccountsAnswers, LocalProblems, Problems, SignedOutAnswers, TokenAnswers, UrlAnswers,
-};
-pub(super) use super::schemas::{AuthCodeRequest, AuthCodeUrlRequest, ClientCredentialsRequest, OnBehalfOfRequest, SilentRequest};
-
-/// The tags of the token listener.
-pub(super) const TOKENS: &str = "tokens";
-pub(super) const SIGN_IN: &str = "sign-in";
-pub(super) const ACCOUNTS: &str = "accounts";
+use responses::{STATUSES, component, problem};
+use schemas::TokenAnswer;
 
 /// The security scheme of callers.
 const CALLER: &str = "caller_token";
+
+/// The security scheme of users.
+const USER: &str = "user_token";
 
 /// The token listener's part of the API document.
 pub fn openapi() -> OpenApi {
@@ -33,6 +34,40 @@ pub fn openapi() -> OpenApi {
         .description(Some("A token acquisition sidecar: OAuth 2.0 tokens for apps, over a local REST API."))
         .license(Some(LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()))
         .build();
+    let server = ServerBuilder::new().url("http://127.0.0.1:8650").description(Some("The token listener (`listen`)")).build();
+    let mut paths = Paths::new();
+    for route in &ROUTES {
+        paths.add_path_operation(route.path.template, vec![route.method.documented()], operation(route));
+    }
+    OpenApiBuilder::new().info(info).paths(paths).components(Some(components())).servers(Some([server])).build()
+}
+
+/// What a route does.
+fn operation(route: &Route) -> Operation {
+    let what = &route.operation;
+    let body = match route.body {
+        BodyKind::Json(schema, _) => {
+            let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
+            Some(RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True)).build())
+        }
+        BodyKind::Empty => None,
+    };
+    let user = if route.bearer { SecurityRequirement::new(USER, Vec::<String>::new()) } else { SecurityRequirement::default() };
+    let both = user.clone().add(CALLER, Vec::<String>::new());
+    OperationBuilder::new()
+        .tag(what.tag)
+        .summary(Some(what.summary))
+        .description(what.description)
+        .operation_id(Some(what.id))
+        .parameters(Some(parameters::of(route)))
+        .request_body(body)
+        .responses(responses::of(route))
+        .securities(Some([user, both]))
+        .build()
+}
+
+/// What routes share.
+fn components() -> Components {
     let user_token = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("The user's access token for this app, as the app received it."))
@@ -41,8 +76,8 @@ pub fn openapi() -> OpenApi {
         "X-Tokend-Token",
         "The caller's token. Needed on every route where the configuration has `callers`, ignored where it has none.",
     );
-    let components = ComponentsBuilder::new()
-        .security_scheme("user_token", SecurityScheme::Http(user_token))
+    let shared = ComponentsBuilder::new()
+        .security_scheme(USER, SecurityScheme::Http(user_token))
         .security_scheme(CALLER, SecurityScheme::ApiKey(ApiKey::Header(caller_token)))
         .schema_from::<TokenAnswer>()
         .schema_from::<AuthorizationUrl>()
@@ -50,22 +85,12 @@ pub fn openapi() -> OpenApi {
         .schema_from::<Accounts>()
         .schema_from::<Document<'static>>()
         .schema_from::<ErrorValue>()
-        .responses_from_iter(STATUSES.map(|(status, description)| (component(status), problem(status, description))))
-        .build();
-    let server = ServerBuilder::new().url("http://127.0.0.1:8650").description(Some("The token listener (`listen`)")).build();
-    let document = OpenApiBuilder::new().info(info).components(Some(components)).servers(Some([server])).build();
-    let mut routes = routes().into_openapi();
-    for operation in routes.paths.paths.values_mut().flat_map(operations) {
-        let needed = operation.security.take().unwrap_or_else(|| vec![SecurityRequirement::default()]);
-        let with_caller = needed.iter().map(|need| need.clone().add(CALLER, Vec::<String>::new()));
-        operation.security = Some(needed.iter().cloned().chain(with_caller).collect());
-    }
-    document.merge_from(routes)
-}
-
-/// What the methods of a path do.
-fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut path.get, &mut path.post, &mut path.put, &mut path.patch, &mut path.delete].into_iter().flatten()
+        .responses_from_iter(STATUSES.map(|(status, description)| (component(status), problem(status, description))));
+    let bodies = ROUTES.iter().filter_map(|route| match route.body {
+        BodyKind::Json(schema, description) => Some((schema, schemas::request(route.takes, description))),
+        BodyKind::Empty => None,
+    });
+    bodies.fold(shared, |components, (name, schema)| components.schema(name, schema)).build()
 }
 
 /// The whole API document as YAML: the token listener's routes, and `admin`'s beside them.

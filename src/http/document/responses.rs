@@ -1,40 +1,18 @@
 //! The answers of the API document: what each route gives, and the problems that routes share.
 
-use std::collections::BTreeMap;
-
 use http::StatusCode;
+use utoipa::ToSchema as _;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::response::ResponseBuilder;
-use utoipa::openapi::{ContentBuilder, Header, ObjectBuilder, Ref, RefOr, Response, Type};
-use utoipa::{IntoResponses, ToSchema};
+use utoipa::openapi::{ContentBuilder, Header, ObjectBuilder, Ref, RefOr, Response, Responses, ResponsesBuilder, Type};
 
-use super::asked::CORRELATION_ID;
+use super::super::asked::CORRELATION_ID;
+use super::super::dialect::Document;
+use super::super::routes::{BodyKind, Gives, Route};
 use super::parameters::{text, uuid};
-use super::refusal::Document;
 use super::schemas::TokenAnswer;
 use crate::flow::{Accounts, AuthorizationUrl};
 use crate::token::Account;
-
-/// The answers of routes that give a token.
-pub(super) struct TokenAnswers;
-
-/// The answers of the route that gives a URL.
-pub(super) struct UrlAnswers;
-
-/// The answers of the route that lists accounts.
-pub(super) struct AccountsAnswers;
-
-/// The answers of the route that gives one account.
-pub(super) struct AccountAnswers;
-
-/// The answers of the route that signs an account out.
-pub(super) struct SignedOutAnswers;
-
-/// The answers of every route that fails.
-pub(super) struct Problems;
-
-/// The same of routes that take no body, and ask neither a user nor the authority.
-pub(super) struct LocalProblems;
 
 /// The statuses of problems, and when they are given.
 pub(super) const STATUSES: [(StatusCode, &str); 12] = [
@@ -80,74 +58,29 @@ fn answer(description: &str) -> ResponseBuilder {
         .header("cache-control", header("Always `no-store`.", text().enum_values(Some(["no-store"]))))
 }
 
-fn success<S: ToSchema>(description: &str) -> BTreeMap<String, RefOr<Response>> {
-    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(S::name()))).build();
-    BTreeMap::from([("200".to_owned(), answer(description).content("application/json", content).build().into())])
-}
-
-// === impl TokenAnswers ===
-
-impl IntoResponses for TokenAnswers {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        success::<TokenAnswer>("A token.")
-    }
-}
-
-// === impl UrlAnswers ===
-
-impl IntoResponses for UrlAnswers {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        success::<AuthorizationUrl>("The URL, and what has to be kept until the code comes back.")
-    }
-}
-
-// === impl AccountsAnswers ===
-
-impl IntoResponses for AccountsAnswers {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        success::<Accounts>("Some accounts, and where the listing goes on.")
-    }
-}
-
-// === impl AccountAnswers ===
-
-impl IntoResponses for AccountAnswers {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        success::<Account>("The account.")
-    }
-}
-
-// === impl SignedOutAnswers ===
-
-impl IntoResponses for SignedOutAnswers {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        BTreeMap::from([("204".to_owned(), answer("The account is signed out.").build().into())])
-    }
-}
-
-// === impl Problems ===
-
-impl IntoResponses for Problems {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problems(|_| true)
-    }
-}
-
-// === impl LocalProblems ===
-
-impl IntoResponses for LocalProblems {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problems(|status| !ELSEWHERE.contains(&status))
-    }
-}
-
-fn problems(given: fn(StatusCode) -> bool) -> BTreeMap<String, RefOr<Response>> {
+/// What a route answers.
+pub(super) fn of(route: &Route) -> Responses {
+    let (status, success) = success(route.operation.gives);
+    let given = |status: &StatusCode| matches!(route.body, BodyKind::Json(..)) || !ELSEWHERE.contains(status);
+    let problems = STATUSES.iter().map(|(status, _)| *status).filter(given);
     let reference = |status: StatusCode| RefOr::Ref(Ref::from_response_name(component(status)));
-    let given = STATUSES.iter().map(|(status, _)| *status).filter(|status| given(*status));
-    given.map(|status| (status.as_str().to_owned(), reference(status))).collect()
+    let responses = ResponsesBuilder::new().response(status.as_str(), success);
+    problems.fold(responses, |responses, status| responses.response(status.as_str(), reference(status))).build()
 }
 
-/// The name of a status's answer among the components: it is the same for every route.
+fn success(gives: Gives) -> (StatusCode, Response) {
+    let (schema, description) = match gives {
+        Gives::Token => (TokenAnswer::name(), "A token."),
+        Gives::Url => (AuthorizationUrl::name(), "The URL, and what has to be kept until the code comes back."),
+        Gives::Accounts => (Accounts::name(), "Some accounts, and where the listing goes on."),
+        Gives::Account => (Account::name(), "The account."),
+        Gives::Nothing => return (StatusCode::NO_CONTENT, answer("The account is signed out.").build()),
+    };
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
+    (StatusCode::OK, answer(description).content("application/json", content).build())
+}
+
+/// The name of a status's answer among the components, which all routes share.
 pub(super) fn component(status: StatusCode) -> String {
     status.canonical_reason().unwrap_or_default().replace(' ', "")
 }

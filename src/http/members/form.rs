@@ -1,65 +1,46 @@
-//! What the routes without a body take: parameters in the query, each at most once, and an account's id in the path. Both are
+//! Reads the members of routes without a body: parameters in the query, each at most once, and a segment of the path. Both are
 //! percent-decoded strictly: what a lenient reader would make of a mistake is another account than was meant.
 
 use std::borrow::Cow;
 
-use super::diagnose::is_showable;
-use super::problem::{Fault, FaultKind};
-use crate::flow::Listing;
-
-/// A parameter's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Parameter {
-    App,
-    Cursor,
-    Limit,
-}
-
-/// The parameters of a request, decoded.
-#[derive(Debug, Default)]
-pub(super) struct Query<'a> {
-    app: Option<Cow<'a, str>>,
-    cursor: Option<Cow<'a, str>>,
-    limit: Option<Cow<'a, str>>,
-}
-
-/// `GET /accounts`.
-pub(super) const LISTING: &[Parameter] = &[Parameter::App, Parameter::Cursor, Parameter::Limit];
-
-/// `GET` and `DELETE /accounts/{home_account_id}`.
-pub(super) const ACCOUNT: &[Parameter] = &[Parameter::App];
+use super::explain::is_showable;
+use super::table::{Member, MemberSet, Members};
+use crate::http::fault::{Fault, FaultKind};
 
 /// Reads the parameters of a request.
 ///
 /// # Errors
-/// One is unknown, there twice, or no percent-encoded UTF-8.
-pub(super) fn read<'a>(query: Option<&'a str>, takes: &[Parameter]) -> Result<Query<'a>, Fault> {
-    let mut found = Query::default();
+/// One is unknown, there twice, no percent-encoded UTF-8, or no number where one has to be.
+pub(in crate::http) fn read(query: Option<&str>, takes: MemberSet) -> Result<Members<'_>, Fault> {
+    let mut members = Members::default();
     for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let parameter = named(name, takes)?;
-        let value = decode_form(value).ok_or_else(|| undecodable(parameter.name()))?;
-        if found.place(parameter).replace(value).is_some() {
-            return Err(invalid(format!("`{}` stands twice; give each parameter once", parameter.name())));
+        let member = named(name, takes)?;
+        let value = decode_form(value).ok_or_else(|| undecodable(member.name()))?;
+        if !members.put(member, value) {
+            return Err(invalid(format!("`{}` stands twice; give each parameter once", member.name())));
         }
     }
-    Ok(found)
+    if members.limit.is_some_and(|limit| limit.get().is_none()) {
+        return Err(invalid(format!("`{}` is no number; write it in digits", Member::Limit.name())));
+    }
+    Ok(members)
 }
 
-/// The account that a path of `/accounts/{home_account_id}` names.
+/// The last segment of a path, decoded; `name` is what the route's template calls it.
 ///
 /// # Errors
 /// It is no percent-encoded UTF-8.
-pub(super) fn account(path: &str) -> Result<Cow<'_, str>, Fault> {
+pub(in crate::http) fn last_segment<'a>(path: &'a str, name: &'static str) -> Result<Cow<'a, str>, Fault> {
     let segment = path.rsplit('/').next().unwrap_or_default();
-    decode(segment.into()).ok_or_else(|| undecodable("home_account_id"))
+    decode(segment.into()).ok_or_else(|| undecodable(name))
 }
 
-fn named(name: &str, takes: &[Parameter]) -> Result<Parameter, Fault> {
+fn named(name: &str, takes: MemberSet) -> Result<Member, Fault> {
     let decoded = decode_form(name);
     let name = decoded.as_deref().unwrap_or_default();
-    takes.iter().copied().find(|parameter| parameter.name() == name).ok_or_else(|| {
-        let list = takes.iter().map(|parameter| parameter.name()).collect::<Vec<_>>().join(", ");
+    takes.iter().find(|member| member.name() == name).ok_or_else(|| {
+        let list = takes.names();
         if is_showable(name) {
             invalid(format!("`{name}` is no parameter of this route; it takes {list}"))
         } else {
@@ -101,76 +82,36 @@ fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
-// === impl Parameter ===
-
-impl Parameter {
-    /// The name as requests spell it.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::App => "app",
-            Self::Cursor => "cursor",
-            Self::Limit => "limit",
-        }
-    }
-}
-
-// === impl Query ===
-
-impl<'a> Query<'a> {
-    /// The app.
-    pub(super) fn app(&self) -> Option<&str> {
-        self.app.as_deref()
-    }
-
-    /// The parameters of `GET /accounts`.
-    ///
-    /// # Errors
-    /// `limit` is no number.
-    pub(super) fn listing(&self) -> Result<Listing<'_>, Fault> {
-        Ok(Listing { app: self.app(), cursor: self.cursor.as_deref(), limit: self.limit.as_deref().map(number).transpose()? })
-    }
-
-    fn place(&mut self, parameter: Parameter) -> &mut Option<Cow<'a, str>> {
-        match parameter {
-            Parameter::App => &mut self.app,
-            Parameter::Cursor => &mut self.cursor,
-            Parameter::Limit => &mut self.limit,
-        }
-    }
-}
-
-/// Digits only: Rust would take a sign too. One that is too large for a number is too large for a limit as well.
-fn number(text: &str) -> Result<usize, Fault> {
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(invalid("`limit` is no number; write it in digits".to_owned()));
-    }
-    Ok(text.parse().unwrap_or(usize::MAX))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{ACCOUNT, LISTING, Parameter, account, read};
+    use super::super::table::{Member, MemberSet, Members};
+    use super::super::values::{Number, Text};
+    use super::{last_segment, read};
 
-    fn detail(query: &str, takes: &[Parameter]) -> String {
-        let fault = read(Some(query), takes).and_then(|query| query.listing().map(drop)).err();
-        fault.map(|fault| fault.detail.into_owned()).unwrap_or_default()
+    const LISTING: MemberSet = MemberSet::of(&[Member::App, Member::Cursor, Member::Limit]);
+    const ACCOUNT: MemberSet = MemberSet::of(&[Member::App]);
+
+    fn detail(query: &str, takes: MemberSet) -> String {
+        read(Some(query), takes).err().map(|fault| fault.detail.into_owned()).unwrap_or_default()
+    }
+
+    fn values<'a>(members: &'a Members<'_>) -> (Option<&'a str>, Option<&'a str>, Option<usize>) {
+        let text = |member: &'a Option<Text<'_>>| member.as_ref().map(Text::as_str);
+        (text(&members.app), text(&members.cursor), members.limit.and_then(Number::get))
     }
 
     #[test]
     fn reads_what_a_route_takes() {
         let query = read(Some("limit=25&app=my%20app&&cur%73or=a-b_"), LISTING).unwrap();
-        let listing = query.listing().unwrap();
-        assert_eq!((listing.app, listing.cursor, listing.limit), (Some("my app"), Some("a-b_"), Some(25)));
+        assert_eq!(values(&query), (Some("my app"), Some("a-b_"), Some(25)));
         let query = read(Some("app=a+b%2Bc=d"), ACCOUNT).unwrap();
-        assert_eq!(query.app(), Some("a b+c=d"));
+        assert_eq!(values(&query), (Some("a b+c=d"), None, None));
         for nothing in [None, Some(""), Some("&")] {
-            let query = read(nothing, LISTING).unwrap();
-            let listing = query.listing().unwrap();
-            assert_eq!((listing.app, listing.cursor, listing.limit), (None, None, None));
+            assert_eq!(values(&read(nothing, LISTING).unwrap()), (None, None, None));
         }
-        assert_eq!(read(Some("app"), ACCOUNT).unwrap().app(), Some(""), "there, and empty: no app is called that");
+        assert_eq!(values(&read(Some("app"), ACCOUNT).unwrap()).0, Some(""), "there, and empty: no app is called that");
         let query = read(Some("limit=99999999999999999999"), LISTING).unwrap();
-        assert_eq!(query.listing().unwrap().limit, Some(usize::MAX));
+        assert_eq!(values(&query).2, Some(usize::MAX));
     }
 
     #[test]
@@ -210,10 +151,10 @@ mod tests {
             ("/accounts/%C3%A9%c3%a9", "éé"),
             ("/accounts/auth0|5f", "auth0|5f"),
         ] {
-            assert_eq!(account(path).as_deref().ok(), Some(want), "{path}");
+            assert_eq!(last_segment(path, "home_account_id").as_deref().ok(), Some(want), "{path}");
         }
         for bad in ["%", "canary%2", "canary%zz", "%ff", "%C3", "%+1", "%é", "a%2é", "%%41"] {
-            let detail = account(&format!("/accounts/{bad}")).err().map(|fault| fault.detail.into_owned());
+            let detail = last_segment(&format!("/accounts/{bad}"), "home_account_id").err().map(|fault| fault.detail.into_owned());
             assert!(
                 detail.is_some_and(|detail| detail.starts_with("`home_account_id` is no percent") && !detail.contains("canary")),
                 "{bad}"

@@ -1,4 +1,5 @@
-//! Why a body is refused, in words of ours: which member, what it should be, and what to do. Values are never looked at, let alone quoted.
+//! Why a body is refused, in words of ours: which member, what it should be, and what to do. Values are never looked at, let alone
+//! quoted.
 
 use std::fmt;
 
@@ -6,8 +7,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 
-use super::members::{Expected, LONGEST, Member, Takes};
-use super::problem::{Fault, FaultKind};
+use super::table::{LONGEST, Member, MemberKind, MemberSet};
+use crate::http::fault::{Fault, FaultKind};
 
 /// The kind of a JSON value, without the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ enum Shape {
 struct Outline(Vec<(String, Shape)>);
 
 /// Says why `body` could not be read.
-pub(super) fn explain(body: &[u8], takes: Takes) -> Fault {
+pub(super) fn explain(body: &[u8], takes: MemberSet) -> Fault {
     const EXPECTED: &str = "a JSON object is expected";
     if body.trim_ascii().is_empty() {
         return invalid(format!("the request has no body; {EXPECTED}, {{}} at least"));
@@ -43,7 +44,7 @@ pub(super) fn explain(body: &[u8], takes: Takes) -> Fault {
     };
     let mut seen: Vec<Member> = Vec::new();
     for (name, shape) in &outline.0 {
-        let Some(member) = Member::ALL.iter().copied().find(|member| member.name() == name) else {
+        let Some(member) = Member::of_body(name) else {
             return unknown(name, takes);
         };
         if seen.contains(&member) {
@@ -61,8 +62,8 @@ pub(super) fn explain(body: &[u8], takes: Takes) -> Fault {
 }
 
 /// A member that belongs to another route.
-pub(super) fn foreign(member: Member, takes: Takes) -> Fault {
-    invalid(format!("this route does not take `{}`; it takes {}", member.name(), list(takes)))
+pub(super) fn foreign(member: Member, takes: MemberSet) -> Fault {
+    invalid(format!("this route does not take `{}`; it takes {}", member.name(), takes.names()))
 }
 
 /// A member whose string is too long.
@@ -70,8 +71,8 @@ pub(super) fn too_long(member: Member) -> Fault {
     invalid(format!("`{}` is longer than {LONGEST} bytes; send its value alone, as it came", member.name()))
 }
 
-fn unknown(name: &str, takes: Takes) -> Fault {
-    let list = list(takes);
+fn unknown(name: &str, takes: MemberSet) -> Fault {
+    let list = takes.names();
     if is_showable(name) {
         invalid(format!("`{name}` is no member of any request; this route takes {list}"))
     } else {
@@ -80,12 +81,13 @@ fn unknown(name: &str, takes: Takes) -> Fault {
 }
 
 fn mistyped(member: Member, shape: Shape) -> Option<Fault> {
-    let (fits, want, example) = match member.expected() {
-        Expected::Text => (shape == Shape::Text, "a string", "\"…\""),
-        Expected::Flag => (shape == Shape::Flag, "true or false", "true, without quotes"),
-        Expected::Scopes => {
+    let (fits, want, example) = match member.kind() {
+        MemberKind::Text => (shape == Shape::Text, "a string", "\"…\""),
+        MemberKind::Flag => (shape == Shape::Flag, "true or false", "true, without quotes"),
+        MemberKind::Scopes => {
             (matches!(shape, Shape::Text | Shape::TextList), "an array of strings, or one string with spaces between", "[\"…\"]")
         }
+        MemberKind::Number => (shape == Shape::Number, "a number", "1"),
     };
     let name = member.name();
     (!fits && shape != Shape::Null)
@@ -94,10 +96,6 @@ fn mistyped(member: Member, shape: Shape) -> Option<Fault> {
 
 fn invalid(detail: String) -> Fault {
     Fault::new(FaultKind::InvalidRequest, detail)
-}
-
-fn list(takes: Takes) -> String {
-    takes.iter().map(Member::name).collect::<Vec<_>>().join(", ")
 }
 
 /// Whether a name may be repeated: a caller that confuses name and value must not find its token in a log.

@@ -1,4 +1,4 @@
-//! Why the edge answers with an error: what a flow refused, or what the edge itself found.
+//! Why a request is answered with an error: what a flow refused, or what the edge itself found.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -7,9 +7,9 @@ use http::StatusCode;
 
 use crate::flow::Refusal;
 
-/// Why a request gets no token.
+/// Why a request does not get what it asks for.
 #[derive(Clone, Debug)]
-pub(super) enum Problem {
+pub(super) enum RequestError {
     /// A flow's answer.
     Refused(Arc<Refusal>),
     /// It never reached a flow.
@@ -41,6 +41,14 @@ pub(super) enum FaultKind {
     HeaderTooLarge,
     Overloaded,
     RequestTimeout,
+}
+
+// === impl RequestError ===
+
+impl From<Fault> for RequestError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
 }
 
 // === impl Fault ===
@@ -104,7 +112,7 @@ impl FaultKind {
         }
     }
 
-    /// The title: the same for every occurrence (RFC 9457 §3.1.3).
+    /// The title, which no occurrence changes (RFC 9457 §3.1.3).
     pub(super) fn title(self) -> &'static str {
         match self {
             Self::InvalidRequest => "The request is malformed",

@@ -1,7 +1,7 @@
-//! The tokens of callers: followed in their files, and compared with what a request brings.
+//! A caller's proof by a token: the tokens are followed in their files, and compared with what a request brings.
 //!
-//! What is compared is SHA-256 of both sides, in constant time and with every token there is, so that neither the length of a token nor its
-//! place tells anything.
+//! What is compared is SHA-256 of both sides, in constant time and with every token there is, so that neither the length of a token
+//! nor its place tells anything.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 
-use super::settings::CallerSettings;
+use super::settings::Settings;
 use crate::finding::{Findings, Problem};
 use crate::reload::{PATIENCE, Reloading};
 
@@ -26,34 +26,36 @@ pub struct CallerTokens(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    callers: Vec<(CallerSettings, Arc<Reloading<Tokens>>)>,
+    callers: Vec<(Settings, Arc<Reloading<Tokens>>)>,
     owners: Arc<Owners>,
 }
 
 /// Whose each token is.
 #[derive(Debug, Default)]
 struct Owners {
-    table: ArcSwap<Table>,
+    table: ArcSwap<TokenTable>,
     // Two files may be read at the same time: a token has one owner all the same.
     giving: Mutex<()>,
 }
 
 /// The tokens of one caller, hashed.
-struct Tokens(Vec<Hash>);
+struct Tokens(Vec<TokenHash>);
 
-type Hash = [u8; 32];
+/// A token as it is kept and compared: SHA-256 of it.
+#[derive(Clone, Copy)]
+pub(super) struct TokenHash([u8; 32]);
 
 /// Every token in force, and whose it is.
 #[derive(Default)]
-struct Table(Vec<(Hash, u16)>);
+struct TokenTable(Vec<(TokenHash, u16)>);
 
 // === impl CallerTokens ===
 
 impl CallerTokens {
     /// Loads the tokens of all callers. `None`: there are findings.
-    pub fn load(callers: &[CallerSettings], findings: &mut Findings) -> Option<Self> {
+    pub fn load(callers: &[Settings], findings: &mut Findings) -> Option<Self> {
         let owners = Arc::<Owners>::default();
-        let mut loaded: Vec<(CallerSettings, Arc<Reloading<Tokens>>)> = Vec::new();
+        let mut loaded: Vec<(Settings, Arc<Reloading<Tokens>>)> = Vec::new();
         let mut good = true;
         for (index, caller) in (0_u16..).zip(callers) {
             let given = Arc::clone(&owners);
@@ -78,27 +80,27 @@ impl CallerTokens {
     }
 
     /// The callers, in the order of the configuration.
-    pub(super) fn callers(&self) -> impl ExactSizeIterator<Item = &CallerSettings> {
+    pub(super) fn callers(&self) -> impl ExactSizeIterator<Item = &Settings> {
         self.0.callers.iter().map(|(caller, _)| caller)
     }
 
     /// The caller of this number.
-    pub(super) fn caller(&self, index: u16) -> Option<&CallerSettings> {
+    pub(super) fn caller(&self, index: u16) -> Option<&Settings> {
         self.0.callers.get(usize::from(index)).map(|(caller, _)| caller)
     }
 
     /// The number of the caller whose token this is.
-    pub(super) fn owner(&self, token: &[u8]) -> Option<u16> {
-        if token.len() > LONGEST { None } else { self.0.owners.table.load().owner(&sha256(token)) }
+    pub(super) fn owner(&self, token: &TokenHash) -> Option<u16> {
+        self.0.owners.table.load().owner(token)
     }
 
     /// Why the newest contents of a caller's file were not taken, if they were not, and how often that happened.
-    pub(super) fn reload_states(&self) -> impl Iterator<Item = (&CallerSettings, Option<Arc<Problem>>, u64)> {
+    pub(super) fn reload_states(&self) -> impl Iterator<Item = (&Settings, Option<Arc<Problem>>, u64)> {
         self.0.callers.iter().map(|(caller, tokens)| (caller, tokens.problem(), tokens.failures()))
     }
 
-    /// Reads all files again, in the order of the configuration: what one caller gives up, a later one may have at once. Where files
-    /// hang, it waits for two seconds at most, and takes the other files when they have been read.
+    /// Reads all files again, in the order of the configuration: what one caller gives up, a later one may have at once. Where
+    /// files hang, it waits for two seconds at most, and takes the other files when they have been read.
     pub(super) async fn reread(&self) {
         let until = tokio::time::Instant::now() + PATIENCE;
         for (_, tokens) in &self.0.callers {
@@ -151,7 +153,7 @@ impl Tokens {
                 let reason = format!("line {number} has under {SHORTEST} or over {LONGEST} characters");
                 return Err(Problem::new(reason, REMEDY));
             }
-            hashes.push(sha256(token.as_bytes()));
+            hashes.push(TokenHash::of(token.as_bytes()));
         }
         if hashes.is_empty() { Err(Problem::new("there is no token", REMEDY)) } else { Ok(Self(hashes)) }
     }
@@ -163,20 +165,20 @@ impl std::fmt::Debug for Tokens {
     }
 }
 
-// === impl Table ===
+// === impl TokenTable ===
 
-impl Table {
-    /// The same where a caller has these tokens and no others.
+impl TokenTable {
+    /// This table with these tokens in place of those that the caller had.
     fn with(&self, index: u16, tokens: &Tokens) -> Self {
         let others = self.0.iter().copied().filter(|(_, owner)| *owner != index);
         Self(others.chain(tokens.0.iter().map(|hash| (*hash, index))).collect())
     }
 
     /// It goes on after a hit: how long it takes says nothing.
-    fn owner(&self, hash: &Hash) -> Option<u16> {
+    fn owner(&self, token: &TokenHash) -> Option<u16> {
         let mut owner = None;
         for (known, caller) in &self.0 {
-            if verify_slices_are_equal(known, hash).is_ok() {
+            if verify_slices_are_equal(&known.0, &token.0).is_ok() {
                 owner = Some(*caller);
             }
         }
@@ -189,35 +191,45 @@ impl Table {
     }
 }
 
-impl std::fmt::Debug for Table {
+impl std::fmt::Debug for TokenTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Table({})", self.0.len())
+        write!(f, "TokenTable({})", self.0.len())
     }
 }
 
-fn sha256(token: &[u8]) -> Hash {
-    let mut out = [0; 32];
-    out.copy_from_slice(digest(&SHA256, token).as_ref());
-    out
+// === impl TokenHash ===
+
+impl TokenHash {
+    /// The hash of what a request shows. `None`: no token is that long.
+    pub(super) fn of_shown(token: &[u8]) -> Option<Self> {
+        (token.len() <= LONGEST).then(|| Self::of(token))
+    }
+
+    fn of(token: &[u8]) -> Self {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, token).as_ref());
+        Self(hash)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use super::{CallerTokens, Tokens};
+    use super::super::settings::{AccountRights, Rights, Settings};
+    use super::{CallerTokens, TokenHash, Tokens};
     use crate::finding::Findings;
-    use crate::flow::{AccountRights, CallerSettings};
     use crate::reload::{Place, Source};
 
     const A: &str = "aaaaaaaaaaaaaaaaaaaaaa";
     const B: &str = "bbbbbbbbbbbbbbbbbbbbbb";
     const C: &str = "cccccccccccccccccccccc";
 
-    fn caller(folder: &Path, name: &str, contents: &str) -> CallerSettings {
+    fn caller(folder: &Path, name: &str, contents: &str) -> Settings {
         std::fs::write(folder.join(name), contents).unwrap();
         let token = Source { key: format!("callers.{name}"), file: None, place: Place::File(folder.join(name)) };
-        CallerSettings { name: name.to_owned(), token, apps: None, apis: None, flows: None, accounts: AccountRights::Own }
+        let rights = Rights { apps: None, apis: None, flows: None, accounts: AccountRights::Own };
+        Settings { name: name.to_owned(), token, rights }
     }
 
     #[test]
@@ -246,10 +258,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (a, b) = (caller(folder.path(), "a", A), caller(folder.path(), "b", &format!("{B}\n{C}")));
         let tokens = CallerTokens::load(&[a.clone(), b], &mut Findings::default()).unwrap();
-        let owners = || [A, B, C].map(|token| tokens.owner(token.as_bytes()));
+        let owner = |token: &str| TokenHash::of_shown(token.as_bytes()).and_then(|token| tokens.owner(&token));
+        let owners = || [A, B, C].map(owner);
         assert_eq!(owners(), [Some(0), Some(1), Some(1)]);
         for wrong in ["", &A[1..], &format!("{A}a"), &"x".repeat(2000)] {
-            assert_eq!(tokens.owner(wrong.as_bytes()), None, "{wrong}");
+            assert_eq!(owner(wrong), None, "{wrong}");
         }
         // What is another's is not taken, and what was in force stays so.
         std::fs::write(folder.path().join("a"), format!("{A}\n{C}")).unwrap();

@@ -1,4 +1,4 @@
-//! The values of members: strings that are borrowed, and scopes in either of their two forms.
+//! The values of members: strings that are borrowed, scopes in either of their two forms, and numbers.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,10 +9,14 @@ use serde::de::{Deserializer, SeqAccess, Visitor};
 use crate::token::{ScopeError, Scopes};
 
 /// A string, borrowed unless it has escapes.
-pub(super) struct Text<'a>(Cow<'a, str>);
+pub(in crate::http) struct Text<'a>(Cow<'a, str>);
 
 /// Scopes as they were found: serde has no way to say which of them is wrong without quoting it.
-pub(super) struct ScopeList(Result<Scopes, ScopeFault>);
+pub(in crate::http) struct ScopeList(Result<Scopes, ScopeFault>);
+
+/// A number as it was found in a query. `None`: it is none.
+#[derive(Clone, Copy)]
+pub(in crate::http) struct Number(Option<usize>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ScopeFault {
@@ -31,8 +35,14 @@ const LONGEST_SCOPES: usize = 16 * 1024;
 
 impl Text<'_> {
     /// The text.
-    pub(super) fn as_str(&self) -> &str {
+    pub(in crate::http) fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl<'a> From<Cow<'a, str>> for Text<'a> {
+    fn from(text: Cow<'a, str>) -> Self {
+        Self(text)
     }
 }
 
@@ -96,7 +106,7 @@ impl ScopeList {
     }
 
     /// The scopes, if nothing is wrong with them.
-    pub(super) fn into_scopes(self) -> Option<Scopes> {
+    pub(in crate::http) fn into_scopes(self) -> Option<Scopes> {
         self.0.ok()
     }
 
@@ -107,6 +117,23 @@ impl ScopeList {
             1..=MOST_SCOPES => Self(read().map_err(ScopeFault::Bad)),
             _ => Self(Err(ScopeFault::TooMany)),
         }
+    }
+}
+
+// === impl Number ===
+
+impl Number {
+    /// The number, if it is one.
+    pub(in crate::http) fn get(self) -> Option<usize> {
+        self.0
+    }
+}
+
+impl From<Cow<'_, str>> for Number {
+    /// Digits only: Rust would take a sign too. One that is too large for a number is too large for a limit as well.
+    fn from(text: Cow<'_, str>) -> Self {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        Self(digits.then(|| text.parse().unwrap_or(usize::MAX)))
     }
 }
 

@@ -27,7 +27,7 @@ pub use jwks::{Decoding, Keys, SigningKey};
 pub use metrics::Metrics;
 pub use settings::{Address, AssertionAudience, CallSettings, Settings, is_loopback};
 pub use throttle::{Hold, Holds, Stops};
-pub use token_endpoint::{Proved, Repeat, TokenCall};
+pub use token_endpoint::{CallPermit, TokenRequest};
 
 use crate::clock::Clock;
 use crate::oauth::Metadata;
@@ -48,7 +48,7 @@ pub struct Authority {
     pub assertion_audience: AssertionAudience,
     door: Door,
     calls: CallSettings,
-    turns: Semaphore,
+    permits: Semaphore,
     current: Published,
     v1: Option<Published>,
     clock: Clock,
@@ -91,7 +91,7 @@ impl Authority {
             address: settings.address.clone(),
             assertion_audience: settings.assertion_audience,
             door,
-            turns: Semaphore::new(calls.concurrency),
+            permits: Semaphore::new(calls.concurrency),
             calls,
             current: Published::new(),
             v1,
@@ -101,9 +101,22 @@ impl Authority {
         })
     }
 
+    /// How its calls are bounded.
+    pub fn calls(&self) -> &CallSettings {
+        &self.calls
+    }
+
     /// How long one call may take with its repetition (`authority.timeout`).
     pub fn timeout(&self) -> Duration {
         self.calls.timeout
+    }
+
+    /// How a client assertion names it: as its issuer, or by the endpoint that takes it (ASN-4).
+    pub fn audience_of_assertions<'a>(&'a self, endpoint: &'a Url) -> &'a str {
+        match (&self.address, self.assertion_audience) {
+            (Address::Oidc { issuer, .. }, AssertionAudience::Issuer) => issuer,
+            _ => endpoint.as_str(),
+        }
     }
 
     /// How its scopes are compared.
@@ -219,7 +232,7 @@ impl Authority {
         let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
         let outgoing = Outgoing { method: Method::GET, url, headers, body: None, until: None, over, purpose };
         let (started, span) = (self.clock.moment(), outgoing.span(&context, resend));
-        let reply = self.door.send_in(&span, context, outgoing, self.half()).await;
+        let reply = self.door.send_in(&span, context, outgoing, self.calls.half()).await;
         let result = answer::document(reply, self.clock.wall());
         self.metrics.call(purpose, &span, result.as_ref().err(), self.clock.moment().since(started));
         result

@@ -68,6 +68,18 @@ pub struct CallSettings {
 
 // === impl CallSettings ===
 
+impl CallSettings {
+    /// Before a repetition: never so long that no time is left for it.
+    pub fn pause(&self) -> Duration {
+        self.retry_delay.min(self.timeout / 4)
+    }
+
+    /// What an attempt has of the time-out, so that one that hangs leaves time for its repetition (ERR-2).
+    pub fn half(&self) -> Duration {
+        self.timeout.saturating_sub(self.pause()) / 2
+    }
+}
+
 impl Default for CallSettings {
     fn default() -> Self {
         Self {

@@ -12,6 +12,7 @@ use crate::authority::Authority;
 use crate::cache::{Hashed, Key, KeySpace, Owner, Variant};
 use crate::credential::Credential;
 use crate::inbound::{Inbound, Issuers, Policy};
+use crate::source::Client;
 use crate::token::{Scopes, Tenant, Turn};
 
 /// A client registration that tokend acts as.
@@ -25,6 +26,8 @@ pub struct App {
     pub authority: Arc<Authority>,
     /// How it proves itself.
     pub credential: Arc<Credential>,
+    /// Where its tokens come from: the two together.
+    pub(super) source: Client,
     /// Whose tokens it accepts; without, `/obo` is refused.
     pub(super) guard: Option<Guard>,
     /// Verifies id tokens.
@@ -70,15 +73,15 @@ pub(super) struct Api {
 // === impl App ===
 
 impl App {
-    /// Builds an app over its authority and credential; `callers` are those that accounts may belong to.
+    /// Builds an app over its source; `callers` are those that accounts may belong to.
     pub fn new(
         settings: &AppSettings,
         callers: &[CallerSettings],
-        authority: Arc<Authority>,
-        credential: Arc<Credential>,
+        source: Client,
         verifier: Arc<Inbound>,
         metrics: AppMetrics,
     ) -> Self {
+        let (authority, credential) = (Arc::clone(&source.authority), Arc::clone(&source.credential));
         let canonical = authority.canonical();
         let tenant = authority.tenant().map(Tenant::to_string).unwrap_or_default();
         let space = KeySpace::new(&canonical, &settings.client_id);
@@ -101,6 +104,7 @@ impl App {
             ledger: Ledger::default(),
             reading: AtomicBool::new(false),
             credential,
+            source,
             guard,
             verifier,
             tenants: settings.tenants.clone(),

@@ -20,10 +20,11 @@ use super::refresh::{Renewal, sign_in};
 use super::refusal::{Refusal, overloaded};
 use super::request::{Answer, AuthCode, Call, Common, RefreshReason, TokenSource};
 use super::{Inner, Outcome, id_token, trace};
-use crate::authority::{Failure, Repeat};
+use crate::authority::Failure;
 use crate::cache::{self, Bypass, Kept, Key, Landing, Loaded, Lost, Part, Permit, Query};
 use crate::oauth::{Form, TokenResponse};
 use crate::secret::Secret;
+use crate::source::Repeat;
 use crate::telemetry::{self, outgoing};
 use crate::token::{Grant, Head, Matching, Retry, Scopes, Tenant};
 
@@ -174,7 +175,7 @@ impl Redemption {
         }
         // Before it is sent: what it brings cannot be had again.
         let Some(_room) = inner.cache.room_for_sign_in() else { return Err(Arc::new(overloaded("limits.queue", &inner.clock))) };
-        let sent = exchange::run(inner, app, &self.form(), self.tenant.as_ref(), Repeat::Never, self.call.clone()).await;
+        let sent = exchange::run(app, &self.form(), self.tenant.as_ref(), Repeat::Never, self.call.clone()).await;
         let mut response = match sent.outcome {
             Ok(response) => response,
             Err(trouble) => return Err(self.once(sent.version).failed(inner, trouble).await),

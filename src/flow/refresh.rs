@@ -19,7 +19,7 @@ use super::issue::{Expected, Owner, granted, issue};
 use super::once::Once;
 use super::refusal::{Kind, Refusal, overloaded};
 use super::settings::RefreshTokens;
-use crate::authority::{Failure, Repeat};
+use crate::authority::Failure;
 use crate::cache::{Kept, KeySpace, Loaded, Renewed, Room, Signed, Turn, Unavailable};
 use crate::oauth::{Form, GRANT_REFRESH_TOKEN, TokenResponse};
 use crate::secret::Secret;
@@ -146,9 +146,8 @@ impl Refresh {
             }
             let _room = room(job)?;
             let form = self.form(&job.app, token.clone());
-            let (inner, app, tenant) = (&job.inner, &job.app, self.tenant.as_ref());
-            let once = (Repeat::Never, turn.map(|turn| (turn, sign_in.shared)));
-            let sent = exchange::run_in(inner, app, &form, tenant, once, job.call.clone()).await;
+            let turn = turn.map(|turn| (turn, sign_in.shared));
+            let sent = exchange::run_in(&job.app, &form, self.tenant.as_ref(), turn, job.call.clone()).await;
             let trouble = match sent.outcome {
                 Ok(response) => return self.keep(job, &signed, &sign_in, response, sent.version).await,
                 Err(Trouble::Turn(why)) => return Err(self.unavailable(job, why)),

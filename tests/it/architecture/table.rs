@@ -8,7 +8,7 @@ use super::source::{Kind, Mention, Target, Tree};
 const LEAVES: [&str; 7] = ["clock", "secret", "finding", "pem", "tasks", "reload", "telemetry"];
 
 /// The other modules, in the order of a request's way, and what each may import besides the leaves.
-const ROWS: [(&str, &[(&str, Part)]); 19] = {
+const ROWS: [(&str, &[(&str, Part)]); 20] = {
     use Part::{All, Items, Settings};
     [
         ("main", &[("cli", All), ("telemetry", All)]),
@@ -27,6 +27,7 @@ const ROWS: [(&str, &[(&str, Part)]); 19] = {
                 ("flow", All),
                 ("cache", All),
                 ("store", All),
+                ("source", All),
                 ("credential", All),
                 ("authority", All),
                 ("transport", All),
@@ -56,10 +57,22 @@ const ROWS: [(&str, &[(&str, Part)]); 19] = {
         ("listen", &[]),
         ("http", &[("flow", All), ("inbound", All), ("listen", All), ("oauth", All), ("token", All)]),
         ("inbound", &[("authority", All), ("oauth", All), ("token", All)]),
-        ("flow", &[("cache", All), ("credential", All), ("authority", All), ("inbound", All), ("oauth", All), ("token", All)]),
+        (
+            "flow",
+            &[
+                ("cache", All),
+                ("source", All),
+                ("credential", All),
+                ("authority", All),
+                ("inbound", All),
+                ("oauth", All),
+                ("token", All),
+            ],
+        ),
         ("cache", &[("store", All), ("token", All)]),
         ("store", &[("token", All)]),
-        ("credential", &[("transport", All), ("oauth", All), ("token", All)]),
+        ("source", &[("authority", All), ("credential", All), ("oauth", All), ("token", All)]),
+        ("credential", &[("oauth", All)]),
         ("authority", &[("transport", All), ("oauth", All), ("token", All)]),
         ("transport", &[]),
         ("oauth", &[("token", All)]),

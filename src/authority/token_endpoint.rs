@@ -55,7 +55,7 @@ impl Authority {
         self.metrics.not_made(grant.grant(), failure)
     }
 
-    /// REQ-11: what Entra-style authorities log and count by; OIDC issuers get only what OAuth defines.
+    /// What OAuth defines, and what the authority logs and counts by, where it does (REQ-11).
     fn headers(&self, proof: &Proof, context: &Context) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
@@ -64,7 +64,7 @@ impl Authority {
             basic.set_sensitive(true);
             headers.insert(AUTHORIZATION, basic);
         }
-        if self.is_entra() {
+        if self.profile().correlation_headers {
             if let Ok(id) = HeaderValue::try_from(context.correlation_id.to_string()) {
                 headers.insert(HeaderName::from_static("client-request-id"), id);
             }

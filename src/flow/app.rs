@@ -8,7 +8,7 @@ use super::evidence::Ledger;
 use super::metrics::AppMetrics;
 use super::refusal::{Kind, Refusal};
 use super::settings::{AppSettings, CallerSettings, RefreshTokens};
-use crate::authority::Authority;
+use crate::authority::{Authority, IssuerRule};
 use crate::cache::{Hashed, Key, KeySpace, Owner, Variant};
 use crate::credential::Credential;
 use crate::inbound::{Inbound, Issuers, Policy};
@@ -86,16 +86,15 @@ impl App {
         let tenant = authority.tenant().map(Tenant::to_string).unwrap_or_default();
         let space = KeySpace::new(&canonical, &settings.client_id);
         let accounts = space.of_tenant(&tenant);
-        // Capabilities mean something at Entra-style authorities alone.
-        let capabilities = if authority.is_entra() { settings.client_capabilities.clone() } else { Vec::new() };
+        let profile = authority.profile();
+        let capabilities = if profile.capabilities { settings.client_capabilities.clone() } else { Vec::new() };
         let usual = Variant { tenant: &tenant, capabilities: &capabilities, ..Variant::default() }.hashed();
         let guard = settings.inbound.as_ref().map(|inbound| {
-            let issuers = if authority.is_entra() {
-                Issuers::Entra { tenants: inbound.tenants.clone(), forms: authority.issuer_forms() }
-            } else {
-                Issuers::Oidc(canonical.clone())
+            let issuers = match profile.issuers {
+                IssuerRule::PerTenant => Issuers::PerTenant { tenants: inbound.tenants.clone(), forms: authority.issuer_forms() },
+                IssuerRule::Configured => Issuers::One(canonical.clone()),
             };
-            Guard { policy: Policy::new(inbound, &settings.client_id, issuers) }
+            Guard { policy: Policy::new(inbound, &settings.client_id, issuers, profile.access_tokens) }
         });
         Self {
             name: settings.name.clone(),
@@ -146,7 +145,7 @@ impl App {
 
     /// What accounts call its environment.
     pub(super) fn environment(&self) -> String {
-        if self.authority.is_entra() { self.canonical.clone() } else { self.authority.address.host() }
+        self.authority.environment()
     }
 
     /// What keys and holds name its authority by.
@@ -170,7 +169,8 @@ impl App {
     pub(super) fn tenant(&self, named: Option<&str>) -> Result<Option<Tenant>, Refusal> {
         let Some(named) = named else { return Ok(None) };
         let Some(own) = self.authority.tenant() else {
-            return Err(Refusal::member("`tenant` has no meaning at an OIDC issuer: leave it out"));
+            let title = self.authority.profile().title;
+            return Err(Refusal::member(format!("`tenant` has no meaning at {title}: leave it out")));
         };
         let tenant = Tenant::parse(named)
             .ok_or_else(|| Refusal::member("`tenant` is no tenant id and no domain name: write one of [A-Za-z0-9.-]{1,253}"))?;

@@ -66,9 +66,8 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call
 
 /// One token past the cache: proves the address, the credential and the registration together.
 pub(super) async fn probe(app: &Arc<App>, call: Call) -> Result<(), Arc<Refusal>> {
-    let entra = app.authority.is_entra();
     // An app may always have a token for itself, so that this needs no api.
-    let scope = entra.then(|| format!("{}/.default", app.client_id));
+    let scope = app.authority.profile().default_scope.then(|| format!("{}/.default", app.client_id));
     let form = Form::default().with("grant_type", "client_credentials").with_some("scope", scope);
     let tenant = app.tenants.first().filter(|_| app.authority.tenant().is_some_and(Tenant::is_any));
     match exchange::run(app, &form, tenant, Repeat::Once, call).await.outcome {

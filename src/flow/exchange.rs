@@ -88,5 +88,5 @@ pub(super) fn unusable(problem: &Problem) -> Refusal {
 /// Where the user of a claims challenge is sent.
 pub(super) fn authorization_uri(app: &App, tenant: Option<&Tenant>, refusal: &Refusal) -> Option<String> {
     let challenged = refusal.answer.as_ref().is_some_and(|answer| answer.claims.is_some());
-    challenged.then(|| app.authority.entra_authorize(tenant).map(String::from)).flatten()
+    challenged.then(|| app.authority.derived_authorization_endpoint(tenant).map(String::from)).flatten()
 }

@@ -145,13 +145,12 @@ impl Redemption {
     }
 
     fn form(&self) -> Form {
-        let entra = self.app.authority.is_entra();
+        let profile = self.app.authority.profile();
         let form = Form::default()
             .with("grant_type", "authorization_code")
             .with("redirect_uri", &self.redirect_uri)
-            // RFC 6749 §4.1.3 has no scope here; Entra takes it to choose the resource (REQ-3).
-            .with_some("scope", entra.then(|| self.scopes.with_reserved().to_string()))
-            .with_some("client_info", entra.then_some("1"))
+            .with_some("scope", profile.scope_with_code.then(|| self.scopes.with_reserved().to_string()))
+            .with_some("client_info", profile.client_info.then_some("1"))
             .with_some("audience", self.audience.clone())
             .with_some("resource", self.resource.clone())
             .with_some("claims", self.claims.clone())
@@ -221,7 +220,7 @@ impl Redemption {
     fn issued(&self, owner: Owner, response: TokenResponse) -> Result<Grant, Arc<Refusal>> {
         let (inner, app) = (&self.inner, &self.app);
         let expected = Expected { asked: self.scopes.clone(), tenant: self.tenant.clone(), owner, exchange: false };
-        let is_said = response.scope.is_some() || app.authority.is_entra();
+        let is_said = response.scope.is_some() || app.authority.profile().scope_with_code;
         let mut grant = issue(app, &expected, response, inner.clock.unix(), (inner.jitter)()).map_err(spent)?;
         if !is_said {
             // What was asked for stands in the URL where the user signed in (RFC 6749 §5.1), which may not be ours.

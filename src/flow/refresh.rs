@@ -256,12 +256,12 @@ impl Refresh {
     }
 
     fn form(&self, app: &App, token: Secret) -> Form {
-        let entra = app.authority.is_entra();
-        let scope = if entra { Some(self.scopes.with_reserved().to_string()) } else { self.narrowed() };
+        let profile = app.authority.profile();
+        let scope = if profile.reserved_scopes { Some(self.scopes.with_reserved().to_string()) } else { self.narrowed() };
         Form::default()
             .with("grant_type", GRANT_REFRESH_TOKEN)
             .with_some("scope", scope)
-            .with_some("client_info", entra.then_some("1"))
+            .with_some("client_info", profile.client_info.then_some("1"))
             .with_some("audience", self.audience.clone())
             .with_some("resource", self.resource.clone())
             .with_some("claims", self.claims.clone())

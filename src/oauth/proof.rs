@@ -41,6 +41,15 @@ pub enum SecretPlace {
     Header,
 }
 
+// === impl AssertionForm ===
+
+impl AssertionForm {
+    /// Whether a certificate's thumbprint stands in it.
+    pub fn has_thumbprint(self) -> bool {
+        self == Self::Thumbprint
+    }
+}
+
 // === impl Proof ===
 
 impl Proof {

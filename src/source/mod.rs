@@ -15,11 +15,11 @@ pub use retry::Repeat;
 
 use self::budget::Budget;
 use self::retry::{Attempt, Next};
-use crate::authority::{Authority, CallPermit, Failure, TokenRequest};
+use crate::authority::{Authority, CallPermit, Endpoints, Failure, TokenRequest};
 use crate::clock::Clock;
 use crate::credential::{Credential, Target, Unusable, Used};
 use crate::finding::Problem;
-use crate::oauth::{AssertionForm, Form, Proof, SecretPlace, TokenResponse};
+use crate::oauth::{Form, Proof, TokenResponse};
 use crate::tasks::Tasks;
 use crate::telemetry::Context;
 use crate::token::Tenant;
@@ -182,16 +182,16 @@ impl Client {
     }
 
     async fn prove(&self, endpoint: &Url, context: Context) -> Result<(Proof, Used), SourceError> {
-        let authority = &self.authority;
-        let metadata = match authority.is_entra() {
-            true => None,
-            false => Some(authority.metadata(context).await.map_err(SourceError::Before)?),
+        let (authority, profile) = (&self.authority, self.authority.profile());
+        let metadata = match profile.endpoints {
+            Endpoints::Derived => None,
+            Endpoints::Discovered => Some(authority.metadata(context).await.map_err(SourceError::Before)?),
         };
         let announced = metadata.as_deref();
         let target = Target {
             audience: authority.audience_of_assertions(endpoint),
-            assertion: if authority.is_entra() { AssertionForm::Thumbprint } else { AssertionForm::Announced },
-            secret: if authority.is_entra() { SecretPlace::Body } else { SecretPlace::Header },
+            assertion: profile.assertion,
+            secret: profile.secret,
             methods: announced.and_then(|metadata| metadata.token_endpoint_auth_methods_supported.as_deref()),
             algorithms: announced.and_then(|metadata| metadata.token_endpoint_auth_signing_alg_values_supported.as_deref()),
         };

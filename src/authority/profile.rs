@@ -1,7 +1,7 @@
 //! What each kind of authority does in its own way: one constant for each, with the facts that common code asks for.
 //!
-//! Nothing outside this file asks which kind an authority is. A further kind is a further constant, and a fact of its own only where none of
-//! these says it.
+//! Nothing outside this file asks which kind an authority is. A further kind is a further constant, and a fact of its own only
+//! where none of these says it.
 
 use std::fmt;
 
@@ -47,7 +47,8 @@ pub struct Profile {
     pub capabilities: bool,
     /// Whether `client_info` is asked for, which says where a user is at home.
     pub client_info: bool,
-    /// Whether a refresh token is void once it was used, where nothing else is said: of servers that nobody knows the worse is assumed.
+    /// Whether a refresh token is void once it was used, where nothing else is said: of servers that nobody knows the worse is
+    /// assumed.
     pub single_use_refresh: bool,
     /// Whether it logs and counts calls by headers of its own (REQ-11).
     pub correlation_headers: bool,

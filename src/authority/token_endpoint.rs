@@ -1,4 +1,5 @@
-//! One call at a token endpoint: a permit, one POST, and what the answer means. Who repeats it, and with which proof, is not said here.
+//! One call at a token endpoint: a permit, one POST, and what the answer means. Who repeats it, and with which proof, is not said
+//! here.
 
 use std::time::Duration;
 

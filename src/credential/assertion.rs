@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 
 use super::certificate::ClientKey;
-use super::{EARLY, Target, Unusable};
+use super::{CredentialError, EARLY, ProofTarget};
 use crate::finding::Problem;
 use crate::oauth::{AssertionForm, Proof};
 use crate::secret::Secret;
@@ -37,18 +37,18 @@ const PREFERRED: [(&str, Algorithm); 6] = [
 
 /// Signs assertions with a certificate's key.
 #[derive(Debug, Default)]
-pub(super) struct Signer {
+pub(super) struct AssertionSigner {
     sha1: bool,
     kid: Option<String>,
     // By token endpoint: one per tenant that requests name.
-    reused: Mutex<HashMap<String, Reused>>,
+    reused: Mutex<HashMap<String, ReusedAssertion>>,
 }
 
 /// What is to be signed, with which key.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Signing<'a> {
+pub(super) struct AssertionRequest<'a> {
     pub(super) client_id: &'a str,
-    pub(super) target: Target<'a>,
+    pub(super) target: ProofTarget<'a>,
     pub(super) key: &'a Arc<ClientKey>,
     /// Names the contents that the key was made from.
     pub(super) version: u64,
@@ -56,7 +56,7 @@ pub(super) struct Signing<'a> {
 }
 
 #[derive(Debug)]
-struct Reused {
+struct ReusedAssertion {
     assertion: Secret,
     version: u64,
     // A clock that was ahead and has been set back must not leave us with an assertion from the future.
@@ -75,16 +75,16 @@ struct AssertionClaims {
     exp: i64,
 }
 
-// === impl Signer ===
+// === impl AssertionSigner ===
 
-impl Signer {
+impl AssertionSigner {
     pub(super) fn new(sha1: bool, kid: Option<String>) -> Self {
         Self { sha1, kid, reused: Mutex::default() }
     }
 
     /// A signed assertion.
-    pub(super) async fn proof(&self, ask: Signing<'_>, tasks: &Tasks) -> Result<Proof, Unusable> {
-        let Signing { client_id, target, now, .. } = ask;
+    pub(super) async fn proof(&self, ask: AssertionRequest<'_>, tasks: &Tasks) -> Result<Proof, CredentialError> {
+        let AssertionRequest { client_id, target, now, .. } = ask;
         let (assertion, ends) = match target.assertion {
             AssertionForm::Thumbprint => self.reused(ask, tasks).await?,
             AssertionForm::Announced => {
@@ -96,8 +96,8 @@ impl Signer {
     }
 
     /// The assertion for this endpoint that was signed a while ago, if it lasts, else a new one; and when it ends.
-    async fn reused(&self, ask: Signing<'_>, tasks: &Tasks) -> Result<(Secret, i64), Unusable> {
-        let Signing { target: Target { audience: endpoint, .. }, key, version, now, .. } = ask;
+    async fn reused(&self, ask: AssertionRequest<'_>, tasks: &Tasks) -> Result<(Secret, i64), CredentialError> {
+        let AssertionRequest { target: ProofTarget { audience: endpoint, .. }, key, version, now, .. } = ask;
         // Held while signing, so that a thousand requests at once make one signature.
         let mut reused = self.reused.lock().await;
         reused.retain(|_, entry| entry.version == version && (entry.issued..entry.ends - REUSED_MARGIN).contains(&now));
@@ -111,7 +111,7 @@ impl Signer {
         {
             reused.remove(&first);
         }
-        reused.insert(endpoint.to_owned(), Reused { assertion: assertion.clone(), version, issued: now, ends });
+        reused.insert(endpoint.to_owned(), ReusedAssertion { assertion: assertion.clone(), version, issued: now, ends });
         Ok((assertion, ends))
     }
 
@@ -126,17 +126,17 @@ impl Signer {
         header
     }
 
-    fn announced_header(&self, target: Target<'_>) -> Result<Header, Unusable> {
-        let Target { methods, algorithms, .. } = target;
+    fn announced_header(&self, target: ProofTarget<'_>) -> Result<Header, CredentialError> {
+        let ProofTarget { methods, algorithms, .. } = target;
         if methods.is_some_and(|methods| !methods.iter().any(|method| method == "private_key_jwt")) {
-            return Err(Unusable(Problem::new(
+            return Err(CredentialError(Problem::new(
                 "the issuer does not take private_key_jwt",
                 "give the app a secret, or allow private_key_jwt at the issuer",
             )));
         }
         let offered = |name: &str| algorithms.is_none_or(|offered| offered.iter().any(|alg| alg == name));
         let (_, algorithm) = PREFERRED.iter().find(|(name, _)| offered(name)).ok_or_else(|| {
-            Unusable(Problem::new(
+            CredentialError(Problem::new(
                 "the issuer takes no assertion signed with an RSA key",
                 "allow RS256 or PS256 for client assertions at the issuer",
             ))
@@ -147,7 +147,7 @@ impl Signer {
     }
 }
 
-async fn sign(ask: Signing<'_>, header: Header, ends: i64, tasks: &Tasks) -> Result<Secret, Unusable> {
+async fn sign(ask: AssertionRequest<'_>, header: Header, ends: i64, tasks: &Tasks) -> Result<Secret, CredentialError> {
     let claims = AssertionClaims {
         aud: ask.target.audience.to_owned(),
         iss: ask.client_id.to_owned(),
@@ -159,7 +159,8 @@ async fn sign(ask: Signing<'_>, header: Header, ends: i64, tasks: &Tasks) -> Res
     };
     let key = Arc::clone(ask.key);
     let signed = tasks.compute(move || jsonwebtoken::encode(&header, &claims, key.signing())).await;
-    let unusable = || Unusable(Problem::new("its key could not sign", "check the certificate file; `tokend check` tries it"));
+    let unusable =
+        || CredentialError(Problem::new("its key could not sign", "check the certificate file; `tokend check` tries it"));
     signed.and_then(Result::ok).map(Secret::new).ok_or_else(unusable)
 }
 
@@ -172,7 +173,7 @@ mod tests {
 
     use super::{EARLY, FRESH_LIFETIME, MOST, REUSED_LIFETIME, REUSED_MARGIN};
     use crate::clock::Clock;
-    use crate::credential::{Credential, Settings, Target};
+    use crate::credential::{Credential, ProofTarget, Settings};
     use crate::oauth::{AssertionForm, SecretPlace};
     use crate::reload::{Place, Source};
     use crate::secret::Secret;
@@ -192,19 +193,19 @@ mod tests {
         Credential::load(&Settings::Certificate { source, sha1, kid: None }).unwrap()
     }
 
-    fn entra(audience: &str) -> Target<'_> {
+    fn entra(audience: &str) -> ProofTarget<'_> {
         let (assertion, secret) = (AssertionForm::Thumbprint, SecretPlace::Body);
-        Target { audience, assertion, secret, methods: None, algorithms: None }
+        ProofTarget { audience, assertion, secret, methods: None, algorithms: None }
     }
 
-    fn oidc(algorithms: Option<&[String]>) -> Target<'_> {
+    fn oidc(algorithms: Option<&[String]>) -> ProofTarget<'_> {
         let (assertion, secret) = (AssertionForm::Announced, SecretPlace::Header);
-        Target { audience: "https://issuer", assertion, secret, methods: None, algorithms }
+        ProofTarget { audience: "https://issuer", assertion, secret, methods: None, algorithms }
     }
 
     async fn header_and_jti(
         credential: &Credential,
-        target: Target<'_>,
+        target: ProofTarget<'_>,
         clock: &Clock,
     ) -> (jsonwebtoken::Header, serde_json::Value) {
         let (proof, _) = credential.prove("client", target, clock, &Tasks::default()).await.unwrap();

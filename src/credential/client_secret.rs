@@ -1,6 +1,6 @@
 //! A client secret: what a file must hold to be one, and where it stands in a request.
 
-use super::{Target, Unusable};
+use super::{CredentialError, ProofTarget};
 use crate::finding::Problem;
 use crate::oauth::{Proof, SecretPlace};
 use crate::secret::Secret;
@@ -19,14 +19,14 @@ pub(super) fn parse(contents: &[u8]) -> Result<Secret, Problem> {
 }
 
 /// The proof: as the server announces, else where servers of its kind want it.
-pub(super) fn proof(client_id: &str, secret: &Secret, target: Target<'_>) -> Result<Proof, Unusable> {
+pub(super) fn proof(client_id: &str, secret: &Secret, target: ProofTarget<'_>) -> Result<Proof, CredentialError> {
     let takes = |method: &str| target.methods.is_some_and(|methods| methods.iter().any(|taken| taken == method));
     let place = match target.methods {
         None => target.secret,
         Some(_) if takes("client_secret_post") => SecretPlace::Body,
         Some(_) if takes("client_secret_basic") => SecretPlace::Header,
         Some(_) => {
-            return Err(Unusable(Problem::new(
+            return Err(CredentialError(Problem::new(
                 "the issuer takes neither client_secret_post nor client_secret_basic",
                 "give the app a certificate (private_key_jwt), or allow a secret at the issuer",
             )));
@@ -40,7 +40,7 @@ pub(super) fn proof(client_id: &str, secret: &Secret, target: Target<'_>) -> Res
 
 #[cfg(test)]
 mod tests {
-    use super::{Target, parse, proof};
+    use super::{ProofTarget, parse, proof};
     use crate::oauth::{AssertionForm, SecretPlace};
     use crate::secret::Secret;
 
@@ -49,7 +49,7 @@ mod tests {
         let secret = Secret::new("p:w d");
         let prove = |methods: Option<&[String]>, unannounced: SecretPlace| {
             let assertion = AssertionForm::Announced;
-            proof("a b", &secret, Target { audience: "i", assertion, secret: unannounced, methods, algorithms: None })
+            proof("a b", &secret, ProofTarget { audience: "i", assertion, secret: unannounced, methods, algorithms: None })
         };
         let methods = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
         let is_in_body = |proof: &crate::oauth::Proof| proof.members().has("client_secret") && proof.basic().is_none();

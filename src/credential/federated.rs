@@ -43,8 +43,8 @@ impl WorkloadToken {
         Ok(Self { assertion: Secret::new(text), ends, identity })
     }
 
-    /// The token as a proof: whatever an issuer announces as `private_key_jwt` is about keys of the client's own. `None`: it has ended, or is
-    /// about to.
+    /// The token as a proof: whatever an issuer announces as `private_key_jwt` is about keys of the client's own. `None`: it has
+    /// ended, or is about to.
     pub(super) fn proof(&self, client_id: &str, now: i64) -> Option<Proof> {
         let proof = Proof::assertion(client_id, self.assertion.clone(), self.ends.saturating_sub(EARLY));
         (!proof.is_too_old(now)).then_some(proof)
@@ -100,13 +100,13 @@ mod tests {
 
     use super::WorkloadToken;
     use crate::clock::Clock;
-    use crate::credential::{Credential, Settings, Target};
+    use crate::credential::{Credential, ProofTarget, Settings};
     use crate::oauth::{AssertionForm, SecretPlace};
     use crate::reload::{Place, Source};
     use crate::tasks::Tasks;
 
     const NOW: i64 = 1_000_000;
-    const TARGET: Target<'_> = Target {
+    const TARGET: ProofTarget<'_> = ProofTarget {
         audience: "https://h/t/oauth2/v2.0/token",
         assertion: AssertionForm::Thumbprint,
         secret: SecretPlace::Body,

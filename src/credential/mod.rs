@@ -14,7 +14,7 @@ pub use certificate::ClientKey;
 pub use federated::WorkloadToken;
 pub use settings::Settings;
 
-use self::assertion::{Signer, Signing};
+use self::assertion::{AssertionRequest, AssertionSigner};
 use crate::clock::Clock;
 use crate::finding::{Problem, certificate_ending};
 use crate::oauth::{AssertionForm, Proof, SecretPlace};
@@ -22,8 +22,8 @@ use crate::reload::{Reloading, Reloads, Versioned};
 use crate::secret::Secret;
 use crate::tasks::Tasks;
 
-/// An assertion is not sent in its last seconds: an authority whose clock is ahead would refuse the client, which holds every replica, while
-/// what is noticed here concerns this one alone.
+/// An assertion is not sent in its last seconds: an authority whose clock is ahead would refuse the client, which holds every
+/// replica, while what is noticed here concerns this one alone.
 const EARLY: i64 = 30;
 
 /// An app's credential, following its file.
@@ -31,7 +31,7 @@ const EARLY: i64 = 30;
 pub struct Credential {
     followed: Arc<Reloading<Material>>,
     /// For keys alone.
-    signer: Signer,
+    signer: AssertionSigner,
 }
 
 /// What the contents of a credential's file have become.
@@ -47,7 +47,7 @@ pub enum Material {
 
 /// To whom the app proves itself, and what is taken there.
 #[derive(Clone, Copy, Debug)]
-pub struct Target<'a> {
+pub struct ProofTarget<'a> {
     /// Whom an assertion names: the token endpoint (ASN-4), or the issuer.
     pub audience: &'a str,
     /// How a signed assertion looks.
@@ -62,7 +62,7 @@ pub struct Target<'a> {
 
 /// Which credential made a proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Used {
+pub struct UsedCredential {
     /// The version: what flights and holds differ by. All tokens of one workload identity are one version.
     pub version: u64,
     /// The contents of the file.
@@ -71,7 +71,7 @@ pub struct Used {
 
 /// Why there is no proof: what is wrong and how to mend it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unusable(pub Problem);
+pub struct CredentialError(pub Problem);
 
 // === impl Credential ===
 
@@ -82,11 +82,11 @@ impl Credential {
     /// It cannot be read, or it is not what it should be.
     pub fn load(settings: &Settings) -> Result<Self, Problem> {
         let (parse, signer): (fn(&[u8]) -> Result<Material, Problem>, _) = match settings {
-            Settings::Secret(_) => (|bytes| client_secret::parse(bytes).map(Material::Secret), Signer::default()),
+            Settings::Secret(_) => (|bytes| client_secret::parse(bytes).map(Material::Secret), AssertionSigner::default()),
             Settings::Certificate { sha1, kid, .. } => {
-                (|bytes| ClientKey::parse(bytes).map(Arc::new).map(Material::Key), Signer::new(*sha1, kid.clone()))
+                (|bytes| ClientKey::parse(bytes).map(Arc::new).map(Material::Key), AssertionSigner::new(*sha1, kid.clone()))
             }
-            Settings::FederatedToken(_) => (|bytes| WorkloadToken::parse(bytes).map(Material::Bearer), Signer::default()),
+            Settings::FederatedToken(_) => (|bytes| WorkloadToken::parse(bytes).map(Material::Bearer), AssertionSigner::default()),
         };
         Ok(Self { followed: Reloading::load(settings.source().clone(), parse)?, signer })
     }
@@ -108,8 +108,8 @@ impl Credential {
     }
 
     /// Which version and contents are in force.
-    pub fn used(&self) -> Used {
-        self.followed.look(Used::of)
+    pub fn used(&self) -> UsedCredential {
+        self.followed.look(UsedCredential::of)
     }
 
     /// What kind it is, for `/status`.
@@ -148,19 +148,19 @@ impl Credential {
     pub async fn prove(
         &self,
         client_id: &str,
-        target: Target<'_>,
+        target: ProofTarget<'_>,
         clock: &Clock,
         tasks: &Tasks,
-    ) -> Result<(Proof, Used), Unusable> {
+    ) -> Result<(Proof, UsedCredential), CredentialError> {
         if self.followed.look(|current| current.value.is_replaced_in_use()) {
             self.followed.reread().await;
         }
         let current = self.followed.current();
-        let (used, now) = (Used::of(&current), clock.unix());
+        let (used, now) = (UsedCredential::of(&current), clock.unix());
         let proof = match &current.value {
             Material::Secret(secret) => client_secret::proof(client_id, secret, target)?,
             Material::Key(key) => {
-                let ask = Signing { client_id, target, key, version: used.version, now };
+                let ask = AssertionRequest { client_id, target, key, version: used.version, now };
                 self.signer.proof(ask, tasks).await?
             }
             Material::Bearer(token) => token.proof(client_id, now).ok_or_else(|| self.has_ended())?,
@@ -169,13 +169,13 @@ impl Credential {
     }
 
     /// What is said where there is no token that has not ended.
-    fn has_ended(&self) -> Unusable {
+    fn has_ended(&self) -> CredentialError {
         let why = match self.followed.problem() {
             Some(problem) => format!(": {}", problem.reason),
             None => String::new(),
         };
         let reason = format!("`{}`: the token has expired, or is about to, and there is no newer one{why}", self.followed.key());
-        Unusable(Problem::new(reason, "see to it that whoever mounts the token renews it"))
+        CredentialError(Problem::new(reason, "see to it that whoever mounts the token renews it"))
     }
 }
 
@@ -212,9 +212,9 @@ impl Material {
     }
 }
 
-// === impl Used ===
+// === impl UsedCredential ===
 
-impl Used {
+impl UsedCredential {
     fn of(current: &Versioned<Material>) -> Self {
         Self { version: current.value.identity().unwrap_or(current.version), contents: current.version }
     }

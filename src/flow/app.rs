@@ -12,7 +12,7 @@ use crate::authority::{Authority, IssuerRule};
 use crate::cache::{Hashed, Key, KeySpace, Owner, Variant};
 use crate::credential::Credential;
 use crate::inbound::{Inbound, Issuers, Policy};
-use crate::source::Client;
+use crate::source::TokenClient;
 use crate::token::{Scopes, Tenant, Turn};
 
 /// A client registration that tokend acts as.
@@ -27,7 +27,7 @@ pub struct App {
     /// How it proves itself.
     pub credential: Arc<Credential>,
     /// Where its tokens come from: the two together.
-    pub(super) source: Client,
+    pub(super) source: TokenClient,
     /// Whose tokens it accepts; without, `/obo` is refused.
     pub(super) guard: Option<Guard>,
     /// Verifies id tokens.
@@ -77,7 +77,7 @@ impl App {
     pub fn new(
         settings: &AppSettings,
         callers: &[CallerSettings],
-        source: Client,
+        source: TokenClient,
         verifier: Arc<Inbound>,
         metrics: AppMetrics,
     ) -> Self {

@@ -48,8 +48,8 @@ pub(super) struct Sent {
 
 // === impl Sent ===
 
-impl From<source::Sent> for Sent {
-    fn from(sent: source::Sent) -> Self {
+impl From<source::GrantOutcome> for Sent {
+    fn from(sent: source::GrantOutcome) -> Self {
         Self { outcome: sent.outcome.map_err(Trouble::from), version: sent.version }
     }
 }
@@ -59,7 +59,8 @@ pub(super) async fn run(app: &App, form: &Form, tenant: Option<&Tenant>, repeat:
     app.source.send(&GrantCall { form, tenant, repeat, context }).await.into()
 }
 
-/// Sends once what may be sent in a turn alone: the turn is told which generation is sent when nothing but the sending is left to do.
+/// Sends once what may be sent in a turn alone: the turn is told which generation is sent when nothing but the sending is left to
+/// do.
 pub(super) async fn run_in(
     app: &App,
     form: &Form,

@@ -1,4 +1,5 @@
-//! How a client proves itself to a token endpoint (RFC 6749 §2.3, RFC 7521 §4.2): one type from who makes the proof to who sends it.
+//! How a client proves itself to a token endpoint (RFC 6749 §2.3, RFC 7521 §4.2): one type from who makes the proof to who sends
+//! it.
 
 use std::fmt;
 
@@ -67,8 +68,8 @@ impl Proof {
         Self { members: Form::default(), basic: Some(basic), until: None }
     }
 
-    /// An assertion that is not to be sent any more from `until` on, in seconds since the Unix epoch. `client_id` goes with it: the subject
-    /// of another issuer's token is not the client's name (RFC 7521 §4.2).
+    /// An assertion that is not to be sent any more from `until` on, in seconds since the Unix epoch. `client_id` goes with it: the
+    /// subject of another issuer's token is not the client's name (RFC 7521 §4.2).
     pub fn assertion(client_id: &str, assertion: Secret, until: i64) -> Self {
         let members = Form::default()
             .with("client_id", client_id)

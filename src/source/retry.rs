@@ -7,7 +7,7 @@ use crate::authority::Failure;
 /// Whether a grant may be sent again when its outcome is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repeat {
-    /// Client credentials, on-behalf-of, token exchange: once more (ERR-1, ERR-2).
+    /// TokenClient credentials, on-behalf-of, token exchange: once more (ERR-1, ERR-2).
     Once,
     /// A code, device code or refresh token: sent once, whatever happens.
     Never,
@@ -27,7 +27,7 @@ pub(super) struct Attempt {
 
 /// What follows a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum NextStep {
     /// Nothing: it is what is told.
     GiveUp,
     /// The attempt, at once or after a pause.
@@ -45,19 +45,19 @@ impl Attempt {
     }
 
     /// What follows when this attempt has failed and `left` is left of the time for the call.
-    pub(super) fn next(self, failure: &Failure, left: Duration) -> Next {
+    pub(super) fn next(self, failure: &Failure, left: Duration) -> NextStep {
         let may_repeat = self.repeat == Repeat::Once;
         if may_repeat && self.resend == 0 && failure.is_worth_repeating() && !left.is_zero() {
-            // Without an answer at once, but over a new connection: others may have had the kept connections replaced before, and these may
-            // be dead, too.
+            // Without an answer at once, but over a new connection: others may have had the kept connections replaced before, and
+            // these may be dead, too.
             let answered = failure.is_answer();
             let attempt = Self { resend: 1, fresh: !answered, ..self };
-            return Next::Repeat { pauses: answered, attempt };
+            return NextStep::Repeat { pauses: answered, attempt };
         }
         if !self.reread && is_credential_refused(failure) {
-            return Next::Reread(may_repeat.then(|| Self { reread: true, ..Self::first(self.repeat) }));
+            return NextStep::Reread(may_repeat.then(|| Self { reread: true, ..Self::first(self.repeat) }));
         }
-        Next::GiveUp
+        NextStep::GiveUp
     }
 
     /// How long its answer is waited for: one that may be repeated leaves time for that.
@@ -80,7 +80,7 @@ fn is_credential_refused(failure: &Failure) -> bool {
 mod tests {
     use std::time::Duration;
 
-    use super::{Attempt, Next, Repeat};
+    use super::{Attempt, NextStep, Repeat};
     use crate::authority::Failure;
     use crate::oauth::ErrorBody;
 
@@ -99,18 +99,18 @@ mod tests {
     fn err_1_and_2_one_repetition_after_a_pause_or_over_a_new_connection() {
         let first = Attempt::first(Repeat::Once);
         assert!(!first.fresh && first.resend == 0);
-        let Next::Repeat { pauses: true, attempt } = first.next(&unavailable(None), LEFT) else { panic!("an answer") };
+        let NextStep::Repeat { pauses: true, attempt } = first.next(&unavailable(None), LEFT) else { panic!("an answer") };
         assert!(!attempt.fresh && attempt.resend == 1);
-        assert_eq!(attempt.next(&unavailable(None), LEFT), Next::GiveUp);
+        assert_eq!(attempt.next(&unavailable(None), LEFT), NextStep::GiveUp);
         for silence in [Failure::NotSent, Failure::Broken, Failure::TimedOut] {
-            let Next::Repeat { pauses: false, attempt } = first.next(&silence, LEFT) else { panic!("{silence:?}") };
+            let NextStep::Repeat { pauses: false, attempt } = first.next(&silence, LEFT) else { panic!("{silence:?}") };
             assert!(attempt.fresh && attempt.resend == 1);
-            assert_eq!(attempt.next(&silence, LEFT), Next::GiveUp);
-            assert_eq!(first.next(&silence, Duration::ZERO), Next::GiveUp, "there is no time for it");
+            assert_eq!(attempt.next(&silence, LEFT), NextStep::GiveUp);
+            assert_eq!(first.next(&silence, Duration::ZERO), NextStep::GiveUp, "there is no time for it");
         }
         let throttled = Failure::Throttled { body: None, retry_after: None };
         for no in [unavailable(Some(LEFT)), throttled, Failure::Busy, Failure::Invalid("x"), refused(400, "invalid_grant")] {
-            assert_eq!(first.next(&no, LEFT), Next::GiveUp, "{no:?}");
+            assert_eq!(first.next(&no, LEFT), NextStep::GiveUp, "{no:?}");
         }
     }
 
@@ -119,7 +119,7 @@ mod tests {
         let only = Attempt::first(Repeat::Never);
         assert!(only.fresh);
         for failure in [unavailable(None), Failure::NotSent, Failure::Broken, Failure::TimedOut] {
-            assert_eq!(only.next(&failure, LEFT), Next::GiveUp, "{failure:?}");
+            assert_eq!(only.next(&failure, LEFT), NextStep::GiveUp, "{failure:?}");
         }
         let (whole, half) = (Duration::from_secs(8), Duration::from_secs(3));
         assert_eq!((only.patience(whole, half), Attempt::first(Repeat::Once).patience(whole, half)), (whole, half));
@@ -129,16 +129,16 @@ mod tests {
     fn asn_6_a_refused_credential_is_read_again_once() {
         for failure in [refused(400, "invalid_client"), refused(401, "invalid_client"), refused(401, "unauthorized_client")] {
             let first = Attempt::first(Repeat::Once);
-            let Next::Reread(Some(attempt)) = first.next(&failure, LEFT) else { panic!("{failure:?}") };
+            let NextStep::Reread(Some(attempt)) = first.next(&failure, LEFT) else { panic!("{failure:?}") };
             assert!(attempt.resend == 0 && !attempt.fresh);
-            assert_eq!(attempt.next(&failure, LEFT), Next::GiveUp);
+            assert_eq!(attempt.next(&failure, LEFT), NextStep::GiveUp);
             // A new credential is tried like the one before it, also if that needed its repetition.
-            assert!(matches!(attempt.next(&unavailable(None), LEFT), Next::Repeat { pauses: true, .. }));
-            let Next::Repeat { attempt, .. } = first.next(&unavailable(None), LEFT) else { panic!("worth repeating") };
-            assert!(matches!(attempt.next(&failure, LEFT), Next::Reread(Some(_))));
+            assert!(matches!(attempt.next(&unavailable(None), LEFT), NextStep::Repeat { pauses: true, .. }));
+            let NextStep::Repeat { attempt, .. } = first.next(&unavailable(None), LEFT) else { panic!("worth repeating") };
+            assert!(matches!(attempt.next(&failure, LEFT), NextStep::Reread(Some(_))));
             // The next grant of its kind profits.
-            assert_eq!(Attempt::first(Repeat::Never).next(&failure, LEFT), Next::Reread(None));
+            assert_eq!(Attempt::first(Repeat::Never).next(&failure, LEFT), NextStep::Reread(None));
         }
-        assert_eq!(Attempt::first(Repeat::Once).next(&refused(400, "unauthorized_client"), LEFT), Next::GiveUp);
+        assert_eq!(Attempt::first(Repeat::Once).next(&refused(400, "unauthorized_client"), LEFT), NextStep::GiveUp);
     }
 }

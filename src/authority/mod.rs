@@ -26,7 +26,7 @@ pub use fetched::Fetched;
 pub use issuer_forms::IssuerForms;
 pub use jwks::{Decoding, Keys, SigningKey};
 pub use metrics::Metrics;
-pub use profile::{AccessTokenForm, ENTRA, Endpoints, IssuerRule, OIDC, OboGrant, Profile, UserIds};
+pub use profile::{AccessTokenForm, Endpoints, IssuerRule, OboGrant, Profile, UserIds};
 pub use settings::{Address, AssertionAudience, CallSettings, Settings, is_loopback};
 pub use throttle::{Hold, Holds, Stops};
 pub use token_endpoint::{CallPermit, TokenRequest};

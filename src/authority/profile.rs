@@ -100,7 +100,7 @@ pub enum OboGrant {
 }
 
 /// Microsoft Entra ID, and what speaks like it.
-pub const ENTRA: Profile = Profile {
+pub(super) const ENTRA: Profile = Profile {
     title: "an Entra-style authority",
     matching: Matching::Superset,
     reserved_scopes: true,
@@ -124,7 +124,7 @@ pub const ENTRA: Profile = Profile {
 };
 
 /// Any server with OpenID Connect discovery.
-pub const OIDC: Profile = Profile {
+pub(super) const OIDC: Profile = Profile {
     title: "an OIDC issuer",
     matching: Matching::Identical,
     reserved_scopes: false,

@@ -18,7 +18,7 @@ use self::assertion::{AssertionRequest, AssertionSigner};
 use crate::clock::Clock;
 use crate::finding::{Problem, certificate_ending};
 use crate::oauth::{AssertionForm, Proof, SecretPlace};
-use crate::reload::{Reloading, Reloads, Versioned};
+use crate::reload::{Parse, Reloading, Reloads, Versioned};
 use crate::secret::Secret;
 use crate::tasks::Tasks;
 
@@ -81,7 +81,7 @@ impl Credential {
     /// # Errors
     /// It cannot be read, or it is not what it should be.
     pub fn load(settings: &Settings) -> Result<Self, Problem> {
-        let (parse, signer): (fn(&[u8]) -> Result<Material, Problem>, _) = match settings {
+        let (parse, signer): (Parse<Material>, _) = match settings {
             Settings::Secret(_) => (|bytes| client_secret::parse(bytes).map(Material::Secret), AssertionSigner::default()),
             Settings::Certificate { sha1, kid, .. } => {
                 (|bytes| ClientKey::parse(bytes).map(Arc::new).map(Material::Key), AssertionSigner::new(*sha1, kid.clone()))

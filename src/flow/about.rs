@@ -29,8 +29,8 @@ pub(super) fn check(app: &App, owner: &Owner, response: &TokenResponse) -> Resul
         }
         (Owner::Known(account), UserIds::Subject) if response.id_token.is_some() => {
             let id = id().ok_or(Failure::Invalid("its id_token cannot be read"))?;
-            let issuer = app.authority.address.issuer();
-            id.iss.as_deref() == issuer && id.sub.as_ref() == Some(&account.home_account_id) && id.aud.has(&app.client_id)
+            let is_issuer = app.authority.address.issuer().is_some_and(|issuer| id.iss.as_deref() == Some(issuer));
+            is_issuer && id.sub.as_ref() == Some(&account.home_account_id) && id.aud.has(&app.client_id)
         }
         (Owner::Known(_), UserIds::Subject) => true,
     };

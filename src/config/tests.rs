@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Format, Input, Settings, load, parse};
-use crate::authority::Address;
 use crate::caller::AccountRights;
 use crate::finding::{Findings, Severity};
 use crate::listen;
@@ -71,7 +70,7 @@ fn every_value_of_the_good_file_arrives() {
     assert_eq!(everyone.credential.source().key, "apps.everyone.credential.secret.env");
     assert!(matches!(&orders.credential, credential::Settings::Certificate { sha1: true, kid: Some(kid), .. } if kid == "key-1"));
     assert_eq!((orders.authority.key.as_str(), orders.tenants.len()), ("apps.orders", 1));
-    assert!(shop.offline_access && matches!(shop.authority.address, Address::Oidc { .. }));
+    assert!(shop.offline_access && shop.authority.address.issuer().is_some());
     assert_eq!((orders.refresh_tokens, shop.refresh_tokens), (flow::RefreshTokens::SingleUse, flow::RefreshTokens::Reusable));
     assert_eq!(everyone.refresh_tokens, flow::RefreshTokens::Reusable);
     let [checkout, support] = settings.callers.as_slice() else { panic!("two callers") };

@@ -16,10 +16,11 @@ use super::refresh::{Refresh, unavailable};
 use super::refusal::{Kind, Refusal, loggable, overloaded};
 use super::request::{Answer, Call, RefreshReason, TokenSource};
 use super::{Inner, Outcome, trace};
-use crate::authority::{Failure, Repeat};
+use crate::authority::Failure;
 use crate::cache::{self, Bypass, FlightOutcome, Key, Level, Loaded, Look, Lost, Miss, OpenWatch, Owner, Partition, Permit, Query};
 use crate::caller::Caller;
 use crate::oauth::Form;
+use crate::source::Repeat;
 use crate::telemetry::{self, outgoing};
 use crate::token::{Grant, Head, Matching, Retry, Scopes, Tenant, Turn};
 
@@ -292,7 +293,7 @@ impl Job {
     async fn send(&self, form: &Form, expected: &Expected) -> Result<Loaded, Arc<Refusal>> {
         let (inner, app) = (&self.inner, &self.app);
         let since = inner.cache.accounts().watch_sign_outs();
-        let sent = exchange::run(inner, app, form, expected.tenant.as_ref(), Repeat::Once, self.call.clone()).await;
+        let sent = exchange::run(app, form, expected.tenant.as_ref(), Repeat::Once, self.call.clone()).await;
         let keys = self.keys(sent.version);
         let (now, jitter) = (inner.clock.unix(), inner.jitter);
         match sent.outcome.and_then(|response| Ok(issue(app, expected, response, now, jitter())?)) {

@@ -66,9 +66,9 @@ pub(super) async fn url(
     Ok(AuthorizationUrl { authorization_url: url.into(), state, nonce, code_verifier, redirect_uri, scope: sent.to_string() })
 }
 
-/// Entra-style: the union with the reserved scopes. OIDC: `openid`, and `offline_access` only if the app says so.
+/// The union with the reserved scopes; elsewhere `openid`, and `offline_access` only if the app says so.
 fn sent_scopes(app: &App, scopes: &Scopes) -> Scopes {
-    if app.authority.is_entra() {
+    if app.authority.profile().reserved_scopes {
         return scopes.with_reserved();
     }
     let sent = scopes.with(&["openid"]);
@@ -76,7 +76,7 @@ fn sent_scopes(app: &App, scopes: &Scopes) -> Scopes {
 }
 
 pub(super) fn scopes_named(app: &App, scopes: &Scopes) -> Result<(), Refusal> {
-    if scopes.is_empty() && app.authority.is_entra() {
+    if scopes.is_empty() && !app.authority.profile().audience_and_resource {
         return Err(Refusal::member("`scopes` is missing: give a list of scopes, or a configured `api`"));
     }
     Ok(())

@@ -13,10 +13,10 @@ use super::refresh::unavailable;
 use super::refusal::Refusal;
 use super::request::{Call, Common};
 use super::{Inner, Outcome};
-use crate::authority::Repeat;
 use crate::cache;
 use crate::caller::Caller;
 use crate::oauth::Form;
+use crate::source::Repeat;
 use crate::token::Tenant;
 
 pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call: Call, request: &Common<'_>) -> Outcome {
@@ -65,13 +65,12 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call
 }
 
 /// One token past the cache: proves the address, the credential and the registration together.
-pub(super) async fn probe(inner: &Arc<Inner>, app: &Arc<App>, call: Call) -> Result<(), Arc<Refusal>> {
-    let entra = app.authority.is_entra();
+pub(super) async fn probe(app: &Arc<App>, call: Call) -> Result<(), Arc<Refusal>> {
     // An app may always have a token for itself, so that this needs no api.
-    let scope = entra.then(|| format!("{}/.default", app.client_id));
+    let scope = app.authority.profile().default_scope.then(|| format!("{}/.default", app.client_id));
     let form = Form::default().with("grant_type", "client_credentials").with_some("scope", scope);
     let tenant = app.tenants.first().filter(|_| app.authority.tenant().is_some_and(Tenant::is_any));
-    match exchange::run(inner, app, &form, tenant, Repeat::Once, call).await.outcome {
+    match exchange::run(app, &form, tenant, Repeat::Once, call).await.outcome {
         Ok(_) => Ok(()),
         Err(Trouble::Turn(why)) => Err(unavailable(why).into()),
         Err(Trouble::Credential(problem)) => Err(exchange::unusable(&problem).into()),

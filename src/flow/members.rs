@@ -124,11 +124,13 @@ pub(super) fn scopes<'a>(inner: &'a Inner, request: &'a Common<'_>) -> Result<Co
 
 /// The rules that tie `audience` and `resource` to the kind of authority.
 pub(super) fn audience_and_resource(app: &App, request: &Common<'_>) -> Result<(), Refusal> {
+    let profile = app.authority.profile();
     for (member, value) in [("audience", request.audience), ("resource", request.resource)] {
         match value {
-            Some(_) if app.authority.is_entra() => {
+            Some(_) if !profile.audience_and_resource => {
                 return Err(Refusal::member(format!(
-                    "`{member}` has no meaning at an Entra-style authority: name the resource in `scopes`"
+                    "`{member}` has no meaning at {}: name the resource in `scopes`",
+                    profile.title
                 )));
             }
             Some("") => return Err(Refusal::member(format!("`{member}` is empty: name one, or leave it out"))),
@@ -142,8 +144,9 @@ pub(super) fn audience_and_resource(app: &App, request: &Common<'_>) -> Result<(
 pub(super) fn target(app: &App, request: &Common<'_>, scopes: &Scopes) -> Result<(), Refusal> {
     audience_and_resource(app, request)?;
     let named = request.audience.is_some() || request.resource.is_some();
-    if scopes.is_empty() && (app.authority.is_entra() || !named) {
-        let otherwise = if app.authority.is_entra() { "" } else { ", or `audience` or `resource`" };
+    let suffices = app.authority.profile().audience_and_resource;
+    if scopes.is_empty() && !(suffices && named) {
+        let otherwise = if suffices { ", or `audience` or `resource`" } else { "" };
         return Err(Refusal::member(format!("`scopes` is missing: give a list of scopes, or a configured `api`{otherwise}")));
     }
     Ok(())

@@ -218,7 +218,7 @@ impl Service {
     /// There is no such app, or the authority gives it no token, and why.
     pub async fn probe(&self, call: Call, app: &str) -> Result<(), Arc<Refusal>> {
         let app = self.0.app_of(&Common { app: Some(app), ..Common::default() })?;
-        client_credentials::probe(&self.0, &app, call).await
+        client_credentials::probe(&app, call).await
     }
 
     /// `POST /client-credentials` (RFC 6749 §4.4).

@@ -14,6 +14,7 @@ use super::metrics::Flow;
 use super::refusal::{Kind, Refusal};
 use super::request::{Call, OnBehalfOf};
 use super::{Inner, Outcome};
+use crate::authority::{OboGrant, UserIds};
 use crate::cache;
 use crate::caller::Caller;
 use crate::clock::Moment;
@@ -54,8 +55,10 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call
         carried: bearer.len() + claims.carried() + members::carried(common),
     };
     let work = || {
-        let grant = if app.authority.is_entra() { jwt_bearer(&scopes, bearer) } else { token_exchange(&scopes, bearer, request) };
-        let exchange = !app.authority.is_entra();
+        let (grant, exchange) = match app.authority.profile().on_behalf_of {
+            OboGrant::JwtBearer => (jwt_bearer(&scopes, bearer), false),
+            OboGrant::TokenExchange => (token_exchange(&scopes, bearer, request), true),
+        };
         let owner = Owner::User(Arc::clone(&user));
         Work::Grant {
             form: grant.with_some("claims", claims.merged(app)),
@@ -70,7 +73,9 @@ pub(super) async fn run(inner: &Arc<Inner>, app: &Arc<App>, caller: Caller, call
 fn owner_of<'a>(app: &App, user: &'a TokenClaims) -> Result<cache::Owner<'a>, Refusal> {
     let said = |claim: &'a Option<String>| claim.as_deref().filter(|text| !text.is_empty());
     match (said(&user.oid), said(&user.tid), said(&user.sub)) {
-        (Some(oid), Some(tid), _) if app.authority.is_entra() => Ok(cache::Owner::User(oid, tid)),
+        (Some(oid), Some(tid), _) if app.authority.profile().user_ids == UserIds::ObjectInTenant => {
+            Ok(cache::Owner::User(oid, tid))
+        }
         (.., Some(sub)) => Ok(cache::Owner::Account(sub)),
         _ => Err(invalid("it has no `sub`, so that nobody knows whose it is")),
     }
@@ -99,11 +104,12 @@ fn token_exchange(scopes: &Scopes, bearer: &str, request: &OnBehalfOf<'_>) -> Fo
 }
 
 fn exchange_types<'a>(app: &App, request: &OnBehalfOf<'a>) -> Result<[Option<&'a str>; 2], Refusal> {
+    let profile = app.authority.profile();
     let types = [("subject_token_type", request.subject_token_type), ("requested_token_type", request.requested_token_type)];
     for (member, value) in types {
         match value {
-            Some(_) if app.authority.is_entra() => {
-                return Err(Refusal::member(format!("`{member}` has no meaning at an Entra-style authority: leave it out")));
+            Some(_) if profile.on_behalf_of == OboGrant::JwtBearer => {
+                return Err(Refusal::member(format!("`{member}` has no meaning at {}: leave it out", profile.title)));
             }
             Some("") => return Err(Refusal::member(format!("`{member}` is empty: leave it out, or name a type of RFC 8693 §3"))),
             Some(kind) if kind.contains(|c: char| !c.is_ascii_graphic()) => {

@@ -19,11 +19,12 @@ use super::refresh::{Renewal, sign_in};
 use super::refusal::{Refusal, overloaded};
 use super::request::{Answer, AuthCode, Call, Common, RefreshReason, TokenSource};
 use super::{Inner, Outcome, id_token, trace};
-use crate::authority::{Failure, Repeat};
+use crate::authority::Failure;
 use crate::cache::{self, Bypass, Kept, Key, Landing, Loaded, Lost, Part, Permit, Query};
 use crate::caller::Caller;
 use crate::oauth::{Form, TokenResponse};
 use crate::secret::Secret;
+use crate::source::Repeat;
 use crate::telemetry::{self, outgoing};
 use crate::token::{Grant, Head, Matching, Retry, Scopes, Tenant};
 
@@ -144,13 +145,12 @@ impl Redemption {
     }
 
     fn form(&self) -> Form {
-        let entra = self.app.authority.is_entra();
+        let profile = self.app.authority.profile();
         let form = Form::default()
             .with("grant_type", "authorization_code")
             .with("redirect_uri", &self.redirect_uri)
-            // RFC 6749 §4.1.3 has no scope here; Entra takes it to choose the resource (REQ-3).
-            .with_some("scope", entra.then(|| self.scopes.with_reserved().to_string()))
-            .with_some("client_info", entra.then_some("1"))
+            .with_some("scope", profile.scope_with_code.then(|| self.scopes.with_reserved().to_string()))
+            .with_some("client_info", profile.client_info.then_some("1"))
             .with_some("audience", self.audience.clone())
             .with_some("resource", self.resource.clone())
             .with_some("claims", self.claims.clone())
@@ -176,7 +176,7 @@ impl Redemption {
         let Some(_room) = inner.cache.accounts().room_for_sign_in() else {
             return Err(Arc::new(overloaded("limits.queue", &inner.clock)));
         };
-        let sent = exchange::run(inner, app, &self.form(), self.tenant.as_ref(), Repeat::Never, self.call.clone()).await;
+        let sent = exchange::run(app, &self.form(), self.tenant.as_ref(), Repeat::Never, self.call.clone()).await;
         let mut response = match sent.outcome {
             Ok(response) => response,
             Err(trouble) => return Err(self.once(sent.version).failed(inner, trouble).await),
@@ -222,7 +222,7 @@ impl Redemption {
     fn issued(&self, owner: Owner, response: TokenResponse) -> Result<Grant, Arc<Refusal>> {
         let (inner, app) = (&self.inner, &self.app);
         let expected = Expected { asked: self.scopes.clone(), tenant: self.tenant.clone(), owner, exchange: false };
-        let is_said = response.scope.is_some() || app.authority.is_entra();
+        let is_said = response.scope.is_some() || app.authority.profile().scope_with_code;
         let mut grant = issue(app, &expected, response, inner.clock.unix(), (inner.jitter)()).map_err(spent)?;
         if !is_said {
             // What was asked for stands in the URL where the user signed in (RFC 6749 §5.1), which may not be ours.

@@ -19,7 +19,7 @@ use super::issue::{Expected, Owner, granted, issue};
 use super::once::Once;
 use super::refusal::{Kind, Refusal, overloaded};
 use super::settings::RefreshTokens;
-use crate::authority::{Failure, Repeat};
+use crate::authority::Failure;
 use crate::cache::{Kept, KeySpace, Loaded, RefreshLease, Renewed, Room, Signed, Unavailable};
 use crate::oauth::{Form, GRANT_REFRESH_TOKEN, TokenResponse};
 use crate::secret::Secret;
@@ -146,9 +146,8 @@ impl Refresh {
             }
             let _room = room(job)?;
             let form = self.form(&job.app, token.clone());
-            let (inner, app, tenant) = (&job.inner, &job.app, self.tenant.as_ref());
-            let once = (Repeat::Never, turn.map(|turn| (turn, sign_in.shared)));
-            let sent = exchange::run_in(inner, app, &form, tenant, once, job.call.clone()).await;
+            let turn = turn.map(|turn| (turn, sign_in.shared));
+            let sent = exchange::run_in(&job.app, &form, self.tenant.as_ref(), turn, job.call.clone()).await;
             let trouble = match sent.outcome {
                 Ok(response) => return self.keep(job, &signed, &sign_in, response, sent.version).await,
                 Err(Trouble::Turn(why)) => return Err(self.unavailable(job, why)),
@@ -257,12 +256,12 @@ impl Refresh {
     }
 
     fn form(&self, app: &App, token: Secret) -> Form {
-        let entra = app.authority.is_entra();
-        let scope = if entra { Some(self.scopes.with_reserved().to_string()) } else { self.narrowed() };
+        let profile = app.authority.profile();
+        let scope = if profile.reserved_scopes { Some(self.scopes.with_reserved().to_string()) } else { self.narrowed() };
         Form::default()
             .with("grant_type", GRANT_REFRESH_TOKEN)
             .with_some("scope", scope)
-            .with_some("client_info", entra.then_some("1"))
+            .with_some("client_info", profile.client_info.then_some("1"))
             .with_some("audience", self.audience.clone())
             .with_some("resource", self.resource.clone())
             .with_some("claims", self.claims.clone())

@@ -64,11 +64,8 @@ pub fn flow_names() -> impl Iterator<Item = &'static str> {
 // === impl RefreshTokens ===
 
 impl RefreshTokens {
-    /// What is usual at an authority, where nothing else is said: Entra does not revoke used ones, and of others the worse is assumed.
+    /// What is usual at an authority, where nothing else is said.
     pub fn usual(address: &Address) -> Self {
-        match address {
-            Address::Entra { .. } => Self::Reusable,
-            Address::Oidc { .. } => Self::SingleUse,
-        }
+        if address.profile().single_use_refresh { Self::SingleUse } else { Self::Reusable }
     }
 }

@@ -11,6 +11,7 @@ use super::refresh::{Refresh, no_tokens, unavailable};
 use super::refusal::{Kind, Refusal};
 use super::request::{Call, Silent};
 use super::{Inner, Outcome};
+use crate::authority::UserIds;
 use crate::cache::{Known, Owner, Partition};
 use crate::caller::Caller;
 
@@ -117,7 +118,7 @@ pub(super) fn account<'a>(app: &App, given: Option<&'a str>, member: &str) -> Re
     if given.is_empty() || given.len() > LONGEST_ACCOUNT {
         return Err(Refusal::member(format!("`{member}` is empty or too long: {wanted}")));
     }
-    if app.authority.is_entra() && given.contains('@') {
+    if app.authority.profile().user_ids == UserIds::ObjectInTenant && given.contains('@') {
         return Err(Refusal::member(format!("`{member}` is a username, which can be given to somebody else: {wanted}")));
     }
     Ok(given)

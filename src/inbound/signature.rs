@@ -109,7 +109,7 @@ impl Inbound {
 
     /// Which keys sign it: Entra signs v1 tokens with keys whose issuer is the v1 one.
     fn version(&self, token: &str) -> Result<TokenVersion, Rejection> {
-        if !self.authority.is_entra() {
+        if !self.authority.profile().v1_tokens {
             return Ok(TokenVersion::Current);
         }
         let claims = unverified(token).ok_or(Rejection::Invalid("its claims cannot be read"))?;

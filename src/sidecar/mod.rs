@@ -24,6 +24,7 @@ use crate::inbound::Inbound;
 use crate::lifecycle::{Readiness, Signals, run_until_stopped};
 use crate::listen::{self, Address, BindError, Bound, Certificate};
 use crate::reload::{self, Contents, Reloads};
+use crate::source::TokenClient;
 use crate::tasks::Tasks;
 use crate::telemetry::{self, Metrics, Sampler};
 use crate::transport::{Door, Roots};
@@ -204,7 +205,8 @@ impl Prepared {
             let metrics = flow_metrics.of(&app.settings.name);
             let (authority, verifier) = (Arc::clone(authority), Arc::clone(verifier));
             let callers = &self.settings.callers;
-            apps.push(Arc::new(App::new(&app.settings, callers, authority, credential, verifier, metrics)));
+            let source = TokenClient::new(authority, credential, &app.settings.client_id, parts.clock.clone(), parts.tasks.clone());
+            apps.push(Arc::new(App::new(&app.settings, callers, source, verifier, metrics)));
         }
         let cache_settings = &self.settings.cache;
         let longest = self.settings.calls.timeout;

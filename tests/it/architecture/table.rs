@@ -8,7 +8,7 @@ use super::source::{Kind, Mention, Target, Tree};
 const LEAVES: [&str; 7] = ["clock", "secret", "finding", "pem", "tasks", "reload", "telemetry"];
 
 /// The other modules, in the order of a request's way, and what each may import besides the leaves.
-const ROWS: [(&str, &[(&str, Part)]); 19] = {
+const ROWS: [(&str, &[(&str, Part)]); 20] = {
     use Part::{All, Items, Settings};
     [
         ("main", &[("cli", All), ("telemetry", All)]),
@@ -27,6 +27,7 @@ const ROWS: [(&str, &[(&str, Part)]); 19] = {
                 ("flow", All),
                 ("cache", All),
                 ("store", All),
+                ("source", All),
                 ("credential", All),
                 ("authority", All),
                 ("transport", All),
@@ -63,6 +64,7 @@ const ROWS: [(&str, &[(&str, Part)]); 19] = {
             &[
                 ("caller", All),
                 ("cache", All),
+                ("source", All),
                 ("credential", All),
                 ("authority", All),
                 ("inbound", All),
@@ -72,7 +74,8 @@ const ROWS: [(&str, &[(&str, Part)]); 19] = {
         ),
         ("cache", &[("store", All), ("token", All)]),
         ("store", &[("token", All)]),
-        ("credential", &[("transport", All), ("oauth", All), ("token", All)]),
+        ("source", &[("authority", All), ("credential", All), ("oauth", All), ("token", All)]),
+        ("credential", &[("oauth", All)]),
         ("authority", &[("transport", All), ("oauth", All), ("token", All)]),
         ("transport", &[]),
         ("oauth", &[("token", All)]),

@@ -15,7 +15,7 @@ demo: ## Every flow against the embedded emulator; ARGS=--exit ends after the ta
 test: ## All tests that need no big parts, doc tests included; also builds without the emulator
 	tests/setup/base
 	cargo check --locked --no-default-features --all-targets
-	cargo test --locked
+	cargo test --locked --workspace
 
 # What the set-up could not make here is left out, and it says so.
 test-deploy: ## The chart, the images, the rules and dashboards, by helm, promtool and whatever else reads them
@@ -39,7 +39,7 @@ bench: ## The benchmarks
 	cargo bench --locked
 
 suite-long: ## The whole suite ten times: a test that fails once is a fault
-	for run in 1 2 3 4 5 6 7 8 9 10; do cargo test --locked || exit 1; done
+	for run in 1 2 3 4 5 6 7 8 9 10; do cargo test --locked --workspace || exit 1; done
 
 lost-long: ## What Redis loses, a hundred times each: TIMES=100
 	TOKEND_TIMES=$(or $(TIMES),100) cargo test --locked --test it -- accounts::lost accounts::failover
@@ -58,12 +58,12 @@ hostile-long: ## What hostile callers and answers cost, in figures; BINARIES='pa
 
 # The tests that `cargo test` leaves out are no part of `--all-targets` either.
 lint: ## Format, clippy, docs; licenses and sources too when cargo-deny is there (tests/setup/deny)
-	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --test peers --test deploy --test cluster --test histories -- -D warnings
-	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps
+	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --workspace --no-deps
 	@if command -v cargo-deny >/dev/null; then \
-		set -x; cargo deny --locked check bans licenses sources; \
+		set -x; cargo deny --locked --workspace check bans licenses sources; \
 	else \
 		echo 'cargo-deny is not installed (tests/setup/deny): bans, licenses and sources were not checked'; \
 	fi

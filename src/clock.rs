@@ -1,4 +1,5 @@
-//! Time as an argument: every decision that depends on the time asks a `Clock`, so that a test moves time instead of waiting for it.
+//! Time as an argument: every decision that depends on the time asks a `Clock`,
+//! so that a test moves time instead of waiting for it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -74,8 +75,8 @@ impl Clock {
     }
 }
 
-/// Time since this was first asked, by the machine's monotonic clock, whatever clock a test gives: for whether the process itself runs, of
-/// which a clock that stands still says nothing.
+/// Time since this was first asked, by the machine's monotonic clock, whatever clock a test gives: for whether the process itself
+/// runs, of which a clock that stands still says nothing.
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clocks")]
 pub fn running() -> Duration {
     static SINCE: LazyLock<Instant> = LazyLock::new(Instant::now);

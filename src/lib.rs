@@ -1,9 +1,10 @@
 //! tokend: a token acquisition sidecar.
 //!
 //! The journey of a request, which is the order of the modules: a connection is accepted (`listen`), the edge reads and checks the
-//! request (`http`), an inbound user token is judged (`inbound`), a flow says what is asked (`flow`), the cache says whether we have
-//! it and may use it (`cache`, `store`), and if not, the app proves itself (`credential`) to its authority (`authority`) over the one
-//! door out (`transport`). What comes back (`oauth`) becomes a token (`token`), is stored, and is answered.
+//! request (`http`) and asks who sent it (`caller`), an inbound user token is judged (`inbound`), a flow says what is asked (`flow`), the
+//! cache says whether we have it and may use it (`cache`, `store`), and if not, a grant is sent (`source`): the app proves itself
+//! (`credential`) to its authority (`authority`) over the one door out (`transport`). What comes back (`oauth`) becomes a token
+//! (`token`), is stored, and is answered.
 //!
 //! `docs/architecture.md` shows who may import whom; a test keeps it true.
 
@@ -13,6 +14,8 @@ pub mod listen;
 
 pub mod http;
 
+pub mod caller;
+
 pub mod inbound;
 
 pub mod flow;
@@ -20,6 +23,8 @@ pub mod flow;
 pub mod cache;
 
 pub mod store;
+
+pub mod source;
 
 pub mod credential;
 
@@ -50,9 +55,6 @@ pub mod tasks;
 pub mod reload;
 
 pub mod telemetry;
-
-#[cfg(feature = "emulator")]
-pub mod emulator;
 
 #[cfg(feature = "emulator")]
 pub mod demo;

@@ -1,9 +1,9 @@
 //! From ready to gone: signals, the readiness latch, and the order in which the process ends.
 //!
-//! On the first signal readiness falls at once while requests are still taken (load balancers need time to look away), and every answer
-//! over HTTP/1 ends its connection, so that none is closed later under a request that is on its way; then nothing new is accepted and
-//! requests in progress are finished; then whatever is left is dropped. A second signal drops everything now. SIGHUP is none of these: it
-//! has files compared.
+//! On the first signal readiness falls at once while requests are still taken (load balancers need time to look away), and every
+//! answer over HTTP/1 ends its connection, so that none is closed later under a request that is on its way; then nothing new is
+//! accepted and requests in progress are finished; then whatever is left is dropped. A second signal drops everything now. SIGHUP
+//! is none of these: it has files compared.
 
 use std::io;
 use std::sync::Arc;
@@ -103,8 +103,8 @@ impl Readiness {
 // === impl Signals ===
 
 impl Signals {
-    /// Listens for SIGTERM, SIGINT and SIGHUP from now on; none of them ends the process by itself any more. SIGHUP asks for a look at the
-    /// files.
+    /// Listens for SIGTERM, SIGINT and SIGHUP from now on; none of them ends the process by itself any more.
+    /// SIGHUP asks for a look at the files.
     ///
     /// # Errors
     /// The handlers cannot be installed.
@@ -113,8 +113,8 @@ impl Signals {
         Ok(Self::Process { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())?, hangup })
     }
 
-    /// The same for a command that follows no files: SIGHUP says that its terminal is closed, and stops it, unless whoever started it had
-    /// that ignored (`nohup`).
+    /// Listens for a command that follows no files: SIGHUP says that its terminal is closed, and stops it, unless whoever started
+    /// it had that ignored (`nohup`).
     ///
     /// # Errors
     /// The handlers cannot be installed.

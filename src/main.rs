@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use tokend::cli;
+use tokend::cli::{self, run::run};
 
 fn main() -> ExitCode {
     // Text that is not UTF-8 becomes text that fits nothing, so that it is a finding where it is ours.
@@ -12,7 +12,7 @@ fn main() -> ExitCode {
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
         .collect();
     match cli::parse(std::env::args_os(), &environment) {
-        Ok(command) => ExitCode::from(cli::run(command, environment)),
+        Ok(command) => ExitCode::from(run(command, environment)),
         Err(exit) => {
             let text = exit.text.as_bytes();
             // A closed pipe leaves nobody to tell.

@@ -1,4 +1,5 @@
-//! A secret is a type from header to wire: it has no `Display`, its `Debug` says nothing, and its memory is wiped when it is dropped.
+//! A secret is a type from header to wire: it has no `Display`,
+//! its `Debug` says nothing, and its memory is wiped when it is dropped.
 
 use std::fmt;
 use std::ops::Range;
@@ -29,11 +30,12 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Cuts `text` to `limit` bytes and replaces every occurrence of the secrets, raw or percent-encoded, by `[redacted]`. One that begins
-/// before the cut and goes on behind it is left out.
+/// Cuts `text` to `limit` bytes and replaces every occurrence of the secrets, raw or percent-encoded, by `[redacted]`. One that
+/// begins before the cut and goes on behind it is left out.
 ///
-/// Which characters are encoded differs from writer to writer, as does the case of the digits, so that every byte may stand in either form,
-/// and a space may be a plus. Secrets shorter than six bytes are left alone: they would turn ordinary words into holes and protect nothing.
+/// Which characters are encoded differs from writer to writer, as does the case of the digits, so that every byte may stand in
+/// either form, and a space may be a plus. Secrets shorter than six bytes are left alone: they would turn ordinary words into holes
+/// and protect nothing.
 ///
 /// It costs time in proportion to what is left after the cut, whatever the text and the secrets are.
 pub fn redact(text: &str, limit: usize, secrets: &[&str]) -> String {
@@ -91,8 +93,9 @@ fn cut(text: &str, limit: usize) -> (&str, bool) {
     (kept.get(..escape).unwrap_or_default(), true)
 }
 
-/// How a secret reads in a text that is decoded: as it is; decoded itself, where it has what looks like an escape and the writer left percent
-/// signs alone; and each of them without its first one or two digits, which a percent sign right before it makes part of an escape.
+/// How a secret reads in a text that is decoded: as it is; decoded itself, where it has what looks like an escape and the writer
+/// left percent signs alone; and each of them without its first one or two digits,
+/// which a percent sign right before it makes part of an escape.
 fn ways_to_read(secret: &[u8]) -> Vec<Vec<u8>> {
     let whole: Vec<u8> = secret.iter().copied().map(plain).collect();
     let decoded = Reading::decoded(secret).bytes;
@@ -113,8 +116,8 @@ fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
-/// Where `pattern` is in `text`: every place, as a range of indices, and where a beginning of it is the end of the text. Knuth, Morris and
-/// Pratt's: each symbol is looked at twice at most, and no more of the pattern than the text is long.
+/// Where `pattern` is in `text`: every place, as a range of indices, and where a beginning of it is the end of the text. Knuth,
+/// Morris and Pratt's: each symbol is looked at twice at most, and no more of the pattern than the text is long.
 fn places<T: PartialEq>(text: &[T], pattern: &[T]) -> (Vec<Range<usize>>, usize) {
     let pattern = pattern.get(..text.len() + 1).unwrap_or(pattern);
     let back = borders(pattern);

@@ -104,8 +104,8 @@ impl Tasks {
 /// How long a file may take at the start of the process, where nothing works without it: volumes may still be on their way.
 pub const START: Duration = Duration::from_secs(10);
 
-/// Starts a thread for work that may hang for ever. The end of the process does not wait for it. How many there are is the caller's to
-/// bound.
+/// Starts a thread for work that may hang for ever. The end of the process does not wait for it.
+/// How many there are is the caller's to bound.
 ///
 /// # Errors
 /// The system has no thread left for the process.

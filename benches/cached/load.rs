@@ -38,7 +38,7 @@ impl Request {
         Self(format!("{head}content-length: {}\r\n\r\n{body}", body.len()).into_bytes().into())
     }
 
-    /// The same from a caller.
+    /// A `POST` from a caller.
     pub(crate) fn calling(path: &str, body: &str, bearer: Option<&str>, token: &str) -> Self {
         let Self(plain) = Self::post(path, body, bearer);
         let (line, rest) = plain.split_at(plain.windows(2).position(|end| end == b"\r\n").unwrap_or_default());

@@ -48,8 +48,8 @@ fn main() {
     }
 }
 
-/// What tracing costs a hit: a process without a collector, one request in twenty, every request. The spans are batched and sent by a
-/// thread of the exporter's own, whose time is not counted here; what it cannot send in time it drops.
+/// What tracing costs a hit: a process without a collector, one request in twenty, every request. The spans are batched and sent by
+/// a thread of the exporter's own, whose time is not counted here; what it cannot send in time it drops.
 fn sampling() {
     let issuer = Issuer::start();
     let bare = Server::bare_serde();

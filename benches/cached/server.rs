@@ -43,12 +43,12 @@ impl Server {
         Self::sampled(issuer, max_bytes, Some(0.05))
     }
 
-    /// The same with this part of all requests traced; `None`: the sampler of a process without a collector.
+    /// A server with this part of all requests traced; `None`: the sampler of a process without a collector.
     pub(crate) fn sampled(issuer: &Issuer, max_bytes: u64, ratio: Option<f64>) -> Self {
         Self::configured(issuer, max_bytes, ratio, "")
     }
 
-    /// The same for two callers: `TOKEN` is the token of the first.
+    /// A server for two callers: `TOKEN` is the token of the first.
     pub(crate) fn for_callers(issuer: &Issuer, max_bytes: u64) -> Self {
         let callers = format!(
             "callers: [{{name: a, token: {{inline: {TOKEN}}}}}, {{name: b, token: {{inline: b-{TOKEN}}}, apps: [shop]}}]\n"

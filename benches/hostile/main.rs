@@ -1,8 +1,8 @@
-//! What hostile callers and answers cost a whole `tokend serve`: probes and requests that are answered meanwhile, the longest wait, the most
-//! memory. Prints figures and asserts nothing; the tests in `tests/it/hostile` say what must hold.
+//! What hostile callers and answers cost a whole `tokend serve`: probes and requests that are answered meanwhile, the longest wait,
+//! the most memory. Prints figures and asserts nothing; the tests in `tests/it/hostile` say what must hold.
 //!
-//! `cargo bench --bench hostile -- [PART] [BINARY…]` runs each part with each binary, by default the one of this build. All load goes to
-//! loopback and ends by itself.
+//! `cargo bench --bench hostile -- [PART] [BINARY…]` runs each part with each binary, by default the one of this build. All load
+//! goes to loopback and ends by itself.
 
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "a benchmark prints, and ends where it cannot go on")]
 #![expect(clippy::disallowed_methods, reason = "the tasks are hostile clients, which end with their runtime")]

@@ -20,7 +20,7 @@ impl Tokend {
         Self::limited(binary, authority, more, "true")
     }
 
-    /// The same after a shell command, which may set limits.
+    /// Starts one after a shell command, which may set limits.
     pub(crate) fn limited(binary: &Path, authority: &Authority, more: &str, first: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (port, admin) = (free_port(), free_port());

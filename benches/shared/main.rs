@@ -1,7 +1,8 @@
-//! What a hit in Redis costs after a miss in memory, side by side in one run with bare `GET`s of the same values by the same client.
+//! What a hit in Redis costs after a miss in memory, side by side in one run with bare `GET`s of the same
+//! values by the same client.
 //!
-//! `cargo bench --bench shared` prints ratios; it needs a `redis-server`. Absolute times belong to the machine; the ratios belong to
-//! the code.
+//! `cargo bench --bench shared` prints ratios; it needs a `redis-server`. Absolute times belong to the machine;
+//! the ratios belong to the code.
 
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "a benchmark prints, and ends where it cannot go on")]
 

@@ -79,7 +79,6 @@ impl Replica {
             versions: VERSIONS,
             recheck: Duration::from_secs(60),
             longest: Duration::from_secs(15),
-            queue: Settings::default().queue,
             metrics: metrics.clone(),
             jitter: rand::random::<f64>,
             clock: clock.clone(),

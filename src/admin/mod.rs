@@ -1,7 +1,8 @@
-//! The second listener: probes, metrics, status. It sees plain data and closures, so that no probe can wait on Redis or an authority.
+//! The second listener: probes, metrics, status. It sees plain data and closures,
+//! so that no probe can wait on Redis or an authority.
 //!
-//! It may be reached from beyond this machine, because kubelet and Prometheus come to the Pod's address: from there it tells only what they
-//! need. `/status` is for this machine, and there for programs and not for pages.
+//! It may be reached from beyond this machine, because kubelet and Prometheus come to the Pod's address: from there it tells only
+//! what they need. `/status` is for this machine, and there for programs and not for pages.
 
 mod report;
 
@@ -74,7 +75,12 @@ fn routes() -> OpenApiRouter<Arc<Desk>> {
 }
 
 /// Whether the process runs at all.
-#[utoipa::path(get, path = "/livez", tag = "admin", responses((status = 200, description = "It does.", body = str, content_type = "text/plain")))]
+#[utoipa::path(
+    get,
+    path = "/livez",
+    tag = "admin",
+    responses((status = 200, description = "It does.", body = str, content_type = "text/plain"))
+)]
 async fn livez() -> Response {
     answer(StatusCode::OK, TEXT, "ok\n")
 }
@@ -96,7 +102,12 @@ async fn readyz(State(desk): State<Arc<Desk>>) -> Response {
 }
 
 /// All metrics in the Prometheus text format.
-#[utoipa::path(get, path = "/metrics", tag = "admin", responses((status = 200, description = "The metrics.", body = str, content_type = "text/plain")))]
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "admin",
+    responses((status = 200, description = "The metrics.", body = str, content_type = "text/plain"))
+)]
 async fn metrics(State(desk): State<Arc<Desk>>) -> Response {
     answer(StatusCode::OK, EXPOSITION, desk.metrics.render())
 }
@@ -104,7 +115,11 @@ async fn metrics(State(desk): State<Arc<Desk>>) -> Response {
 /// The state of the process; from this machine only.
 #[utoipa::path(
     get, path = "/status", tag = "admin",
-    responses((status = 200, description = "The state.", body = Report), (status = 400, description = "No usable `Host`, or the headers of a proxy: a problem."), (status = 403, description = "From another machine, from a web page, or by another name: a problem."))
+    responses(
+        (status = 200, description = "The state.", body = Report),
+        (status = 400, description = "No usable `Host`, or the headers of a proxy: a problem."),
+        (status = 403, description = "From another machine, from a web page, or by another name: a problem.")
+    )
 )]
 async fn status(State(desk): State<Arc<Desk>>, request: Request) -> Response {
     match desk.judge(request) {
@@ -144,8 +159,8 @@ impl Desk {
         let Some(peer) = Peer::of(&head.extensions).filter(Peer::is_local) else {
             return Err((StatusCode::FORBIDDEN, "peer_not_allowed", "/status is told to this machine only; ask over loopback"));
         };
-        // Whatever the listener, this route is held to the rules of a local one: a proxy on this machine that passes strangers on comes
-        // from here too, and shows by its headers or by the name it was asked by.
+        // Whatever the listener, this route is held to the rules of a local one: a proxy on this machine that passes strangers on
+        // comes from here too, and shows by its headers or by the name it was asked by.
         let peer = match peer {
             Peer::Tcp { address, listener, tls } => {
                 Peer::Tcp { address, listener: SocketAddr::new(address.ip(), listener.port()), tls }

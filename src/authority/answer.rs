@@ -74,7 +74,7 @@ impl Failure {
         }
     }
 
-    /// The same failure told later: what is left of its pause.
+    /// This failure told later: what is left of its pause.
     #[must_use]
     pub(super) fn told_after(mut self, waited: Duration) -> Self {
         if let Self::Refused { retry_after: Some(pause), .. }

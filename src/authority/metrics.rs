@@ -34,7 +34,7 @@ const REFUSALS: [&str; 12] = [
     "access_denied",
 ];
 
-/// The same of an authority that cannot serve.
+/// What is counted of an authority that cannot serve.
 const OUTAGES: [&str; 2] = ["temporarily_unavailable", "server_error"];
 
 /// Entra's finer reasons that a span tells.

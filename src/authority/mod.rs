@@ -8,6 +8,7 @@ mod fetched;
 mod issuer_forms;
 mod jwks;
 mod metrics;
+mod profile;
 mod settings;
 mod throttle;
 mod token_endpoint;
@@ -25,9 +26,10 @@ pub use fetched::Fetched;
 pub use issuer_forms::IssuerForms;
 pub use jwks::{Decoding, Keys, SigningKey};
 pub use metrics::Metrics;
+pub use profile::{AccessTokenForm, Endpoints, IssuerRule, OboGrant, Profile, UserIds};
 pub use settings::{Address, AssertionAudience, CallSettings, Settings, is_loopback};
 pub use throttle::{Hold, Holds, Stops};
-pub use token_endpoint::{Proved, Repeat, TokenCall};
+pub use token_endpoint::{CallPermit, TokenRequest};
 
 use crate::clock::Clock;
 use crate::oauth::Metadata;
@@ -48,7 +50,7 @@ pub struct Authority {
     pub assertion_audience: AssertionAudience,
     door: Door,
     calls: CallSettings,
-    turns: Semaphore,
+    permits: Semaphore,
     current: Published,
     v1: Option<Published>,
     clock: Clock,
@@ -85,13 +87,13 @@ impl Published {
 impl Authority {
     /// Makes an authority; nothing is asked of it until somebody needs something.
     pub fn new(settings: &Settings, calls: CallSettings, door: Door, clock: Clock, tasks: Tasks, metrics: Metrics) -> Arc<Self> {
-        let v1 = matches!(settings.address, Address::Entra { .. }).then(Published::new);
+        let v1 = settings.address.profile().v1_tokens.then(Published::new);
         door.count_replaced(metrics.replaced.clone());
         Arc::new(Self {
             address: settings.address.clone(),
             assertion_audience: settings.assertion_audience,
             door,
-            turns: Semaphore::new(calls.concurrency),
+            permits: Semaphore::new(calls.concurrency),
             calls,
             current: Published::new(),
             v1,
@@ -101,35 +103,48 @@ impl Authority {
         })
     }
 
+    /// How its calls are bounded.
+    pub fn calls(&self) -> &CallSettings {
+        &self.calls
+    }
+
     /// How long one call may take with its repetition (`authority.timeout`).
     pub fn timeout(&self) -> Duration {
         self.calls.timeout
     }
 
+    /// How a client assertion names it: as its issuer, or by the endpoint that takes it (ASN-4).
+    pub fn audience_of_assertions<'a>(&'a self, endpoint: &'a Url) -> &'a str {
+        match (self.address.issuer(), self.assertion_audience) {
+            (Some(issuer), AssertionAudience::Issuer) => issuer,
+            _ => endpoint.as_str(),
+        }
+    }
+
     /// How its scopes are compared.
     pub fn matching(&self) -> Matching {
-        if self.is_entra() { Matching::Superset } else { Matching::Identical }
+        self.profile().matching
     }
 
-    /// Whether it is Entra-style.
-    pub fn is_entra(&self) -> bool {
-        matches!(self.address, Address::Entra { .. })
+    /// What its kind does in its own way.
+    pub fn profile(&self) -> &'static Profile {
+        self.address.profile()
     }
 
-    /// What keys name it by: the cloud's canonical host, or the issuer.
+    /// What keys name it by: the issuer that is configured, or the host.
     pub fn canonical(&self) -> String {
-        match &self.address {
-            Address::Entra { .. } => cloud::canonical(&self.address.host()).to_owned(),
-            Address::Oidc { issuer, .. } => issuer.clone(),
-        }
+        self.address.issuer().map_or_else(|| self.environment(), str::to_owned)
     }
 
-    /// The tenant of its address; none at OIDC issuers.
+    /// What accounts call it: its host, by the first of its names.
+    pub fn environment(&self) -> String {
+        let host = self.address.host();
+        if self.profile().aliases { cloud::canonical(&host).to_owned() } else { host }
+    }
+
+    /// The tenant of its address, where it has tenants.
     pub fn tenant(&self) -> Option<&Tenant> {
-        match &self.address {
-            Address::Entra { tenant, .. } => Some(tenant),
-            Address::Oidc { .. } => None,
-        }
+        self.address.tenant()
     }
 
     /// The issuers of an Entra cloud's tokens.
@@ -180,23 +195,19 @@ impl Authority {
     }
 
     async fn fetch_metadata(&self, version: TokenVersion, context: Context) -> Result<Metadata, Failure> {
-        let url = match (&self.address, version) {
-            (Address::Entra { tenant, .. }, TokenVersion::Current) => {
-                self.path(&format!("{tenant}/v2.0/.well-known/openid-configuration"))
-            }
-            (Address::Entra { tenant, .. }, TokenVersion::V1) => self.path(&format!("{tenant}/.well-known/openid-configuration")),
-            (Address::Oidc { issuer, .. }, _) => {
-                Url::parse(&format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'))).ok()
-            }
+        const DOCUMENT: &str = ".well-known/openid-configuration";
+        let url = match (self.address.issuer(), self.tenant(), version) {
+            (Some(issuer), ..) => Url::parse(&format!("{}/{DOCUMENT}", issuer.trim_end_matches('/'))).ok(),
+            (None, Some(tenant), TokenVersion::Current) => self.path(&format!("{tenant}/v2.0/{DOCUMENT}")),
+            (None, Some(tenant), TokenVersion::V1) => self.path(&format!("{tenant}/{DOCUMENT}")),
+            (None, None, _) => self.path(DOCUMENT),
         };
         let metadata: Metadata = self.fetch(url, "discovery", context).await?;
         // OpenID Connect Discovery §4.3: another issuer's document would hand our secret to that issuer's endpoints.
-        match &self.address {
-            Address::Oidc { issuer, .. } if metadata.issuer != *issuer => {
-                Err(Failure::Invalid("the metadata document names another issuer than the one configured"))
-            }
-            _ => Ok(metadata),
+        if self.address.issuer().is_some_and(|issuer| metadata.issuer != issuer) {
+            return Err(Failure::Invalid("the metadata document names another issuer than the one configured"));
         }
+        Ok(metadata)
     }
 
     /// Fetches a JSON document, a second time over a new connection if there was no answer over a kept one.
@@ -219,7 +230,7 @@ impl Authority {
         let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
         let outgoing = Outgoing { method: Method::GET, url, headers, body: None, until: None, over, purpose };
         let (started, span) = (self.clock.moment(), outgoing.span(&context, resend));
-        let reply = self.door.send_in(&span, context, outgoing, self.half()).await;
+        let reply = self.door.send_in(&span, context, outgoing, self.calls.half()).await;
         let result = answer::document(reply, self.clock.wall());
         self.metrics.call(purpose, &span, result.as_ref().err(), self.clock.moment().since(started));
         result
@@ -230,16 +241,14 @@ impl Authority {
         url.scheme() == "https" || (url.scheme() == "http" && self.address.url().scheme() == "http" && is_loopback(url))
     }
 
-    /// The token endpoint for a tenant. Entra's follows from the address, so that it needs no document.
+    /// The token endpoint for a tenant.
     ///
     /// # Errors
     /// The metadata document cannot be had or names none.
     pub async fn token_endpoint(self: &Arc<Self>, tenant: Option<&Tenant>, context: Context) -> Result<Url, Failure> {
-        match &self.address {
-            Address::Entra { tenant: own, .. } => self
-                .path(&format!("{}/oauth2/v2.0/token", tenant.unwrap_or(own)))
-                .ok_or(Failure::Invalid("the token endpoint is no URL")),
-            Address::Oidc { .. } => {
+        match self.profile().endpoints {
+            Endpoints::Derived => self.derived(tenant, "token").ok_or(Failure::Invalid("the token endpoint is no URL")),
+            Endpoints::Discovered => {
                 let metadata = self.metadata(context).await?;
                 self.named(metadata.token_endpoint.as_deref(), "the metadata document names no usable token_endpoint")
             }
@@ -251,9 +260,9 @@ impl Authority {
     /// # Errors
     /// The metadata document cannot be had or names none.
     pub async fn authorization_endpoint(self: &Arc<Self>, tenant: Option<&Tenant>, context: Context) -> Result<Url, Failure> {
-        match &self.address {
-            Address::Entra { .. } => self.entra_authorize(tenant).ok_or(Failure::Invalid("the authorization endpoint is no URL")),
-            Address::Oidc { .. } => {
+        match self.profile().endpoints {
+            Endpoints::Derived => self.derived(tenant, "authorize").ok_or(Failure::Invalid("the authorization endpoint is no URL")),
+            Endpoints::Discovered => {
                 let metadata = self.metadata(context).await?;
                 self.named(
                     metadata.authorization_endpoint.as_deref(),
@@ -263,10 +272,14 @@ impl Authority {
         }
     }
 
-    /// Where a user is sent for a claims challenge; known without a document at Entra-style authorities only.
-    pub fn entra_authorize(&self, tenant: Option<&Tenant>) -> Option<Url> {
-        let own = self.tenant()?;
-        self.path(&format!("{}/oauth2/v2.0/authorize", tenant.unwrap_or(own)))
+    /// The authorization endpoint for a tenant, where it is known without a document.
+    pub fn derived_authorization_endpoint(&self, tenant: Option<&Tenant>) -> Option<Url> {
+        (self.profile().endpoints == Endpoints::Derived).then(|| self.derived(tenant, "authorize")).flatten()
+    }
+
+    fn derived(&self, tenant: Option<&Tenant>, endpoint: &str) -> Option<Url> {
+        let tenant = tenant.or(self.tenant())?;
+        self.path(&format!("{tenant}/oauth2/v2.0/{endpoint}"))
     }
 
     fn named(&self, endpoint: Option<&str>, otherwise: &'static str) -> Result<Url, Failure> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::profile::{ENTRA, OIDC, Profile};
 use crate::finding::Problem;
 use crate::token::Tenant;
 
@@ -24,23 +25,13 @@ pub struct Settings {
     pub assertion_audience: AssertionAudience,
 }
 
-/// The kinds of authority, told apart by the configuration key that names them.
+/// Where an authority is, and of which kind: the configuration key that names it says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// `authority: https://host/{tenant}`.
-    Entra {
-        /// Scheme, host and port.
-        origin: Url,
-        /// The tenant of the path; `common` and `organizations` for multi-tenant apps.
-        tenant: Tenant,
-    },
-    /// `issuer: https://host/path`: everything else comes from discovery.
-    Oidc {
-        /// The issuer exactly as written, which is what tokens carry as `iss`.
-        issuer: String,
-        /// The same as a URL.
-        url: Url,
-    },
+pub struct Address {
+    profile: &'static Profile,
+    url: Url,
+    tenant: Option<Tenant>,
+    issuer: Option<String>,
 }
 
 /// What a client assertion at an OIDC issuer names as its audience.
@@ -67,6 +58,18 @@ pub struct CallSettings {
 }
 
 // === impl CallSettings ===
+
+impl CallSettings {
+    /// Before a repetition: never so long that no time is left for it.
+    pub fn pause(&self) -> Duration {
+        self.retry_delay.min(self.timeout / 4)
+    }
+
+    /// What an attempt has of the time-out, so that one that hangs leaves time for its repetition (ERR-2).
+    pub fn half(&self) -> Duration {
+        self.timeout.saturating_sub(self.pause()) / 2
+    }
+}
 
 impl Default for CallSettings {
     fn default() -> Self {
@@ -102,7 +105,7 @@ impl Address {
         }
         let mut origin = url.clone();
         origin.set_path("/");
-        Ok(Self::Entra { origin, tenant })
+        Ok(Self { profile: &ENTRA, url: origin, tenant: Some(tenant), issuer: None })
     }
 
     /// Reads `issuer:`, the issuer of any server with OpenID Connect discovery.
@@ -111,15 +114,27 @@ impl Address {
     /// No URL, or not https (AUT-2).
     pub fn oidc(text: &str, insecure_http: bool) -> Result<Self, Problem> {
         let url = absolute(text, insecure_http)?;
-        Ok(Self::Oidc { issuer: text.to_owned(), url })
+        Ok(Self { profile: &OIDC, url, tenant: None, issuer: Some(text.to_owned()) })
     }
 
-    /// Scheme, host and port as a URL.
+    /// What its kind does in its own way.
+    pub fn profile(&self) -> &'static Profile {
+        self.profile
+    }
+
+    /// Its URL: scheme, host and port; of an issuer that is configured also the path.
     pub fn url(&self) -> &Url {
-        match self {
-            Self::Entra { origin, .. } => origin,
-            Self::Oidc { url, .. } => url,
-        }
+        &self.url
+    }
+
+    /// The tenant of the path; `common` and `organizations` for multi-tenant apps.
+    pub fn tenant(&self) -> Option<&Tenant> {
+        self.tenant.as_ref()
+    }
+
+    /// The issuer that is configured, exactly as written, which is what tokens carry as `iss`.
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
     }
 
     /// The host, with its port where it is not the scheme's own: what accounts call their environment.
@@ -132,9 +147,10 @@ impl Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Entra { origin, tenant } => write!(f, "{origin}{tenant}"),
-            Self::Oidc { issuer, .. } => f.write_str(issuer),
+        match (&self.issuer, &self.tenant) {
+            (Some(issuer), _) => f.write_str(issuer),
+            (None, Some(tenant)) => write!(f, "{}{tenant}", self.url),
+            (None, None) => write!(f, "{}", self.url),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The budget of work that outlives the request that asked for it: flights, redemptions, refreshes, sign-outs, renewals. A piece of work
-//! takes a permit before it begins and gives it back when it has ended, whether or not somebody still waits for it.
+//! The budget of work that outlives the request that asked for it: flights, redemptions, refreshes, sign-outs, renewals. A piece of
+//! work takes a permit before it begins and gives it back when it has ended, whether or not somebody still waits for it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use prometheus::{IntCounter, IntGauge};
 
 use crate::telemetry::Metrics;
 
-/// What a piece of work weighs besides the texts that it carries, in bytes: its futures and its task, its place among the flights, and
-/// what its call to the authority keeps while it waits. Measured as resident memory, without the texts: 8 KiB for a flight that waits for its
-/// turn at the authority, 14 KiB where it has a lease in Redis.
+/// What a piece of work weighs besides the texts that it carries, in bytes: its futures and its task, its place among the flights,
+/// and what its call to the authority keeps while it waits. Measured as resident memory, without the texts: 8 KiB for a flight that
+/// waits for its turn at the authority, 14 KiB where it has a lease in Redis.
 pub(super) const PIECE: usize = 16 * 1024;
 
 /// How often a text that came with a request is in memory at a time while its call is made: in the form, in the form with the app's
@@ -68,8 +68,8 @@ impl Work {
         }
     }
 
-    /// What part of the budget it may fill. Renewals stop at one half: nobody waits for them, and callers who do must find room. Sign-outs
-    /// find room where nothing else does.
+    /// What part of the budget it may fill. Renewals stop at one half: nobody waits for them, and callers who do must find room.
+    /// Sign-outs find room where nothing else does.
     fn share(self, max: usize) -> usize {
         match self {
             Self::Renewal => max / 2,

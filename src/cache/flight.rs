@@ -92,11 +92,11 @@ where
         Self { places: Arc::default(), tasks, budget, work }
     }
 
-    /// Joins the flight for `key`, or starts it with `work`, which carries so many bytes of the request's texts, and which keeps its permit
-    /// until it ends. It may give up without an outcome.
+    /// Joins the flight for `key`, or starts it with `work`, which carries so many bytes of the request's texts, and which keeps
+    /// its permit until it ends. It may give up without an outcome.
     ///
-    /// A background flight that gives up, or is dropped at shutdown, while a caller has joined it is flown once more, awaited. No other flight is
-    /// repeated: what it sent may be good for one time only.
+    /// A background flight that gives up, or is dropped at shutdown, while a caller has joined it is flown once more, awaited. No
+    /// other flight is repeated: what it sent may be good for one time only.
     pub async fn join_or_lead<W>(&self, key: K, carried: usize, work: impl FnOnce(Permit) -> W) -> Landing<V, E>
     where
         W: Future<Output = Outcome<V, E>> + Send + 'static,

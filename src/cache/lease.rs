@@ -1,39 +1,41 @@
 //! Leases: one replica at a time asks the authority for the same thing, and those who wait see whether it is still there.
 //!
-//! A lease says whose it is, how often it was renewed, and the generation of what is being sent under it. It lives in Redis for a day, so that
-//! neither an eviction by time nor Redis' clock decides when it has lapsed: whoever waits does, by its own monotonic clock, when it has seen the
-//! same value for three seconds, and then takes it by compare-and-set. A process keeps what it saw: the next one who waits goes
-//! on from there.
+//! A lease says whose it is, how often it was renewed, and the generation of what is being sent under it. It lives in Redis for a
+//! day, so that neither an eviction by time nor Redis' clock decides when it has lapsed: whoever waits does, by its own monotonic
+//! clock, when it has seen the same value for three seconds, and then takes it by compare-and-set. A process keeps what it saw: the
+//! next one who waits goes on from there.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
 use super::fleet::Fleet;
-use super::{FlightKey, Partition};
-use crate::store::{Holder, Names, Note};
+use crate::store::{self, Claim, Claimed, Holder, Names, Note, Trouble};
+use crate::token::{FlightKey, Partition};
 
 /// How long a lease holds without being renewed.
 pub(super) const LEASE: Duration = Duration::from_secs(3);
 /// How often its leader renews it.
 const RENEWED: Duration = Duration::from_secs(1);
 /// How long it stands in the store if nobody takes it nor gives it back.
-pub(super) const KEPT: Duration = Duration::from_secs(24 * 3600);
+const KEPT: Duration = Duration::from_secs(24 * 3600);
 /// How long an outcome waits for followers, who come back at least four times a second.
 const OUTCOME: Duration = Duration::from_secs(5);
-/// How many leases of others, and how many of one's own that could not be given back, are known. One that is pushed out is waited for anew.
+/// How many leases of others, and how many of one's own that could not be given back, are known. One that is pushed out is waited
+/// for anew.
 const CAPACITY: usize = 1024;
 
 /// A lease that this process holds or asks for; clones share its state.
 #[derive(Clone, Debug)]
-pub(super) struct Held {
-    pub(super) name: String,
-    pub(super) outcome: String,
-    pub(super) owner: [u8; 16],
+pub(super) struct Lease {
+    name: String,
+    outcome: String,
+    owner: [u8; 16],
     state: Arc<Mutex<State>>,
 }
 
@@ -44,18 +46,37 @@ struct State {
     lost: bool,
 }
 
-/// What is known of the leases that others hold.
+/// The leases of a fleet, as this process sees them.
+#[derive(Debug)]
 pub(super) struct Leases {
+    fleet: Arc<Fleet>,
+    watched: Watched,
+    /// The refresh leases that this process holds.
+    held: Arc<Mutex<HashMap<Partition, Vec<Lease>>>>,
+}
+
+/// What is known of the leases that others hold.
+struct Watched {
     seen: Cache<String, Seen>,
     /// Owners whose work in this process has ended without the lease being given back.
     ended: Cache<[u8; 16], ()>,
-    /// The turns that this process holds.
-    held: Arc<Mutex<HashMap<Partition, Vec<Held>>>>,
 }
 
-/// A turn is held until this is dropped.
+/// What is asked in one step with a claim.
+pub(super) struct Claiming<'a> {
+    /// Keys to read.
+    pub(super) reads: &'a [&'a str],
+    /// Who may be dispossessed.
+    pub(super) lapsed: Option<Holder>,
+    /// The leaders whose outcome would do.
+    pub(super) followed: &'a [[u8; 16]],
+    /// Whether the store is waited for longer.
+    pub(super) patient: bool,
+}
+
+/// A refresh lease is held until this is dropped.
 pub(super) struct Holding {
-    held: Arc<Mutex<HashMap<Partition, Vec<Held>>>>,
+    held: Arc<Mutex<HashMap<Partition, Vec<Lease>>>>,
     partition: Partition,
 }
 
@@ -77,9 +98,24 @@ pub(super) struct Sent {
     pub(super) longest: Duration,
 }
 
-// === impl Held ===
+// === impl Lease ===
 
-impl Held {
+impl Lease {
+    /// The key that it stands under.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How it is given back in one step with what was stored under it; `outcome`: see [`Leases::outcome`].
+    pub(super) fn given_back<'a>(&'a self, outcome: &'a [u8]) -> store::Lease<'a> {
+        store::Lease { key: &self.name, owner: &self.owner, outcome: Some(self.note(outcome)) }
+    }
+
+    /// How an outcome stands in the store.
+    fn note<'a>(&'a self, outcome: &'a [u8]) -> Note<'a> {
+        Note { key: &self.outcome, value: outcome, ttl: OUTCOME }
+    }
+
     /// What it looks like when it is renewed once more.
     fn renewal(&self) -> Option<Holder> {
         let mut state = self.state();
@@ -87,13 +123,13 @@ impl Held {
         (!state.lost).then_some(state.holder)
     }
 
-    /// The same, with what is about to be sent under it.
-    pub(super) fn mark(&self, generation: u64) -> Option<Holder> {
+    /// What it looks like with what is about to be sent under it.
+    fn mark(&self, generation: u64) -> Option<Holder> {
         self.state().holder.sending = generation;
         self.renewal()
     }
 
-    pub(super) fn lose(&self) {
+    fn lose(&self) {
         self.state().lost = true;
     }
 
@@ -105,17 +141,136 @@ impl Held {
 // === impl Leases ===
 
 impl Leases {
-    /// Notes what stands there. Returns it if it has lapsed, so that the next claim may name it.
-    pub(super) fn lapsed(&self, name: &str, holder: Holder, sent: Sent) -> Option<Holder> {
-        self.lapsed_at(name, holder, sent, Instant::now()).then_some(holder)
+    pub(super) fn new(fleet: Arc<Fleet>) -> Self {
+        Self { fleet, watched: Watched::default(), held: Arc::default() }
     }
 
-    /// Notes that this process holds the turn of an account.
-    pub(super) fn hold(&self, partition: Partition, leases: &[Held]) -> Holding {
+    /// Asks for a lease, and reads in the same step.
+    pub(super) async fn claim(&self, lease: &Lease, claiming: Claiming<'_>) -> Result<Claimed, Trouble> {
+        let Claiming { reads, lapsed, followed, patient } = claiming;
+        let claim = Claim { lease: &lease.name, outcome: &lease.outcome, reads, owner: &lease.owner, lapsed, ttl: KEPT, followed };
+        if patient { self.fleet.store().patient().claim(&claim).await } else { self.fleet.store().claim(&claim).await }
+    }
+
+    /// Notes what stands there. Returns it if it has lapsed, so that the next claim may name it.
+    pub(super) fn lapsed(&self, lease: &Lease, holder: Holder, sent: Sent) -> Option<Holder> {
+        self.watched.lapsed_at(&lease.name, holder, sent, Instant::now()).then_some(holder)
+    }
+
+    /// Notes that this process holds the refresh lease of an account.
+    pub(super) fn hold(&self, partition: Partition, leases: &[Lease]) -> Holding {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, leases.to_vec());
         Holding { held: Arc::clone(&self.held), partition }
     }
 
+    /// The generation that was being sent under a lease when it was seen last, if that may be under way still.
+    pub(super) fn sends(&self, lease: &Lease, longest: Duration) -> Option<u64> {
+        self.watched.sends(&lease.name, longest)
+    }
+
+    /// Writes into a lease that this generation is about to be sent under it. Returns whether it is ours still.
+    pub(super) async fn mark(&self, lease: &Lease, generation: u64) -> Result<bool, Trouble> {
+        let Some(holder) = lease.mark(generation) else { return Ok(false) };
+        let is_ours = self.fleet.store().patient().extend(&lease.name, &holder, KEPT, false).await?;
+        if !is_ours {
+            lease.lose();
+        }
+        Ok(is_ours)
+    }
+
+    /// What its leader left for followers, if that is still there.
+    pub(super) async fn left_outcome(&self, lease: &Lease) -> Option<Bytes> {
+        let values = self.fleet.store().read(&[&lease.outcome]).await.ok()?;
+        self.heard(lease, values.first()?.as_ref()?)
+    }
+
+    /// To be called with an outcome before it is heard: see [`Fleet::meet`].
+    pub(super) async fn meet_outcome(&self, value: &[u8]) {
+        self.fleet.meet_sealed(value.get(16..)).await;
+    }
+
+    /// What an outcome tells.
+    pub(super) fn heard(&self, lease: &Lease, value: &[u8]) -> Option<Bytes> {
+        self.fleet.open(&lease.outcome, value.get(16..)?)
+    }
+
+    /// Says anew what this process is sending of an account: before a sign-in stands again that the store has lost, so that nobody
+    /// finds that alone.
+    pub(super) async fn mark_anew(&self, partition: &Partition) {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).get(partition).cloned().unwrap_or_default();
+        for lease in &held {
+            if let Some(holder) = lease.renewal().filter(|holder| holder.sending != 0) {
+                self.renew(lease, &holder).await;
+            }
+        }
+    }
+
+    /// Names the lease of a flight.
+    pub(super) fn of_flight(&self, partition: &Partition, flight: &FlightKey) -> Lease {
+        Self::named(self.fleet.names(), partition, flight)
+    }
+
+    /// Names it under the names of one version.
+    pub(super) fn named(names: &Names, partition: &Partition, flight: &FlightKey) -> Lease {
+        let (place, owner) = (names.place(partition), rand::random());
+        let state = Arc::new(Mutex::new(State { holder: Holder::new(owner), lost: false }));
+        Lease { name: place.lease(flight), outcome: place.outcome(flight), owner, state }
+    }
+
+    /// Does some work while its leases are renewed, each second for as long as it lasts: it is bounded by itself, and if the
+    /// process ends they lapse.
+    pub(super) async fn holding<T>(&self, leases: &[Lease], work: impl Future<Output = T>) -> T {
+        let renewals = async {
+            loop {
+                tokio::time::sleep(RENEWED).await;
+                for lease in leases {
+                    if let Some(holder) = lease.renewal() {
+                        self.renew(lease, &holder).await;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            outcome = work => outcome,
+            never = renewals => never,
+        }
+    }
+
+    async fn renew(&self, lease: &Lease, holder: &Holder) {
+        // What says that something is being sent keeps the others from sending it, and is written anew where the store has lost it.
+        // Trouble may pass. If somebody else has it, the work goes on: what it brings is compared, and nothing is sent any more.
+        if self.fleet.store().extend(&lease.name, holder, KEPT, holder.sending != 0).await == Ok(false) {
+            lease.lose();
+        }
+    }
+
+    /// The value of an outcome: its leader, and what followers are told.
+    pub(super) fn outcome(&self, lease: &Lease, payload: &[u8]) -> Vec<u8> {
+        let sealed = self.fleet.seal(&lease.outcome, 0, payload).unwrap_or_default();
+        let mut value = lease.owner.to_vec();
+        value.extend_from_slice(&sealed);
+        value
+    }
+
+    /// Gives a lease back without an answer, or with one for the followers.
+    pub(super) async fn release(&self, lease: &Lease, told: Option<&[u8]>) {
+        let value = told.map(|payload| self.outcome(lease, payload));
+        let note = value.as_deref().map(|value| lease.note(value));
+        // In any case: a call of its own that was overtaken may write it once more.
+        self.not_given_back(lease);
+        // If it cannot be given back it lapses.
+        let _lapses = self.fleet.store().release(&lease.name, &lease.owner, note).await;
+    }
+
+    /// The work has ended and the lease may stand: others wait until it has lapsed, and nobody in this process does.
+    pub(super) fn not_given_back(&self, lease: &Lease) {
+        self.watched.ended.insert(lease.owner, ());
+    }
+}
+
+// === impl Watched ===
+
+impl Watched {
     /// The generation that was being sent under a lease when it was seen last, if that may be under way still.
     pub(super) fn sends(&self, name: &str, longest: Duration) -> Option<u64> {
         let seen = self.seen.get(name).filter(|seen| seen.holder.sending != 0)?;
@@ -143,15 +298,15 @@ impl Leases {
     }
 }
 
-impl Default for Leases {
+impl Default for Watched {
     fn default() -> Self {
-        Self { seen: Cache::new(CAPACITY), ended: Cache::new(CAPACITY), held: Arc::default() }
+        Self { seen: Cache::new(CAPACITY), ended: Cache::new(CAPACITY) }
     }
 }
 
-impl fmt::Debug for Leases {
+impl fmt::Debug for Watched {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Leases").field("seen", &self.seen.len()).finish_non_exhaustive()
+        f.debug_struct("Watched").field("seen", &self.seen.len()).finish_non_exhaustive()
     }
 }
 
@@ -163,95 +318,13 @@ impl Drop for Holding {
     }
 }
 
-// === impl Fleet ===
-
-impl Fleet {
-    /// Says anew what this process is sending of an account: before a sign-in stands again that the store has lost, so that nobody finds that
-    /// alone.
-    pub(super) async fn mark_anew(&self, partition: &Partition) {
-        let held = self.leases.held.lock().unwrap_or_else(PoisonError::into_inner).get(partition).cloned().unwrap_or_default();
-        for lease in &held {
-            if let Some(holder) = lease.renewal().filter(|holder| holder.sending != 0) {
-                self.renew(lease, &holder).await;
-            }
-        }
-    }
-
-    /// Names the lease of a flight.
-    pub(super) fn lease(&self, partition: &Partition, flight: &FlightKey) -> Held {
-        Self::lease_at(&self.names, partition, flight)
-    }
-
-    /// The same under the names of one version.
-    pub(super) fn lease_at(names: &Names, partition: &Partition, flight: &FlightKey) -> Held {
-        let (place, owner) = (names.place(partition), rand::random());
-        let state = Arc::new(Mutex::new(State { holder: Holder::new(owner), lost: false }));
-        Held { name: place.lease(flight), outcome: place.outcome(flight), owner, state }
-    }
-
-    /// Does some work while its leases are renewed, each second for as long as it lasts: it is bounded by itself, and if the process ends
-    /// they lapse.
-    pub(super) async fn holding<T>(&self, leases: &[Held], work: impl Future<Output = T>) -> T {
-        let renewals = async {
-            loop {
-                tokio::time::sleep(RENEWED).await;
-                for lease in leases {
-                    if let Some(holder) = lease.renewal() {
-                        self.renew(lease, &holder).await;
-                    }
-                }
-            }
-        };
-        tokio::select! {
-            outcome = work => outcome,
-            never = renewals => never,
-        }
-    }
-
-    async fn renew(&self, lease: &Held, holder: &Holder) {
-        // What says that something is being sent keeps the others from sending it, and is written anew where the store has lost it.
-        // Trouble may pass. If somebody else has it, the work goes on: what it brings is compared, and nothing is sent any more.
-        if self.store.extend(&lease.name, holder, KEPT, holder.sending != 0).await == Ok(false) {
-            lease.lose();
-        }
-    }
-
-    /// The value of an outcome: its leader, and what followers are told.
-    pub(super) fn told(&self, lease: &Held, payload: &[u8]) -> Vec<u8> {
-        let sealed = self.ring.seal(&lease.outcome, 0, self.version, payload).unwrap_or_default();
-        let mut value = lease.owner.to_vec();
-        value.extend_from_slice(&sealed);
-        value
-    }
-
-    /// Gives a lease back without an answer, or with one for the followers.
-    pub(super) async fn release(&self, lease: &Held, told: Option<&[u8]>) {
-        let value = told.map(|payload| self.told(lease, payload));
-        let note = value.as_deref().map(|value| Self::note(lease, value));
-        // In any case: a call of its own that was overtaken may write it once more.
-        self.not_given_back(lease);
-        // If it cannot be given back it lapses.
-        let _lapses = self.store.release(&lease.name, &lease.owner, note).await;
-    }
-
-    /// The work has ended and the lease may stand: others wait until it has lapsed, and nobody in this process does.
-    pub(super) fn not_given_back(&self, lease: &Held) {
-        self.leases.ended.insert(lease.owner, ());
-    }
-
-    /// How an outcome stands in the store.
-    pub(super) fn note<'a>(lease: &'a Held, value: &'a [u8]) -> Note<'a> {
-        Note { key: &lease.outcome, value, ttl: OUTCOME }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use tokio::time::Instant;
 
-    use super::{LEASE, Leases, Sent};
+    use super::{LEASE, Sent, Watched};
     use crate::store::Holder;
 
     const SENT: Sent = Sent { settled: false, longest: Duration::from_secs(16) };
@@ -259,7 +332,7 @@ mod tests {
 
     /// Looks at a lease at moments after the first one, in milliseconds, and says each time whether it has lapsed.
     fn looks(looks: &[(u64, Holder, Sent)]) -> Vec<bool> {
-        let (leases, start) = (Leases::default(), Instant::now());
+        let (leases, start) = (Watched::default(), Instant::now());
         looks.iter().map(|(at, holder, sent)| leases.lapsed_at("l", *holder, *sent, start + Duration::from_millis(*at))).collect()
     }
 
@@ -303,9 +376,9 @@ mod tests {
 
     #[test]
     fn ones_own_that_could_not_be_given_back_is_not_waited_for() {
-        let leases = Leases::default();
+        let leases = Watched::default();
         leases.ended.insert([1; 16], ());
-        assert!(leases.lapsed("l", Holder { sending: 7, ..FIRST }, SENT).is_some());
-        assert!(leases.lapsed("l", Holder { owner: [2; 16], ..FIRST }, SENT).is_none());
+        assert!(leases.lapsed_at("l", Holder { sending: 7, ..FIRST }, SENT, Instant::now()));
+        assert!(!leases.lapsed_at("l", Holder { owner: [2; 16], ..FIRST }, SENT, Instant::now()));
     }
 }

@@ -2,7 +2,7 @@
 
 use prometheus::{IntCounter, IntCounterVec};
 
-use super::Miss;
+use super::outcome::Miss;
 use crate::telemetry;
 
 /// What is counted in the process: looks into memory, and single flights.

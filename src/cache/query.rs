@@ -1,7 +1,7 @@
 //! What is looked for, and which token at hand must not be the answer.
 
-use super::{Flown, Partition};
-use crate::token::{FlightKey, Head, Stored, TokenDigest, TokenKey, Variant};
+use super::outcome::FlightOutcome;
+use crate::token::{FlightKey, Head, Partition, Stored, TokenDigest, TokenKey, Variant};
 
 /// What is looked for.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +73,7 @@ impl Query<'_> {
     }
 
     /// Whether what a flight brought, which may be somebody else's, is no answer here.
-    pub(super) fn skips(&self, flown: &Flown) -> bool {
+    pub(super) fn skips(&self, flown: &FlightOutcome) -> bool {
         self.bypass.skips(flown) || !(self.superset || flown.exact)
     }
 
@@ -99,7 +99,7 @@ impl Bypass {
     }
 
     /// Whether this is the token that is not wanted.
-    pub(super) fn skips(&self, flown: &Flown) -> bool {
+    pub(super) fn skips(&self, flown: &FlightOutcome) -> bool {
         match self {
             Self::None => false,
             Self::Older { than, .. } => flown.generation <= *than,

@@ -1,17 +1,16 @@
 //! What waits in memory to be stored in Redis, bounded in bytes.
 //!
-//! Tokens wait by name: they are looked up in memory when their turn comes, and by then they may be newer, or gone. A sign-in waits in the
-//! queue itself: its refresh token may be the only good one. Where there is no room what can be had again is dropped; what cannot has its
-//! room before it comes into being.
+//! Tokens wait by name: they are looked up in memory when their turn comes, and by then they may be newer, or gone. A sign-in waits
+//! in the queue itself: its refresh token may be the only good one. Where there is no room what can be had again is dropped; what
+//! cannot has its room before it comes into being.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::IntCounter;
 
-use super::{Partition, SpaceId, Variant};
 use crate::telemetry::Metrics;
-use crate::token::{SignIn, Stored};
+use crate::token::{Partition, SignIn, SpaceId, Stored, Variant};
 
 /// Room for a sign-in that is still to come: a refresh token of 1.5 kB, its account, and the queue's own part, in bytes.
 const ROOM: usize = 4 * 1024;
@@ -90,7 +89,8 @@ impl Queue {
         })
     }
 
-    /// Keeps room for a sign-in, before what brings it is sent. `None`: what waits already cannot be had again, and fills the queue.
+    /// Keeps room for a sign-in, before what brings it is sent. `None`: what waits already cannot be had again, and fills the
+    /// queue.
     pub(super) fn room(self: &Arc<Self>) -> Option<Room> {
         let mut waiting = self.waiting();
         if waiting.lasting + waiting.reserved + ROOM > self.max {
@@ -115,8 +115,8 @@ impl Queue {
         waiting.tokens.contains(&Token { partition: *partition, variant, asked })
     }
 
-    /// A sign-in waits until it is stored, or refused. One that renews `over` takes the place of that one, or of its own earlier try; where
-    /// the user signed in meanwhile, that stays.
+    /// A sign-in waits until it is stored, or refused. One that renews `over` takes the place of that one, or of its own earlier
+    /// try; where the user signed in meanwhile, that stays.
     pub(super) fn sign_in(&self, partition: Partition, mut pending: Pending, over: Option<&Arc<SignIn>>) {
         let mut waiting = self.waiting();
         match waiting.sign_ins.get(&partition).map(|(_, older)| older) {
@@ -145,7 +145,8 @@ impl Queue {
         self.make_room(&mut waiting);
     }
 
-    /// Drops what can be had again until the rest fits: tokens first, which cost a call, and then sign-ins whose older state is as good.
+    /// Drops what can be had again until the rest fits: tokens first, which cost a call, and then sign-ins whose older state is as
+    /// good.
     fn make_room(&self, waiting: &mut Waiting) {
         while waiting.bytes > self.max {
             if let Some(token) = waiting.order.pop_front() {
@@ -362,9 +363,12 @@ impl Drop for Room {
 
 #[cfg(test)]
 mod tests {
+    use crate::token::Partition;
+    use crate::token::SpaceId;
+    use crate::token::Variant;
     use std::sync::Arc;
 
-    use super::{Partition, Pending, Queue, ROOM, SpaceId, Token, Variant};
+    use super::{Pending, Queue, ROOM, Token};
     use crate::secret::Secret;
     use crate::telemetry::Metrics;
     use crate::token::{Account, SignIn};
@@ -422,12 +426,12 @@ mod tests {
         for number in 1..=3 {
             queue.sign_in(Partition::new([number; 32]), pending(&sign_in("first"), true), None);
         }
-        assert_eq!(queue.next_accounts(2), [Partition::new([1; 32]), Partition::new([2; 32])]);
+        assert_eq!(queue.next_accounts(2), [1, 2].map(|n| Partition::new([n; 32])));
         // Another sign-in of the same account has that one's turn.
         queue.sign_in(Partition::new([3; 32]), pending(&sign_in("second"), true), None);
-        assert_eq!(queue.next_accounts(2), [Partition::new([3; 32]), Partition::new([1; 32])]);
+        assert_eq!(queue.next_accounts(2), [3, 1].map(|n| Partition::new([n; 32])));
         assert!(queue.forget(&Partition::new([2; 32])));
-        assert_eq!((queue.next_accounts(9), queue.accounts()), (vec![Partition::new([3; 32]), Partition::new([1; 32])], 2));
+        assert_eq!((queue.next_accounts(9), queue.accounts()), ([3, 1].map(|n| Partition::new([n; 32])).to_vec(), 2));
         assert!(queue.has_account_of(&SpaceId::new([0; 32])) && !queue.has_account_of(&SpaceId::new([1; 32])));
     }
 

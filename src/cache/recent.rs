@@ -1,17 +1,16 @@
-//! What this process knows and Redis may lose: how often accounts were signed out, and the sign-ins that this process brought. Both for a
-//! quarter of an hour, which is longer than a failover takes, or a restart.
+//! What this process knows and Redis may lose: how often accounts were signed out, and the sign-ins that this process brought. Both
+//! for a quarter of an hour, which is longer than a failover takes, or a restart.
 //!
-//! An epoch is a number that only rises: its high 40 bits count the sign-outs, and the others are random, so that no two sign-outs make the
-//! same one.
+//! An epoch is a number that only rises: its high 40 bits count the sign-outs, and the others are random, so that no two sign-outs
+//! make the same one.
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::Partition;
 use crate::clock::{Clock, Moment};
-use crate::token::{Epoch, SignIn};
+use crate::token::{Epoch, Partition, SignIn};
 
 /// How long it is known.
 pub(super) const KNOWN: Duration = Duration::from_secs(15 * 60);
@@ -79,14 +78,15 @@ impl Recent {
         self.known().sign_ins.since(partition, oldest).cloned()
     }
 
-    /// A sign-out that this process made or hears of. Without an epoch nothing stood in the store. Returns whether a sign-in is known no more.
+    /// A sign-out that this process made or hears of. Without an epoch nothing stood in the store. Returns whether a sign-in is
+    /// known no more.
     pub(super) fn signed_out(&self, partition: &Partition, epoch: Epoch) -> bool {
         let mut known = self.known();
         if let Some(epoch) = epoch {
             known.raise(partition, epoch, self.clock.moment());
         }
-        // One of this very epoch came after the sign-out, whose message is late. One of a higher epoch may have: it is in the store, and only
-        // not put back.
+        // One of this very epoch came after the sign-out, whose message is late. One of a higher epoch may have: it is in the
+        // store, and only not put back.
         let stays = known.sign_ins.get(partition).is_some_and(|sign_in| epoch.is_some() && sign_in.epoch == epoch);
         !stays && known.drop_sign_in(partition)
     }
@@ -108,8 +108,8 @@ impl Recent {
         }
     }
 
-    /// A sign-in that was found in the store: it takes the place of an older one, which must not be put back any more. Generations of two
-    /// lineages say nothing of their order: of another one it is what stands.
+    /// A sign-in that was found in the store: it takes the place of an older one, which must not be put back any more. Generations
+    /// of two lineages say nothing of their order: of another one it is what stands.
     pub(super) fn seen(&self, partition: &Partition, sign_in: &Arc<SignIn>) {
         let mut known = self.known();
         let Some(older) = known.sign_ins.get(partition) else { return };
@@ -229,7 +229,7 @@ impl<T> Aged<T> {
         self.values.get(partition).map(|(_, value)| value)
     }
 
-    /// The same, unless it was noted before that moment.
+    /// The value of a partition, unless it was noted before that moment.
     fn since(&self, partition: &Partition, oldest: Moment) -> Option<&T> {
         self.values.get(partition).filter(|((noted, _), _)| *noted >= oldest).map(|(_, value)| value)
     }

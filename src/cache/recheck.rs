@@ -1,62 +1,86 @@
 //! Whether what memory has still stands: asked of the shared store now and then, and after messages may have been missed.
 
-use super::fleet::Sight;
-use super::{Cache, FlightKey, Query};
+use std::sync::Arc;
+
+use super::level::SharedLevel;
+use super::local::LocalLevel;
+use super::locks::KeyLocks;
+use super::lookup::Lookup;
+use super::query::Query;
 use crate::store::Trouble;
-use crate::token::Stored;
+use crate::token::{FlightKey, Stored};
 
 /// By how much a generation that is lower is still known to be of before; what is further away was stored after a loss.
 const ANCESTORS: u64 = 1 << 16;
 
-impl<E: Clone + Send + Sync + 'static> Cache<E> {
-    /// Asks the shared store whether a token in memory still stands: nobody signed out, and nobody replaced it. One request asks. Where that
-    /// is done now and then, the others go on meanwhile; where messages may have been missed, they wait for the answer. Where the store cannot
-    /// say, the token stands, and is asked about again soon.
-    pub async fn recheck(&self, query: &Query<'_>) {
-        let Some(fleet) = &self.fleet else { return };
-        let is_suspect = |stored: &Stored| query.is_answered_by(stored).then(|| fleet.is_suspect(stored.checked()));
-        let suspect = self.memory.find_map(&query.key.partition, is_suspect) == Some(true);
+/// Asks about tokens in memory.
+#[derive(Debug)]
+pub(super) struct Recheck {
+    local: Arc<LocalLevel>,
+    shared: Arc<SharedLevel>,
+    /// One look at a time per token, where everybody has to wait for it.
+    looking: KeyLocks<FlightKey>,
+}
+
+// === impl Recheck ===
+
+impl Recheck {
+    pub(super) fn new(local: Arc<LocalLevel>, shared: Arc<SharedLevel>) -> Self {
+        Self { local, shared, looking: KeyLocks::default() }
+    }
+
+    /// Whether what stands there came after the generation in memory: what was replaced stands there again if the store has lost
+    /// something, and what waits to be stored is newer.
+    fn is_newer(&self, query: &Query<'_>, stored: &Stored, remembered: u64) -> bool {
+        let is_ancestor = remembered.wrapping_sub(stored.facts.shared) < ANCESTORS;
+        stored.facts.shared != remembered && !is_ancestor && !self.shared.queue.has_token(&query.key.partition, stored)
+    }
+
+    /// Asks the shared store whether a token in memory still stands: nobody signed out, and nobody replaced it. One request asks.
+    /// Where that is done now and then, the others go on meanwhile; where messages may have been missed, they wait for the answer.
+    /// Where the store cannot say, the token stands, and is asked about again soon.
+    pub(super) async fn ask(&self, query: &Query<'_>) {
+        let checks = self.shared.fleet.checks();
+        let is_suspect = |stored: &Stored| query.is_answered_by(stored).then(|| checks.is_suspect(stored.checked()));
+        let suspect = self.local.memory().find_map(&query.key.partition, is_suspect) == Some(true);
         let token = || FlightKey::of(&[&query.key.partition, &query.key.variant, query.key.scopes.as_bytes()]);
-        let _one_looks = if suspect { Some(self.looking.turn(token()).await) } else { None };
-        let now = fleet.check_moment();
+        let _one_looks = if suspect { Some(self.looking.lock(token()).await) } else { None };
+        let now = checks.check_moment();
         let mine = |stored: &Stored| {
             query.is_answered_by(stored).then(|| {
                 let seen = stored.checked();
                 // What is suspect is noted as checked when it is: until then nobody may be served it.
-                let first = fleet.is_unchecked(seen) && (suspect || stored.check(seen, now));
+                let first = checks.is_unchecked(seen) && (suspect || stored.check(seen, now));
                 first.then(|| (seen, stored.facts.asked.clone(), stored.facts.shared, stored.facts.epoch))
             })
         };
-        let Some(Some((seen, asked, shared, epoch))) = self.memory.find_map(&query.key.partition, mine) else { return };
+        let Some(Some((seen, asked, shared, epoch))) = self.local.memory().find_map(&query.key.partition, mine) else { return };
         let note = |checked| {
             let same = |stored: &Stored| stored.facts.variant == query.key.variant && stored.facts.asked == asked;
-            let _noted =
-                self.memory.find_map(&query.key.partition, |stored: &Stored| same(stored).then(|| stored.set_checked(checked)));
+            let _noted = self
+                .local
+                .memory()
+                .find_map(&query.key.partition, |stored: &Stored| same(stored).then(|| stored.set_checked(checked)));
         };
-        let since = self.since(&query.key.partition, query.owned);
-        match fleet.exact(&query.key.partition, &query.key.variant, &asked, query.owned).await {
+        let since = self.local.since(&query.key.partition, query.owned);
+        match self.shared.lookups.exact(&query.key.partition, &query.key.variant, &asked, query.owned).await {
             Err(Trouble::Open) => {
-                fleet.ask_later();
+                checks.ask_later();
                 note(seen);
             }
             // This may be its slot's trouble alone: the others are asked about as before.
-            Err(Trouble::Failed) => note(if suspect { seen } else { fleet.due_again(now) }),
-            Ok(Sight { epoch: Some(raised), .. }) if Some(raised) > epoch => {
-                fleet.metrics.signed_out.inc();
-                fleet.recent.note(&query.key.partition, raised);
-                self.memory.remove(&query.key.partition);
+            Err(Trouble::Failed) => note(if suspect { seen } else { checks.due_again(now) }),
+            Ok(Lookup { epoch: Some(raised), .. }) if Some(raised) > epoch => {
+                self.shared.fleet.metrics().signed_out.inc();
+                self.shared.recent.note(&query.key.partition, raised);
+                self.local.memory().remove(&query.key.partition);
             }
-            Ok(sight) => {
-                if let Some(epoch) = epoch.filter(|_| sight.epoch < epoch) {
-                    fleet.lost(&query.key.partition, epoch);
+            Ok(lookup) => {
+                if let Some(epoch) = epoch.filter(|_| lookup.epoch < epoch) {
+                    self.shared.epochs.lost(&query.key.partition, epoch);
                 }
-                // What was replaced stands there again if the store has lost something, and what waits to be stored is newer.
-                let is_newer = |stored: &Stored| {
-                    let is_ancestor = shared.wrapping_sub(stored.facts.shared) < ANCESTORS;
-                    stored.facts.shared != shared && !is_ancestor && !fleet.queue.has_token(&query.key.partition, stored)
-                };
-                match sight.stored.filter(is_newer) {
-                    Some(stored) => self.remember(&query.key.partition, stored, 0, &since),
+                match lookup.stored.filter(|stored| self.is_newer(query, stored, shared)) {
+                    Some(stored) => self.local.remember(&query.key.partition, stored, 0, &since),
                     None if suspect => note(now),
                     None => {}
                 }

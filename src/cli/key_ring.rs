@@ -3,9 +3,17 @@
 use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use clap::Subcommand;
 use zeroize::Zeroizing;
 
-use super::KeyRing;
+/// Which keys to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum KeyRing {
+    /// Print a new key ring, for a secret that every replica reads
+    New,
+    /// Print one further line for a key ring, to rotate its keys
+    Add,
+}
 
 /// How a ring is used, where its operator finds it.
 const ABOUT: &str = "\

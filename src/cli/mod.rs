@@ -1,11 +1,11 @@
-//! Everything that the command line says, and everything that is said on it: pure functions from arguments to a command, from findings
-//! to text. What a command does stands in `run`.
+//! Everything that the command line says, and everything that is said on it: pure functions from arguments to a command, from
+//! findings to text. What a command does stands in `run`.
 
 mod check;
 mod healthcheck;
 mod key_ring;
 mod print;
-mod run;
+pub mod run;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -15,7 +15,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 use url::Url;
 
-pub use run::run;
+pub use key_ring::KeyRing;
 
 use crate::finding::{Findings, Severity};
 
@@ -71,15 +71,6 @@ pub enum Command {
     },
     /// Print keys for the level that replicas share.
     KeyRing(KeyRing),
-}
-
-/// Which keys to print.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
-pub enum KeyRing {
-    /// Print a new key ring, for a secret that every replica reads
-    New,
-    /// Print one further line for a key ring, to rotate its keys
-    Add,
 }
 
 /// The end of the process before any command: a usage error, help, or the version.

@@ -8,7 +8,7 @@ pub(super) fn out(text: &str) {
     let _closed = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
-/// The same for what went wrong.
+/// Writes to standard error: what went wrong.
 pub(super) fn err(text: &str) {
     let _closed = io::stderr().lock().write_all(text.as_bytes());
 }

@@ -63,9 +63,9 @@ pub fn run(command: Command, environment: BTreeMap<String, String>) -> u8 {
         #[cfg(feature = "emulator")]
         Command::Emulator { listen, hosts, tls, ca_file, directory } => {
             let clock = Clock::system();
-            let tls = tls.map(|(certificate, key)| crate::emulator::TlsFiles { certificate, key });
+            let tls = tls.map(|(certificate, key)| tokend_emulator::TlsFiles { certificate, key });
             let now = std::sync::Arc::new(move || clock.wall());
-            block_on(emulate(crate::emulator::Options { listen, hosts, tls, ca_file, directory, now })).unwrap_or(FAILED)
+            block_on(emulate(tokend_emulator::Options { listen, hosts, tls, ca_file, directory, now })).unwrap_or(FAILED)
         }
     }
 }
@@ -130,8 +130,8 @@ fn tell_of(descriptors: Descriptors, settings: &Settings) {
 }
 
 #[cfg(feature = "emulator")]
-async fn emulate(options: crate::emulator::Options) -> u8 {
-    let (emulator, mut signals) = match (crate::emulator::bind(options).await, Signals::terminal()) {
+async fn emulate(options: tokend_emulator::Options) -> u8 {
+    let (emulator, mut signals) = match (tokend_emulator::bind(options).await, Signals::terminal()) {
         (Ok(emulator), Ok(signals)) => (emulator, signals),
         (Err(error), _) => return failed(&error.to_string()),
         (_, Err(error)) => return failed(&error.to_string()),

@@ -20,7 +20,8 @@ pub(super) fn apps(
 ) -> Vec<flow::AppSettings> {
     let raw = raw.unwrap_or_default();
     if raw.is_empty() {
-        let remedy = "define one under `apps`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET or AZURE_FEDERATED_TOKEN_FILE; `tokend demo` needs none";
+        let remedy = "define one under `apps`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET or \
+                      AZURE_FEDERATED_TOKEN_FILE; `tokend demo` needs none";
         report.missing("apps", Problem::new("no app is configured", remedy));
     }
     raw.into_iter().filter_map(|(name, raw)| app(name, raw.unwrap_or_default(), environment, report)).collect()
@@ -40,7 +41,9 @@ fn app(name: String, raw: raw::App, environment: &BTreeMap<String, String>, repo
     }
     let client_id = client_id(&at("client_id"), raw.client_id, report);
     let credential = source::credential(&at("credential"), raw.credential, environment, report);
-    if let (Some(Address::Oidc { .. }), Some(credential::Settings::Certificate { sha1: true, .. })) = (&address, &credential) {
+    if let (Some(address), Some(credential::Settings::Certificate { sha1: true, .. })) = (&address, &credential)
+        && !address.profile().assertion.has_thumbprint()
+    {
         let problem = Problem::new("it has no effect at an issuer", "remove it: the algorithm follows what the issuer announces");
         report.warning(&at("credential.certificate.sha1"), problem);
     }
@@ -96,14 +99,15 @@ fn address(
             None
         }
         (None, None) => {
-            let remedy = "write `authority: https://login.microsoftonline.com/TENANT` for Entra, or `issuer: https://…` for any other server";
+            let remedy = "write `authority: https://login.microsoftonline.com/TENANT` for Entra, or \
+                      `issuer: https://…` for any other server";
             report.missing(&key, Problem::new("the app has no authority", remedy));
             None
         }
     }
 }
 
-/// Which members are given that only one kind of authority has.
+/// Which members are given that not every kind of authority has.
 struct Pointless {
     assertion_audience: bool,
     offline_access: bool,
@@ -111,20 +115,18 @@ struct Pointless {
 }
 
 fn pointless(path: &str, address: &Address, given: &Pointless, report: &mut Report<'_>) {
-    match address {
-        Address::Oidc { .. } if given.tenants => {
-            report.error(
-                &join(path, "tenants"),
-                Problem::new("an issuer has no tenants", "remove it, or define one app for each issuer"),
-            );
-        }
-        Address::Oidc { .. } => {}
-        Address::Entra { .. } => {
-            for (member, given) in [("assertion_audience", given.assertion_audience), ("offline_access", given.offline_access)] {
-                if given {
-                    report.warning(&join(path, member), Problem::new("it has no effect at an Entra-style authority", "remove it"));
-                }
-            }
+    let profile = address.profile();
+    if given.tenants && !profile.tenants {
+        let problem = Problem::new("an issuer has no tenants", "remove it, or define one app for each issuer");
+        report.error(&join(path, "tenants"), problem);
+    }
+    let has_effect = [
+        ("assertion_audience", given.assertion_audience, address.issuer().is_some()),
+        ("offline_access", given.offline_access, !profile.reserved_scopes),
+    ];
+    for (member, given, has_effect) in has_effect {
+        if given && !has_effect {
+            report.warning(&join(path, member), Problem::new(format!("it has no effect at {}", profile.title), "remove it"));
         }
     }
 }
@@ -144,7 +146,7 @@ fn client_id(path: &str, raw: Option<Text>, report: &mut Report<'_>) -> Option<S
 
 fn inbound(path: &str, raw: raw::Inbound, address: Option<&Address>, report: &mut Report<'_>) -> inbound::Settings {
     let audiences = words(&join(path, "audiences"), raw.audiences, report);
-    if audiences.is_empty() && matches!(address, Some(Address::Oidc { .. })) {
+    if audiences.is_empty() && address.is_some_and(|address| !address.profile().access_tokens.has_own_audience()) {
         let problem =
             Problem::new("without an audience no token would be accepted", "list the audiences that tokens for this app carry");
         report.missing(&join(path, "audiences"), problem);
@@ -157,11 +159,8 @@ fn inbound(path: &str, raw: raw::Inbound, address: Option<&Address>, report: &mu
 /// A multi-tenant app says whose users it accepts; any other app accepts those of its own tenant and cannot say anything else.
 fn inbound_tenants(path: &str, raw: Option<List>, address: Option<&Address>, report: &mut Report<'_>) -> inbound::Tenants {
     const REMEDY: &str = "list the ids of the tenants, or write \"*\" for every tenant";
-    let multi = match address {
-        Some(Address::Entra { tenant, .. }) => tenant.is_any(),
-        Some(Address::Oidc { .. }) => false,
-        None => return inbound::Tenants::Own,
-    };
+    let Some(address) = address else { return inbound::Tenants::Own };
+    let multi = address.tenant().is_some_and(Tenant::is_any);
     let list = entries(path, raw);
     match (multi, list.as_slice()) {
         (true, []) => report.missing(path, Problem::new("nothing says which tenants' users this multi-tenant app accepts", REMEDY)),

@@ -7,8 +7,9 @@ use super::report::Report;
 use super::scalar::List;
 use super::shape::join;
 use super::{name, raw, source};
+use crate::caller::{AccountRights, Rights, Settings};
 use crate::finding::Problem;
-use crate::flow::{AccountRights, CallerSettings, flow_named, flow_names};
+use crate::flow::flow_names;
 
 /// The names that rights are given by, the broken entries included.
 pub(super) struct Known<'a> {
@@ -22,8 +23,8 @@ pub(super) fn callers(
     known: &Known<'_>,
     environment: &BTreeMap<String, String>,
     report: &mut Report<'_>,
-) -> Vec<CallerSettings> {
-    let mut all: Vec<CallerSettings> = Vec::new();
+) -> Vec<Settings> {
+    let mut all: Vec<Settings> = Vec::new();
     for (index, raw) in raw.unwrap_or_default().into_iter().enumerate() {
         let (path, Some(raw)) = (format!("callers[{index}]"), raw) else { continue };
         let Some(caller) = caller(&path, raw, known, environment, report) else { continue };
@@ -43,7 +44,7 @@ fn caller(
     known: &Known<'_>,
     environment: &BTreeMap<String, String>,
     report: &mut Report<'_>,
-) -> Option<CallerSettings> {
+) -> Option<Settings> {
     let at = |member: &str| join(path, member);
     let name = raw.name.map(|text| text.0);
     match &name {
@@ -73,10 +74,10 @@ fn caller(
     });
     let flows = listed(&at("flows"), raw.flows, report, |text| {
         let remedy = || format!("write one of: {}", flow_names().collect::<Vec<_>>().join(", "));
-        flow_named(text).ok_or_else(|| Problem::new("no flow has this name", remedy()))
+        flow_names().find(|name| *name == text).ok_or_else(|| Problem::new("no flow has this name", remedy()))
     });
     let accounts = raw.accounts.map_or(AccountRights::Own, |scalar| scalar.0);
-    Some(CallerSettings { name: name?, token: token?, apps, apis, flows, accounts })
+    Some(Settings { name: name?, token: token?, rights: Rights { apps, apis, flows, accounts } })
 }
 
 /// A list of names. An empty one would allow nothing at all, and is more often meant to allow everything.

@@ -46,8 +46,8 @@ pub(super) fn layers(environment: &BTreeMap<String, String>, tree: &serde_json::
     layers
 }
 
-/// The paths of the file that a layer takes away before it is laid over: two kinds of credential, or two places of one secret, exclude
-/// each other, and the environment wins. So do what Redis can be, and the ways to keep tokens there.
+/// The paths of the file that a layer takes away before it is laid over: two kinds of credential, or two places of one secret,
+/// exclude each other, and the environment wins. So do what Redis can be, and the ways to keep tokens there.
 pub(super) fn replaced(layer: &Layer, tree: &serde_json::Value) -> BTreeSet<String> {
     let mut leaves = Vec::new();
     collect_leaves(layer.path.clone(), &layer.value, &mut leaves);

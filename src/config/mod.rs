@@ -1,9 +1,9 @@
 //! Text and environment become settings, or a list of everything that keeps them from it.
 //!
-//! Two stages. First the text, with the environment laid over it, becomes a tree and then raw shapes whose members may all be absent
-//! (`text`, `environment`, `azure`, `shape`). Then the raw shapes become the settings of the parts (`apps`, `apis`, `service`, `traces`).
-//! Both stages collect findings and go on, so that an operator mends a configuration in one go. No file but the configuration itself
-//! is opened here, and the environment is a parameter.
+//! Two stages. First the text, with the environment laid over it, becomes a tree and then raw shapes whose members may all be
+//! absent (`text`, `environment`, `azure`, `shape`). Then the raw shapes become the settings of the parts (`apps`, `apis`,
+//! `service`, `traces`). Both stages collect findings and go on, so that an operator mends a configuration in one go. No file but
+//! the configuration itself is opened here, and the environment is a parameter.
 
 mod apis;
 mod apps;

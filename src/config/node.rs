@@ -1,7 +1,7 @@
 //! Reads raw shapes from a tree of values with an error type that has no room for a value.
 //!
-//! serde's own messages quote what they found, and what they found may be a secret. Here an error keeps only what was expected, in the
-//! words of the visitor that expected it, so that nothing can leak by a forgotten `to_string`.
+//! serde's own messages quote what they found, and what they found may be a secret. Here an error keeps only what was expected, in
+//! the words of the visitor that expected it, so that nothing can leak by a forgotten `to_string`.
 
 use std::fmt;
 
@@ -70,8 +70,8 @@ impl<'de> Deserializer<'de> for Node<'de> {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct newtype_struct seq tuple
-        tuple_struct enum identifier ignored_any
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct newtype_struct seq
+        tuple tuple_struct enum identifier ignored_any
     }
 }
 

@@ -1,4 +1,5 @@
-//! The way out: which proxy, for whom not, and which root certificates; from `outbound` and from the variables that every program takes.
+//! The way out: which proxy, for whom not, and which root certificates;
+//! from `outbound` and from the variables that every program takes.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

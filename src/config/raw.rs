@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 use super::scalar::{Later, List, Mode, Scalar, Size, Text};
 use crate::authority::AssertionAudience;
-use crate::flow::{AccountRights, RefreshTokens};
+use crate::caller::AccountRights;
+use crate::flow::RefreshTokens;
 use crate::telemetry::{Format, Level};
 
 /// A map of apps or apis; `None` where one was refused or has no member.

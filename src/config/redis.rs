@@ -296,7 +296,8 @@ fn encryption(
     environment: &BTreeMap<String, String>,
     report: &mut Report<'_>,
 ) -> Option<Encryption> {
-    const REMEDY: &str = "write `encryption: {key_ring: {file: /run/secrets/key-ring}}` with what `tokend key-ring new` prints, or, in so many words, `encryption: {plaintext: true}`";
+    const REMEDY: &str = "write `encryption: {key_ring: {file: /run/secrets/key-ring}}` with what `tokend key-ring new` \
+                      prints, or, in so many words, `encryption: {plaintext: true}`";
     let raw = raw.unwrap_or_default();
     match (raw.key_ring, raw.plaintext.is_some_and(|scalar| scalar.0)) {
         (Some(place), false) => source::source(&join(path, "key_ring"), place, environment, report).map(Encryption::KeyRing),

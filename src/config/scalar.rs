@@ -9,7 +9,8 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, SeqAccess, Unexpec
 use super::node::Node;
 use super::text;
 use crate::authority::AssertionAudience;
-use crate::flow::{AccountRights, RefreshTokens};
+use crate::caller::AccountRights;
+use crate::flow::RefreshTokens;
 use crate::telemetry::{Format, Level};
 
 /// A text. A bare number is refused: YAML has already changed `0012` into 12.
@@ -127,8 +128,8 @@ impl Form for Size {
 impl Form for Mode {
     const EXPECTED: &'static str = "a file mode that lets the owner read and write|write octal digits, as for chmod: 0660";
 
-    // YAML hands over `0660` as the number 660: its digits are the octal text, and are read as such. A number that was octal already
-    // (`0o660`, which is 432) fails the test for the owner's rights, so that it cannot become a mode that nobody meant.
+    // YAML hands over `0660` as the number 660: its digits are the octal text, and are read as such. A number that was octal
+    // already (`0o660`, which is 432) fails the test for the owner's rights, so that it cannot become a mode that nobody meant.
     fn text(text: &str) -> Option<Self> {
         let mode = u32::from_str_radix(text.strip_prefix("0o").unwrap_or(text), 8).ok()?;
         (mode <= 0o777 && mode & 0o600 == 0o600).then_some(Self(mode))

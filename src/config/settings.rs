@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{authority, cache, flow, http, listen, telemetry, transport};
+use crate::{authority, cache, caller, flow, http, listen, telemetry, transport};
 
 /// A whole configuration.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct Settings {
     /// The named apis.
     pub apis: Vec<flow::ApiSettings>,
     /// Who may ask; empty: whoever reaches tokend.
-    pub callers: Vec<flow::CallerSettings>,
+    pub callers: Vec<caller::Settings>,
     /// The cache.
     pub cache: cache::Settings,
     /// Calls to authorities.

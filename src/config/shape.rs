@@ -87,8 +87,8 @@ pub(super) fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
-/// Takes the node out of the tree: an unknown member leaves it, anything else becomes null, so that lists keep their numbers. `false`:
-/// there is nothing to take, and reading again would find the same.
+/// Takes the node out of the tree: an unknown member leaves it, anything else becomes null, so that lists keep their numbers.
+/// `false`: there is nothing to take, and reading again would find the same.
 fn remove(tree: &mut Value, segments: &[Segment], unknown: bool) -> bool {
     let Some((last, parents)) = segments.split_last() else { return false };
     let mut node = tree;
@@ -109,8 +109,8 @@ fn remove(tree: &mut Value, segments: &[Segment], unknown: bool) -> bool {
     }
 }
 
-/// Null in a list is an entry that somebody forgot to write; reading itself takes null for an entry that was refused. So is a caller's
-/// right without a value: left out it allows everything, which is not what a list means whose entries are all commented out.
+/// Finds entries that somebody forgot to write. Null in a list is one; reading itself would take it for an entry that was refused.
+/// So is a caller's right without a value: its entries may all be commented out, and without the key everything would be allowed.
 fn empty_entries(value: &Value, path: &str, report: &mut Report<'_>) {
     match value {
         Value::Object(members) => {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Format, Input, Settings, load, parse};
-use crate::authority::Address;
+use crate::caller::AccountRights;
 use crate::finding::{Findings, Severity};
 use crate::listen;
 use crate::reload::Place;
@@ -70,18 +70,18 @@ fn every_value_of_the_good_file_arrives() {
     assert_eq!(everyone.credential.source().key, "apps.everyone.credential.secret.env");
     assert!(matches!(&orders.credential, credential::Settings::Certificate { sha1: true, kid: Some(kid), .. } if kid == "key-1"));
     assert_eq!((orders.authority.key.as_str(), orders.tenants.len()), ("apps.orders", 1));
-    assert!(shop.offline_access && matches!(shop.authority.address, Address::Oidc { .. }));
+    assert!(shop.offline_access && shop.authority.address.issuer().is_some());
     assert_eq!((orders.refresh_tokens, shop.refresh_tokens), (flow::RefreshTokens::SingleUse, flow::RefreshTokens::Reusable));
     assert_eq!(everyone.refresh_tokens, flow::RefreshTokens::Reusable);
     let [checkout, support] = settings.callers.as_slice() else { panic!("two callers") };
     assert_eq!((checkout.name.as_str(), checkout.token.key.as_str()), ("checkout", "callers[0].token.file"));
     assert_eq!(
-        (&checkout.apps, &checkout.apis),
+        (&checkout.rights.apps, &checkout.rights.apis),
         (&Some(vec!["orders".to_owned(), "shop".to_owned()]), &Some(vec!["graph".to_owned()]))
     );
-    assert_eq!(checkout.flows, Some(vec![flow::Flow::OnBehalfOf, flow::Flow::Silent]));
-    assert_eq!((&support.apps, &support.apis, &support.flows), (&None, &None, &None));
-    assert_eq!((checkout.accounts, support.accounts), (flow::AccountRights::Own, flow::AccountRights::All));
+    assert_eq!(checkout.rights.flows, Some(vec!["on_behalf_of", "silent"]));
+    assert_eq!((&support.rights.apps, &support.rights.apis, &support.rights.flows), (&None, &None, &None));
+    assert_eq!((checkout.rights.accounts, support.rights.accounts), (AccountRights::Own, AccountRights::All));
 }
 
 #[test]
@@ -244,8 +244,8 @@ fn callers_may_come_from_the_environment() {
     let (settings, findings) = yaml(APP, &variables);
     assert!(findings.is_empty(), "{findings:?}");
     let settings = settings.unwrap();
-    let names: Vec<_> = settings.callers.iter().map(|caller| (caller.name.as_str(), caller.flows.clone())).collect();
-    assert_eq!(names, [("shop", Some(vec![flow::Flow::Silent]))]);
+    let names: Vec<_> = settings.callers.iter().map(|caller| (caller.name.as_str(), caller.rights.flows.clone())).collect();
+    assert_eq!(names, [("shop", Some(vec!["silent"]))]);
     assert!(!format!("{settings:?}").contains("canary"));
     // A token in the configuration itself is a warning, as every secret is.
     let (settings, findings) = yaml(&format!("{APP}callers: [{{name: a, token: {{inline: canary-canary-canary-1}}}}]\n"), &[]);

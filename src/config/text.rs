@@ -69,7 +69,7 @@ pub(super) fn is_ip_v6_address(text: &str) -> bool {
     text.parse::<std::net::SocketAddrV6>().is_ok()
 }
 
-/// The same as a tree.
+/// Reads a value of the environment (YAML flow) as a tree.
 pub(super) fn flow_tree(text: &str) -> Option<serde_json::Value> {
     let config = Config::builder().set_override("value", flow(text)?).ok()?.build().ok()?;
     tree(config).get_mut("value").map(serde_json::Value::take)

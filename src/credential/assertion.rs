@@ -9,24 +9,23 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 
 use super::certificate::ClientKey;
-use super::{Target, Unusable};
-use crate::clock::Clock;
+use super::{CredentialError, EARLY, ProofTarget};
 use crate::finding::Problem;
-use crate::reload::{Reloading, Versioned};
+use crate::oauth::{AssertionForm, Proof};
 use crate::secret::Secret;
 use crate::tasks::Tasks;
 
-/// How long an assertion for an Entra-style authority lasts, and when it is too old to be used again, in seconds (ASN-5).
-const ENTRA_LIFETIME: i64 = 600;
-const ENTRA_MARGIN: i64 = 60;
+/// How long an assertion lasts that is sent again, and when it is too old to be, in seconds (ASN-5).
+const REUSED_LIFETIME: i64 = 600;
+const REUSED_MARGIN: i64 = 60;
 
 /// For how many token endpoints an assertion is kept: a request may name a tenant, or come with a user's token of one.
 const MOST: usize = 256;
 
-/// How long an assertion for an OIDC issuer lasts, in seconds (ASN-5).
-const OIDC_LIFETIME: i64 = 60;
+/// How long an assertion lasts that is sent once, in seconds (ASN-5).
+const FRESH_LIFETIME: i64 = 60;
 
-/// Algorithms for OIDC issuers in the order they are preferred.
+/// Algorithms in the order they are preferred, where the server announces what it takes.
 const PREFERRED: [(&str, Algorithm); 6] = [
     ("RS256", Algorithm::RS256),
     ("PS256", Algorithm::PS256),
@@ -37,22 +36,32 @@ const PREFERRED: [(&str, Algorithm); 6] = [
 ];
 
 /// Signs assertions with a certificate's key.
-#[derive(Debug)]
-pub struct Signer {
-    key: Arc<Reloading<ClientKey>>,
+#[derive(Debug, Default)]
+pub(super) struct AssertionSigner {
     sha1: bool,
     kid: Option<String>,
     // By token endpoint: one per tenant that requests name.
-    reused: Mutex<HashMap<String, Reused>>,
+    reused: Mutex<HashMap<String, ReusedAssertion>>,
+}
+
+/// What is to be signed, with which key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AssertionRequest<'a> {
+    pub(super) client_id: &'a str,
+    pub(super) target: ProofTarget<'a>,
+    pub(super) key: &'a Arc<ClientKey>,
+    /// Names the contents that the key was made from.
+    pub(super) version: u64,
+    pub(super) now: i64,
 }
 
 #[derive(Debug)]
-struct Reused {
+struct ReusedAssertion {
     assertion: Secret,
     version: u64,
     // A clock that was ahead and has been set back must not leave us with an assertion from the future.
     issued: i64,
-    until: i64,
+    ends: i64,
 }
 
 #[derive(Serialize)]
@@ -66,56 +75,47 @@ struct AssertionClaims {
     exp: i64,
 }
 
-// === impl Signer ===
+// === impl AssertionSigner ===
 
-impl Signer {
-    pub(super) fn new(key: Arc<Reloading<ClientKey>>, sha1: bool, kid: Option<String>) -> Self {
-        Self { key, sha1, kid, reused: Mutex::default() }
+impl AssertionSigner {
+    pub(super) fn new(sha1: bool, kid: Option<String>) -> Self {
+        Self { sha1, kid, reused: Mutex::default() }
     }
 
-    /// The key that signs.
-    pub fn key(&self) -> &Arc<Reloading<ClientKey>> {
-        &self.key
+    /// A signed assertion.
+    pub(super) async fn proof(&self, ask: AssertionRequest<'_>, tasks: &Tasks) -> Result<Proof, CredentialError> {
+        let AssertionRequest { client_id, target, now, .. } = ask;
+        let (assertion, ends) = match target.assertion {
+            AssertionForm::Thumbprint => self.reused(ask, tasks).await?,
+            AssertionForm::Announced => {
+                let ends = now + FRESH_LIFETIME;
+                (sign(ask, self.announced_header(target)?, ends, tasks).await?, ends)
+            }
+        };
+        Ok(Proof::assertion(client_id, assertion, ends - EARLY))
     }
 
-    /// An assertion for this target, and the version of the key that signed it.
-    pub(super) async fn assertion(
-        &self,
-        client_id: &str,
-        target: Target<'_>,
-        clock: &Clock,
-        tasks: &Tasks,
-    ) -> Result<(Secret, u64), Unusable> {
-        let key = self.key.current();
-        let now = clock.unix();
-        match target {
-            Target::Entra { endpoint } => {
-                // Held while signing, so that a thousand requests at once make one signature.
-                let mut reused = self.reused.lock().await;
-                reused.retain(|_, entry| entry.version == key.version && (entry.issued..entry.until).contains(&now));
-                if let Some(entry) = reused.get(endpoint) {
-                    return Ok((entry.assertion.clone(), entry.version));
-                }
-                let header = self.entra_header(&key.value);
-                let claims = claims(client_id, endpoint, now, ENTRA_LIFETIME);
-                let (assertion, version) = sign(key, header, claims, tasks).await?;
-                let until = now + ENTRA_LIFETIME - ENTRA_MARGIN;
-                if reused.len() >= MOST
-                    && let Some(first) = reused.iter().min_by_key(|(_, entry)| entry.until).map(|(endpoint, _)| endpoint.clone())
-                {
-                    reused.remove(&first);
-                }
-                reused.insert(endpoint.to_owned(), Reused { assertion: assertion.clone(), version, issued: now, until });
-                Ok((assertion, version))
-            }
-            Target::Oidc { audience, methods, algorithms } => {
-                let header = self.oidc_header(methods, algorithms)?;
-                sign(key, header, claims(client_id, audience, now, OIDC_LIFETIME), tasks).await
-            }
+    /// The assertion for this endpoint that was signed a while ago, if it lasts, else a new one; and when it ends.
+    async fn reused(&self, ask: AssertionRequest<'_>, tasks: &Tasks) -> Result<(Secret, i64), CredentialError> {
+        let AssertionRequest { target: ProofTarget { audience: endpoint, .. }, key, version, now, .. } = ask;
+        // Held while signing, so that a thousand requests at once make one signature.
+        let mut reused = self.reused.lock().await;
+        reused.retain(|_, entry| entry.version == version && (entry.issued..entry.ends - REUSED_MARGIN).contains(&now));
+        if let Some(entry) = reused.get(endpoint) {
+            return Ok((entry.assertion.clone(), entry.ends));
         }
+        let ends = now + REUSED_LIFETIME;
+        let assertion = sign(ask, self.thumbprint_header(key), ends, tasks).await?;
+        if reused.len() >= MOST
+            && let Some(first) = reused.iter().min_by_key(|(_, entry)| entry.ends).map(|(endpoint, _)| endpoint.clone())
+        {
+            reused.remove(&first);
+        }
+        reused.insert(endpoint.to_owned(), ReusedAssertion { assertion: assertion.clone(), version, issued: now, ends });
+        Ok((assertion, ends))
     }
 
-    fn entra_header(&self, key: &ClientKey) -> Header {
+    fn thumbprint_header(&self, key: &ClientKey) -> Header {
         let mut header = Header::new(if self.sha1 { Algorithm::RS256 } else { Algorithm::PS256 });
         if self.sha1 {
             header.x5t = Some(key.x5t().to_owned());
@@ -126,16 +126,17 @@ impl Signer {
         header
     }
 
-    fn oidc_header(&self, methods: Option<&[String]>, algorithms: Option<&[String]>) -> Result<Header, Unusable> {
+    fn announced_header(&self, target: ProofTarget<'_>) -> Result<Header, CredentialError> {
+        let ProofTarget { methods, algorithms, .. } = target;
         if methods.is_some_and(|methods| !methods.iter().any(|method| method == "private_key_jwt")) {
-            return Err(Unusable(Problem::new(
+            return Err(CredentialError(Problem::new(
                 "the issuer does not take private_key_jwt",
                 "give the app a secret, or allow private_key_jwt at the issuer",
             )));
         }
         let offered = |name: &str| algorithms.is_none_or(|offered| offered.iter().any(|alg| alg == name));
         let (_, algorithm) = PREFERRED.iter().find(|(name, _)| offered(name)).ok_or_else(|| {
-            Unusable(Problem::new(
+            CredentialError(Problem::new(
                 "the issuer takes no assertion signed with an RSA key",
                 "allow RS256 or PS256 for client assertions at the issuer",
             ))
@@ -146,29 +147,21 @@ impl Signer {
     }
 }
 
-fn claims(client_id: &str, audience: &str, now: i64, lifetime: i64) -> AssertionClaims {
-    AssertionClaims {
-        aud: audience.to_owned(),
-        iss: client_id.to_owned(),
-        sub: client_id.to_owned(),
+async fn sign(ask: AssertionRequest<'_>, header: Header, ends: i64, tasks: &Tasks) -> Result<Secret, CredentialError> {
+    let claims = AssertionClaims {
+        aud: ask.target.audience.to_owned(),
+        iss: ask.client_id.to_owned(),
+        sub: ask.client_id.to_owned(),
         jti: uuid::Uuid::new_v4().to_string(),
-        iat: now,
-        nbf: now,
-        exp: now + lifetime,
-    }
-}
-
-async fn sign(
-    key: Arc<Versioned<ClientKey>>,
-    header: Header,
-    claims: AssertionClaims,
-    tasks: &Tasks,
-) -> Result<(Secret, u64), Unusable> {
-    let version = key.version;
-    let signed = tasks.compute(move || jsonwebtoken::encode(&header, &claims, key.value.signing())).await;
-    let unusable = || Unusable(Problem::new("its key could not sign", "check the certificate file; `tokend check` tries it"));
-    let assertion = signed.and_then(Result::ok).ok_or_else(unusable)?;
-    Ok((Secret::new(assertion), version))
+        iat: ask.now,
+        nbf: ask.now,
+        exp: ends,
+    };
+    let key = Arc::clone(ask.key);
+    let signed = tasks.compute(move || jsonwebtoken::encode(&header, &claims, key.signing())).await;
+    let unusable =
+        || CredentialError(Problem::new("its key could not sign", "check the certificate file; `tokend check` tries it"));
+    signed.and_then(Result::ok).map(Secret::new).ok_or_else(unusable)
 }
 
 #[cfg(test)]
@@ -178,10 +171,10 @@ mod tests {
 
     use jsonwebtoken::Algorithm;
 
-    use super::{ENTRA_LIFETIME, ENTRA_MARGIN, MOST};
+    use super::{EARLY, FRESH_LIFETIME, MOST, REUSED_LIFETIME, REUSED_MARGIN};
     use crate::clock::Clock;
-    use crate::credential::{Credential, Settings, Target};
-    use crate::oauth::Form;
+    use crate::credential::{Credential, ProofTarget, Settings};
+    use crate::oauth::{AssertionForm, SecretPlace};
     use crate::reload::{Place, Source};
     use crate::secret::Secret;
     use crate::tasks::Tasks;
@@ -200,13 +193,23 @@ mod tests {
         Credential::load(&Settings::Certificate { source, sha1, kid: None }).unwrap()
     }
 
+    fn entra(audience: &str) -> ProofTarget<'_> {
+        let (assertion, secret) = (AssertionForm::Thumbprint, SecretPlace::Body);
+        ProofTarget { audience, assertion, secret, methods: None, algorithms: None }
+    }
+
+    fn oidc(algorithms: Option<&[String]>) -> ProofTarget<'_> {
+        let (assertion, secret) = (AssertionForm::Announced, SecretPlace::Header);
+        ProofTarget { audience: "https://issuer", assertion, secret, methods: None, algorithms }
+    }
+
     async fn header_and_jti(
         credential: &Credential,
-        target: Target<'_>,
+        target: ProofTarget<'_>,
         clock: &Clock,
     ) -> (jsonwebtoken::Header, serde_json::Value) {
-        let proof = credential.prove("client", target, Form::default(), clock, &Tasks::default()).await.unwrap();
-        let assertion = proof.form.secrets()[0].to_owned();
+        let (proof, _) = credential.prove("client", target, clock, &Tasks::default()).await.unwrap();
+        let assertion = proof.secrets()[0].to_owned();
         let claims: serde_json::Value = jsonwebtoken::dangerous::insecure_decode_claims(&assertion).unwrap();
         (jsonwebtoken::decode_header(&assertion).unwrap(), claims)
     }
@@ -214,23 +217,34 @@ mod tests {
     #[tokio::test]
     async fn asn_5_entra_assertions_are_reused_until_a_minute_before_they_end() {
         let (clock, credential) = (Clock::manual(1_000_000), credential(false));
-        let target = Target::Entra { endpoint: "https://h/t/oauth2/v2.0/token" };
+        let target = entra("https://h/t/oauth2/v2.0/token");
         let (header, first) = header_and_jti(&credential, target, &clock).await;
         assert_eq!(header.alg, Algorithm::PS256);
         assert!(header.x5t_s256.is_some_and(|thumbprint| thumbprint.len() == 43) && header.x5t.is_none());
-        assert_eq!(first["exp"].as_i64(), Some(1_000_000 + ENTRA_LIFETIME));
+        assert_eq!(first["exp"].as_i64(), Some(1_000_000 + REUSED_LIFETIME));
         assert_eq!(first["aud"], "https://h/t/oauth2/v2.0/token");
-        clock.advance(Duration::from_secs(u64::try_from(ENTRA_LIFETIME - ENTRA_MARGIN - 1).unwrap()));
+        clock.advance(Duration::from_secs(u64::try_from(REUSED_LIFETIME - REUSED_MARGIN - 1).unwrap()));
         assert_eq!(header_and_jti(&credential, target, &clock).await.1["jti"], first["jti"]);
         clock.advance(Duration::from_secs(1));
         assert_ne!(header_and_jti(&credential, target, &clock).await.1["jti"], first["jti"]);
     }
 
     #[tokio::test]
+    async fn an_assertion_that_waited_is_not_sent_in_its_last_seconds() {
+        let (clock, credential) = (Clock::manual(1_000_000), credential(false));
+        let left = [(entra("https://h/t/oauth2/v2.0/token"), REUSED_LIFETIME), (oidc(None), FRESH_LIFETIME)];
+        for (target, lifetime) in left {
+            let (proof, _) = credential.prove("client", target, &clock, &Tasks::default()).await.unwrap();
+            let late = clock.unix() + lifetime - EARLY;
+            assert!(!proof.is_too_old(late - 1) && proof.is_too_old(late));
+        }
+    }
+
+    #[tokio::test]
     async fn asn_4_each_endpoint_has_its_own_audience() {
         let (clock, credential) = (Clock::manual(1_000_000), credential(false));
         for endpoint in ["https://h/a/oauth2/v2.0/token", "https://h/b/oauth2/v2.0/token"] {
-            assert_eq!(header_and_jti(&credential, Target::Entra { endpoint }, &clock).await.1["aud"], endpoint);
+            assert_eq!(header_and_jti(&credential, entra(endpoint), &clock).await.1["aud"], endpoint);
         }
     }
 
@@ -239,16 +253,15 @@ mod tests {
         let (clock, credential) = (Clock::manual(1_000_000), credential(false));
         for number in 0..=MOST {
             let endpoint = format!("https://h/{number}/oauth2/v2.0/token");
-            header_and_jti(&credential, Target::Entra { endpoint: &endpoint }, &clock).await;
+            header_and_jti(&credential, entra(&endpoint), &clock).await;
         }
-        let Credential::Certificate(signer) = &credential else { panic!("a certificate") };
-        assert_eq!(signer.reused.lock().await.len(), MOST);
+        assert_eq!(credential.signer.reused.lock().await.len(), MOST);
     }
 
     #[tokio::test]
     async fn asn_2_and_5_oidc_assertions_are_fresh_and_short() {
         let (clock, credential) = (Clock::manual(1_000_000), credential(true));
-        let target = Target::Oidc { audience: "https://issuer", methods: None, algorithms: None };
+        let target = oidc(None);
         let (header, first) = header_and_jti(&credential, target, &clock).await;
         assert_eq!(
             (header.alg, first["exp"].as_i64(), &first["aud"]),
@@ -256,14 +269,14 @@ mod tests {
         );
         assert_ne!(header_and_jti(&credential, target, &clock).await.1["jti"], first["jti"]);
         let only = ["PS512".to_owned()];
-        let target = Target::Oidc { audience: "https://issuer", methods: None, algorithms: Some(&only) };
+        let target = oidc(Some(&only));
         assert_eq!(header_and_jti(&credential, target, &clock).await.0.alg, Algorithm::PS512);
     }
 
     #[tokio::test]
     async fn asn_2_sha1_thumbprint_on_request() {
         let (clock, credential) = (Clock::manual(1_000_000), credential(true));
-        let (header, _) = header_and_jti(&credential, Target::Entra { endpoint: "https://h/t" }, &clock).await;
+        let (header, _) = header_and_jti(&credential, entra("https://h/t"), &clock).await;
         assert_eq!(header.alg, Algorithm::RS256);
         assert!(header.x5t.is_some_and(|thumbprint| thumbprint.len() == 27) && header.x5t_s256.is_none());
     }

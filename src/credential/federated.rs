@@ -1,31 +1,18 @@
 //! A token of another issuer as the client assertion (RFC 7523 §2.2): a projected Kubernetes service-account token, or what any other
 //! platform gives its workloads. It is read again for every assertion, because its owner replaces it while it is in use (ASN-7).
 
-use std::sync::Arc;
-
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use super::Unusable;
-use crate::clock::Clock;
+use super::EARLY;
 use crate::finding::Problem;
-use crate::reload::{Reloading, Versioned};
+use crate::oauth::Proof;
 use crate::secret::Secret;
-
-/// A token is not sent in its last seconds: an authority whose clock is ahead would refuse the client, which holds every replica, while
-/// what is noticed here concerns this one alone.
-const EARLY: i64 = 30;
 
 const REMEDY: &str = "mount a projected service-account token with the audience that the app's federated credential names, or another \
                       signed token of a workload identity";
-
-/// A token that is made elsewhere, following its file.
-#[derive(Debug)]
-pub struct Federated {
-    token: Arc<Reloading<WorkloadToken>>,
-}
 
 /// A token, and what is read in it. Nothing of it is verified: that is the authority's part.
 #[derive(Debug)]
@@ -33,34 +20,6 @@ pub struct WorkloadToken {
     assertion: Secret,
     ends: i64,
     identity: u64,
-}
-
-// === impl Federated ===
-
-impl Federated {
-    pub(super) fn new(token: Arc<Reloading<WorkloadToken>>) -> Self {
-        Self { token }
-    }
-
-    /// The token that is followed.
-    pub fn token(&self) -> &Arc<Reloading<WorkloadToken>> {
-        &self.token
-    }
-
-    /// The token as it is now; the one that was read last, until it ends, where the file cannot be read.
-    pub(super) async fn assertion(&self, clock: &Clock) -> Result<Arc<Versioned<WorkloadToken>>, Unusable> {
-        self.token.reread().await;
-        let current = self.token.current();
-        if current.value.ends > clock.unix() + EARLY {
-            return Ok(current);
-        }
-        let why = match self.token.problem() {
-            Some(problem) => format!(": {}", problem.reason),
-            None => String::new(),
-        };
-        let reason = format!("`{}`: the token has expired, or is about to, and there is no newer one{why}", self.token.key());
-        Err(Unusable(Problem::new(reason, "see to it that whoever mounts the token renews it")))
-    }
 }
 
 // === impl WorkloadToken ===
@@ -84,9 +43,11 @@ impl WorkloadToken {
         Ok(Self { assertion: Secret::new(text), ends, identity })
     }
 
-    /// The token.
-    pub(super) fn assertion(&self) -> &Secret {
-        &self.assertion
+    /// The token as a proof: whatever an issuer announces as `private_key_jwt` is about keys of the client's own. `None`: it has
+    /// ended, or is about to.
+    pub(super) fn proof(&self, client_id: &str, now: i64) -> Option<Proof> {
+        let proof = Proof::assertion(client_id, self.assertion.clone(), self.ends.saturating_sub(EARLY));
+        (!proof.is_too_old(now)).then_some(proof)
     }
 
     /// When it ends (`exp`), in seconds since the Unix epoch.
@@ -139,13 +100,19 @@ mod tests {
 
     use super::WorkloadToken;
     use crate::clock::Clock;
-    use crate::credential::{Credential, Settings, Target};
-    use crate::oauth::Form;
+    use crate::credential::{Credential, ProofTarget, Settings};
+    use crate::oauth::{AssertionForm, SecretPlace};
     use crate::reload::{Place, Source};
     use crate::tasks::Tasks;
 
     const NOW: i64 = 1_000_000;
-    const ENTRA: Target<'_> = Target::Entra { endpoint: "https://h/t/oauth2/v2.0/token" };
+    const TARGET: ProofTarget<'_> = ProofTarget {
+        audience: "https://h/t/oauth2/v2.0/token",
+        assertion: AssertionForm::Thumbprint,
+        secret: SecretPlace::Body,
+        methods: None,
+        algorithms: None,
+    };
 
     fn token(claims: &Value) -> String {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
@@ -162,8 +129,8 @@ mod tests {
     }
 
     async fn sent(credential: &Credential, clock: &Clock) -> Result<String, String> {
-        let proof = credential.prove("client", ENTRA, Form::default(), clock, &Tasks::default()).await;
-        proof.map(|proof| proof.form.secrets()[0].to_owned()).map_err(|unusable| unusable.0.reason)
+        let proof = credential.prove("client", TARGET, clock, &Tasks::default()).await;
+        proof.map(|(proof, _)| proof.secrets()[0].to_owned()).map_err(|unusable| unusable.0.reason)
     }
 
     #[test]
@@ -241,7 +208,7 @@ mod tests {
         // A pipe that nobody writes to: to open it for reading never ends.
         std::fs::remove_file(&file).unwrap();
         assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
-        let proofs = (0..64).map(|_| credential.prove("client", ENTRA, Form::default(), &clock, &tasks));
+        let proofs = (0..64).map(|_| credential.prove("client", TARGET, &clock, &tasks));
         let proofs = futures_util::future::join_all(proofs).await;
         let (problem, failures) = credential.reload_state();
         // What hangs ends before anything is judged: a writer comes and goes.

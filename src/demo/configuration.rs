@@ -1,10 +1,9 @@
 //! The demo's configuration: text, as any user would write it, from what the emulator says of itself.
 
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
 use serde_json::Value;
-
-use super::free;
 
 /// The configuration for an emulator at `origin`.
 pub(super) fn text(origin: &str, directory: &Value, ca_file: &Path) -> Result<String, String> {
@@ -73,4 +72,10 @@ fn secret(entry: &Value) -> Result<&str, String> {
 fn pem(entry: &Value) -> Result<String, String> {
     let first = &entry["certificates"][0];
     Ok(format!("{}\n{}", member(first, "key_pem")?, member(first, "pem")?))
+}
+
+/// The usual port, or any free one where the usual one is taken.
+pub(super) fn free(port: u16) -> SocketAddr {
+    let usual = SocketAddr::from(([127, 0, 0, 1], port));
+    if TcpListener::bind(usual).is_ok() { usual } else { SocketAddr::from(([127, 0, 0, 1], 0)) }
 }

@@ -7,15 +7,14 @@ mod configuration;
 mod steps;
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokend_emulator::Emulator;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::{self, Format};
-use crate::emulator::{self, Emulator};
 use crate::lifecycle::{Order, Signals};
 use crate::sidecar::{self, Parts, Sidecar};
 use crate::tasks::Tasks;
@@ -69,15 +68,15 @@ async fn demonstrate(exit: bool, out: fn(&str)) -> Result<bool, String> {
 
 async fn start_emulator(clock: &Clock, ca_file: &CaFile) -> Result<Emulator, String> {
     let now = clock.clone();
-    let options = emulator::Options {
-        listen: free(8652),
+    let options = tokend_emulator::Options {
+        listen: configuration::free(8652),
         hosts: Vec::new(),
         tls: None,
         ca_file: Some(ca_file.0.clone()),
         directory: None,
         now: Arc::new(move || now.wall()),
     };
-    emulator::bind(options).await.map_err(|error| error.to_string())
+    tokend_emulator::bind(options).await.map_err(|error| error.to_string())
 }
 
 async fn start_sidecar(text: &str, clock: &Clock, tasks: &Tasks) -> Result<Sidecar, String> {
@@ -88,12 +87,6 @@ async fn start_sidecar(text: &str, clock: &Clock, tasks: &Tasks) -> Result<Sidec
     let prepared = prepared.ok_or_else(|| first(&findings))?;
     let parts = Parts { clock: clock.clone(), tasks: tasks.clone(), metrics: Metrics::default(), sampler: Sampler::new(None) };
     prepared.build(parts).await.map_err(|error| error.to_string())
-}
-
-/// The usual port, or any free one where the usual one is taken.
-fn free(port: u16) -> SocketAddr {
-    let usual = SocketAddr::from(([127, 0, 0, 1], port));
-    if TcpListener::bind(usual).is_ok() { usual } else { SocketAddr::from(([127, 0, 0, 1], 0)) }
 }
 
 /// The emulator's CA for as long as the demo runs.

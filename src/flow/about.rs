@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::app::App;
-use crate::authority::{Address, Failure};
+use crate::authority::{Failure, UserIds};
 use crate::oauth::{Claims, ClientInfo, TokenResponse, unverified};
 use crate::secret::Secret;
 use crate::token::Account;
@@ -32,20 +32,21 @@ pub(super) enum Owner {
 pub(super) fn check(app: &App, owner: &Owner, response: &TokenResponse) -> Result<(), Failure> {
     let id = || response.id_token.as_ref().map(Secret::expose).and_then(unverified);
     let info = || response.client_info.as_deref().and_then(ClientInfo::parse);
-    let same = match (owner, &app.authority.address) {
+    let same = match (owner, app.authority.profile().user_ids) {
         // Nobody was known before it, or nobody is concerned.
-        (Owner::App | Owner::SignedIn(_), _) | (Owner::User(_), Address::Oidc { .. }) => true,
-        (Owner::User(user), Address::Entra { .. }) => {
+        (Owner::App | Owner::SignedIn(_), _) | (Owner::User(_), UserIds::Subject) => true,
+        (Owner::User(user), UserIds::ObjectInTenant) => {
             info().is_none_or(|info| is_asserted_at_home(user, &info)) && id().is_none_or(|id| is_asserted(user, &id))
         }
-        (Owner::Known(account), Address::Entra { .. }) => {
+        (Owner::Known(account), UserIds::ObjectInTenant) => {
             info().is_none_or(|info| is_at_home(account, &info)) && id().is_none_or(|id| is_local(account, &id))
         }
-        (Owner::Known(account), Address::Oidc { issuer, .. }) if response.id_token.is_some() => {
+        (Owner::Known(account), UserIds::Subject) if response.id_token.is_some() => {
             let id = id().ok_or(Failure::Invalid("its id_token cannot be read"))?;
-            id.iss.as_ref() == Some(issuer) && id.sub.as_ref() == Some(&account.home_account_id) && id.aud.has(&app.client_id)
+            let is_issuer = app.authority.address.issuer().is_some_and(|issuer| id.iss.as_deref() == Some(issuer));
+            is_issuer && id.sub.as_ref() == Some(&account.home_account_id) && id.aud.has(&app.client_id)
         }
-        (Owner::Known(_), Address::Oidc { .. }) => true,
+        (Owner::Known(_), UserIds::Subject) => true,
     };
     if same { Ok(()) } else { Err(Failure::Invalid("it is about somebody else than the user for whom it was asked")) }
 }

@@ -10,13 +10,13 @@ use futures_util::stream::{self, StreamExt as _};
 use tracing::Instrument as _;
 
 use super::app::App;
-use super::callers::Caller;
 use super::members::account;
 use super::refusal::{Kind, Refusal, overloaded};
 use super::request::{Accounts, Listing};
 use super::spine::failure::{broken_off, unavailable};
 use super::state::FlowState;
 use crate::cache::{Cursor, Known, Mark, Work};
+use crate::caller::Caller;
 use crate::token::{Account, KeySpace, Partition, PartitionOwner, Turn};
 
 /// How many accounts a listing brings if nothing else is said, and at most.
@@ -44,7 +44,7 @@ pub(super) async fn list(state: &FlowState, app: &App, caller: Caller, listing: 
     let mut asked = Vec::new();
     for (index, space) in spaces.iter().enumerate().skip(first) {
         let (space, cursor) = (*space, cursor.take());
-        asked.push(async move { (index, space, state.cache.accounts(space.id(), cursor, limit).await) }.boxed());
+        asked.push(async move { (index, space, state.cache.accounts().page(space.id(), cursor, limit).await) }.boxed());
     }
     let mut pages = stream::iter(asked).buffered(OWNERS);
     let (mut accounts, mut complete): (Vec<Account>, bool) = (Vec::new(), true);
@@ -56,7 +56,7 @@ pub(super) async fn list(state: &FlowState, app: &App, caller: Caller, listing: 
         let mut page = page.map_err(unavailable)?;
         if page.accounts.len() > room {
             // It was asked before it was known how much room those before it leave.
-            page = state.cache.accounts(space.id(), None, room).await.map_err(unavailable)?;
+            page = state.cache.accounts().page(space.id(), None, room).await.map_err(unavailable)?;
         }
         complete &= page.complete;
         for account in page.accounts {
@@ -79,7 +79,7 @@ pub(super) async fn one(state: &FlowState, app: &App, caller: Caller, id: &str) 
         spaces(state, app, caller).into_iter().map(|space| (*space.id(), space.partition(PartitionOwner::Account(id)))).collect();
     if places.len() > 1 {
         let partitions: Vec<Partition> = places.iter().map(|(_, partition)| *partition).collect();
-        let Known { known, unsure } = state.cache.known(&partitions).await;
+        let Known { known, unsure } = state.cache.accounts().known(&partitions).await;
         if let Some(why) = unsure {
             return Err(unavailable(why));
         }
@@ -87,7 +87,7 @@ pub(super) async fn one(state: &FlowState, app: &App, caller: Caller, id: &str) 
         places.retain(|_| known.next() == Some(true));
     }
     for (space, partition) in &places {
-        let signed = state.cache.signed(space, partition).await.map_err(unavailable)?;
+        let signed = state.cache.accounts().signed(space, partition).await.map_err(unavailable)?;
         if let Some(sign_in) = signed.sign_in {
             return Ok(sign_in.account.clone());
         }
@@ -105,7 +105,7 @@ pub(super) async fn sign_out(state: &Arc<FlowState>, app: &Arc<App>, caller: Cal
     let (sender, outcome) = tokio::sync::oneshot::channel();
     let detached = Arc::clone(state);
     let work = async move {
-        let signed_out = detached.cache.sign_out_each(&places).await;
+        let signed_out = detached.cache.accounts().sign_out_each(&places).await;
         drop(permit);
         let _gone = sender.send(signed_out);
     };

@@ -3,14 +3,15 @@
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
-use super::callers::Caller;
 use super::metrics::AppMetrics;
 use super::refusal::{Kind, Refusal};
-use super::settings::{AppSettings, CallerSettings, RefreshTokens};
+use super::settings::{AppSettings, RefreshTokens};
 use super::spine::evidence::Ledger;
-use crate::authority::Authority;
+use crate::authority::{Authority, IssuerRule};
+use crate::caller::{self, Caller};
 use crate::credential::Credential;
 use crate::inbound::{Inbound, Issuers, Policy};
+use crate::source::TokenClient;
 use crate::token::{CredentialName, KeySpace, Partition, PartitionOwner, Scopes, Tenant, Turn, UsualVariant};
 
 /// A client registration that tokend acts as.
@@ -24,6 +25,8 @@ pub struct App {
     pub authority: Arc<Authority>,
     /// How it proves itself.
     pub credential: Arc<Credential>,
+    /// Where its tokens come from: the two together.
+    pub(super) source: TokenClient,
     /// Whose tokens it accepts; without, `/obo` is refused.
     pub(super) guard: Option<Guard>,
     /// Verifies id tokens.
@@ -68,28 +71,27 @@ pub(super) struct Api {
 // === impl App ===
 
 impl App {
-    /// Builds an app over its authority and credential; `callers` are those that accounts may belong to.
+    /// Builds an app over its source; `callers` are those that accounts may belong to.
     pub fn new(
         settings: &AppSettings,
-        callers: &[CallerSettings],
-        authority: Arc<Authority>,
-        credential: Arc<Credential>,
+        callers: &[caller::Settings],
+        source: TokenClient,
         verifier: Arc<Inbound>,
         metrics: AppMetrics,
     ) -> Self {
+        let (authority, credential) = (Arc::clone(&source.authority), Arc::clone(&source.credential));
         let canonical = authority.canonical();
         let tenant = authority.tenant().map(Tenant::to_string).unwrap_or_default();
         let space = KeySpace::new(&canonical, &settings.client_id);
         let accounts = space.of_tenant(&tenant);
-        // Capabilities mean something at Entra-style authorities alone.
-        let capabilities = if authority.is_entra() { settings.client_capabilities.clone() } else { Vec::new() };
+        let profile = authority.profile();
+        let capabilities = if profile.capabilities { settings.client_capabilities.clone() } else { Vec::new() };
         let guard = settings.inbound.as_ref().map(|inbound| {
-            let issuers = if authority.is_entra() {
-                Issuers::Entra { tenants: inbound.tenants.clone(), forms: authority.issuer_forms() }
-            } else {
-                Issuers::Oidc(canonical.clone())
+            let issuers = match profile.issuers {
+                IssuerRule::PerTenant => Issuers::PerTenant { tenants: inbound.tenants.clone(), forms: authority.issuer_forms() },
+                IssuerRule::Configured => Issuers::One(canonical.clone()),
             };
-            Guard { policy: Policy::new(inbound, &settings.client_id, issuers) }
+            Guard { policy: Policy::new(inbound, &settings.client_id, issuers, profile.access_tokens) }
         });
         Self {
             name: settings.name.clone(),
@@ -98,6 +100,7 @@ impl App {
             ledger: Ledger::default(),
             reading: AtomicBool::new(false),
             credential,
+            source,
             guard,
             verifier,
             tenants: settings.tenants.clone(),
@@ -138,7 +141,7 @@ impl App {
 
     /// What accounts call its environment.
     pub(super) fn environment(&self) -> String {
-        if self.authority.is_entra() { self.canonical.clone() } else { self.authority.address.host() }
+        self.authority.environment()
     }
 
     /// What keys and holds name its authority by.
@@ -162,7 +165,8 @@ impl App {
     pub(super) fn tenant(&self, named: Option<&str>) -> Result<Option<Tenant>, Refusal> {
         let Some(named) = named else { return Ok(None) };
         let Some(own) = self.authority.tenant() else {
-            return Err(Refusal::member("`tenant` has no meaning at an OIDC issuer: leave it out"));
+            let title = self.authority.profile().title;
+            return Err(Refusal::member(format!("`tenant` has no meaning at {title}: leave it out")));
         };
         let tenant = Tenant::parse(named)
             .ok_or_else(|| Refusal::member("`tenant` is no tenant id and no domain name: write one of [A-Za-z0-9.-]{1,253}"))?;

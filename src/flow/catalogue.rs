@@ -1,6 +1,6 @@
 //! The flows that there are, and in what they differ wherever what is common has to know: one row each.
 
-use crate::authority::Repeat;
+use crate::source::Repeat;
 use crate::token::Turn;
 
 /// A flow, for labels and rules.

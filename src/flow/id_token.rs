@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::app::App;
 use super::refusal::{Kind, Refusal};
 use super::spine::failure::no_keys;
-use crate::authority::Address;
 use crate::inbound::{Rejection, SKEW};
 use crate::oauth::Claims;
 use crate::telemetry::Context;
@@ -54,9 +53,9 @@ pub(super) async fn verify(
 /// RFC 9207: an answer of another issuer must not reach this one's token endpoint.
 pub(super) fn check_answers_issuer(app: &App, given: Option<&str>, tenant: Option<&Tenant>) -> Result<(), Refusal> {
     let Some(given) = given else { return Ok(()) };
-    let expected = match &app.authority.address {
-        Address::Oidc { issuer, .. } => given == issuer,
-        Address::Entra { .. } => {
+    let expected = match app.authority.address.issuer() {
+        Some(issuer) => given == issuer,
+        None => {
             // A tenant that is named by its domain, or not at all, has an id that is not known here.
             let known = tenant.or(app.authority.tenant()).filter(|tenant| tenant.is_guid());
             let id = app.authority.issuer_forms().tenant_in(given).and_then(Tenant::parse).filter(Tenant::is_guid);
@@ -68,7 +67,7 @@ pub(super) fn check_answers_issuer(app: &App, given: Option<&str>, tenant: Optio
 
 fn issuer(app: &App, claims: &Claims, own: Option<&str>) -> Option<&'static str> {
     let issuer = claims.iss.as_deref().unwrap_or_default();
-    if let Address::Oidc { issuer: expected, .. } = &app.authority.address {
+    if let Some(expected) = app.authority.address.issuer() {
         return (issuer != expected).then_some("its issuer is not the app's");
     }
     let tid = claims.tid.as_deref().unwrap_or_default();

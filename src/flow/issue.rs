@@ -2,7 +2,7 @@
 
 use super::about::{self, Owner};
 use super::app::App;
-use crate::authority::Failure;
+use crate::authority::{Failure, UserIds};
 use crate::cache::{lifetime_is_credible, refresh_point};
 use crate::oauth::{Claims, ClientInfo, TokenResponse, is_refresh_token_type, unverified};
 use crate::secret::Secret;
@@ -116,7 +116,7 @@ fn times([expires_in, ext_expires_in, refresh_in]: [Option<i64>; 3], Received { 
 }
 
 fn tenant_of(app: &App, expected: &Expected, claims: Option<&Claims>) -> Option<String> {
-    if !app.authority.is_entra() {
+    if !app.authority.profile().tenants {
         return None;
     }
     let own = app.authority.tenant().filter(|tenant| !tenant.is_any()).map(Tenant::to_string);
@@ -131,7 +131,7 @@ fn account(
     inbound: &Claims,
     tenant_id: Option<String>,
 ) -> Option<Account> {
-    let (home, local) = if app.authority.is_entra() {
+    let (home, local) = if app.authority.profile().user_ids == UserIds::ObjectInTenant {
         let of_user = |claims: &Claims| claims.oid.clone().or_else(|| claims.sub.clone());
         let home = match (info, &inbound.oid, &inbound.tid) {
             (Some(info), ..) => Some(format!("{}.{}", info.uid, info.utid)),
@@ -140,7 +140,7 @@ fn account(
         };
         (home, id.and_then(of_user).or_else(|| of_user(inbound)))
     } else {
-        // At an issuer nothing but `sub` is sure to be the server's own word: other claims may be what users wrote.
+        // Nothing but `sub` is sure to be the server's own word: other claims may be what users wrote.
         (inbound.sub.clone(), inbound.sub.clone())
     };
     Some(Account {

@@ -9,6 +9,7 @@ use super::app::App;
 use super::refusal::Refusal;
 use super::request::Common;
 use super::state::FlowState;
+use crate::authority::UserIds;
 use crate::cache::Bypass;
 use crate::oauth::{ClaimsError, challenge, merge};
 use crate::token::{Scopes, Tenant, TokenDigest, VariantMembers, challenge_hash};
@@ -105,11 +106,13 @@ pub(super) fn scopes<'a>(state: &'a FlowState, request: &'a Common<'_>) -> Resul
 
 /// The rules that tie `audience` and `resource` to the kind of authority.
 pub(super) fn audience_and_resource(app: &App, request: &Common<'_>) -> Result<(), Refusal> {
+    let profile = app.authority.profile();
     for (member, value) in [("audience", request.audience), ("resource", request.resource)] {
         match value {
-            Some(_) if app.authority.is_entra() => {
+            Some(_) if !profile.audience_and_resource => {
                 return Err(Refusal::member(format!(
-                    "`{member}` has no meaning at an Entra-style authority: name the resource in `scopes`"
+                    "`{member}` has no meaning at {}: name the resource in `scopes`",
+                    profile.title
                 )));
             }
             Some("") => return Err(Refusal::member(format!("`{member}` is empty: name one, or leave it out"))),
@@ -123,8 +126,9 @@ pub(super) fn audience_and_resource(app: &App, request: &Common<'_>) -> Result<(
 pub(super) fn target(app: &App, request: &Common<'_>, scopes: &Scopes) -> Result<(), Refusal> {
     audience_and_resource(app, request)?;
     let named = request.audience.is_some() || request.resource.is_some();
-    if scopes.is_empty() && (app.authority.is_entra() || !named) {
-        let otherwise = if app.authority.is_entra() { "" } else { ", or `audience` or `resource`" };
+    let suffices = app.authority.profile().audience_and_resource;
+    if scopes.is_empty() && !(suffices && named) {
+        let otherwise = if suffices { ", or `audience` or `resource`" } else { "" };
         return Err(Refusal::member(format!("`scopes` is missing: give a list of scopes, or a configured `api`{otherwise}")));
     }
     Ok(())
@@ -132,7 +136,7 @@ pub(super) fn target(app: &App, request: &Common<'_>, scopes: &Scopes) -> Result
 
 /// Whether scopes are named where the authority needs them: at an issuer, some flows do without.
 pub(super) fn scopes_named(app: &App, scopes: &Scopes) -> Result<(), Refusal> {
-    if scopes.is_empty() && app.authority.is_entra() {
+    if scopes.is_empty() && !app.authority.profile().audience_and_resource {
         return Err(Refusal::member("`scopes` is missing: give a list of scopes, or a configured `api`"));
     }
     Ok(())
@@ -159,7 +163,7 @@ pub(super) fn account<'a>(app: &App, given: Option<&'a str>, member: &str) -> Re
     if given.is_empty() || given.len() > LONGEST_ACCOUNT {
         return Err(Refusal::member(format!("`{member}` is empty or too long: {wanted}")));
     }
-    if app.authority.is_entra() && given.contains('@') {
+    if app.authority.profile().user_ids == UserIds::ObjectInTenant && given.contains('@') {
         return Err(Refusal::member(format!("`{member}` is a username, which can be given to somebody else: {wanted}")));
     }
     Ok(given)

@@ -7,8 +7,6 @@
 mod about;
 mod accounts;
 mod app;
-mod caller_tokens;
-mod callers;
 mod catalogue;
 mod grants;
 mod id_token;
@@ -16,7 +14,6 @@ mod issue;
 mod members;
 mod metrics;
 mod plan;
-mod policy;
 mod probe;
 mod refusal;
 mod request;
@@ -33,14 +30,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 pub use app::App;
-pub use caller_tokens::CallerTokens;
-pub use callers::{Caller, Callers};
 pub use catalogue::Flow;
 pub use metrics::Metrics;
 pub use refusal::{Kind, Refusal, loggable};
 // What doors ask and are answered: all of it is public.
 pub use request::*;
-pub use settings::{AccountRights, ApiSettings, AppSettings, CallerSettings, RefreshTokens, flow_named, flow_names};
+pub use settings::{ApiSettings, AppSettings, RefreshTokens, flow_names};
 pub use state::{Jitter, Means};
 
 use plan::{Asker, Plan};
@@ -50,6 +45,7 @@ use timed::Seen;
 
 use crate::authority::Stops;
 use crate::cache::Wire;
+use crate::caller::{Caller, Callers};
 use crate::token::Account;
 
 /// How refusals travel to other replicas.
@@ -89,7 +85,7 @@ impl Service {
     /// Takes part in the fleet that shares a store: hears what other replicas say, and tells them when a credential is new.
     pub fn join_fleet(&self) {
         let this = Arc::clone(&self.0);
-        self.0.cache.join_fleet(move |name| {
+        self.0.cache.accounts().join_fleet(move |name| {
             for app in this.apps.values().filter(|app| app.credential_name() == name) {
                 // One reading at a time, however many tell.
                 if app.reading.swap(true, Ordering::AcqRel) {
@@ -114,7 +110,7 @@ impl Service {
                     let version = app.credential.version();
                     // Whoever was told need not tell: ten thousand replicas would tell each other.
                     if app.told.swap(version, Ordering::Relaxed) != version {
-                        this.cache.tell_credential(app.credential_name()).await;
+                        this.cache.accounts().tell_credential(app.credential_name()).await;
                     }
                 }
             }
@@ -143,7 +139,7 @@ impl Service {
     /// There is no such app, or the authority gives it no token, and why.
     pub async fn probe(&self, call: Call, app: &str) -> Result<(), Arc<Refusal>> {
         let app = self.0.app_of(&Common { app: Some(app), ..Common::default() })?;
-        probe::run(&self.0, &app, call).await
+        probe::run(&app, call).await
     }
 
     /// A token, by the flow whose request it is.

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::app::App;
-use super::callers::Caller;
 use super::catalogue::Flow;
 use super::issue::Expected;
 use super::members::Claims;
 use super::request::{Call, Common, OnBehalfOf};
 use super::state::FlowState;
 use crate::cache::Bypass;
+use crate::caller::Caller;
 use crate::oauth::{Claims as TokenClaims, Form};
 use crate::token::{FlightKey, Partition, PartitionOwner, Scopes, Tenant, TokenDigest, TokenKey, Variant};
 

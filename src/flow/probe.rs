@@ -8,19 +8,17 @@ use super::refusal::Refusal;
 use super::request::Call;
 use super::spine::failure::{refuse_at, unavailable};
 use super::spine::send::{self, Trouble};
-use super::state::FlowState;
-use crate::authority::Repeat;
 use crate::oauth::Form;
+use crate::source::Repeat;
 use crate::token::Tenant;
 
 /// Asks for it.
-pub(super) async fn run(state: &FlowState, app: &App, call: Call) -> Result<(), Arc<Refusal>> {
-    let entra = app.authority.is_entra();
+pub(super) async fn run(app: &App, call: Call) -> Result<(), Arc<Refusal>> {
     // An app may always have a token for itself, so that this needs no api.
-    let scope = entra.then(|| format!("{}/.default", app.client_id));
+    let scope = app.authority.profile().default_scope.then(|| format!("{}/.default", app.client_id));
     let form = Form::default().with("grant_type", "client_credentials").with_some("scope", scope);
     let tenant = app.tenants.first().filter(|_| app.authority.tenant().is_some_and(Tenant::is_any));
-    match send::run(state, app, &form, tenant, Repeat::Once, call).await.outcome {
+    match send::run(app, &form, tenant, Repeat::Once, call).await.outcome {
         Ok(_) => Ok(()),
         Err(Trouble::Turn(why)) => Err(unavailable(why).into()),
         Err(Trouble::Credential(problem)) => Err(send::unusable(&problem).into()),

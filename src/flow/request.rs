@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::catalogue::Flow;
 use super::refusal::Refusal;
+use crate::caller::Beyond;
 use crate::telemetry::Context;
 use crate::token::{Account, Head, Scopes};
 
@@ -52,18 +53,6 @@ pub struct Common<'a> {
     pub resource: Option<&'a str>,
     /// What the request names that a caller with `callers.*.apis` may not name.
     pub beyond: Beyond,
-}
-
-/// What a request names that may make a token good for more than a named api.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Beyond {
-    /// Nobody has looked, and a caller with `callers.*.apis` is refused: a door that forgets to look gives nothing away.
-    #[default]
-    Unknown,
-    /// Nothing.
-    Nothing,
-    /// This member.
-    Member(&'static str),
 }
 
 /// `POST /obo`.

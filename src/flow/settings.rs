@@ -4,7 +4,6 @@ use url::Url;
 
 use super::catalogue::Flow;
 use crate::authority::Address;
-use crate::reload::Source;
 use crate::token::{Scopes, Tenant};
 use crate::{authority, credential, inbound};
 
@@ -57,38 +56,7 @@ pub struct ApiSettings {
     pub app_token: bool,
 }
 
-/// A process that asks tokend, and what it may ask for.
-#[derive(Clone, Debug)]
-pub struct CallerSettings {
-    /// Its name: `[a-z0-9][a-z0-9-]*`. What it keeps is kept under this name.
-    pub name: String,
-    /// Its tokens, one per line.
-    pub token: Source,
-    /// The apps that it may use; `None`: all.
-    pub apps: Option<Vec<String>>,
-    /// The apis that it may have tokens for; `None`: all, and whatever it names by `scopes`.
-    pub apis: Option<Vec<String>>,
-    /// The flows that it may use; `None`: all.
-    pub flows: Option<Vec<Flow>>,
-    /// Whose accounts it may use.
-    pub accounts: AccountRights,
-}
-
-/// Whose accounts a caller may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AccountRights {
-    /// Those that signed in through it.
-    Own,
-    /// Those of every caller, and those that signed in before there were callers.
-    All,
-}
-
-/// The flow of this name, as `callers.*.flows` and the label `flow` of the metrics have it.
-pub fn flow_named(name: &str) -> Option<Flow> {
-    Flow::ALL.into_iter().find(|flow| flow.as_str() == name)
-}
-
-/// The names of all flows.
+/// The names of all flows, as `callers.*.flows` and the label `flow` of the metrics have them.
 pub fn flow_names() -> impl Iterator<Item = &'static str> {
     Flow::ALL.into_iter().map(Flow::as_str)
 }
@@ -96,11 +64,8 @@ pub fn flow_names() -> impl Iterator<Item = &'static str> {
 // === impl RefreshTokens ===
 
 impl RefreshTokens {
-    /// What is usual at an authority, where nothing else is said: Entra does not revoke used ones, and of others the worse is assumed.
+    /// What is usual at an authority, where nothing else is said.
     pub fn usual(address: &Address) -> Self {
-        match address {
-            Address::Entra { .. } => Self::Reusable,
-            Address::Oidc { .. } => Self::SingleUse,
-        }
+        if address.profile().single_use_refresh { Self::SingleUse } else { Self::Reusable }
     }
 }

@@ -65,9 +65,9 @@ pub(super) async fn url(
     Ok(AuthorizationUrl { authorization_url: url.into(), state, nonce, code_verifier, redirect_uri, scope: sent.to_string() })
 }
 
-/// Entra-style: the union with the reserved scopes. OIDC: `openid`, and `offline_access` only if the app says so.
+/// The union with the reserved scopes; elsewhere `openid`, and `offline_access` only if the app says so.
 fn sent_scopes(app: &App, scopes: &Scopes) -> Scopes {
-    if app.authority.is_entra() {
+    if app.authority.profile().reserved_scopes {
         return scopes.with_reserved();
     }
     let sent = scopes.with(&["openid"]);

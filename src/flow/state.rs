@@ -5,16 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::app::{Api, App};
-use super::callers::{Caller, Callers};
 use super::catalogue::Flow;
 use super::issue::Received;
 use super::metrics::AppMetrics;
-use super::policy::{Missing, Wanted};
 use super::refusal::{Kind, Refusal};
 use super::request::Common;
 use super::settings::ApiSettings;
 use super::spine::holds::{Remembered, remembered};
 use crate::cache::{Cache, Flight, Work};
+use crate::caller::{Caller, Callers, WantedRights};
 use crate::clock::Clock;
 use crate::tasks::Tasks;
 use crate::token::{FlightKey, Head, Turn};
@@ -93,15 +92,15 @@ impl FlowState {
         let Some(callers) = &self.callers else { return app };
         let api = request.api.map(|name| self.apis.get(name));
         let of_api = api.flatten().and_then(|api| api.app.as_deref());
-        let wanted = Wanted {
-            flow,
+        let wanted = WantedRights {
+            flow: flow.map(Flow::as_str),
             apps: [request.app, of_api, app.as_ref().ok().map(|app| app.name.as_str())],
             unknown_api: matches!(api, Some(None)),
             api: request.api,
             beyond: request.beyond,
         };
         // Before anything is said of the app: whether it is there is said to those only who may use it.
-        callers.judge(caller, &wanted).map_err(Missing::refusal)?;
+        callers.judge(caller, &wanted).map_err(|right| Refusal::new(Turn::Rights, Kind::CallerNotAllowed, right.to_string()))?;
         app
     }
 

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::app::App;
-use super::callers::Caller;
 use super::catalogue::Flow;
 use super::request::{Call, Common, Outcome};
 use super::state::FlowState;
 use super::trace;
+use crate::caller::Caller;
 use crate::clock::Clock;
 
 /// Counts a request when it ends, also when the edge gives it up and nobody is left to say how it ended.

@@ -1,4 +1,4 @@
-//! What is known of a request before it is routed, and travels with it as one small extension: ids, trace, route.
+//! What is known of a request before it is routed, and travels with it as one small extension: ids, trace, path.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +7,10 @@ use http::{HeaderMap, HeaderName, Request};
 use tracing::Span;
 use uuid::Uuid;
 
-use super::problem::{Fault, FaultKind};
-use crate::flow::{Call, Caller};
+use super::fault::{Fault, FaultKind};
+use super::routes::Path;
+use crate::caller::Caller;
+use crate::flow::Call;
 use crate::telemetry::{Sampler, outgoing, request_span, state_of};
 
 /// What the edge knows of a request.
@@ -18,42 +20,22 @@ pub(super) struct Asked {
     pub(super) correlation_id: Uuid,
     /// What travels on into a flow: the id, and its trace for calls made below it.
     call: Call,
-    /// Its route.
-    pub(super) route: Route,
+    /// Its path.
+    pub(super) path: Path,
     /// Who sent it, once that is known.
     pub(super) caller: Caller,
-}
-
-/// A route, for rules and for logs: never the path itself, which is the caller's text.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Route {
-    /// The template.
-    pub(super) template: &'static str,
-    /// Whether Host, Origin and forwarded headers are judged. A proxy's sub-request (`/auth/{api}`) carries its client's.
-    pub(super) judged: bool,
 }
 
 /// The header of the correlation id, in requests and in answers.
 pub(super) const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 
-const ROUTES: [Route; 7] = [
-    Route::judged("/client-credentials"),
-    Route::judged("/obo"),
-    Route::judged("/auth-code/url"),
-    Route::judged("/auth-code"),
-    Route::judged("/silent"),
-    Route::judged("/accounts"),
-    Route::judged("/accounts/{home_account_id}"),
-];
-
-const UNMATCHED: Route = Route::judged("unmatched");
-
 // === impl Asked ===
 
 impl Asked {
-    /// Reads the head of a request that arrived then, and makes its span if it is sampled. The ids are good even where the result is a fault.
+    /// Reads the head of a request that arrived then, and makes its span if it is sampled. The ids are good even where the result
+    /// is a fault.
     pub(super) fn read<B>(request: &Request<B>, sampler: Sampler, arrived: Duration) -> (Self, Span, Result<(), Fault>) {
-        let route = Route::of(request.uri().path());
+        let path = Path::of(request.uri().path());
         let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
         let trace = sampler.decide(traceparent);
         // It belongs to a `traceparent`, and means nothing without.
@@ -63,9 +45,9 @@ impl Asked {
             Err(fault) => (new_id(), Err(fault)),
         };
         let mut call = Call { correlation_id, trace, state, arrived };
-        let span = request_span(&call, route.template, request.method().as_str());
+        let span = request_span(&call, path.template, request.method().as_str());
         call.trace = outgoing(trace, &span);
-        (Self { correlation_id, call, route, caller: Caller::ANYONE }, span, fault)
+        (Self { correlation_id, call, path, caller: Caller::ANYONE }, span, fault)
     }
 
     /// What travels on into a flow.
@@ -95,27 +77,6 @@ fn correlation_id(headers: &HeaderMap) -> Result<Uuid, Fault> {
 /// A new version 4 UUID from the thread's generator (35 ns): `Uuid::new_v4` asks the kernel each time (390 ns).
 fn new_id() -> Uuid {
     uuid::Builder::from_random_bytes(rand::random()).into_uuid()
-}
-
-// === impl Route ===
-
-impl Route {
-    const fn judged(template: &'static str) -> Self {
-        Self { template, judged: true }
-    }
-
-    /// The route of a path, by the very text that the router matches.
-    fn of(path: &str) -> Self {
-        ROUTES.into_iter().find(|route| route.matches(path)).unwrap_or(UNMATCHED)
-    }
-
-    /// As the router does: a parameter, which is the template's end, is one segment that is not empty, not decoded yet.
-    fn matches(&self, path: &str) -> bool {
-        match self.template.split_once('{') {
-            None => self.template == path,
-            Some((before, _)) => path.strip_prefix(before).is_some_and(|segment| !segment.is_empty() && !segment.contains('/')),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -183,7 +144,7 @@ mod tests {
             ("/Accounts/canary", "unmatched"),
         ] {
             let request = Request::builder().uri(path).body(()).unwrap();
-            assert_eq!(Asked::read(&request, Sampler::new(None), Duration::ZERO).0.route.template, template);
+            assert_eq!(Asked::read(&request, Sampler::new(None), Duration::ZERO).0.path.template, template);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-use super::problem::{Fault, FaultKind, Problem};
+use super::fault::{Fault, FaultKind, RequestError};
 use crate::flow::{Kind, Refusal};
 use crate::token::Turn;
 
@@ -13,7 +13,7 @@ use crate::token::Turn;
 ///
 /// # Errors
 /// Another scheme is a missing token (401); two headers, or what is no token, is a malformed request (400, RFC 6750 §3.1).
-pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, RequestError> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
@@ -24,7 +24,7 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let (scheme, token) = value.split_at(end);
     if !scheme.eq_ignore_ascii_case(b"bearer") {
         let detail = "the scheme of `Authorization` is not `Bearer`; send the user's access token as `Authorization: Bearer …`";
-        return Err(Problem::Refused(Arc::new(Refusal::new(Turn::User, Kind::TokenMissing, detail))));
+        return Err(RequestError::Refused(Arc::new(Refusal::new(Turn::User, Kind::TokenMissing, detail))));
     }
     let token = token.trim_ascii();
     let text = if is_token(token) { std::str::from_utf8(token).ok() } else { None };
@@ -50,15 +50,15 @@ fn is_token(text: &[u8]) -> bool {
     !body.is_empty() && body.iter().fold(true, |all, byte| all & fits(*byte))
 }
 
-fn malformed(detail: &'static str) -> Problem {
-    Problem::Fault(Fault::new(FaultKind::InvalidRequest, detail))
+fn malformed(detail: &'static str) -> RequestError {
+    RequestError::Fault(Fault::new(FaultKind::InvalidRequest, detail))
 }
 
 #[cfg(test)]
 mod tests {
     use http::{HeaderMap, HeaderValue};
 
-    use super::super::problem::Problem;
+    use super::super::fault::RequestError;
     use super::bearer;
 
     fn read(values: &[&str]) -> Result<Option<String>, u16> {
@@ -67,8 +67,8 @@ mod tests {
             headers.append("authorization", HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         bearer(&headers).map(|token| token.map(str::to_owned)).map_err(|problem| match problem {
-            Problem::Refused(_) => 401,
-            Problem::Fault(_) => 400,
+            RequestError::Refused(_) => 401,
+            RequestError::Fault(_) => 400,
         })
     }
 

@@ -9,7 +9,7 @@ use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http_body_util::BodyExt as _;
 
-use super::problem::{Fault, FaultKind};
+use super::fault::{Fault, FaultKind};
 
 /// The bounds of bodies; clones share the total.
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ pub(super) struct Bodies {
 
 /// A body and its part of the total, given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct HeldBody {
     /// The body.
     pub(super) bytes: Bytes,
     _share: Share,
@@ -45,7 +45,7 @@ impl Bodies {
     ///
     /// # Errors
     /// It calls itself something else, is too large, finds no room beside the others, or breaks off.
-    pub(super) async fn json(&self, headers: &HeaderMap, body: Body) -> Result<Held, Fault> {
+    pub(super) async fn json(&self, headers: &HeaderMap, body: Body) -> Result<HeldBody, Fault> {
         let announced = body.size_hint().exact().map(|size| usize::try_from(size).unwrap_or(usize::MAX));
         judge_type(headers, announced == Some(0))?;
         // Without a length nothing is known, and room for the largest is kept.
@@ -54,11 +54,11 @@ impl Bodies {
             return Err(self.too_large());
         }
         let share = self.share(size)?;
-        Ok(Held { bytes: self.read(body).await?, _share: share })
+        Ok(HeldBody { bytes: self.read(body).await?, _share: share })
     }
 
-    /// Frame by frame into one buffer: kept as they come, many small frames would hold many times what they weigh. The usual body is
-    /// one frame, and is not copied.
+    /// Frame by frame into one buffer: kept as they come, many small frames would hold many times what they weigh. The usual body
+    /// is one frame, and is not copied.
     async fn read(&self, mut body: Body) -> Result<Bytes, Fault> {
         let (mut only, mut whole) = (Bytes::new(), BytesMut::new());
         while let Some(frame) = body.frame().await {
@@ -149,7 +149,7 @@ mod tests {
     use axum::body::Body;
     use http::{HeaderMap, HeaderValue};
 
-    use super::super::problem::FaultKind;
+    use super::super::fault::FaultKind;
     use super::{Bodies, is_json, refuse};
 
     fn headers(list: &[(&'static str, &'static str)]) -> HeaderMap {

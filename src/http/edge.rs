@@ -19,8 +19,8 @@ use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
 use super::asked::CORRELATION_ID;
+use super::fault::{Fault, FaultKind};
 use super::frame::Frame;
-use super::problem::{Fault, FaultKind, Problem};
 use crate::telemetry::finish_request;
 
 /// Wraps the ordered list.
@@ -76,7 +76,7 @@ where
                 Ok(inner) => inner.instrument(span.clone()).await.map_err(fault_of),
                 Err(fault) => Err(fault),
             };
-            let response = outcome.unwrap_or_else(|fault| span.in_scope(|| frame.respond(&asked, Err(Problem::Fault(fault)))));
+            let response = outcome.unwrap_or_else(|fault| span.in_scope(|| frame.respond(&asked, Err(fault.into()))));
             drop(in_flight);
             Ok(finish(response, asked.correlation_id, &span))
         })

@@ -2,23 +2,24 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
-use http::header::CONTENT_TYPE;
-use http::request::Parts;
-use http::{HeaderValue, Uri};
+use http::{HeaderMap, StatusCode, Uri};
 use prometheus::{IntCounterVec, IntGauge};
 use tracing::Span;
 
-use super::answer;
 use super::asked::Asked;
-use super::body::{self, Bodies, Held};
-use super::problem::{Fault, FaultKind, Problem};
-use super::refusal;
+use super::bearer::bearer;
+use super::body::{self, Bodies, HeldBody};
+use super::doors::{DoorInput, FlowReply};
+use super::fault::{Fault, FaultKind, RequestError};
+use super::members::{form, read};
+use super::refusal::RequestFailure;
+use super::routes::{BodyKind, Route};
 use super::settings::Settings;
+use crate::caller::Callers;
 use crate::clock::Clock;
-use crate::flow::{Answer, Callers};
+use crate::flow::loggable;
 use crate::telemetry::{Metrics, Sampler};
 
 /// What every route shares.
@@ -38,6 +39,15 @@ pub(super) struct Meters {
     refusals: IntCounterVec,
 }
 
+/// A request that has arrived as a whole.
+pub(super) struct OpenedRequest {
+    route: &'static Route,
+    uri: Uri,
+    /// Those of a route that reads the user's token: kept for as long as the flow takes, they are not kept for nothing.
+    headers: HeaderMap,
+    body: Option<HeldBody>,
+}
+
 // === impl Frame ===
 
 impl Frame {
@@ -47,14 +57,14 @@ impl Frame {
         Self { sampler, meters: Meters::new(metrics), callers: None, bodies, clock }
     }
 
-    /// The same for these callers alone.
+    /// A frame for these callers alone.
     pub(super) fn for_callers(self, callers: Option<Arc<Callers>>) -> Self {
         Self { callers, ..self }
     }
 
     /// What the edge knows of the request; it was read once, outside.
-    pub(super) fn asked(&self, request: &Request) -> Asked {
-        request.extensions().get().cloned().unwrap_or_else(|| self.read(request).0)
+    pub(super) fn asked(&self, request: &mut Request) -> Asked {
+        request.extensions_mut().remove().unwrap_or_else(|| self.read(request).0)
     }
 
     /// Reads the head of a request that arrives now.
@@ -62,58 +72,94 @@ impl Frame {
         Asked::read(request, self.sampler, self.clock.precise())
     }
 
-    /// The head and the whole body of a request.
-    pub(super) async fn open(&self, request: Request) -> Result<(Parts, Held), Problem> {
+    /// The whole of a request to this route.
+    pub(super) async fn open(&self, route: &'static Route, request: Request) -> Result<OpenedRequest, Fault> {
         let (head, body) = request.into_parts();
-        refuse_query(&head.uri)?;
-        let body = self.bodies.json(&head.headers, body).await.map_err(Problem::Fault)?;
-        Ok((head, body))
-    }
-
-    /// The head of a request that says all in its head.
-    pub(super) async fn bare(&self, request: Request) -> Result<Parts, Problem> {
-        let (head, body) = request.into_parts();
-        body::refuse(body).await.map_err(Problem::Fault)?;
-        Ok(head)
-    }
-
-    /// Ends a request.
-    pub(super) fn respond(&self, asked: &Asked, outcome: Result<Response, Problem>) -> Response {
-        outcome.unwrap_or_else(|problem| {
-            if let Problem::Fault(fault) = &problem {
-                self.meters.refusals.with_label_values(&[fault.kind.as_str()]).inc();
+        let body = match route.body {
+            BodyKind::Json(..) => {
+                refuse_query(&head.uri)?;
+                Some(self.bodies.json(&head.headers, body).await?)
             }
-            let caller = self.callers.as_ref().and_then(|callers| callers.name(asked.caller));
-            refusal::respond(asked, caller, &problem, &self.clock)
-        })
+            BodyKind::Empty => {
+                body::refuse(body).await?;
+                None
+            }
+        };
+        let headers = if route.bearer { head.headers } else { HeaderMap::new() };
+        Ok(OpenedRequest { route, uri: head.uri, headers, body })
+    }
+
+    /// Ends a request, in the dialect of its path.
+    pub(super) fn respond(&self, asked: &Asked, outcome: Result<FlowReply, RequestError>) -> Response {
+        match outcome {
+            Ok(reply) => asked.path.dialect.success(&reply, asked.correlation_id, self.clock.unix()),
+            Err(error) => {
+                if let RequestError::Fault(fault) = &error {
+                    self.meters.refusals.with_label_values(&[fault.kind.as_str()]).inc();
+                }
+                let failure = RequestFailure::of(&error, &self.clock);
+                let response = asked.path.dialect.failure(&failure, asked.correlation_id);
+                let caller = self.callers.as_ref().and_then(|callers| callers.name(asked.caller));
+                log(asked, caller, &failure, response.status());
+                response
+            }
+        }
     }
 
     /// Ends a request with a fault of its own.
-    pub(super) fn fault(&self, request: &Request, kind: FaultKind, detail: &'static str) -> Response {
-        self.respond(&self.asked(request), Err(Problem::Fault(Fault::new(kind, detail))))
-    }
-
-    /// The answer with a token.
-    pub(super) fn token(&self, asked: &Asked, answer: &Answer) -> Response {
-        json(answer::body(answer, asked.correlation_id, self.clock.unix()))
+    pub(super) fn fault(&self, mut request: Request, kind: FaultKind, detail: &'static str) -> Response {
+        self.respond(&self.asked(&mut request), Err(Fault::new(kind, detail).into()))
     }
 }
 
-/// A JSON body with status 200.
-pub(super) fn json(body: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(body));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+/// The one line of a failed request. Never a description: it is the authority's text, and may name a user.
+fn log(asked: &Asked, caller: Option<&str>, failure: &RequestFailure<'_>, status: StatusCode) {
+    let answer = failure.answer();
+    let error_codes = answer.map(|answer| &answer.error_codes).filter(|codes| !codes.is_empty());
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                correlation_id = %asked.correlation_id,
+                route = asked.path.template,
+                caller,
+                status = status.as_u16(),
+                error = loggable(failure.error),
+                suberror = answer.and_then(|answer| answer.suberror.as_deref()).map(loggable),
+                error_codes = error_codes.map(tracing::field::debug),
+                authority_trace_id = answer.and_then(|answer| answer.trace_id.as_deref()).map(loggable),
+                "request failed"
+            )
+        };
+    }
+    // From 500 on it is somebody else's turn than the caller's.
+    if status.is_server_error() { line!(warn) } else { line!(info) }
 }
 
 /// A parameter in the URL would be ignored, and URLs end up in logs.
-fn refuse_query(uri: &Uri) -> Result<(), Problem> {
+fn refuse_query(uri: &Uri) -> Result<(), Fault> {
     match uri.query() {
         None | Some("") => Ok(()),
         Some(_) => {
             let detail = "this route takes no query; send the members in the JSON body";
-            Err(Problem::Fault(Fault::new(FaultKind::InvalidRequest, detail)))
+            Err(Fault::new(FaultKind::InvalidRequest, detail))
         }
+    }
+}
+
+// === impl OpenedRequest ===
+
+impl OpenedRequest {
+    /// What it gives its door.
+    ///
+    /// # Errors
+    /// What stands where the user's token belongs is none, or a member is not as it has to be.
+    pub(super) fn given(&self) -> Result<DoorInput<'_>, RequestError> {
+        let bearer = if self.route.bearer { bearer(&self.headers)? } else { None };
+        let members = match &self.body {
+            Some(body) => read::read(&body.bytes, self.route.takes)?,
+            None => form::read(self.uri.query(), self.route.takes)?,
+        };
+        Ok(DoorInput { members, bearer, path: self.uri.path() })
     }
 }
 

@@ -9,10 +9,10 @@ use futures_util::future::{Either, Ready, ready};
 use tower::{BoxError, Layer, Service};
 
 use super::asked::Asked;
-use super::problem::{Fault, FaultKind};
+use super::fault::{Fault, FaultKind};
 use crate::listen::{Gate, Peer, Trespass};
 
-/// Judges each request whose route is judged.
+/// Judges each request whose path is judged.
 #[derive(Clone, Debug)]
 pub(super) struct GateLayer(pub(super) Arc<Gate>);
 
@@ -53,7 +53,7 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let (head, body) = request.into_parts();
-        let judged = head.extensions.get::<Asked>().is_none_or(|asked| asked.route.judged);
+        let judged = head.extensions.get::<Asked>().is_none_or(|asked| asked.path.judged);
         let peer = Peer::of(&head.extensions).unwrap_or(UNKNOWN);
         if judged && let Err(trespass) = self.gate.judge(&head, &peer) {
             return Either::Left(ready(Err(fault(trespass).into())));

@@ -1,28 +1,22 @@
-//! The edge: from a request's head to a flow's call, and from its outcome to an answer. It decides who may speak and what may be said;
-//! whether there is a token is the flow's affair.
+//! The edge: from a request's head to a flow's call, and from its outcome to an answer. It decides who may speak and what may be
+//! said; whether there is a token is the flow's affair.
 
-mod accounts;
-mod answer;
 mod asked;
 mod bearer;
 mod body;
-mod callers;
-mod challenge;
-mod diagnose;
+mod caller;
+mod dialect;
+mod document;
+mod doors;
 mod edge;
+mod fault;
 mod frame;
 mod gate;
 mod members;
-mod openapi;
-mod parameters;
-mod problem;
-mod query;
 mod refusal;
-mod responses;
-mod rest;
-mod schemas;
+mod routes;
+mod serve;
 mod settings;
-mod values;
 
 #[cfg(test)]
 mod tests;
@@ -37,22 +31,19 @@ use tower::ServiceBuilder;
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tower::load_shed::LoadShedLayer;
 use tower::timeout::TimeoutLayer;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::clock::Clock;
 use crate::flow::Service;
 use crate::listen::{App, Gate};
 use crate::telemetry::{Metrics, Sampler};
 
-use callers::CallerLayer;
+use caller::CallerLayer;
 use edge::EdgeLayer;
+use fault::FaultKind;
 use frame::Frame;
 use gate::GateLayer;
-use problem::FaultKind;
-use rest::Door;
 
-pub use openapi::{document, openapi};
+pub use document::{document, openapi};
 pub use settings::Settings;
 
 /// The token listener's routes behind the one ordered list of what every request passes.
@@ -61,9 +52,7 @@ pub use settings::Settings;
 pub fn router(service: Service, settings: &Settings, clock: &Clock, metrics: &Metrics, sampler: Sampler) -> impl App + use<> {
     let frame = Frame::new(settings, clock.clone(), metrics, sampler).for_callers(service.callers().cloned());
     let frame = Arc::new(frame);
-    let (routes, _) = routes().split_for_parts();
-    let door = Door { service, frame: Arc::clone(&frame) };
-    framed(routes.with_state(Arc::new(door)), settings, frame)
+    framed(serve::router(service, &frame), settings, frame)
 }
 
 /// Any routes in the frame: what answers where there is no route, and the list.
@@ -100,17 +89,5 @@ fn answer_with(
     detail: &'static str,
 ) -> impl Fn(Request) -> Ready<Response> + Clone + Send + Sync + 'static {
     let frame = Arc::clone(frame);
-    move |request| ready(frame.fault(&request, kind, detail))
-}
-
-/// The routes, which are the API document's paths too.
-fn routes() -> OpenApiRouter<Arc<Door>> {
-    OpenApiRouter::new()
-        .routes(routes!(rest::client_credentials))
-        .routes(routes!(rest::obo))
-        .routes(routes!(rest::auth_code_url))
-        .routes(routes!(rest::auth_code))
-        .routes(routes!(rest::silent))
-        .routes(routes!(accounts::list_accounts))
-        .routes(routes!(accounts::get_account, accounts::sign_out))
+    move |request| ready(frame.fault(request, kind, detail))
 }

@@ -1,6 +1,7 @@
 //! The frame around a route that stands in for a flow: which answer each bad request gets, and what a failed one leaves in the log.
 
 mod accounts;
+mod table;
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -17,9 +18,10 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
+use super::doors::FlowReply;
+use super::fault::RequestError;
 use super::frame::Frame;
-use super::members::{OBO, read};
-use super::problem::Problem;
+use super::routes::ROUTES;
 use super::{Settings, framed};
 use crate::clock::Clock;
 use crate::flow::{Answer, Kind, RefreshReason, Refusal, TokenSource};
@@ -39,17 +41,16 @@ fn app<F: Fn() -> Result<Answer, Refusal> + Clone + Send + Sync + 'static>(
 ) -> impl App + use<F> {
     let frame = Arc::new(Frame::new(settings, clock.clone(), metrics, Sampler::new(None)));
     let inner = Arc::clone(&frame);
-    let route = move |request: Request| async move {
-        let asked = inner.asked(&request);
+    let route = move |mut request: Request| async move {
+        let asked = inner.asked(&mut request);
         let slow = request.headers().contains_key("x-slow");
+        let obo = ROUTES.iter().find(|route| route.path.template == "/obo").unwrap();
         let answered = async {
-            let (_, body) = inner.open(request).await?;
-            read(&body.bytes, OBO).map_err(Problem::Fault)?;
+            inner.open(obo, request).await?.given()?;
             if slow {
                 tokio::time::sleep(Duration::from_secs(60)).await;
             }
-            let answer = outcome().map_err(|refusal| Problem::Refused(Arc::new(refusal)))?;
-            Ok(inner.token(&asked, &answer))
+            outcome().map(FlowReply::Token).map_err(|refusal| RequestError::Refused(Arc::new(refusal)))
         };
         let answered = answered.await;
         inner.respond(&asked, answered)

@@ -1,7 +1,7 @@
 //! What verified claims are worth to one app: audience, issuer, times, kind and scopes, judged on every request by a pure function.
 
 use super::settings::{Settings, Tenants};
-use crate::authority::IssuerForms;
+use crate::authority::{AccessTokenForm, IssuerForms};
 use crate::oauth::Claims;
 
 /// Accepted difference between two clocks, in seconds.
@@ -14,20 +14,21 @@ pub struct Policy {
     client_id: String,
     scopes: Vec<String>,
     issuers: Issuers,
+    form: AccessTokenForm,
 }
 
 /// Whose tokens are looked at.
 #[derive(Clone, Debug)]
 pub enum Issuers {
-    /// An Entra-style authority's: by tenant.
-    Entra {
+    /// Those of an authority where each tenant has its own issuer.
+    PerTenant {
         /// Which tenants.
         tenants: Tenants,
         /// What their issuers look like.
         forms: IssuerForms,
     },
     /// One issuer's.
-    Oidc(String),
+    One(String),
 }
 
 /// What the claims are worth.
@@ -44,17 +45,17 @@ pub enum Verdict {
 // === impl Policy ===
 
 impl Policy {
-    /// Makes a policy. The app's client id is an audience of its own at Entra-style authorities, which issue v2 tokens for it.
-    pub fn new(settings: &Settings, client_id: &str, issuers: Issuers) -> Self {
+    /// Makes a policy. Entra's v2 tokens have the app's client id as their audience.
+    pub fn new(settings: &Settings, client_id: &str, issuers: Issuers, form: AccessTokenForm) -> Self {
         let mut audiences = settings.audiences.clone();
-        if matches!(issuers, Issuers::Entra { .. }) {
+        if form.has_own_audience() {
             audiences.push(client_id.to_owned());
         }
-        Self { audiences, client_id: client_id.to_owned(), scopes: settings.scopes.clone(), issuers }
+        Self { audiences, client_id: client_id.to_owned(), scopes: settings.scopes.clone(), issuers, form }
     }
 
-    /// Judges the claims of a token on whose behalf something is asked, at a time in seconds since the Unix epoch. `own` is the id of
-    /// the authority's own tenant, where it has one.
+    /// Judges the claims of a token on whose behalf something is asked, at a time in seconds since the Unix epoch. `own` is the id
+    /// of the authority's own tenant, where it has one.
     pub fn judge(&self, claims: &Claims, own: Option<&str>, now: i64) -> Verdict {
         let checks = [self.times(claims, now), self.audience(claims), self.issuer(claims, own), self.kind(claims)];
         checks.into_iter().flatten().next().map_or_else(|| self.scope(claims), Verdict::Invalid)
@@ -62,7 +63,7 @@ impl Policy {
 
     /// Whether the own tenant's id is needed to judge.
     pub fn needs_own_tenant(&self) -> bool {
-        matches!(&self.issuers, Issuers::Entra { tenants: Tenants::Own, .. })
+        matches!(&self.issuers, Issuers::PerTenant { tenants: Tenants::Own, .. })
     }
 
     fn times(&self, claims: &Claims, now: i64) -> Option<&'static str> {
@@ -82,8 +83,8 @@ impl Policy {
     fn issuer(&self, claims: &Claims, own: Option<&str>) -> Option<&'static str> {
         let Some(issuer) = &claims.iss else { return Some("it has no iss") };
         let (tenants, forms) = match &self.issuers {
-            Issuers::Oidc(expected) => return (issuer != expected).then_some("its issuer is not the app's"),
-            Issuers::Entra { tenants, forms } => (tenants, forms),
+            Issuers::One(expected) => return (issuer != expected).then_some("its issuer is not the app's"),
+            Issuers::PerTenant { tenants, forms } => (tenants, forms),
         };
         let tid = claims.tid.as_deref().filter(|tid| uuid::Uuid::try_parse(tid).is_ok());
         let Some(tid) = tid else { return Some("it has no tenant id") };
@@ -106,7 +107,7 @@ impl Policy {
         if claims.has_events || claims.token_use.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case("id")) {
             return Some("it is no access token");
         }
-        if matches!(self.issuers, Issuers::Entra { .. }) {
+        if self.form == AccessTokenForm::Delegated {
             if claims.idtyp.as_deref() == Some("app") {
                 return Some("it is an app's token: there is no user to act for");
             }
@@ -127,8 +128,10 @@ impl Policy {
     }
 
     fn scope(&self, claims: &Claims) -> Verdict {
-        let entra = matches!(self.issuers, Issuers::Entra { .. });
-        let granted = if entra { &claims.scp } else { claims.scope.as_ref().map_or(&claims.scp, |_| &claims.scope) };
+        let granted = match self.form {
+            AccessTokenForm::Delegated => &claims.scp,
+            AccessTokenForm::AnyIssuer => claims.scope.as_ref().map_or(&claims.scp, |_| &claims.scope),
+        };
         let has = |scope: &String| granted.as_deref().unwrap_or_default().split(' ').any(|mine| mine == scope);
         if self.scopes.is_empty() || self.scopes.iter().any(has) { Verdict::Accepted } else { Verdict::InsufficientScope }
     }
@@ -137,7 +140,7 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::{Issuers, Policy, Settings, Tenants, Verdict};
-    use crate::authority::IssuerForms;
+    use crate::authority::{AccessTokenForm, IssuerForms};
     use crate::oauth::{Audience, Claims};
 
     const TID: &str = "8eaef023-2b34-4da1-9baa-8bc8c9d6a490";
@@ -147,7 +150,7 @@ mod tests {
         let settings =
             Settings { audiences: vec!["api://orders".to_owned()], scopes: vec!["access".to_owned()], tenants: tenants.clone() };
         let forms = IssuerForms::new("https://h", "https://sts");
-        Policy::new(&settings, "client", Issuers::Entra { tenants, forms })
+        Policy::new(&settings, "client", Issuers::PerTenant { tenants, forms }, AccessTokenForm::Delegated)
     }
 
     fn claims() -> Claims {
@@ -226,7 +229,7 @@ mod tests {
     #[test]
     fn an_oidc_issuer_has_access_tokens_of_its_own_kind() {
         let settings = Settings { audiences: vec!["orders".to_owned()], ..Settings::default() };
-        let policy = Policy::new(&settings, "client", Issuers::Oidc("https://id".to_owned()));
+        let policy = Policy::new(&settings, "client", Issuers::One("https://id".to_owned()), AccessTokenForm::AnyIssuer);
         let good = Claims {
             iss: Some("https://id".to_owned()),
             aud: Audience::One("orders".to_owned()),
@@ -254,7 +257,7 @@ mod tests {
     #[test]
     fn for_the_client_id_a_token_has_to_say_that_it_is_an_access_token() {
         let settings = Settings { audiences: vec!["client".to_owned(), "orders".to_owned()], ..Settings::default() };
-        let policy = Policy::new(&settings, "client", Issuers::Oidc("https://id".to_owned()));
+        let policy = Policy::new(&settings, "client", Issuers::One("https://id".to_owned()), AccessTokenForm::AnyIssuer);
         let some = || Some("x".to_owned());
         let bare = Claims {
             iss: Some("https://id".to_owned()),

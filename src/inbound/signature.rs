@@ -89,7 +89,7 @@ impl Inbound {
         Ok(verified)
     }
 
-    /// The same without a look at what is remembered and without remembering: for tokens that come once.
+    /// Verifies a token that comes once: nothing that is remembered is looked at, and nothing is remembered.
     ///
     /// # Errors
     /// As [`Inbound::verify`].
@@ -109,7 +109,7 @@ impl Inbound {
 
     /// Which keys sign it: Entra signs v1 tokens with keys whose issuer is the v1 one.
     fn version(&self, token: &str) -> Result<TokenVersion, Rejection> {
-        if !self.authority.is_entra() {
+        if !self.authority.profile().v1_tokens {
             return Ok(TokenVersion::Current);
         }
         let claims = unverified(token).ok_or(Rejection::Invalid("its claims cannot be read"))?;

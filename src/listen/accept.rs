@@ -1,6 +1,7 @@
 //! The accept loops: one per socket, one cap on connections for all of a listener's sockets.
 //!
-//! axum's own `serve` has no time-out for heads, no bound on them and no cap: half a header stayed open for as long as the client liked.
+//! axum's own `serve` has no time-out for heads, no bound on them and no cap:
+//! half a header stayed open for as long as the client liked.
 
 use std::future::poll_fn;
 use std::io;
@@ -32,8 +33,8 @@ struct Acceptor<A> {
 const LEAST_PAUSE: Duration = Duration::from_millis(20);
 const MOST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Serves `app` over the sockets until `stop` fires: then the sockets are closed, and each connection ends with the request it is at.
-/// All of it are awaited tasks, so [`Tasks::stop`] waits for them and bounds the wait.
+/// Serves `app` over the sockets until `stop` fires: then the sockets are closed, and each connection ends with the request it is
+/// at. All of it are awaited tasks, so [`Tasks::stop`] waits for them and bounds the wait.
 pub fn serve<A: App>(
     bound: Vec<Bound>,
     app: A,
@@ -176,8 +177,8 @@ impl<A: App> Acceptor<A> {
         });
     }
 
-    /// Runs a connection. It is boxed because a future that others are wrapped around is there twice, once before its first poll and once
-    /// after; and this is what somebody takes who has done nothing but connect.
+    /// Runs a connection. It is boxed because a future that others are wrapped around is there twice, once before its first poll
+    /// and once after; and this is what somebody takes who has done nothing but connect.
     fn begin(&self, connection: impl Future<Output = ()> + Send + 'static) {
         self.tasks.awaited("connection", Box::pin(connection));
     }

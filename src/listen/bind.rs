@@ -168,7 +168,7 @@ fn remedy(error: &io::Error) -> &'static str {
 // === impl Bound ===
 
 impl Bound {
-    /// The same over TLS. A Unix socket stays as it is: nobody but the system is on the way.
+    /// The socket, over TLS if it is a TCP one. A Unix socket stays as it is: nobody but the system is on the way.
     pub fn secured(self, tls: &Tls) -> Self {
         let tls = self.tcp().map(|_| tls.clone());
         Self { tls, ..self }

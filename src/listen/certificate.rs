@@ -1,7 +1,7 @@
 //! What a listener proves itself with over TLS, and whom it trusts: checked when it is loaded, followed when the files change.
 //!
-//! The files are one value: a certificate and a key that are swapped at slightly different moments do not fit together in between, and
-//! the old pair stays in force until they do.
+//! The files are one value: a certificate and a key that are swapped at slightly different moments do not fit together in between,
+//! and the old pair stays in force until they do.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -74,13 +74,13 @@ const WINDOW: u32 = 65_535;
 /// What may wait to be sent on one HTTP/2 stream, in bytes.
 const SEND: usize = 64 * 1024;
 
-/// Streams that a client opened and reset before they were looked at, and streams that were reset for its mistakes; one more ends the
-/// connection.
+/// Streams that a client opened and reset before they were looked at, and streams that were reset for its mistakes; one more ends
+/// the connection.
 const UNSEEN_RESETS: usize = 20;
 const MISTAKES: usize = 64;
 
-/// For how long after the stop a connection on which nothing is asked stays: a request may be on its way, and whoever sent it cannot
-/// know whether it arrived. What is answered meanwhile ends its connection.
+/// For how long after the stop a connection on which nothing is asked stays: a request may be on its way, and whoever sent it
+/// cannot know whether it arrived. What is answered meanwhile ends its connection.
 const LINGER: Duration = Duration::from_millis(100);
 
 /// hyper's least buffer.
@@ -149,7 +149,7 @@ impl<A: App> Connections<A> {
         self.serve_named(Wire::new(stream, Arc::clone(seat)), peer, seat, None).await;
     }
 
-    /// The same, by the names of the certificate that the client has seen.
+    /// Serves a connection whose client has seen a certificate with these names; `None`: it saw none.
     async fn serve_named<S>(&self, stream: S, peer: Peer, seat: &Arc<Seat>, names: Option<Names>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,

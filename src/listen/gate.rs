@@ -1,7 +1,7 @@
 //! What a request's head must not say, on whichever listener: a browser's marks, a foreign Host, a proxy's claims.
 //!
-//! A page that a user of this machine visits can send requests to loopback. What gives it away are the headers that browsers add and pages
-//! cannot remove (`Origin`, `Sec-Fetch-Site`) and, after DNS rebinding, a `Host` that is not ours.
+//! A page that a user of this machine visits can send requests to loopback. What gives it away are the headers that browsers add
+//! and pages cannot remove (`Origin`, `Sec-Fetch-Site`) and, after DNS rebinding, a `Host` that is not ours.
 
 use std::net::IpAddr;
 

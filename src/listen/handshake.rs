@@ -85,7 +85,8 @@ impl Tls {
         Self(Arc::new(Inner { certificate, failures, clock, tasks, looked, looking: AtomicBool::new(false) }))
     }
 
-    /// Agrees on TLS with a client. Returns the stream, and the names of the certificate that was shown. The caller bounds the time.
+    /// Agrees on TLS with a client. Returns the stream, and the names of the certificate that was shown.
+    /// The caller bounds the time.
     pub(super) async fn accept(&self, mut wire: Wire<TcpStream>) -> Result<(Agreed, Names), Failure> {
         self.look();
         let mut first = [0];
@@ -134,7 +135,8 @@ impl Tls {
     }
 }
 
-/// Answers, and reads on for a while: a connection that is closed with unread bytes is reset, and the client would never see the answer.
+/// Answers, and reads on for a while: a connection that is closed with unread bytes is reset,
+/// and the client would never see the answer.
 async fn answer_plain(mut stream: TcpStream) -> io::Result<()> {
     stream.write_all(PLAIN).await?;
     stream.shutdown().await?;

@@ -12,7 +12,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::meters::Reason;
 use super::seat::{Phase, Seat};
 
-/// The clock of one connection. It is set once for many requests: it is early at worst, looks what the connection is at, and goes on.
+/// The clock of one connection. It is set once for many requests:
+/// it is early at worst, looks what the connection is at, and goes on.
 #[derive(Debug)]
 pub(super) struct Pace {
     seat: Arc<Seat>,
@@ -30,7 +31,8 @@ const MARGIN: Duration = Duration::from_secs(1);
 // === impl Pace ===
 
 impl Pace {
-    /// A head may take `head`; without `keep_alive` a connection that is kept nevertheless (HTTP/2) is idle no longer than that either.
+    /// A head may take `head`; without `keep_alive` a connection that is kept nevertheless (HTTP/2) is idle
+    /// no longer than that either.
     pub(super) fn new(seat: &Arc<Seat>, head: Duration, keep_alive: Option<Duration>) -> Self {
         let idle = keep_alive.map_or(head, |idle| idle.saturating_add(MARGIN));
         let sleep = Box::pin(sleep_until(Instant::now() + head));

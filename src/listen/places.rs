@@ -1,7 +1,7 @@
 //! Who may hold a listener's places, who gives one up when there are too many, and what may be in memory before there are requests.
 //!
-//! Nobody holds a place by saying nothing: where one is needed, the connection that has been longest without a complete head goes, then
-//! the one that has been idle for longest. Whoever has a request running is left alone.
+//! Nobody holds a place by saying nothing: where one is needed, the connection that has been longest without a complete head goes,
+//! then the one that has been idle for longest. Whoever has a request running is left alone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::pin::Pin;
@@ -49,7 +49,7 @@ struct Table {
     seats: HashMap<u64, Arc<Seat>>,
     /// The unfinished heads, the oldest first.
     unfinished: BTreeMap<u64, Arc<Seat>>,
-    /// The same by where they come from.
+    /// The numbers of all connections, by where they come from.
     origins: HashMap<Origin, BTreeSet<u64>>,
     /// How many come from other machines.
     remote: usize,

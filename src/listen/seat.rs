@@ -1,7 +1,7 @@
 //! One connection as its listener sees it: what it waits for, since when, and what it takes while no request exists.
 //!
-//! A request on an open connection costs a few relaxed atomics here. The lock in [`Places`] is taken where a connection begins, where it
-//! ends, and for heads that do not arrive in one piece.
+//! A request on an open connection costs a few relaxed atomics here. The lock in [`Places`] is taken where a connection begins,
+//! where it ends, and for heads that do not arrive in one piece.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ pub(super) struct Seat {
     idle_since: AtomicU64,
     stalled_since: AtomicU64,
     running: AtomicU32,
-    /// HTTP/2: streams that have not ended, which are requests and answers that nobody has taken.
+    /// HTTP/2: streams that have not ended: requests that run, and answers that were not taken yet.
     streams: AtomicU32,
     /// HTTP/2: streams that the client reset, less the requests that were answered.
     resets: AtomicI32,
@@ -165,8 +165,8 @@ impl Seat {
         self.waited.load(Relaxed)
     }
 
-    /// Whether it may be closed for another one: no request runs, and it has nothing to say. Who has just been accepted may have said all of
-    /// it already.
+    /// Whether it may be closed for another one: no request runs, and it has nothing to say. Who has just been accepted may have
+    /// said all of it already.
     pub(super) fn may_give_way(&self) -> bool {
         self.waited.load(Relaxed) && self.running.load(Relaxed) == 0
     }

@@ -31,13 +31,13 @@ pub struct Settings {
     pub connections: usize,
     /// How many of these are kept for connections from this machine.
     pub reserve: usize,
-    /// Connections without a complete head that one remote address may have; all of this machine counts as one. `None`: a quarter of
-    /// `connections`.
+    /// Connections without a complete head that one remote address may have; all of this machine counts as one. `None`: a quarter
+    /// of `connections`.
     pub per_address: Option<usize>,
     /// What connections without a complete head may take in memory altogether, in bytes, TLS handshakes included.
     pub heads: usize,
-    /// How long a connection without a request stays. `None`: over HTTP/1 each brings one request alone, and over HTTP/2 it stays as long
-    /// as a head may take.
+    /// How long a connection without a request stays. `None`: over HTTP/1 each brings one request alone, and over HTTP/2 it stays
+    /// as long as a head may take.
     pub keep_alive: Option<Duration>,
     /// How long a request's head may take to arrive, and a TLS handshake.
     pub header_timeout: Duration,

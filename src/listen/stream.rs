@@ -37,8 +37,8 @@ pub(super) struct Peeked<S> {
     most: usize,
 }
 
-/// hyper's buffer grows when a read fills it. One that never does stays at twice this, and what it has read beyond a complete head is no
-/// more than this.
+/// hyper's buffer grows when a read fills it. One that never does stays at twice this, and what it has read beyond a complete head
+/// is no more than this.
 const CHUNK: u64 = 8191;
 
 /// hyper's first buffer for heads.

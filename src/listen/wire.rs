@@ -1,8 +1,8 @@
 //! The socket below everything: what a handshake reads is counted here, and a client that is gone is noticed while nothing is read.
 //!
-//! HTTP/1 reads nothing while it waits for an answer, so that a client may close its sending side after its request (half-close) and still
-//! gets the answer. Over TCP a client that closed both sides looks the same until something is sent to it; a reset does not, and on a Unix
-//! socket neither does a full close. Both end the wait.
+//! HTTP/1 reads nothing while it waits for an answer, so that a client may close its sending side after its request (half-close)
+//! and still gets the answer. Over TCP a client that closed both sides looks the same until something is sent to it; a reset does
+//! not, and on a Unix socket neither does a full close. Both end the wait.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;

@@ -1,4 +1,5 @@
-//! The `claims` request member (OpenID Connect §5.5): a challenge read from what a resource sent, merged with the app's capabilities.
+//! The `claims` request member (OpenID Connect §5.5): a challenge read from what a resource sent,
+//! merged with the app's capabilities.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};

@@ -64,10 +64,10 @@ impl Form {
             .collect()
     }
 
-    /// The body, `application/x-www-form-urlencoded` in UTF-8.
-    pub fn encode(&self) -> Secret {
+    /// The body, `application/x-www-form-urlencoded` in UTF-8, with the members of another form at its end.
+    pub fn encode_with(&self, more: &Self) -> Secret {
         let mut body = url::form_urlencoded::Serializer::new(String::new());
-        for (name, value) in &self.0 {
+        for (name, value) in self.0.iter().chain(&more.0) {
             body.append_pair(
                 name,
                 match value {

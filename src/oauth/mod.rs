@@ -1,21 +1,21 @@
 //! The wire: serde types for what authorities send and the form that is sent to them, each citing its specification. No behaviour.
 
-mod basic;
 mod claims;
 mod claims_request;
 mod error_body;
 mod form;
 mod keys;
 mod metadata;
+mod proof;
 mod token_response;
 
-pub use basic::Basic;
 pub use claims::{Audience, Claims, ClientInfo, unverified};
 pub use claims_request::{ClaimsError, challenge, merge};
 pub use error_body::ErrorBody;
 pub use form::Form;
 pub use keys::{Key, KeySet};
 pub use metadata::Metadata;
+pub use proof::{AssertionForm, Proof, SecretPlace};
 pub use token_response::TokenResponse;
 
 /// RFC 7523 §2.1, which Entra uses for on-behalf-of.

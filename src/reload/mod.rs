@@ -66,7 +66,7 @@ impl<T: Send + Sync + 'static> Reloading<T> {
         Self::load_guarded(source, parse, |_, _| Ok(()))
     }
 
-    /// The same for a value that not every other may follow: what `follows` refuses is as bad as what cannot be parsed.
+    /// Reads and parses a value that not every other may follow: what `follows` refuses is as bad as what cannot be parsed.
     ///
     /// # Errors
     /// The source cannot be read or its contents are not what they should be.
@@ -79,7 +79,7 @@ impl<T: Send + Sync + 'static> Reloading<T> {
         Self::load_all(source.key.clone(), vec![source], Box::new(alone), Box::new(follows))
     }
 
-    /// The same for files that make one value together. Each look reads all of them; what does not fit together is as bad as what
+    /// Reads and parses files that make one value together. Each look reads all of them; what does not fit together is as bad as what
     /// cannot be parsed, and the next look heals it. `key` names all of them in the log.
     ///
     /// # Errors
@@ -112,6 +112,11 @@ impl<T: Send + Sync + 'static> Reloading<T> {
     /// The value in force.
     pub fn current(&self) -> Arc<Versioned<T>> {
         self.current.load_full()
+    }
+
+    /// Something of the value in force, for a look that is over at once: it costs less than [`Reloading::current`].
+    pub fn look<R>(&self, at: impl FnOnce(&Versioned<T>) -> R) -> R {
+        at(&self.current.load())
     }
 
     /// Why the newest contents were not taken, if they were not.
@@ -215,7 +220,7 @@ impl<T: Send + Sync + 'static> Reloading<T> {
 
     /// Keeps the value in force, because the source could not be compared or its new contents are not what they should be.
     fn keep(&self, problem: Problem) {
-        // The same bad file is compared every ten seconds: one line and one count for each new problem, not for each look.
+        // A bad file is compared every ten seconds: one line and one count for each new problem, not for each look.
         if self.problem.load().as_deref() != Some(&problem) {
             self.failures.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(key = %self.key, reason = %problem.reason, "new contents were refused; the old ones stay in force");

@@ -45,7 +45,7 @@ impl Reloads {
         }
     }
 
-    /// The same for what is more than one value: `compare` compares all of it.
+    /// Has more than one value compared from now on: `compare` compares all of it.
     pub fn follow_by<F: Future<Output = ()> + Send + 'static>(&self, compare: impl Fn() -> F + Send + Sync + 'static) {
         let compare: Compare = Arc::new(move || Box::pin(compare()));
         self.0.followed.lock().unwrap_or_else(PoisonError::into_inner).push(compare);

@@ -1,5 +1,5 @@
-//! How many descriptors the process may have open, and who gets them: every connection is one, and without one nothing can be accepted,
-//! no authority asked and no file read.
+//! How many descriptors the process may have open, and who gets them: every connection is one, and without one nothing can be
+//! accepted, no authority asked and no file read.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,8 @@ const REDIS: usize = 32;
 // === impl Descriptors ===
 
 impl Descriptors {
-    /// Takes as many as the system lets this process have: the usual limit (the soft one) is for programs that cannot deal with more.
+    /// Takes as many as the system lets this process have: the usual limit (the soft one) is for programs
+    /// that cannot deal with more.
     pub fn raise() -> Self {
         let limits = getrlimit(Resource::Nofile);
         let take = |current| setrlimit(Resource::Nofile, Rlimit { current, ..limits }).is_ok().then_some(current);
@@ -34,8 +35,8 @@ impl Descriptors {
         Self { limit: more.unwrap_or(limits.current) }
     }
 
-    /// Caps both listeners' connections at what is left beside the process's own needs. Returns what is wrong with the limit if that is
-    /// less than they would have.
+    /// Caps both listeners' connections at what is left beside the process's own needs. Returns what is wrong with the limit if
+    /// that is less than they would have.
     pub fn divide(self, settings: &mut Settings) -> Option<Problem> {
         let limit = self.limit.and_then(|limit| usize::try_from(limit).ok())?;
         let wanted = settings.listen.connections;
@@ -51,11 +52,13 @@ impl Descriptors {
         settings.listen.connections = wanted.min(left).max(1);
         (settings.listen.connections < wanted).then(|| {
             let reason = format!(
-                "the process may have {limit} descriptors open: the token listener takes {} connections at a time instead of {wanted}",
+                "the process may have {limit} descriptors open: the token listener takes {} connections at a time \
+                 instead of {wanted}",
                 settings.listen.connections
             );
             let remedy = format!(
-                "raise the hard limit to {enough} (`LimitNOFILE` of systemd, `--ulimit nofile` of the container runtime, `ulimit -Hn`)"
+                "raise the hard limit to {enough} (`LimitNOFILE` of systemd, `--ulimit nofile` of the container runtime, \
+                 `ulimit -Hn`)"
             );
             Problem::new(reason, remedy)
         })

@@ -13,16 +13,18 @@ use std::sync::Arc;
 use crate::admin;
 use crate::authority::{self, Authority, is_loopback};
 use crate::cache::Cache;
+use crate::caller::{CallerTokens, Callers};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::credential::Credential;
 use crate::finding::{Findings, Problem};
-use crate::flow::{self, App, AppSettings, CallerTokens, Callers, Service};
+use crate::flow::{self, App, AppSettings, Service};
 use crate::http;
 use crate::inbound::Inbound;
 use crate::lifecycle::{Readiness, Signals, run_until_stopped};
 use crate::listen::{self, Address, BindError, Bound, Certificate};
 use crate::reload::{self, Contents, Reloads};
+use crate::source::TokenClient;
 use crate::tasks::Tasks;
 use crate::telemetry::{self, Metrics, Sampler};
 use crate::transport::{Door, Roots};
@@ -153,8 +155,8 @@ fn identity(settings: &authority::Settings) -> String {
     format!("{:?} {:?} {:?}", settings.address, settings.ca_file, settings.assertion_audience)
 }
 
-/// How many bytes of verified tokens one authority's verifier may remember. The authorities share what there is, those that some app
-/// accepts users' tokens of: the others never have one to remember.
+/// How many bytes of verified tokens one authority's verifier may remember. The authorities share what there is, those that some
+/// app accepts users' tokens of: the others never have one to remember.
 fn remembered(max_bytes: u64, apps: &[AppSettings]) -> u64 {
     let accepting = apps.iter().filter(|app| app.inbound.is_some()).map(|app| identity(&app.authority)).collect::<HashSet<_>>();
     max_bytes / REMEMBERED / u64::try_from(accepting.len().max(1)).unwrap_or(u64::MAX)
@@ -203,7 +205,8 @@ impl Prepared {
             let metrics = flow_metrics.of(&app.settings.name);
             let (authority, verifier) = (Arc::clone(authority), Arc::clone(verifier));
             let callers = &self.settings.callers;
-            apps.push(Arc::new(App::new(&app.settings, callers, authority, credential, verifier, metrics)));
+            let source = TokenClient::new(authority, credential, &app.settings.client_id, parts.clock.clone(), parts.tasks.clone());
+            apps.push(Arc::new(App::new(&app.settings, callers, source, verifier, metrics)));
         }
         let cache_settings = &self.settings.cache;
         let longest = self.settings.calls.timeout;

@@ -38,7 +38,10 @@ pub(super) fn reporter(
                 entries: u64::try_from(memory.partitions()).unwrap_or(u64::MAX),
                 bytes: memory.bytes(),
                 max_bytes: memory.max_bytes(),
-                redis: cache.fleet().zip(followed.as_ref()).map(|(fleet, followed)| redis_report(fleet, followed)),
+                redis: cache
+                    .fleet()
+                    .zip(followed.as_ref())
+                    .map(|(fleet, followed)| redis_report(fleet, cache.accounts().waiting(), followed)),
             },
             reload_failures: apps
                 .iter()
@@ -52,12 +55,12 @@ pub(super) fn reporter(
     })
 }
 
-fn redis_report(fleet: &Fleet, followed: &Followed) -> RedisReport {
+fn redis_report(fleet: &Fleet, waiting: Option<usize>, followed: &Followed) -> RedisReport {
     let state = fleet.state();
     let said = |state: BreakerState| state.as_str().to_owned();
     RedisReport {
         breakers: BreakerReport { reads: said(state.reads), writes: said(state.writes), events: said(state.events) },
-        waiting: u64::try_from(fleet.waiting()).unwrap_or(u64::MAX),
+        waiting: u64::try_from(waiting.unwrap_or_default()).unwrap_or(u64::MAX),
         keys: followed.kids(),
     }
 }
@@ -125,9 +128,11 @@ pub(super) fn gauges(
         for (name, _, counted) in service.callers().into_iter().flat_map(|callers| callers.reload_states()) {
             catch_up(&failures.with_label_values(&[&*format!("callers.{name}")]), counted);
         }
-        if let Some(fleet) = cache.fleet() {
-            waiting.with_label_values(&[] as &[&str]).set(i64::try_from(fleet.waiting()).unwrap_or(i64::MAX));
-            waiting_bytes.with_label_values(&[] as &[&str]).set(i64::try_from(fleet.waiting_bytes()).unwrap_or(i64::MAX));
+        if let Some(count) = cache.accounts().waiting() {
+            waiting.with_label_values(&[] as &[&str]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        if let Some(weight) = cache.accounts().waiting_bytes() {
+            waiting_bytes.with_label_values(&[] as &[&str]).set(i64::try_from(weight).unwrap_or(i64::MAX));
         }
         for (stops, count) in service.holds() {
             holds.with_label_values(&[stops.as_str()]).set(i64::try_from(count).unwrap_or(i64::MAX));

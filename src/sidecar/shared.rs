@@ -60,7 +60,6 @@ impl Prepared {
             versions: self.settings.versions,
             recheck: cache.recheck,
             longest,
-            queue: cache.queue,
             metrics: parts.metrics.clone(),
             jitter: rand::random::<f64>,
             clock: parts.clock.clone(),

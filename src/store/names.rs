@@ -1,5 +1,5 @@
-//! What things are called in Redis: keyed hashes, so that nobody reads a user, an app or a scope in a key, and hash tags, so that all
-//! that belongs to one partition stands in one slot.
+//! What things are called in Redis: keyed hashes, so that nobody reads a user, an app or a scope in a key, and hash tags, so that
+//! all that belongs to one partition stands in one slot.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -38,8 +38,8 @@ pub struct Entry([u8; SHORT]);
 // === impl Names ===
 
 impl Names {
-    /// Names that begin with `prefix`, hashed under the ring's `name` key, as the version `written` has them; and those of the other versions
-    /// that a release knows, the newest first; and all of them, the oldest first.
+    /// Names that begin with `prefix`, hashed under the ring's `name` key, as the version `written` has them; and those of the
+    /// other versions that a release knows, the newest first; and all of them, the oldest first.
     pub fn of(prefix: &str, ring: &Ring, versions: Versions, written: u8) -> (Self, Vec<Self>, Vec<Self>) {
         let names = |salt| Self { prefix: prefix.to_owned(), ring: ring.clone(), salt };
         let own = versions.naming(written);

@@ -1,7 +1,7 @@
 //! What a record in Redis says, and how it is written: one format per kind.
 //!
-//! A record repeats what it is found by, and that is compared when it is read: a value under a wrong name is no value. It ends with a
-//! map of names to bytes, where later releases put what they add: a release keeps the names that it does not know when it
+//! A record repeats what it is found by, and that is compared when it is read: a value under a wrong name is no value. It ends with
+//! a map of names to bytes, where later releases put what they add: a release keeps the names that it does not know when it
 //! rewrites a record.
 
 use std::borrow::Cow;
@@ -24,7 +24,8 @@ pub struct Sought<'a> {
     pub asked: Option<&'a str>,
 }
 
-/// The name of the clock that a process stores by, until that clock is set: whether two clocks agree is found out once for all records.
+/// The name of the clock that a process stores by, until that clock is set:
+/// whether two clocks agree is found out once for all records.
 pub type ClockName = [u8; 8];
 
 #[derive(Serialize, Deserialize)]

@@ -1,7 +1,8 @@
 //! What the store that replicas share is told: where Redis is, who tokend is there, and how what it keeps is sealed.
 //!
-//! The versions: a release reads what each version that it knows wrote, under that version's names, and writes the one that it is told to: until
-//! no replica of the release before is left, the older one. A sign-out takes all of them. A version that is not known any more is a miss.
+//! Records have versions. A release reads all that it knows, each under its own names, and writes one: the older one, until no
+//! replica of the release before is left and the configuration says so. A sign-out takes all of them. A version that is not known
+//! any more is a miss.
 
 use std::fmt;
 use std::path::PathBuf;

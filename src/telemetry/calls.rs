@@ -1,4 +1,5 @@
-//! The client spans of a traced request: a call to an authority, a call to Redis. Like all spans, they exist for sampled requests only.
+//! The client spans of a traced request: a call to an authority, a call to Redis.
+//! Like all spans, they exist for sampled requests only.
 
 use tracing::field::Empty;
 use tracing::{Level, Span};
@@ -6,8 +7,8 @@ use tracing::{Level, Span};
 use super::spans::{LINKED, answered, ids_of, link};
 use super::trace::Context;
 
-/// A client span for one call to an authority, below the current span if that belongs to the same trace, else below the span that the
-/// context names. The grant is that, or what is fetched: a word of ours. `resend`: how often it was sent before.
+/// A client span for one call to an authority, below the current span if that belongs to the same trace, else below the span that
+/// the context names. The grant is that, or what is fetched: a word of ours. `resend`: how often it was sent before.
 pub fn call_span(context: &Context, host: &str, method: &str, grant: &str, resend: i64) -> Span {
     let trace = context.trace;
     let current = Span::current();
@@ -56,8 +57,8 @@ pub fn call_failed(span: &Span, error: &'static str) {
     span.record("otel.status_code", "ERROR");
 }
 
-/// Notes what an authority said beside its error: values of closed lists, numbers, and the id of the request in its own logs if that
-/// is a UUID.
+/// Notes what an authority said beside its error: values of closed lists, numbers, and the id of the request in its own logs if
+/// that is a UUID.
 pub fn call_explained(span: &Span, suberror: Option<&'static str>, codes: &[u64], trace_id: Option<&str>) {
     if span.is_disabled() {
         return;

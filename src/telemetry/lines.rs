@@ -1,7 +1,8 @@
 //! The way of a log line to standard error: through a bounded queue and a thread of its own.
 //!
-//! Standard error may be a pipe that nobody reads, and a write to a full pipe does not return. So whoever logs only appends to the queue.
-//! What finds it full is dropped and counted, and the log says how many lines are missing, at the place where they are missing.
+//! Standard error may be a pipe that nobody reads, and a write to a full pipe does not return. So whoever logs only appends to the
+//! queue. What finds it full is dropped and counted, and the log says how many lines are missing,
+//! at the place where they are missing.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -43,8 +44,8 @@ struct Shared {
 struct Queue {
     /// Whole lines, each with its end.
     waiting: Vec<u8>,
-    /// How many lines did not fit since the thread came by last. Until it comes again no line is taken, so that all of them are missing
-    /// at one place: behind the last that is waiting.
+    /// How many lines did not fit since the thread came by last. Until it comes again no line is taken, so that all of them are
+    /// missing at one place: behind the last that is waiting.
     missing: u64,
     writing: bool,
     closed: bool,
@@ -181,8 +182,8 @@ fn count(lines: &[u8]) -> u64 {
     u64::try_from(ends).unwrap_or(u64::MAX)
 }
 
-/// What the log says in place of the lines that are missing. It is made here and not by the layer that makes the others: a line that
-/// says that there is no room must not need any. An error, so that it is said whatever level is logged.
+/// What the log says in place of the lines that are missing. It is made here and not by the layer that makes the others: a line
+/// that says that there is no room must not need any. An error, so that it is said whatever level is logged.
 fn notice(format: Format, missing: u64) -> String {
     let mut timestamp = String::new();
     // Without a time the line is still true.

@@ -1,7 +1,7 @@
 //! Log lines, from events alone: spans are for the exporter, and a request without a log line pays nothing here.
 //!
-//! Dependencies are held at `warn` whatever level is configured: below it hyper, h2 or reqwest may print header values, and a header
-//! value is where tokens are.
+//! Dependencies are held at `warn` whatever level is configured: below it hyper, h2 or reqwest may print header values, and a
+//! header value is where tokens are.
 
 use tracing::level_filters::LevelFilter;
 use tracing::{Metadata, Subscriber};
@@ -10,8 +10,10 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::registry::LookupSpan;
 
-use super::OURS;
 use super::settings::{Format, Level, Settings};
+
+/// The name that our own log lines and spans carry as the first part of their target.
+pub(super) const OURS: &str = "tokend";
 
 /// The log layer.
 pub(super) fn layer<S>(

@@ -1,7 +1,8 @@
 //! What tokend says of itself: logs, spans, metrics. A leaf: it knows nothing of the rest.
 //!
-//! Whether a request is traced is decided before a span exists (`sampler`); an unsampled one makes none (`spans`, `calls`). Log lines are
-//! made from events alone (`logging`), so a span costs nothing there; they leave through `lines`, sampled spans through `otlp`.
+//! Whether a request is traced is decided before a span exists (`sampler`); an unsampled one makes none (`spans`, `calls`). Log
+//! lines are made from events alone (`logging`), so a span costs nothing there;
+//! they leave through `lines`, sampled spans through `otlp`.
 
 mod calls;
 mod lines;
@@ -42,9 +43,6 @@ pub use settings::{Format, Level, Otlp, Settings};
 pub use spans::{Came, asked_for, finish_flow, finish_request, flow_span, joined, outgoing, request_span};
 pub use trace::{Context, Trace, state_of};
 
-/// The name that our own log lines and spans carry as the first part of their target.
-const OURS: &str = "tokend";
-
 /// How long the last spans and the last log lines may take to leave, together.
 const FLUSH: Duration = Duration::from_secs(2);
 
@@ -60,9 +58,9 @@ pub struct Telemetry {
     lines: Option<Lines>,
 }
 
-/// Sets up logs and spans for the whole process, and logs panics. Only `serve` and its like call it, and once. From then on nothing else
-/// may write to `sink`, and nobody waits for what is written there. `tls` says whom a collector is trusted by; without it the system's
-/// roots do.
+/// Sets up logs and spans for the whole process, and logs panics. Only `serve` and its like call it, and once. From then on nothing
+/// else may write to `sink`, and nobody waits for what is written there. `tls` says whom a collector is trusted by; without it the
+/// system's roots do.
 ///
 /// # Errors
 /// The exporter's headers cannot be read, the exporter cannot be made, there is no thread for the log, or this was called before.
@@ -130,8 +128,8 @@ impl Telemetry {
         }
     }
 
-    /// Sends the last spans and writes the last log lines, for at most two seconds. It blocks: call it last of all, when the runtime has
-    /// ended.
+    /// Sends the last spans and writes the last log lines, for at most two seconds. It blocks: call it last of all, when the
+    /// runtime has ended.
     pub fn flush(self) {
         let clock = Clock::system();
         if let Some(provider) = self.provider

@@ -20,9 +20,9 @@ use tracing_subscriber::filter::DynFilterFn;
 use tracing_subscriber::registry::LookupSpan;
 use url::{Host, Url};
 
-use super::logging::is_ours;
+use super::logging::{OURS, is_ours};
 use super::settings::Otlp;
-use super::{OURS, spans};
+use super::spans;
 use crate::finding::Problem;
 use crate::reload::Source;
 

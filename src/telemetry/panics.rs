@@ -9,8 +9,8 @@ pub(super) fn log() {
     set_hook(Box::new(report));
 }
 
-/// Says where it was. What it said is repeated only where that stands in the source: a text that was made for the occasion may quote what
-/// was being worked on, such as a token.
+/// Says where it was. What it said is repeated only where that stands in the source: a text that was made for the occasion may
+/// quote what was being worked on, such as a token.
 fn report(panic: &PanicHookInfo<'_>) {
     let said = panic.payload().downcast_ref::<&'static str>().copied();
     let at = panic.location().map(ToString::to_string);

@@ -1,4 +1,5 @@
-//! Decides whether a request is traced, before any span exists: the exporter's own sampler is asked only after the whole span is built.
+//! Decides whether a request is traced, before any span exists:
+//! the exporter's own sampler is asked only after the whole span is built.
 
 use super::trace::Trace;
 

@@ -1,7 +1,8 @@
-//! The spans of a traced request: the request itself, and its way past memory where memory has nothing. What it calls is in `calls`.
+//! The spans of a traced request: the request itself, and its way past memory where memory has nothing.
+//! What it calls is in `calls`.
 //!
-//! Attributes come from closed sets: route templates, methods, names of apps, flows, sources, error values. Never a token, a user, a scope
-//! or a tenant.
+//! Attributes come from closed sets: route templates, methods, names of apps, flows, sources, error values. Never a token, a user,
+//! a scope or a tenant.
 
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId};
 use tracing::field::Empty;
@@ -74,8 +75,9 @@ pub(super) fn answered(span: &Span, status: u16, failure: u16) {
     }
 }
 
-/// The way of a flow past memory: the shared cache, the wait for others, the authority. It hangs below the request by value, because a
-/// flight may outlive it. A renewal in the background hangs there too: it is in the trace of the request that found it due, and marked.
+/// The way of a flow past memory: the shared cache, the wait for others, the authority. It hangs below the request by value,
+/// because a flight may outlive it. A renewal in the background hangs there too: it is in the trace of the request that found it
+/// due, and marked.
 pub fn flow_span(context: &Context, flow: &'static str, app: &str, renewal: bool) -> Span {
     if !context.trace.sampled || !context.trace.is_some() {
         return Span::none();

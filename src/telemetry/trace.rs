@@ -41,7 +41,7 @@ impl Context {
         Self { correlation_id, trace: Trace::default(), state: None, arrived: Duration::ZERO }
     }
 
-    /// The same for calls that are made inside another span of the trace.
+    /// This context for calls that are made inside another span of the trace.
     #[must_use]
     pub fn inside(&self, trace: Trace) -> Self {
         Self { trace, ..self.clone() }

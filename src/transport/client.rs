@@ -4,8 +4,17 @@ use std::time::Duration;
 
 use reqwest::redirect::Policy;
 
-use super::{Over, Settings};
+use super::settings::Settings;
 use crate::finding::Problem;
+
+/// Which connection a request goes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// One that was used before, if there is one. It may be dead.
+    Kept,
+    /// One that is made for this request and closed after it. That it could be made proves that the other end is alive.
+    Fresh,
+}
 
 /// Hosts that no proxy is asked for: this machine, and the metadata address of clouds.
 const NEVER_PROXIED: &str = "localhost,127.0.0.0/8,::1,169.254.169.254";
@@ -13,8 +22,8 @@ const NEVER_PROXIED: &str = "localhost,127.0.0.0/8,::1,169.254.169.254";
 /// How long a connection is kept that nobody uses.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// How long an HTTP/2 connection may be silent before the other end is asked whether it is there, and how long that may take to say so.
-/// TCP may go on acknowledging for a peer that is gone, because what acknowledges is a device in between.
+/// How long an HTTP/2 connection may be silent before the other end is asked whether it is there, and how long that may take to say
+/// so. TCP may go on acknowledging for a peer that is gone, because what acknowledges is a device in between.
 const PING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
 
 /// Makes the clients of one door.

@@ -1,8 +1,8 @@
 //! The one door out: connections to one authority, with a deadline, a size cap and no redirects.
 //!
-//! A kept connection may be dead without a word of it: the other end is gone, or something between the two has forgotten it. So a call
-//! that is not answered in time, or breaks, has all kept connections dropped, and what must not fail for that reason goes over a
-//! connection of its own ([`Over::Fresh`]).
+//! A kept connection may be dead without a word of it: the other end is gone, or something between the two has forgotten it. So all
+//! kept connections are dropped when a call over one of them breaks or gets no answer in time. What must not fail for that reason
+//! goes over a connection of its own ([`Over::Fresh`]).
 
 mod client;
 mod roots;
@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use tracing::Span;
 use url::Url;
 
+pub use client::Over;
 pub use roots::{Origin, Roots};
 pub use settings::{NamedRoots, Settings};
 
@@ -45,15 +46,6 @@ struct Inner {
     fresh: reqwest::Client,
     replacing: Mutex<()>,
     replaced: OnceLock<IntCounter>,
-}
-
-/// Which connection a request goes over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Over {
-    /// One that was used before, if there is one. It may be dead.
-    Kept,
-    /// One that is made for this request and closed after it. That it could be made proves that the other end is alive.
-    Fresh,
 }
 
 /// A request to somebody else's server.
@@ -144,8 +136,8 @@ impl Door {
         outcome.inspect_err(|failure| telemetry::call_failed(&span, failure.as_str()))
     }
 
-    /// The same inside a span that the caller made by [`Outgoing::span`], and to which it adds what is wrong with the answer, or why
-    /// there is none.
+    /// Sends inside a span that the caller made by [`Outgoing::span`]. What is wrong with the answer, or why there is none, is the
+    /// caller's to add to it.
     ///
     /// # Errors
     /// As [`Door::send`].

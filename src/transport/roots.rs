@@ -2,13 +2,13 @@
 //!
 //! There are three places for root certificates, and the first that has any is the only one that counts:
 //!
-//! 1. SSL_CERT_FILE and SSL_CERT_DIR, as OpenSSL and its like take them. An operator who names roots means these and no others, so a
-//!    file without certificates is an error; an empty directory is a warning, because base images set that variable for nobody.
+//! 1. SSL_CERT_FILE and SSL_CERT_DIR, as OpenSSL and its like take them. An operator who names roots means these and no others, so
+//!    a file without certificates is an error; an empty directory is a warning, because base images set that variable for nobody.
 //! 2. The system's store.
 //! 3. Mozilla's roots, compiled in, for images that have no store at all.
 //!
-//! They are never merged: a company that takes a CA out of its system's store must not find it trusted again here. An app's `ca_file`
-//! is trusted beside whichever counts, for that app's authority alone.
+//! They are never merged: a company that takes a CA out of its system's store must not find it trusted again here. An app's
+//! `ca_file` is trusted beside whichever counts, for that app's authority alone.
 
 use std::collections::HashMap;
 use std::path::PathBuf;

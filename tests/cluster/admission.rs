@@ -1,5 +1,5 @@
-//! What the policies make of a Pod, and what they say when they cannot serve one. Most of it is a rehearsal: the API server decides, and
-//! keeps nothing.
+//! What the policies make of a Pod, and what they say when they cannot serve one. Most of it is a rehearsal: the API server
+//! decides, and keeps nothing.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,5 @@
-//! No secret at all: a service-account token that the kubelet projects proves the app to an authority that trusts the cluster's issuer.
+//! No secret at all: a service-account token that the kubelet projects proves the app to an authority that
+//! trusts the cluster's issuer.
 
 use serde_json::{Value, json};
 
@@ -34,7 +35,7 @@ fn a_projected_service_account_token_is_the_credential() {
     assert_eq!(calls[0]["form"]["client_assertion_type"], "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
     assert!(calls[0]["form"]["client_secret"].is_null());
 
-    // The same everything under another account: the operator has something to mend, and is told what the authority said.
+    // All of it under another account: the operator has something to mend, and is told what the authority said.
     let answer = App::new(&stage.namespace, "stranger").ask(&[]);
     assert_eq!(answer["status"], 502, "{answer}");
     let description = answer["body"]["error_description"].as_str().unwrap_or_default();

@@ -1,5 +1,6 @@
-//! The Helm chart, by the tools of those who use it: `helm` renders and packages it, `kubeconform` holds the result against the schemas of
-//! three releases of Kubernetes, `kube-score` judges it, `helm-docs` writes its README, and tokend reads the configuration it makes.
+//! The Helm chart, by the tools of those who use it: `helm` renders and packages it, `kubeconform` holds the result against the
+//! schemas of three releases of Kubernetes, `kube-score` judges it, `helm-docs` writes its README, and tokend reads the
+//! configuration it makes.
 //!
 //! `ci/` has a values file for every way to run it. What only an API server can say stands in `tests/cluster`.
 

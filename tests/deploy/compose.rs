@@ -1,5 +1,5 @@
-//! `deploy/compose.yaml`, read and run by Docker Compose itself. The engine is podman, which speaks Docker's protocol; where the file
-//! names images of a registry, Debian's own Redis, curl and openssl stand in for them.
+//! `deploy/compose.yaml`, read and run by Docker Compose itself. The engine is podman, which speaks Docker's protocol; where the
+//! file names images of a registry, Debian's own Redis, curl and openssl stand in for them.
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
 

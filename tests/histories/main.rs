@@ -6,7 +6,8 @@
 //! - `HISTORIES_SECONDS`: for how long faults are begun; 600.
 //! - `HISTORIES_RUNS`: how many histories, each with the next seed; 1.
 //! - `HISTORIES_ONLY`: the name of the only fault that happens, as it stands in a report.
-//! - `HISTORIES_SKEW`: seconds that the clock of one replica is ahead, where there is a `libfaketime`; 600 for every third seed, else 0.
+//! - `HISTORIES_SKEW`: seconds that the clock of one replica is ahead, where there is a `libfaketime`; 600 for every third seed,
+//!   else 0.
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
 

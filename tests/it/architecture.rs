@@ -2,6 +2,11 @@
 //!
 //! The table stands in `docs/architecture.md`, and the graph there is written by this test: `TOKEND_UPDATE=1` rewrites it.
 
+mod circles;
+mod comments;
+mod keys;
+mod names;
+mod rules;
 mod source;
 mod table;
 
@@ -10,7 +15,7 @@ use std::path::Path;
 use syn::visit::Visit;
 use syn::{Attribute, Fields, Item, Meta};
 
-use self::source::Tree;
+use self::source::{File, Tree};
 use self::table::Judgement;
 
 const BEGIN: &str = "<!-- graph:begin -->\n";
@@ -29,9 +34,13 @@ fn show(text: &str) {
     println!("{text}");
 }
 
+/// A made-up tree.
+fn tree(sources: &[(&str, &str)]) -> Tree {
+    Tree::parse(sources.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect())
+}
+
 fn judge(sources: &[(&str, &str)]) -> Vec<String> {
-    let sources = sources.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-    Judgement::of(&Tree::parse(sources)).offences
+    Judgement::of(&tree(sources)).offences
 }
 
 #[test]
@@ -56,6 +65,30 @@ fn the_documented_graph_is_the_real_one() {
     } else {
         assert_eq!(shown, found, "the graph in docs/architecture.md is old: run this test with TOKEND_UPDATE=1");
     }
+}
+
+/// It is what tokend is held against: a line that both share would be a mistake that neither sees.
+#[test]
+fn the_emulator_knows_nothing_of_tokend() {
+    let manifest = std::fs::read_to_string(root().join("emulator/Cargo.toml")).expect("emulator/Cargo.toml");
+    assert_eq!(dependencies(&manifest).filter(|name| name.starts_with("tokend")).collect::<Vec<_>>(), Vec::<&str>::new());
+    assert!(dependencies(&manifest).any(|name| name == "hyper"), "no dependencies were found");
+    let tree = Tree::read_emulator(root());
+    let ours = tree.mentions.iter().filter(|mention| mention.path[0] == "tokend");
+    let ours: Vec<String> = ours.map(|mention| format!("{}:{}", mention.file, mention.line)).collect();
+    assert_eq!(ours, Vec::<String>::new());
+}
+
+/// The names under a manifest's tables of dependencies, those for tests included.
+fn dependencies(manifest: &str) -> impl Iterator<Item = &str> {
+    let mut within = false;
+    manifest.lines().filter_map(move |line| {
+        if line.starts_with('[') {
+            within = line.trim_end_matches(']').ends_with("dependencies");
+        }
+        let (name, _) = line.split_once(" = ").or_else(|| line.split_once(".workspace"))?;
+        (within && !line.starts_with('#')).then_some(name)
+    })
 }
 
 #[test]
@@ -89,17 +122,23 @@ fn every_place_names_the_same_oldest_compiler() {
     }
 }
 
+/// Those of tokend and of the emulator.
+fn all_files() -> Vec<File> {
+    let mut files = Tree::read(root()).files;
+    files.extend(Tree::read_emulator(root()).files);
+    files
+}
+
 #[test]
 fn every_file_says_why_it_exists() {
-    let tree = Tree::read(root());
-    let silent: Vec<&str> =
-        tree.files.iter().filter(|file| !file.text.starts_with("//! ")).map(|file| file.name.as_str()).collect();
+    let files = all_files();
+    let silent: Vec<&str> = files.iter().filter(|file| !file.text.starts_with("//! ")).map(|file| file.name.as_str()).collect();
     assert!(silent.is_empty(), "these files do not start with `//! `: {silent:#?}");
 }
 
 #[test]
 fn no_file_grows_too_long() {
-    let mut files = Tree::read(root()).files;
+    let mut files = all_files();
     files.sort_by_key(|file| std::cmp::Reverse(file.lines));
     let over =
         |limit: usize| files.iter().filter(move |file| file.lines > limit).map(|file| format!("{} ({})", file.name, file.lines));
@@ -237,13 +276,21 @@ fn globs_reexports_and_cycles_are_offences() {
 }
 
 #[test]
-fn leaves_import_leftwards_and_the_emulator_imports_nothing() {
+fn leaves_import_leftwards() {
     let one = |name: &str, text: &str| judge(&[(name, text), ("src/clock.rs", ""), ("src/tasks.rs", "")]).len();
     assert_eq!(one("src/reload.rs", "use crate::tasks::Tasks;"), 0);
     assert_eq!(one("src/secret.rs", "use crate::tasks::Tasks;"), 1);
     assert_eq!(one("src/tasks.rs", "use crate::token::T;"), 1);
-    assert_eq!(one("src/emulator/mod.rs", "use crate::clock::Clock;"), 1);
     assert_eq!(one("src/newcomer.rs", "use crate::token::T;"), 1);
+}
+
+#[test]
+fn only_the_commands_use_the_emulator() {
+    let one = |name: &str| judge(&[(name, "use tokend_emulator::{Options, bind};"), ("src/demo/mod.rs", "")]).len();
+    assert_eq!(one("src/cli/run.rs"), 0);
+    assert_eq!(one("src/flow/mod.rs"), 2);
+    let manifest = "[package]\nname = \"x\"\n[dev-dependencies]\ntokend = { path = \"..\" }\n[lints]\nworkspace = true\n";
+    assert_eq!(dependencies(manifest).collect::<Vec<_>>(), ["tokend"]);
 }
 
 #[test]

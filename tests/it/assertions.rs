@@ -1,5 +1,7 @@
 //! Client assertions as the authority receives them, judged by a JOSE library that has nothing to do with tokend.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
@@ -182,4 +184,28 @@ async fn asn_5_a_repeated_call_at_an_issuer_has_a_new_assertion_too() {
     let jti = jti(&world).await;
     assert_eq!(jti.len(), 2);
     assert_ne!(jti[0], jti[1]);
+}
+
+#[tokio::test]
+async fn asn_5_an_assertion_that_waited_too_long_for_a_permit_is_signed_anew() {
+    let world = World::changed(|yaml, _| yaml.replace("authority: {retry", "authority: {concurrency: 1, retry")).await;
+    world.emulator.script(json!({"on": {"endpoint": "token"}, "do": {"hold": true}})).await;
+    let ask = |app: &'static str| world.app_token(json!({"app": app, "scopes": "stock.read"}));
+    let second = async {
+        world.emulator.asked_times("token", 1).await;
+        let waits = ask("shop-cert");
+        let later = async {
+            world.sidecar.answering(2).await;
+            // Nothing shows that it has signed and waits for the only permit.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            world.later(31);
+            world.emulator.release().await;
+        };
+        tokio::join!(waits, later).0
+    };
+    let (first, second) = tokio::join!(ask("shop"), second);
+    assert_eq!((first.status, second.status), (200, 200), "{} {}", first.text, second.text);
+    let asked = world.emulator.asked_times("token", 2).await;
+    let signed = part(asked[1]["form"]["client_assertion"].as_str().expect("an assertion"), 1);
+    assert_eq!(signed["iat"], NOW + 31, "half of its time was over");
 }

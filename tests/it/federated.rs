@@ -1,4 +1,5 @@
-//! A workload's own token as the credential (RFC 7523 §2.2): sent as it is, read again for every assertion (ASN-7), refused with a reason.
+//! A workload's own token as the credential (RFC 7523 §2.2): sent as it is,
+//! read again for every assertion (ASN-7), refused with a reason.
 
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -1,5 +1,5 @@
-//! Whose id token a sign-in may bring: signature, issuer, audience, party, time and nonce are checked, and nothing is kept of one that
-//! does not fit.
+//! Whose id token a sign-in may bring: signature, issuer, audience, party, time and nonce are checked, and nothing is kept of one
+//! that does not fit.
 
 use serde_json::{Value, json};
 

@@ -121,7 +121,8 @@ const HISTOGRAMS: &[(&str, Labels)] = &[
 /// Buckets, the last of them without a bound, sum and count.
 const PER_HISTOGRAM: usize = 13;
 
-/// How many series there can be at most. Flows that read the cache have three sources and renew; the others have one source and do not.
+/// How many series there can be at most. Flows that read the cache have three sources and renew;
+/// the others have one source and do not.
 fn most(apps: usize, cached: usize, sent: usize, grants: usize) -> usize {
     // `configuration` is said of no app of ours, and of none that is not anything but that and `caller`.
     const TURNS: usize = 7;
@@ -138,8 +139,8 @@ fn most(apps: usize, cached: usize, sent: usize, grants: usize) -> usize {
     // A ring in the middle of two rotations.
     let ring = 2 * 4;
     let http = LISTENERS.len() * (3 + CLOSED.len()) + 1 + 20 + HANDSHAKES.len() + 1;
-    // Holds, panics, lines of the log, the build, connections that were dropped, the process; the ends of credentials and the trouble
-    // with files.
+    // Holds, panics, lines of the log, the build, connections that were dropped, the process; the ends of credentials and the
+    // trouble with files.
     let rest = 6 + 1 + 1 + 1 + 1 + 7 + 2 * apps + 10;
     // Two outcomes and trouble with a file for each caller, one an app, and those whom nobody knows.
     let callers = apps * 3 + 1;

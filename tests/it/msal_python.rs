@@ -1,5 +1,5 @@
-//! The emulator against a client that is not ours: what MSAL for Python takes from it, tokend's users will take from Entra. An emulator
-//! that only tokend understands would let both share a mistake.
+//! The emulator against a client that is not ours: what MSAL for Python takes from it, tokend's users will take from Entra. An
+//! emulator that only tokend understands would let both share a mistake.
 
 use serde_json::{Value, json};
 use tokend::clock::Clock;

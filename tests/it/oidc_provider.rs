@@ -1,4 +1,5 @@
-//! tokend at a server that is not ours: the npm oidc-provider, which refuses what its own reading of the specifications does not allow.
+//! tokend at a server that is not ours: the npm oidc-provider,
+//! which refuses what its own reading of the specifications does not allow.
 
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};

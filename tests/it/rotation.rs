@@ -1,5 +1,5 @@
-//! Refresh tokens that rotate, at a server that is not ours: the npm oidc-provider revokes the whole grant when one is used twice. Three
-//! replicas that share a Redis refresh at the same time, round after round, and the grant survives.
+//! Refresh tokens that rotate, at a server that is not ours: the npm oidc-provider revokes the whole grant when one is used twice.
+//! Three replicas that share a Redis refresh at the same time, round after round, and the grant survives.
 
 use std::time::Duration;
 

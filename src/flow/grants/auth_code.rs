@@ -87,13 +87,12 @@ impl Code<'_> {
     }
 
     fn form(&self, app: &App) -> Form {
-        let (entra, common) = (app.authority.is_entra(), &self.request.common);
+        let (profile, common) = (app.authority.profile(), &self.request.common);
         let form = Form::default()
             .with("grant_type", "authorization_code")
             .with("redirect_uri", self.redirect_uri)
-            // RFC 6749 §4.1.3 has no scope here; Entra takes it to choose the resource (REQ-3).
-            .with_some("scope", entra.then(|| self.scopes.with_reserved().to_string()))
-            .with_some("client_info", entra.then_some("1"))
+            .with_some("scope", profile.scope_with_code.then(|| self.scopes.with_reserved().to_string()))
+            .with_some("client_info", profile.client_info.then_some("1"))
             .with_some("audience", common.audience)
             .with_some("resource", common.resource)
             .with_some("claims", self.claims.clone())

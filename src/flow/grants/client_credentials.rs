@@ -1,7 +1,7 @@
 //! Client credentials (RFC 6749 §4.4): a token for the app itself, with exactly the caller's scopes (REQ-1).
 
+use crate::caller::Caller;
 use crate::flow::about::Owner;
-use crate::flow::callers::Caller;
 use crate::flow::catalogue::Flow;
 use crate::flow::issue::Expected;
 use crate::flow::members::{self, Claims};

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::authority::{OboGrant, UserIds};
 use crate::flow::about::Owner;
 use crate::flow::app::App;
 use crate::flow::catalogue::Flow;
@@ -63,8 +64,10 @@ pub(super) async fn plan<'a>(asker: Asker<'a>, request: &'a OnBehalfOf<'a>) -> R
 /// What is sent.
 pub(super) fn work(plan: &CachedPlan<'_>, request: &OnBehalfOf<'_>, (bearer, user): (&str, &Arc<TokenClaims>)) -> Work {
     let CachedPlan { app, scopes, claims, tenant, .. } = plan;
-    let grant = if app.authority.is_entra() { jwt_bearer(scopes, bearer) } else { token_exchange(scopes, bearer, request) };
-    let exchange = !app.authority.is_entra();
+    let (grant, exchange) = match app.authority.profile().on_behalf_of {
+        OboGrant::JwtBearer => (jwt_bearer(scopes, bearer), false),
+        OboGrant::TokenExchange => (token_exchange(scopes, bearer, request), true),
+    };
     Work::Grant {
         form: grant.with_some("claims", claims.merged(app)),
         expected: Expected { asked: (*scopes).clone(), tenant: tenant.clone(), owner: Owner::User(Arc::clone(user)), exchange },
@@ -76,7 +79,9 @@ pub(super) fn work(plan: &CachedPlan<'_>, request: &OnBehalfOf<'_>, (bearer, use
 fn owner_of<'a>(app: &App, user: &'a TokenClaims) -> Result<PartitionOwner<'a>, Refusal> {
     let said = |claim: &'a Option<String>| claim.as_deref().filter(|text| !text.is_empty());
     match (said(&user.oid), said(&user.tid), said(&user.sub)) {
-        (Some(oid), Some(tid), _) if app.authority.is_entra() => Ok(PartitionOwner::User(oid, tid)),
+        (Some(oid), Some(tid), _) if app.authority.profile().user_ids == UserIds::ObjectInTenant => {
+            Ok(PartitionOwner::User(oid, tid))
+        }
         (.., Some(sub)) => Ok(PartitionOwner::Account(sub)),
         _ => Err(invalid("it has no `sub`, so that nobody knows whose it is")),
     }
@@ -105,11 +110,12 @@ fn token_exchange(scopes: &Scopes, bearer: &str, request: &OnBehalfOf<'_>) -> Fo
 }
 
 fn exchange_types<'a>(app: &App, request: &OnBehalfOf<'a>) -> Result<[Option<&'a str>; 2], Refusal> {
+    let profile = app.authority.profile();
     let types = [("subject_token_type", request.subject_token_type), ("requested_token_type", request.requested_token_type)];
     for (member, value) in types {
         match value {
-            Some(_) if app.authority.is_entra() => {
-                return Err(Refusal::member(format!("`{member}` has no meaning at an Entra-style authority: leave it out")));
+            Some(_) if profile.on_behalf_of == OboGrant::JwtBearer => {
+                return Err(Refusal::member(format!("`{member}` has no meaning at {}: leave it out", profile.title)));
             }
             Some("") => return Err(Refusal::member(format!("`{member}` is empty: leave it out, or name a type of RFC 8693 §3"))),
             Some(kind) if kind.contains(|c: char| !c.is_ascii_graphic()) => {

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::job::Job;
 use crate::authority::{Hold, Stops};
+use crate::caller::Caller;
 use crate::flow::app::App;
-use crate::flow::callers::Caller;
 use crate::flow::members;
 use crate::flow::plan::CachedPlan;
 use crate::flow::refusal::{Kind, Refusal};

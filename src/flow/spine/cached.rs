@@ -9,7 +9,7 @@ use super::failure::lost;
 use super::holds::{Asked, Keys, keys};
 use super::job::{Job, refresh_token};
 use super::search;
-use crate::cache::{self, Flown, Level, Look, Miss, Query};
+use crate::cache::{self, FlightOutcome, Level, Look, Miss, Query};
 use crate::flow::grants::work;
 use crate::flow::plan::CachedPlan;
 use crate::flow::refusal::{Kind, Refusal, loggable};
@@ -160,7 +160,7 @@ impl CachedPlan<'_> {
     }
 }
 
-fn answer(flown: Flown, miss: Miss) -> Answer {
+fn answer(flown: FlightOutcome, miss: Miss) -> Answer {
     let reason = match (flown.level, miss) {
         (Level::Shared | Level::Memory, _) => RefreshReason::NotApplicable,
         (Level::Authority, Miss::Absent) => RefreshReason::NoCachedAccessToken,

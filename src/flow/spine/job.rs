@@ -8,8 +8,8 @@ use super::holds::{Asked, Keys, keys};
 use super::send::{self, Trouble};
 use crate::authority::Failure;
 use crate::cache::{Loaded, OpenWatch, Permit};
+use crate::caller::Caller;
 use crate::flow::app::App;
-use crate::flow::callers::Caller;
 use crate::flow::catalogue::Flow;
 use crate::flow::issue::{Expected, granted, issue};
 use crate::flow::plan::{CachedPlan, Work};
@@ -106,8 +106,8 @@ impl Job {
 
     async fn send(&self, form: &Form, expected: &Expected) -> Result<Loaded, Arc<Refusal>> {
         let (state, app) = (&self.state, &self.app);
-        let since = state.cache.watch_sign_outs();
-        let sent = send::run(state, app, form, expected.tenant.as_ref(), self.flow.repeat(), self.call.clone()).await;
+        let since = state.cache.accounts().watch_sign_outs();
+        let sent = send::run(app, form, expected.tenant.as_ref(), self.flow.repeat(), self.call.clone()).await;
         let keys = self.keys(sent.version);
         match sent.outcome.and_then(|response| Ok(issue(app, expected, response, state.received())?)) {
             Ok(grant) => {
@@ -127,7 +127,7 @@ impl Job {
         let home = self.app.space_of(self.owner).partition(PartitionOwner::Account(&account.home_account_id));
         let left = grant.times.expires_on.map_or(0, |ends| ends.saturating_sub(grant.times.received_on));
         let lasting = Duration::from_secs(u64::try_from(left).unwrap_or(0));
-        home == self.key.partition || self.state.cache.link(&home, &self.key.partition, lasting, since).await
+        home == self.key.partition || self.state.cache.accounts().link(&home, &self.key.partition, lasting, since).await
     }
 
     pub(super) fn keys(&self, credential_version: u64) -> Keys {
@@ -167,5 +167,5 @@ pub(super) fn user_lane(partition: &Partition, tenant: Option<&Tenant>, assertio
 
 /// Names the refresh token that would be sent: what was said of another one says nothing of it.
 pub(super) fn refresh_token(state: &FlowState, flow: Flow, partition: &Partition) -> u64 {
-    if flow.sends_refresh_token() { state.cache.refresh_token(partition) } else { 0 }
+    if flow.sends_refresh_token() { state.cache.accounts().refresh_token(partition) } else { 0 }
 }

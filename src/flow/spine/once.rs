@@ -76,8 +76,10 @@ impl Redemption {
             return Err(refusal);
         }
         // Before it is sent: what it brings cannot be had again.
-        let Some(_room) = state.cache.room_for_sign_in() else { return Err(Arc::new(overloaded("limits.queue", &state.clock))) };
-        let sent = send::run(state, app, &plan.form, plan.tenant.as_ref(), plan.flow.repeat(), plan.call.clone()).await;
+        let Some(_room) = state.cache.accounts().room_for_sign_in() else {
+            return Err(Arc::new(overloaded("limits.queue", &state.clock)));
+        };
+        let sent = send::run(app, &plan.form, plan.tenant.as_ref(), plan.flow.repeat(), plan.call.clone()).await;
         match sent.outcome {
             Ok(response) => self.redeemed(response, sent.version).await,
             Err(trouble) => Err(self.once(sent.version).failed(state, trouble).await),
@@ -105,7 +107,7 @@ impl Redemption {
         let partition = space.partition(PartitionOwner::Account(&account.home_account_id));
         let sign_in = sign_in(space, account.clone(), &renewed_by, &grant, None);
         // First what is good for one sign-in only, and before the answer: nobody may be told of a sign-in that is lost.
-        if state.cache.keep_sign_in(space.id(), &partition, sign_in).await == Kept::Stale {
+        if state.cache.accounts().keep_sign_in(space.id(), &partition, sign_in).await == Kept::Stale {
             tracing::warn!(app = app.name, correlation_id = %plan.call.correlation_id, "a sign-in was not kept: it was overtaken, or what stands there was written by another release or under another key ring");
         }
         let lane = user_lane(&partition, tenant, None);
@@ -126,7 +128,7 @@ impl Redemption {
     fn issued(&self, owner: Owner, response: TokenResponse) -> Result<Grant, Arc<Refusal>> {
         let (state, plan, app) = (&self.state, &self.plan, &self.plan.app);
         let expected = Expected { asked: plan.scopes.clone(), tenant: plan.tenant.clone(), owner, exchange: false };
-        let is_said = response.scope.is_some() || app.authority.is_entra();
+        let is_said = response.scope.is_some() || app.authority.profile().scope_with_code;
         let mut grant = issue(app, &expected, response, state.received()).map_err(|failure| self.spent(failure))?;
         if !is_said {
             // What was asked for stands in the URL where the user signed in (RFC 6749 §5.1), which may not be ours.

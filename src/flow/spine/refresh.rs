@@ -15,7 +15,7 @@ use super::job::Job;
 use super::outcome::SentOnce;
 use super::send::{self, Trouble};
 use crate::authority::Failure;
-use crate::cache::{Kept, Loaded, Renewed, Room, Signed, Turn, Unavailable};
+use crate::cache::{Kept, Loaded, RefreshLease, Renewed, Room, Signed, Unavailable};
 use crate::flow::about::{self, Owner};
 use crate::flow::app::App;
 use crate::flow::issue::{Expected, granted, issue};
@@ -97,9 +97,9 @@ impl Refresh {
         let (cache, space) = (&job.state.cache, job.app.space_of(job.owner).id());
         for _ in 0..SETTLES {
             // Before the turn is asked for: who is sending says so there again, and nobody must stand in the way.
-            cache.settle(&job.key.partition).await;
+            cache.accounts().settle(&job.key.partition).await;
             let work = |turn| async move {
-                match cache.is_settled(space, &job.key.partition).await {
+                match cache.accounts().is_settled(space, &job.key.partition).await {
                     Ok(true) => {}
                     Ok(false) => return None,
                     Err(why) => return Some(Err(self.unavailable(job, why))),
@@ -107,7 +107,7 @@ impl Refresh {
                 // Its type is left out: the compiler would have to look through all of it.
                 Some(self.redeem(job, Some(&turn), is_unwanted).boxed().await)
             };
-            match cache.in_turn(&job.key.partition, job.app.authority.timeout(), work).await {
+            match cache.accounts().in_turn(&job.key.partition, job.app.authority.timeout(), work).await {
                 Ok(Some(outcome)) => return outcome,
                 Ok(None) => {}
                 Err(Unavailable::Busy) => return Err(refuse(job.flow, Failure::Busy, None).into()),
@@ -121,7 +121,7 @@ impl Refresh {
     async fn redeem(
         &self,
         job: &Job,
-        turn: Option<&Turn>,
+        turn: Option<&RefreshLease>,
         is_unwanted: &(dyn Fn() -> bool + Sync),
     ) -> Result<Loaded, Arc<Refusal>> {
         let mut signed = self.signed(job).await?;
@@ -137,9 +137,8 @@ impl Refresh {
             }
             let _room = room(job)?;
             let form = self.form(&job.app, token.clone());
-            let (state, app, tenant) = (&job.state, &job.app, self.tenant.as_ref());
-            let once = (job.flow.repeat(), turn.map(|turn| (turn, sign_in.shared)));
-            let sent = send::run_in(state, app, &form, tenant, once, job.call.clone()).await;
+            let turn = turn.map(|turn| (turn, sign_in.shared));
+            let sent = send::run_in(&job.app, &form, self.tenant.as_ref(), turn, job.call.clone()).await;
             let trouble = match sent.outcome {
                 Ok(response) => return self.keep(job, (&signed, &sign_in), (response, sent.version)).await,
                 Err(Trouble::Turn(why)) => return Err(self.unavailable(job, why)),
@@ -169,8 +168,8 @@ impl Refresh {
     async fn signed(&self, job: &Job) -> Result<Signed, Arc<Refusal>> {
         let (cache, space) = (&job.state.cache, job.app.space_of(job.owner).id());
         let signed = match job.app.refresh_tokens {
-            RefreshTokens::Reusable => cache.signed_or_remembered(space, &job.key.partition).await,
-            RefreshTokens::SingleUse => cache.signed(space, &job.key.partition).await,
+            RefreshTokens::Reusable => cache.accounts().signed_or_remembered(space, &job.key.partition).await,
+            RefreshTokens::SingleUse => cache.accounts().signed(space, &job.key.partition).await,
         };
         signed.map_err(|why| self.unavailable(job, why))
     }
@@ -237,24 +236,24 @@ impl Refresh {
             RefreshTokens::Reusable => Renewed::Reusable,
             RefreshTokens::SingleUse => Renewed::SingleUse,
         };
-        let mut kept = cache.renew_sign_in(&job.key.partition, sign_in.clone(), over, renewed).await;
+        let mut kept = cache.accounts().renew_sign_in(&job.key.partition, sign_in.clone(), over, renewed).await;
         for _ in 0..PATIENCE {
             if kept != Kept::Later || job.app.refresh_tokens == RefreshTokens::Reusable {
                 break;
             }
             tokio::time::sleep(PAUSE).await;
-            kept = cache.renew_sign_in(&job.key.partition, sign_in.clone(), over, renewed).await;
+            kept = cache.accounts().renew_sign_in(&job.key.partition, sign_in.clone(), over, renewed).await;
         }
         kept
     }
 
     fn form(&self, app: &App, token: Secret) -> Form {
-        let entra = app.authority.is_entra();
-        let scope = if entra { Some(self.scopes.with_reserved().to_string()) } else { self.narrowed() };
+        let profile = app.authority.profile();
+        let scope = if profile.reserved_scopes { Some(self.scopes.with_reserved().to_string()) } else { self.narrowed() };
         Form::default()
             .with("grant_type", GRANT_REFRESH_TOKEN)
             .with_some("scope", scope)
-            .with_some("client_info", entra.then_some("1"))
+            .with_some("client_info", profile.client_info.then_some("1"))
             .with_some("audience", self.audience.clone())
             .with_some("resource", self.resource.clone())
             .with_some("claims", self.claims.clone())
@@ -285,7 +284,7 @@ fn room(job: &Job) -> Result<Option<Room>, Arc<Refusal>> {
         return Ok(None);
     }
     let state = &job.state;
-    let room = state.cache.room_for_sign_in();
+    let room = state.cache.accounts().room_for_sign_in();
     room.map(Some).ok_or_else(|| Arc::new(overloaded("limits.queue", &state.clock)))
 }
 

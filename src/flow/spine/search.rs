@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::failure::{no_tokens, unavailable};
 use crate::cache::Known;
-use crate::flow::callers::Caller;
+use crate::caller::Caller;
 use crate::flow::plan::{AccountSearch, CachedPlan, partition_of};
 use crate::flow::refusal::Kind;
 use crate::flow::request::Outcome;
@@ -35,7 +35,7 @@ pub(super) async fn run(state: &Arc<FlowState>, mut plan: CachedPlan<'_>, search
     // Of all others at once who has it: most have not, and there may be many.
     let owners: Vec<Caller> = owners.collect();
     let partitions: Vec<Partition> = owners.iter().map(|owner| partition_of(plan.app, *owner, account)).collect();
-    let Known { known, unsure } = state.cache.known(&partitions).await;
+    let Known { known, unsure } = state.cache.accounts().known(&partitions).await;
     if let Some(why) = unsure {
         outcome = Err(Arc::new(unavailable(why)));
     }

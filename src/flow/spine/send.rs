@@ -1,15 +1,12 @@
-//! One grant sent to the authority with the app's proof; a refused credential is read anew once.
+//! One grant sent to the app's source, and what is said where no answer comes of it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use crate::authority::{Address, AssertionAudience, Failure, Proved, Repeat, TokenCall};
+use crate::authority::Failure;
 use crate::cache::{self, Unavailable};
-use crate::credential::{Target, Unusable};
 use crate::finding::Problem;
 use crate::flow::app::App;
 use crate::flow::refusal::{Kind, Refusal};
-use crate::flow::state::FlowState;
 use crate::oauth::{Form, TokenResponse};
+use crate::source::{self, GrantCall, Repeat, SourceError};
 use crate::telemetry::Context;
 use crate::token::{Tenant, Turn};
 
@@ -32,9 +29,13 @@ impl From<Failure> for Trouble {
     }
 }
 
-impl From<Unusable> for Trouble {
-    fn from(Unusable(problem): Unusable) -> Self {
-        Self::Credential(problem)
+impl From<SourceError> for Trouble {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Before(failure) => Self::Before(failure),
+            SourceError::Authority(failure) => Self::Authority(failure),
+            SourceError::Credential(problem) => Self::Credential(problem),
+        }
     }
 }
 
@@ -45,94 +46,38 @@ pub(in crate::flow) struct Sent {
     pub(in crate::flow) version: u64,
 }
 
-/// Which credential made the last proof.
-struct Used {
-    version: AtomicU64,
-    contents: AtomicU64,
-}
+// === impl Sent ===
 
-// === impl Used ===
-
-impl Used {
-    fn of(app: &App) -> Self {
-        Self { version: AtomicU64::new(app.credential.version()), contents: AtomicU64::new(app.credential.contents()) }
+impl From<source::GrantOutcome> for Sent {
+    fn from(sent: source::GrantOutcome) -> Self {
+        Self { outcome: sent.outcome.map_err(Trouble::from), version: sent.version }
     }
 }
 
 /// Sends a grant.
-pub(in crate::flow) async fn run(
-    state: &FlowState,
-    app: &App,
-    form: &Form,
-    tenant: Option<&Tenant>,
-    repeat: Repeat,
-    context: Context,
-) -> Sent {
-    run_in(state, app, form, tenant, (repeat, None), context).await
+pub(in crate::flow) async fn run(app: &App, form: &Form, tenant: Option<&Tenant>, repeat: Repeat, context: Context) -> Sent {
+    app.source.send(&GrantCall { form, tenant, repeat, context }).await.into()
 }
 
-/// Sends a grant that may be sent in a turn alone: the turn is told which generation is sent when nothing but the sending is left to do.
+/// Sends once what may be sent under a refresh lease alone: the lease is told which generation is sent when nothing but the sending is
+/// left to do.
 pub(in crate::flow) async fn run_in(
-    state: &FlowState,
     app: &App,
     form: &Form,
     tenant: Option<&Tenant>,
-    (repeat, turn): (Repeat, Option<(&cache::Turn, u64)>),
+    turn: Option<(&cache::RefreshLease, u64)>,
     context: Context,
 ) -> Sent {
-    let used = Used::of(app);
-    let endpoint = match app.authority.token_endpoint(tenant, context.clone()).await {
-        Ok(endpoint) => endpoint,
-        Err(failure) => return Sent { outcome: Err(Trouble::Before(failure)), version: used.version.into_inner() },
+    let call = GrantCall { form, tenant, repeat: Repeat::Never, context };
+    let Some((turn, generation)) = turn else { return app.source.send(&call).await.into() };
+    let ready = match app.source.ready(&call).await {
+        Ok(ready) => ready,
+        Err(sent) => return sent.into(),
     };
-    let call = TokenCall { endpoint: &endpoint, repeat, grant: form.grant() };
-    let prove = || async {
-        let mut proved = prove(state, app, endpoint.as_str(), form.clone(), &used, context.clone()).await?;
-        if let Some((turn, generation)) = turn {
-            proved.until = turn.sends(generation).await.map_err(Trouble::Turn)?;
-        }
-        Ok(proved)
-    };
-    let mut outcome = app.authority.token(call, context.clone(), prove).await;
-    let refused = used.contents.load(Ordering::Relaxed);
-    if is_invalid_client(&outcome) {
-        // The file may have been replaced since it was last compared (ASN-6). What is sent once is not sent again all the same.
-        app.credential.reread().await;
-        if repeat == Repeat::Once && app.credential.contents() != refused {
-            outcome = app.authority.token(call, context.clone(), prove).await;
-        }
+    match turn.sends(generation).await {
+        Ok(until) => ready.send(until).await.into(),
+        Err(why) => Sent { outcome: Err(Trouble::Turn(why)), version: ready.version() },
     }
-    Sent { outcome, version: used.version.into_inner() }
-}
-
-fn is_invalid_client(outcome: &Result<TokenResponse, Trouble>) -> bool {
-    let Err(Trouble::Authority(Failure::Refused { status, body, .. })) = outcome else { return false };
-    // Keycloak says `unauthorized_client` with 401 of a wrong secret.
-    body.error == "invalid_client" || (*status == 401 && body.error == "unauthorized_client")
-}
-
-/// Adds the app's proof to a form, and notes in `used` which credential made it.
-async fn prove(state: &FlowState, app: &App, endpoint: &str, form: Form, used: &Used, context: Context) -> Result<Proved, Trouble> {
-    let metadata;
-    let target = match &app.authority.address {
-        Address::Entra { .. } => Target::Entra { endpoint },
-        Address::Oidc { issuer, .. } => {
-            metadata = app.authority.metadata(context).await.map_err(Trouble::Before)?;
-            let audience = match app.authority.assertion_audience {
-                AssertionAudience::Issuer => issuer,
-                AssertionAudience::TokenEndpoint => endpoint,
-            };
-            Target::Oidc {
-                audience,
-                methods: metadata.token_endpoint_auth_methods_supported.as_deref(),
-                algorithms: metadata.token_endpoint_auth_signing_alg_values_supported.as_deref(),
-            }
-        }
-    };
-    let proof = app.credential.prove(&app.client_id, target, form, &state.clock, &state.tasks).await?;
-    used.version.store(proof.version, Ordering::Relaxed);
-    used.contents.store(proof.contents, Ordering::Relaxed);
-    Ok(Proved { form: proof.form, basic: proof.basic, until: None })
 }
 
 /// The refusal for a credential that cannot be used.
@@ -144,5 +89,5 @@ pub(in crate::flow) fn unusable(problem: &Problem) -> Refusal {
 /// Where the user of a claims challenge is sent.
 pub(in crate::flow) fn authorization_uri(app: &App, tenant: Option<&Tenant>, refusal: &Refusal) -> Option<String> {
     let challenged = refusal.answer.as_ref().is_some_and(|answer| answer.claims.is_some());
-    challenged.then(|| app.authority.entra_authorize(tenant).map(String::from)).flatten()
+    challenged.then(|| app.authority.derived_authorization_endpoint(tenant).map(String::from)).flatten()
 }

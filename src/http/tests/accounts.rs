@@ -15,7 +15,7 @@ use crate::listen::App;
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Sampler};
 
-fn app(metrics: &Metrics, sampler: Sampler) -> impl App + use<> {
+pub(super) fn app(metrics: &Metrics, sampler: Sampler) -> impl App + use<> {
     let (clock, tasks) = (Clock::manual(1000), Tasks::default());
     let cache = Cache::new(&cache::Settings::default(), None, WIRE, metrics, clock.clone(), tasks.clone());
     let patience = Duration::from_secs(15);
@@ -23,12 +23,12 @@ fn app(metrics: &Metrics, sampler: Sampler) -> impl App + use<> {
     router(service, &Settings::default(), &clock, metrics, sampler)
 }
 
-fn plain() -> impl App + use<> {
+pub(super) fn plain() -> impl App + use<> {
     app(&Metrics::default(), Sampler::new(None))
 }
 
 /// A request without body and type.
-fn bare(method: Method, uri: &str) -> http::request::Builder {
+pub(super) fn bare(method: Method, uri: &str) -> http::request::Builder {
     request("").method(method).uri(uri)
 }
 
@@ -147,8 +147,8 @@ async fn no_id_leaves_the_path() {
     let guard = tracing::subscriber::set_default(subscriber);
     let metrics = Metrics::default();
     let app = app(&metrics, Sampler::new(Some(1.0)));
-    // Another test's thread may be the first that comes by a line, and nobody listens there: after the lines have been passed, it is
-    // asked again in this one.
+    // Another test's thread may be the first that comes by a line, and nobody listens there: after the lines have been passed, it
+    // is asked again in this one.
     super::send(&app, bare(Method::GET, "/accounts/%").body(Body::empty()).unwrap()).await;
     tracing::callsite::rebuild_interest_cache();
     lines.0.lock().unwrap().clear();

@@ -1,7 +1,7 @@
 //! The keys over everything that replicas share: one names the records, one seals what is written, all open what is read.
 //!
-//! A key ring's file may reach replicas minutes apart. So the first key seals and all open, a key id that is not known reads the file
-//! again at once, and the `name` key stays for as long as the process does: under another one nothing would be found any more.
+//! A key ring's file may reach replicas minutes apart. So the first key seals and all open, a key id that is not known reads the
+//! file again at once, and the `name` key stays for as long as the process does: under another one nothing would be found any more.
 
 mod header;
 mod keys;
@@ -72,7 +72,8 @@ pub enum Unreadable {
     Newer,
     /// It is sealed by a key that is not in the ring.
     UnknownKey,
-    /// It is cut, changed, not meant for this name, or of a release that is long gone; or it is not sealed where everything has to be.
+    /// It is cut, changed, not meant for this name, or of a release that is long gone;
+    /// or it is not sealed where everything has to be.
     Garbage,
 }
 
@@ -153,10 +154,11 @@ impl Ring {
         }
     }
 
-    /// Opens what was found under the name `key` in Redis, if it is of one of these versions. One that is older than all of them is garbage.
+    /// Opens what was found under the name `key` in Redis, if it is of one of these versions.
+    /// One that is older than all of them is garbage.
     ///
-    /// A key id that is not in the ring reads the ring's file again before it is given up. That read blocks; it is a small local file,
-    /// one caller at a time does it, and not more than once a second. The others are answered from the ring there is.
+    /// A key id that is not in the ring reads the ring's file again before it is given up. That read blocks; it is a small local
+    /// file, one caller at a time does it, and not more than once a second. The others are answered from the ring there is.
     ///
     /// # Errors
     /// It cannot be opened; nothing in it may be believed then, not even its version.
@@ -199,8 +201,8 @@ impl Ring {
         header.kid.is_empty() || keys.current().value.find(header.kid).is_some()
     }
 
-    /// To be called before values are opened that somebody else may have sealed: reads the file again, at most once a second, if a key
-    /// is not in the ring. It waits for that a second at most, together with all who come meanwhile.
+    /// To be called before values are opened that somebody else may have sealed: reads the file again, at most once a second, if a
+    /// key is not in the ring. It waits for that a second at most, together with all who come meanwhile.
     pub async fn meet<'a>(&self, values: impl IntoIterator<Item = &'a [u8]>) {
         let Some(keys) = &self.0.keys else { return };
         if values.into_iter().all(|value| self.knows(value)) {
@@ -229,8 +231,8 @@ impl Ring {
         }
     }
 
-    /// The generation that a value tells, without opening it: to compare, not to believe. A value that is broken after it has one all
-    /// the same, or nothing could ever be stored in its place.
+    /// The generation that a value tells, without opening it: to compare, not to believe. A value that is broken after it has one
+    /// all the same, or nothing could ever be stored in its place.
     pub fn generation(value: &[u8]) -> Option<u64> {
         Header::generation(value)
     }

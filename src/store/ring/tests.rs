@@ -86,12 +86,18 @@ proptest::proptest! {
             let value = ring.seal(&key, generation, version, &payload).unwrap();
             proptest::prop_assert_eq!(Ring::generation(&value), Some(generation));
             let opened = ring.open(&key, &value, VERSIONS).unwrap();
-            proptest::prop_assert_eq!((opened.generation, opened.version, &*opened.payload), (generation, version, payload.as_slice()));
+            let back = (opened.generation, opened.version, &*opened.payload);
+        proptest::prop_assert_eq!(back, (generation, version, payload.as_slice()));
         }
     }
 
     #[test]
-    fn any_change_is_garbage_or_worse(at in any::<proptest::sample::Index>(), bit in 0_u8..8, cut in any::<proptest::sample::Index>(), key in ".{0,20}") {
+    fn any_change_is_garbage_or_worse(
+        at in any::<proptest::sample::Index>(),
+        bit in 0_u8..8,
+        cut in any::<proptest::sample::Index>(),
+        key in ".{0,20}"
+    ) {
         static RING: LazyLock<Ring> = LazyLock::new(|| ring(&[NAME, A, B]));
         let value = RING.seal(KEY, 0x0123_4567_89ab_cdef, 8, &[7; 100]).unwrap();
         let mut changed = value.clone();
@@ -130,7 +136,7 @@ async fn every_reason_is_told_apart() {
     let newer = ours.seal(KEY, 1, 10, b"x").unwrap();
     assert_eq!(plaintext().open(KEY, &newer, VERSIONS), Err(Unreadable::Newer));
     assert_eq!(ours.seal(KEY, 1, 0, b"x"), None);
-    // The same id over another key.
+    // Its id over another key.
     let impostor = A.replace("a:AQ", "a:AA");
     assert_eq!(reads(&ring(&[NAME, &impostor]), &ours).await, Err(Unreadable::Garbage));
     for bad in

@@ -95,7 +95,7 @@ impl Access {
         if problems.is_empty() { Ok(access) } else { Err(problems) }
     }
 
-    /// The same, trusting these roots (PEM text) where there is no `ca_file`. Without them the client reads the system's for each
+    /// Trusts these roots (PEM text) where there is no `ca_file`. Without them the client reads the system's for each
     /// connection, and connects nowhere where there are none.
     #[must_use]
     pub fn trusting(self, roots: String) -> Self {

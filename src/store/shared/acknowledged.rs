@@ -1,7 +1,7 @@
 //! Writes that replicas must have before they count: sign-outs, and sign-ins whose older refresh token is used up.
 //!
-//! They go over a connection of their own, each in one go with a `WAIT`: that counts who has what this connection wrote last, and holds
-//! the connection until then.
+//! They go over a connection of their own, each in one go with a `WAIT`.
+//! Redis holds that connection until enough replicas have its last write.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,8 +82,8 @@ impl Acknowledged {
 }
 
 impl Core {
-    /// Makes a write that replicas must have, if that is asked for. Returns its answer and whether enough of them have it. Where the
-    /// connection for these writes is of no use it is made over the usual one, and nobody acknowledges it.
+    /// Makes a write that replicas must have, if that is asked for. Returns its answer and whether enough of them have it. Where
+    /// the connection for these writes is of no use it is made over the usual one, and nobody acknowledges it.
     pub(super) async fn kept(
         self: &Arc<Self>,
         op: Op,

@@ -1,8 +1,9 @@
 //! One call over the connection that there is, and once more over another one where the first was of no use.
 //!
-//! A call may be made twice: each that exists does no harm if it is. Reads change nothing. A claim finds the lease its own, an extension
-//! and a release compare the owner, a put finds its own value, a withdrawal compares the generation, a removal finds the epoch that it set
-//! itself, and what sets, deletes, joins or leaves ends the same; a message that is heard twice is obeyed twice, with no effect.
+//! A call may be made twice: each that exists does no harm if it is. Reads change nothing. A claim finds the lease its own, an
+//! extension and a release compare the owner, a put finds its own value, a withdrawal compares the generation, a removal finds the
+//! epoch that it set itself, and what sets, deletes, joins or leaves ends the same; a message that is heard twice is obeyed twice,
+//! with no effect.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -24,21 +25,24 @@ const AGAIN: Duration = Duration::from_millis(50);
 const LITTLE: Duration = Duration::from_millis(20);
 
 impl Core {
-    /// A call in its time. The first connection of all may take longer, and so may the one that takes the place of a connection which
-    /// turned out to be closed: Redis closes those that are idle, and a call must not fail for that.
+    /// A call in its time. The first connection of all may take longer, and so may the one that takes the place of a connection
+    /// which turned out to be closed: Redis closes those that are idle, and a call must not fail for that.
     pub(super) async fn attempt(&self, request: Request<'_>, deadline: Duration) -> Result<Value, Fault> {
         let link = &self.link;
         let connecting = if link.is_untried() { CONNECTING } else { Duration::ZERO };
         let ends = Instant::now() + deadline + connecting;
-        let live = connected(link, ends, link.live(false)).await?;
+        let live = match link.connection() {
+            Some(live) => live,
+            None => Box::pin(connected(link, ends, link.live(false))).await?,
+        };
         match over(link, &live, request, ends).await {
-            Err(Fault::Broken) => once_more(link, &live, request, ends + CONNECTING).await,
+            Err(Fault::Broken) => Box::pin(once_more(link, &live, request, ends + CONNECTING)).await,
             outcome => outcome,
         }
     }
 
-    /// A call that has time. Where there is no answer after half of it, it is made once more over another connection; whichever answers
-    /// first counts.
+    /// A call that has time. Where there is no answer after half of it, it is made once more over another connection; whichever
+    /// answers first counts.
     pub(super) async fn attempt_patiently(&self, request: Request<'_>, ends: Instant) -> Result<Value, Fault> {
         let link = &self.link;
         let now = Instant::now();
@@ -108,10 +112,13 @@ async fn connected(
 }
 
 async fn over(link: &Arc<Link>, live: &Arc<Live>, request: Request<'_>, ends: Instant) -> Result<Value, Fault> {
-    let had_time = ends.saturating_duration_since(Instant::now()) > LITTLE;
+    let began = Instant::now();
     let answer = timeout_at(ends, request.send(live.wire())).await;
-    let silent = if had_time { Fault::TimedOut } else { Fault::Connecting };
-    let outcome = answer.map_or(Err(silent), |answer| answer.map_err(|error| Fault::from(&error)));
+    let outcome = match answer {
+        Ok(answer) => answer.map_err(|error| Fault::from(&error)),
+        Err(_) if ends.saturating_duration_since(began) > LITTLE => Err(Fault::TimedOut),
+        Err(_) => Err(Fault::Connecting),
+    };
     link.settle(live, outcome.as_ref().err().copied());
     outcome
 }

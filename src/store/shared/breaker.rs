@@ -1,7 +1,7 @@
 //! When to stop asking Redis, and when to ask again: counts and times, no I/O.
 //!
-//! Closed: failures are counted. Open: nothing is tried until a pause is over. Half-open: one probe is under way. Only a probe closes it,
-//! so that no request pays for finding out.
+//! Closed: failures are counted. Open: nothing is tried until a pause is over. Half-open: one probe is under way. Only a probe
+//! closes it, so that no request pays for finding out.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,8 +16,8 @@ const WINDOW: Duration = Duration::from_secs(10);
 const LEAST: u32 = 20;
 /// The longest pause before the first probe; each further one doubles it.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// How long pauses may get at first, whatever their number, and which part of the time it has not worked for later on: what is mended
-/// soon is found out soon.
+/// How long pauses may get at first, whatever their number, and which part of the time it has not worked for later on: what is
+/// mended soon is found out soon.
 const EARLY_PAUSE: (Duration, u32) = (Duration::from_secs(1), 4);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -137,8 +137,8 @@ impl Breaker {
         self.opened
     }
 
-    /// How long to wait before the next probe; `jitter` is a random number from 0 to 1, and `beside` says whether another breaker of
-    /// this process is closed.
+    /// How long to wait before the next probe; `jitter` is a random number from 0 to 1, and `beside` says whether another breaker
+    /// of this process is closed.
     pub(super) fn pause(&self, jitter: f64, now: Moment, beside: bool) -> Duration {
         let doubled = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.probes.min(16)));
         let (early, part) = EARLY_PAUSE;

@@ -1,5 +1,5 @@
-//! Where the nodes of a cluster send a client: to the owner of a slot, to the node that a slot is on its way to, and to nodes that no
-//! address of the configuration names.
+//! Where the nodes of a cluster send a client: to the owner of a slot, to the node that a slot is on its way to, and to nodes that
+//! no address of the configuration names.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,7 +28,8 @@ pub(super) struct Redirect {
     asking: bool,
 }
 
-/// The nodes that a cluster was last seen to have, as it names them. Where all that the configuration names are gone, others are there.
+/// The nodes that a cluster was last seen to have, as it names them.
+/// Where all that the configuration names are gone, others are there.
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
     known: Mutex<Vec<(String, u16)>>,
@@ -168,8 +169,7 @@ impl Asked {
     fn connection(&self, node: &(String, u16)) -> Arc<OnceCell<MultiplexedConnection>> {
         let mut connections = self.lock();
         let used = Instant::now();
-        let redirected =
-            connections.entry(node.clone()).or_insert_with(|| Redirected { connection: Arc::default(), used });
+        let redirected = connections.entry(node.clone()).or_insert_with(|| Redirected { connection: Arc::default(), used });
         redirected.used = used;
         Arc::clone(&redirected.connection)
     }

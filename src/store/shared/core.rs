@@ -54,8 +54,8 @@ pub(super) enum Request<'a> {
 // === impl Core ===
 
 impl Core {
-    /// Makes a call, or does not if the breaker is open. `patient`: a breaker that opened a moment ago is waited for, and a connection
-    /// that does not answer is not all that is tried.
+    /// Makes a call, or does not if the breaker is open. `patient`: a breaker that opened a moment ago is waited for, and a second
+    /// connection is tried where the first one does not answer.
     pub(super) async fn call(
         self: &Arc<Self>,
         op: Op,
@@ -64,13 +64,15 @@ impl Core {
         patient: bool,
     ) -> Result<Value, Trouble> {
         let ends = Instant::now() + deadline;
-        let may = self.may(op) || (patient && self.may_soon(op, deadline, ends).await);
+        // What most calls do not need is boxed: a future carries room for all that it may await.
+        let may = self.may(op) || (patient && Box::pin(self.may_soon(op, deadline, ends)).await);
         if !may {
             self.counts.spared(op);
             return Err(Trouble::Open);
         }
         let (started, span) = (self.clock.precise(), telemetry::redis_span(op.as_str()));
-        let outcome = if patient { self.attempt_patiently(request, ends).await } else { self.attempt(request, deadline).await };
+        let outcome =
+            if patient { Box::pin(self.attempt_patiently(request, ends)).await } else { self.attempt(request, deadline).await };
         let fault = outcome.as_ref().err().copied();
         if let Some(fault) = fault {
             telemetry::call_failed(&span, fault.as_str());
@@ -172,11 +174,16 @@ impl Request<'_> {
     pub(super) async fn send(self, mut wire: Wire) -> RedisResult<Value> {
         match self {
             Self::Plain(cmd) => wire.ask(cmd).await,
-            Self::Batch(batch) => wire.ask_all(batch).await,
-            Self::Script(call) => match wire.ask(&call.by_hash()).await {
-                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => wire.ask(&call.by_text()).await,
-                outcome => outcome,
-            },
+            // Boxed: a hit has no need of them, and would carry room for each.
+            Self::Batch(batch) => Box::pin(wire.ask_all(batch)).await,
+            Self::Script(call) => Box::pin(Self::run(wire, call)).await,
+        }
+    }
+
+    async fn run(mut wire: Wire, call: &Call) -> RedisResult<Value> {
+        match wire.ask(&call.by_hash()).await {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => wire.ask(&call.by_text()).await,
+            outcome => outcome,
         }
     }
 }

@@ -6,8 +6,8 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use redis::aio::{AsyncPushSender, MultiplexedConnection};
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
@@ -62,7 +62,7 @@ impl Dialer {
         }
     }
 
-    /// The same for calls that wait for replicas besides.
+    /// These settings for calls that wait for replicas besides.
     pub(super) fn waiting(mut self, timeout: Duration) -> Self {
         self.longest += 2 * timeout;
         self
@@ -146,8 +146,8 @@ impl Dialer {
         }
     }
 
-    /// The nodes of a cluster that are known: those of the configuration, and those that the cluster named. The ones that were tried
-    /// in vain come last the next time, or nodes that are gone would take all the time that there is.
+    /// The known nodes of a cluster: of the configuration, and named by the cluster. Those tried in vain come last the next time;
+    /// else nodes that are gone would take all the time there is.
     fn places(&self, urls: &[RedisUrl]) -> Vec<Place> {
         let tls = urls.first().is_some_and(|url| url.tls);
         let mut places: Vec<Place> = urls.iter().map(|url| Place { db: 0, ..Place::of(url) }).collect();
@@ -198,9 +198,12 @@ impl Dialer {
         }
     }
 
-    /// The host of a node of the cluster that only its port is known of.
+    /// The host of a node of the cluster that only its port is known of: nodes that do not know their own name leave it out, and mean the
+    /// name that the client used.
     pub(super) fn host_of(&self, port: u16) -> Option<String> {
-        self.nodes.host_of(port)
+        let Topology::Cluster(urls) = &self.topology else { return None };
+        let named = || urls.first().filter(|first| urls.iter().all(|url| url.host == first.host)).map(|url| url.host.clone());
+        self.nodes.host_of(port).or_else(named)
     }
 
     /// A connection to one node of a cluster.
@@ -234,8 +237,8 @@ impl Dialer {
         Err(last)
     }
 
-    /// Whom the sentinels call the master, the one that most of them name first: one of them may be cut off from the others, and not know
-    /// whom these chose. All are asked at once, and nobody is waited for when more than half of them agree.
+    /// Whom the sentinels call the master, the one that most of them name first: one of them may be cut off from the others, and
+    /// not know whom these chose. All are asked at once, and nobody is waited for when more than half of them agree.
     async fn elected(&self, name: &str, urls: &[RedisUrl]) -> RedisResult<Vec<Master>> {
         let mut answers: FuturesUnordered<_> = urls.iter().map(|url| self.master_address(name, url)).collect();
         let (mut votes, mut last) = (Vec::<(Master, usize)>::new(), nobody());
@@ -333,7 +336,8 @@ impl Wire {
             Self::Cluster(connection, asked) => {
                 let answer = connection.req_packed_command(cmd).await.and_then(Value::extract_error);
                 match answer {
-                    Err(error) if Redirect::of(&error).is_some() => asked.follow(cmd, error).await,
+                    // Boxed: each call carries room for this.
+                    Err(error) if Redirect::of(&error).is_some() => asked.follow(cmd, error).boxed().await,
                     answer => answer,
                 }
             }

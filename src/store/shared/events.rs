@@ -130,7 +130,8 @@ async fn hear(core: &Core, pushed: &mut Pushed, heard: &impl Fn(Event)) -> Fault
     Fault::Broken
 }
 
-/// Asks the connection whether it is there until it is not. `None`: the credentials changed, or the sentinels announced another master.
+/// Asks the connection whether it is there until it is not. `None`:
+/// the credentials changed, or the sentinels announced another master.
 async fn watch(core: &Core, mut connection: MultiplexedConnection, master: Option<Master>, version: u64) -> Option<Fault> {
     let mut switched = core.link.dialer().sentinels().switched();
     for looks in 1_u32.. {

@@ -1,4 +1,5 @@
-//! What went wrong with a call to Redis, as far as somebody does something about it. Nothing here quotes an error: it may hold keys.
+//! What went wrong with a call to Redis, as far as somebody does something about it. Nothing here quotes an error:
+//! it may hold keys.
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 

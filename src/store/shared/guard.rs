@@ -127,8 +127,8 @@ impl Guard {
         self.clock.moment().since(self.lock().opened())
     }
 
-    /// Has the next probe made at once and waits until calls may be made, until `ends` at the latest. Returns whether they may. Another
-    /// breaker that closes may be enough.
+    /// Has the next probe made at once and waits until calls may be made, until `ends` at the latest. Returns whether they may.
+    /// Another breaker that closes may be enough.
     pub(super) async fn hurry_until(&self, may: impl Fn() -> bool, ends: Instant) -> bool {
         let mut bell = self.bell();
         while !may() {
@@ -276,7 +276,8 @@ mod tests {
             reads.probe();
             reads.probed(true)
         };
-        let (closed, probed) = tokio::join!(timeout(SOON, reads.hurry_until(|| reads.is_closed(), Instant::now() + SOON)), timeout(SOON, probing));
+        let (closed, probed) =
+            tokio::join!(timeout(SOON, reads.hurry_until(|| reads.is_closed(), Instant::now() + SOON)), timeout(SOON, probing));
         assert_eq!((closed, probed), (Ok(true), Ok(true)));
     }
 

@@ -103,6 +103,11 @@ impl Link {
         &self.dialer
     }
 
+    /// The connection, if there is one.
+    pub(super) fn connection(&self) -> Option<Arc<Live>> {
+        self.live.load_full()
+    }
+
     /// The connection, made first if there is none. `at_once`: even if an attempt failed just now.
     pub(super) async fn live(self: &Arc<Self>, at_once: bool) -> Result<Arc<Live>, Fault> {
         if let Some(live) = self.live.load_full() {
@@ -213,7 +218,8 @@ impl Link {
         self.make(Some(live), false);
     }
 
-    /// Starts an attempt to have another connection than `old`, unless one is under way or there is one. Returns whether that is so.
+    /// Starts an attempt to have another connection than `old`, unless one is under way or there is one.
+    /// Returns whether that is so.
     fn make(self: &Arc<Self>, old: Option<&Arc<Live>>, at_once: bool) -> bool {
         let now = self.clock.moment();
         let mut making = self.lock();

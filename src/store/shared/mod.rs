@@ -1,7 +1,7 @@
 //! The store that replicas share: Redis as bytes under names, whatever its topology.
 //!
-//! Redis is a help and no condition: every call has its own deadline, breakers stop asking a Redis that fails, probes find out when it
-//! works again, and connections are made on first use and replaced when they are of no more use.
+//! Redis is a help and no condition: every call has its own deadline, breakers stop asking a Redis that fails, probes find out when
+//! it works again, and connections are made on first use and replaced when they are of no more use.
 
 mod access;
 mod acknowledged;
@@ -111,8 +111,8 @@ impl Shared {
         Arc::new(Self { core: Arc::new(core), write_timeout: settings.write_timeout, channel, patient: false })
     }
 
-    /// The same for whom nothing else than Redis' answer will do: sign-outs, listings, and what is used once. Its calls have a second
-    /// altogether instead of the time-out, so that a pause of Redis is waited for.
+    /// This store for whom nothing else than Redis' answer will do: sign-outs, listings, and what is used once. Its calls have a
+    /// second altogether instead of the time-out, so that a pause of Redis is waited for.
     pub fn patient(&self) -> Self {
         Self { patient: true, ..self.clone() }
     }

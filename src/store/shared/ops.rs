@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use redis::{Cmd, Pipeline, Value};
 
 use super::core::{PROBES, Request};
@@ -33,7 +34,7 @@ impl Shared {
         }
     }
 
-    /// The same, and what is left of the first key's time; `None`: it is not there, or has no end.
+    /// The values of the keys, and what is left of the first key's time; `None`: it is not there, or has no end.
     ///
     /// # Errors
     /// There is no answer.
@@ -43,7 +44,7 @@ impl Shared {
         let (mut read, mut left) = (Cmd::with_capacity(1 + keys.len(), size + 4), Cmd::with_capacity(2, first.len() + 4));
         read.arg(if keys.len() == 1 { "GET" } else { "MGET" }).arg(keys);
         left.arg("PTTL").arg(first);
-        // Together: what is left is what was left of that value.
+        // In one go, so that the time is that of this value and of no later one.
         let mut both = Pipeline::with_capacity(2);
         both.add_command(read).add_command(left);
         let answer = array(self.ask(Op::Read, Request::Batch(&both), self.core.timeout).await?)?;
@@ -207,8 +208,8 @@ impl Shared {
         }
     }
 
-    /// Deletes, and raises an epoch to one of eight bytes if any of these keys was there, the epoch's own included, or `always`; in one
-    /// step, all keys are in one slot. To do it again does nothing more.
+    /// Deletes, and raises an epoch to one of eight bytes if any of these keys was there, the epoch's own included, or `always`; in
+    /// one step, all keys are in one slot. To do it again does nothing more.
     ///
     /// # Errors
     /// There is no answer; it may have been done.
@@ -275,8 +276,8 @@ impl Shared {
         Ok(answer != Value::Nil)
     }
 
-    /// The keys of the markers. Whoever finds another value than before there, or none, knows that the store, or a master of a cluster,
-    /// is not what it was. In a cluster they fall into different slots, so that every master is likely to have one.
+    /// The keys of the markers. Another value than before, or none, tells that the store, or a master of a cluster, has lost what
+    /// it had. In a cluster they fall into different slots, so that every master is likely to have one.
     pub fn markers(&self) -> Vec<String> {
         let prefix = &self.core.prefix;
         if self.core.link.dialer().is_cluster() {
@@ -297,8 +298,8 @@ impl Shared {
         self.plain(Op::Clear, redis::cmd("DEL").arg(keys)).await.map(drop)
     }
 
-    /// Adds a member to a set for a while, or for longer than it is there already; the set lives for at least as long. Members leave a day
-    /// after their time is over: another replica's clock may say that it is not.
+    /// Adds a member to a set for a while, or for longer than it is there already; the set lives for at least as long. Members
+    /// leave a day after their time is over: another replica's clock may say that it is not.
     ///
     /// # Errors
     /// There is no answer.
@@ -325,8 +326,8 @@ impl Shared {
         self.plain(Op::Leave, &cmd).await.map(drop)
     }
 
-    /// At most `count` members of a set that come after a mark, in the order of scores and, where these are equal, of members. That order is
-    /// the set's own: it is the same after a restart and on another server.
+    /// At most `count` members of a set that come after a mark, in the order of scores and, where these are equal, of members. That
+    /// order is the set's own: it is the same after a restart and on another server.
     ///
     /// # Errors
     /// There is no answer.
@@ -377,8 +378,8 @@ impl Shared {
     /// Every call of this file goes through here. Each of them may be made twice where the first answer was lost: it says so.
     async fn ask(&self, op: Op, request: Request<'_>, deadline: Duration) -> Answer<Value> {
         let deadline = if self.patient { deadline.max(PATIENT) } else { deadline };
-        // Boxed: this future goes into many others, and next to a round trip that costs nothing.
-        Box::pin(self.core.call(op, request, deadline, self.patient)).await
+        // Boxed, and its type forgotten: this future goes into many others, and next to a round trip that costs nothing.
+        self.core.call(op, request, deadline, self.patient).boxed().await
     }
 
     /// A write that replicas must have, if the configuration asks for it. Returns the answer and whether they have it.

@@ -29,7 +29,7 @@ impl Place {
         Self { tls: url.tls, host: url.host.clone(), port: url.port, db: url.db }
     }
 
-    /// The same place, for a node of a cluster: those have one database.
+    /// This place as a node of a cluster: those have one database.
     pub(super) fn again(&self) -> Self {
         Self { tls: self.tls, host: self.host.clone(), port: self.port, db: 0 }
     }

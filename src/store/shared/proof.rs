@@ -51,8 +51,8 @@ struct Missing {
 }
 
 impl Shared {
-    /// Connects, tries every command that is used with something short-lived, and subscribes, on connections of its own. Returns what
-    /// works and could be better.
+    /// Connects, tries every command that is used with something short-lived, and subscribes, on connections of its own. Returns
+    /// what works and could be better.
     ///
     /// # Errors
     /// Why it cannot be used, and what to do about it. Rights that are missing are named together.
@@ -62,8 +62,8 @@ impl Shared {
         let (wire, _) = patiently(dialer.data()).await.map_err(failed(Step::Connect))?;
         let mut missing = Missing::default();
         missing.take("ping", self.tried(&wire, &redis::cmd("PING")).await)?;
-        // Keys in different slots: one may happen to belong to a node that is taken for a server of its own, and each node of a cluster
-        // has users of its own.
+        // Keys in different slots: one may happen to belong to a node that is taken for a server of its own, and each node of a
+        // cluster has users of its own.
         let keys = (0..PROBES).map(|number| self.prove_key(&wire, format!("{}:probe:{number}", self.core.prefix)));
         for tried in futures_util::future::try_join_all(keys).await? {
             missing.join(tried);
@@ -133,7 +133,8 @@ impl Shared {
             if listening.iter().any(|heard| heard.as_ref().is_err_and(is_forbidden)) {
                 let user = dialer.access().sentinel().username.unwrap_or_else(|| DEFAULT_USER.to_owned());
                 found.push(Problem::new(
-                    "the user at the sentinels may not hear that there is another master: that takes up to six seconds, in which the old one may take writes that are lost",
+                    "the user at the sentinels may not hear that there is another master: that takes up to six seconds, in \
+                         which the old one may take writes that are lost",
                     format!("at each sentinel: ACL SETUSER {user} +subscribe &{CHANNEL}"),
                 ));
             }
@@ -165,7 +166,8 @@ impl Shared {
                 // The field is there if and only if it is asked for.
                 if field(&text, "role") == Some("master") && field(&text, "min_slaves_good_slaves").is_none() {
                     found.push(Problem::new(
-                        "`min-replicas-to-write` is 0: a master that is cut off from its replicas goes on taking writes, which the next failover undoes",
+                        "`min-replicas-to-write` is 0: a master that is cut off from its replicas goes on taking writes, \
+                     which the next failover undoes",
                         "CONFIG SET min-replicas-to-write 1, and CONFIG SET min-replicas-max-lag 5",
                     ));
                 }
@@ -268,12 +270,14 @@ impl Shared {
         if error.is_timeout() {
             return Problem::new(
                 "Redis does not answer in time",
-                "check the address, the network between, whether Redis runs, and whether the port speaks TLS (rediss://) or not (redis://)",
+                "check the address, the network between, whether Redis runs, and whether the \
+                     port speaks TLS (rediss://) or not (redis://)",
             );
         }
         Problem::new(
             "Redis cannot be reached",
-            "check the address, whether Redis runs there, and whether it asks for TLS (rediss://) or not (redis://), or for a client certificate that its CA has issued (`client_cert`)",
+            "check the address, whether Redis runs there, and whether it asks for TLS (rediss://) or not (redis://), or for \
+                     a client certificate that its CA has issued (`client_cert`)",
         )
     }
 }

@@ -1,5 +1,5 @@
-//! What the sentinels announce: that another server is the master now. Asking them every few seconds goes on below; this is to know at
-//! once, because an old master that is cut off from them takes writes that are lost.
+//! What the sentinels announce: that another server is the master now. Asking them every few seconds goes on below; this is to know
+//! at once, because an old master that is cut off from them takes writes that are lost.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -102,8 +102,8 @@ fn read(name: &str, text: &str) -> Option<(Master, Master)> {
 }
 
 impl Dialer {
-    /// Listens to every sentinel until the soft stop: the one that leads a failover says it first, the others up to two seconds later.
-    /// Asked for more than once it does nothing more.
+    /// Listens to every sentinel until the soft stop: the one that leads a failover says it first, the others up to two seconds
+    /// later. Asked for more than once it does nothing more.
     pub(super) fn follow_sentinels(&self, tasks: &Tasks, jitter: fn() -> f64) {
         let Topology::Sentinel { master, urls, .. } = self.topology() else { return };
         if self.sentinels().following.swap(true, Ordering::Relaxed) {

@@ -21,9 +21,9 @@ pub struct Note<'a> {
 pub struct Holder {
     /// Whose it is.
     pub owner: [u8; 16],
-    /// How often it was renewed: whoever waits for it sees by that that its holder is there.
+    /// How often it was renewed: while this grows, its holder is there.
     pub renewed: u64,
-    /// The generation of what is being sent under it that must not be sent twice; zero if that is nothing.
+    /// What is being sent under it and must not be sent twice, by its generation; zero: nothing.
     pub sending: u64,
 }
 

@@ -73,7 +73,7 @@ impl<'a> App<'a> {
         kube::json(self.fetch(&format!("/ask?{}", query.join("&"))))
     }
 
-    /// The same, again and again until there is a token: a Service leads to its Pods a moment after they are ready.
+    /// Asks again and again until there is a token: a Service leads to its Pods a moment after they are ready.
     pub(crate) fn served(&self, query: &[(&str, &str)]) -> Value {
         let mut last = Value::Null;
         for _ in 0..100 {

@@ -1,4 +1,5 @@
-//! Certificates for servers in the cluster, made by `openssl`: a CA that nobody else trusts, and one certificate for all of a test's Services.
+//! Certificates for servers in the cluster, made by `openssl`: a CA that nobody else trusts, and one certificate for all of a
+//! test's Services.
 
 use std::path::Path;
 use std::process::Command;

@@ -25,7 +25,7 @@ impl Namespace {
         Self::with(test, &json!({}), &json!({}))
     }
 
-    /// The same with further labels and annotations.
+    /// A namespace with further labels and annotations.
     pub(crate) fn with(test: &str, labels: &Value, annotations: &Value) -> Self {
         let name = format!("tokend-{test}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let mut labels = labels.clone();
@@ -100,8 +100,8 @@ impl Namespace {
         waited.unwrap_or_else(|complaint| panic!("{deployment} does not come up: {complaint}"));
     }
 
-    /// Asks a port of a Pod or Service (`pods/NAME:PORT`, `services/https:NAME:PORT`) through the API server, which every cluster lets
-    /// its administrator do.
+    /// Asks a port of a Pod or Service (`pods/NAME:PORT`, `services/https:NAME:PORT`) through the API server, which every cluster
+    /// lets its administrator do.
     pub(crate) fn fetch(&self, what: &str, path: &str) -> Said {
         kubectl(&["get", "--raw", &format!("/api/v1/namespaces/{}/{what}/proxy{path}", self.name)], None)
     }

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::{helm, images, kubectl, root};
 
-/// A release of a chart. It is uninstalled at the end, whether the test got there or not: what it has in the cluster outlives a namespace.
+/// A release of a chart. It is uninstalled at the end, whether the test got there or not:
+/// what it has in the cluster outlives a namespace.
 pub(crate) struct Release {
     namespace: String,
     name: String,

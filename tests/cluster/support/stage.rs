@@ -16,13 +16,13 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// A namespace whose Pods may ask for the sidecar, with the Secrets that every mode mounts: `tokend` (the app's credential and the
-    /// CA), `tokend-tls`, `tokend-callers`.
+    /// A namespace whose Pods may ask for the sidecar, with the Secrets that every mode mounts: `tokend` (the app's credential and
+    /// the CA), `tokend-tls`, `tokend-callers`.
     pub(crate) fn new(test: &str) -> Self {
         Self::annotated(test, &json!({}))
     }
 
-    /// The same, with annotations of the namespace.
+    /// A stage whose namespace has these annotations.
     pub(crate) fn annotated(test: &str, annotations: &Value) -> Self {
         let namespace = Namespace::with(test, &json!({"tokend.dev/injection": "enabled"}), annotations);
         let tokend = format!("tokend.{}.svc", namespace.name);
@@ -47,7 +47,7 @@ impl Stage {
         self.configure_as("tokend", config);
     }
 
-    /// The same under another name.
+    /// Writes tokend's configuration under another name.
     pub(crate) fn configure_as(&self, name: &str, config: &Value) {
         self.namespace.apply(&[json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name},
                                       "data": {"tokend.yaml": config.to_string()}})]);

@@ -90,7 +90,7 @@ pub(crate) fn template(chart: &Path, values: &[&Path], release: &Release) -> Res
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }
 
-/// The same for a mode with more values over it, in YAML.
+/// Renders a mode with more values over it, in YAML.
 pub(crate) fn with(name: &str, more: &str) -> Result<String, String> {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("more.yaml");
@@ -98,7 +98,7 @@ pub(crate) fn with(name: &str, more: &str) -> Result<String, String> {
     template(&chart(), &[&mode(name), &file], NEWEST)
 }
 
-/// The same as `template`, for a mode that has to render; once in the process, because every test looks at some of them.
+/// What `template` says of a mode that has to render; once in the process, because every test looks at some of them.
 pub(crate) fn rendered(name: &str, release: &Release) -> String {
     static RENDERED: Mutex<BTreeMap<(String, &'static str), String>> = Mutex::new(BTreeMap::new());
     let key = (name.to_owned(), release.version);

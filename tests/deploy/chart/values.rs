@@ -34,7 +34,8 @@ fn closed(schema: &Value, path: &str) {
     }
 }
 
-/// Every key of the schema has a default, and so a line in the README; except inside `config`, which is tokend's, and of maps that are empty.
+/// Every key of the schema has a default, and so a line in the README;
+/// except inside `config`, which is tokend's, and of maps that are empty.
 fn known(schema: &Value, values: &Value, path: &str) {
     let (Some(properties), Some(map)) = (schema["properties"].as_object(), values.as_object()) else { return };
     if map.is_empty() || path.starts_with("/probes/") || path == "/resources" {

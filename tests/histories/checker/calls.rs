@@ -1,5 +1,5 @@
-//! How often the authority is asked: once for each token's life, whatever the number of replicas; and a bounded number more for each
-//! trouble in which they cannot agree.
+//! How often the authority is asked: once for each token's life, whatever the number of replicas; and a bounded number more for
+//! each trouble in which they cannot agree.
 
 use std::collections::{BTreeMap, BTreeSet};
 

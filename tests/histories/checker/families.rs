@@ -24,8 +24,9 @@ pub(super) fn check(history: &History, bounds: &Bounds) -> Vec<Violation> {
     found
 }
 
-/// Nobody can know that a refresh token was sent, or has its successor: the replica that sent it was killed before Redis had that, or
-/// Redis lost it and that replica is gone; or it could not tell for longer than a mark holds. Or Redis evicts the lease while it is sent.
+/// Nobody can know that a refresh token was sent, or has its successor: the replica that sent it was killed before Redis had that,
+/// or Redis lost it and that replica is gone; or it could not tell for longer than a mark holds.
+/// Or Redis evicts the lease while it is sent.
 fn is_excused(history: &History, bounds: &Bounds, family: &Family, reused: usize) -> bool {
     let at = family.redemptions[reused].0;
     // Which successor was lost is not known: any since the one before could have been, where there was a loss.
@@ -39,7 +40,8 @@ fn is_excused(history: &History, bounds: &Bounds, family: &Family, reused: usize
         let span = Span { begin, end: stored.min(at) };
         let is_last = family.redemptions[..reused].iter().filter(|(_, reused)| !reused).all(|(other, _)| other <= sent);
         let too_long = history.faults_in(span, 0, halted).any(|fault| fault.span.end - fault.span.begin >= bounds.mark);
-        // A Redis without room that gave up the lease under which it is being sent, and not the sign-in: whoever comes finds nobody at work.
+        // A Redis without room that gave up the lease under which it is being sent, and not the sign-in:
+        // whoever comes finds nobody at work.
         let under_way = Span { begin, end: at };
         let evicted = at - sent <= ON_ITS_WAY && history.faults_in(under_way, 0, |what| what == What::Eviction).next().is_some();
         evicted || (is_last && (killed(stored) || too_long)) || lost.any(|loss| killed(loss.span.end + bounds.settle))

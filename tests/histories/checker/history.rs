@@ -61,7 +61,7 @@ pub(crate) enum Kind {
         forced: bool,
     },
     SignOut,
-    /// The same of a user who has tokens and no sign-in.
+    /// A sign-out of a user who has tokens and no sign-in.
     Leave,
     List,
 }
@@ -125,7 +125,7 @@ pub(crate) enum What {
     Path(usize),
     /// Redis, for all.
     Redis,
-    /// The same, and it may have lost some or all of what it had.
+    /// Redis, for all, and it may have lost some or all of what it had.
     Loss,
     /// Redis lost all that it had, and worked all the time.
     Flush,

@@ -151,7 +151,7 @@ fn resources(history: &History, bounds: &Bounds) -> Vec<Violation> {
 // === impl Violation ===
 
 impl Violation {
-    /// The same, of an account that it goes back to what happened to.
+    /// This violation, of an account, and going back to what happened to it.
     pub(super) fn since(self, account: usize, cause: &Op) -> Self {
         Self { account: Some(account), cause: cause.span.begin, ..self }
     }

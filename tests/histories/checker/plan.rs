@@ -212,7 +212,7 @@ impl Plan {
 // === impl Round ===
 
 impl Round {
-    /// The same numbers are drawn whatever the fault.
+    /// Draws as many numbers whatever the fault.
     fn next(random: &mut Random, plan: &Plan, deeds: &[Deed]) -> Self {
         let (calm, deed, whose) = (random.between(plan.calm.0, plan.calm.1), random.one_of(deeds), random.below(plan.replicas));
         let most = u64::try_from(plan.longest.as_millis()).unwrap_or(u64::MAX).max(1_000);

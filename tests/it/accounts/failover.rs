@@ -90,7 +90,7 @@ async fn was_lost(stage: &Stage) {
     assert!(restored >= 1.0, "nothing was lost");
 }
 
-/// The same in a cluster, of a master whose loss breaks nobody's subscription.
+/// A failover in a cluster, of a master whose loss breaks nobody's subscription.
 async fn fails_over_in_a_cluster() {
     let mut cluster = Cluster::start().await;
     let (mut stage, users) = signed_in(format!("cluster: {{urls: [\"{}\"]}}", cluster.urls().join("\", \""))).await;

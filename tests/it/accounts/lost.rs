@@ -1,5 +1,5 @@
-//! What Redis loses, a replica that knows it brings back: a sign-out stays one, and a sign-in and the newest refresh token stay what they are.
-//! `TOKEND_TIMES` says how often each of this is tried.
+//! What Redis loses, a replica that knows it brings back: a sign-out stays one, and a sign-in and the newest refresh token stay
+//! what they are. `TOKEND_TIMES` says how often each of this is tried.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -250,8 +250,8 @@ async fn a_refresh_under_way_brings_nobody_back_whose_epoch_is_gone() {
     }
 }
 
-/// What is between Redis and the replica takes its time, so that the sign-out falls into every moment of the call: also between Redis' answer and
-/// its arrival.
+/// What is between Redis and the replica takes its time, so that the sign-out falls into every moment of the call: also between
+/// Redis' answer and its arrival.
 #[tokio::test]
 async fn a_sign_out_at_any_moment_of_a_call_leaves_nothing_of_it() {
     let redis = RedisServer::start().await;

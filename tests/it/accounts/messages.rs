@@ -1,5 +1,5 @@
-//! What one replica signs out is gone from the memory of the others: within a second by a message, and within `recheck` when that is
-//! lost. The clock stands still but where a test moves it: nothing is checked because time has passed.
+//! What one replica signs out is gone from the memory of the others: within a second by a message, and within `recheck` when that
+//! is lost. The clock stands still but where a test moves it: nothing is checked because time has passed.
 
 use std::time::Instant;
 

@@ -187,7 +187,7 @@ impl Stage {
         self.silent_with(replica, app, account, scopes, json!({})).await
     }
 
-    /// The same with more members.
+    /// Asks `/silent` for a token of an account, with more members.
     async fn silent_with(&self, replica: usize, app: &str, account: &str, scopes: &str, more: Value) -> Answer {
         let mut body = json!({"app": app, "account": account, "scopes": scopes});
         body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());

@@ -1,4 +1,5 @@
-//! Sign-outs while one replica cannot reach Redis: its memory is purged and it says so, and what it kept meanwhile brings nobody back.
+//! Sign-outs while one replica cannot reach Redis: its memory is purged and it says so,
+//! and what it kept meanwhile brings nobody back.
 
 use futures_util::future::join_all;
 

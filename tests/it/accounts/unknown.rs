@@ -26,8 +26,8 @@ async fn it_is_done_and_leaves_nothing_behind() {
     }
 }
 
-/// Asks for a token of Ana, of whom nothing is known yet, and signs `account` out at another replica, or at the same, before the authority
-/// answers; `info` is what that says of the user.
+/// Asks for a token of Ana, of whom nothing is known yet, and signs `account` out at another replica, or at the same, before the
+/// authority answers; `info` is what that says of the user.
 async fn overtaken(stage: &Stage, bearer: &str, account: &str, there: usize, info: Option<&str>) -> Answer {
     let calls = stage.calls().await;
     let mut effects = json!({"hold": true});

@@ -1,7 +1,7 @@
-//! Reads `src/**` as modules and the paths they mention: the compiler knows all this, but tells nobody.
+//! Reads a crate's sources as modules and the paths they mention: the compiler knows all this, but tells nobody.
 //!
-//! Names are resolved as far as module borders need it: `crate`, `self`, `super`, imported names, re-exports, and paths inside macros
-//! and attributes. What only tests see is left out.
+//! Names are resolved as far as module borders need it: `crate`, `self`, `super`, imported names, re-exports, and paths inside
+//! macros and attributes. What only tests see is left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -68,11 +68,14 @@ struct Reader<'a> {
 // === impl Tree ===
 
 impl Tree {
-    /// Reads every Rust file below `root/src`.
+    /// Reads every Rust file of tokend's own crate.
     pub(super) fn read(root: &Path) -> Self {
-        let mut sources = Vec::new();
-        collect(&root.join("src"), "src", &mut sources);
-        Self::parse(sources)
+        Self::parse(texts(root, "src"))
+    }
+
+    /// Reads every Rust file of the emulator's crate.
+    pub(super) fn read_emulator(root: &Path) -> Self {
+        Self::parse(texts(root, "emulator/src"))
     }
 
     /// Reads files given as name (`src/a/b.rs`) and text.
@@ -105,6 +108,12 @@ impl Tree {
     /// Whether the module has a file of its own yet, so that its re-exports are known.
     pub(super) fn is_written(&self, module: &[String]) -> bool {
         self.files.iter().any(|file| file.module == module)
+    }
+
+    /// The file that a module is written in: its own, or that of the module around it.
+    pub(super) fn file_of(&self, module: &[String]) -> Option<&str> {
+        let written = |end: usize| self.files.iter().find(|file| file.module == module[..end]);
+        (0..=module.len()).rev().find_map(written).map(|file| file.name.as_str())
     }
 
     /// Where a mention leads; `None`: to another crate, or to something local.
@@ -158,6 +167,13 @@ impl Tree {
     }
 }
 
+/// Name and text of every Rust file in a folder and below.
+pub(super) fn texts(root: &Path, folder: &str) -> Vec<(String, String)> {
+    let mut sources = Vec::new();
+    collect(&root.join(folder), folder, &mut sources);
+    sources
+}
+
 fn collect(folder: &Path, name: &str, sources: &mut Vec<(String, String)>) {
     let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut entries: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
@@ -174,7 +190,7 @@ fn collect(folder: &Path, name: &str, sources: &mut Vec<(String, String)>) {
 }
 
 fn module_of(name: &str) -> ModPath {
-    let path = name.trim_start_matches("src/").trim_end_matches(".rs");
+    let path = name.strip_prefix("emulator/").unwrap_or(name).trim_start_matches("src/").trim_end_matches(".rs");
     let path = path.strip_suffix("/mod").unwrap_or(path);
     if path == "lib" { Vec::new() } else { path.split('/').map(str::to_owned).collect() }
 }
@@ -317,6 +333,11 @@ fn is_test(attribute: &Attribute) -> bool {
     let condition = list.tokens.to_string().replace(' ', "");
     let all = condition.strip_prefix("all(").and_then(|rest| rest.strip_suffix(')')).unwrap_or(&condition);
     attribute.path().is_ident("cfg") && all.split(',').any(|part| part == "test")
+}
+
+/// Whether an item exists for tests only.
+pub(super) fn is_for_tests(item: &Item) -> bool {
+    attributes(item).iter().any(is_test)
 }
 
 fn attributes(item: &Item) -> &[Attribute] {

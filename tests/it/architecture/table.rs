@@ -4,17 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::source::{Kind, Mention, Target, Tree};
 
-/// The leaves, each of which may import those before it. Everything but the emulator and `main` may import all of them.
+/// The leaves, each of which may import those before it. Everything but `main` may import all of them.
 const LEAVES: [&str; 7] = ["clock", "secret", "finding", "pem", "tasks", "reload", "telemetry"];
 
 /// The other modules, in the order of a request's way, and what each may import besides the leaves.
-const ROWS: [(&str, &[(&str, Part)]); 19] = {
+const ROWS: [(&str, &[(&str, Part)]); 20] = {
     use Part::{All, Items, Settings};
     [
         ("main", &[("cli", All), ("telemetry", All)]),
-        ("cli", &[("demo", All), ("sidecar", All), ("config", All), ("emulator", All), ("lifecycle", All), ("listen", Settings)]),
-        ("demo", &[("sidecar", All), ("lifecycle", All), ("config", All), ("emulator", All)]),
-        ("emulator", &[]),
+        ("cli", &[("demo", All), ("sidecar", All), ("config", All), ("lifecycle", All), ("listen", Settings)]),
+        ("demo", &[("sidecar", All), ("lifecycle", All), ("config", All)]),
         (
             "sidecar",
             &[
@@ -23,10 +22,12 @@ const ROWS: [(&str, &[(&str, Part)]); 19] = {
                 ("config", All),
                 ("listen", All),
                 ("http", All),
+                ("caller", All),
                 ("inbound", All),
                 ("flow", All),
                 ("cache", All),
                 ("store", All),
+                ("source", All),
                 ("credential", All),
                 ("authority", All),
                 ("transport", All),
@@ -42,6 +43,7 @@ const ROWS: [(&str, &[(&str, Part)]); 19] = {
                 ("admin", Settings),
                 ("listen", Settings),
                 ("http", Settings),
+                ("caller", Settings),
                 ("inbound", Settings),
                 ("flow", Settings),
                 ("cache", Settings),
@@ -54,18 +56,35 @@ const ROWS: [(&str, &[(&str, Part)]); 19] = {
             ],
         ),
         ("listen", &[]),
-        ("http", &[("flow", All), ("inbound", All), ("listen", All), ("oauth", All), ("token", All)]),
+        ("http", &[("caller", All), ("flow", All), ("listen", All), ("oauth", All), ("token", All)]),
+        ("caller", &[]),
         ("inbound", &[("authority", All), ("oauth", All), ("token", All)]),
-        ("flow", &[("cache", All), ("credential", All), ("authority", All), ("inbound", All), ("oauth", All), ("token", All)]),
+        (
+            "flow",
+            &[
+                ("caller", All),
+                ("cache", All),
+                ("source", All),
+                ("credential", All),
+                ("authority", All),
+                ("inbound", All),
+                ("oauth", All),
+                ("token", All),
+            ],
+        ),
         ("cache", &[("store", All), ("token", All)]),
         ("store", &[("token", All)]),
-        ("credential", &[("transport", All), ("oauth", All), ("token", All)]),
+        ("source", &[("authority", All), ("credential", All), ("oauth", All), ("token", All)]),
+        ("credential", &[("oauth", All)]),
         ("authority", &[("transport", All), ("oauth", All), ("token", All)]),
         ("transport", &[]),
         ("oauth", &[("token", All)]),
         ("token", &[]),
     ]
 };
+
+/// The emulator's crate, and who may use it.
+const EMULATOR: (&str, [&str; 2]) = ("tokend_emulator", ["cli", "demo"]);
 
 /// How much of a module may be imported.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +112,8 @@ impl Judgement {
         for mention in &tree.mentions {
             if let Some(target) = tree.target(mention) {
                 judgement.judge(tree, mention, &target);
+            } else {
+                judgement.judge_emulator(mention);
             }
         }
         judgement.find_cycles();
@@ -133,6 +154,16 @@ impl Judgement {
             }
         }
         self.edges.entry(from.clone()).or_default().insert(to.clone());
+    }
+
+    fn judge_emulator(&mut self, mention: &Mention) {
+        let (name, users) = EMULATOR;
+        let from = mention.module.first().map_or("", String::as_str);
+        if mention.path.first().is_some_and(|first| first == name) && !users.contains(&from) {
+            let spelt = mention.path.join("::");
+            self.offences
+                .push(format!("{}:{}: {from}: `{spelt}` is the emulator's, for {users:?} alone", mention.file, mention.line));
+        }
     }
 
     fn find_cycles(&mut self) {
@@ -177,7 +208,7 @@ fn allowed(from: &str, to: &str) -> Option<Part> {
     match (place(from), place(to)) {
         (Some(from), Some(to)) => return (to < from).then_some(Part::All),
         (Some(_), None) => return None,
-        (None, Some(_)) if from != "emulator" && from != "main" => return Some(Part::All),
+        (None, Some(_)) if from != "main" => return Some(Part::All),
         (None, _) => {}
     }
     let (_, row) = ROWS.iter().find(|(name, _)| *name == from)?;

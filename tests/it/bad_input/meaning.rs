@@ -90,7 +90,7 @@ async fn client_credentials_at_common_are_400() {
     world.app_token(ask(json!({"tenant": FABRIKAM}))).await.token();
 }
 
-/// The same requests for an app at an OIDC issuer.
+/// Sends these requests for an app at an OIDC issuer.
 async fn at_an_issuer(world: &World, routes: &[Route], members: Value, expected: (u16, &str, &str)) {
     let user = json!({"realm": "shop", "app": "https://orders.shop.example", "user": "eva", "scopes": "orders.read"});
     let user = world.emulator.mint(user).await;

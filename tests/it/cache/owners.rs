@@ -1,4 +1,5 @@
-//! Whose tokens meet: never those of two tenants, apps, users or assertions (CCH-4, CCH-8), and no refresh token meets anybody (CCH-9).
+//! Whose tokens meet: never those of two tenants, apps, users or assertions (CCH-4,
+//! CCH-8), and no refresh token meets anybody (CCH-9).
 
 use serde_json::json;
 

@@ -108,8 +108,8 @@ async fn page_by_page_everybodys_accounts_are_listed() {
                 assert!(!theirs.text.contains("ben"), "{}", theirs.text);
             }
         }
-        // The one between the two accounts of `beta` at least. Whether one more ends where the accounts of a caller do depends on the order
-        // of names, which are random.
+        // The one between the two accounts of `beta` at least. Whether one more ends where the accounts of a caller do depends on
+        // the order of names, which are random.
         assert!(foreign >= 1, "{foreign}");
     }
 }

@@ -1,5 +1,5 @@
-//! A caller with `apis` gets what is good for its apis alone: what was granted is compared, wherever the token comes from and whoever
-//! asked for it, and what is refused is not kept.
+//! A caller with `apis` gets what is good for its apis alone: what was granted is compared, wherever the token comes from and
+//! whoever asked for it, and what is refused is not kept.
 
 use std::time::Duration;
 

@@ -147,7 +147,7 @@ impl Stage {
         self.silent_with(replica, caller, account, json!({})).await
     }
 
-    /// The same with more members.
+    /// Asks `/silent` as that caller, with more members.
     async fn silent_with(&self, replica: usize, caller: &str, account: &str, more: Value) -> Answer {
         let mut body = json!({"app": "web", "account": account, "scopes": ORDERS});
         body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());

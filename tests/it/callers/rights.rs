@@ -1,4 +1,5 @@
-//! What a caller may ask for: every right on every route, judged before anything is looked up, and without a word about what it may not see.
+//! What a caller may ask for: every right on every route, judged before anything is looked up,
+//! and without a word about what it may not see.
 
 use serde_json::{Value, json};
 

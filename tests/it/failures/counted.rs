@@ -233,7 +233,7 @@ async fn every_label_has_a_value_of_a_closed_list_and_names_nobody() {
             assert!(!line.contains(name.as_str()), "{name} in {line}");
         }
     }
-    // The same again makes series of further combinations at most: which tokens are renewed is left to chance.
+    // All of it again makes series of further combinations at most: which tokens are renewed is left to chance.
     everything(&world).await;
     crate::metrics::check(&world.sidecar.admin.get("/metrics").await.text, |label| named(&world, label));
 }

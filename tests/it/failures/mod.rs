@@ -1,4 +1,5 @@
-//! What a failing authority costs, and whom it stops: retries, pauses, back-offs and remembered refusals (contract, cache point 11).
+//! What a failing authority costs, and whom it stops: retries,
+//! pauses, back-offs and remembered refusals (contract, cache point 11).
 
 mod backoff;
 mod counted;

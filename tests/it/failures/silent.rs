@@ -1,4 +1,5 @@
-//! Connections to the authority that go silent: one dead connection costs one attempt, and never the only one (contract, cache point 7).
+//! Connections to the authority that go silent: one dead connection costs one attempt,
+//! and never the only one (contract, cache point 7).
 //!
 //! No test waits for the pings of HTTP/2: whether a connection is alive shows in the first attempt.
 
@@ -203,8 +204,8 @@ async fn err_2_a_document_whose_connection_breaks_or_is_silent_is_asked_for_twic
     }
 }
 
-/// A code, and the refresh token that it brings, while all kept connections are dead in one way or another. Over HTTP/2, because the
-/// proxy does not look into TLS.
+/// A code, and the refresh token that it brings, while all kept connections are dead in one way or another. Over HTTP/2, because
+/// the proxy does not look into TLS.
 async fn what_is_sent_once_arrives_after(kill: impl Fn(&Fault)) {
     let stage = Stage::proxied().await;
     stage.connected().await;

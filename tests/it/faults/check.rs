@@ -149,7 +149,7 @@ async fn a_user_who_may_not() {
     ] {
         stage.fails(&format!("{at}, {}", stage.login(user, "password")), 1, "cache.redis", &may_not(words), remedy).await;
     }
-    // The same user, and a prefix that it has no right to.
+    // The usual user, and a prefix that it has no right to.
     let prefixed = format!("{at}, key_prefix: other, {}", stage.login("tokend", "password"));
     stage.fails(&prefixed, 1, "cache.redis", &may_not("use keys under other:"), "~other:*").await;
 }

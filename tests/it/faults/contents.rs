@@ -211,7 +211,7 @@ async fn a_replica_with_another_key_ring_is_on_its_own() {
     let server = RedisServer::start().await;
     let mut replicas = Replicas::patient(1, &at(&server)).await;
     let files = replicas.files.path().to_owned();
-    // The same names and another key, and then other names.
+    // Unchanged names over another key, and then other names.
     for (number, text) in [(1, ring(1, 3)), (2, ring(9, 2))] {
         let file = format!("other-{number}");
         std::fs::write(files.join(&file), text).expect("a file");

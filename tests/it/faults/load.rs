@@ -10,10 +10,10 @@ use tokio::task::JoinSet;
 use super::{PATIENCE, Replicas, WARM, Wanted, body, now, say};
 use crate::support::{Answer, Client, eventually};
 
-/// How long a hit may take besides what it takes when all is well, nine of ten: many times what is expected, because other tests run on
-/// the same machine, and still less than any deadline that a hit could wait for. What it really took is printed.
+/// How long a hit may take besides what it takes when all is well, nine of ten: many times what is expected, because other tests
+/// run on the same machine, and still less than any deadline that a hit could wait for. What it really took is printed.
 const SLOWEST: Duration = Duration::from_millis(100);
-/// The same for every single one: the deadline of a look into Redis, and a machine that stands still for a moment.
+/// How long every single hit may take: the deadline of a look into Redis, and a machine that stands still for a moment.
 const STALLED: Duration = Duration::from_millis(1500);
 /// How many hits and how many new tokens a phase has at least.
 const HITS: usize = 150;

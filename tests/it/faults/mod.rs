@@ -99,7 +99,7 @@ impl Replicas {
         self.ask_with(replica, wanted, json!({})).await
     }
 
-    /// The same with further members.
+    /// Asks one replica for what is wanted, with further members.
     async fn ask_with(&self, replica: usize, wanted: Wanted, more: Value) -> Answer {
         let mut body = body(wanted);
         body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
@@ -131,7 +131,7 @@ impl Replicas {
         status.json["cache"]["redis"]["breakers"][breaker].as_str().unwrap_or_default().to_owned()
     }
 
-    /// The same as its metrics show it.
+    /// A breaker's state, as the replica's metrics show it.
     async fn gauge(&self, replica: usize, breaker: &str) -> f64 {
         self.all[replica].metric(&format!("tokend_redis_breaker_state{{breaker=\"{breaker}\"}}")).await
     }

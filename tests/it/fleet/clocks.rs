@@ -29,7 +29,8 @@ async fn replicas(ahead: i64) -> (Stage, Clock) {
     (stage, clock)
 }
 
-/// What a token for an hour says that is half an hour from its renewal, some seconds after it came; by the clock of whoever answers.
+/// What a token for an hour says that is half an hour from its renewal, some seconds after it came;
+/// by the clock of whoever answers.
 #[track_caller]
 fn lasts_an_hour(answer: &Answer, now: i64) {
     let member = |name: &str| answer.json[name].as_i64().unwrap_or_else(|| panic!("no {name}: {}", answer.text));

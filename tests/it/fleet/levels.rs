@@ -155,7 +155,7 @@ async fn cch_1_what_memory_has_no_room_for_is_found_in_redis() {
     assert_eq!(stage.calls().await, 400);
 }
 
-/// The same in Redis: what stands under the exact name has come too close to its end, and one for more scopes has not.
+/// In Redis: what stands under the exact name has come too close to its end, and one for more scopes has not.
 #[tokio::test]
 async fn a_token_that_has_ended_hides_none_that_lasts() {
     let stage = Stage::new(2).await;

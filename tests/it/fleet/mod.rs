@@ -70,12 +70,12 @@ impl Stage {
         Self::changed(count, |_, yaml| yaml).await
     }
 
-    /// The same, each with its configuration changed.
+    /// A stage of `count` replicas, each with its configuration changed.
     async fn changed(count: usize, change: impl Fn(usize, String) -> String) -> Self {
         Self::on(RedisServer::start().await, count, change).await
     }
 
-    /// The same on a Redis that differs from the usual one.
+    /// Such a stage on a Redis that differs from the usual one.
     async fn on(redis: RedisServer, count: usize, change: impl Fn(usize, String) -> String) -> Self {
         let mut stage = Self::empty(redis).await;
         for index in 0..count {
@@ -99,8 +99,8 @@ impl Stage {
         format!("{}{}", self.base, self.cache(index))
     }
 
-    /// The configuration of the cache. Requests wait for Redis longer than usual: how long a machine under test takes is no question
-    /// here.
+    /// The configuration of the cache. Requests wait for Redis longer than usual:
+    /// how long a machine under test takes is no question here.
     fn cache(&self, index: usize) -> String {
         let ring = self.ring_file(index).display().to_string();
         let url = self.redis.url();
@@ -113,7 +113,7 @@ impl Stage {
         self.hearing(self.replicas.len()).await;
     }
 
-    /// The same of one that cannot hear them.
+    /// Adds a replica that cannot hear them.
     async fn add_deaf(&mut self, yaml: String) {
         let sidecar = Sidecar::start(&yaml, &self.clock).await;
         self.replicas.push(Replica { sidecar, yaml });
@@ -168,7 +168,7 @@ impl Stage {
         self.sidecar(index).client.post("/client-credentials", body).await
     }
 
-    /// The same as the app `daemon` for Graph, with the members of `more`.
+    /// Asks one replica as the app `daemon` for Graph, with the members of `more`.
     async fn graph_with(&self, index: usize, more: &Value) -> Answer {
         let mut body = json!({"app": "daemon", "scopes": [GRAPH]});
         body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
@@ -184,7 +184,7 @@ impl Stage {
         self.sidecar(index).client.post_as("/obo", bearer, &json!({"app": app, "scopes": scopes})).await
     }
 
-    /// The same as the app `orders` for Graph's User.Read.
+    /// On behalf of a user, as the app `orders` for Graph's User.Read.
     async fn obo(&self, index: usize, bearer: &str) -> Answer {
         self.obo_as(index, "orders", USER_READ, bearer).await
     }
@@ -223,8 +223,8 @@ impl Stage {
         self.sidecar(index).metric(&format!("tokend_cache_undecipherable_total{{reason=\"{reason}\"}}")).await
     }
 
-    /// Asks the first replica, and all others once the authority was asked; lets the authority answer, with `effect`, when all of them
-    /// know that the first one has the lease. Returns what each was told.
+    /// Asks the first replica, and all others once the authority was asked; lets the authority answer, with `effect`, when all of
+    /// them know that the first one has the lease. Returns what each was told.
     async fn together(&self, effect: Value, ask: impl AsyncFn(usize) -> Answer) -> Vec<Answer> {
         let mut held = effect;
         held["hold"] = json!(true);

@@ -69,7 +69,7 @@ async fn cch_15_a_failure_that_was_shared_is_not_remembered_as_a_users() {
     let answers = stage.together(json!({"aadsts": 50_173}), async |index| stage.obo(index, &ana).await).await;
     assert!(answers.iter().all(|answer| answer.status == 401), "{answers:?}");
     assert_eq!(stage.calls().await, 1);
-    // The same at the other replica is held, and nobody else is.
+    // That user is held at the other replica too, and nobody else is.
     assert_eq!(stage.obo(1, &ana).await.status, 401);
     assert_eq!(stage.calls().await, 1);
     for index in [0, 1] {

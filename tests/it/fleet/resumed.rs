@@ -15,8 +15,8 @@ const WAITING: usize = 24;
 /// How long it stands still.
 const STOPPED: Duration = Duration::from_millis(1500);
 
-/// Stops the first of two replicas, signs a user out at the other one, and lets the first one go on. It talks to Redis as this user, `deaf` or
-/// `hearing`.
+/// Stops the first of two replicas, signs a user out at the other one, and lets the first one go on. It talks to Redis as this
+/// user, `deaf` or `hearing`.
 async fn goes_on(user: &str) {
     let emulator = Emulator::start(&Clock::system()).await;
     let files = tempfile::tempdir().expect("a folder");

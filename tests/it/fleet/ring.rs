@@ -9,8 +9,8 @@ use super::{CHANNEL, SOON, Stage, level, measured, ring};
 use crate::support::eventually;
 
 impl Stage {
-    /// Has every replica read its key ring again, as each does by itself every ten seconds: what is sealed by a key that nobody knows
-    /// makes them look at once, though not more than once a second.
+    /// Has every replica read its key ring again, as each does by itself every ten seconds: what is sealed by a key that nobody
+    /// knows makes them look at once, though not more than once a second.
     async fn nudge(&self) {
         self.clock.advance(Duration::from_secs(1));
         let mut connection = self.redis.client().await;
@@ -18,7 +18,7 @@ impl Stage {
         redis::cmd("PUBLISH").arg(CHANNEL).arg(&stranger[..]).exec_async(&mut connection).await.expect("told");
     }
 
-    /// The same until each replica has these keys, in this order.
+    /// Has the rings read until each replica has these keys, in this order.
     async fn rings_read(&self, expected: [&[&str]; 2]) {
         for (index, kids) in expected.into_iter().enumerate() {
             eventually(SOON, async || {

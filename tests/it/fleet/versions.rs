@@ -1,5 +1,5 @@
-//! Releases beside each other over one Redis: this one, and the next, which is made up and calls everything otherwise. Each finds what the
-//! other wrote, up and down, and a sign-out takes all of it.
+//! Releases beside each other over one Redis: this one, and the next, which is made up and calls everything otherwise. Each finds
+//! what the other wrote, up and down, and a sign-out takes all of it.
 
 use serde_json::{Value, json};
 use tokend::store::{VERSIONS, Version, Versions};

@@ -1,4 +1,5 @@
-//! Short histories of the checker that `make test-histories-long` runs for minutes, and the checker itself on histories that are made up.
+//! Short histories of the checker that `make test-histories-long` runs for minutes,
+//! and the checker itself on histories that are made up.
 
 #[path = "../../histories/checker/mod.rs"]
 mod checker;

@@ -1,4 +1,5 @@
-//! Work that outlives its request: it keeps its place and its bytes until it ends, whoever leaves, and beyond the bound nothing begins.
+//! Work that outlives its request: it keeps its place and its bytes until it ends,
+//! whoever leaves, and beyond the bound nothing begins.
 
 use std::time::Duration;
 

@@ -115,7 +115,7 @@ async fn a_token_of_one_app_does_not_pass_for_another() {
 
 #[tokio::test]
 async fn a_scope_that_one_app_asks_for_is_asked_of_remembered_tokens_too() {
-    // The same client id twice: `strict` shares its partition with `orders`, and must not share its leniency.
+    // One client id twice: `strict` shares its partition with `orders`, and must not share its leniency.
     let world = World::new().await;
     let emulator = &world.emulator;
     let yaml = crate::support::configuration(emulator, &world.files);

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokend::cache::{Bypass, Cache, Fleet, Landed, Loaded, Parts, Permit, Query, Settings, Turn, Unavailable, Wire, Work};
+use tokend::cache::{
+    Bypass, Cache, Fleet, LoadOutcome, Loaded, Parts, Permit, Query, RefreshLease, Settings, Unavailable, Wire, Work,
+};
 use tokend::clock::Clock;
 use tokend::secret::Secret;
 use tokend::store::{
@@ -51,7 +53,6 @@ impl Replica {
             versions,
             recheck: Duration::from_secs(60),
             longest: LONGEST,
-            queue: Settings::default().queue,
             metrics: metrics.clone(),
             jitter: rand::random::<f64>,
             clock: clock.clone(),
@@ -79,7 +80,7 @@ impl Replica {
     }
 
     /// Asks for the one token that there is; a call counts itself and lasts until the gate opens.
-    async fn load(&self, calls: &Arc<AtomicUsize>, gate: &Arc<Gate>) -> Landed<&'static str> {
+    async fn load(&self, calls: &Arc<AtomicUsize>, gate: &Arc<Gate>) -> LoadOutcome<&'static str> {
         let key = key();
         let work = |permit| self.call(calls, gate, permit);
         self.cache.load(&query(&key), 0, work).await
@@ -295,9 +296,9 @@ async fn what_is_being_sent_stands_in_the_lease_until_it_has_come_to_an_end() {
     let (holder, other) = (Replica::on(&redis.url()), Replica::on(&redis.url()));
     let partition = partition();
     let patience = Duration::from_millis(300);
-    let waits = async || other.cache.in_turn(&partition, patience, |_turn| async {}).await;
-    let work = |turn: Turn| async move { (turn.sends(7).await.is_ok(), turn) };
-    let held = holder.cache.in_turn(&partition, PATIENCE, |turn| async {
+    let waits = async || other.cache.accounts().in_turn(&partition, patience, |_turn| async {}).await;
+    let work = |turn: RefreshLease| async move { (turn.sends(7).await.is_ok(), turn) };
+    let held = holder.cache.accounts().in_turn(&partition, PATIENCE, |turn| async {
         let (sends, turn) = work(turn).await;
         assert!(sends);
         let (name, value) = lease(&redis).await;
@@ -327,10 +328,11 @@ async fn a_mark_that_the_store_lost_bars_those_who_saw_it() {
     let redis = RedisServer::start().await;
     let (holder, other) = (Replica::on(&redis.url()), Replica::on(&redis.url()));
     let partition = partition();
-    let held = holder.cache.in_turn(&partition, PATIENCE, |turn| async move {
+    let held = holder.cache.accounts().in_turn(&partition, PATIENCE, |turn| async move {
         turn.sends(7).await.expect("a mark");
         let began = AtomicUsize::new(0);
-        let waiting = other.cache.in_turn(&partition, LONGEST * 3 / 2, |_turn| async { began.fetch_add(1, Ordering::SeqCst) });
+        let waiting =
+            other.cache.accounts().in_turn(&partition, LONGEST * 3 / 2, |_turn| async { began.fetch_add(1, Ordering::SeqCst) });
         let (waited, ()) = tokio::join!(waiting, async {
             eventually(PATIENCE, async || other.leases("waited") >= 1.0).await;
             for _ in 0..10 {
@@ -352,12 +354,12 @@ async fn two_releases_take_turns() {
     let releases = [Replica::on(&redis.url()), Replica::of(&redis.url(), next, 3), Replica::of(&redis.url(), next, 4)];
     let partition = partition();
     for holder in &releases {
-        let held = holder.cache.in_turn(&partition, PATIENCE, |turn| {
+        let held = holder.cache.accounts().in_turn(&partition, PATIENCE, |turn| {
             let releases = &releases;
             async move {
                 turn.sends(7).await.expect("a mark");
                 for other in releases.iter().filter(|other| !Arc::ptr_eq(&other.cache, &holder.cache)) {
-                    let waited = other.cache.in_turn(&partition, Duration::from_millis(200), |_turn| async {}).await;
+                    let waited = other.cache.accounts().in_turn(&partition, Duration::from_millis(200), |_turn| async {}).await;
                     assert_eq!(waited, Err(Unavailable::Busy));
                 }
             }

@@ -1,5 +1,5 @@
-//! Leases, and what must not be sent twice: real processes that are stopped, cut off and killed in mid-call, and caches under the control of
-//! the test.
+//! Leases, and what must not be sent twice: real processes that are stopped, cut off and killed in mid-call, and caches under the
+//! control of the test.
 //!
 //! `TOKEND_TIMES` says how often each directed case is run; a few times by itself.
 
@@ -30,8 +30,8 @@ const OTHER_PART: &str = "orders.read";
 /// How many accounts are worked on at a time: fewer than calls to the authority may be under way.
 const AT_ONCE: usize = 25;
 
-/// An issuer whose refresh tokens are good for one use, a Redis, and two processes, the first of which finds Redis behind a network that fails
-/// on command.
+/// An issuer whose refresh tokens are good for one use, a Redis, and two processes, the first of which finds Redis behind a network
+/// that fails on command.
 struct Processes {
     emulator: Emulator,
     fleet: Fleet,
@@ -128,8 +128,8 @@ impl Processes {
         self.fleet.metric(1, "tokend_redis_requests_total{op=\"claim\",outcome=\"ok\"}").await
     }
 
-    /// Waits until each of so many requests at the second process has asked for its lease often enough to have waited for more than four seconds: at
-    /// most 40 times a second.
+    /// Waits until each of so many requests at the second process has asked for its lease often enough to have waited for more than
+    /// four seconds: at most 40 times a second.
     async fn waited_beyond_the_lease(&self, requests: usize) {
         let before = self.claims().await;
         let enough = f64::from(u32::try_from(requests).expect("a few")) * 4.5 * 22.0;

@@ -16,8 +16,8 @@ enum Trouble {
     BlackHole,
 }
 
-/// The first process sends the accounts' refresh tokens and gets into trouble; the second one is asked for the same accounts, for longer than
-/// a lease holds without being renewed. Then the authority answers.
+/// The first process sends the accounts' refresh tokens and gets into trouble; the second one is asked for the same accounts, for
+/// longer than a lease holds without being renewed. Then the authority answers.
 async fn in_mid_call(trouble: Trouble, usual: usize) {
     let mut processes = Processes::calling_within("20s", RedisServer::start().await).await;
     for count in portions(usual) {
@@ -26,7 +26,8 @@ async fn in_mid_call(trouble: Trouble, usual: usize) {
         let sent = processes.sent().await.len();
         let (first, second) = (processes.fleet.client(0).clone(), processes.fleet.client(1).clone());
         let holding = join_all(accounts.iter().map(|account| silent(&first, account, PART, true)));
-        // For another token of the same accounts, or for the very same: then the flight has a lease, too, and that one says nothing of what is sent.
+        // For another token of the same accounts, or for the very same: then the flight has a lease, too, and that one says nothing
+        // of what is sent.
         let parts = [super::OTHER_PART, PART].into_iter().cycle();
         let waiting = join_all(accounts.iter().zip(parts).map(|(account, part)| silent(&second, account, part, true)));
         let (held, (waited, ())) = tokio::join!(holding, async {
@@ -74,8 +75,8 @@ async fn of_a_holder_whose_redis_is_a_black_hole_nobody_sends_the_used_token() {
     in_mid_call(Trouble::BlackHole, 3).await;
 }
 
-/// Nobody knows whether the token of one who died was used. Its account is not blocked for ever: after twice the longest call, from when the mark
-/// was seen, another one tries.
+/// Nobody knows whether the token of one who died was used. Its account is not blocked for ever: after twice the longest call, from
+/// when the mark was seen, another one tries.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_holder_that_died_the_token_is_tried_when_no_call_can_be_under_way_any_more() {
     let mut processes = Processes::calling_within("3s", RedisServer::start().await).await;

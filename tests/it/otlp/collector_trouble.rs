@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use super::Stage;
 use crate::support::{Collector, eventually};
 
-/// How long an answer from memory may take on a machine that has other things to do. The exporter waits ten seconds for a collector.
+/// How long an answer from memory may take on a machine that has other things to do.
+/// The exporter waits ten seconds for a collector.
 const BRISK: Duration = Duration::from_secs(3);
 
 #[expect(clippy::disallowed_methods, reason = "how long a caller waits is the question")]

@@ -80,7 +80,8 @@ impl Stage {
     }
 }
 
-/// The configuration of a shared cache. Requests wait for Redis longer than usual: how long a machine under test takes is no question here.
+/// The configuration of a shared cache. Requests wait for Redis longer than usual:
+/// how long a machine under test takes is no question here.
 fn shared(redis: &RedisServer) -> String {
     format!("cache: {{redis: {{url: \"{}\", timeout: 2s, encryption: {{plaintext: true}}}}}}\n", redis.url())
 }

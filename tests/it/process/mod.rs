@@ -68,7 +68,7 @@ impl Serving {
         Self::spawn(command, port).await
     }
 
-    /// The same, listening where the configuration says.
+    /// Starts it listening where the configuration says.
     async fn start_as_configured(command: Command) -> Self {
         Self::spawn(command, 0).await
     }
@@ -80,7 +80,7 @@ impl Serving {
         serving
     }
 
-    /// The same as [`Serving::start`] with a standard error that is a pipe which nobody reads yet.
+    /// Starts it as [`Serving::start`] does, with a standard error that is a pipe: nobody reads it yet.
     async fn start_unread(mut command: Command) -> (Self, ChildStderr) {
         let port = free_port();
         command.env("TOKEND_LISTEN", format!("127.0.0.1:{port}"));

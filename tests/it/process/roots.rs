@@ -1,4 +1,5 @@
-//! Whom the process trusts: the roots that the environment names, for authorities and for Redis, and what is said of names that lead nowhere.
+//! Whom the process trusts: the roots that the environment names,
+//! for authorities and for Redis, and what is said of names that lead nowhere.
 
 use super::{Serving, run, said, stage, tokend};
 use crate::support::redis::{Certificates, RedisServer};

@@ -12,8 +12,8 @@ use tempfile::TempDir;
 use super::{Serving, stage, tokend};
 use crate::support::{Client, Collector, Emulator, GRAPH, attribute, configuration, eventually};
 
-/// How long an end may take that waits for nothing, on a machine that has other things to do: less than any time that it could have waited
-/// for, which is the grace of 20 s, or the 8 s after which a call to the authority is given up.
+/// How long an end may take that waits for nothing, on a machine that has other things to do: less than any time that it could have
+/// waited for, which is the grace of 20 s, or the 8 s after which a call to the authority is given up.
 const AT_ONCE: Duration = Duration::from_secs(6);
 
 /// How many clients keep asking, each on a connection of its own.
@@ -24,7 +24,7 @@ async fn serving() -> (Emulator, TempDir, Serving) {
     serving_with("").await
 }
 
-/// The same with more configuration.
+/// An emulator, its files, and a process with more configuration.
 async fn serving_with(more: &str) -> (Emulator, TempDir, Serving) {
     let (emulator, files) = stage().await;
     let config = files.path().join("tokend.yaml");
@@ -167,7 +167,8 @@ async fn ask_to_the_end(base: String, number: usize, answered: Arc<AtomicUsize>)
     }
 }
 
-/// Many clients that never pause, a slow authority, a signal in the middle. `meanwhile` is what happens between the signal and the end.
+/// Many clients that never pause, a slow authority, a signal in the middle.
+/// `meanwhile` is what happens between the signal and the end.
 async fn end_under_load(delay: &str, meanwhile: impl AsyncFnOnce(&Serving, &AtomicUsize) -> usize) {
     let collector = Collector::start().await;
     let more = format!("{}shutdown: {{delay: {delay}, grace: 15s}}\n", collector.yaml("1.0"));

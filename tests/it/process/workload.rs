@@ -1,4 +1,5 @@
-//! A workload identity as its platform sets it up: variables, a mounted token, and an authority of another name that trusts the issuer.
+//! A workload identity as its platform sets it up: variables, a mounted token,
+//! and an authority of another name that trusts the issuer.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

@@ -76,7 +76,8 @@ async fn everything() -> Canaries {
     all
 }
 
-/// On one thread, so that every task logs where this test can see it; the exporter is made and flushed outside the runtime, as `serve` does.
+/// On one thread, so that every task logs where this test can see it;
+/// the exporter is made and flushed outside the runtime, as `serve` does.
 #[test]
 fn req_14_no_secret_leaves_but_in_the_body_of_a_success() {
     let (lines, (spans, endpoint)) = (Kept::default(), Kept::collector());

@@ -27,7 +27,7 @@ impl Client {
         Self::with(base, ca, reqwest::header::HeaderMap::new())
     }
 
-    /// The same client for a caller with this token; it trusts no CA of its own.
+    /// This client for a caller with this token; it trusts no CA of its own.
     pub(crate) fn calling(&self, token: &str) -> Self {
         let token = token.parse().expect("a header's value");
         Self::with(&self.base, None, [(reqwest::header::HeaderName::from_static("x-tokend-token"), token)].into_iter().collect())

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokend::clock::Clock;
-use tokend::emulator::{Options, bind};
+use tokend_emulator::{Options, bind};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Client;
@@ -29,15 +29,15 @@ impl Emulator {
 
     /// The built-in directory as it stands in its file, to be changed for [`Emulator::start_with`].
     pub(crate) fn built_in() -> Value {
-        serde_json::from_str(include_str!("../../../src/emulator/builtin.json")).expect("a directory")
+        serde_json::from_str(include_str!("../../../emulator/src/builtin.json")).expect("a directory")
     }
 
-    /// The same with another directory than the built-in one.
+    /// Starts one with another directory than the built-in one.
     pub(crate) async fn start_with(clock: &Clock, directory: Option<&Value>) -> Self {
         Self::start_named(clock, directory, &[]).await
     }
 
-    /// The same under names that others would reach it by; the first is the one in its URLs.
+    /// Starts one under names that others would reach it by; the first is the one in its URLs.
     #[expect(clippy::disallowed_methods, reason = "the emulator knows nothing of the sidecar's tasks")]
     pub(crate) async fn start_named(clock: &Clock, directory: Option<&Value>, hosts: &[&str]) -> Self {
         let now = clock.clone();

@@ -98,7 +98,7 @@ impl Fault {
         self.set(Mode::Pass);
     }
 
-    /// The same for all that come from now on, until another word. Those that came stay swallowed.
+    /// Swallows what all connections send that come from now on, until another word. Those that came stay swallowed.
     pub(crate) fn black_hole_all(&self) {
         self.set(Mode::BlackHole);
     }
@@ -184,8 +184,8 @@ impl Wire {
         }
     }
 
-    /// Carries bytes in one direction until that direction ends, or something is to be carried although it `breaks`. Returns whether
-    /// that is so.
+    /// Carries bytes in one direction until that direction ends, or something is to be carried although it `breaks`. Returns
+    /// whether that is so.
     async fn pump(&self, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, breaks: impl Fn(&State) -> bool) -> bool {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(length @ 1..) = from.read(&mut buffer).await {

@@ -36,12 +36,13 @@ impl Fleet {
         folders.iter().map(|folder| Path::new(folder).join("faketime/libfaketime.so.1")).find(|library| library.exists())
     }
 
-    /// Starts `count` of them, each with its own configuration, which says nothing about where it listens. Returns when all are ready.
+    /// Starts `count` of them, each with its own configuration, which says nothing about where it listens.
+    /// Returns when all are ready.
     pub(crate) async fn start(count: usize, yaml: impl Fn(usize) -> String) -> Self {
         Self::start_at(count, yaml, |_| None).await
     }
 
-    /// The same, some of them by another clock, as [`Fleet::faketime`] is told it: `+600s`.
+    /// Starts `count` of them, some by another clock, as [`Fleet::faketime`] is told it: `+600s`.
     pub(crate) async fn start_at(count: usize, yaml: impl Fn(usize) -> String, clock: impl Fn(usize) -> Option<String>) -> Self {
         Self { replicas: join_all((0..count).map(|index| Replica::start(yaml(index), clock(index)))).await }
     }
@@ -91,7 +92,8 @@ impl Fleet {
         self.replicas[index].process.signal(name);
     }
 
-    /// Stops it in its tracks, until it is sent `CONT`. Returns when none of its threads runs any more, which a busy machine takes its time for.
+    /// Stops it in its tracks, until it is sent `CONT`. Returns when none of its threads runs any more,
+    /// which a busy machine takes its time for.
     pub(crate) async fn stop(&mut self, index: usize) {
         let process = &mut self.replicas[index].process;
         process.signal("STOP");
@@ -175,7 +177,8 @@ fn spawn(folder: &TempDir, client: &Client, admin: &Client, clock: Option<&str>)
     let mut command = Command::new(binary());
     command.args(["serve", "--config"]).arg(folder.path().join("tokend.yaml")).env_clear();
     if let Some((library, clock)) = Fleet::faketime().zip(clock) {
-        // The wall clock alone: time-outs are waited for by the other one. Not by the program of that name, which would be the process.
+        // The wall clock alone: time-outs are waited for by the other one.
+        // Not by the program of that name, which would be the process.
         command
             .env("LD_PRELOAD", library)
             .env("FAKETIME", clock)

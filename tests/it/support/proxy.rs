@@ -30,7 +30,7 @@ impl Proxy {
         Self::start_for(None).await
     }
 
-    /// The same, serving only those who show this `Proxy-Authorization`.
+    /// Starts one that serves only those who show this `Proxy-Authorization`.
     #[expect(clippy::disallowed_methods, reason = "a network runs beside the test")]
     pub(crate) async fn start_for(authorization: Option<&'static str>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

@@ -1,5 +1,5 @@
-//! Ways to the emulator: one that can be closed and opened, as before an authority that is down, and one that speaks TLS for its client.
-//! And one to a sidecar, for a client that leaves.
+//! Ways to the emulator: one that can be closed and opened, as before an authority that is down, and one that speaks TLS for its
+//! client. And one to a sidecar, for a client that leaves.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

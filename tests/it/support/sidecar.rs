@@ -29,7 +29,7 @@ impl Sidecar {
         Self::start_sampled(yaml, clock, Sampler::new(None)).await
     }
 
-    /// The same, with its own decision on what is traced.
+    /// Starts one with its own decision on what is traced.
     pub(crate) async fn start_sampled(yaml: &str, clock: &Clock, sampler: Sampler) -> Self {
         Self::start_from(Self::settings(yaml), clock, sampler).await
     }

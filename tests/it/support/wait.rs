@@ -25,7 +25,8 @@ pub(crate) fn eventually(deadline: Duration, mut condition: impl AsyncFnMut() ->
     }
 }
 
-/// Waits for what has to come; fails where it was called if it does not. A test that waits without a bound stops all others when it fails.
+/// Waits for what has to come; fails where it was called if it does not.
+/// A test that waits without a bound stops all others when it fails.
 #[track_caller]
 pub(crate) fn soon<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
     let asked = Location::caller();

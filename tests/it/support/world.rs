@@ -26,8 +26,8 @@ pub(crate) struct Stage<'a> {
     pub(crate) clock: Option<Clock>,
     /// Another directory than the built-in one, with its names.
     pub(crate) directory: Option<Value>,
-    /// Further apps: YAML below `apps`, in which `ORIGIN`, `TENANT` and `FILES` stand for the emulator's address, the first tenant's
-    /// id and the folder with the credentials.
+    /// Further apps: YAML below `apps`, in which `ORIGIN`, `TENANT` and `FILES` stand for the emulator's address, the first
+    /// tenant's id and the folder with the credentials.
     pub(crate) apps: &'a str,
 }
 

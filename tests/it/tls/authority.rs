@@ -39,7 +39,7 @@ impl Authority {
         self.issue(&names, ExtendedKeyUsagePurpose::ServerAuth, (until, 1, 1))
     }
 
-    /// The same, good until a day.
+    /// A certificate of the listener that is good until a day.
     pub(super) fn listener_until(&self, until: (i32, u8, u8)) -> Pair {
         self.issue(&["localhost"], ExtendedKeyUsagePurpose::ServerAuth, until)
     }

@@ -86,7 +86,8 @@ async fn plain_http_is_told_to_use_tls() {
 /// A ClientHello of TLS 1.1 with a cipher of that time.
 const HELLO_1_1: [u8; 52] = {
     let mut hello = [0; 52];
-    // Record: handshake, 47 bytes. Message: ClientHello, 43 bytes, version 3.2, 32 random bytes, no session, one cipher, no compression.
+    // Record: handshake, 47 bytes. Message: ClientHello, 43 bytes,
+    // version 3.2, 32 random bytes, no session, one cipher, no compression.
     let (head, tail) = ([22, 3, 1, 0, 47, 1, 0, 0, 43, 3, 2], [0, 0, 2, 0xc0, 0x13, 1, 0, 0, 0]);
     let mut at = 0;
     while at < head.len() {

@@ -52,7 +52,7 @@ impl Stage {
         Self::with("", |_| ()).await
     }
 
-    /// The same with more members of `tls`, in which `FILES` stands for the folder, and with other settings.
+    /// A stage with more members of `tls`, in which `FILES` stands for the folder, and with other settings.
     async fn with(more: &str, change: impl FnOnce(&mut Settings)) -> Self {
         let (files, authority, clock) = (tempfile::tempdir().expect("a folder"), Authority::new(), Clock::manual(NOW));
         let path = files.path().display();

@@ -194,6 +194,8 @@ async fn a_cluster_with_tls_and_users() {
     let options = RedisServer::options().tls(&certificates).acl(&["user default off", &user]);
     let cluster = Cluster::start_with(options).await;
     let store = proved(settings(Topology::Cluster(urls(&cluster.urls()))), &certificates).await;
+    // Six handshakes may take longer than a first call waits.
+    store.until_writes_work().await;
     for number in 0..20 {
         let note = Note { key: &format!("tokend:{{{number}}}:x"), value: b"1", ttl: LONG };
         assert_eq!(store.shared.set(note).await, Ok(()));

@@ -88,7 +88,7 @@ async fn puts_only_what_is_newer() {
         for base in [Some(1), None, Some(7)] {
             assert_eq!(store.shared.put(&put(&third, base)).await, Ok(Placed::Stale(Bytes::from(second.clone()))), "{base:?}");
         }
-        // The same once more, as if the answer had been lost.
+        // Once more, as if the answer had been lost.
         assert_eq!(store.shared.put(&put(&second, Some(1))).await, Ok(Placed::Stored));
         assert_eq!(store.get(KEY).await, Some(second));
         // The largest one: numbers in scripts would not tell them apart.
@@ -159,7 +159,7 @@ async fn an_epoch_only_rises() {
         // Nor does a sign-out lower it, or delete anything then.
         assert!(store.set(KEY, b"value").await);
         assert_eq!(store.shared.remove(note(EPOCH, &OLD), &[KEY], true).await, Ok(Removed::Higher(higher())));
-        // The same once more, as if the answer had been lost: what stands there came afterwards.
+        // Once more, as if the answer had been lost: what stands there came afterwards.
         assert_eq!(store.shared.remove(note(EPOCH, &NEW), &[KEY], true).await, Ok(Removed::Done(1)));
         assert_eq!((store.get(EPOCH).await, store.get(KEY).await), (Some(NEW.to_vec()), Some(b"value".to_vec())));
         // Each byte counts, and each as a number.
@@ -291,7 +291,7 @@ async fn one_wins_a_claim_and_the_others_hear_what_came_of_it() {
         let won = store.shared.claim(&claim(&OWNER, &[])).await.expect("an answer");
         assert!(won.won && won.holder == Some(held(OWNER)) && won.outcome.is_none());
         assert_eq!(won.values, [Some(Bytes::from_static(b"value")), None]);
-        // The same once more, as if the answer had been lost.
+        // Once more, as if the answer had been lost.
         assert!(store.shared.claim(&claim(&OWNER, &[])).await.is_ok_and(|claimed| claimed.won));
         let lost = store.shared.claim(&claim(&OTHER, &[])).await.expect("an answer");
         assert!(!lost.won && lost.holder == Some(held(OWNER)) && lost.outcome.is_none());

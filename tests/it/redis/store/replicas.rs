@@ -10,7 +10,7 @@ use super::{LONG, PATIENCE, Store, now, settings, standalone, urls};
 use crate::support::eventually;
 use crate::support::redis::{Cluster, RedisServer, Sentinel};
 
-/// The same, with one replica that must have what must not be lost.
+/// Settings by which one replica must have what must not be lost.
 fn waiting(settings: RedisSettings) -> RedisSettings {
     RedisSettings { wait_replicas: 1, ..settings }
 }

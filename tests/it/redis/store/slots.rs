@@ -8,13 +8,14 @@ use tokio::sync::mpsc;
 use super::topologies::{hears_again, next};
 use super::{LONG, PATIENCE, Store, now, settings, urls};
 use crate::support::eventually;
-use crate::support::redis::Cluster;
+use crate::support::redis::{Cluster, RedisServer};
 
 const OWNER: [u8; 16] = *b"owner-0123456789";
 /// Any slot will do; this one is said to be on its way.
 const TAG: &str = "{moves}";
 
-/// A slot between two nodes, as an operator may leave it: its owner sends on what it has not, and the other one takes what is asked.
+/// A slot between two nodes, as an operator may leave it: its owner sends on what it has not,
+/// and the other one takes what is asked.
 struct Between {
     slot: String,
     from: u16,
@@ -76,7 +77,17 @@ async fn a_slot_that_is_left_on_its_way_is_nobody_elses_trouble() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn scripts_follow_a_slot_on_its_way() {
-    let mut cluster = Cluster::start().await;
+    follow_a_slot(Cluster::start().await).await;
+}
+
+/// Behind a proxy nodes do not know under which name clients reach them, and leave it out of redirects.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scripts_follow_a_slot_to_a_node_without_a_name() {
+    let options = RedisServer::options().config("cluster-preferred-endpoint-type", "unknown-endpoint");
+    follow_a_slot(Cluster::start_with(options).await).await;
+}
+
+async fn follow_a_slot(mut cluster: Cluster) {
     let store = Store::open(&settings(Topology::Cluster(urls(&cluster.urls()))));
     assert!(store.set("tokend:{moves}:before", b"1").await);
     let between = Between::start(&mut cluster).await;

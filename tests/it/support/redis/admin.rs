@@ -31,7 +31,7 @@ impl Admin {
         Self { client: client.expect("a client"), db: 0 }
     }
 
-    /// The same in another database.
+    /// This connection's server, in another database.
     pub(crate) fn db(&self, db: i64) -> Self {
         Self { db, ..self.clone() }
     }

@@ -56,7 +56,7 @@ impl Options {
         self
     }
 
-    /// The same for sentinels, which know no keys.
+    /// Users of sentinels, which know no keys.
     pub(crate) fn sentinel_acl(mut self, users: &[&str]) -> Self {
         self.sentinel_acl.extend(users.iter().map(|user| (*user).to_owned()));
         self

@@ -93,8 +93,8 @@ impl Sentinel {
         master.port()
     }
 
-    /// Cuts the replicas off from what their master is told from now on: they follow somebody else until a sentinel corrects that, which takes
-    /// some seconds.
+    /// Cuts the replicas off from what their master is told from now on: they follow somebody else until a sentinel corrects that,
+    /// which takes some seconds.
     pub(crate) async fn hold_replication(&mut self) {
         let master = self.master_port().await;
         for node in self.nodes.iter().filter(|node| node.port() != master) {

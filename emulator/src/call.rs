@@ -1,0 +1,164 @@
+//! One request as every part of the emulator sees it: what it is addressed to, its parameters, its ids.
+
+use hyper::{HeaderMap, Method, header::CONTENT_TYPE};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// What scripts and the record call the thing that was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Endpoint {
+    Token,
+    Keys,
+    Discovery,
+    Authorize,
+    DeviceCode,
+    Instance,
+    UserRealm,
+    DeviceApprove,
+    Control,
+    Other,
+}
+
+/// Which of the authorities on this host was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The tenant as it stands in the path: id, domain, `common`, …
+    Entra(String),
+    Adfs,
+    Realm(String),
+    None,
+}
+
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) query: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+    pub(crate) form: Vec<(String, String)>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) place: Place,
+    pub(crate) correlation_id: String,
+    pub(crate) trace_id: String,
+    /// The script's `expires_in`: tokens issued for this request live this long instead.
+    pub(crate) lifetime: Option<i64>,
+    /// The script's `refuse_replay`: an assertion's `jti` that was seen before is refused.
+    pub(crate) refuse_replay: bool,
+}
+
+// === impl Call ===
+
+impl Call {
+    pub(crate) fn new(parts: hyper::http::request::Parts, body: Vec<u8>) -> Self {
+        let path = parts.uri.path().to_owned();
+        let (endpoint, place) = classify(&path);
+        let is_form = parts
+            .headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.starts_with("application/x-www-form-urlencoded"));
+        let form = if is_form { pairs(&body) } else { Vec::new() };
+        let mut call = Self {
+            method: parts.method,
+            path,
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+            headers: parts.headers,
+            body,
+            form,
+            endpoint,
+            place,
+            correlation_id: String::new(),
+            trace_id: Uuid::new_v4().to_string(),
+            lifetime: None,
+            refuse_replay: false,
+        };
+        // MSAL for Node sends it in body and query instead of a header.
+        let sent = call.header("client-request-id").or_else(|| call.param("client-request-id"));
+        let sent = sent.filter(|id| Uuid::parse_str(id).is_ok()).map(str::to_owned);
+        call.correlation_id = sent.unwrap_or_else(|| Uuid::new_v4().to_string());
+        call
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// A parameter of the form; empty is absent (RFC 6749 §3.2).
+    pub(crate) fn param(&self, name: &str) -> Option<&str> {
+        let found = self.form.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        found.filter(|value| !value.is_empty())
+    }
+
+    pub(crate) fn params<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.form.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The parameters of an authorization request, which may come either way.
+    pub(crate) fn query_or_form(&self) -> Vec<(String, String)> {
+        let mut all = pairs(self.query.as_bytes());
+        all.extend(self.form.iter().cloned());
+        all
+    }
+
+    /// A parameter that was sent twice although it may not be (RFC 6749 §3.2); RFC 8693 lets two of them repeat.
+    pub(crate) fn repeated(&self) -> Option<&str> {
+        let names = self.form.iter().map(|(name, _)| name.as_str()).enumerate();
+        let mut names = names.filter(|(_, name)| !matches!(*name, "audience" | "resource"));
+        names.find(|(at, name)| self.form.iter().take(*at).any(|(other, _)| other == name)).map(|(_, name)| name)
+    }
+
+    /// The tenant or realm as it stands in the path.
+    pub(crate) fn tenant(&self) -> Option<&str> {
+        match &self.place {
+            Place::Entra(name) | Place::Realm(name) => Some(name),
+            Place::Adfs => Some("adfs"),
+            Place::None => None,
+        }
+    }
+}
+
+fn pairs(encoded: &[u8]) -> Vec<(String, String)> {
+    url::form_urlencoded::parse(encoded).into_owned().collect()
+}
+
+fn classify(path: &str) -> (Endpoint, Place) {
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let entra = |tenant: &str| Place::Entra(tenant.to_owned());
+    match parts.as_slice() {
+        ["_emulator", ..] => (Endpoint::Control, Place::None),
+        ["common", "discovery", "instance"] => (Endpoint::Instance, entra("common")),
+        ["common", "userrealm", _] => (Endpoint::UserRealm, entra("common")),
+        ["oidc", realm, rest @ ..] => (oidc(rest), Place::Realm((*realm).to_owned())),
+        ["adfs", ".well-known", "openid-configuration"] => (Endpoint::Discovery, Place::Adfs),
+        ["adfs", "discovery", "keys"] => (Endpoint::Keys, Place::Adfs),
+        ["adfs", "deviceapprove"] => (Endpoint::DeviceApprove, Place::Adfs),
+        ["adfs", "oauth2", what] => (oauth(what), Place::Adfs),
+        [tenant, ".well-known", "openid-configuration"] | [tenant, "v2.0", ".well-known", "openid-configuration"] => {
+            (Endpoint::Discovery, entra(tenant))
+        }
+        [tenant, "discovery", "keys"] | [tenant, "discovery", "v2.0", "keys"] => (Endpoint::Keys, entra(tenant)),
+        [tenant, "deviceapprove"] => (Endpoint::DeviceApprove, entra(tenant)),
+        [tenant, "oauth2", "v2.0", what] => (oauth(what), entra(tenant)),
+        _ => (Endpoint::Other, Place::None),
+    }
+}
+
+fn oauth(what: &str) -> Endpoint {
+    match what {
+        "token" => Endpoint::Token,
+        "devicecode" => Endpoint::DeviceCode,
+        "authorize" => Endpoint::Authorize,
+        _ => Endpoint::Other,
+    }
+}
+
+fn oidc(rest: &[&str]) -> Endpoint {
+    match rest {
+        [".well-known", "openid-configuration"] => Endpoint::Discovery,
+        ["jwks"] => Endpoint::Keys,
+        ["token"] => Endpoint::Token,
+        ["authorize"] => Endpoint::Authorize,
+        _ => Endpoint::Other,
+    }
+}

@@ -1,0 +1,160 @@
+//! Tenants, apps, users and realms: reading them from a file, checking what they say of each other, look-ups in them.
+//!
+//! The built-in directory is `builtin.json`, a complete example of the format. Its ids never change, so that tests,
+//! documentation and configurations may name them. An unknown member is an error: a typo must show.
+
+use std::time::SystemTime;
+
+use serde::Deserialize;
+
+use crate::{
+    certificate::{Parsed, Workshop},
+    error::StartError,
+    registration::{App, Realm, Tenant, User},
+};
+
+const BUILT_IN: &str = include_str!("builtin.json");
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Directory {
+    pub(crate) tenants: Vec<Tenant>,
+    pub(crate) apps: Vec<App>,
+    pub(crate) users: Vec<User>,
+    #[serde(default)]
+    pub(crate) realms: Vec<Realm>,
+}
+
+// === impl Directory ===
+
+impl Directory {
+    pub(crate) fn built_in(now: SystemTime) -> Result<Self, StartError> {
+        Self::parse(BUILT_IN, now)
+    }
+
+    pub(crate) fn parse(text: &str, now: SystemTime) -> Result<Self, StartError> {
+        let mut directory: Self = serde_json::from_str(text).map_err(|error| StartError::Directory(error.to_string()))?;
+        directory.resolve_tenants()?;
+        directory.check()?;
+        directory.read_certificates(now)?;
+        Ok(directory)
+    }
+
+    fn resolve_tenants(&mut self) -> Result<(), StartError> {
+        let find = |name: &str| {
+            let tenant = self.tenants.iter().find(|tenant| tenant.is_called(name));
+            tenant.map(|tenant| tenant.id.clone()).ok_or_else(|| StartError::Directory(format!("no tenant {name:?}")))
+        };
+        for app in &mut self.apps {
+            app.tenant = find(&app.tenant)?;
+        }
+        for user in &mut self.users {
+            user.tenant = find(&user.tenant)?;
+        }
+        Ok(())
+    }
+
+    /// What the types cannot say.
+    fn check(&self) -> Result<(), StartError> {
+        let wrong = |text: String| Err(StartError::Directory(text));
+        for app in &self.apps {
+            if !matches!(app.access_token_version, 1 | 2) {
+                return wrong(format!("app {}: access_token_version is 1 or 2", app.name));
+            }
+            for (list, what) in [(&app.consent, "consent"), (&app.roles, "roles")] {
+                for (name, granted) in list {
+                    let Some(resource) = self.apps.iter().find(|other| other.name == *name) else {
+                        return wrong(format!("app {}: {what} names no app {name:?}", app.name));
+                    };
+                    let exposed = if what == "consent" { &resource.scopes } else { &resource.app_roles };
+                    if let Some(missing) = granted.iter().find(|one| !exposed.contains(one)) {
+                        return wrong(format!("app {}: {what}: {name} has no {missing:?}", app.name));
+                    }
+                }
+            }
+        }
+        for user in &self.users {
+            if let Some(flow) = user.mfa.iter().find(|flow| !["obo", "password", "refresh"].contains(&flow.as_str())) {
+                return wrong(format!("user {}: mfa has obo, password, refresh; not {flow:?}", user.username));
+            }
+        }
+        match self.realms.iter().find(|realm| realm.audiences.is_empty()) {
+            Some(realm) => wrong(format!("realm {}: audiences is empty", realm.name)),
+            None => Ok(()),
+        }
+    }
+
+    fn read_certificates(&mut self, now: SystemTime) -> Result<(), StartError> {
+        let mut workshop = Workshop::new(now);
+        let apps = self.apps.iter_mut().map(|app| (&app.name, &mut app.certificates));
+        let clients = self.realms.iter_mut().flat_map(|realm| &mut realm.clients);
+        let clients = clients.map(|client| (&client.client_id, &mut client.certificates));
+        for (owner, certificates) in apps.chain(clients) {
+            for certificate in certificates {
+                if certificate.generate {
+                    (certificate.pem, certificate.key_pem) = workshop.make(owner)?;
+                }
+                certificate.parsed = Some(Parsed::from_pem(&certificate.pem)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The tenant that a path segment means: an id or a domain.
+    pub(crate) fn tenant(&self, segment: &str) -> Option<&Tenant> {
+        self.tenants.iter().find(|tenant| {
+            tenant.id.eq_ignore_ascii_case(segment) || tenant.domains.iter().any(|domain| domain.eq_ignore_ascii_case(segment))
+        })
+    }
+
+    /// The tenant that a script or mint request means: also by its name.
+    pub(crate) fn tenant_called(&self, name: &str) -> Option<&Tenant> {
+        self.tenants.iter().find(|tenant| tenant.is_called(name))
+    }
+
+    /// The registration with this client id.
+    pub(crate) fn app(&self, client_id: &str) -> Option<&App> {
+        self.apps.iter().find(|app| app.client_id.eq_ignore_ascii_case(client_id))
+    }
+
+    /// The resource that a scope's prefix means, if it is present in the tenant.
+    pub(crate) fn resource(&self, name: &str, tenant: &str) -> Option<&App> {
+        self.apps.iter().find(|app| {
+            app.is_in(tenant) && (app.client_id.eq_ignore_ascii_case(name) || app.identifier_uris.iter().any(|uri| uri == name))
+        })
+    }
+
+    pub(crate) fn user(&self, username: &str) -> Option<&User> {
+        self.users.iter().find(|user| user.username.eq_ignore_ascii_case(username) || user.object_id == username)
+    }
+
+    pub(crate) fn realm(&self, name: &str) -> Option<&Realm> {
+        self.realms.iter().find(|realm| realm.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::{BUILT_IN, Directory};
+
+    fn parse(text: &str) -> Result<(), String> {
+        Directory::parse(text, SystemTime::UNIX_EPOCH).map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_typo_shows() {
+        let error = parse(&BUILT_IN.replace("redirect_uris", "redirect_urls")).err();
+        assert!(error.is_some_and(|text| text.contains("redirect_urls")));
+    }
+
+    #[test]
+    fn a_reference_to_nothing_shows() {
+        let error = parse(&BUILT_IN.replacen("\"tenant\": \"contoso\"", "\"tenant\": \"contosi\"", 1)).err();
+        assert!(error.is_some_and(|text| text.contains("contosi")));
+        let error = parse(&BUILT_IN.replacen("[\"User.Read\"]", "[\"User.Reed\"]", 1)).err();
+        assert!(error.is_some_and(|text| text.contains("User.Reed")));
+    }
+}

@@ -1,0 +1,120 @@
+//! What a token request to Entra is answered with, and whom it is refused for.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    ask::Ask,
+    home::Home,
+    scopes,
+    tokens::{self, Access, Issuer},
+};
+use crate::{
+    fault::{Fault, Outcome},
+    issued::{Person, Session},
+    registration::App,
+};
+
+// === impl Ask ===
+
+impl<'a> Ask<'a> {
+    /// Where a session of this person begins: their tenant, or AD FS.
+    pub(crate) fn place(&self, person: &Person) -> String {
+        match self.home {
+            Home::Adfs => "adfs".to_owned(),
+            Home::Tenant(_) | Home::Many => person.tenant.clone(),
+        }
+    }
+
+    /// A code or refresh token is good where it was issued.
+    pub(crate) fn at_home(&self, session: &Session) -> Outcome<()> {
+        let good = match self.home {
+            Home::Tenant(tenant) => session.place == tenant.id,
+            Home::Many => session.place != "adfs",
+            Home::Adfs => session.place == "adfs",
+        };
+        if good { Ok(()) } else { Err(Fault::says(70000, "The grant was issued for another tenant.")) }
+    }
+
+    /// Refuses a person who needs more than a password in this flow.
+    pub(crate) fn may(&self, person: &Person, flow: &str) -> Outcome<()> {
+        if person.mfa.iter().any(|one| one == flow) && !person.strong {
+            return Err(Fault::says(
+                50076,
+                format!(
+                    "Due to a configuration change made by your administrator, you must use multi-factor authentication to \
+                     access '{}'.",
+                    self.client.client_id
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    fn access(&self, issuer: Issuer<'a>, resource: &'a App) -> Access<'a> {
+        Access {
+            issuer,
+            client: self.client,
+            proof: self.proof,
+            resource,
+            // AD FS knows one form, and signs it as its token service.
+            version: match self.home {
+                Home::Adfs => 1,
+                Home::Tenant(_) | Home::Many => resource.access_token_version,
+            },
+            lifetime: self.call.lifetime.unwrap_or(resource.token_lifetime),
+            requested: self.requested.clone(),
+        }
+    }
+
+    fn issuer<'b>(&self, tenant: &'b str) -> Issuer<'b> {
+        match self.home {
+            Home::Adfs => Issuer::Adfs,
+            Home::Tenant(_) | Home::Many => Issuer::Tenant(tenant),
+        }
+    }
+
+    /// A token for the app itself.
+    pub(crate) fn app_answer(&self, tenant: &'a str, resource: &'a App) -> Value {
+        let access = self.access(self.issuer(tenant), resource);
+        let token = self.world.sign(&access.of_app(self.world));
+        Value::Object(self.answer(token, access.lifetime))
+    }
+
+    /// Tokens for a user.
+    pub(crate) fn user_answer(&self, session: &Session) -> Outcome<Value> {
+        let (world, person) = (self.world, &session.person);
+        let asked = scopes::parse(world, &person.tenant, &session.scope)?;
+        let granted = asked.grant(world, self.client, person)?;
+        let issuer = self.issuer(&person.tenant);
+        let access = Access { issuer, ..self.access(Issuer::Adfs, asked.resource) };
+        let token = world.sign(&access.of_user(world, person, &granted.scp));
+        let mut body = self.answer(token, access.lifetime);
+        body.insert("scope".to_owned(), json!(granted.scope));
+        if asked.offline_access {
+            body.insert("refresh_token".to_owned(), json!(world.issued().add_refresh(session.clone())));
+        }
+        if asked.openid {
+            let claims = tokens::id_claims(world, issuer, self.client, person, &asked, session.nonce.as_deref());
+            body.insert("id_token".to_owned(), json!(world.sign(&claims)));
+        }
+        if !matches!(self.home, Home::Adfs) && self.call.param("client_info").is_some() {
+            body.insert("client_info".to_owned(), json!(tokens::client_info(person)));
+        }
+        Ok(Value::Object(body))
+    }
+
+    fn answer(&self, token: String, lifetime: i64) -> Map<String, Value> {
+        let mut body = Map::new();
+        body.insert("token_type".to_owned(), json!("Bearer"));
+        body.insert("expires_in".to_owned(), json!(lifetime));
+        if !matches!(self.home, Home::Adfs) {
+            body.insert("ext_expires_in".to_owned(), json!(lifetime));
+        }
+        // As Entra: only tokens that live long say when to renew them.
+        if lifetime >= 7_200 {
+            body.insert("refresh_in".to_owned(), json!(lifetime / 2));
+        }
+        body.insert("access_token".to_owned(), json!(token));
+        body
+    }
+}

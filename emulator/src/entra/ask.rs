@@ -1,0 +1,56 @@
+//! A token request to Entra, before its grant is looked at.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    home::{Home, known_client},
+    tokens::Proof,
+};
+use crate::{
+    call::Call,
+    fault::{Fault, Outcome},
+    registration::App,
+    world::World,
+};
+
+/// A token request whose client is known.
+pub(crate) struct Ask<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) call: &'a Call,
+    pub(crate) home: Home<'a>,
+    pub(crate) client: &'a App,
+    pub(crate) proof: Proof,
+    /// Claims of the access token that `claims` asks for.
+    pub(crate) requested: Map<String, Value>,
+}
+
+/// A parameter that must be there.
+pub(crate) fn needed<'a>(call: &'a Call, name: &str) -> Outcome<&'a str> {
+    call.param(name)
+        .ok_or_else(|| Fault::says(900_144, format!("The request body must contain the following parameter: '{name}'.")))
+}
+
+/// The registration that `client_id` names, if it may be used here.
+pub(crate) fn client<'a>(world: &'a World, call: &Call, home: Home<'a>) -> Outcome<&'a App> {
+    known_client(world, needed(call, "client_id")?, home)
+}
+
+/// What `claims` asks for of the access token: client capabilities and authentication contexts.
+pub(crate) fn requested(call: &Call) -> Outcome<Map<String, Value>> {
+    let mut claims = Map::new();
+    let Some(text) = call.param("claims") else { return Ok(claims) };
+    let value: Value = serde_json::from_str(text).map_err(|_| Fault::aadsts(9_000_410))?;
+    if !value.is_object() {
+        return Err(Fault::aadsts(9_000_410));
+    }
+    let wanted = |name: &str| {
+        let request = value.get("access_token")?.get(name)?;
+        request.get("values").cloned().or_else(|| Some(json!([request.get("value")?])))
+    };
+    for name in ["xms_cc", "acrs"] {
+        if let Some(values) = wanted(name) {
+            claims.insert(name.to_owned(), values);
+        }
+    }
+    Ok(claims)
+}

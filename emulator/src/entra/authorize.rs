@@ -1,0 +1,81 @@
+//! Entra's authorize endpoint: a sign-in page, or with `prompt=none` an answer at once.
+
+use super::{
+    home::{self, Home},
+    scopes,
+    tokens::Issuer,
+};
+use crate::{answer::Answer, authorize::Wish, call::Call, fault::Fault, page, registration::App, world::World};
+
+pub(crate) fn serve(world: &World, call: &Call) -> Answer {
+    let mut wish = Wish::new(world, call, String::new());
+    let known = home::home(world, call)
+        .and_then(|home| home::known_client(world, wish.get("client_id").unwrap_or_default(), home).map(|client| (home, client)));
+    let (home, client) = match known {
+        Ok(known) => known,
+        Err(fault) => return page::problem(&fault.description(world, call)),
+    };
+    let first = match home {
+        Home::Tenant(tenant) => Issuer::Tenant(&tenant.id),
+        Home::Many => Issuer::Tenant(&client.tenant),
+        Home::Adfs => Issuer::Adfs,
+    };
+    wish.issuer = first.v2(world);
+    if !wish.may_go_to(&client.redirect_uris) {
+        let text = format!(
+            "The redirect URI '{}' specified in the request does not match the redirect URIs configured for the application '{}'.",
+            wish.get("redirect_uri").unwrap_or_default(),
+            client.client_id
+        );
+        return page::problem(&Fault::says(50011, text).description(world, call));
+    }
+    sign_in(wish, home, client)
+}
+
+fn sign_in(mut wish: Wish<'_>, home: Home<'_>, client: &App) -> Answer {
+    let world = wish.world;
+    if let Some(refusal) = refusal(&wish) {
+        return refusal;
+    }
+    let user = wish.user().and_then(|name| home::user_at(world, home, name));
+    let Some(user) = user else {
+        if wish.is_silent() {
+            return wish.refuse(&Fault::aadsts(50058));
+        }
+        let people = home::people(world, home);
+        return page::sign_in(&client.name, wish.get("scope").unwrap_or_default(), &wish.request(), &people);
+    };
+    let mut person = home::person(user);
+    // A challenge is always met: the sign-in that it asks for took place. Client capabilities alone are none.
+    person.strong = wish.get("claims").is_some_and(|text| text.contains("capolids") || text.contains("acrs"));
+    let place = match home {
+        Home::Adfs => "adfs".to_owned(),
+        Home::Tenant(_) | Home::Many => {
+            wish.issuer = Issuer::Tenant(&person.tenant).v2(world);
+            person.tenant.clone()
+        }
+    };
+    let asked = match scopes::parse(world, &person.tenant, wish.get("scope").unwrap_or_default()) {
+        Ok(asked) => asked,
+        Err(fault) => return wish.refuse(&fault),
+    };
+    if wish.get("consent").is_some() {
+        asked.consent(world, client, &person);
+    }
+    if let Err(mut fault) = asked.grant(world, client, &person) {
+        if fault.code == Some(65001) {
+            // Here it is an error of its own; at the token endpoint it is a kind of invalid_grant.
+            "consent_required".clone_into(&mut fault.error);
+        }
+        return wish.refuse(&fault);
+    }
+    wish.issue(&client.client_id, place, person)
+}
+
+/// What refuses every user: another response than a code, or that somebody pressed Cancel.
+fn refusal(wish: &Wish<'_>) -> Option<Answer> {
+    if wish.get("response_type") != Some("code") {
+        return Some(wish.refuse(&Fault::aadsts(700_051)));
+    }
+    wish.get("cancel").is_some().then(|| wish.refuse(&Fault::aadsts(65004)))
+}

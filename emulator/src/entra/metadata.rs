@@ -1,0 +1,120 @@
+//! What Entra and AD FS publish about themselves. URLs are absolute and keep the port.
+
+use serde_json::{Value, json};
+
+use super::home::{Home, home};
+use crate::{
+    call::{Call, Place},
+    fault::{Fault, Outcome},
+    world::World,
+};
+
+/// The OpenID configuration of a tenant (either version), of `common` and the like, or of AD FS.
+pub(crate) fn configuration(world: &World, call: &Call) -> Outcome<Value> {
+    let origin = &world.origin;
+    let v2 = call.path.contains("/v2.0/");
+    let (base, issuer) = match home(world, call)? {
+        Home::Adfs => return Ok(adfs(world)),
+        Home::Tenant(tenant) => (tenant.id.as_str(), tenant.id.as_str()),
+        Home::Many => (call.tenant().unwrap_or("common"), "{tenantid}"),
+    };
+    let at = format!("{origin}/{base}");
+    let issuer = if v2 { format!("{origin}/{issuer}/v2.0") } else { format!("{origin}/{issuer}/") };
+    let keys = if v2 { "discovery/v2.0/keys" } else { "discovery/keys" };
+    Ok(json!({
+        "token_endpoint": format!("{at}/oauth2/v2.0/token"),
+        "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
+        "jwks_uri": format!("{at}/{keys}"),
+        "response_modes_supported": ["query", "fragment", "form_post"],
+        "subject_types_supported": ["pairwise"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "response_types_supported": ["code"],
+        "scopes_supported": ["openid", "profile", "email", "offline_access"],
+        "issuer": issuer,
+        "authorization_endpoint": format!("{at}/oauth2/v2.0/authorize"),
+        "device_authorization_endpoint": format!("{at}/oauth2/v2.0/devicecode"),
+        "end_session_endpoint": format!("{at}/oauth2/v2.0/logout"),
+        "code_challenge_methods_supported": ["plain", "S256"],
+        "authorization_response_iss_parameter_supported": true,
+        "request_uri_parameter_supported": false,
+        "claims_supported": ["sub", "iss", "aud", "exp", "iat", "nonce", "preferred_username", "name", "tid", "ver", "oid"],
+        "tenant_region_scope": "EU",
+        "cloud_instance_name": world.host,
+    }))
+}
+
+fn adfs(world: &World) -> Value {
+    let at = format!("{}/adfs", world.origin);
+    json!({
+        "issuer": at,
+        "access_token_issuer": format!("{at}/services/trust"),
+        "authorization_endpoint": format!("{at}/oauth2/authorize"),
+        "token_endpoint": format!("{at}/oauth2/token"),
+        "device_authorization_endpoint": format!("{at}/oauth2/devicecode"),
+        "jwks_uri": format!("{at}/discovery/keys"),
+        "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query", "fragment", "form_post"],
+        "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials",
+            "urn:ietf:params:oauth:grant-type:jwt-bearer", "password", "urn:ietf:params:oauth:grant-type:device_code"],
+        "subject_types_supported": ["pairwise"],
+        "scopes_supported": ["openid", "profile", "email", "offline_access"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "token_endpoint_auth_signing_alg_values_supported": ["RS256"],
+    })
+}
+
+/// The key set. Only the v2 form says whose issuer a key is for, and only there is the key of a single tenant.
+pub(crate) fn keys(world: &World, call: &Call) -> Outcome<Value> {
+    home(world, call)?;
+    if call.place == Place::Adfs || !call.path.contains("/v2.0/") {
+        return Ok(world.keys().jwks(None, None));
+    }
+    let shared = format!("{}/{{tenantid}}/v2.0", world.origin);
+    let first = world.directory.tenants.first();
+    let tenant = first.map(|tenant| format!("{}/{}/v2.0", world.origin, tenant.id));
+    Ok(world.keys().jwks(Some(&shared), tenant.as_deref()))
+}
+
+/// Which host names are one cloud. Only this host is a known one.
+pub(crate) fn instance(world: &World, call: &Call) -> Outcome<Value> {
+    let query = call.query_or_form();
+    let asked = query.iter().find(|(name, _)| name == "authorization_endpoint").map(|(_, value)| value.as_str());
+    let asked =
+        asked.ok_or_else(|| Fault::says(900_144, "The request must contain the following parameter: 'authorization_endpoint'."))?;
+    let known = world
+        .origins
+        .iter()
+        .chain([&world.origin])
+        .any(|origin| asked.strip_prefix(origin.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
+    if !known {
+        return Err(Fault::says(50049, format!("Unknown or invalid instance: {asked}.")));
+    }
+    let tenant = asked.split('/').nth(3).unwrap_or("common");
+    Ok(json!({
+        "tenant_discovery_endpoint": format!("{}/{tenant}/v2.0/.well-known/openid-configuration", world.origin),
+        "api-version": "1.1",
+        "metadata": [{
+            "preferred_network": world.host,
+            "preferred_cache": world.host,
+            "aliases": world.origins.iter().filter_map(|origin| origin.strip_prefix("https://")).collect::<Vec<_>>(),
+        }],
+    }))
+}
+
+/// Whether a user's domain signs in here or elsewhere. Nobody is federated in this world.
+pub(crate) fn user_realm(world: &World, call: &Call) -> Value {
+    let user = call.path.rsplit('/').next().unwrap_or_default();
+    let user: String = url::form_urlencoded::parse(format!("u={}", user.replace('+', "%2B")).as_bytes())
+        .next()
+        .map(|(_, value)| value.into_owned())
+        .unwrap_or_default();
+    let domain = user.rsplit('@').next().unwrap_or_default();
+    match world.directory.tenant(domain) {
+        Some(tenant) => json!({
+            "ver": "1.0", "account_type": "Managed", "domain_name": domain, "federation_brand_name": tenant.name,
+            "cloud_instance_name": world.host, "cloud_audience_urn": "urn:federation:MicrosoftOnline",
+        }),
+        None => json!({"ver": "1.0", "account_type": "Unknown", "cloud_instance_name": world.host}),
+    }
+}

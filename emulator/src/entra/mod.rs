@@ -1,0 +1,14 @@
+//! The Entra-like authority, and AD FS.
+
+mod answer;
+mod ask;
+mod assertion;
+mod authorize;
+mod client;
+pub(crate) mod device;
+mod grants;
+pub(crate) mod home;
+mod metadata;
+pub(crate) mod routes;
+mod scopes;
+pub(crate) mod tokens;

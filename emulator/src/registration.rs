@@ -1,0 +1,223 @@
+//! The entries of the directory: the members that each has in the file, and what it can say about itself.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::certificate::Parsed;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tenant {
+    pub(crate) id: String,
+    /// How the rest of the file, scripts and mint requests call it; never accepted in a URL.
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) domains: Vec<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct App {
+    pub(crate) name: String,
+    pub(crate) client_id: String,
+    /// Home tenant: in the file a name or id, once read always the id.
+    pub(crate) tenant: String,
+    /// Present in every tenant, and usable at `common` and `organizations`.
+    #[serde(default)]
+    pub(crate) multi_tenant: bool,
+    #[serde(default)]
+    pub(crate) secrets: Vec<String>,
+    /// Known but over: AADSTS7000222.
+    #[serde(default)]
+    pub(crate) expired_secrets: Vec<String>,
+    #[serde(default)]
+    pub(crate) certificates: Vec<Certificate>,
+    #[serde(default)]
+    pub(crate) federated: Vec<Federated>,
+    #[serde(default)]
+    pub(crate) redirect_uris: Vec<String>,
+    /// May use device code and password without proving itself.
+    #[serde(default)]
+    pub(crate) public: bool,
+    /// A second use of an assertion's `jti` is refused.
+    #[serde(default)]
+    pub(crate) refuse_replayed_jti: bool,
+    /// As a resource: the names its scopes begin with.
+    #[serde(default)]
+    pub(crate) identifier_uris: Vec<String>,
+    #[serde(default = "two")]
+    pub(crate) access_token_version: u8,
+    /// As a resource: seconds that its tokens live.
+    #[serde(default = "hour")]
+    pub(crate) token_lifetime: i64,
+    #[serde(default)]
+    pub(crate) scopes: Vec<String>,
+    #[serde(default)]
+    pub(crate) app_roles: Vec<String>,
+    /// As a client: delegated permissions that users need not be asked for, by the resource's name.
+    #[serde(default)]
+    pub(crate) consent: BTreeMap<String, Vec<String>>,
+    /// As a client: application permissions, by the resource's name.
+    #[serde(default)]
+    pub(crate) roles: BTreeMap<String, Vec<String>>,
+}
+
+/// `{"generate": true}`, or a PEM certificate with or without its key.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Certificate {
+    #[serde(default, skip_serializing)]
+    pub(crate) generate: bool,
+    #[serde(default)]
+    pub(crate) pem: String,
+    #[serde(default)]
+    pub(crate) key_pem: String,
+    #[serde(skip)]
+    pub(crate) parsed: Option<Parsed>,
+}
+
+/// Trust in tokens of another issuer as client assertions (workload identity federation).
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Federated {
+    pub(crate) issuer: String,
+    pub(crate) subject: String,
+    #[serde(default = "exchange_audience")]
+    pub(crate) audience: String,
+    /// The issuer's key set, in full: this emulator calls nobody.
+    pub(crate) jwks: Value,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct User {
+    pub(crate) username: String,
+    #[serde(default)]
+    pub(crate) password: String,
+    pub(crate) object_id: String,
+    /// In the file a name or id, once read always the id.
+    pub(crate) tenant: String,
+    #[serde(default)]
+    pub(crate) name: String,
+    /// What fails with AADSTS50076 until the user signed in with a claims challenge: `obo`, `password`, `refresh`.
+    #[serde(default)]
+    pub(crate) mfa: Vec<String>,
+    #[serde(default)]
+    pub(crate) state: UserState,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum UserState {
+    #[default]
+    Enabled,
+    Disabled,
+    Locked,
+    PasswordExpired,
+}
+
+/// A generic OpenID Connect issuer at `/oidc/{name}`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Realm {
+    pub(crate) name: String,
+    pub(crate) token_endpoint_auth_methods_supported: Vec<String>,
+    #[serde(default)]
+    pub(crate) token_endpoint_auth_signing_alg_values_supported: Vec<String>,
+    #[serde(default)]
+    pub(crate) scopes: Vec<String>,
+    /// The APIs that tokens can be for; the first is the default.
+    pub(crate) audiences: Vec<String>,
+    pub(crate) clients: Vec<Client>,
+    #[serde(default)]
+    pub(crate) users: Vec<RealmUser>,
+    #[serde(default = "quarter")]
+    pub(crate) token_lifetime: i64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Client {
+    pub(crate) client_id: String,
+    #[serde(default)]
+    pub(crate) secrets: Vec<String>,
+    #[serde(default)]
+    pub(crate) certificates: Vec<Certificate>,
+    /// Keys for `private_key_jwt` beside the certificates'.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) jwks: Option<Value>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) federated: Vec<Federated>,
+    #[serde(default)]
+    pub(crate) redirect_uris: Vec<String>,
+    /// Names of this client as an API: one of them (or its client id) must be in the `aud` of a token it exchanges.
+    #[serde(default)]
+    pub(crate) audiences: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RealmUser {
+    pub(crate) username: String,
+    #[serde(default)]
+    pub(crate) password: String,
+    pub(crate) sub: String,
+    #[serde(default)]
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) email: String,
+}
+
+fn two() -> u8 {
+    2
+}
+
+fn hour() -> i64 {
+    3_599
+}
+
+fn quarter() -> i64 {
+    900
+}
+
+fn exchange_audience() -> String {
+    "api://AzureADTokenExchange".to_owned()
+}
+
+// === impl Tenant ===
+
+impl Tenant {
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        self.name == name
+            || self.id.eq_ignore_ascii_case(name)
+            || self.domains.iter().any(|domain| domain.eq_ignore_ascii_case(name))
+    }
+}
+
+// === impl App ===
+
+impl App {
+    /// Whether a tenant has a service principal of this app.
+    pub(crate) fn is_in(&self, tenant: &str) -> bool {
+        self.multi_tenant || self.tenant == tenant
+    }
+
+    /// Whether a token with this `aud` is meant for this app.
+    pub(crate) fn is_audience(&self, aud: &str) -> bool {
+        self.client_id.eq_ignore_ascii_case(aud) || self.identifier_uris.iter().any(|uri| uri == aud)
+    }
+}
+
+// === impl Realm ===
+
+impl Realm {
+    pub(crate) fn client(&self, client_id: &str) -> Option<&Client> {
+        self.clients.iter().find(|client| client.client_id == client_id)
+    }
+
+    pub(crate) fn user(&self, name: &str) -> Option<&RealmUser> {
+        self.users.iter().find(|user| user.username == name || user.sub == name)
+    }
+}

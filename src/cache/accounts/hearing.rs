@@ -1,0 +1,73 @@
+//! Listening to the other replicas, and what follows from what they tell.
+
+use std::sync::Arc;
+
+use super::Accounts;
+use crate::cache::fleet::{Heard, News};
+use crate::cache::level::SharedLevel;
+use crate::token::{CredentialName, Stored};
+
+// === impl Accounts ===
+
+impl Accounts {
+    /// Listens to the other replicas, and brings to the store what it missed, until the soft stop. `renewed` is called for the app,
+    /// as [`Accounts::tell_credential`] names it, whose credential another replica found to be new.
+    pub fn join_fleet(self: &Arc<Self>, renewed: impl Fn(CredentialName) + Send + Sync + 'static) {
+        let Some(shared) = &self.shared else { return };
+        self.push_back(shared);
+        self.restore(shared);
+        let beating = Arc::clone(&shared.fleet);
+        self.tasks.background("pulse", async move { beating.checks().keep_pulse().await });
+        let (this, inner, renewed) = (Arc::clone(self), Arc::clone(shared), Arc::new(renewed));
+        shared.fleet.listen(move |heard| match heard {
+            // What was said before nobody here has heard.
+            Heard::Subscribed => {
+                inner.fleet.checks().suspect_all();
+                this.local.memory().clear_sign_ins();
+                inner.losses.subscribed();
+            }
+            Heard::News(news) => this.heed(&inner, news, &*renewed),
+            // Nobody waits here for a file.
+            Heard::Sealed(message) => {
+                let (heeding, inner, renewed) = (Arc::clone(&this), Arc::clone(&inner), Arc::clone(&renewed));
+                this.tasks.background("events", async move {
+                    if let Some(news) = inner.fleet.hear_late(&message).await {
+                        heeding.heed(&inner, news, &*renewed);
+                    }
+                });
+            }
+        });
+    }
+
+    fn heed(&self, shared: &SharedLevel, news: News, renewed: &impl Fn(CredentialName)) {
+        match news {
+            News::SignedOut { partition, epoch } => {
+                self.local.forget(&partition, epoch);
+                // Whoever signed it out may not know, where the store has lost it, that this replica has tokens of it elsewhere.
+                for elsewhere in self.links.take(&partition) {
+                    self.local.forget(&elsewhere, None);
+                }
+            }
+            News::Replaced { partition, variant, generation } => {
+                // Whatever was good for what has been replaced, under whichever scopes; the new one may be here already.
+                let old = |stored: &Stored| stored.facts.variant == variant && stored.facts.shared != generation;
+                self.local.memory().remove_tokens(&partition, old);
+            }
+            News::Credential(app) => renewed(app),
+            News::PutBack { partition, generation } => {
+                // Whoever knows a later one, or sends this one, is given the time to say so.
+                shared.losses.settle_account(&partition);
+                if shared.recent.sign_in(&partition).is_some_and(|known| known.shared > generation) {
+                    shared.losses.one(&partition);
+                }
+            }
+        }
+    }
+
+    /// Tells the other replicas that an app has a new credential, so that they look at their files at once.
+    pub async fn tell_credential(&self, app: CredentialName) {
+        if let Some(shared) = &self.shared {
+            shared.fleet.tell_credential(app).await;
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Whose clocks agree with this process' own: what such a process stored says itself when it ends. Of what another one stored,
+//! Redis is asked how long its key has, which costs a round trip.
+//!
+//! A clock has a name, which every token record repeats. A process whose wall clock is set takes a new one: what is known of a name
+//! stays right for all that was stored under it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::clock::{Clock, Moment};
+use crate::store::ClockName;
+
+/// By how many milliseconds the wall clock may drift from the monotonic one before it counts as another clock.
+const DRIFT: u64 = 500;
+/// Two looks at the monotonic clock that are further apart say nothing of the wall clock between them: the thread stood still.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How often it is looked again then.
+const LOOKS: usize = 3;
+/// By how many seconds what a record and its key say may differ: both are whole seconds.
+const ROUNDING: u64 = 1;
+/// How long it is believed that a clock agrees.
+const BELIEVED: Duration = Duration::from_secs(60);
+/// How many clocks are remembered: more than replicas that a fleet has, and their restarts in a minute.
+const MOST: usize = 1024;
+
+/// This process' clock, and those of others that agree with it.
+#[derive(Debug)]
+pub(super) struct Clocks {
+    clock: Clock,
+    ours: Mutex<Ours>,
+    agreed: RwLock<HashMap<ClockName, Moment>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ours {
+    name: ClockName,
+    /// Wall time minus monotonic time, in milliseconds.
+    ahead: i64,
+}
+
+/// What a record says of its end.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::cache) struct Dated {
+    /// By this clock.
+    pub(super) clock: ClockName,
+    /// In seconds since 1970.
+    pub(super) ends: i64,
+}
+
+// === impl Clocks ===
+
+impl Clocks {
+    pub(super) fn new(clock: Clock) -> Self {
+        let ahead = ahead(&clock, clock.moment());
+        Self { clock, ours: Mutex::new(Ours { name: rand::random(), ahead }), agreed: RwLock::default() }
+    }
+
+    /// The name of this process' clock.
+    pub(super) fn ours(&self) -> ClockName {
+        self.look().0
+    }
+
+    /// The name of this process' clock, and the moment at which it has it.
+    fn look(&self) -> (ClockName, Moment) {
+        let mut ours = self.lock();
+        for _ in 0..LOOKS {
+            let now = self.clock.moment();
+            let ahead = ahead(&self.clock, now);
+            if ahead.abs_diff(ours.ahead) <= DRIFT {
+                return (ours.name, now);
+            }
+            // A thread that stood still between the two looks at the clocks looks again.
+            if self.clock.moment().since(now) < PAUSE {
+                *ours = Ours { name: rand::random(), ahead };
+                // They agreed with what it was before.
+                self.agreed.write().unwrap_or_else(PoisonError::into_inner).clear();
+            }
+        }
+        (ours.name, self.clock.moment())
+    }
+
+    /// Whether what was stored by this clock ends, by this process' own, when it says.
+    pub(super) fn agrees(&self, name: &ClockName) -> bool {
+        let (ours, now) = self.look();
+        if ours == *name {
+            return true;
+        }
+        let agreed = self.agreed.read().unwrap_or_else(PoisonError::into_inner);
+        agreed.get(name).is_some_and(|since| now.since(*since) < BELIEVED)
+    }
+
+    /// Compares what a record says with when its key ends, in seconds since 1970 by this process' clock.
+    pub(super) fn compare(&self, said: Dated, found: i64) {
+        let name = said.clock;
+        let mut agreed = self.agreed.write().unwrap_or_else(PoisonError::into_inner);
+        if said.ends.abs_diff(found) > ROUNDING {
+            agreed.remove(&name);
+            return;
+        }
+        let now = self.clock.moment();
+        if agreed.len() >= MOST {
+            agreed.retain(|_, since| now.since(*since) < BELIEVED);
+        }
+        if agreed.len() < MOST {
+            agreed.insert(name, now);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ours> {
+        self.ours.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Wall time minus monotonic time, in milliseconds.
+fn ahead(clock: &Clock, now: Moment) -> i64 {
+    // A clock before 1970 is as good as any other for this.
+    let wall = clock.wall().duration_since(UNIX_EPOCH).map_or_else(|early| -millis(early.duration()), millis);
+    wall.saturating_sub(i64::try_from(now.millis()).unwrap_or(i64::MAX))
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{BELIEVED, Clocks, DRIFT, Dated, MOST};
+    use crate::clock::Clock;
+
+    const OTHER: [u8; 8] = [7; 8];
+
+    /// As if the wall clock had been set by so many milliseconds.
+    fn set(clocks: &Clocks, by: i64) {
+        clocks.lock().ahead -= by;
+    }
+
+    #[test]
+    fn a_clock_that_agreed_a_moment_ago_is_believed() {
+        let clock = Clock::manual(1000);
+        let clocks = Clocks::new(clock.clone());
+        assert!(clocks.agrees(&clocks.ours()), "our own");
+        assert!(!clocks.agrees(&OTHER), "nobody has looked");
+        for (said, found, agrees) in [(100, 100, true), (100, 101, true), (101, 100, true), (100, 102, false), (102, 100, false)] {
+            clocks.compare(Dated { clock: OTHER, ends: said }, found);
+            assert_eq!(clocks.agrees(&OTHER), agrees, "{said} {found}");
+        }
+        clocks.compare(Dated { clock: OTHER, ends: 100 }, 100);
+        clock.advance(BELIEVED);
+        assert!(!clocks.agrees(&OTHER), "it may have drifted");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_is_another_one_and_agrees_with_nobody_yet() {
+        let clocks = Clocks::new(Clock::manual(1000));
+        let before = clocks.ours();
+        clocks.compare(Dated { clock: OTHER, ends: 100 }, 100);
+        let drift = i64::try_from(DRIFT).unwrap_or_default();
+        set(&clocks, drift);
+        assert!(clocks.ours() == before && clocks.agrees(&OTHER), "it runs a little slower or faster");
+        for by in [1, -2 * drift - 1] {
+            let before = clocks.ours();
+            set(&clocks, by);
+            assert!(!clocks.agrees(&OTHER) && clocks.ours() != before && !clocks.agrees(&before), "{by}");
+            clocks.compare(Dated { clock: OTHER, ends: 100 }, 100);
+        }
+    }
+
+    #[test]
+    fn many_clocks_are_not_all_remembered() {
+        let clock = Clock::manual(1000);
+        let clocks = Clocks::new(clock.clone());
+        let name = |number: usize| u64::try_from(number).unwrap_or_default().to_be_bytes();
+        for number in 0..=MOST {
+            clocks.compare(Dated { clock: name(number), ends: 1 }, 1);
+        }
+        assert!(clocks.agrees(&name(0)) && !clocks.agrees(&name(MOST)));
+        clock.advance(BELIEVED + Duration::from_secs(1));
+        clocks.compare(Dated { clock: name(MOST), ends: 1 }, 1);
+        assert!(clocks.agrees(&name(MOST)), "those before are forgotten");
+    }
+}

@@ -1,0 +1,39 @@
+//! When what another replica stored by its own clock ends, by this process' clock: when its key does.
+
+use std::time::Duration;
+
+use super::Fleet;
+use super::clocks::Dated;
+use crate::token::{SignIn, Stored};
+
+// === impl Fleet ===
+
+impl Fleet {
+    /// Whether what a record says of its end holds by this process' clock, as far as is known.
+    pub(in crate::cache) fn agrees_with(&self, dated: &Dated) -> bool {
+        self.clocks.agrees(&dated.clock)
+    }
+
+    /// A token that another replica stored by its own clock: it ends when its key does. Which clocks agree with this process' own
+    /// is remembered, so that few are asked about.
+    pub(in crate::cache) async fn timed(&self, name: &str, stored: Stored, dated: Dated) -> Stored {
+        if self.clocks.agrees(&dated.clock) {
+            return stored;
+        }
+        let Ok(Some(left)) = self.store.left(name).await else { return stored };
+        let ends = self.now().saturating_add(whole_seconds(left));
+        self.clocks.compare(dated, ends);
+        stored.ending_by(ends)
+    }
+
+    /// A sign-in that another replica stored by its own clock: it ends when its key does.
+    pub(in crate::cache) fn sign_in_until(&self, sign_in: SignIn, left: Option<Duration>) -> SignIn {
+        let ends = left.map_or(i64::MAX, |left| self.now().saturating_add(whole_seconds(left)));
+        SignIn { expires_on: sign_in.expires_on.min(ends), ..sign_in }
+    }
+}
+
+/// Rounded up: a key was given whole seconds, of which the last one may have begun.
+fn whole_seconds(left: Duration) -> i64 {
+    i64::try_from(left.as_millis().div_ceil(1000)).unwrap_or(i64::MAX)
+}

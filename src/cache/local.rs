@@ -1,0 +1,223 @@
+//! What this process has in memory, and which of it may be used: tokens and sign-ins, the order in which they came, and the
+//! sign-outs that calls under way overlap with.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::again::Again;
+use super::freshness::{Freshness, judge, lifetime_is_credible};
+use super::level::SharedLevel;
+use super::outcome::{FlightOutcome, Level, Loaded, Miss};
+use super::query::{Bypass, Wanted};
+use super::watches::{Watch, Watches};
+use crate::clock::{Clock, Moment};
+use crate::store::Memory;
+use crate::token::{Epoch, Facts, Head, Partition, SignIn, Stored, Variant};
+
+/// The level of this process alone.
+#[derive(Debug)]
+pub(super) struct LocalLevel {
+    memory: Memory,
+    watches: Watches,
+    generation: AtomicU64,
+    again: Again,
+    /// Where it is known what others did.
+    shared: Option<Arc<SharedLevel>>,
+    clock: Clock,
+}
+
+/// A moment before something was asked for, in the orders of sign-outs and of stores.
+#[derive(Debug)]
+pub(super) struct Since {
+    watch: Option<Watch>,
+    generation: u64,
+    /// As in [`super::fleet::Checks::check_moment`].
+    began: Moment,
+}
+
+/// A token in memory that may be used.
+pub(super) struct Found {
+    pub(super) flown: FlightOutcome,
+    pub(super) due: bool,
+    pub(super) unchecked: bool,
+}
+
+/// A loaded token as it is kept; `None` if it may not be, or does not say credibly when it ends.
+pub(super) fn written(head: Head, wanted: &Wanted, loaded: &Loaded, epoch: Epoch) -> Option<Stored> {
+    let times = &loaded.grant.times;
+    let facts = Facts {
+        asked: wanted.asked.clone(),
+        granted: loaded.granted.clone(),
+        variant: wanted.variant,
+        challenge: wanted.bypass.challenge(),
+        epoch,
+        ..Facts::default()
+    };
+    if loaded.kept && lifetime_is_credible(times) { head.keep(times, facts) } else { None }
+}
+
+// === impl LocalLevel ===
+
+impl LocalLevel {
+    /// Empty memory of so many bytes.
+    pub(super) fn new(max_bytes: u64, shared: Option<Arc<SharedLevel>>, clock: Clock) -> Self {
+        Self {
+            memory: Memory::new(max_bytes),
+            watches: Watches::default(),
+            generation: AtomicU64::new(1),
+            again: Again::default(),
+            shared,
+            clock,
+        }
+    }
+
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// The calls under way that a sign-out may concern.
+    pub(super) fn watches(&self) -> &Watches {
+        &self.watches
+    }
+
+    /// A point in the order of stores: what is stored later has a higher one.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Looks for a token, without counting it.
+    pub(super) fn find(
+        &self,
+        partition: &Partition,
+        variant: &Variant,
+        asked: &str,
+        superset: bool,
+        bypass: &Bypass,
+    ) -> Result<Found, Miss> {
+        let now = self.clock.unix();
+        let expired = Cell::new(false);
+        let judged = |stored: &Stored| {
+            let exact = stored.answer(variant, asked, superset)?;
+            let facts = &stored.facts;
+            let flown = FlightOutcome { head: stored.head(), level: Level::Memory, exact, generation: facts.generation };
+            if bypass.wants_another(facts.challenge) || (bypass.skips(&flown) && !self.came_again(bypass)) {
+                return Some(Err(Miss::Bypassed));
+            }
+            let unchecked = self.shared.as_ref().is_some_and(|shared| shared.fleet.checks().is_unchecked(stored.checked()));
+            match judge(stored.expires_on, stored.received_on, stored.refresh_on, now) {
+                // An older one that is good for more may last longer.
+                Freshness::Expired => {
+                    expired.set(true);
+                    None
+                }
+                freshness => Some(Ok(Found { flown, due: freshness == Freshness::RefreshDue, unchecked })),
+            }
+        };
+        let found = self.memory.find_map(partition, judged);
+        found.unwrap_or_else(|| Err(if expired.get() { Miss::Expired } else { Miss::Absent }))
+    }
+
+    /// Keeps what was loaded in memory alone.
+    pub(super) fn keep(&self, wanted: &Wanted, loaded: &Loaded, since: &Since, epoch: Epoch) -> FlightOutcome {
+        let flown = self.brought(wanted, loaded);
+        if let Some(stored) = written(flown.head.clone(), wanted, loaded, epoch) {
+            self.remember(&wanted.partition, stored, flown.generation, since);
+        }
+        flown
+    }
+
+    /// What the authority has just brought.
+    pub(super) fn brought(&self, wanted: &Wanted, loaded: &Loaded) -> FlightOutcome {
+        let head = loaded.grant.write();
+        if wanted.bypass.rejects(&head) {
+            self.note_again(&wanted.bypass);
+        }
+        FlightOutcome { head, level: Level::Authority, exact: true, generation: self.next() }
+    }
+
+    /// The authority gave the rejected token again.
+    pub(super) fn note_again(&self, bypass: &Bypass) {
+        if let Some(sha256) = bypass.rejected() {
+            self.again.note(*sha256, self.clock.moment());
+        }
+    }
+
+    /// Whether it did so a moment ago.
+    fn came_again(&self, bypass: &Bypass) -> bool {
+        bypass.rejected().is_some_and(|sha256| self.again.has(sha256, self.clock.moment()))
+    }
+
+    /// Puts a token into memory, unless since that moment its partition was signed out, or a better token came.
+    pub(super) fn remember(&self, partition: &Partition, mut stored: Stored, generation: u64, since: &Since) {
+        stored.facts.generation = generation;
+        if let Some(shared) = &self.shared {
+            let checks = shared.fleet.checks();
+            // What was asked for before messages may have been missed is as old as its question.
+            let now = checks.check_moment();
+            stored.set_checked(if checks.is_suspect(since.began) { since.began } else { now });
+        }
+        let (shared, challenge, epoch) = (stored.facts.shared, stored.facts.challenge, stored.facts.epoch);
+        let allowed = |old: Option<&Stored>| {
+            // It came while this one was under way, and stands after it in the shared store, or answers a challenge that this one
+            // knows nothing of.
+            let better = |old: &Stored| {
+                let meanwhile = old.facts.generation > since.generation;
+                meanwhile && (old.facts.shared > shared || (old.facts.challenge != 0 && challenge == 0))
+            };
+            !self.is_signed_out(partition, epoch, since) && !old.is_some_and(better)
+        };
+        self.memory.put(*partition, stored, self.clock.unix(), allowed);
+    }
+
+    /// This moment, for a call that begins. Nobody signs an app out.
+    pub(super) fn since(&self, partition: &Partition, owned: bool) -> Since {
+        let watch = owned.then(|| self.watches.watch(*partition));
+        let began = self.shared.as_ref().map_or(Moment::of_millis(0), |shared| shared.fleet.checks().check_moment());
+        Since { watch, generation: self.generation(), began }
+    }
+
+    /// The next place in the order of stores.
+    pub(super) fn next(&self) -> u64 {
+        self.generation.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// Whether an account was signed out since a call for it began, or is by what this process knows: `epoch` is what that call
+    /// goes by.
+    pub(super) fn is_signed_out(&self, partition: &Partition, epoch: Epoch, since: &Since) -> bool {
+        since.watch.as_ref().is_some_and(|watch| self.is_over(partition, epoch, watch))
+    }
+
+    /// Keeps a sign-in, unless it is over by what this process knows.
+    pub(super) fn remember_sign_in(&self, partition: &Partition, sign_in: &Arc<SignIn>, since: &Watch) {
+        let allowed = || !self.is_over(partition, sign_in.epoch, since);
+        self.memory.put_sign_in(*partition, Arc::clone(sign_in), allowed);
+    }
+
+    /// Whether what is of this epoch has been signed out, as far as this process knows.
+    pub(super) fn is_over(&self, partition: &Partition, epoch: Epoch, since: &Watch) -> bool {
+        let known = self.shared.as_ref().and_then(|shared| shared.recent.epoch(partition));
+        known > epoch || since.is_signed_out(epoch)
+    }
+
+    /// A sign-out that this process makes or hears of, with the account's new epoch if anything stood of it: nothing is kept from
+    /// now on that was asked for before, and memory forgets. Returns whether it knew anything.
+    pub(super) fn forget(&self, partition: &Partition, epoch: Epoch) -> bool {
+        let mut known = false;
+        if let Some(shared) = &self.shared {
+            known |= shared.recent.signed_out(partition, epoch);
+            // A new sign-in may wait there by the time that the message comes.
+            let waiting = shared.queue.waiting_sign_in(partition);
+            if waiting.is_some_and(|waiting| epoch.is_none() || waiting.epoch < epoch) {
+                known |= shared.queue.forget(partition);
+            }
+        }
+        self.watches.mark(partition, epoch);
+        self.memory.remove(partition) || known
+    }
+
+    /// Removes what has ended.
+    pub(super) fn sweep(&self) {
+        self.memory.sweep(self.clock.unix());
+    }
+}

@@ -1,0 +1,62 @@
+//! The parameters of the API document: headers, the segment of a path, and members that stand in a query.
+
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::{ObjectBuilder, Required, SchemaFormat, Type};
+
+use super::super::asked::CORRELATION_ID;
+use super::super::members::{Member, MemberKind};
+use super::super::routes::{BodyKind, Route};
+
+/// A string.
+pub(super) fn text() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
+}
+
+/// A UUID.
+pub(super) fn uuid() -> ObjectBuilder {
+    text().format(Some(SchemaFormat::Custom("uuid".to_owned())))
+}
+
+/// What a route takes outside its body.
+pub(super) fn of(route: &Route) -> Vec<Parameter> {
+    let segment = route.path.parameter().map(|name| {
+        let description = format!("The account's `{name}`, percent-encoded.");
+        parameter(name, ParameterIn::Path, &description, text())
+    });
+    let query = match route.body {
+        BodyKind::Json(..) => Vec::new(),
+        BodyKind::Empty => route.takes.iter().map(in_query).collect(),
+    };
+    segment.into_iter().chain(query).chain(headers()).collect()
+}
+
+/// The headers that every route reads.
+fn headers() -> [Parameter; 2] {
+    let id = "An id for the request; it becomes the authority's `client-request-id`.";
+    [
+        parameter(CORRELATION_ID.as_str(), ParameterIn::Header, id, uuid()),
+        parameter("traceparent", ParameterIn::Header, "The W3C trace context that the request belongs to.", text()),
+    ]
+}
+
+fn in_query(member: Member) -> Parameter {
+    let schema = match member.kind() {
+        MemberKind::Number => {
+            ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(1000)).default(Some(100.into()))
+        }
+        MemberKind::Text | MemberKind::Flag | MemberKind::Scopes => text(),
+    };
+    parameter(member.name(), ParameterIn::Query, member.in_query().unwrap_or_default(), schema)
+}
+
+fn parameter(name: &str, place: ParameterIn, description: &str, schema: ObjectBuilder) -> Parameter {
+    // A route without its segment is another one; everything else may be left out.
+    let required = if place == ParameterIn::Path { Required::True } else { Required::False };
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(place)
+        .required(required)
+        .description(Some(description))
+        .schema(Some(schema))
+        .build()
+}

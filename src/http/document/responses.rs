@@ -1,0 +1,114 @@
+//! The answers of the API document: what each route gives, and the problems that routes share.
+
+use http::StatusCode;
+use utoipa::ToSchema as _;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::response::ResponseBuilder;
+use utoipa::openapi::{ContentBuilder, Header, ObjectBuilder, Ref, RefOr, Response, Responses, ResponsesBuilder, Type};
+
+use super::super::asked::CORRELATION_ID;
+use super::super::dialect::Document;
+use super::super::routes::{BodyKind, Gives, Route};
+use super::parameters::{text, uuid};
+use super::schemas::TokenAnswer;
+use crate::flow::{Accounts, AuthorizationUrl};
+use crate::token::Account;
+
+/// The statuses of problems, and when they are given.
+pub(super) const STATUSES: [(StatusCode, &str); 12] = [
+    (StatusCode::BAD_REQUEST, "The caller's request is wrong."),
+    (StatusCode::UNAUTHORIZED, "The user has to sign in again, or the inbound token is not accepted."),
+    (
+        StatusCode::FORBIDDEN,
+        "The caller is not known or may not do this, the authority does not let the app act for this user (`suberror` `client_mismatch` or \
+         `protection_policy_required`), or the request comes from a web page or by a foreign host name.",
+    ),
+    (StatusCode::NOT_FOUND, "There is no such app, api, account or route."),
+    (StatusCode::METHOD_NOT_ALLOWED, "The route does not take this method; `Allow` names those it takes."),
+    (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large."),
+    (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is not JSON."),
+    (StatusCode::TOO_MANY_REQUESTS, "The authority asks for fewer requests."),
+    (
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "The head is too large; one of more than twice the bound is answered without a body.",
+    ),
+    (StatusCode::BAD_GATEWAY, "The authority refused the app's credential or configuration, or answered garbage."),
+    (StatusCode::SERVICE_UNAVAILABLE, "The authority or the shared cache cannot be reached, or tokend has too much to do."),
+    (StatusCode::GATEWAY_TIMEOUT, "There was no answer in time."),
+];
+
+/// Those that a route cannot give that takes no body and asks neither a user nor the authority.
+const ELSEWHERE: [StatusCode; 5] = [
+    StatusCode::UNAUTHORIZED,
+    StatusCode::PAYLOAD_TOO_LARGE,
+    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    StatusCode::TOO_MANY_REQUESTS,
+    StatusCode::BAD_GATEWAY,
+];
+
+fn header(description: &str, schema: ObjectBuilder) -> Header {
+    HeaderBuilder::new().description(Some(description)).schema(Some(schema)).build()
+}
+
+/// An answer with what every answer carries.
+fn answer(description: &str) -> ResponseBuilder {
+    ResponseBuilder::new()
+        .description(description)
+        .header(CORRELATION_ID.as_str(), header("The request's id, here and in the authority's logs.", uuid()))
+        .header("cache-control", header("Always `no-store`.", text().enum_values(Some(["no-store"]))))
+}
+
+/// What a route answers.
+pub(super) fn of(route: &Route) -> Responses {
+    let (status, success) = success(route.operation.gives);
+    let given = |status: &StatusCode| matches!(route.body, BodyKind::Json(..)) || !ELSEWHERE.contains(status);
+    let problems = STATUSES.iter().map(|(status, _)| *status).filter(given);
+    let reference = |status: StatusCode| RefOr::Ref(Ref::from_response_name(component(status)));
+    let responses = ResponsesBuilder::new().response(status.as_str(), success);
+    problems.fold(responses, |responses, status| responses.response(status.as_str(), reference(status))).build()
+}
+
+fn success(gives: Gives) -> (StatusCode, Response) {
+    let (schema, description) = match gives {
+        Gives::Token => (TokenAnswer::name(), "A token."),
+        Gives::Url => (AuthorizationUrl::name(), "The URL, and what has to be kept until the code comes back."),
+        Gives::Accounts => (Accounts::name(), "Some accounts, and where the listing goes on."),
+        Gives::Account => (Account::name(), "The account."),
+        Gives::Nothing => return (StatusCode::NO_CONTENT, answer("The account is signed out.").build()),
+    };
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
+    (StatusCode::OK, answer(description).content("application/json", content).build())
+}
+
+/// The name of a status's answer among the components, which all routes share.
+pub(super) fn component(status: StatusCode) -> String {
+    status.canonical_reason().unwrap_or_default().replace(' ', "")
+}
+
+/// The answer with a status that is a problem.
+pub(super) fn problem(status: StatusCode, description: &str) -> Response {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(Document::name()))).build();
+    let mut answer = answer(description).content("application/problem+json", content);
+    let may_wait = [
+        StatusCode::BAD_REQUEST,
+        StatusCode::UNAUTHORIZED,
+        StatusCode::FORBIDDEN,
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::BAD_GATEWAY,
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::GATEWAY_TIMEOUT,
+    ];
+    if may_wait.contains(&status) {
+        let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
+        answer = answer.header("retry-after", header("Seconds until the request may succeed, where that is known.", seconds));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        let description = "`Bearer`, with `error` `invalid_token`, `interaction_required` or `insufficient_claims`; the last with `claims` \
+                           in base64 and `authorization_uri`. Ready to be forwarded.";
+        answer = answer.header("www-authenticate", header(description, text()));
+    }
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        answer = answer.header("allow", header("The methods that the route takes.", text()));
+    }
+    answer.build()
+}

@@ -1,0 +1,137 @@
+//! Why a request is answered with an error: what a flow refused, or what the edge itself found.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use crate::flow::Refusal;
+
+/// Why a request does not get what it asks for.
+#[derive(Clone, Debug)]
+pub(super) enum RequestError {
+    /// A flow's answer.
+    Refused(Arc<Refusal>),
+    /// It never reached a flow.
+    Fault(Fault),
+}
+
+/// What the edge found.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{}", kind.as_str())]
+pub(super) struct Fault {
+    /// What is wrong, from a closed set.
+    pub(super) kind: FaultKind,
+    /// One sentence for the caller, without any value of the request.
+    pub(super) detail: Cow<'static, str>,
+}
+
+/// The edge's own error values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FaultKind {
+    InvalidRequest,
+    ForwardedHeader,
+    HostNotAllowed,
+    OriginNotAllowed,
+    CallerNotAuthenticated,
+    NotFound,
+    MethodNotAllowed,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    HeaderTooLarge,
+    Overloaded,
+    RequestTimeout,
+}
+
+// === impl RequestError ===
+
+impl From<Fault> for RequestError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+// === impl Fault ===
+
+impl Fault {
+    /// A fault with its sentence.
+    pub(super) fn new(kind: FaultKind, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, detail: detail.into() }
+    }
+}
+
+// === impl FaultKind ===
+
+impl FaultKind {
+    /// Every value, for the API document and the metric.
+    pub(super) const ALL: [Self; 12] = [
+        Self::InvalidRequest,
+        Self::ForwardedHeader,
+        Self::HostNotAllowed,
+        Self::OriginNotAllowed,
+        Self::CallerNotAuthenticated,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::PayloadTooLarge,
+        Self::UnsupportedMediaType,
+        Self::HeaderTooLarge,
+        Self::Overloaded,
+        Self::RequestTimeout,
+    ];
+
+    /// The value of `error`.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::ForwardedHeader => "forwarded_header",
+            Self::HostNotAllowed => "host_not_allowed",
+            Self::OriginNotAllowed => "origin_not_allowed",
+            Self::CallerNotAuthenticated => "caller_not_authenticated",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::HeaderTooLarge => "header_too_large",
+            Self::Overloaded => "overloaded",
+            Self::RequestTimeout => "request_timeout",
+        }
+    }
+
+    /// The status.
+    pub(super) fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidRequest | Self::ForwardedHeader => StatusCode::BAD_REQUEST,
+            Self::HostNotAllowed | Self::OriginNotAllowed | Self::CallerNotAuthenticated => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::RequestTimeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// The title, which no occurrence changes (RFC 9457 §3.1.3).
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "The request is malformed",
+            Self::ForwardedHeader => "A proxy's headers are not taken here",
+            Self::HostNotAllowed => "The request names another host",
+            Self::OriginNotAllowed => "Web pages may not ask for tokens",
+            Self::CallerNotAuthenticated => "The caller is not known",
+            Self::NotFound => "There is no such route",
+            Self::MethodNotAllowed => "The route does not take this method",
+            Self::PayloadTooLarge => "The request's body is too large",
+            Self::UnsupportedMediaType => "The request's body is not JSON",
+            Self::HeaderTooLarge => "The request's head is too large",
+            Self::Overloaded => "tokend has too much to do",
+            Self::RequestTimeout => "The request took too long",
+        }
+    }
+
+    /// Whether the same request can succeed soon.
+    pub(super) fn retryable(self) -> bool {
+        matches!(self, Self::Overloaded | Self::RequestTimeout)
+    }
+}

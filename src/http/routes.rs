@@ -1,0 +1,383 @@
+//! THE table of routes. The router, the names of requests in logs and spans, and the API document are made from it;
+//! `tests/table.rs` holds them to it.
+
+use axum::routing::MethodFilter;
+use utoipa::openapi::HttpMethod;
+
+use super::dialect::Dialect;
+use super::doors::{DoorFn, accounts, rest};
+use super::members::{Member, MemberSet};
+
+/// One route.
+pub(super) struct Route {
+    /// Where it is.
+    pub(super) path: Path,
+    /// What it is asked by.
+    pub(super) method: RouteMethod,
+    /// What its body is.
+    pub(super) body: BodyKind,
+    /// Whether it reads the user's token, from `Authorization`.
+    pub(super) bearer: bool,
+    /// The members that it takes: of the body, or of the query where it takes no body.
+    pub(super) takes: MemberSet,
+    /// What makes a call of the flows out of them.
+    pub(super) door: DoorFn,
+    /// What the API document says of it.
+    pub(super) operation: Operation,
+}
+
+/// A path, and what holds for every method on it, so that it is known before a request is routed. Logs and spans have the template,
+/// never the path itself, which is the caller's text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Path {
+    /// The template; a parameter is its last segment.
+    pub(super) template: &'static str,
+    /// Whether Host, Origin and forwarded headers are judged. A proxy's sub-request would carry its client's.
+    pub(super) judged: bool,
+    /// Where the caller's proof stands.
+    pub(super) proof: ProofPlace,
+    /// How answers look.
+    pub(super) dialect: Dialect,
+}
+
+/// Where a request shows who its caller is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ProofPlace {
+    /// In the head: `caller.rs` asks before the body is read. A proof in a body would pass that layer, to be asked for where the
+    /// members are read.
+    Header,
+}
+
+/// What a route's body is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum BodyKind {
+    /// A JSON object of the members; its schema, and what that says.
+    Json(&'static str, &'static str),
+    /// There is none, and the members stand in the query.
+    Empty,
+}
+
+/// The methods that routes are asked by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RouteMethod {
+    Get,
+    Post,
+    Delete,
+}
+
+/// What the API document says of a route.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Operation {
+    /// Its id.
+    pub(super) id: &'static str,
+    /// Its group.
+    pub(super) tag: &'static str,
+    /// What it gives, in one sentence.
+    pub(super) summary: &'static str,
+    /// What else has to be known.
+    pub(super) description: Option<&'static str>,
+    /// How it succeeds.
+    pub(super) gives: Gives,
+}
+
+/// What a route gives.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Gives {
+    Token,
+    Url,
+    Accounts,
+    Account,
+    Nothing,
+}
+
+const TOKENS: &str = "tokens";
+const SIGN_IN: &str = "sign-in";
+const ACCOUNTS: &str = "accounts";
+
+/// A path that no route has.
+const UNMATCHED: Path = Path::rest("unmatched");
+
+/// Two routes have it.
+const ACCOUNT: Path = Path::rest("/accounts/{home_account_id}");
+
+/// All routes of the token listener.
+pub(super) static ROUTES: [Route; 8] = [
+    Route {
+        path: Path::rest("/client-credentials"),
+        method: RouteMethod::Post,
+        body: BodyKind::Json(
+            "ClientCredentialsRequest",
+            "What `/client-credentials` takes. `scopes` or `api` is needed, unless `audience` or `resource` is given.",
+        ),
+        bearer: false,
+        takes: MemberSet::CACHED,
+        door: rest::client_credentials,
+        operation: Operation {
+            id: "client_credentials",
+            tag: TOKENS,
+            summary: "A token for the app itself.",
+            description: None,
+            gives: Gives::Token,
+        },
+    },
+    Route {
+        path: Path::rest("/obo"),
+        method: RouteMethod::Post,
+        body: BodyKind::Json(
+            "OnBehalfOfRequest",
+            "What `/obo` takes. `scopes` or `api` is needed, unless `audience` or `resource` is given.",
+        ),
+        bearer: true,
+        takes: MemberSet::CACHED.and(&[Member::SubjectTokenType, Member::RequestedTokenType]),
+        door: rest::on_behalf_of,
+        operation: Operation {
+            id: "obo",
+            tag: TOKENS,
+            summary: "A token on behalf of the user whose token comes as `Authorization: Bearer`.",
+            description: None,
+            gives: Gives::Token,
+        },
+    },
+    Route {
+        path: Path::rest("/auth-code/url"),
+        method: RouteMethod::Post,
+        body: BodyKind::Json("AuthCodeUrlRequest", "What `/auth-code/url` takes. `redirect_uri` is needed."),
+        bearer: false,
+        takes: MemberSet::COMMON.and(&[
+            Member::RedirectUri,
+            Member::Prompt,
+            Member::LoginHint,
+            Member::DomainHint,
+            Member::ExtraScopesToConsent,
+            Member::ResponseMode,
+            Member::State,
+            Member::Nonce,
+        ]),
+        door: rest::auth_code_url,
+        operation: Operation {
+            id: "auth_code_url",
+            tag: SIGN_IN,
+            summary: "The URL at which a user signs in, with PKCE, state and nonce.",
+            description: Some(
+                "tokend keeps nothing: the caller stores the answer in the browser's server-side session, and compares `state` \
+                 with what comes back.",
+            ),
+            gives: Gives::Url,
+        },
+    },
+    Route {
+        path: Path::rest("/auth-code"),
+        method: RouteMethod::Post,
+        body: BodyKind::Json("AuthCodeRequest", "What `/auth-code` takes. `code` and `redirect_uri` are needed."),
+        bearer: false,
+        takes: MemberSet::COMMON.and(&[Member::Code, Member::RedirectUri, Member::CodeVerifier, Member::Nonce, Member::Iss]),
+        door: rest::auth_code,
+        operation: Operation {
+            id: "auth_code",
+            tag: SIGN_IN,
+            summary: "Redeems an authorization code: a token and the account that signed in.",
+            description: None,
+            gives: Gives::Token,
+        },
+    },
+    Route {
+        path: Path::rest("/silent"),
+        method: RouteMethod::Post,
+        body: BodyKind::Json(
+            "SilentRequest",
+            "What `/silent` takes. `account` is needed, and `scopes` or `api` at Entra-style authorities.",
+        ),
+        bearer: false,
+        takes: MemberSet::CACHED.and(&[Member::Account]),
+        door: rest::silent,
+        operation: Operation {
+            id: "silent",
+            tag: TOKENS,
+            summary: "A token for a user who signed in before: from the cache, else by the account's refresh token.",
+            description: None,
+            gives: Gives::Token,
+        },
+    },
+    Route {
+        path: Path::rest("/accounts"),
+        method: RouteMethod::Get,
+        body: BodyKind::Empty,
+        bearer: false,
+        takes: MemberSet::of(&[Member::App, Member::Cursor, Member::Limit]),
+        door: accounts::list,
+        operation: Operation {
+            id: "list_accounts",
+            tag: ACCOUNTS,
+            summary: "The accounts that are signed in at an app, a page at a time.",
+            description: Some(
+                "An account that signs in or out while the listing goes on may be listed or not; one that is renewed meanwhile \
+                 may be listed twice.",
+            ),
+            gives: Gives::Accounts,
+        },
+    },
+    Route {
+        path: ACCOUNT,
+        method: RouteMethod::Get,
+        body: BodyKind::Empty,
+        bearer: false,
+        takes: MemberSet::of(&[Member::App]),
+        door: accounts::one,
+        operation: Operation {
+            id: "get_account",
+            tag: ACCOUNTS,
+            summary: "One account.",
+            description: None,
+            gives: Gives::Account,
+        },
+    },
+    Route {
+        path: ACCOUNT,
+        method: RouteMethod::Delete,
+        body: BodyKind::Empty,
+        bearer: false,
+        takes: MemberSet::of(&[Member::App]),
+        door: accounts::sign_out,
+        operation: Operation {
+            id: "sign_out",
+            tag: ACCOUNTS,
+            summary: "Signs an account out: every token of it is gone from every replica. Nothing is revoked at the authority.",
+            description: None,
+            gives: Gives::Nothing,
+        },
+    },
+];
+
+// === impl Path ===
+
+impl Path {
+    /// A path of tokend's own REST API.
+    const fn rest(template: &'static str) -> Self {
+        Self { template, judged: true, proof: ProofPlace::Header, dialect: Dialect::Problem }
+    }
+
+    /// The path that a request names, by the very text that the router matches.
+    pub(super) fn of(path: &str) -> Self {
+        ROUTES.iter().map(|route| route.path).find(|known| known.matches(path)).unwrap_or(UNMATCHED)
+    }
+
+    /// What it calls its last segment, where that is a parameter.
+    pub(super) fn parameter(&self) -> Option<&'static str> {
+        self.template.split_once('{').and_then(|(_, name)| name.strip_suffix('}'))
+    }
+
+    /// As the router does: a parameter, which is the template's end, is one segment that is not empty, not decoded yet.
+    fn matches(&self, path: &str) -> bool {
+        match self.template.split_once('{') {
+            None => self.template == path,
+            Some((before, _)) => path.strip_prefix(before).is_some_and(|segment| !segment.is_empty() && !segment.contains('/')),
+        }
+    }
+}
+
+// === impl RouteMethod ===
+
+impl RouteMethod {
+    /// For the router.
+    pub(super) fn filter(self) -> MethodFilter {
+        match self {
+            Self::Get => MethodFilter::GET,
+            Self::Post => MethodFilter::POST,
+            Self::Delete => MethodFilter::DELETE,
+        }
+    }
+
+    /// For the API document.
+    pub(super) fn documented(self) -> HttpMethod {
+        match self {
+            Self::Get => HttpMethod::Get,
+            Self::Post => HttpMethod::Post,
+            Self::Delete => HttpMethod::Delete,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::members::{Member, MemberKind, read};
+    use super::{BodyKind, Path, ROUTES, UNMATCHED};
+    use crate::caller::Beyond;
+    use crate::flow::Common;
+
+    /// What a caller with `callers.*.apis` may name: it says nothing of what a token is good for.
+    const FOR_APIS: [&str; 17] = [
+        "app",
+        "api",
+        "tenant",
+        "claims",
+        "force_refresh",
+        "access_token_sha256",
+        "account",
+        "redirect_uri",
+        "prompt",
+        "login_hint",
+        "domain_hint",
+        "response_mode",
+        "state",
+        "nonce",
+        "code",
+        "code_verifier",
+        "iss",
+    ];
+
+    #[test]
+    fn every_row_is_another_route_and_its_path_is_known_before_it_is_routed() {
+        let names: BTreeSet<_> = ROUTES.iter().map(|route| (route.path.template, format!("{:?}", route.method))).collect();
+        let ids: BTreeSet<_> = ROUTES.iter().map(|route| route.operation.id).collect();
+        assert_eq!((names.len(), ids.len()), (ROUTES.len(), ROUTES.len()));
+        for route in &ROUTES {
+            let path = route.path.template.replace(['{', '}'], "");
+            let known = Path::of(&path);
+            assert_eq!(format!("{known:?}"), format!("{:?}", route.path));
+            assert_eq!(known.parameter().is_some(), path != route.path.template);
+        }
+        assert_eq!(Path::of("/").template, UNMATCHED.template);
+    }
+
+    #[test]
+    fn members_stand_where_their_route_reads_them() {
+        for route in &ROUTES {
+            for member in route.takes.iter() {
+                let described = match route.body {
+                    BodyKind::Json(..) => member.in_body(),
+                    BodyKind::Empty => member.in_query(),
+                };
+                assert!(described.is_some(), "{}: {}", route.operation.id, member.name());
+            }
+        }
+        let counts: Vec<_> = ROUTES.iter().map(|route| route.takes.iter().count()).collect();
+        assert_eq!(counts, [10, 12, 16, 13, 11, 3, 1, 1]);
+    }
+
+    #[test]
+    fn every_member_of_a_body_may_be_null_on_every_route_that_has_one() {
+        for route in ROUTES.iter().filter(|route| matches!(route.body, BodyKind::Json(..))) {
+            for member in Member::ALL.iter().filter(|member| member.in_body().is_some()) {
+                let body = format!("{{\"{}\":null}}", member.name());
+                let members = read::read(body.as_bytes(), route.takes);
+                assert!(members.is_ok_and(|members| members.beyond == Beyond::Nothing), "null is as good as absent: {body}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_caller_with_apis_may_name_what_says_nothing_of_the_tokens_worth() {
+        for route in ROUTES.iter().filter(|route| matches!(route.body, BodyKind::Json(..))) {
+            for member in route.takes.iter() {
+                let value = if member.kind() == MemberKind::Flag { "true" } else { "\"x\"" };
+                let body = format!("{{\"{}\":{value}}}", member.name());
+                let expected = if FOR_APIS.contains(&member.name()) { Beyond::Nothing } else { Beyond::Member(member.name()) };
+                assert_eq!(read::read(body.as_bytes(), route.takes).ok().unwrap().beyond, expected, "{body}");
+            }
+        }
+        // Whoever makes a request otherwise has looked at nothing.
+        assert_eq!(Common::default().beyond, Beyond::Unknown);
+    }
+}

@@ -1,0 +1,259 @@
+//! Where tokens come from: a token endpoint, which is asked with an app's credential. A grant is sent again here and nowhere else.
+//!
+//! Each attempt has a proof of its own, because an issuer takes a client assertion once (ASN-5). It is made before there is a
+//! permit: whoever signs, or waits for a file, must not keep others from their calls.
+
+mod call_time;
+mod retry;
+
+use std::sync::Arc;
+
+use tokio::time::{Instant, sleep, timeout};
+use url::Url;
+
+pub use retry::Repeat;
+
+use self::call_time::CallTime;
+use self::retry::{Attempt, NextStep};
+use crate::authority::{Authority, CallPermit, Endpoints, Failure, TokenRequest};
+use crate::clock::Clock;
+use crate::credential::{Credential, CredentialError, ProofTarget, UsedCredential};
+use crate::finding::Problem;
+use crate::oauth::{Form, Proof, TokenResponse};
+use crate::tasks::Tasks;
+use crate::telemetry::Context;
+use crate::token::Tenant;
+
+/// An app as a client of its authority's token endpoint.
+#[derive(Debug)]
+pub struct TokenClient {
+    /// Whom it asks.
+    pub authority: Arc<Authority>,
+    /// How it proves itself.
+    pub credential: Arc<Credential>,
+    client_id: String,
+    clock: Clock,
+    tasks: Tasks,
+}
+
+/// A grant, and how it is sent.
+#[derive(Clone, Debug)]
+pub struct GrantCall<'a> {
+    /// The grant.
+    pub form: &'a Form,
+    /// The tenant that is asked, where it is not the authority's own.
+    pub tenant: Option<&'a Tenant>,
+    /// Whether it may be sent again.
+    pub repeat: Repeat,
+    /// Its trace and ids.
+    pub context: Context,
+}
+
+/// What came of a grant, and which version of the credential it was sent with last.
+#[derive(Debug)]
+pub struct GrantOutcome {
+    /// The answer.
+    pub outcome: Result<TokenResponse, SourceError>,
+    /// The version.
+    pub version: u64,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum SourceError {
+    /// The authority's doing, before the grant was sent: a document that could not be had.
+    Before(Failure),
+    /// The authority's doing.
+    Authority(Failure),
+    /// The credential's.
+    Credential(Problem),
+}
+
+/// A grant with its proof and its permit: nothing but the sending is left to do.
+#[derive(Debug)]
+pub struct ReadyGrant<'a> {
+    client: &'a TokenClient,
+    call: &'a GrantCall<'a>,
+    endpoint: Url,
+    step: TimedAttempt,
+    proof: Proof,
+    used: UsedCredential,
+    permit: CallPermit<'a>,
+}
+
+/// An attempt, and the time that is left for it.
+#[derive(Debug)]
+struct TimedAttempt {
+    attempt: Attempt,
+    time: CallTime,
+}
+
+// === impl TokenClient ===
+
+impl TokenClient {
+    /// An app, by its client id.
+    pub fn new(authority: Arc<Authority>, credential: Arc<Credential>, client_id: &str, clock: Clock, tasks: Tasks) -> Self {
+        Self { authority, credential, client_id: client_id.to_owned(), clock, tasks }
+    }
+
+    /// Sends a grant, and once more where that is safe and worth it. A wait for the first permit may be as long as the call may
+    /// then take.
+    pub async fn send(&self, call: &GrantCall<'_>) -> GrantOutcome {
+        let mut used = self.credential.used();
+        let outcome = self.send_until_told(call, &mut used).await;
+        GrantOutcome { outcome, version: used.version }
+    }
+
+    /// Does all but the sending, for a grant that may be sent only while somebody else says so.
+    ///
+    /// # Errors
+    /// There is no permit, or no proof.
+    pub async fn ready<'a>(&'a self, call: &'a GrantCall<'a>) -> Result<ReadyGrant<'a>, GrantOutcome> {
+        let mut used = self.credential.used();
+        let ready = async {
+            let endpoint = self.endpoint(call).await?;
+            let step = self.timed(Attempt::first(call.repeat));
+            self.ready_for(call, &endpoint, step, &mut used).await
+        };
+        let outcome = ready.await;
+        outcome.map_err(|error| GrantOutcome { outcome: Err(error), version: used.version })
+    }
+
+    async fn send_until_told(&self, call: &GrantCall<'_>, used: &mut UsedCredential) -> Result<TokenResponse, SourceError> {
+        let endpoint = self.endpoint(call).await?;
+        let mut step = self.timed(Attempt::first(call.repeat));
+        loop {
+            let ready = self.ready_for(call, &endpoint, step, used).await?;
+            // On the heap, and only now: a call that waits for its permit must not carry room for the rest.
+            let (outcome, TimedAttempt { attempt, time }) = Box::pin(ready.sent(None)).await;
+            let failure = match outcome {
+                Ok(response) => return Ok(response),
+                Err(failure) => failure,
+            };
+            step = match attempt.next(&failure, time.left()) {
+                NextStep::Repeat { pauses, attempt } => {
+                    if pauses {
+                        sleep(self.authority.calls().pause()).await;
+                    }
+                    TimedAttempt { attempt, time }
+                }
+                NextStep::Reread(again) => match (self.is_replaced(used).await, again) {
+                    (true, Some(attempt)) => self.timed(attempt),
+                    _ => return Err(failure.into()),
+                },
+                NextStep::GiveUp => return Err(failure.into()),
+            };
+        }
+    }
+
+    async fn endpoint(&self, call: &GrantCall<'_>) -> Result<Url, SourceError> {
+        let endpoint = self.authority.token_endpoint(call.tenant, call.context.clone()).await;
+        endpoint.map_err(SourceError::Before)
+    }
+
+    /// An attempt that has all the time.
+    fn timed(&self, attempt: Attempt) -> TimedAttempt {
+        TimedAttempt { attempt, time: CallTime::new(self.authority.timeout()) }
+    }
+
+    /// Makes a proof, and notes in `used` by which credential; then waits for a permit. A proof that is too old by then is made
+    /// again.
+    async fn ready_for<'a>(
+        &'a self,
+        call: &'a GrantCall<'a>,
+        endpoint: &Url,
+        mut step: TimedAttempt,
+        used: &mut UsedCredential,
+    ) -> Result<ReadyGrant<'a>, SourceError> {
+        let not_made = |failure| SourceError::Authority(self.authority.not_made(call.form, failure));
+        loop {
+            // On the heap, and gone before the wait.
+            let proving = timeout(step.time.left(), Box::pin(self.prove(endpoint, call.context.clone())));
+            let (proof, by) = proving.await.map_err(|_| not_made(Failure::TimedOut))??;
+            *used = by;
+            let since = Instant::now();
+            let permit = if step.attempt.resend == 0 {
+                let permit = self.authority.permit(step.time.left_to_wait()).await;
+                step.time.has_waited(since);
+                permit.ok_or_else(|| not_made(Failure::Busy))?
+            } else {
+                self.authority.permit(step.time.left()).await.ok_or_else(|| not_made(Failure::TimedOut))?
+            };
+            if !proof.is_too_old(self.clock.unix()) {
+                return Ok(ReadyGrant { client: self, call, endpoint: endpoint.clone(), step, proof, used: by, permit });
+            }
+        }
+    }
+
+    async fn prove(&self, endpoint: &Url, context: Context) -> Result<(Proof, UsedCredential), SourceError> {
+        let (authority, profile) = (&self.authority, self.authority.profile());
+        let metadata = match profile.endpoints {
+            Endpoints::Derived => None,
+            Endpoints::Discovered => Some(authority.metadata(context).await.map_err(SourceError::Before)?),
+        };
+        let announced = metadata.as_deref();
+        let target = ProofTarget {
+            audience: authority.audience_of_assertions(endpoint),
+            assertion: profile.assertion,
+            secret: profile.secret,
+            methods: announced.and_then(|metadata| metadata.token_endpoint_auth_methods_supported.as_deref()),
+            algorithms: announced.and_then(|metadata| metadata.token_endpoint_auth_signing_alg_values_supported.as_deref()),
+        };
+        Ok(self.credential.prove(&self.client_id, target, &self.clock, &self.tasks).await?)
+    }
+
+    /// Reads the credential again that was refused: the file may have been replaced since it was last compared (ASN-6). Returns
+    /// whether it is another one.
+    async fn is_replaced(&self, refused: &UsedCredential) -> bool {
+        self.credential.reread().await;
+        self.credential.used().contents != refused.contents
+    }
+}
+
+// === impl ReadyGrant ===
+
+impl ReadyGrant<'_> {
+    /// Sends the grant, until `until` at the latest.
+    pub async fn send(self, until: Option<Instant>) -> GrantOutcome {
+        let (client, used) = (self.client, self.used);
+        let (outcome, TimedAttempt { attempt, time }) = Box::pin(self.sent(until)).await;
+        if let Err(failure) = &outcome
+            && let NextStep::Reread(_) = attempt.next(failure, time.left())
+        {
+            // The grant is not sent again all the same; the next one has another proof.
+            client.is_replaced(&used).await;
+        }
+        GrantOutcome { outcome: outcome.map_err(SourceError::Authority), version: used.version }
+    }
+
+    /// Which version of the credential made the proof.
+    pub fn version(&self) -> u64 {
+        self.used.version
+    }
+
+    async fn sent(self, until: Option<Instant>) -> (Result<TokenResponse, Failure>, TimedAttempt) {
+        let Self { client, call, endpoint, step, proof, permit, .. } = self;
+        let (calls, left) = (client.authority.calls(), step.time.left());
+        if left.is_zero() {
+            return (Err(client.authority.not_made(call.form, Failure::TimedOut)), step);
+        }
+        let Attempt { resend, fresh, .. } = step.attempt;
+        let patience = step.attempt.patience(calls.timeout, calls.half()).min(left);
+        let request = TokenRequest { endpoint: &endpoint, grant: call.form, proof: &proof, resend, fresh, patience, until };
+        (permit.send_once(request, call.context.clone()).await, step)
+    }
+}
+
+// === impl SourceError ===
+
+impl From<Failure> for SourceError {
+    fn from(failure: Failure) -> Self {
+        Self::Authority(failure)
+    }
+}
+
+impl From<CredentialError> for SourceError {
+    fn from(CredentialError(problem): CredentialError) -> Self {
+        Self::Credential(problem)
+    }
+}

@@ -1,4 +1,4 @@
-//! What a flow makes of a request, for the spine that carries it out: whose token it is, what it is found by, and what is sent for it.
+//! What a flow makes of a request, for the spine that carries it out: whose token it is, how it is found, and what is sent for it.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! The spine of everything that is cached: memory, the store that replicas share, what is remembered of failures, and then one flight
-//! to the authority.
+//! The spine of everything that is cached: first memory, then the store that replicas share, then what is remembered of failures,
+//! and then one flight to the authority.
 
 use std::sync::Arc;
 

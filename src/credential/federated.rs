@@ -43,8 +43,8 @@ impl WorkloadToken {
         Ok(Self { assertion: Secret::new(text), ends, identity })
     }
 
-    /// The token as a proof: whatever an issuer announces as `private_key_jwt` is about keys of the client's own. `None`: it has
-    /// ended, or is about to.
+    /// The token as a proof. What an issuer announces for `private_key_jwt` does not matter: that is about keys of the client's
+    /// own. `None`: it has ended, or is about to.
     pub(super) fn proof(&self, client_id: &str, now: i64) -> Option<Proof> {
         let proof = Proof::assertion(client_id, self.assertion.clone(), self.ends.saturating_sub(EARLY));
         (!proof.is_too_old(now)).then_some(proof)

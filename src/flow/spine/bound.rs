@@ -18,7 +18,7 @@ use crate::flow::request::{Common, Outcome};
 use crate::flow::state::FlowState;
 use crate::token::{Grant, HoldKey, Lane, Scopes, TokenKey, Turn};
 
-/// How long whoever may have less than is granted is told so without asking the authority again.
+/// How long a caller is refused without asking the authority again, after more was granted than it may have.
 const BEYOND: Duration = Duration::from_secs(5);
 
 /// The refusal of a token that is good for more than the api that a caller with `callers.*.apis` named.

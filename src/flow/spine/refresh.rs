@@ -35,7 +35,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 const SETTLES: u32 = 3;
 /// How long a request is held after an answer of no use: each further one would cost a refresh token.
 const UNUSABLE: Duration = Duration::from_secs(5);
-/// How long a request that the shared store could not answer is held.
+/// How long a request is held if the shared store could not answer it.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A refresh token as an answer brings it.

@@ -22,8 +22,8 @@ use crate::reload::{Parse, Reloading, Reloads, Versioned};
 use crate::secret::Secret;
 use crate::tasks::Tasks;
 
-/// An assertion is not sent in its last seconds: an authority whose clock is ahead would refuse the client, which holds every
-/// replica, while what is noticed here concerns this one alone.
+/// An assertion is not sent in its last seconds. An authority whose clock is ahead would refuse the client, and that stops every
+/// replica; an end that is noticed here stops this one alone.
 const EARLY: i64 = 30;
 
 /// An app's credential, following its file.
@@ -96,8 +96,8 @@ impl Credential {
         reloads.follow(&self.followed);
     }
 
-    /// Reads the file again, because what it holds was refused. Returns whether there is a new credential; after a second, that there
-    /// is none.
+    /// Reads the file again, because its credential was refused. Returns whether there is a new one; after a second without an
+    /// answer, that there is none.
     pub async fn reread(&self) -> bool {
         self.followed.reread().await
     }

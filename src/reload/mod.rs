@@ -1,8 +1,8 @@
-//! Reloading is one type: a value built from the contents of a file, or of several that belong together, compared by content every ten
-//! seconds, whenever it is refused, and whenever that is asked for.
+//! Reloading is one type: a value built from the contents of one file, or of several that belong together. The contents are
+//! compared every ten seconds, whenever the value is refused, and on request.
 //!
-//! A bad new file keeps the old value: it is logged, counted and shown in `/status`, and the next good one heals it. A file system that
-//! hangs keeps the old value as well, and takes one thread for each value, whoever asks for it and how often.
+//! A bad new file keeps the old value: it is logged, counted and shown in `/status`, and the next good one heals it. A file system
+//! that hangs keeps the old value as well, and costs one thread for each value, however often it is asked.
 
 mod reads;
 mod reloads;
@@ -79,8 +79,8 @@ impl<T: Send + Sync + 'static> Reloading<T> {
         Self::load_all(source.key.clone(), vec![source], Box::new(alone), Box::new(follows))
     }
 
-    /// Reads and parses files that make one value together. Each look reads all of them; what does not fit together is as bad as what
-    /// cannot be parsed, and the next look heals it. `key` names all of them in the log.
+    /// Reads and parses files that make one value together. Each look reads all of them. Files that do not fit together are as bad
+    /// as a file that cannot be parsed, and the next look heals it. `key` names all of them in the log.
     ///
     /// # Errors
     /// A source cannot be read, or the contents are not what they should be.
@@ -136,8 +136,8 @@ impl<T: Send + Sync + 'static> Reloading<T> {
 
     /// Reads the source again and takes new contents. Returns whether there is another value than before.
     ///
-    /// It waits for a second at most, and not at all for a read that others have waited for in vain: then the value in force has to do,
-    /// and new contents are taken when they come.
+    /// It waits for a second at most, and not at all if others have waited for the read under way in vain. Then the value in force
+    /// has to do, and new contents are taken when they come.
     pub async fn reread(self: &Arc<Self>) -> bool {
         if self.is_fixed() {
             return false;

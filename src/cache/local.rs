@@ -216,6 +216,18 @@ impl LocalLevel {
         self.memory.remove(partition) || known
     }
 
+    /// Serves an account no more whose sign-out begins. What the store may have lost of it stays known until the sign-out is done: where
+    /// that fails, somebody else may put back an older sign-in, and without its successor a used refresh token would be sent. Returns
+    /// whether anything was known.
+    pub(super) fn purge(&self, partition: &Partition) -> bool {
+        let known = self
+            .shared
+            .as_ref()
+            .is_some_and(|shared| shared.recent.sign_in(partition).is_some() || shared.queue.waiting_sign_in(partition).is_some());
+        self.watches.mark(partition, None);
+        self.memory.remove(partition) || known
+    }
+
     /// Removes what has ended.
     pub(super) fn sweep(&self) {
         self.memory.sweep(self.clock.unix());

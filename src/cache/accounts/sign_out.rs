@@ -58,15 +58,15 @@ impl Accounts {
 
     /// Memory forgets an account, with what it has of it elsewhere. Returns whether there was anything.
     pub(super) fn forget_with_links(&self, partition: &Partition) -> bool {
-        let known = self.local.forget(partition, None);
-        self.links.take(partition).iter().fold(known, |known, elsewhere| self.local.forget(elsewhere, None) || known)
+        let known = self.local.purge(partition);
+        self.links.take(partition).iter().fold(known, |known, elsewhere| self.local.purge(elsewhere) || known)
     }
 
     /// `epoch`: what was read of it. `known`: something of it is known to be somewhere.
     async fn remove(&self, shared: &SharedLevel, partition: &Partition, epoch: Epoch, known: bool) -> Result<(), Unavailable> {
         // A sign-out that the store has lost is one more reason to leave an epoch there.
         let epoch = shared.recent.epoch(partition).max(epoch);
-        let known = self.local.forget(partition, None) || known || epoch.is_some();
+        let known = self.local.purge(partition) || known || epoch.is_some();
         let places: Vec<Place<'_>> = shared.fleet.all_names().map(|names| names.place(partition)).collect();
         let mut members = Vec::new();
         for place in &places {

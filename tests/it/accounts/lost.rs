@@ -115,6 +115,34 @@ async fn an_older_snapshot_undoes_no_sign_out_and_brings_no_used_refresh_token()
     }
 }
 
+/// The sign-out fails because Redis is gone, and it comes back empty: the replica that brought the sign-in first brings it again, and
+/// the one that renewed it must still know the successor.
+#[tokio::test]
+async fn a_sign_out_that_fails_forgets_no_successor() {
+    let (directory, names) = shop(1);
+    let redis = RedisServer::start().await;
+    let urls = vec![redis.url(); 2];
+    let mut stage = Stage::made(Plan { redis: Some(redis), urls, directory: Some(directory), ..Plan::default() }).await;
+    for _ in 0..times(2) {
+        let user = stage.sign_in(0, "shop-offline", "orders.read", &names[0]).await;
+        assert_eq!(stage.forced(1, id(&user)).await.source(), "identity_provider");
+        stage.redis.as_mut().expect("a Redis").kill().await;
+        assert_eq!(stage.sign_out(1, "shop-offline", id(&user)).await.status, 503);
+        stage.redis.as_mut().expect("a Redis").restart().await;
+        for replica in [0, 1] {
+            eventually(PATIENCE, async || {
+                stage.tick();
+                let answer = stage.forced(replica, id(&user)).await;
+                assert!([200, 503].contains(&answer.status), "the family was revoked: {}", answer.text);
+                answer.status == 200
+            })
+            .await;
+        }
+        stage.sent_each_once().await;
+        stage.signed_out(0, 1, "shop-offline", id(&user)).await;
+    }
+}
+
 #[tokio::test]
 async fn who_signs_in_after_a_sign_out_is_signed_in_whatever_redis_loses() {
     let stage = Stage::sharing(2).await;

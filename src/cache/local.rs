@@ -216,14 +216,19 @@ impl LocalLevel {
         self.memory.remove(partition) || known
     }
 
-    /// Serves an account no more whose sign-out begins. What the store may have lost of it stays known until the sign-out is done: where
-    /// that fails, somebody else may put back an older sign-in, and without its successor a used refresh token would be sent. Returns
-    /// whether anything was known.
+    /// Serves an account no more whose sign-out begins. What the store may have lost of it, or never had, stays known until the
+    /// sign-out is done: where that fails, somebody else may put back an older sign-in, and without its successor a used refresh token
+    /// would be sent. Returns whether anything was known.
     pub(super) fn purge(&self, partition: &Partition) -> bool {
-        let known = self
-            .shared
-            .as_ref()
-            .is_some_and(|shared| shared.recent.sign_in(partition).is_some() || shared.queue.waiting_sign_in(partition).is_some());
+        let mut known = false;
+        if let Some(shared) = &self.shared {
+            if let Some(pending) = shared.queue.pending(partition) {
+                let sign_in = SignIn { shared: pending.generation, ..(*pending.sign_in).clone() };
+                shared.recent.brought(partition, Arc::new(sign_in));
+            }
+            known |= shared.queue.forget(partition);
+            known |= shared.recent.hide(partition);
+        }
         self.watches.mark(partition, None);
         self.memory.remove(partition) || known
     }

@@ -4,7 +4,7 @@
 //! An epoch is a number that only rises: its high 40 bits count the sign-outs, and the others are random, so that no two sign-outs
 //! make the same one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -34,6 +34,8 @@ pub(super) struct Recent {
 struct Known {
     epochs: Aged<NonZeroU64>,
     sign_ins: Aged<Arc<SignIn>>,
+    /// Whose sign-in is not served: a sign-out of it began.
+    hidden: HashSet<Partition>,
     /// What the sign-ins weigh.
     bytes: usize,
 }
@@ -70,6 +72,23 @@ impl Recent {
     pub(super) fn epoch(&self, partition: &Partition) -> Epoch {
         let oldest = self.oldest();
         self.known().epochs.since(partition, oldest).copied()
+    }
+
+    /// The sign-in of an account that may be served where the store cannot be asked.
+    pub(super) fn served(&self, partition: &Partition) -> Option<Arc<SignIn>> {
+        let oldest = self.oldest();
+        let known = self.known();
+        known.sign_ins.since(partition, oldest).filter(|_| !known.hidden.contains(partition)).cloned()
+    }
+
+    /// Serves the sign-in of an account no more, until there is another one. Returns whether there is one.
+    pub(super) fn hide(&self, partition: &Partition) -> bool {
+        let mut known = self.known();
+        let is_there = known.sign_ins.get(partition).is_some();
+        if is_there {
+            known.hidden.insert(*partition);
+        }
+        is_there
     }
 
     /// The sign-in of an account as this process brought it, or as it has seen it since.
@@ -198,13 +217,15 @@ impl Known {
 
     fn drop_sign_in(&mut self, partition: &Partition) -> bool {
         let dropped = self.sign_ins.take(partition);
+        self.hidden.remove(partition);
         self.bytes -= dropped.as_deref().map_or(0, weight);
         dropped.is_some()
     }
 
     fn pop_sign_in(&mut self) {
-        let dropped = self.sign_ins.pop();
-        self.bytes -= dropped.as_deref().map_or(0, weight);
+        let Some((partition, dropped)) = self.sign_ins.pop() else { return };
+        self.hidden.remove(&partition);
+        self.bytes -= weight(&dropped);
     }
 }
 
@@ -253,9 +274,9 @@ impl<T> Aged<T> {
         self.order.keys().next().copied()
     }
 
-    fn pop(&mut self) -> Option<T> {
+    fn pop(&mut self) -> Option<(Partition, T)> {
         let (_, partition) = self.order.pop_first()?;
-        self.values.remove(&partition).map(|(_, value)| value)
+        self.values.remove(&partition).map(|(_, value)| (partition, value))
     }
 
     fn noted(&self, after: Age, until: Age) -> impl Iterator<Item = Partition> {
@@ -411,5 +432,19 @@ mod tests {
         assert_eq!(found(1), [Partition::new([1; 32]), Partition::new([2; 32])]);
         assert_eq!((found(0), found(100)), (vec![], vec![]));
         assert_eq!(recent.all().len(), 2);
+    }
+
+    #[test]
+    fn what_a_sign_out_hides_is_known_and_not_served_until_there_is_another_one() {
+        let recent = Recent::new(Clock::manual(1000));
+        let partition = Partition::new([1; 32]);
+        assert!(!recent.hide(&partition), "nothing is there");
+        recent.brought(&partition, sign_in(None, 5, "first"));
+        assert!(recent.served(&partition).is_some() && recent.hide(&partition));
+        assert!(recent.served(&partition).is_none() && recent.sign_in(&partition).is_some());
+        recent.brought(&partition, sign_in(None, 6, "second"));
+        assert!(recent.served(&partition).is_some_and(|served| served.shared == 6));
+        assert!(recent.hide(&partition) && recent.signed_out(&partition, Some(epoch(7))));
+        assert!(recent.sign_in(&partition).is_none() && recent.known().hidden.is_empty());
     }
 }

@@ -26,7 +26,7 @@ impl Accounts {
             Err(Unavailable::Unreachable) => {
                 let since = self.local.watches().watch(*partition);
                 let waiting = self.shared.as_ref().and_then(|shared| shared.queue.waiting_sign_in(partition));
-                let brought = || self.shared.as_ref().and_then(|shared| shared.recent.sign_in(partition));
+                let brought = || self.shared.as_ref().and_then(|shared| shared.recent.served(partition));
                 let now = self.clock.unix();
                 let known = waiting.or_else(|| self.local.memory().sign_in(partition, now)).or_else(brought);
                 let sign_in = known.filter(|sign_in| sign_in.expires_on > now).ok_or(Unavailable::Unreachable)?;

@@ -1,10 +1,10 @@
 //! tokend: a token acquisition sidecar.
 //!
 //! The journey of a request, which is the order of the modules: a connection is accepted (`listen`), the edge reads and checks the
-//! request (`http`) and asks who sent it (`caller`), an inbound user token is judged (`inbound`), a flow says what is asked (`flow`), the
-//! cache says whether we have it and may use it (`cache`, `store`), and if not, a grant is sent (`source`): the app proves itself
-//! (`credential`) to its authority (`authority`) over the one door out (`transport`). What comes back (`oauth`) becomes a token
-//! (`token`), is stored, and is answered.
+//! request (`http`) and asks who sent it (`caller`), an inbound user token is judged (`inbound`), and a flow says what is asked
+//! (`flow`). The cache says whether we have it and may use it (`cache`, `store`). If not, a grant is sent (`source`): the app
+//! proves itself (`credential`) to its authority (`authority`) over the one door out (`transport`). What comes back (`oauth`)
+//! becomes a token (`token`), is stored, and is answered.
 //!
 //! `docs/architecture.md` shows who may import whom; a test keeps it true.
 

@@ -158,8 +158,8 @@ impl SigningKey {
         self.withdrawn.load(Ordering::Acquire)
     }
 
-    /// Whether it may verify a signature of this algorithm (RFC 7518 §3.1, RFC 8037 §3.1): RS, PS, ES and EdDSA as its `kty`, `alg` and
-    /// curve allow, and nothing else.
+    /// Whether it may verify a signature of this algorithm (RFC 7518 §3.1, RFC 8037 §3.1): RS, PS, ES and EdDSA where its `kty`,
+    /// `alg` and `crv` allow it, and nothing else.
     pub fn fits(&self, algorithm: &str) -> bool {
         let (kty, crv) = match algorithm {
             "RS256" | "RS384" | "RS512" | "PS256" | "PS384" | "PS512" => ("RSA", None),

@@ -18,8 +18,8 @@ const FORGOTTEN: Duration = Duration::from_secs(60);
 /// What a failure weighs besides what it says, in bytes: its key twice, itself, and its place in the queue.
 const OVERHEAD: usize = 256;
 
-/// Failures by what they concern: a hash. Each kind has room of its own, so that many failures of single requests never push out that
-/// a credential was refused.
+/// Failures by the hash of what they concern. Each kind has room of its own, so that many failures of single requests never push
+/// out a refusal of the credential.
 pub struct Holds<E> {
     held: [Cache<HoldKey, Hold<E>, Weigh<E>>; Stops::ALL.len()],
 }
@@ -94,7 +94,8 @@ impl Stops {
         }
     }
 
-    /// The most bytes of such failures that are remembered; beyond them old ones are forgotten, which costs a call and nothing else.
+    /// The most bytes of such failures that are remembered. Beyond them old ones are forgotten, which costs a call and nothing
+    /// else.
     fn room(self) -> u64 {
         match self {
             Self::Credential | Self::Tenant | Self::Grant => 256 * 1024,
@@ -154,8 +155,8 @@ impl<E: Clone> Holds<E> {
         self.of(stops).remove(key);
     }
 
-    /// Forgets what has been over for long enough that it says nothing of the next failure. What has a record is remembered for longer:
-    /// the record may be there longer than it should.
+    /// Forgets a failure when it has been over for so long that it does not count any more when the next one comes. One with a
+    /// record is remembered for longer, because the record may stay in the store for longer than it should.
     pub fn sweep(&self, now: Moment) {
         for held in &self.held {
             held.retain(|_, hold| now < hold.until.after(if hold.record == 0 { FORGOTTEN } else { LONGEST }));

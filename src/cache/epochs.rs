@@ -42,8 +42,8 @@ impl Epochs {
         Self { fleet, recent, losses }
     }
 
-    /// What an account's epoch is: what the store said of it, or what this process knows, or what a record says that stands beside
-    /// it. If the store knows less it has lost something, which is brought back.
+    /// An account's epoch: the highest of what the store said, what this process knows, and what a record beside it says. If the
+    /// store knows less, it has lost something, and that is brought back.
     pub(super) fn known_epoch(&self, partition: &Partition, read: Epoch, beside: Epoch) -> Epoch {
         let known = self.recent.epoch(partition).max(beside);
         if let Some(known) = known
@@ -60,8 +60,8 @@ impl Epochs {
         self.losses.one(partition);
     }
 
-    /// Puts a value of an account that it had at this epoch. An epoch that the store has lost is raised again first, and nothing is
-    /// stored, or stays stored, of an account of which this process knows a later sign-out.
+    /// Puts a value of an account that it had at this epoch. If the store has lost the epoch, that is raised again first. If this
+    /// process knows a later sign-out of the account, nothing is stored, or stays stored.
     pub(super) async fn put_named(&self, partition: &Partition, epoch: Epoch, put: &Put<'_>) -> Result<Placed, Trouble> {
         let is_over = || self.recent.epoch(partition) > epoch;
         if is_over() {

@@ -75,7 +75,7 @@ impl TokenFinder {
             Freshness::RefreshDue if way.kind == Kind::Background => return None,
             Freshness::RefreshDue | Freshness::Fresh => {}
         }
-        // A token of which nobody here knows when it was stored is older than every request.
+        // If nobody here knows when a token was stored, it counts as older than every request.
         let generation = if fresh { self.local.next() } else { 0 };
         self.local.remember(&way.wanted.partition, stored.clone(), generation, &way.since);
         let exact = stored.facts.asked == way.wanted.asked;

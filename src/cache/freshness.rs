@@ -82,7 +82,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cch_12_renewal_is_due_before_the_token_is_useless(lifetime in 8_i64..1_000_000, asked in proptest::option::of(-5_i64..2_000_000), jitter in 0.0..=1.0) {
+        fn cch_12_renewal_is_due_before_the_token_is_useless(
+            lifetime in 8_i64..1_000_000,
+            asked in proptest::option::of(-5_i64..2_000_000),
+            jitter in 0.0..=1.0,
+        ) {
             let point = refresh_point(lifetime, asked, jitter);
             prop_assert!(point > 0);
             prop_assert_eq!(judge(lifetime, 0, point, point), Freshness::RefreshDue);

@@ -3,13 +3,14 @@
 /// How many bits of a generation renewals count in, above which new sign-ins do.
 const RENEWALS: u32 = 20;
 
-/// The generation after the one that was read. The first one is any: after everything was lost it must not be one of before.
+/// The generation after the one that was read. The first one is random: after a loss of everything it must not be one of before.
 pub(super) fn next_generation(base: Option<u64>) -> u64 {
     base.map_or_else(|| rand::random::<u64>() >> 16 | 1, |base| base.wrapping_add(1))
 }
 
-/// The generation of a new sign-in: above all that renewals of the one before come to, with room for half a million of its own, and
-/// unlike that of another new sign-in over the same one. So of one lineage the lower generation is the ancestor.
+/// The generation of a new sign-in. It is above all that renewals of the one before come to, and has room for half a million
+/// renewals of its own. Another new sign-in over the same one gets another number. So of one lineage the lower generation is the
+/// ancestor.
 pub(super) fn next_sign_in(base: Option<u64>) -> u64 {
     let Some(base) = base else { return next_generation(None) };
     let above = (base >> RENEWALS).saturating_add(1).min(u64::MAX >> RENEWALS);

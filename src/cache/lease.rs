@@ -1,9 +1,9 @@
 //! Leases: one replica at a time asks the authority for the same thing, and those who wait see whether it is still there.
 //!
 //! A lease says whose it is, how often it was renewed, and the generation of what is being sent under it. It lives in Redis for a
-//! day, so that neither an eviction by time nor Redis' clock decides when it has lapsed: whoever waits does, by its own monotonic
-//! clock, when it has seen the same value for three seconds, and then takes it by compare-and-set. A process keeps what it saw: the
-//! next one who waits goes on from there.
+//! day, so that neither an eviction by time nor Redis' clock decides when it has lapsed. A process that waits decides it by its own
+//! monotonic clock: when it has seen one value for three seconds, it takes the lease by compare-and-set. A process keeps what it
+//! saw: the next one who waits in it goes on from there.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -94,7 +94,7 @@ struct Seen {
 pub(super) struct Sent {
     /// What was sent is settled: something else stands in its place.
     pub(super) settled: bool,
-    /// After this long whoever sends it must have come to an end.
+    /// After this long the sending must have come to an end.
     pub(super) longest: Duration,
 }
 
@@ -194,8 +194,8 @@ impl Leases {
         self.fleet.open(&lease.outcome, value.get(16..)?)
     }
 
-    /// Says anew what this process is sending of an account: before a sign-in stands again that the store has lost, so that nobody
-    /// finds that alone.
+    /// Says anew what this process is sending of an account. It is done before a sign-in that the store has lost stands there
+    /// again, so that nobody finds the sign-in without it.
     pub(super) async fn mark_anew(&self, partition: &Partition) {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).get(partition).cloned().unwrap_or_default();
         for lease in &held {
@@ -237,8 +237,9 @@ impl Leases {
     }
 
     async fn renew(&self, lease: &Lease, holder: &Holder) {
-        // What says that something is being sent keeps the others from sending it, and is written anew where the store has lost it.
-        // Trouble may pass. If somebody else has it, the work goes on: what it brings is compared, and nothing is sent any more.
+        // A lease under which something is being sent keeps the others from sending it: it is written anew where the store has lost
+        // it. Trouble may pass. If somebody else has the lease, the work goes on: what it brings is compared, and nothing is sent
+        // any more.
         if self.fleet.store().extend(&lease.name, holder, KEPT, holder.sending != 0).await == Ok(false) {
             lease.lose();
         }

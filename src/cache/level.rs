@@ -50,7 +50,7 @@ impl SharedLevel {
         })
     }
 
-    /// What this process knows of the epoch of whose token is wanted.
+    /// What this process knows of the epoch of the account whose token is wanted.
     pub(super) fn known_epoch(&self, wanted: &Wanted) -> Epoch {
         if wanted.owned { self.recent.epoch(&wanted.partition) } else { None }
     }

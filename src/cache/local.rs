@@ -182,8 +182,8 @@ impl LocalLevel {
         self.generation.fetch_add(1, Ordering::AcqRel) + 1
     }
 
-    /// Whether an account was signed out since a call for it began, or is by what this process knows: `epoch` is what that call
-    /// goes by.
+    /// Whether an account was signed out since a call for it began, or is signed out by what this process knows. `epoch` is the one
+    /// that the call goes by.
     pub(super) fn is_signed_out(&self, partition: &Partition, epoch: Epoch, since: &Since) -> bool {
         since.watch.as_ref().is_some_and(|watch| self.is_over(partition, epoch, watch))
     }

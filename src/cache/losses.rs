@@ -26,7 +26,7 @@ pub(super) struct Losses {
 #[derive(Debug, Default)]
 struct Settling {
     until: Option<Instant>,
-    /// Until when single accounts are not trusted, of which it had lost the sign-in.
+    /// Accounts whose sign-in it had lost: until when they are not trusted.
     accounts: HashMap<Partition, Instant>,
     reconnects: u64,
     subscribed: bool,

@@ -12,7 +12,7 @@ pub(super) struct LocalMetrics {
     miss: IntCounter,
     expired: IntCounter,
     bypassed: IntCounter,
-    /// Flights that were begun, and that were waited for because somebody else had begun them.
+    /// Flights that were begun, and waits for a flight that somebody else had begun.
     pub(super) led: IntCounter,
     pub(super) joined: IntCounter,
 }

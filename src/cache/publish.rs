@@ -119,8 +119,7 @@ impl Publisher {
     ) -> Option<u64> {
         let wanted = &way.wanted;
         for _ in 0..ATTEMPTS {
-            // Of a sign-out of which nothing stands there the store knows nothing, nor of one that it has lost: this process was
-            // told.
+            // The store does not show a sign-out if nothing stood there, or if it has lost it. This process was told of it.
             if self.local.is_signed_out(&wanted.partition, stored.facts.epoch, &way.since) {
                 self.give_up(way, lease).await;
                 return None;

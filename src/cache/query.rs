@@ -121,7 +121,8 @@ impl Bypass {
         }
     }
 
-    /// The same as [`Bypass::skips`] for a token of another process, of which only that is known which this replica saw before it.
+    /// As [`Bypass::skips`], for a token that another process stored. All that is known of it is what this replica saw in the store
+    /// before it.
     pub(super) fn skips_shared(&self, stored: &Stored, first: Option<Option<u64>>) -> bool {
         // `first` is what was there when this replica looked for the first time, which was after the request arrived.
         let is_later = first.is_some_and(|first| first.is_none_or(|first| stored.facts.shared != first));

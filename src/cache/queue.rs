@@ -33,7 +33,7 @@ pub(super) struct Queue {
 struct Waiting {
     order: VecDeque<Arc<Token>>,
     tokens: HashSet<Arc<Token>>,
-    /// By their turns, of which the next one has this number.
+    /// By their turns; the next one gets the number `turns`.
     accounts: BTreeMap<u64, Partition>,
     turns: u64,
     sign_ins: HashMap<Partition, (u64, Pending)>,

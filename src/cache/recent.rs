@@ -108,8 +108,8 @@ impl Recent {
         }
     }
 
-    /// A sign-in that was found in the store: it takes the place of an older one, which must not be put back any more. Generations
-    /// of two lineages say nothing of their order: of another one it is what stands.
+    /// A sign-in that was found in the store. It takes the place of an older one, which must not be put back any more. The
+    /// generations of two lineages say nothing of their order: between those, what stands counts.
     pub(super) fn seen(&self, partition: &Partition, sign_in: &Arc<SignIn>) {
         let mut known = self.known();
         let Some(older) = known.sign_ins.get(partition) else { return };
@@ -135,7 +135,7 @@ impl Recent {
         known.epochs.values.keys().chain(sign_ins).copied().collect()
     }
 
-    /// The accounts of which something became `age` old after `looked` and until `now`.
+    /// The accounts of which some entry became `age` old after `looked` and until `now`.
     pub(super) fn aged(&self, age: Duration, looked: Moment, now: Moment) -> Vec<Partition> {
         let known = self.known();
         let then = |moment: Moment| (before(moment, age), u64::MAX);

@@ -10,7 +10,7 @@ use super::query::Query;
 use crate::store::Trouble;
 use crate::token::{FlightKey, Stored};
 
-/// By how much a generation that is lower is still known to be of before; what is further away was stored after a loss.
+/// How much lower the generation of an earlier token can be. One that is lower by more was stored after a loss.
 const ANCESTORS: u64 = 1 << 16;
 
 /// Asks about tokens in memory.

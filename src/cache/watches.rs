@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::token::{Epoch, Partition};
 
-/// How many sign-outs are remembered for calls of which it is not known yet whose token they bring. A call that began before those
-/// that found no room any more is taken for signed out: its token is given, and not kept.
+/// How many sign-outs are remembered for calls whose owner is not known yet. If one finds no room, every call that began before it
+/// is taken for signed out: its token is given, and not kept.
 const MOST: usize = 1024;
 
 /// Calls under way, and the sign-outs that they overlap with; clones share them.
@@ -47,7 +47,7 @@ pub(super) struct Watch {
     since: u64,
 }
 
-/// A call under way of which only its answer says whose token it brings.
+/// A call under way whose answer alone says whose token it brings.
 #[derive(Debug)]
 pub struct OpenWatch {
     outs: Watches,

@@ -15,7 +15,7 @@ use crate::oauth::{AssertionForm, Proof};
 use crate::secret::Secret;
 use crate::tasks::Tasks;
 
-/// How long an assertion lasts that is sent again, and when it is too old to be, in seconds (ASN-5).
+/// How long an assertion lasts if it is sent again, and from when on it is too old for that, in seconds (ASN-5).
 const REUSED_LIFETIME: i64 = 600;
 const REUSED_MARGIN: i64 = 60;
 

@@ -1,4 +1,4 @@
-//! A token of another issuer as the client assertion (RFC 7523 §2.2): a projected Kubernetes service-account token, or what any other
+//! A token of another issuer as the client assertion (RFC 7523 §2.2): a projected Kubernetes service-account token, or what another
 //! platform gives its workloads. It is read again for every assertion, because its owner replaces it while it is in use (ASN-7).
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -43,8 +43,8 @@ impl WorkloadToken {
         Ok(Self { assertion: Secret::new(text), ends, identity })
     }
 
-    /// The token as a proof: whatever an issuer announces as `private_key_jwt` is about keys of the client's own. `None`: it has
-    /// ended, or is about to.
+    /// The token as a proof. What an issuer announces for `private_key_jwt` does not matter: that is about keys of the client's
+    /// own. `None`: it has ended, or is about to.
     pub(super) fn proof(&self, client_id: &str, now: i64) -> Option<Proof> {
         let proof = Proof::assertion(client_id, self.assertion.clone(), self.ends.saturating_sub(EARLY));
         (!proof.is_too_old(now)).then_some(proof)
@@ -55,9 +55,9 @@ impl WorkloadToken {
         self.ends
     }
 
-    /// Names what an authority's trust in it hangs on: issuer, subject and audience. Every Pod of a service account has another token,
-    /// and another one each hour, but they are one credential: a fleet must not be split by them, nor told of each. The tokens of
-    /// another service account are another credential: when those are refused, these are not.
+    /// Names what an authority's trust in it hangs on: issuer, subject and audience. Every Pod of a service account has its own
+    /// token, and a new one each hour, but all of them are one credential: a fleet must not be split by them, nor be told of each.
+    /// Tokens of another service account are another credential: when those are refused, these are not.
     pub(super) fn identity(&self) -> u64 {
         self.identity
     }

@@ -75,8 +75,8 @@ impl Credential {
         reloads.follow(&self.followed);
     }
 
-    /// Reads the file again, because what it holds was refused. Returns whether there is a new credential; after a second, that there
-    /// is none.
+    /// Reads the file again, because its credential was refused. Returns whether there is a new one; after a second without an
+    /// answer, that there is none.
     pub async fn reread(&self) -> bool {
         self.followed.reread().await
     }

@@ -3,8 +3,8 @@
 use crate::finding::Problem;
 use crate::oauth::{AssertionForm, SecretPlace};
 
-/// An assertion is not sent in its last seconds: an authority whose clock is ahead would refuse the client, which holds every
-/// replica, while what is noticed here concerns this one alone.
+/// An assertion is not sent in its last seconds. An authority whose clock is ahead would refuse the client, and that stops every
+/// replica; an end that is noticed here stops this one alone.
 pub(super) const EARLY: i64 = 30;
 
 /// To whom the app proves itself, and what is taken there.

@@ -1,12 +1,11 @@
 //! The demo's configuration: text, as any user would write it, from what the emulator says of itself.
 
-use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
 use serde_json::Value;
 
-/// The configuration for an emulator at `origin`.
-pub(super) fn text(origin: &str, directory: &Value, ca_file: &Path) -> Result<String, String> {
+/// The configuration for an emulator at `origin`, with these ports for the tokens and for the admin listener.
+pub(super) fn text(origin: &str, directory: &Value, ca_file: &Path, [listen, admin]: [u16; 2]) -> Result<String, String> {
     let app = |name: &str| entry(&directory["apps"], name);
     let (daemon, orders, web) = (app("daemon")?, app("orders-api")?, app("web")?);
     let realm = entry(&directory["realms"], "shop")?;
@@ -14,12 +13,11 @@ pub(super) fn text(origin: &str, directory: &Value, ca_file: &Path) -> Result<St
     let tenant = entry(&directory["tenants"], "contoso")?;
     let authority = format!("{origin}/{}", member(tenant, "id")?);
     let ca = ca_file.display();
-    let (listen, admin) = (free(8650), free(8651));
     let certificate = serde_json::to_string(&pem(orders)?).map_err(|error| error.to_string())?;
     Ok(format!(
         r#"
-listen: ["{listen}"]
-admin_listen: "{admin}"
+listen: ["127.0.0.1:{listen}"]
+admin_listen: "127.0.0.1:{admin}"
 apps:
   daemon:
     authority: {authority}
@@ -72,10 +70,4 @@ fn secret(entry: &Value) -> Result<&str, String> {
 fn pem(entry: &Value) -> Result<String, String> {
     let first = &entry["certificates"][0];
     Ok(format!("{}\n{}", member(first, "key_pem")?, member(first, "pem")?))
-}
-
-/// The usual port, or any free one where the usual one is taken.
-pub(super) fn free(port: u16) -> SocketAddr {
-    let usual = SocketAddr::from(([127, 0, 0, 1], port));
-    if TcpListener::bind(usual).is_ok() { usual } else { SocketAddr::from(([127, 0, 0, 1], 0)) }
 }

@@ -42,7 +42,12 @@ async fn demonstrate(exit: bool, out: fn(&str)) -> Result<bool, String> {
     let emulator = start_emulator(&clock, &ca_file).await?;
     let (origin, directory, ca) = (emulator.origin().to_owned(), emulator.directory(), emulator.ca_pem().to_owned());
     tasks.awaited("emulator", emulator.run(stop.child_token()));
-    let sidecar = start_sidecar(&configuration::text(&origin, &directory, &ca_file.0)?, &clock, &tasks).await?;
+    let text = |ports| configuration::text(&origin, &directory, &ca_file.0, ports);
+    let sidecar = match start_sidecar(&text([8650, 8651])?, &clock, &tasks).await {
+        Ok(sidecar) => sidecar,
+        // Something else is at the usual ports.
+        Err(_) => start_sidecar(&text([0, 0])?, &clock, &tasks).await?,
+    };
     let base = format!("http://{}", sidecar.addresses().first().map(ToString::to_string).unwrap_or_default());
     let admin = format!("http://{}", sidecar.admin_addresses().first().map(ToString::to_string).unwrap_or_default());
 
@@ -67,16 +72,22 @@ async fn demonstrate(exit: bool, out: fn(&str)) -> Result<bool, String> {
 }
 
 async fn start_emulator(clock: &Clock, ca_file: &CaFile) -> Result<Emulator, String> {
-    let now = clock.clone();
-    let options = tokend_emulator::Options {
-        listen: configuration::free(8652),
-        hosts: Vec::new(),
-        tls: None,
-        ca_file: Some(ca_file.0.clone()),
-        directory: None,
-        now: Arc::new(move || now.wall()),
+    let options = |port: u16| {
+        let now = clock.clone();
+        tokend_emulator::Options {
+            listen: ([127, 0, 0, 1], port).into(),
+            hosts: Vec::new(),
+            tls: None,
+            ca_file: Some(ca_file.0.clone()),
+            directory: None,
+            now: Arc::new(move || now.wall()),
+        }
     };
-    tokend_emulator::bind(options).await.map_err(|error| error.to_string())
+    match tokend_emulator::bind(options(8652)).await {
+        Ok(emulator) => Ok(emulator),
+        // Something else is at the usual port.
+        Err(_) => tokend_emulator::bind(options(0)).await.map_err(|error| error.to_string()),
+    }
 }
 
 async fn start_sidecar(text: &str, clock: &Clock, tasks: &Tasks) -> Result<Sidecar, String> {

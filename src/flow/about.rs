@@ -1,7 +1,7 @@
 //! Whom an answer is about: an authority that mixes up two users must not mix up their tokens here (OpenID Connect Core §12.2).
 //!
-//! What comes straight from the token endpoint over TLS needs no look at its signature (§3.1.3.7, point 6), but it does not follow
-//! that it is about the user for whom it was asked.
+//! The signature needs no check where the answer comes straight from the token endpoint over TLS (§3.1.3.7, point 6). But that does
+//! not make it an answer about the right user.
 
 use std::sync::Arc;
 
@@ -24,8 +24,8 @@ pub(super) enum Owner {
     Known(Account),
 }
 
-/// Looks whether an answer is about whom it was asked for, as far as it says. Token exchange is not compared: whom it is about is the
-/// issuer's to decide (RFC 8693 §1.1).
+/// Compares whom an answer is about with the user for whom it was asked, as far as the answer says. Token exchange is not compared:
+/// there the issuer decides whom the token is about (RFC 8693 §1.1).
 ///
 /// # Errors
 /// It is about somebody else, and then nothing of it may be served or kept.
@@ -51,7 +51,7 @@ pub(super) fn check(app: &App, owner: &Owner, response: &TokenResponse) -> Resul
     if same { Ok(()) } else { Err(Failure::Invalid("it is about somebody else than the user for whom it was asked")) }
 }
 
-/// Where the user is at home, the object id is the one that the inbound token names. A guest is at home elsewhere, under another id.
+/// In the user's home tenant the object id is the one in the inbound token. A guest has another id at home.
 fn is_asserted_at_home(user: &Claims, info: &ClientInfo) -> bool {
     let at_home = user.tid.as_ref().is_some_and(|tid| tid.eq_ignore_ascii_case(&info.utid));
     !at_home || user.oid.as_ref().is_none_or(|oid| oid.eq_ignore_ascii_case(&info.uid))

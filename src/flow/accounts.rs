@@ -29,7 +29,7 @@ const OWNERS: usize = 16;
 /// How much of a space's id stands in a cursor: enough to tell its owners apart.
 const TAG: usize = 8;
 
-/// Where a listing goes on: in the accounts of which owner, by their order, and where among these.
+/// Where a listing goes on: the owner by its place in their order, and the place among this owner's accounts.
 type Position = (usize, Option<Cursor>);
 
 /// About so many accounts of an app.
@@ -95,8 +95,8 @@ pub(super) async fn one(state: &FlowState, app: &App, caller: Caller, id: &str) 
     Err(unknown())
 }
 
-/// Signs an account out, wherever the caller may, whether or not anything is known of it. It goes on when the caller leaves: half a sign-out
-/// would be none.
+/// Signs an account out in every place that the caller may use, whether or not anything is known of it. It goes on when the caller
+/// leaves: half a sign-out would be none.
 pub(super) async fn sign_out(state: &Arc<FlowState>, app: &Arc<App>, caller: Caller, id: &str) -> Result<(), Refusal> {
     let id = account(app, Some(id), "home_account_id")?;
     let places: Vec<_> =

@@ -123,7 +123,7 @@ fn tenant_of(app: &App, expected: &Expected, claims: Option<&Claims>) -> Option<
     claims.and_then(|claims| claims.tid.clone()).or_else(|| expected.tenant.as_ref().map(Tenant::to_string)).or(own)
 }
 
-/// The account, from `client_info`, the id token and the validated inbound token, in this order of trust in who the user is at home.
+/// The account. On where the user is at home, `client_info` is trusted first, then the id token, then the validated inbound token.
 fn account(
     app: &App,
     info: Option<ClientInfo>,

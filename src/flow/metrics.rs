@@ -1,5 +1,5 @@
-//! What is counted of requests: by flow, app, outcome and token source. The handles of an app's series are resolved when they are first
-//! needed, and kept; those of hits in memory are resolved at the start.
+//! What is counted of requests: by flow, app, outcome and token source. The handles of an app's series are resolved when they are
+//! first needed, and then kept; those of hits in memory are resolved at the start.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! What is asked: each flow turns its request into a plan, and one of two spines carries it out.
 //!
-//! `catalogue` says which flows there are and in what they differ, `request` what a door asks, `grants` makes the plan. In `spine`, `cached` is for
-//! what may be cached and shared (client credentials, on-behalf-of, silent), `once` for what is sent once and always brings something new
-//! (authorization codes). Every lower error becomes a [`Refusal`] here.
+//! `catalogue` has the flows and how they differ, `request` what a door asks, and `grants` makes the plan. In `spine`, `cached` is
+//! for what may be cached and shared (client credentials, on-behalf-of, silent). `once` is for what is sent once and always brings
+//! something new (authorization codes). Every lower error becomes a [`Refusal`] here.
 
 mod about;
 mod accounts;
@@ -193,7 +193,8 @@ impl Service {
     /// `DELETE /accounts/{home_account_id}`: signs the account out; one that nobody knows is signed out already.
     ///
     /// # Errors
-    /// There is no such app, there is no room for the work, or the shared cache cannot be asked: then this process alone has forgotten it.
+    /// There is no such app, there is no room for the work, or the shared cache cannot be asked. In the last case this process
+    /// alone has forgotten the account.
     pub async fn sign_out(&self, caller: Caller, app: Option<&str>, home_account_id: &str) -> Result<(), Arc<Refusal>> {
         let app = self.0.allowed(caller, None, &Common { app, ..Common::default() })?;
         Ok(accounts::sign_out(&self.0, &app, caller, home_account_id).await?)

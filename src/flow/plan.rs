@@ -1,4 +1,4 @@
-//! What a flow makes of a request, for the spine that carries it out: whose token it is, what it is found by, and what is sent for it.
+//! What a flow makes of a request, for the spine that carries it out: whose token it is, how it is found, and what is sent for it.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ pub(super) struct CachedPlan<'a> {
     pub(super) call: Call,
     /// Whose account it is, if it is a user's.
     pub(super) owner: Caller,
-    /// Whether who asks may have a token for its api only: one that is good for more is neither served nor kept.
+    /// Whether the caller may have a token for its api only: one that is good for more is neither served nor kept.
     pub(super) bound: bool,
     pub(super) key: TokenKey<'a>,
     /// Whether it is a user's, who can sign out.
@@ -98,7 +98,7 @@ pub(super) struct OncePlan {
     pub(super) call: Call,
     /// Whose account it will be.
     pub(super) owner: Caller,
-    /// Whether who asks may have a token for its api only.
+    /// Whether the caller may have a token for its api only.
     pub(super) bound: bool,
     pub(super) tenant: Option<Tenant>,
     pub(super) scopes: Scopes,

@@ -207,8 +207,8 @@ impl Refusal {
     }
 }
 
-/// The refusal of work that was not begun, because a bound of the configuration is reached. It says nothing to other replicas, and is not
-/// remembered: room may come at any moment.
+/// The refusal of work that was not begun because a bound of the configuration is reached. Other replicas are not told, and it is
+/// not remembered: room may come at any moment.
 pub(super) fn overloaded(limit: &str, clock: &Clock) -> Refusal {
     let detail = format!("what is under way fills the memory set aside for it (`{limit}`); try again in a second");
     let until = clock.moment().after(Duration::from_secs(1));

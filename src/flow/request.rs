@@ -150,10 +150,11 @@ pub struct Listing<'a> {
 /// The answer of `GET /accounts`.
 #[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct Accounts {
-    /// The accounts, in no order; one may be listed twice if it is renewed while the listing goes on, or if it signed in through several callers.
+    /// The accounts, in no order. One may be listed twice: if it is renewed during the listing, or if it signed in through several
+    /// callers.
     pub accounts: Vec<Account>,
-    /// False where an account may be missing on this page that is signed in: one waits to be listed, or cannot be read here. All are there
-    /// if all pages say true.
+    /// False where an account that is signed in may be missing on this page: it waits to be listed, or cannot be read here. If it
+    /// is true on all pages, none is missing.
     pub complete: bool,
     /// Where the next listing starts; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]

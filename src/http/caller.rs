@@ -72,7 +72,7 @@ where
                 }
                 Err(error) => Either::Left(Either::Left(ready(Err(fault(error).into())))),
             },
-            // A clone that has no place yet: whoever is not known takes none from the others meanwhile.
+            // A clone that has no place yet: a caller that is not known must take none from the others meanwhile.
             Either::Right(looking) => Either::Right(Box::pin(after(looking, self.inner.clone(), request))),
         }
     }

@@ -43,7 +43,7 @@ pub(super) struct Meters {
 pub(super) struct OpenedRequest {
     route: &'static Route,
     uri: Uri,
-    /// Those of a route that reads the user's token: kept for as long as the flow takes, they are not kept for nothing.
+    /// Kept only on routes that read the user's token: they stay in memory for as long as the flow takes.
     headers: HeaderMap,
     body: Option<HeldBody>,
 }

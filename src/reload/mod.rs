@@ -1,8 +1,8 @@
-//! Reloading is one type: a value built from the contents of a file, or of several that belong together, compared by content every ten
-//! seconds, whenever it is refused, and whenever that is asked for.
+//! Reloading is one type: a value built from the contents of one file, or of several that belong together. The contents are
+//! compared every ten seconds, whenever the value is refused, and on request.
 //!
-//! A bad new file keeps the old value: it is logged, counted and shown in `/status`, and the next good one heals it. A file system that
-//! hangs keeps the old value as well, and takes one thread for each value, whoever asks for it and how often.
+//! A bad new file keeps the old value: it is logged, counted and shown in `/status`, and the next good one heals it. A file system
+//! that hangs keeps the old value as well, and costs one thread for each value, however often it is asked.
 
 mod reads;
 mod reloads;

@@ -1,7 +1,7 @@
 //! Whose turn it is to read: one thread for each value, however many ask, and nobody waits for one that hangs.
 //!
-//! Whoever asks wants what is in the file from then on, so a read that is under way is of no use to it: all who ask during one share the
-//! next.
+//! A caller wants what is in the file after its request, so that a read under way is of no use to it. All who ask during one read
+//! share the next.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

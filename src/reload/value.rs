@@ -68,8 +68,8 @@ impl<T: Send + Sync + 'static> Reloading<T> {
         Self::load_all(source.key.clone(), vec![source], Box::new(alone), Box::new(follows))
     }
 
-    /// Reads and parses files that make one value together. Each look reads all of them; what does not fit together is as bad as what
-    /// cannot be parsed, and the next look heals it. `key` names all of them in the log.
+    /// Reads and parses files that make one value together. Each look reads all of them. Files that do not fit together are as bad
+    /// as a file that cannot be parsed, and the next look heals it. `key` names all of them in the log.
     ///
     /// # Errors
     /// A source cannot be read, or the contents are not what they should be.
@@ -125,8 +125,8 @@ impl<T: Send + Sync + 'static> Reloading<T> {
 
     /// Reads the source again and takes new contents. Returns whether there is another value than before.
     ///
-    /// It waits for a second at most, and not at all for a read that others have waited for in vain: then the value in force has to do,
-    /// and new contents are taken when they come.
+    /// It waits for a second at most, and not at all if others have waited for the read under way in vain. Then the value in force
+    /// has to do, and new contents are taken when they come.
     pub async fn reread(self: &Arc<Self>) -> bool {
         if self.is_fixed() {
             return false;

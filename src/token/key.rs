@@ -1,8 +1,8 @@
-//! The one place that makes keys: hashes over length-prefixed members, so that no two different things share one. Each kind of hash is a
-//! type of its own, so that none is taken for another.
+//! The one place that makes keys: hashes over length-prefixed members, so that no two different things share one. Each kind of hash
+//! is a type of its own, so that none is taken for another.
 //!
-//! What is found again by other processes and later releases (partitions, variants) is hashed from members that stand there with
-//! their names, and only where they are present: a member that a later release adds leaves the keys alone that do not have it.
+//! Other processes and later releases must find partitions and variants again. Those are hashed from members with their names, and
+//! only from members that are present: a key without a new release's member stays what it was.
 
 use std::borrow::Cow;
 use std::ops::Deref;
@@ -165,8 +165,8 @@ impl KeySpace {
         Self::of(partitions)
     }
 
-    /// The part of it that the accounts of an app in this tenant have for themselves: one client id may be registered in several tenants, and
-    /// users who signed in through one have not signed in through the other. Issuers have no tenant: an empty one changes nothing.
+    /// The part of it for the accounts of an app in this tenant. One client id may be registered in several tenants, and a user who
+    /// signed in through one has not signed in through the other. Issuers have no tenant: an empty one changes nothing.
     #[must_use]
     pub fn of_tenant(&self, tenant: &str) -> Self {
         self.with("tenant", Some(tenant).filter(|tenant| !tenant.is_empty()))
@@ -230,7 +230,8 @@ impl VariantMembers<'_> {
         Variant(finish(context))
     }
 
-    /// Hashes every member that is present. A new one goes to the end of the list, where it changes nothing for those who do not have it.
+    /// Hashes every member that is present. A new one goes to the end of the list: there it changes nothing for keys that do not
+    /// have it.
     fn hash(&self, context: &mut Context) {
         let Self { tenant, capabilities, audience, resource, subject_token_type, requested_token_type, client_claims, assertion } =
             self;
@@ -495,7 +496,9 @@ mod tests {
         ) {
             type Members = (String, String, String, String, String);
             let space = |m: &Members| KeySpace::new(&m.0, &m.1).of_tenant(&m.4);
-            let own = |m: &Members| (*space(m).of_caller(&m.2).id(), space(m).of_caller(&m.2).partition(PartitionOwner::Account(&m.3)));
+            let own = |m: &Members| {
+                (*space(m).of_caller(&m.2).id(), space(m).of_caller(&m.2).partition(PartitionOwner::Account(&m.3)))
+            };
             let nobodys = |m: &Members| (*space(m).id(), space(m).partition(PartitionOwner::Account(&m.3)));
             prop_assert_eq!(own(&a).1 == own(&b).1, a == b);
             prop_assert_eq!(own(&a).0 == own(&b).0, (&a.0, &a.1, &a.2, &a.4) == (&b.0, &b.1, &b.2, &b.4));

@@ -22,7 +22,7 @@ pub enum Matching {
 pub enum ScopeError {
     /// An empty scope, or none at all where one is needed.
     Empty,
-    /// The same scope twice.
+    /// One scope twice.
     Duplicate,
     /// A character that RFC 6749 §3.3 does not allow.
     BadCharacter,
@@ -141,7 +141,7 @@ fn is_folded(scope: &str) -> bool {
     !scope.bytes().any(|byte| byte.is_ascii_uppercase()) && !RESERVED.contains(&scope)
 }
 
-/// Whether every scope of `asked` (a folded text) is in `granted` (a folded text). Both are sorted, so that one pass over each tells.
+/// Whether every scope of `asked` is in `granted`, both of them folded texts. Both are sorted, so that one pass over each tells.
 pub(crate) fn covers(granted: &str, asked: &str) -> bool {
     let mut granted = granted.split(' ');
     asked.split(' ').all(|scope| granted.by_ref().find(|mine| *mine >= scope) == Some(scope))

@@ -40,8 +40,8 @@ pub struct Grant {
     pub access_token: Secret,
     /// `Bearer` as RFC 6750 spells it, or another scheme as the authority spelt it.
     pub token_type: String,
-    /// The scopes as shown to the caller: what was granted, or what was asked where the authority does not say. Empty where that is not
-    /// known.
+    /// The scopes as shown to the caller: what was granted, or what was asked where the authority does not say. Empty where that is
+    /// not known.
     pub scope: String,
     /// When it ends.
     pub times: Times,
@@ -234,7 +234,8 @@ impl Stored {
         self.answer(variant, asked, true).is_some()
     }
 
-    /// The same; where no `superset` will do it has to be the answer to the identical request. `Some(true)`: it is that.
+    /// As [`Stored::answers`]; without `superset` only the answer to the identical request will do. `Some(true)`: it is that
+    /// answer.
     pub fn answer(&self, variant: &Variant, asked: &str, superset: bool) -> Option<bool> {
         if self.facts.variant != *variant {
             return None;
@@ -254,13 +255,14 @@ impl Stored {
         self.checked.compare_exchange(seen.millis(), now.millis(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// The same, whatever was noted before.
+    /// Notes that it was asked about, whatever was noted before.
     pub fn set_checked(&self, at: Moment) {
         self.checked.store(at.millis(), Ordering::Relaxed);
     }
 
-    /// The same token where it is known to end no later than `latest`, in seconds since the Unix epoch by this machine's clock: whoever
-    /// received it may have had another one, and then all its times are so much earlier. A second is no difference.
+    /// Moves its times back if it is known to end no later than `latest`, in seconds since the Unix epoch by this machine's clock.
+    /// The clock of the replica that received it may go ahead of this one, and then all its times are too late by as much. A second
+    /// is no difference.
     pub fn ending_by(mut self, latest: i64) -> Self {
         let early = self.expires_on.saturating_sub(latest);
         if early > 1 {
@@ -311,8 +313,8 @@ fn slice<'a>(head: &'a Bytes, range: &Range<u32>) -> Option<&'a str> {
     if range.is_empty() { None } else { std::str::from_utf8(head.get(range)?).ok() }
 }
 
-/// The written first part of an answer with its times so many seconds earlier. No text in it can look like one of these members: its quotes
-/// would be escaped.
+/// The written first part of an answer with its times so many seconds earlier. No text in it can look like one of these members:
+/// the quotes in a text are escaped.
 fn earlier(head: &Bytes, seconds: i64) -> Bytes {
     let mut text = head.to_vec();
     for member in [&br#","expires_on":"#[..], br#","refresh_on":"#, br#","ext_expires_on":"#] {

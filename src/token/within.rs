@@ -5,13 +5,13 @@ use super::scopes::{Matching, Scopes};
 /// What Entra grants beside any resource's scopes: they say who signed in, and are good for no other API.
 const OF_OPENID: [&str; 4] = ["openid", "profile", "email", "offline_access"];
 
-/// The same at issuers: what tokend itself adds to a sign-in.
+/// What an issuer grants beside any api's scopes: what tokend itself adds to a sign-in.
 const OF_SIGN_IN: [&str; 2] = ["openid", "offline_access"];
 
 /// The resource of scopes that name none, at Entra.
 const GRAPH: &str = "https://graph.microsoft.com";
 
-/// What else the same resource is called: in other clouds, and by its application id.
+/// What else Microsoft Graph is called: in other clouds, and by its application id.
 const GRAPHS: [&str; 4] = [
     "https://graph.microsoft.us",
     "https://dod-graph.microsoft.us",
@@ -24,8 +24,9 @@ const GRAPHS: [&str; 4] = [
 impl Scopes {
     /// Whether a token with these granted scopes (space-separated) is good for nothing but what these scopes of an api stand for.
     ///
-    /// At issuers every granted scope has to be one of them. Entra-style answers list whatever was ever consented to of the token's
-    /// resource, so that there it has to be a scope of the same resource. A grant that names no scope says nothing, and is not within.
+    /// At issuers every granted scope has to be one of them. An Entra-style answer lists everything that was ever consented to of
+    /// the token's resource, so that there it has to be a scope of that resource. A grant that names no scope says nothing, and is
+    /// not within.
     pub fn contain(&self, granted: &str, matching: Matching) -> bool {
         let mut granted = granted.split_ascii_whitespace().peekable();
         granted.peek().is_some() && granted.all(|scope| self.allow(scope, matching))

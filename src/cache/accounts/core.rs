@@ -44,7 +44,7 @@ impl Accounts {
         })
     }
 
-    /// Begins a call of which only the answer says whose token it brings: see [`Accounts::link`].
+    /// Begins a call whose answer alone says whose token it brings: see [`Accounts::link`].
     pub fn watch_sign_outs(&self) -> OpenWatch {
         self.local.watches().watch_all()
     }

@@ -10,8 +10,8 @@ use crate::token::{CredentialName, Stored};
 // === impl Accounts ===
 
 impl Accounts {
-    /// Listens to the other replicas, and brings to the store what it missed, until the soft stop. `renewed` is called for the app,
-    /// as [`Accounts::tell_credential`] names it, whose credential another replica found to be new.
+    /// Listens to the other replicas, and brings to the store what it missed, until the soft stop. `renewed` is called when another
+    /// replica found an app's credential to be new, with the name that [`Accounts::tell_credential`] gives it.
     pub fn join_fleet(self: &Arc<Self>, renewed: impl Fn(CredentialName) + Send + Sync + 'static) {
         let Some(shared) = &self.shared else { return };
         self.push_back(shared);
@@ -43,13 +43,13 @@ impl Accounts {
         match news {
             News::SignedOut { partition, epoch } => {
                 self.local.forget(&partition, epoch);
-                // Whoever signed it out may not know, where the store has lost it, that this replica has tokens of it elsewhere.
+                // If the store has lost where this account has tokens, the replica that signed it out does not know of those here.
                 for elsewhere in self.links.take(&partition) {
                     self.local.forget(&elsewhere, None);
                 }
             }
             News::Replaced { partition, variant, generation } => {
-                // Whatever was good for what has been replaced, under whichever scopes; the new one may be here already.
+                // All tokens of this variant are replaced, whatever their scopes. The new one stays: it may be here already.
                 let old = |stored: &Stored| stored.facts.variant == variant && stored.facts.shared != generation;
                 self.local.memory().remove_tokens(&partition, old);
             }

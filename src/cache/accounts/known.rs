@@ -1,4 +1,5 @@
-//! Of which of several accounts anything is known: for those who may use the accounts of everybody, of whom there may be hundreds.
+//! Several accounts at once: whether anything is known of them. It is for callers that may use everybody's accounts: one user's may
+//! belong to hundreds of owners.
 
 use futures_util::future::join_all;
 
@@ -43,8 +44,8 @@ impl Accounts {
         Known { known: known.collect(), unsure }
     }
 
-    /// Signs out each of these accounts, by space and partition, as [`Accounts::sign_out`] does. Of those of which nothing stands
-    /// the others are told, and then the store is asked of all at once.
+    /// Signs out each of these accounts, by space and partition, as [`Accounts::sign_out`] does. Accounts of which nothing stands
+    /// are signed out together: the others are told, and then the store is asked of all at once.
     ///
     /// # Errors
     /// As for [`Accounts::sign_out`]; each is tried, whatever came of the others.

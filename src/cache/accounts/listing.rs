@@ -18,7 +18,7 @@ use crate::token::{Account, Partition, SignIn, SpaceId};
 const SETS: usize = 8;
 /// How many accounts are listed at once that could not be listed before.
 const AT_ONCE: usize = 64;
-/// How long a sign-in lasts that nothing is known of, in seconds: as long as a refresh token of which the server says nothing.
+/// How long a sign-in lasts of which nothing is known, in seconds: as long as a refresh token without a known end.
 const LONGEST: i64 = 90 * 24 * 3600;
 
 /// One of the sets that list an app's accounts.
@@ -30,7 +30,7 @@ struct Set<'a> {
 /// Where a listing goes on.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cursor {
-    /// In the shared store: in which set, those of other versions after the usual ones, and after which member of it.
+    /// In the shared store: the set, those of other versions after the usual ones, and the last member that was listed of it.
     Shared(u8, Option<Mark>),
     /// In memory: after this partition.
     Memory(Partition),
@@ -43,7 +43,7 @@ pub struct Listed {
     pub accounts: Vec<Account>,
     /// Where the listing goes on, if it does.
     pub next: Option<Cursor>,
-    /// False where an account may be missing that is signed in: one waits to be listed or stored, or cannot be read here.
+    /// False where an account that is signed in may be missing: it waits to be listed or stored, or cannot be read here.
     pub complete: bool,
 }
 
@@ -175,8 +175,8 @@ impl Accounts {
         }
     }
 
-    /// Takes members out of a set behind which nothing stands. Whoever signs in meanwhile joined before they left: so it is looked
-    /// once more, and who is there is listed again.
+    /// Takes members out of a set if nothing stands behind them. A user may have signed in again before the members left: so it is
+    /// looked once more, and an account that stands is listed again.
     async fn unlist(&self, shared: &SharedLevel, space: &SpaceId, set: &Set<'_>, members: Vec<(Bytes, i64)>) {
         let tags: Vec<Bytes> = members.iter().map(|(tag, _)| tag.clone()).collect();
         let behind = match shared.fleet.store().patient().leave(&set.name, &tags).await {

@@ -58,8 +58,8 @@ pub enum Unavailable {
     Busy,
 }
 
-/// Whether a sign-in is of before another one: of one lineage and epoch a new sign-in goes above whatever was known, and what
-/// renews one goes one higher.
+/// Whether a sign-in is older than another one. Within one lineage and epoch a new sign-in is above everything that was known, and
+/// a renewal is one higher than what it renews.
 pub(super) fn is_ancestor(sign_in: &SignIn, of: &SignIn) -> bool {
     sign_in.epoch == of.epoch && sign_in.lineage == of.lineage && sign_in.shared < of.shared
 }

@@ -134,7 +134,7 @@ impl Accounts {
         variant: &Variant,
         asked: &str,
     ) -> Option<&'static str> {
-        // A sign-out of which nothing stands in the store leaves no epoch there: this process hears of it.
+        // A sign-out leaves no epoch in the store if nothing stood there: this process only hears of it.
         let since = self.local.watches().watch(*partition);
         let same = |stored: &Stored| (stored.facts.variant == *variant && *stored.facts.asked == *asked).then(|| stored.clone());
         let Some(stored) = self.local.memory().find_map(partition, same).filter(|stored| stored.expires_on > self.clock.unix())
@@ -146,7 +146,7 @@ impl Accounts {
         let mut stored = stored;
         stored.facts.shared = next_generation(base);
         let put = TokenPut { place: &place, partition, owned: true, base, stored: &stored, lease: None };
-        // The epoch is named for an app's own token too: there it is never there, and nothing is refused.
+        // An app's own token is put with the name of an epoch too. There never is one, so that nothing is refused.
         match put_token(shared, put).await {
             Ok(Placed::Stored) if since.is_signed_out(stored.facts.epoch) => {
                 let name = place.token(&shared.fleet.names().entry(variant, asked));
@@ -169,7 +169,7 @@ impl Accounts {
         if shared.queue.pending(partition).is_none() {
             return true;
         }
-        // One at a time: whoever is second would take what the first one stored for somebody else's.
+        // One at a time: a second one would take what the first one stored for another replica's.
         let _one = self.bringing.lock(*partition).await;
         let since = self.local.watches().watch(*partition);
         let Some(pending) = shared.queue.pending(partition) else { return true };
@@ -248,8 +248,8 @@ impl Accounts {
                 ControlFlow::Break(Kept::Stored)
             }
             Ok((theirs, stands)) if pending.new => {
-                // A sign-in of which this replica knew nothing: the new one goes on with its lineage, above it. What is lower would
-                // be taken for what came before.
+                // This replica did not know the sign-in that stands. The new one goes on with its lineage, above it: if it were
+                // lower, it would be taken for an older one.
                 attempt.base.generation = stands.generation;
                 if stands.generation > Some(generation) {
                     attempt.generation = next_sign_in(stands.generation);

@@ -1,7 +1,8 @@
 //! The right to be the only one in the fleet who works on an account: what must not happen twice happens under it.
 //!
-//! Before a refresh token is sent that is good for one use, the lease says which generation of the sign-in that is. Whoever waits
-//! leaves it alone then, whatever becomes of its holder, until what was sent is settled or cannot be under way any more.
+//! Before a refresh token that is good for one use is sent, the lease says which generation of the sign-in that is. Others who wait
+//! leave that generation alone, whatever becomes of the lease's holder, until what was sent is settled or cannot be under way any
+//! more.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::cache::level::SharedLevel;
 use crate::store::{Names, Ring};
 use crate::token::{FlightKey, Partition, SpaceId};
 
-/// How long whoever sends something has to write its lease anew, which it renews each second, where the store has lost that alone.
+/// How long a sender has to write its lease anew if the store has lost the lease alone. It renews the lease each second.
 const ANEW: Duration = Duration::from_millis(1500);
 /// How often a lease is asked for that another replica has.
 const ASKED: Duration = Duration::from_millis(50);
@@ -75,9 +76,9 @@ impl Accounts {
         Ok(outcome)
     }
 
-    /// Whether the store says of an account's sign-in what others know, too: asked under its turn, before what must not be sent
-    /// twice. Where the store has become another one a moment ago, or had lost the sign-in, somebody may know of a later one, or be
-    /// sending this one.
+    /// Whether the store knows of an account's sign-in all that the replicas know. It is asked while the account's turn is held,
+    /// before what must not be sent twice. If the store became another one a moment ago, or had lost the sign-in, another replica
+    /// may know of a later one, or be sending this one.
     ///
     /// # Errors
     /// As for [`Accounts::signed`].
@@ -88,8 +89,8 @@ impl Accounts {
         Ok(shared.losses.settles_in(partition, shared.fleet.store().reconnects()).is_none())
     }
 
-    /// Waits until those who know more have brought it to the store. Not under the account's turn: who is sending says so there
-    /// again.
+    /// Waits until the replicas that know more have brought it to the store. The account's turn is not held meanwhile: a replica
+    /// that is sending has to write its lease anew.
     pub async fn settle(&self, partition: &Partition) {
         let Some(shared) = &self.shared else { return };
         // What is found meanwhile may lengthen it. A store that becomes another one again and again is not waited for.
@@ -103,10 +104,10 @@ impl Accounts {
 // === impl RefreshLease ===
 
 impl RefreshLease {
-    /// Announces that this generation of the account's sign-in is about to be sent: asked directly before what must not happen
-    /// twice. From then on nobody else sends it before twice the time that a call may take; so it has to be sent within once that
-    /// time, counted from before this was asked: until the moment that is returned, where there is one. The process may be stopped
-    /// before it is sent.
+    /// Announces that this generation of the account's sign-in is about to be sent. It is asked directly before what must not
+    /// happen twice. From then on nobody else sends it before twice the time that a call may take. So it has to be sent within once
+    /// that time, counted from before this was asked: the moment that is returned, if any, is the latest. The process may be
+    /// stopped before it is sent.
     ///
     /// # Errors
     /// The turn is not ours any more, or the shared store cannot say: it must not be sent.
@@ -184,8 +185,8 @@ fn is_settled(shared: &SharedLevel, values: &[Option<Bytes>], sending: u64) -> b
     }
 }
 
-/// Waits until a lease stands again under which something was being sent, until what stands beside it has changed, or until that
-/// must have come to an end. Returns whether nothing of that came in time.
+/// Waits until the lease under which something was being sent stands again, or until what stands beside it has changed. It waits no
+/// longer than `until`: then the sending must have come to an end. Returns whether neither came in time.
 async fn written_anew(shared: &SharedLevel, lease: &Lease, beside: [&str; 2], until: Instant) -> Result<bool, Unavailable> {
     let [sign_in, epoch] = beside;
     let mut before = None;

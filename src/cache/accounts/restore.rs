@@ -1,10 +1,11 @@
-//! What Redis has lost comes back from the replicas that know it: after a failover, an older snapshot, a `FLUSHALL` or an eviction
-//! the epochs of the last quarter of an hour are raised again, and then sign-ins are put back that are missing there or only an
-//! ancestor is left of.
+//! What Redis has lost comes back from the replicas that know it, after a failover, an older snapshot, a `FLUSHALL` or an eviction.
+//! First the epochs of the last quarter of an hour are raised again. Then sign-ins are put back where they are missing, or where
+//! only an ancestor is left of them.
 //!
-//! All of it when a subscription or a connection was made anew, or a marker is not what it was, which is looked at once a second;
-//! one account where a read or a write shows it. And each once more when what was lost with a deposed master is lost for good, and
-//! once more before it is forgotten, should nothing have told that a master is another one.
+//! All of it is restored when a subscription or a connection was made anew, or when a marker is not what it was; markers are looked
+//! at once a second. One account is restored where a read or a write shows a loss. Each of them is restored once more when the last
+//! writes to a deposed master are lost for good. It is restored a last time before it is forgotten, in case nothing told that
+//! another master is in place.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,8 +27,8 @@ use crate::token::Partition;
 const TICK: Duration = Duration::from_secs(1);
 /// How long a marker stands. When it ends everything is restored once for nothing.
 const MARKER: Duration = Duration::from_secs(24 * 3600);
-/// After how long everything is looked at once more: a failover is over by then, and connections lead to the new master; and before
-/// it is forgotten.
+/// After how long everything is looked at once more. After the first time a failover is over and connections lead to the new
+/// master; the second one is before it is forgotten.
 const AGES: [Duration; 2] = [Duration::from_secs(20), Duration::from_secs(14 * 60)];
 /// How many accounts are restored at once.
 const AT_ONCE: usize = 64;
@@ -102,7 +103,7 @@ impl Accounts {
     async fn put_back_known(&self, shared: &SharedLevel, partition: &Partition) -> bool {
         let Some(known) = shared.recent.sign_in(partition) else { return drop_ended(shared, partition).await.is_ok() };
         match self.read_signed(shared, &known.space, partition).await {
-            // Its place among those who are listed may be lost where it stands.
+            // The sign-in stands, but its place in the listing may be lost.
             Ok((Some(sign_in), _)) => self.list(shared, partition, &sign_in).await,
             Ok((None, _)) | Err(Unavailable::Unreadable) => {}
             Err(Unavailable::Unreachable | Unavailable::Busy) => return false,
@@ -122,7 +123,8 @@ impl StoreMarkers {
         let names = shared.fleet.store().markers();
         let read = shared.fleet.store().read_each(&names).await;
         if read.is_err() && names.len() > 1 {
-            // Another master may take its place, and no connection of messages or to somebody else is made anew for that.
+            // Another master may take its place, and neither the subscription nor a connection to another node is made anew for
+            // that.
             if !std::mem::replace(&mut self.failed, true) {
                 shared.losses.begin_settling();
             }

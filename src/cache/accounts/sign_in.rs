@@ -74,7 +74,7 @@ impl Accounts {
         Ok(Signed { sign_in, base, since })
     }
 
-    /// Keeps a sign-in that renews the one that was read as `over`: it is refused if that changed meanwhile, or if the user signed
+    /// Keeps a sign-in that renews `over`, which was read before. It is refused if that changed meanwhile, or if the user signed
     /// out.
     pub async fn renew_sign_in(self: &Arc<Self>, partition: &Partition, sign_in: SignIn, over: &Signed, renewed: Renewed) -> Kept {
         let generation = next_generation(over.newest());
@@ -124,7 +124,7 @@ impl Accounts {
             self.local.remember_sign_in(partition, &Arc::new(sign_in), &over.since);
             return if over.since.is_signed_out(None) { Kept::SignedOut } else { Kept::Stored };
         };
-        // A sign-out without an epoch may be an older one than a new sign-in. A renewed one is of before.
+        // A renewal is older than a sign-out that was heard of since. A new sign-in need not be, if the sign-out has no epoch.
         let is_over = || renewed.is_some() && over.since.is_signed_out(over.base.epoch);
         let mut kept = Kept::SignedOut;
         if !is_over() {

@@ -18,9 +18,9 @@ const ATTEMPTS: usize = 5;
 // === impl Accounts ===
 
 impl Accounts {
-    /// Signs an account out: every token of it is gone, here at once and elsewhere within a second. Where anything stands of it its
-    /// epoch is raised. Where nothing does nothing is written: every replica with a call under way for it is told, and keeps
-    /// nothing of that.
+    /// Signs an account out: every token of it is gone, here at once and elsewhere within a second. If anything stands of it, its
+    /// epoch is raised. If nothing does, nothing is written: every replica with a call under way for it is told, and keeps nothing
+    /// of that call.
     ///
     /// # Errors
     /// The shared store cannot be asked, or what stands there is another release's: memory is purged, and the rest is not.
@@ -102,7 +102,7 @@ async fn members_of(fleet: &Fleet, place: &Place<'_>) -> Result<Vec<Bytes>, Unav
     fleet.store().patient().members(&place.index(), MOST_LISTED).await.map_err(|_| Unavailable::Unreachable)
 }
 
-/// Deletes what stands, and raises the epoch above the `known` one if there was anything, or `always`. Returns it then.
+/// Deletes what stands. If there was anything, or `always`, it raises the epoch above the `known` one, and returns it.
 async fn remove_at(fleet: &Fleet, place: &Place<'_>, known: Epoch, members: &[Bytes], always: bool) -> Result<Epoch, Unavailable> {
     let mut names: Vec<String> = place.tokens(members).collect();
     // Where else the account has tokens stays known: one of them may be on its way.

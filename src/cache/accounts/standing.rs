@@ -69,8 +69,8 @@ impl Accounts {
         Err(Unavailable::Unreachable)
     }
 
-    /// The latest sign-in of an account that this process knows. What it has only read counts where something stands: that may be
-    /// an ancestor. Where nothing does it may have been ended by somebody.
+    /// The latest sign-in of an account that this process knows. One that it has only read counts only if something stands, which
+    /// may be an ancestor of it. If nothing stands, somebody may have ended it.
     fn known_sign_in(&self, shared: &SharedLevel, partition: &Partition, stands: bool) -> Option<Arc<SignIn>> {
         let remembered = self.local.memory().sign_in(partition, self.clock.unix()).filter(|_| stands);
         let place = |sign_in: &Arc<SignIn>| (sign_in.epoch, sign_in.shared);
@@ -140,13 +140,13 @@ impl Accounts {
     }
 }
 
-/// Whether the store has lost a sign-in that is known, if this one stands there, or none that can be read. `epoch` is the
+/// Whether the store has lost the sign-in that is known, by what stands there; none: nothing that can be read. `epoch` is the
 /// account's.
 fn is_lost(known: &SignIn, standing: Option<&SignIn>, epoch: Epoch) -> bool {
     known.epoch >= epoch && standing.is_none_or(|standing| standing.epoch < known.epoch || is_ancestor(standing, known))
 }
 
-/// The sign-in under the names of one version, whether or not it still stands, and what a change of it there is compared with.
+/// The sign-in under the names of one version, whether or not it still stands, and the state that a change of it is compared with.
 async fn sign_in_at(
     shared: &SharedLevel,
     names: &Names,
@@ -166,7 +166,7 @@ async fn sign_in_at(
     Ok((read.map(|(_, sign_in)| shared.fleet.sign_in_until(sign_in, left)), Base { generation: Ring::generation(value), epoch }))
 }
 
-/// Whether what stands in the store is of before what a change of this sign-in was made over.
+/// Whether the store has gone back behind the state that this change of a sign-in was made over.
 fn is_before(shared: &SharedLevel, partition: &Partition, sign_in: &SignIn, standing: &[u8], base: Base) -> bool {
     let Some(generation) = base.generation else { return false };
     let name = shared.fleet.names().place(partition).sign_in();

@@ -1,5 +1,5 @@
-//! Accounts whose sign-in stands in the shared store, and that may be missing in the set that lists them there, because that was
-//! not to be had when they were stored. They are listed as soon as it is; until then a listing does not say that it is complete.
+//! Accounts that stand in the shared store while the set that lists them may not have them: it could not be reached when they were
+//! stored. They are listed as soon as it can be; until then a listing does not say that it is complete.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,7 +17,7 @@ const MOST: usize = 16 * 1024;
 pub(super) struct Unlisted {
     /// When their sign-ins end, in seconds since the Unix epoch.
     waiting: Mutex<HashMap<Member, i64>>,
-    /// When the last one of those ends that found no room.
+    /// When the last of those ends that found no room.
     lost_until: AtomicI64,
 }
 

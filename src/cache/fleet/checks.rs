@@ -54,7 +54,7 @@ impl Checks {
         }
     }
 
-    /// Notes all the time that the process runs, so that requests find out that it did not.
+    /// Keeps noting that the process runs, so that requests find out when it did not.
     pub(in crate::cache) async fn keep_pulse(&self) {
         let _until_the_end = self.pulse.begin(clock::running());
         loop {
@@ -65,7 +65,7 @@ impl Checks {
         }
     }
 
-    /// When something was checked that is to be asked about again in a second.
+    /// The moment to note for a look that has to be repeated in a second.
     pub(in crate::cache) fn due_again(&self, now: Moment) -> Moment {
         let back = self.recheck.saturating_sub(ASK_AGAIN);
         Moment::of_millis(now.millis().saturating_sub(u64::try_from(back.as_millis()).unwrap_or(u64::MAX)))

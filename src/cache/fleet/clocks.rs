@@ -1,5 +1,5 @@
-//! Whose clocks agree with this process' own: what such a process stored says itself when it ends. Of what another one stored,
-//! Redis is asked how long its key has, which costs a round trip.
+//! Whose clocks agree with this process' own. A record that was stored by such a clock says itself when it ends. For a record of
+//! another clock Redis is asked how long its key has, which costs a round trip.
 //!
 //! A clock has a name, which every token record repeats. A process whose wall clock is set takes a new one: what is known of a name
 //! stays right for all that was stored under it.

@@ -33,7 +33,7 @@ impl Fleet {
     }
 }
 
-/// Rounded up: a key was given whole seconds, of which the last one may have begun.
+/// Rounded up: a key was given whole seconds, and the last one may have begun.
 fn whole_seconds(left: Duration) -> i64 {
     i64::try_from(left.as_millis().div_ceil(1000)).unwrap_or(i64::MAX)
 }

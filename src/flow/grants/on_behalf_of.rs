@@ -1,7 +1,7 @@
 //! On-behalf-of: a token for a user, in exchange for the token that the user's client sent.
 //!
-//! At Entra-style authorities it is the jwt-bearer grant (RFC 7523) with `requested_token_use=on_behalf_of` (REQ-2), at OIDC issuers
-//! RFC 8693 token exchange. The inbound token is judged before anything is looked up for it.
+//! Entra-style authorities take the jwt-bearer grant (RFC 7523) with `requested_token_use=on_behalf_of` (REQ-2), OIDC issuers take
+//! token exchange (RFC 8693). The inbound token is judged before anything is looked up for it.
 
 use std::sync::Arc;
 
@@ -74,8 +74,8 @@ pub(super) fn work(plan: &CachedPlan<'_>, request: &OnBehalfOf<'_>, (bearer, use
     }
 }
 
-/// Whose account the tokens for an inbound token belong to: what is known of the user before the authority is asked. Two users of whom
-/// nothing is known would be one.
+/// The account that the tokens for an inbound token belong to, from what is known of the user before the authority is asked. If
+/// nothing is known it is refused: two such users would share one account.
 fn owner_of<'a>(app: &App, user: &'a TokenClaims) -> Result<PartitionOwner<'a>, Refusal> {
     let said = |claim: &'a Option<String>| claim.as_deref().filter(|text| !text.is_empty());
     match (said(&user.oid), said(&user.tid), said(&user.sub)) {

@@ -1,8 +1,8 @@
-//! Callers that may have tokens for certain apis only: what was granted is compared with the api, before it is kept and before it is
-//! answered.
+//! Callers that may have tokens for certain apis only: what was granted is compared with the api before it is kept, and again
+//! before it is answered.
 //!
-//! Such a caller names an api and nothing else that says what a token is good for (`policy`), so that what it asked for are the api's
-//! scopes, and whether a grant goes beyond them is the same for all such callers.
+//! Such a caller says by an api alone what its token is good for (`policy`). So the scopes that are asked are the api's, and a
+//! grant that goes beyond them does so for all such callers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::flow::request::{Common, Outcome};
 use crate::flow::state::FlowState;
 use crate::token::{Grant, HoldKey, Lane, Scopes, TokenKey, Turn};
 
-/// How long whoever may have less than is granted is told so without asking the authority again.
+/// How long a caller is refused without asking the authority again, after more was granted than it may have.
 const BEYOND: Duration = Duration::from_secs(5);
 
 /// The refusal of a token that is good for more than the api that a caller with `callers.*.apis` named.
@@ -41,8 +41,8 @@ impl FlowState {
         self.callers.as_ref().is_some_and(|callers| callers.is_bound(caller))
     }
 
-    /// What a caller gets of an outcome: one with `callers.*.apis` gets only what is good for its api alone, wherever the token was found
-    /// and whoever asked for it.
+    /// What a caller gets of an outcome. One with `callers.*.apis` gets only what is good for its api alone, wherever the token was
+    /// found and whoever asked for it.
     pub(in crate::flow) fn within(&self, caller: Caller, app: &App, request: &Common<'_>, outcome: Outcome) -> Outcome {
         let Some(callers) = self.callers.as_ref().filter(|callers| callers.is_bound(caller)) else { return outcome };
         let outcome = outcome.and_then(|answer| {
@@ -70,8 +70,8 @@ impl CachedPlan<'_> {
 // === impl Job ===
 
 impl Job {
-    /// Whether a grant is good for no more than whoever asks may have. Where it is good for more, those who ask again at once are told so
-    /// without the authority; others, who may have more, are not stopped.
+    /// Whether a grant is good for no more than the caller may have. If it is good for more, that is remembered for a moment: such
+    /// callers are refused without asking the authority again. Callers that may have more are not stopped.
     pub(super) fn may_be_kept(&self, asked: &Scopes, grant: &Grant) -> bool {
         let may = !self.bound || asked.contain(&grant.scope, self.app.authority.matching());
         if !may {

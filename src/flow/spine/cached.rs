@@ -1,5 +1,5 @@
-//! The spine of everything that is cached: memory, the store that replicas share, what is remembered of failures, and then one flight
-//! to the authority.
+//! The spine of everything that is cached: first memory, then the store that replicas share, then what is remembered of failures,
+//! and then one flight to the authority.
 
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ impl FlowState {
         Box::pin(self.past_memory(plan, &query, miss)).await
     }
 
-    /// The way of a request for which memory has nothing: it has a span of its own, in which everything happens that waits.
+    /// The way of a request for which memory has nothing. It has a span of its own, and all waiting happens in it.
     async fn past_memory(self: &Arc<Self>, plan: &CachedPlan<'_>, query: &Query<'_>, miss: Miss) -> Outcome {
         let (request, span) = (Span::current(), trace::begin(&plan.call, plan.app, plan.flow, false));
         let call = plan.call.inside(outgoing(plan.call.trace, &span));
@@ -76,7 +76,7 @@ impl FlowState {
         outcome
     }
 
-    /// What a request gets that a remembered refusal stands against.
+    /// What a request gets if a remembered refusal stands against it.
     async fn held(&self, plan: &CachedPlan<'_>, query: &Query<'_>, refusal: Arc<Refusal>) -> Outcome {
         // Where replicas share a store, another one may have what this one failed to get, unless the store itself cannot say.
         if refusal.kind != Kind::CacheUnavailable

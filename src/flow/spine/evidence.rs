@@ -1,8 +1,10 @@
-//! Whether a refused credential is refused everywhere: only what proves that stops the app in all tenants (contract, cache point 11).
+//! Whether a refused credential is refused everywhere: only a proof of that stops the app in all tenants (contract, cache point
+//! 11).
 //!
-//! A tenant that lost the app's service principal says `invalid_client` as well, and says nothing of the others. It is a proof if the
-//! app's own tenant says so, or if two tenants do while the credential, which worked before, has worked nowhere since. A tenant whose
-//! refusal was followed by a success elsewhere was wrong about the credential: it is not believed again before the credential works there.
+//! A tenant that lost the app's service principal says `invalid_client` as well, and that means nothing for the others. It is a
+//! proof if the app's own tenant says so. It is also one if two tenants do while a credential that worked before has worked nowhere
+//! since. A tenant was wrong if the credential worked elsewhere after its refusal: it is not believed again before the credential
+//! has worked there.
 
 use std::sync::{Mutex, PoisonError};
 

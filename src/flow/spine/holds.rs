@@ -62,8 +62,8 @@ pub(super) struct Subject<'a> {
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked<'a> {
-    /// What backs off together: a user's partition, or the part of it that concerns one inbound token; of an app's partition the part
-    /// that concerns what is asked for.
+    /// What backs off together. For a user it is the partition, or the part of it for one inbound token; for an app it is the part
+    /// of its partition for what is asked.
     pub(super) lane: &'a Lane,
     pub(super) variant: &'a Variant,
     pub(super) scopes: &'a str,
@@ -150,7 +150,8 @@ impl Keys {
         self.for_all().iter().find_map(|(stops, key)| remembered.standing(*stops, key, now))
     }
 
-    /// All of them, those first that stand longest; what was said to this very request comes before the pauses, because it says more.
+    /// All of them, those that stand longest first. What was said to this very request comes before the pauses, because it says
+    /// more.
     pub(super) fn all(&self) -> [(Stops, HoldKey); 6] {
         Stops::ALL.map(|stops| (stops, self.key(stops)))
     }
@@ -216,8 +217,8 @@ impl Keys {
         remembered.hold(self.request, Hold { until, failures: 1, failure, stops: Stops::Request, record: 0 });
     }
 
-    /// A success clears its partition and its request, and what was said of the client here (ERR-8); a pause that the authority asked
-    /// for stays. Returns those of which something was remembered.
+    /// A success clears what was remembered of its partition, of its request, and of the client here (ERR-8). A pause that the
+    /// authority asked for stays. Returns the keys under which something was remembered.
     pub(super) fn clear(&self, remembered: &Remembered, now: Moment) -> Vec<HoldKey> {
         let disproved =
             self.all().into_iter().filter(|(stops, key)| *stops != Stops::Pause && remembered.failures(*stops, key, now) > 0);
@@ -236,8 +237,8 @@ impl Stop {
         }
     }
 
-    /// Remembers a refusal, and returns what was. What concerns others is told without what the authority said to one: that may name
-    /// the user.
+    /// Remembers a refusal, and returns what was remembered. If it concerns others, they are not told what the authority said to
+    /// this caller: that may name the user.
     pub(super) fn remember(self, remembered: &Remembered, refusal: &Arc<Refusal>) -> Told {
         let said = if self.concerns_others() { Arc::new(self.for_others(refusal)) } else { Arc::clone(refusal) };
         let Self { key, stops, until, failures } = self;

@@ -1,4 +1,5 @@
-//! Work that goes on without its caller: what is remembered is asked again, the grant is sent, and what came of it is kept or remembered.
+//! Work that goes on without its caller: it looks once more at what is remembered, sends the grant, and keeps or remembers what
+//! came of it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,8 +95,8 @@ impl Job {
         standing.inspect(|_| self.app.metrics.held(self.flow))
     }
 
-    /// What stands against it after a wait for the account: what failed meanwhile stops this one too, and of a refresh token that was read since it
-    /// was not asked yet what was said of it elsewhere.
+    /// What stands against it after a wait for the account. What failed here meanwhile stops this job too. If the wait brought
+    /// another refresh token, the other replicas have not been asked about that one yet: they are asked now.
     pub(super) async fn held_now(&self) -> Option<Arc<Refusal>> {
         if refresh_token(&self.state, self.flow, &self.key.partition) != self.known {
             return self.held().await;
@@ -120,8 +121,8 @@ impl Job {
         }
     }
 
-    /// Whether signing out the account that the answer names reaches the partition that the inbound token named: a guest is at home
-    /// elsewhere, and that home has to know of it.
+    /// Whether signing out the account that the answer names also reaches the partition that the inbound token named. A guest is at
+    /// home elsewhere, and the home account has to know of the guest's partition.
     async fn is_reached_by_sign_out(&self, grant: &Grant, since: &OpenWatch) -> bool {
         let Some(account) = &grant.account else { return true };
         let home = self.app.space_of(self.owner).partition(PartitionOwner::Account(&account.home_account_id));
@@ -137,7 +138,7 @@ impl Job {
         keys(&self.app, (self.flow, self.tenant.as_ref()), credential_version, asked)
     }
 
-    /// Makes the refusal that all who wait are told, and what those are told who come before its pause is over.
+    /// Makes the refusal for all who wait, and remembers what is told to those who come before its pause is over.
     async fn remember(&self, trouble: Trouble, tenant: Option<&Tenant>, keys: &Keys) -> Arc<Refusal> {
         let (remembered, clock) = (&self.state.remembered, &self.state.clock);
         let (stop, mut refusal) = match trouble {

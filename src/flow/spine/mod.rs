@@ -1,7 +1,11 @@
-//! How plans are carried out. `cached` is for what may be kept and shared, over all owners who may have it (`search`); `once` for what is sent
-//! once and always brings something new. `job` is work that goes on without its caller, `bound` about callers that may have less than is granted, `refresh` the way of a refresh token, `send` one call with
-//! the app's proof. `failure` says whose turn it is after one, `outcome` what becomes of it where the grant may be used up. `holds` says what it
-//! stops, on the `evidence` of tenants, and `remember` keeps that here and in the other replicas.
+//! How plans are carried out.
+//!
+//! `cached` is for what may be kept and shared, over all owners that may have it (`search`). `once` is for what is sent once and
+//! always brings something new. `job` is work that goes on without its caller, and `bound` is about callers that may have less than
+//! is granted. `refresh` is the way of a refresh token, and `send` is one call with the app's proof.
+//!
+//! After a call that failed, `failure` says whose turn it is, and `outcome` what becomes of a grant that may be used up. `holds`
+//! says what the failure stops, on the `evidence` of tenants; `remember` keeps that here and in the other replicas.
 
 mod bound;
 pub(super) mod cached;

@@ -152,8 +152,8 @@ impl Redemption {
         }
     }
 
-    /// The keys of what is remembered. Before the account is known, and with it the lane, only those mean anything that are not about
-    /// the grant.
+    /// The keys of what is remembered. Before the answer neither the account nor the lane is known, and then only keys that are not
+    /// about the grant mean anything.
     fn keys(&self, credential_version: u64, lane: &Lane) -> Keys {
         let OncePlan { app, flow, tenant, variant, scopes, .. } = &self.plan;
         let scopes = scopes.folded(app.authority.matching());

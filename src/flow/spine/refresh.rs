@@ -26,16 +26,16 @@ use crate::oauth::{Form, GRANT_REFRESH_TOKEN, TokenResponse};
 use crate::secret::Secret;
 use crate::token::{Account, Grant, KeySpace, SignIn};
 
-/// How long a refresh token is kept whose server does not say how long it lasts: as long as Entra's, in seconds.
+/// How long a refresh token is kept if its server does not say how long it lasts, in seconds: as long as Entra's.
 const USUAL_LIFETIME: i64 = 90 * 24 * 3600;
 /// How often and after which pause it is tried again to store the successor of a refresh token that is used up.
 const PATIENCE: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(200);
 /// How often a turn is asked for while the shared store does not say yet what replicas know.
 const SETTLES: u32 = 3;
-/// How long a request is held whose answer was of no use: each further one would cost a refresh token.
+/// How long a request is held after an answer of no use: each further one would cost a refresh token.
 const UNUSABLE: Duration = Duration::from_secs(5);
-/// How long a request that the shared store could not answer is held.
+/// How long a request is held if the shared store could not answer it.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A refresh token as an answer brings it.
@@ -75,8 +75,8 @@ pub(super) fn sign_in(space: &KeySpace, account: Account, renewal: &Renewal, gra
 // === impl Refresh ===
 
 impl Refresh {
-    /// Redeems the account's refresh token. From the moment it is sent to the moment its successor is kept nothing may break this off:
-    /// neither a caller who leaves, nor a renewal that is dropped at shutdown.
+    /// Redeems the account's refresh token. From the moment it is sent until its successor is kept nothing may break this off,
+    /// neither a caller that leaves, nor a shutdown, which drops renewals.
     pub(super) async fn run(self, job: Job) -> Result<Loaded, Arc<Refusal>> {
         let (sender, outcome) = tokio::sync::oneshot::channel();
         let tasks = job.state.tasks.clone();
@@ -228,8 +228,8 @@ impl Refresh {
         refusal
     }
 
-    /// Stores the sign-in. The only good refresh token is worth some patience: while this replica has the turn, no other one reads the
-    /// used one. If the store stays away, memory has it until it can be stored.
+    /// Stores the sign-in. The only good refresh token is worth some patience: while this replica has the turn, no other one reads
+    /// the used token. If the store stays away, memory has the new one until it can be stored.
     async fn kept(&self, job: &Job, sign_in: SignIn, over: &Signed) -> Kept {
         let cache = &job.state.cache;
         let renewed = match job.app.refresh_tokens {
@@ -277,8 +277,8 @@ impl Refresh {
     }
 }
 
-/// Room for the successor of a refresh token that is used up when it is sent, should the shared store not take it. A used one that stays good
-/// needs none: nothing is lost with its successor.
+/// Room for the successor of a refresh token that is used up by being sent, in case the shared store does not take it. A token that
+/// stays good after its use needs no room: nothing is lost with its successor.
 fn room(job: &Job) -> Result<Option<Room>, Arc<Refusal>> {
     if job.app.refresh_tokens == RefreshTokens::Reusable {
         return Ok(None);

@@ -79,9 +79,9 @@ impl FlowState {
         }
     }
 
-    /// What another replica remembers that stands against a request. It is remembered here too, for no longer than such a failure may
-    /// stand, and once: what stands in the store for longer than it should is not heeded again. A pause lasts up to a fifth longer:
-    /// replicas that were stopped together must not come back together.
+    /// What another replica remembers against a request. It is remembered here too, for no longer than such a failure may stand,
+    /// and only once: a record that stays in the store for longer than it should is not heeded again. A pause lasts up to a fifth
+    /// longer: replicas that were stopped together must not come back together.
     pub(super) async fn held_elsewhere(&self, app: &App, keys: &Keys, of: &[(Stops, HoldKey)]) -> Option<Arc<Refusal>> {
         let fleet = self.cache.fleet()?;
         let mut names: Vec<HoldKey> = of.iter().map(|(_, key)| *key).collect();

@@ -14,7 +14,7 @@ use crate::token::Partition;
 /// The token of the first of these owners who has the account.
 pub(super) async fn run(state: &Arc<FlowState>, mut plan: CachedPlan<'_>, search: AccountSearch<'_>) -> Outcome {
     let AccountSearch { account, mut owners } = search;
-    // What memory has comes before a search of the others: a hit stays a hit, whosever it is.
+    // What memory has comes before a search of the others: a hit stays a hit, whoever its owner is.
     let at_hand = owners.iter().position(|owner| {
         plan.look_at(*owner, account);
         state.is_at_hand(&plan)
@@ -32,7 +32,7 @@ pub(super) async fn run(state: &Arc<FlowState>, mut plan: CachedPlan<'_>, search
             return found;
         }
     }
-    // Of all others at once who has it: most have not, and there may be many.
+    // All others are asked at once: there may be many, and most do not have the account.
     let owners: Vec<Caller> = owners.collect();
     let partitions: Vec<Partition> = owners.iter().map(|owner| partition_of(plan.app, *owner, account)).collect();
     let Known { known, unsure } = state.cache.accounts().known(&partitions).await;
@@ -53,7 +53,7 @@ async fn of_one(state: &Arc<FlowState>, plan: &CachedPlan<'_>, outcome: &mut Out
     let found = state.acquire(plan).await;
     match found.as_ref().err().map(|refusal| refusal.kind) {
         Some(Kind::NoTokensFound) => None,
-        // Of this owner nothing is known now; another's sign-in may be in memory. If it is not, this is what is to be said.
+        // Whether this owner has the account is not known now; another's sign-in may be in memory. If none is, this is the answer.
         Some(Kind::CacheUnavailable) => {
             *outcome = found;
             None

@@ -59,8 +59,8 @@ pub(in crate::flow) async fn run(app: &App, form: &Form, tenant: Option<&Tenant>
     app.source.send(&GrantCall { form, tenant, repeat, context }).await.into()
 }
 
-/// Sends once what may be sent under a refresh lease alone: the lease is told which generation is sent when nothing but the sending is
-/// left to do.
+/// Sends once what may be sent only under a refresh lease. The lease is told which generation is sent at the last moment, when only
+/// the sending is left to do.
 pub(in crate::flow) async fn run_in(
     app: &App,
     form: &Form,

@@ -27,7 +27,7 @@ pub(in crate::http) struct Document<'a> {
     /// `urn:tokend:error:` and tokend's own value for what happened, also where `error` is the authority's.
     #[serde(rename = "type")]
     kind: String,
-    /// The same for every occurrence of a type.
+    /// What `type` means, for people; one text for each type.
     title: &'static str,
     /// The answer's status.
     status: u16,

@@ -37,7 +37,7 @@ pub(super) const STATUSES: [(StatusCode, &str); 12] = [
     (StatusCode::GATEWAY_TIMEOUT, "There was no answer in time."),
 ];
 
-/// Those that a route cannot give that takes no body and asks neither a user nor the authority.
+/// Statuses that a route without a body cannot give, since it asks neither a user nor the authority.
 const ELSEWHERE: [StatusCode; 5] = [
     StatusCode::UNAUTHORIZED,
     StatusCode::PAYLOAD_TOO_LARGE,

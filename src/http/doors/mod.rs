@@ -53,7 +53,7 @@ fn text<'a>(member: &'a Option<Text<'_>>) -> Option<&'a str> {
 // === impl FlowCall ===
 
 impl FlowCall<'_> {
-    /// Asks. What is large and seldom needed is boxed: this future is allocated for every request, and is as large as the largest in it.
+    /// Asks. What is large and seldom needed is boxed: this future is made for every request, and is as large as its largest part.
     pub(super) async fn ask(&self, service: &Service, caller: Caller, call: Call) -> Result<FlowReply, Arc<Refusal>> {
         match self {
             Self::Token(request) => service.token(caller, call, request).await.map(FlowReply::Token),

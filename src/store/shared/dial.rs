@@ -166,8 +166,8 @@ impl Dialer {
         }
     }
 
-    /// The host of a node of the cluster that only its port is known of: nodes that do not know their own name leave it out, and mean the
-    /// name that the client used.
+    /// The host of a cluster's node of which only the port is known. A node that does not know its own name leaves it out, and
+    /// means the name that the client used.
     pub(super) fn host_of(&self, port: u16) -> Option<String> {
         let Topology::Cluster(urls) = &self.topology else { return None };
         let named = || urls.first().filter(|first| urls.iter().all(|url| url.host == first.host)).map(|url| url.host.clone());

@@ -38,7 +38,7 @@ impl Replica {
         Self::of(url, VERSIONS, VERSIONS.newest())
     }
 
-    /// The same as another release.
+    /// A replica of another release: it knows these versions, and writes this one.
     fn of(url: &str, versions: Versions, version: u8) -> Self {
         let (clock, tasks, metrics) = (Clock::system(), Tasks::default(), Metrics::default());
         let settings = settings(url);
@@ -86,7 +86,7 @@ impl Replica {
         self.cache.load(&query(&key), 0, work).await
     }
 
-    /// The same in the background.
+    /// Renews the one token that there is, in the background.
     fn renew(&self, calls: &Arc<AtomicUsize>, gate: &Arc<Gate>) {
         let key = key();
         let Some(permit) = self.cache.budget().take(Work::Renewal, 0) else { return };
@@ -202,7 +202,8 @@ async fn lease(redis: &RedisServer) -> (String, Vec<u8>) {
     found.expect("a lease")
 }
 
-/// The call waits for its place, its proof, its repetition: the lease lives as long as it does, and whoever follows is told in time.
+/// The call waits for its place, its proof and its repetition. The lease lives as long as the call, and those who wait are told in
+/// time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_takes_longer_than_expected_keeps_its_lease_and_those_who_wait_are_told() {
     let redis = RedisServer::start().await;
@@ -289,7 +290,8 @@ async fn renewals_go_on_from_what_the_last_one_saw() {
     assert!(led.outcome.expect("an end").is_ok());
 }
 
-/// A mark is written before anything is sent, outlives what the store loses, and bars the others; a turn that was lost sends nothing.
+/// A mark is written before anything is sent, outlives what the store loses, and bars the others. A turn that was lost sends
+/// nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_being_sent_stands_in_the_lease_until_it_has_come_to_an_end() {
     let redis = RedisServer::start().await;
@@ -322,7 +324,8 @@ async fn what_is_being_sent_stands_in_the_lease_until_it_has_come_to_an_end() {
     eventually(PATIENCE, async || waits().await.is_ok()).await;
 }
 
-/// Whoever waited while something was sent does not take a lease for free that the store has lost: its holder has a second to write it anew.
+/// A lease that the store has lost is not free for a replica that waited while something was sent: the holder has a second to write
+/// it anew.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mark_that_the_store_lost_bars_those_who_saw_it() {
     let redis = RedisServer::start().await;

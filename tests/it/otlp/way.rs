@@ -142,10 +142,19 @@ async fn a_failed_call_says_what_kind_of_failure_it_was() {
 async fn a_hit_in_redis_shows_the_look_alone() {
     let redis = RedisServer::start().await;
     let mut stage = Stage::of(2, Collector::start().await, |collector| format!("{}{}", collector.yaml("0"), shared(&redis))).await;
-    stage.graph(&[("traceparent", UNSAMPLED)]).await.token();
-    let body = json!({"app": "daemon", "scopes": [crate::support::GRAPH]});
-    let request = stage.fleet.client(1).request("/client-credentials", &body).header("traceparent", SAMPLED);
-    assert_eq!(crate::support::Client::send(request).await.member("cache_level"), "redis");
+    let ask = async |replica: usize, scope: &str, parent: &str| {
+        let body = json!({"app": "daemon", "scopes": [scope]});
+        let request = stage.fleet.client(replica).request("/client-credentials", &body).header("traceparent", parent);
+        crate::support::Client::send(request).await
+    };
+    let scopes = ["api://orders/.default", crate::support::GRAPH];
+    for scope in scopes {
+        ask(0, scope, UNSAMPLED).await.token();
+    }
+    // The first token of another process shows that their clocks agree, which is one more read.
+    for (scope, parent) in [(scopes[0], UNSAMPLED), (scopes[1], SAMPLED)] {
+        assert_eq!(ask(1, scope, parent).await.member("cache_level"), "redis");
+    }
     let spans = stage.spans().await;
     let request = spans.one("POST /client-credentials");
     let flow = spans.below(request)[0];

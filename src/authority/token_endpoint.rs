@@ -9,8 +9,8 @@ use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use super::Authority;
 use super::answer::{self, Failure};
+use super::server::Authority;
 use crate::oauth::{Form, Proof, TokenResponse};
 use crate::telemetry::Context;
 use crate::transport::{Outgoing, Over};

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::apps::entries;
+use super::bounds::{GIB, duration, or, size};
 use super::raw;
 use super::report::Report;
 use super::scalar::{List, Mode, Scalar};
-use super::service::{GIB, duration, or, size};
 use super::tls::Guard;
 use crate::finding::Problem;
 use crate::http;

@@ -8,8 +8,10 @@
 mod apis;
 mod apps;
 mod azure;
+mod bounds;
 mod callers;
 mod environment;
+mod format;
 mod listeners;
 mod name;
 mod node;
@@ -35,6 +37,7 @@ use std::path::{Path, PathBuf};
 use crate::finding::{Findings, Problem};
 use crate::reload;
 
+pub use format::Format;
 pub use settings::{Settings, Shutdown};
 
 use report::Report;
@@ -46,17 +49,6 @@ pub struct Input {
     pub file: Option<PathBuf>,
     /// All environment variables. Only `main` reads the process's own.
     pub environment: BTreeMap<String, String>,
-}
-
-/// How a text is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// YAML, which JSON is too.
-    Yaml,
-    /// TOML.
-    Toml,
-    /// JSON.
-    Json,
 }
 
 /// Reads the file and the environment. There are settings only where no finding is an error.
@@ -150,17 +142,4 @@ fn assemble(mut raw: raw::Root, environment: &BTreeMap<String, String>, report: 
         http: limits,
     };
     Some(settings)
-}
-
-// === impl Format ===
-
-impl Format {
-    /// By the file's extension; YAML for all others, because mounted files often have none.
-    pub fn of(path: &Path) -> Self {
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("toml") => Self::Toml,
-            Some("json") => Self::Json,
-            _ => Self::Yaml,
-        }
-    }
 }

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::apps::entries;
+use super::bounds::duration;
+use super::raw;
 use super::report::Report;
 use super::scalar::{List, Scalar, Text};
 use super::shape::join;
 use super::source::{self, filled};
-use super::{raw, service};
 use crate::finding::Problem;
 use crate::http;
 use crate::reload::Source;
@@ -88,8 +89,8 @@ fn timeouts(
     report: &mut Report<'_>,
 ) -> (Duration, Duration) {
     let (read_path, write_path) = (join(PATH, "timeout"), join(PATH, "write_timeout"));
-    let timeout = service::duration(&read_path, reads, TIMEOUT, report);
-    let write_timeout = service::duration(&write_path, writes, WRITE_TIMEOUT, report);
+    let timeout = duration(&read_path, reads, TIMEOUT, report);
+    let write_timeout = duration(&write_path, writes, WRITE_TIMEOUT, report);
     if timeout > LONG_TIMEOUT {
         let problem = Problem::new(
             "it is more than one second, which every request waits at first when Redis hangs",
@@ -123,7 +124,7 @@ fn waiting(
         )
     });
     let is_given = timeout.is_some();
-    let timeout = service::duration(&timeout_path, timeout, WAIT_TIMEOUT, report);
+    let timeout = duration(&timeout_path, timeout, WAIT_TIMEOUT, report);
     if is_given && count == 0 {
         let problem = Problem::new("nobody is waited for: `wait_replicas` is 0", "write `wait_replicas: 1`, or remove it");
         report.warning(&timeout_path, problem);

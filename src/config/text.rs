@@ -2,7 +2,7 @@
 
 use ::config::{Config, ConfigError, File, FileFormat, Source as _, Value, ValueKind};
 
-use super::Format;
+use super::format::Format;
 use crate::finding::Problem;
 
 /// A text that is not what its format says: where, and what to do. What stands there is never part of it.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 
 use super::certificate::ClientKey;
-use super::{CredentialError, EARLY, ProofTarget};
+use super::proving::{CredentialError, EARLY, ProofTarget};
 use crate::finding::Problem;
 use crate::oauth::{AssertionForm, Proof};
 use crate::secret::Secret;

@@ -1,6 +1,6 @@
 //! A client secret: what a file must hold to be one, and where it stands in a request.
 
-use super::{CredentialError, ProofTarget};
+use super::proving::{CredentialError, ProofTarget};
 use crate::finding::Problem;
 use crate::oauth::{Proof, SecretPlace};
 use crate::secret::Secret;

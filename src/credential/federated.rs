@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use super::EARLY;
+use super::proving::EARLY;
 use crate::finding::Problem;
 use crate::oauth::Proof;
 use crate::secret::Secret;

@@ -6,25 +6,23 @@ mod assertion;
 mod certificate;
 mod client_secret;
 mod federated;
+mod proving;
 mod settings;
 
 use std::sync::Arc;
 
 pub use certificate::ClientKey;
 pub use federated::WorkloadToken;
+pub use proving::{CredentialError, ProofTarget};
 pub use settings::Settings;
 
 use self::assertion::{AssertionRequest, AssertionSigner};
 use crate::clock::Clock;
 use crate::finding::{Problem, certificate_ending};
-use crate::oauth::{AssertionForm, Proof, SecretPlace};
+use crate::oauth::Proof;
 use crate::reload::{Parse, Reloading, Reloads, Versioned};
 use crate::secret::Secret;
 use crate::tasks::Tasks;
-
-/// An assertion is not sent in its last seconds. An authority whose clock is ahead would refuse the client, and that stops every
-/// replica; an end that is noticed here stops this one alone.
-const EARLY: i64 = 30;
 
 /// An app's credential, following its file.
 #[derive(Debug)]
@@ -45,21 +43,6 @@ pub enum Material {
     Bearer(WorkloadToken),
 }
 
-/// To whom the app proves itself, and what is taken there.
-#[derive(Clone, Copy, Debug)]
-pub struct ProofTarget<'a> {
-    /// Whom an assertion names: the token endpoint (ASN-4), or the issuer.
-    pub audience: &'a str,
-    /// How a signed assertion looks.
-    pub assertion: AssertionForm,
-    /// Where a secret stands if nothing is announced.
-    pub secret: SecretPlace,
-    /// What is announced: `token_endpoint_auth_methods_supported`.
-    pub methods: Option<&'a [String]>,
-    /// What is announced: `token_endpoint_auth_signing_alg_values_supported`.
-    pub algorithms: Option<&'a [String]>,
-}
-
 /// Which credential made a proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UsedCredential {
@@ -68,10 +51,6 @@ pub struct UsedCredential {
     /// The contents of the file.
     pub contents: u64,
 }
-
-/// Why there is no proof: what is wrong and how to mend it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CredentialError(pub Problem);
 
 // === impl Credential ===
 

@@ -21,8 +21,8 @@ use tower::{Service, ServiceExt as _};
 
 use super::certificate::Names;
 use super::handshake::Failure;
+use super::occupant::Occupant;
 use super::pace::Pace;
-use super::seat::Seat;
 use super::stream::{Protocol, peek};
 use super::wire::{Socket, Wire};
 use super::{Peer, Settings, Tls};
@@ -53,14 +53,14 @@ pub(super) struct Connections<A> {
 #[derive(Clone, Debug)]
 struct Streams {
     tasks: Tasks,
-    seat: Arc<Seat>,
+    seat: Arc<Occupant>,
 }
 
 /// A request's body, which tells when it is let go before its end.
 #[derive(Debug)]
 struct Given {
     body: Incoming,
-    seat: Arc<Seat>,
+    seat: Arc<Occupant>,
     /// Whether it was read to its end: of a chunked one nothing else tells.
     read: bool,
 }
@@ -111,7 +111,7 @@ impl<A: App> Connections<A> {
         Self { app, http1, most, header_timeout, keep_alive, kept, stop: stop.clone(), tasks: tasks.clone() }
     }
 
-    fn http2(&self, seat: &Arc<Seat>) -> http2::Builder<Streams> {
+    fn http2(&self, seat: &Arc<Occupant>) -> http2::Builder<Streams> {
         let mut http2 = http2::Builder::new(Streams { tasks: self.tasks.clone(), seat: Arc::clone(seat) });
         http2
             .timer(TokioTimer::new())
@@ -128,7 +128,7 @@ impl<A: App> Connections<A> {
     }
 
     /// Agrees on TLS, in the time that a head may take, and serves the connection to its end.
-    pub(super) async fn serve_tls(&self, tls: &Tls, stream: TcpStream, peer: Peer, seat: &Arc<Seat>) {
+    pub(super) async fn serve_tls(&self, tls: &Tls, stream: TcpStream, peer: Peer, seat: &Arc<Occupant>) {
         let wire = Wire::new(stream, Arc::clone(seat));
         let agreed = tokio::select! {
             agreed = tokio::time::timeout(self.header_timeout, tls.accept(wire)) => agreed,
@@ -145,12 +145,12 @@ impl<A: App> Connections<A> {
     }
 
     /// Serves one connection to its end.
-    pub(super) async fn serve<S: Socket>(&self, stream: S, peer: Peer, seat: &Arc<Seat>) {
+    pub(super) async fn serve<S: Socket>(&self, stream: S, peer: Peer, seat: &Arc<Occupant>) {
         self.serve_named(Wire::new(stream, Arc::clone(seat)), peer, seat, None).await;
     }
 
     /// Serves a connection whose client has seen a certificate with these names; `None`: it saw none.
-    async fn serve_named<S>(&self, stream: S, peer: Peer, seat: &Arc<Seat>, names: Option<Names>)
+    async fn serve_named<S>(&self, stream: S, peer: Peer, seat: &Arc<Occupant>, names: Option<Names>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -180,7 +180,7 @@ impl<A: App> Connections<A> {
         request: Request<Incoming>,
         peer: Peer,
         names: Option<&Names>,
-        seat: &Arc<Seat>,
+        seat: &Arc<Occupant>,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<A> {
         let running = seat.begin();
         let mut request = request.map(|body| Body::new(Given { body, seat: Arc::clone(seat), read: false }));

@@ -8,6 +8,7 @@ mod frames;
 mod gate;
 mod handshake;
 mod meters;
+mod occupant;
 mod pace;
 mod peer;
 mod places;

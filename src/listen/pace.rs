@@ -10,13 +10,13 @@ use hyper_util::server::graceful::GracefulConnection;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::meters::Reason;
-use super::seat::{Phase, Seat};
+use super::occupant::{Occupant, Phase};
 
 /// The clock of one connection. It is set once for many requests:
 /// it is early at worst, looks what the connection is at, and goes on.
 #[derive(Debug)]
 pub(super) struct Pace {
-    seat: Arc<Seat>,
+    seat: Arc<Occupant>,
     /// For a head, for taking an answer, and for the last word.
     head: Duration,
     idle: Duration,
@@ -33,7 +33,7 @@ const MARGIN: Duration = Duration::from_secs(1);
 impl Pace {
     /// A head may take `head`; without `keep_alive` a connection that is kept nevertheless (HTTP/2) is idle
     /// no longer than that either.
-    pub(super) fn new(seat: &Arc<Seat>, head: Duration, keep_alive: Option<Duration>) -> Self {
+    pub(super) fn new(seat: &Arc<Occupant>, head: Duration, keep_alive: Option<Duration>) -> Self {
         let idle = keep_alive.map_or(head, |idle| idle.saturating_add(MARGIN));
         let sleep = Box::pin(sleep_until(Instant::now() + head));
         Self { seat: Arc::clone(seat), head, idle, sleep, told: None }

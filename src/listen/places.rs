@@ -4,10 +4,8 @@
 //! then the one that has been idle for longest. Whoever has a request running is left alone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use prometheus::{IntCounter, IntGauge};
@@ -24,8 +22,8 @@ pub(super) struct Places {
     limits: Limits,
     table: Mutex<Table>,
     /// A place is free, or a connection became idle.
-    freed: Notify,
-    waiting: AtomicUsize,
+    pub(super) freed: Notify,
+    pub(super) waiting: AtomicUsize,
     epoch: Instant,
     open: IntGauge,
     heads: IntGauge,
@@ -59,15 +57,8 @@ struct Table {
     last: u64,
 }
 
-/// A place, held until this is dropped.
-#[derive(Debug)]
-pub(super) struct Place(Arc<Seat>);
-
 /// What a connection takes before anything is read, in bytes: measured, its task and the state of the protocol.
 pub(super) const CONNECTION: usize = 3 * 1024;
-
-/// How long somebody who waits for a place waits before he looks again: connections that became idle tell it, but not under a lock.
-const LOOK: Duration = Duration::from_millis(50);
 
 // === impl Places ===
 
@@ -103,22 +94,8 @@ impl Places {
         self.epoch + Duration::from_millis(millis)
     }
 
-    /// Waits for a place; where all connections have requests running there is none until one of these ends.
-    pub(super) async fn enter(self: &Arc<Self>, origin: Origin) -> Place {
-        loop {
-            let freed = self.freed.notified();
-            if let Some(place) = self.try_enter(origin) {
-                return place;
-            }
-            self.waiting.fetch_add(1, Relaxed);
-            // A connection that became idle just now has told nobody.
-            drop(tokio::time::timeout(LOOK, freed).await);
-            self.waiting.fetch_sub(1, Relaxed);
-        }
-    }
-
-    /// A place at once. Where there is none, a connection is told to close, if one can be; its place is free when it has.
-    pub(super) fn try_enter(self: &Arc<Self>, origin: Origin) -> Option<Place> {
+    /// A seat at once. Where there is none, a connection is told to close, if one can be; its place is free when it has.
+    pub(super) fn seat(&self, origin: Origin) -> Option<Arc<Seat>> {
         let mut table = self.lock();
         if self.is_full(&table, origin) {
             if table.closing == 0
@@ -129,14 +106,14 @@ impl Places {
             return None;
         }
         table.last += 1;
-        let seat = Arc::new(Seat::new(table.last, origin, Arc::clone(self)));
+        let seat = Arc::new(Seat::new(table.last, origin, CONNECTION));
         table.seats.insert(seat.id, Arc::clone(&seat));
         table.remote += usize::from(origin != Origin::Here);
         self.begin(&mut table, &seat);
         self.weigh(&mut table, &seat, CONNECTION);
         drop(table);
         self.open.inc();
-        Some(Place(seat))
+        Some(seat)
     }
 
     /// Whether somebody from this machine would get a place at once.
@@ -296,34 +273,15 @@ impl Places {
     }
 }
 
-// === impl Place ===
-
-impl Place {
-    /// Whose it is.
-    pub(super) fn seat(&self) -> &Arc<Seat> {
-        &self.0
-    }
-
-    /// Is ready when the connection has ended, or its place is needed.
-    pub(super) fn poll_held(&self, cx: &mut Context<'_>, connection: Pin<&mut impl Future<Output = ()>>) -> Poll<()> {
-        if self.0.poll_closed(cx).is_ready() { Poll::Ready(()) } else { connection.poll(cx) }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.leave();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
     use std::sync::Arc;
 
     use super::super::Settings;
+    use super::super::occupant::{Phase, Place};
     use super::super::tests::usual;
-    use super::{CONNECTION, Meters, Origin, Place, Places};
+    use super::{CONNECTION, Meters, Origin, Places};
     use crate::telemetry::Metrics;
 
     fn places(change: impl FnOnce(&mut Settings)) -> Arc<Places> {
@@ -389,7 +347,7 @@ mod tests {
         all[0].seat().unfinished(20);
         assert!(places.try_enter(there(3)).is_none());
         assert!(closed(&all).is_empty());
-        assert_eq!(all[0].seat().phase(), super::super::seat::Phase::Busy);
+        assert_eq!(all[0].seat().phase(), Phase::Busy);
         drop(running);
         assert!(places.try_enter(there(3)).is_none());
         assert_eq!(closed(&all), [0]);

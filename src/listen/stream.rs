@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf, Take};
 
 use super::frames::Frames;
 use super::meters::Reason;
-use super::seat::Seat;
+use super::occupant::Occupant;
 
 /// The client's first bytes on an HTTP/2 connection (RFC 9113 §3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -30,7 +30,7 @@ pub(super) struct Peeked<S> {
     read: usize,
     given: usize,
     inner: Take<S>,
-    seat: Arc<Seat>,
+    seat: Arc<Occupant>,
     /// HTTP/2 alone.
     frames: Option<Frames>,
     /// What a header block of HTTP/2 may come to once it is decoded, in bytes.
@@ -51,7 +51,11 @@ const HTTP2: usize = 16 * 1024;
 const FIELD: usize = 96;
 
 /// Reads until the protocol is certain: three bytes tell `PRI` from any method that we answer. A head may have `most` bytes.
-pub(super) async fn peek<S: AsyncRead + Unpin>(mut inner: S, seat: Arc<Seat>, most: usize) -> io::Result<(Protocol, Peeked<S>)> {
+pub(super) async fn peek<S: AsyncRead + Unpin>(
+    mut inner: S,
+    seat: Arc<Occupant>,
+    most: usize,
+) -> io::Result<(Protocol, Peeked<S>)> {
     let mut first = [0; PREFACE.len()];
     let mut read = 0;
     let protocol = loop {
@@ -166,7 +170,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::meters::Meters;
-    use super::super::places::{Place, Places};
+    use super::super::occupant::Place;
+    use super::super::places::Places;
     use super::super::seat::Origin;
     use super::super::tests::usual;
     use super::{PREFACE, Protocol, peek};

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::seat::Seat;
+use super::occupant::Occupant;
 
 /// A socket that tells how it stands without being read.
 pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
@@ -30,7 +30,7 @@ pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 #[derive(Debug)]
 pub(super) struct Wire<S> {
     inner: S,
-    seat: Arc<Seat>,
+    seat: Arc<Occupant>,
     /// What was read of a handshake; `None`: there is none under way.
     handshake: Option<usize>,
     look: Option<Pin<Box<Sleep>>>,
@@ -46,7 +46,7 @@ const LOOK: Duration = Duration::from_secs(1);
 // === impl Wire ===
 
 impl<S: Socket> Wire<S> {
-    pub(super) fn new(inner: S, seat: Arc<Seat>) -> Self {
+    pub(super) fn new(inner: S, seat: Arc<Occupant>) -> Self {
         Self { inner, seat, handshake: None, look: None, looking: false }
     }
 

@@ -4,6 +4,7 @@ mod claims;
 mod claims_request;
 mod error_body;
 mod form;
+mod identifiers;
 mod keys;
 mod metadata;
 mod proof;
@@ -13,45 +14,10 @@ pub use claims::{Audience, Claims, ClientInfo, unverified};
 pub use claims_request::{ClaimsError, challenge, merge};
 pub use error_body::ErrorBody;
 pub use form::Form;
+pub use identifiers::{
+    ASSERTION_JWT_BEARER, GRANT_JWT_BEARER, GRANT_REFRESH_TOKEN, GRANT_TOKEN_EXCHANGE, TOKEN_TYPE_ACCESS, is_refresh_token_type,
+};
 pub use keys::{Key, KeySet};
 pub use metadata::Metadata;
 pub use proof::{AssertionForm, Proof, SecretPlace};
 pub use token_response::TokenResponse;
-
-/// RFC 7523 §2.1, which Entra uses for on-behalf-of.
-pub const GRANT_JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-/// RFC 8693 §2.1.
-pub const GRANT_TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
-/// RFC 6749 §6.
-pub const GRANT_REFRESH_TOKEN: &str = "refresh_token";
-/// RFC 7523 §2.2.
-pub const ASSERTION_JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-/// RFC 8693 §3.
-pub const TOKEN_TYPE_ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";
-
-/// Whether a token type (RFC 8693 §3) is a refresh token's, whoever named it: the registered one, or another vendor's of that name.
-pub fn is_refresh_token_type(kind: &str) -> bool {
-    let name = kind.trim().rsplit([':', '/', '#']).next().unwrap_or_default();
-    name.eq_ignore_ascii_case("refresh_token") || name.eq_ignore_ascii_case("refresh-token")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{TOKEN_TYPE_ACCESS, is_refresh_token_type};
-
-    #[test]
-    fn a_refresh_tokens_type_is_known_by_its_name() {
-        for kind in [
-            "urn:ietf:params:oauth:token-type:refresh_token",
-            "URN:IETF:params:oauth:token-type:Refresh_Token",
-            " urn:ietf:params:oauth:token-type:refresh_token ",
-            "https://vendor.example/token-type/refresh-token",
-            "refresh_token",
-        ] {
-            assert!(is_refresh_token_type(kind), "{kind}");
-        }
-        for kind in [TOKEN_TYPE_ACCESS, "urn:ietf:params:oauth:token-type:jwt", "urn:ietf:params:oauth:token-type:saml2", ""] {
-            assert!(!is_refresh_token_type(kind), "{kind}");
-        }
-    }
-}

@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
 
-use super::Reloading;
+use super::value::Reloading;
 use crate::tasks::Tasks;
 
 /// How often files are compared.

@@ -4,6 +4,7 @@
 
 mod descriptors;
 mod listener;
+mod parts;
 mod report;
 mod shared;
 
@@ -25,11 +26,11 @@ use crate::lifecycle::{Readiness, Signals, run_until_stopped};
 use crate::listen::{self, Address, BindError, Bound, Certificate};
 use crate::reload::{self, Contents, Reloads};
 use crate::source::TokenClient;
-use crate::tasks::Tasks;
-use crate::telemetry::{self, Metrics, Sampler};
+use crate::telemetry;
 use crate::transport::{Door, Roots};
 
 pub use descriptors::Descriptors;
+pub use parts::Parts;
 
 /// What part of the cache's bound may be taken to remember verified tokens: about as many as there are tokens for.
 const REMEMBERED: u64 = 4;
@@ -50,19 +51,6 @@ struct PreparedApp {
     settings: AppSettings,
     credential: Arc<Credential>,
     door: Door,
-}
-
-/// What a sidecar is given rather than makes: a test gives other ones.
-#[derive(Clone, Debug)]
-pub struct Parts {
-    /// The time.
-    pub clock: Clock,
-    /// Where its tasks run.
-    pub tasks: Tasks,
-    /// Its metrics.
-    pub metrics: Metrics,
-    /// Which requests are traced.
-    pub sampler: Sampler,
 }
 
 /// A sidecar that has bound its addresses and serves nobody yet.

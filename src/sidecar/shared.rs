@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Parts;
+use super::parts::Parts;
 use crate::admin::ReloadReport;
 use crate::cache::{self, Fleet};
 use crate::clock::Clock;

@@ -256,7 +256,7 @@ fn what_is_allowed_or_not_ours_is_left_alone() {
         ("src/cache/tests.rs", "use crate::flow::App; mod deeper;"),
         ("src/cache/tests/deeper.rs", "use crate::http::App;"),
         ("src/flow/mod.rs", ""),
-        ("src/main.rs", "use tokend::cli; fn main() { cli::run(tokend::telemetry::init()) }"),
+        ("src/main.rs", "use tokend::cli; fn main() { cli::run(tokend::cli::parse()) }"),
         ("src/cli.rs", ""),
     ]);
     // `super` of a module at the top is the crate's root: `super::flow` is `crate::flow`, and forbidden.

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::Accounts;
+use super::core::Accounts;
 use super::outcome::Unavailable;
 use crate::cache::fleet::Fleet;
 use crate::cache::generation::next_generation;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Accounts;
+use super::core::Accounts;
 use crate::cache::fleet::{Heard, News};
 use crate::cache::level::SharedLevel;
 use crate::token::{CredentialName, Stored};

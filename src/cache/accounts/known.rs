@@ -3,7 +3,7 @@
 
 use futures_util::future::join_all;
 
-use super::Accounts;
+use super::core::Accounts;
 use super::outcome::Unavailable;
 use crate::cache::fleet::Fleet;
 use crate::token::{Partition, SpaceId};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};
 
-use super::Accounts;
+use super::core::Accounts;
 use super::outcome::Unavailable;
 use super::unlisted::Member;
 use crate::cache::epochs::epoch_of;

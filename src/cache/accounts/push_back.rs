@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::Accounts;
+use super::core::Accounts;
 use super::outcome::{Base, Kept, Unavailable};
 use crate::cache::generation::{next_generation, next_sign_in};
 use crate::cache::level::SharedLevel;

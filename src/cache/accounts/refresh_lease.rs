@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::Accounts;
+use super::core::Accounts;
 use super::outcome::Unavailable;
 use crate::cache::lease::{Claiming, Lease, Leases, Sent};
 use crate::cache::level::SharedLevel;

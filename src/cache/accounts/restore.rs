@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::time::MissedTickBehavior;
 
-use super::Accounts;
+use super::core::Accounts;
 use super::outcome::Unavailable;
 use crate::cache::level::SharedLevel;
 use crate::cache::losses::MOST;

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::Accounts;
+use super::core::Accounts;
 use super::outcome::{Base, Kept, Renewed, Signed, Unavailable};
 use crate::cache::generation::{next_generation, next_sign_in};
 use crate::cache::level::SharedLevel;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::Accounts;
+use super::core::Accounts;
 use super::guests::elsewhere_first;
 use super::outcome::Unavailable;
 use crate::cache::epochs::{EPOCH, epoch_of};

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Accounts;
+use super::core::Accounts;
 use super::outcome::{Base, Kept, Unavailable, is_ancestor};
 use crate::cache::epochs::{epoch_bytes, epoch_of};
 use crate::cache::level::SharedLevel;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Fleet;
 use super::clocks::Dated;
+use super::core::Fleet;
 use crate::token::{SignIn, Stored};
 
 // === impl Fleet ===

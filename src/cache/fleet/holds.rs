@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Fleet;
+use super::core::Fleet;
 use crate::store::Note;
 use crate::token::{HoldKey, SpaceId};
 

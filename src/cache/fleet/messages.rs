@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::Fleet;
+use super::core::Fleet;
 use crate::store::Event;
 use crate::token::{CredentialName, Epoch, Partition, Variant};
 

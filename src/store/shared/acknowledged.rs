@@ -10,13 +10,9 @@ use redis::{ErrorKind, ServerErrorKind, Value};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use super::core::{Core, Request};
 use super::fault::Fault;
 use super::link::{Link, Live};
-use super::metrics::Op;
 use super::scripts::Call;
-use super::types::Trouble;
-use crate::telemetry;
 
 /// How long nobody waits once replicas did not acknowledge: those who come would wait one after the other.
 const LAGGING: Duration = Duration::from_secs(1);
@@ -40,7 +36,7 @@ impl Acknowledged {
     }
 
     /// Makes a write and waits for replicas: its answer, and whether enough have it. `None`: it was not made, or has no answer.
-    async fn write(&self, key: &str, call: &Call, deadline: Duration) -> Option<(Value, bool)> {
+    pub(super) async fn write(&self, key: &str, call: &Call, deadline: Duration) -> Option<(Value, bool)> {
         let ends = Instant::now() + deadline + self.timeout;
         let lane = if self.link.dialer().is_cluster() { key.bytes().map(usize::from).sum::<usize>() % LANES } else { 0 };
         let mut lagging = timeout_at(ends, self.lanes.get(lane)?.lock()).await.ok()?;
@@ -78,40 +74,5 @@ impl Acknowledged {
             }
         }
         Err(Fault::Other)
-    }
-}
-
-impl Core {
-    /// Makes a write that replicas must have, if that is asked for. Returns its answer and whether enough of them have it. Where
-    /// the connection for these writes is of no use it is made over the usual one, and nobody acknowledges it.
-    pub(super) async fn kept(
-        self: &Arc<Self>,
-        op: Op,
-        key: &str,
-        call: &Call,
-        deadline: Duration,
-        patient: bool,
-    ) -> Result<(Value, bool), Trouble> {
-        let request = Request::Script(call);
-        let Some(acknowledged) = &self.acknowledged else { return Ok((self.call(op, request, deadline, patient).await?, true)) };
-        let written = if self.may(op) {
-            let (started, span) = (self.clock.precise(), telemetry::redis_span(op.as_str()));
-            let written = acknowledged.write(key, call, deadline).await;
-            drop(span);
-            written.map(|written| (written, started))
-        } else {
-            None
-        };
-        let (value, have_it) = match written {
-            Some((written, started)) => {
-                self.settled(op, None, started);
-                written
-            }
-            None => (self.call(op, request, deadline, patient).await?, false),
-        };
-        if !have_it {
-            self.counts.unacknowledged(op);
-        }
-        Ok((value, have_it))
     }
 }

@@ -10,13 +10,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::acknowledged::Acknowledged;
-use super::dial::Wire;
 use super::fault::Fault;
 use super::guard::{Guard, Kind};
 use super::link::{ATTEMPT, Link};
 use super::metrics::{Counts, Op};
 use super::scripts::{self, Call};
 use super::types::Trouble;
+use super::wire::Wire;
 use crate::clock::Clock;
 use crate::tasks::Tasks;
 use crate::telemetry;

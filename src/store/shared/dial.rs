@@ -6,25 +6,21 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt as _, StreamExt as _};
 use redis::aio::{AsyncPushSender, MultiplexedConnection};
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
-use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::{Route, SingleNodeRoutingInfo, SlotAddr};
-use redis::{
-    AsyncConnectionConfig, Cmd, ConnectionInfo, ErrorKind, Pipeline, ProtocolVersion, RedisError, RedisResult, TlsMode, Value,
-};
+use redis::{AsyncConnectionConfig, ConnectionInfo, ErrorKind, ProtocolVersion, RedisError, RedisResult, TlsMode, Value};
 
-use super::PATIENT;
 use super::access::Access;
-use super::cluster::{Asked, Nodes, REDIRECTS, Redirect};
+use super::cluster::{Nodes, REDIRECTS, Redirect};
 use super::place::{Place, tcp};
-use super::sentinels::Sentinels;
+use super::sentinels::{Master, Sentinels};
+use super::types::PATIENT;
 use crate::store::settings::{RedisSettings, RedisUrl, Topology};
 
 /// How long one server may take to connect, TLS and log-in included.
-const CONNECT: Duration = Duration::from_secs(1);
+pub(super) const CONNECT: Duration = Duration::from_secs(1);
 /// How long a sentinel may take, answer included; there are others.
 const ASK: Duration = Duration::from_millis(500);
 
@@ -37,16 +33,6 @@ pub(super) struct Dialer {
     longest: Duration,
     sentinels: Arc<Sentinels>,
     nodes: Arc<Nodes>,
-}
-
-/// Whom the sentinels called the master when a connection was made: host and port.
-pub(super) type Master = (String, u16);
-
-/// A connection that many calls share.
-#[derive(Clone)]
-pub(super) enum Wire {
-    Single(MultiplexedConnection),
-    Cluster(ClusterConnection, Arc<Asked>),
 }
 
 // === impl Dialer ===
@@ -83,24 +69,6 @@ impl Dialer {
 
     pub(super) fn is_cluster(&self) -> bool {
         matches!(self.topology, Topology::Cluster(_))
-    }
-
-    /// A connection for calls, and to which master it leads if there are sentinels.
-    pub(super) async fn data(&self) -> RedisResult<(Wire, Option<Master>)> {
-        match &self.topology {
-            Topology::Standalone(url) => {
-                let connection = self.single(Place::of(url), ProtocolVersion::RESP2, &config(CONNECT)).await?;
-                Ok((Wire::Single(connection), None))
-            }
-            Topology::Sentinel { master, urls, .. } => {
-                let (connection, master) = self.master(master, urls, ProtocolVersion::RESP2, || config(CONNECT)).await?;
-                Ok((Wire::Single(connection), Some(master)))
-            }
-            Topology::Cluster(urls) => {
-                let connection = self.cluster(urls)?.get_async_connection().await?;
-                Ok((Wire::Cluster(connection, Asked::new(self.clone())), None))
-            }
-        }
     }
 
     /// Whether the sentinels call another one the master by now: the old one may be there, cut off from them, and say nothing.
@@ -213,7 +181,7 @@ impl Dialer {
     }
 
     /// Whom the sentinels call the master, if it says so itself.
-    async fn master(
+    pub(super) async fn master(
         &self,
         name: &str,
         urls: &[RedisUrl],
@@ -294,7 +262,7 @@ impl Dialer {
             .ok_or_else(|| RedisError::from((ErrorKind::MasterNameNotFoundBySentinel, "the sentinel knows no such master")))
     }
 
-    async fn single(
+    pub(super) async fn single(
         &self,
         place: Place,
         protocol: ProtocolVersion,
@@ -304,7 +272,7 @@ impl Dialer {
         client.get_multiplexed_async_connection_with_config(config).await
     }
 
-    fn cluster(&self, urls: &[RedisUrl]) -> RedisResult<ClusterClient> {
+    pub(super) fn cluster(&self, urls: &[RedisUrl]) -> RedisResult<ClusterClient> {
         let credentials = self.access.user();
         let nodes: RedisResult<Vec<ConnectionInfo>> =
             self.places(urls).into_iter().map(|place| place.info(&credentials, ProtocolVersion::RESP2)).collect();
@@ -322,61 +290,6 @@ impl Dialer {
             builder = builder.tls(TlsMode::Secure).certs(self.access.certificates());
         }
         builder.build()
-    }
-}
-
-// === impl Wire ===
-
-impl Wire {
-    /// Sends a command and waits for its answer, however long that takes.
-    pub(super) async fn ask(&mut self, cmd: &Cmd) -> RedisResult<Value> {
-        use redis::aio::ConnectionLike as _;
-        match self {
-            Self::Single(connection) => connection.send_packed_command(cmd).await?.extract_error(),
-            Self::Cluster(connection, asked) => {
-                let answer = connection.req_packed_command(cmd).await.and_then(Value::extract_error);
-                match answer {
-                    // Boxed: each call carries room for this.
-                    Err(error) if Redirect::of(&error).is_some() => asked.follow(cmd, error).boxed().await,
-                    answer => answer,
-                }
-            }
-        }
-    }
-
-    /// Closes what was connected for redirects that come no more.
-    pub(super) fn close_idle(&self) {
-        if let Self::Cluster(_, asked) = self {
-            asked.close_idle();
-        }
-    }
-
-    /// Sends two commands in one go to the server that has `key`, and waits for both answers.
-    pub(super) async fn ask_both(&mut self, key: &str, both: Pipeline) -> RedisResult<Vec<Value>> {
-        match self {
-            Self::Single(connection) => connection.send_packed_commands(&both, 0, 2).await,
-            Self::Cluster(connection, _) => {
-                let owner = SingleNodeRoutingInfo::SpecificNode(Route::with_key(key, SlotAddr::Master));
-                connection.route_pipeline(both, 0, 2, owner).await
-            }
-        }
-    }
-
-    /// Sends commands together and waits for all answers; one that is refused refuses all.
-    pub(super) async fn ask_all(&mut self, batch: &Pipeline) -> RedisResult<Value> {
-        let count = batch.len();
-        let values = match self {
-            Self::Single(connection) => connection.send_packed_commands(batch, 0, count).await?,
-            // Each by itself over what they share anyway: the client cannot follow a slot on its way with several at once.
-            Self::Cluster(..) => {
-                let each = batch.cmd_iter().map(|cmd| {
-                    let mut wire = self.clone();
-                    async move { wire.ask(cmd).await }
-                });
-                futures_util::future::try_join_all(each).await?
-            }
-        };
-        Value::Array(values).extract_error()
     }
 }
 

@@ -13,9 +13,10 @@ use redis::{PushInfo, PushKind, RedisResult, Value};
 use tokio::sync::mpsc;
 
 use super::core::Core;
-use super::dial::{Master, timed_out};
+use super::dial::timed_out;
 use super::fault::Fault;
 use super::link::ATTEMPT;
+use super::sentinels::Master;
 use super::types::Event;
 
 /// How often the connection is asked whether it is there.

@@ -10,9 +10,11 @@ use arc_swap::ArcSwapOption;
 use redis::{RedisError, RedisResult};
 use tokio::sync::watch;
 
-use super::dial::{Dialer, Master, Wire, timed_out};
+use super::dial::{Dialer, timed_out};
 use super::fault::Fault;
 use super::metrics::Counts;
+use super::sentinels::Master;
+use super::wire::Wire;
 use crate::clock::{Clock, Moment};
 use crate::tasks::Tasks;
 

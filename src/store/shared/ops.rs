@@ -7,10 +7,10 @@ use futures_util::FutureExt as _;
 use redis::{Cmd, Pipeline, Value};
 
 use super::core::{PROBES, Request};
+use super::handle::Shared;
 use super::metrics::Op;
 use super::scripts::{self, Call};
-use super::types::{Claim, Claimed, Holder, Mark, Note, Page, Placed, Put, Removed, Trouble};
-use super::{PATIENT, Shared};
+use super::types::{Claim, Claimed, Holder, Mark, Note, PATIENT, Page, Placed, Put, Removed, Trouble};
 
 /// How many keys one command reads at most: a long one holds up all others.
 const AT_ONCE: usize = 256;

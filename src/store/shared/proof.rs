@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 
-use super::Shared;
+use super::announcements::CHANNEL;
 use super::core::PROBES;
-use super::dial::{Wire, timed_out};
+use super::dial::timed_out;
+use super::handle::Shared;
 use super::scripts;
-use super::sentinels::CHANNEL;
+use super::wire::Wire;
 use crate::finding::Problem;
 use crate::store::settings::Topology;
 

@@ -2,8 +2,8 @@
 
 use redis::Value;
 
-use super::Shared;
 use super::core::Request;
+use super::handle::Shared;
 use super::metrics::Op;
 use super::scripts;
 use super::types::{Note, Raised, Trouble};

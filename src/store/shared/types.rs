@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+/// How long a patient call may take altogether: as long as a flight goes on asking.
+pub(super) const PATIENT: Duration = Duration::from_secs(1);
+
 /// A value under a key, for a while.
 #[derive(Clone, Copy)]
 pub struct Note<'a> {

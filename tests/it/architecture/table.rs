@@ -11,7 +11,7 @@ const LEAVES: [&str; 7] = ["clock", "secret", "finding", "pem", "tasks", "reload
 const ROWS: [(&str, &[(&str, Part)]); 20] = {
     use Part::{All, Items, Settings};
     [
-        ("main", &[("cli", All), ("telemetry", All)]),
+        ("main", &[("cli", All)]),
         ("cli", &[("demo", All), ("sidecar", All), ("config", All), ("lifecycle", All), ("listen", Settings)]),
         ("demo", &[("sidecar", All), ("lifecycle", All), ("config", All)]),
         (
@@ -31,16 +31,13 @@ const ROWS: [(&str, &[(&str, Part)]); 20] = {
                 ("credential", All),
                 ("authority", All),
                 ("transport", All),
-                ("oauth", All),
-                ("token", All),
             ],
         ),
         ("lifecycle", &[("config", Settings)]),
-        ("admin", &[("listen", Items(&["Gate", "Peer", "Trespass"])), ("token", All)]),
+        ("admin", &[("listen", Items(&["Gate", "Peer", "Trespass"]))]),
         (
             "config",
             &[
-                ("admin", Settings),
                 ("listen", Settings),
                 ("http", Settings),
                 ("caller", Settings),
@@ -51,7 +48,6 @@ const ROWS: [(&str, &[(&str, Part)]); 20] = {
                 ("credential", Settings),
                 ("authority", Settings),
                 ("transport", Settings),
-                ("oauth", Settings),
                 ("token", All),
             ],
         ),
@@ -78,7 +74,7 @@ const ROWS: [(&str, &[(&str, Part)]); 20] = {
         ("credential", &[("oauth", All)]),
         ("authority", &[("transport", All), ("oauth", All), ("token", All)]),
         ("transport", &[]),
-        ("oauth", &[("token", All)]),
+        ("oauth", &[]),
         ("token", &[]),
     ]
 };

@@ -1,0 +1,296 @@
+//! One authorization server: its documents, its keys and its endpoints.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::ACCEPT;
+use http::{HeaderMap, HeaderValue, Method};
+use tokio::sync::Semaphore;
+use url::Url;
+
+use super::answer::{self, Failure};
+use super::cloud;
+use super::fetched::Fetched;
+use super::issuer_forms::IssuerForms;
+use super::jwks::{Keys, SigningKey};
+use super::metrics::Metrics;
+use super::profile::{Endpoints, Profile};
+use super::settings::{Address, AssertionAudience, CallSettings, Settings, is_loopback};
+use crate::clock::Clock;
+use crate::oauth::Metadata;
+use crate::tasks::Tasks;
+use crate::telemetry::Context;
+use crate::token::{Matching, Tenant};
+use crate::transport::{Door, Outgoing, Over};
+
+/// How old a metadata document may be before it is fetched again in the background.
+const METADATA_AGE: Duration = Duration::from_secs(3600);
+
+/// One authorization server.
+#[derive(Debug)]
+pub struct Authority {
+    /// Where it is.
+    pub address: Address,
+    /// How client assertions name it.
+    pub assertion_audience: AssertionAudience,
+    pub(super) door: Door,
+    pub(super) calls: CallSettings,
+    pub(super) permits: Semaphore,
+    current: Published,
+    v1: Option<Published>,
+    pub(super) clock: Clock,
+    tasks: Tasks,
+    pub(super) metrics: Metrics,
+}
+
+/// Which key set verifies a token: Entra's v1 tokens are signed by keys whose `issuer` is the v1 one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenVersion {
+    /// Entra v2 tokens and every OIDC issuer.
+    Current,
+    /// Entra v1 tokens.
+    V1,
+}
+
+/// What an authority publishes about tokens of one version.
+#[derive(Debug)]
+struct Published {
+    metadata: Fetched<Metadata>,
+    keys: Keys,
+}
+
+// === impl Published ===
+
+impl Published {
+    fn new() -> Self {
+        Self { metadata: Fetched::new("metadata"), keys: Keys::new() }
+    }
+}
+
+// === impl Authority ===
+
+impl Authority {
+    /// Makes an authority; nothing is asked of it until somebody needs something.
+    pub fn new(settings: &Settings, calls: CallSettings, door: Door, clock: Clock, tasks: Tasks, metrics: Metrics) -> Arc<Self> {
+        let v1 = settings.address.profile().v1_tokens.then(Published::new);
+        door.count_replaced(metrics.replaced.clone());
+        Arc::new(Self {
+            address: settings.address.clone(),
+            assertion_audience: settings.assertion_audience,
+            door,
+            permits: Semaphore::new(calls.concurrency),
+            calls,
+            current: Published::new(),
+            v1,
+            clock,
+            tasks,
+            metrics,
+        })
+    }
+
+    /// How its calls are bounded.
+    pub fn calls(&self) -> &CallSettings {
+        &self.calls
+    }
+
+    /// How long one call may take with its repetition (`authority.timeout`).
+    pub fn timeout(&self) -> Duration {
+        self.calls.timeout
+    }
+
+    /// How a client assertion names it: as its issuer, or by the endpoint that takes it (ASN-4).
+    pub fn audience_of_assertions<'a>(&'a self, endpoint: &'a Url) -> &'a str {
+        match (self.address.issuer(), self.assertion_audience) {
+            (Some(issuer), AssertionAudience::Issuer) => issuer,
+            _ => endpoint.as_str(),
+        }
+    }
+
+    /// How its scopes are compared.
+    pub fn matching(&self) -> Matching {
+        self.profile().matching
+    }
+
+    /// What its kind does in its own way.
+    pub fn profile(&self) -> &'static Profile {
+        self.address.profile()
+    }
+
+    /// What keys name it by: the issuer that is configured, or the host.
+    pub fn canonical(&self) -> String {
+        self.address.issuer().map_or_else(|| self.environment(), str::to_owned)
+    }
+
+    /// What accounts call it: its host, by the first of its names.
+    pub fn environment(&self) -> String {
+        let host = self.address.host();
+        if self.profile().aliases { cloud::canonical(&host).to_owned() } else { host }
+    }
+
+    /// The tenant of its address, where it has tenants.
+    pub fn tenant(&self) -> Option<&Tenant> {
+        self.address.tenant()
+    }
+
+    /// The issuers of an Entra cloud's tokens.
+    pub fn issuer_forms(&self) -> IssuerForms {
+        let host = self.address.host();
+        let origin = format!("{}://{}", self.address.url().scheme(), cloud::canonical(&host));
+        IssuerForms::new(&origin, cloud::v1_issuer(&host).unwrap_or(&origin))
+    }
+
+    /// The id of the own tenant: from the address, or from the issuer of the metadata where the address has a domain name. `None`:
+    /// the authority has no tenant of its own.
+    ///
+    /// # Errors
+    /// The metadata cannot be had, or its issuer is not the cloud's.
+    pub async fn own_tenant_id(self: &Arc<Self>, context: Context) -> Result<Option<String>, Failure> {
+        match self.tenant() {
+            None => Ok(None),
+            Some(tenant) if tenant.is_any() => Ok(None),
+            Some(tenant) if tenant.is_guid() => Ok(Some(tenant.to_string())),
+            Some(_) => {
+                let metadata = self.metadata(context).await?;
+                let forms = self.issuer_forms();
+                let id = forms.tenant_in(&metadata.issuer).filter(|id| uuid::Uuid::try_parse(id).is_ok()).map(str::to_owned);
+                id.map(Some).ok_or(Failure::Invalid("the metadata document names no tenant of this cloud as its issuer"))
+            }
+        }
+    }
+
+    /// The metadata document.
+    ///
+    /// # Errors
+    /// It cannot be had, or, at an OIDC issuer, it is another issuer's (AUT-6).
+    pub async fn metadata(self: &Arc<Self>, context: Context) -> Result<Arc<Metadata>, Failure> {
+        self.metadata_of(TokenVersion::Current, context).await
+    }
+
+    fn published(&self, version: TokenVersion) -> &Published {
+        match (version, &self.v1) {
+            (TokenVersion::V1, Some(v1)) => v1,
+            _ => &self.current,
+        }
+    }
+
+    async fn metadata_of(self: &Arc<Self>, version: TokenVersion, context: Context) -> Result<Arc<Metadata>, Failure> {
+        let this = Arc::clone(self);
+        let fetch = Box::pin(async move { this.fetch_metadata(version, context).await });
+        self.published(version).metadata.get(&self.clock, &self.tasks, METADATA_AGE, fetch).await
+    }
+
+    async fn fetch_metadata(&self, version: TokenVersion, context: Context) -> Result<Metadata, Failure> {
+        const DOCUMENT: &str = ".well-known/openid-configuration";
+        let url = match (self.address.issuer(), self.tenant(), version) {
+            (Some(issuer), ..) => Url::parse(&format!("{}/{DOCUMENT}", issuer.trim_end_matches('/'))).ok(),
+            (None, Some(tenant), TokenVersion::Current) => self.path(&format!("{tenant}/v2.0/{DOCUMENT}")),
+            (None, Some(tenant), TokenVersion::V1) => self.path(&format!("{tenant}/{DOCUMENT}")),
+            (None, None, _) => self.path(DOCUMENT),
+        };
+        let metadata: Metadata = self.fetch(url, "discovery", context).await?;
+        // OpenID Connect Discovery §4.3: another issuer's document would hand our secret to that issuer's endpoints.
+        if self.address.issuer().is_some_and(|issuer| metadata.issuer != issuer) {
+            return Err(Failure::Invalid("the metadata document names another issuer than the one configured"));
+        }
+        Ok(metadata)
+    }
+
+    /// Fetches a JSON document, a second time over a new connection if there was no answer over a kept one.
+    async fn fetch<T: serde::de::DeserializeOwned>(&self, url: Option<Url>, purpose: &str, context: Context) -> Result<T, Failure> {
+        let url = url.filter(|url| self.may_call(url)).ok_or(Failure::Invalid("an endpoint is no URL that may be called"))?;
+        match self.fetch_once(&url, purpose, context.clone(), 0, Over::Kept).await {
+            Err(Failure::Broken | Failure::TimedOut) => self.fetch_once(&url, purpose, context, 1, Over::Fresh).await,
+            outcome => outcome,
+        }
+    }
+
+    async fn fetch_once<T: serde::de::DeserializeOwned>(
+        &self,
+        url: &Url,
+        purpose: &str,
+        context: Context,
+        resend: i64,
+        over: Over,
+    ) -> Result<T, Failure> {
+        let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
+        let outgoing = Outgoing { method: Method::GET, url, headers, body: None, until: None, over, purpose };
+        let (started, span) = (self.clock.moment(), outgoing.span(&context, resend));
+        let reply = self.door.send_in(&span, context, outgoing, self.calls.half()).await;
+        let result = answer::document(reply, self.clock.wall());
+        self.metrics.call(purpose, &span, result.as_ref().err(), self.clock.moment().since(started));
+        result
+    }
+
+    /// Endpoints that a document names are held to the rule for the address itself: https, or http where that was allowed.
+    fn may_call(&self, url: &Url) -> bool {
+        url.scheme() == "https" || (url.scheme() == "http" && self.address.url().scheme() == "http" && is_loopback(url))
+    }
+
+    /// The token endpoint for a tenant.
+    ///
+    /// # Errors
+    /// The metadata document cannot be had or names none.
+    pub async fn token_endpoint(self: &Arc<Self>, tenant: Option<&Tenant>, context: Context) -> Result<Url, Failure> {
+        match self.profile().endpoints {
+            Endpoints::Derived => self.derived(tenant, "token").ok_or(Failure::Invalid("the token endpoint is no URL")),
+            Endpoints::Discovered => {
+                let metadata = self.metadata(context).await?;
+                self.named(metadata.token_endpoint.as_deref(), "the metadata document names no usable token_endpoint")
+            }
+        }
+    }
+
+    /// The authorization endpoint for a tenant.
+    ///
+    /// # Errors
+    /// The metadata document cannot be had or names none.
+    pub async fn authorization_endpoint(self: &Arc<Self>, tenant: Option<&Tenant>, context: Context) -> Result<Url, Failure> {
+        match self.profile().endpoints {
+            Endpoints::Derived => self.derived(tenant, "authorize").ok_or(Failure::Invalid("the authorization endpoint is no URL")),
+            Endpoints::Discovered => {
+                let metadata = self.metadata(context).await?;
+                self.named(
+                    metadata.authorization_endpoint.as_deref(),
+                    "the metadata document names no usable authorization_endpoint",
+                )
+            }
+        }
+    }
+
+    /// The authorization endpoint for a tenant, where it is known without a document.
+    pub fn derived_authorization_endpoint(&self, tenant: Option<&Tenant>) -> Option<Url> {
+        (self.profile().endpoints == Endpoints::Derived).then(|| self.derived(tenant, "authorize")).flatten()
+    }
+
+    fn derived(&self, tenant: Option<&Tenant>, endpoint: &str) -> Option<Url> {
+        let tenant = tenant.or(self.tenant())?;
+        self.path(&format!("{tenant}/oauth2/v2.0/{endpoint}"))
+    }
+
+    fn named(&self, endpoint: Option<&str>, otherwise: &'static str) -> Result<Url, Failure> {
+        endpoint.and_then(|text| Url::parse(text).ok()).filter(|url| self.may_call(url)).ok_or(Failure::Invalid(otherwise))
+    }
+
+    fn path(&self, path: &str) -> Option<Url> {
+        self.address.url().join(&format!("/{path}")).ok()
+    }
+
+    /// The key with this id, fetching the set if it is not known and was not asked for lately.
+    ///
+    /// # Errors
+    /// The keys cannot be had. `Ok(None)`: they can, and this is not one of them.
+    pub async fn key(
+        self: &Arc<Self>,
+        version: TokenVersion,
+        kid: Option<&str>,
+        context: Context,
+    ) -> Result<Option<Arc<SigningKey>>, Failure> {
+        let this = Arc::clone(self);
+        let fetch = Box::pin(async move {
+            let metadata = this.metadata_of(version, context.clone()).await?;
+            let url = this.named(metadata.jwks_uri.as_deref(), "the metadata document names no usable jwks_uri")?;
+            this.fetch(Some(url), "keys", context).await
+        });
+        self.published(version).keys.find(kid, &self.clock, &self.tasks, fetch).await
+    }
+}

@@ -1,0 +1,47 @@
+//! How a write is made that replicas must have.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::Value;
+
+use super::core::{Core, Request};
+use super::metrics::Op;
+use super::scripts::Call;
+use super::types::Trouble;
+use crate::telemetry;
+
+impl Core {
+    /// Makes a write that replicas must have, if that is asked for. Returns its answer and whether enough of them have it. Where
+    /// the connection for these writes is of no use it is made over the usual one, and nobody acknowledges it.
+    pub(super) async fn kept(
+        self: &Arc<Self>,
+        op: Op,
+        key: &str,
+        call: &Call,
+        deadline: Duration,
+        patient: bool,
+    ) -> Result<(Value, bool), Trouble> {
+        let request = Request::Script(call);
+        let Some(acknowledged) = &self.acknowledged else { return Ok((self.call(op, request, deadline, patient).await?, true)) };
+        let written = if self.may(op) {
+            let (started, span) = (self.clock.precise(), telemetry::redis_span(op.as_str()));
+            let written = acknowledged.write(key, call, deadline).await;
+            drop(span);
+            written.map(|written| (written, started))
+        } else {
+            None
+        };
+        let (value, have_it) = match written {
+            Some((written, started)) => {
+                self.settled(op, None, started);
+                written
+            }
+            None => (self.call(op, request, deadline, patient).await?, false),
+        };
+        if !have_it {
+            self.counts.unacknowledged(op);
+        }
+        Ok((value, have_it))
+    }
+}

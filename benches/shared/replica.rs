@@ -11,7 +11,7 @@ use tokend::secret::Secret;
 use tokend::store::{Access, Encryption, RedisSettings, RedisUrl, Ring, Shared, Topology, VERSIONS};
 use tokend::tasks::Tasks;
 use tokend::telemetry::Metrics;
-use tokend::token::{Grant, KeySpace, Partition, PartitionOwner, Times, TokenKey, Variant, VariantMembers};
+use tokend::token::{IssuedToken, KeySpace, Partition, PartitionOwner, Times, TokenKey, Variant, VariantMembers};
 
 /// Sealing is measured, not secrecy: these keys are for nothing else.
 const KEY_RING: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\nname:Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=\n";
@@ -147,7 +147,7 @@ fn settings(url: &str) -> RedisSettings {
 /// A token of 1.8 kB.
 fn issued(now: i64) -> Loaded {
     let text: String = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.".chars().chain("abcdefghij".chars().cycle()).take(1800).collect();
-    let grant = Grant {
+    let grant = IssuedToken {
         access_token: Secret::new(text),
         token_type: "Bearer".to_owned(),
         scope: SCOPES.to_owned(),

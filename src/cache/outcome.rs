@@ -1,7 +1,7 @@
 //! What a look into memory, a flight, and a load bring.
 
 use super::flight::Lost;
-use crate::token::{Grant, Head};
+use crate::token::{Head, IssuedToken};
 
 /// What was found.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ pub struct LoadOutcome<E> {
 #[derive(Debug)]
 pub struct Loaded {
     /// What the authority issued.
-    pub grant: Grant,
+    pub grant: IssuedToken,
     /// Under which folded scopes it can be found besides the ones asked for; empty: only by the identical request.
     pub granted: Box<str>,
     /// Whether it may be kept at all.

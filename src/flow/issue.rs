@@ -6,7 +6,7 @@ use crate::authority::{Failure, UserIds};
 use crate::cache::{lifetime_is_credible, refresh_point};
 use crate::oauth::{Claims, ClientInfo, TokenResponse, is_refresh_token_type, unverified};
 use crate::secret::Secret;
-use crate::token::{Account, Grant, Matching, Scopes, Tenant, Times};
+use crate::token::{Account, IssuedToken, Matching, Scopes, Tenant, Times};
 
 /// What is known of a grant before its answer comes.
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ const LONGEST_SCOPE: usize = 32 * 1024;
 ///
 /// # Errors
 /// It is none, or it is about somebody else.
-pub(super) fn issue(app: &App, expected: &Expected, response: TokenResponse, received: Received) -> Result<Grant, Failure> {
+pub(super) fn issue(app: &App, expected: &Expected, response: TokenResponse, received: Received) -> Result<IssuedToken, Failure> {
     about::check(app, &expected.owner, &response)?;
     let token_type = token_type(response.token_type.as_deref(), expected.exchange)?;
     let access_token = response.access_token.ok_or(Failure::Invalid("it has no access_token"))?;
@@ -61,7 +61,7 @@ pub(super) fn issue(app: &App, expected: &Expected, response: TokenResponse, rec
             (account(app, info, id_claims.as_ref(), inbound, tenant.clone()), tenant)
         }
     };
-    Ok(Grant {
+    Ok(IssuedToken {
         access_token,
         token_type,
         scope,
@@ -74,7 +74,7 @@ pub(super) fn issue(app: &App, expected: &Expected, response: TokenResponse, rec
 }
 
 /// Under which folded scopes a grant can be found besides the ones asked for (contract, cache point 3).
-pub(super) fn granted(matching: Matching, asked: &Scopes, grant: &Grant) -> Box<str> {
+pub(super) fn granted(matching: Matching, asked: &Scopes, grant: &IssuedToken) -> Box<str> {
     if matching == Matching::Identical {
         return "".into();
     }

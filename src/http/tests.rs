@@ -30,7 +30,7 @@ use crate::oauth::ErrorBody;
 use crate::secret::Secret;
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Sampler};
-use crate::token::{Grant, Retry, Times, Turn};
+use crate::token::{IssuedToken, Retry, Times, Turn};
 
 /// Answers `/obo` with what `outcome` makes, after the members are read.
 fn app<F: Fn() -> Result<Answer, Refusal> + Clone + Send + Sync + 'static>(
@@ -67,7 +67,7 @@ fn refusing(refusal: Refusal, clock: &Clock) -> impl App + use<> {
 }
 
 fn answer() -> Answer {
-    let grant = Grant {
+    let grant = IssuedToken {
         access_token: Secret::new("canary-token"),
         token_type: "Bearer".to_owned(),
         scope: "a".to_owned(),

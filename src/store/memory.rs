@@ -211,11 +211,11 @@ impl fmt::Debug for Memory {
 mod tests {
     use super::{MOST_TOKENS, Memory, Partition};
     use crate::secret::Secret;
-    use crate::token::{Facts, Grant, Stored, Times};
+    use crate::token::{Facts, IssuedToken, Stored, Times};
 
     fn stored(asked: &str, expires_on: i64, size: usize) -> Stored {
         let times = Times { received_on: 0, expires_on: Some(expires_on), ext_expires_on: None, refresh_on: None };
-        let grant = Grant {
+        let grant = IssuedToken {
             access_token: Secret::new("x".repeat(size)),
             token_type: "Bearer".to_owned(),
             scope: asked.to_owned(),

@@ -204,11 +204,11 @@ mod tests {
 
     use super::{Sought, read_sign_in, read_token, write_sign_in, write_token};
     use crate::secret::Secret;
-    use crate::token::{Account, Facts, Grant, Partition, SignIn, SpaceId, Stored, Times, Variant};
+    use crate::token::{Account, Facts, IssuedToken, Partition, SignIn, SpaceId, Stored, Times, Variant};
 
     fn stored() -> Stored {
         let times = Times { received_on: 10, expires_on: Some(3610), ext_expires_on: None, refresh_on: Some(2800) };
-        let grant = Grant {
+        let grant = IssuedToken {
             access_token: Secret::new("eyJ.a.b"),
             token_type: "Bearer".to_owned(),
             scope: "a".to_owned(),

@@ -35,7 +35,7 @@ pub struct Times {
 
 /// What an authority issued, checked and dated, before it is written for keeping.
 #[derive(Clone, Debug)]
-pub struct Grant {
+pub struct IssuedToken {
     /// The access token.
     pub access_token: Secret,
     /// `Bearer` as RFC 6750 spells it, or another scheme as the authority spelt it.
@@ -126,9 +126,9 @@ struct Members<'a> {
 
 const BEFORE_TOKEN: usize = r#"{"access_token":""#.len();
 
-// === impl Grant ===
+// === impl IssuedToken ===
 
-impl Grant {
+impl IssuedToken {
     /// Writes the first part of the answer.
     pub fn write(&self) -> Head {
         let token = self.access_token.expose();
@@ -336,11 +336,11 @@ fn narrow(length: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Facts, Grant, Times, Variant};
+    use super::{Facts, IssuedToken, Times, Variant};
     use crate::secret::Secret;
 
-    fn grant(token: &str) -> Grant {
-        Grant {
+    fn grant(token: &str) -> IssuedToken {
+        IssuedToken {
             access_token: Secret::new(token),
             token_type: "Bearer".to_owned(),
             scope: "a".to_owned(),
@@ -372,7 +372,7 @@ mod tests {
         let times = Times { received_on: 600, expires_on: Some(4200), ext_expires_on: Some(9000), refresh_on: Some(3000) };
         let scope = r#"a ","expires_on":1,"#.to_owned();
         for scope in ["a".to_owned(), scope] {
-            let grant = Grant { times, scope, ..grant("eyJ.a.b") };
+            let grant = IssuedToken { times, scope, ..grant("eyJ.a.b") };
             let stored = || grant.write().keep(&times, facts("a", "a")).unwrap();
             for latest in [5000, 4200, 4199] {
                 assert_eq!(stored().ending_by(latest).head().text, stored().head().text, "{latest}");
@@ -407,7 +407,7 @@ mod tests {
     #[test]
     fn the_scopes_are_found_in_the_head() {
         let shown = |token: &str, scope: &str, token_type: &str| {
-            let grant = Grant { scope: scope.to_owned(), token_type: token_type.to_owned(), ..grant(token) };
+            let grant = IssuedToken { scope: scope.to_owned(), token_type: token_type.to_owned(), ..grant(token) };
             let head = grant.write();
             let borrowed = matches!(head.scope(), Some(std::borrow::Cow::Borrowed(_)));
             (head.scope().map(std::borrow::Cow::into_owned), borrowed)

@@ -16,7 +16,7 @@ use crate::flow::plan::CachedPlan;
 use crate::flow::refusal::{Kind, Refusal};
 use crate::flow::request::{Common, Outcome};
 use crate::flow::state::FlowState;
-use crate::token::{Grant, HoldKey, Lane, Scopes, TokenKey, Turn};
+use crate::token::{HoldKey, IssuedToken, Lane, Scopes, TokenKey, Turn};
 
 /// How long whoever may have less than is granted is told so without asking the authority again.
 const BEYOND: Duration = Duration::from_secs(5);
@@ -72,7 +72,7 @@ impl CachedPlan<'_> {
 impl Job {
     /// Whether a grant is good for no more than whoever asks may have. Where it is good for more, those who ask again at once are told so
     /// without the authority; others, who may have more, are not stopped.
-    pub(super) fn may_be_kept(&self, asked: &Scopes, grant: &Grant) -> bool {
+    pub(super) fn may_be_kept(&self, asked: &Scopes, grant: &IssuedToken) -> bool {
         let may = !self.bound || asked.contain(&grant.scope, self.app.authority.matching());
         if !may {
             let until = self.state.clock.moment().after(BEYOND);

@@ -17,7 +17,7 @@ use crate::flow::refusal::Refusal;
 use crate::flow::request::Call;
 use crate::flow::state::FlowState;
 use crate::oauth::Form;
-use crate::token::{Grant, Lane, Partition, PartitionOwner, Tenant, TokenDigest, TokenKey};
+use crate::token::{IssuedToken, Lane, Partition, PartitionOwner, Tenant, TokenDigest, TokenKey};
 
 /// Work with all that it needs to run on its own, without the caller.
 pub(super) struct Job {
@@ -122,7 +122,7 @@ impl Job {
 
     /// Whether signing out the account that the answer names reaches the partition that the inbound token named: a guest is at home
     /// elsewhere, and that home has to know of it.
-    async fn is_reached_by_sign_out(&self, grant: &Grant, since: &OpenWatch) -> bool {
+    async fn is_reached_by_sign_out(&self, grant: &IssuedToken, since: &OpenWatch) -> bool {
         let Some(account) = &grant.account else { return true };
         let home = self.app.space_of(self.owner).partition(PartitionOwner::Account(&account.home_account_id));
         let left = grant.times.expires_on.map_or(0, |ends| ends.saturating_sub(grant.times.received_on));

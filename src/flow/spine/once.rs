@@ -23,7 +23,7 @@ use crate::flow::state::FlowState;
 use crate::flow::trace;
 use crate::oauth::TokenResponse;
 use crate::telemetry::{self, outgoing};
-use crate::token::{Grant, Head, Lane, Matching, PartitionOwner, Retry, TokenKey};
+use crate::token::{Head, IssuedToken, Lane, Matching, PartitionOwner, Retry, TokenKey};
 
 /// Carries a plan out: once, whatever happens, and detached from the caller, who may leave but must not lose what is sent.
 pub(in crate::flow) async fn run(state: &Arc<FlowState>, mut plan: OncePlan) -> Outcome {
@@ -125,7 +125,7 @@ impl Redemption {
     }
 
     /// What the grant brought, if its caller may have it.
-    fn issued(&self, owner: Owner, response: TokenResponse) -> Result<Grant, Arc<Refusal>> {
+    fn issued(&self, owner: Owner, response: TokenResponse) -> Result<IssuedToken, Arc<Refusal>> {
         let (state, plan, app) = (&self.state, &self.plan, &self.plan.app);
         let expected = Expected { asked: plan.scopes.clone(), tenant: plan.tenant.clone(), owner, exchange: false };
         let is_said = response.scope.is_some() || app.authority.profile().scope_with_code;

@@ -24,7 +24,7 @@ use crate::flow::refusal::{Refusal, overloaded};
 use crate::flow::settings::RefreshTokens;
 use crate::oauth::{Form, GRANT_REFRESH_TOKEN, TokenResponse};
 use crate::secret::Secret;
-use crate::token::{Account, Grant, KeySpace, SignIn};
+use crate::token::{Account, IssuedToken, KeySpace, SignIn};
 
 /// How long a refresh token is kept whose server does not say how long it lasts: as long as Entra's, in seconds.
 const USUAL_LIFETIME: i64 = 90 * 24 * 3600;
@@ -55,7 +55,7 @@ impl Renewal {
 }
 
 /// What is kept of a sign-in. `old` is the refresh token that stays good if the answer brings none (REQ-5).
-pub(super) fn sign_in(space: &KeySpace, account: Account, renewal: &Renewal, grant: &Grant, old: Option<&SignIn>) -> SignIn {
+pub(super) fn sign_in(space: &KeySpace, account: Account, renewal: &Renewal, grant: &IssuedToken, old: Option<&SignIn>) -> SignIn {
     let now = grant.times.received_on;
     let (refresh_token, expires_on) = match (&renewal.token, old) {
         (Some(token), _) => (Some(token.clone()), now.saturating_add(renewal.lifetime.unwrap_or(USUAL_LIFETIME))),

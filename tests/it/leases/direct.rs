@@ -14,7 +14,7 @@ use tokend::store::{
 };
 use tokend::tasks::Tasks;
 use tokend::telemetry::Metrics;
-use tokend::token::{Grant, KeySpace, Partition, PartitionOwner, Times, TokenKey, VariantMembers};
+use tokend::token::{IssuedToken, KeySpace, Partition, PartitionOwner, Times, TokenKey, VariantMembers};
 use tokio::sync::Notify;
 
 use super::PATIENCE;
@@ -174,7 +174,7 @@ fn settings(url: &str) -> RedisSettings {
 }
 
 fn issued(now: i64) -> Loaded {
-    let grant = Grant {
+    let grant = IssuedToken {
         access_token: Secret::new("a.b.c"),
         token_type: "Bearer".to_owned(),
         scope: "a".to_owned(),

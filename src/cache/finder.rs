@@ -11,7 +11,7 @@ use super::outcome::{FlightOutcome, Level};
 use super::publish::LeaderOutcome;
 use super::query::Wanted;
 use super::way::{EarlierLookup, Way};
-use crate::token::Stored;
+use crate::token::CachedToken;
 
 /// Finds tokens in the shared store.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ impl TokenFinder {
 
     /// As [`TokenFinder::adopt`], for a token that is known to be wanted. `fresh`: it was stored after whoever waits here had
     /// asked.
-    pub(super) fn adopted(&self, way: &Way<'_>, stored: &Stored, fresh: bool) -> Option<FlightOutcome> {
+    pub(super) fn adopted(&self, way: &Way<'_>, stored: &CachedToken, fresh: bool) -> Option<FlightOutcome> {
         match judge(stored.expires_on, stored.received_on, stored.refresh_on, self.shared.fleet.now()) {
             Freshness::Expired => return None,
             Freshness::RefreshDue if way.kind == Kind::Background => return None,
@@ -84,7 +84,7 @@ impl TokenFinder {
 
     /// What memory knows of what stands in the store, where that cannot be asked.
     pub(super) fn lookup_of_memory(&self, wanted: &Wanted) -> Lookup {
-        let identical = |stored: &Stored| {
+        let identical = |stored: &CachedToken| {
             let same = stored.facts.variant == wanted.variant && stored.facts.asked == wanted.asked;
             same.then(|| (Some(stored.facts.shared).filter(|shared| *shared > 0), stored.facts.epoch))
         };

@@ -20,7 +20,7 @@ use super::query::Wanted;
 use super::way::{EarlierLookup, Way};
 use crate::clock::Moment;
 use crate::store::{Claimed, Holder, Trouble};
-use crate::token::{Head, Stored};
+use crate::token::{CachedToken, Head};
 
 /// How soon a follower comes back first, and how often later on.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
@@ -180,7 +180,8 @@ impl<E> SharedFlights<E> {
     ) -> Settled<E> {
         self.shared.fleet.meet(claimed.values.first().into_iter().flatten()).await;
         let mut lookup = self.shared.lookups.read_values(&way.token, &claimed.values, &way.sought());
-        let is_wanted = |stored: &Stored| claimed.outcome.is_some() || !way.wanted.bypass.skips_shared(stored, Some(way.first));
+        let is_wanted =
+            |stored: &CachedToken| claimed.outcome.is_some() || !way.wanted.bypass.skips_shared(stored, Some(way.first));
         if lookup.stored.as_ref().is_some_and(is_wanted) {
             self.shared.lookups.time(&way.token, &mut lookup).await;
         }

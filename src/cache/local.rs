@@ -13,7 +13,7 @@ use super::query::{Bypass, Wanted};
 use super::watches::{Watch, Watches};
 use crate::clock::{Clock, Moment};
 use crate::store::Memory;
-use crate::token::{Epoch, Facts, Head, Partition, SignIn, Stored, Variant};
+use crate::token::{CachedToken, Epoch, Facts, Head, Partition, SignIn, Variant};
 
 /// The level of this process alone.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub(super) struct Found {
 }
 
 /// A loaded token as it is kept; `None` if it may not be, or does not say credibly when it ends.
-pub(super) fn written(head: Head, wanted: &Wanted, loaded: &Loaded, epoch: Epoch) -> Option<Stored> {
+pub(super) fn written(head: Head, wanted: &Wanted, loaded: &Loaded, epoch: Epoch) -> Option<CachedToken> {
     let times = &loaded.grant.times;
     let facts = Facts {
         asked: wanted.asked.clone(),
@@ -97,7 +97,7 @@ impl LocalLevel {
     ) -> Result<Found, Miss> {
         let now = self.clock.unix();
         let expired = Cell::new(false);
-        let judged = |stored: &Stored| {
+        let judged = |stored: &CachedToken| {
             let exact = stored.answer(variant, asked, superset)?;
             let facts = &stored.facts;
             let flown = FlightOutcome { head: stored.head(), level: Level::Memory, exact, generation: facts.generation };
@@ -149,7 +149,7 @@ impl LocalLevel {
     }
 
     /// Puts a token into memory, unless since that moment its partition was signed out, or a better token came.
-    pub(super) fn remember(&self, partition: &Partition, mut stored: Stored, generation: u64, since: &Since) {
+    pub(super) fn remember(&self, partition: &Partition, mut stored: CachedToken, generation: u64, since: &Since) {
         stored.facts.generation = generation;
         if let Some(shared) = &self.shared {
             let checks = shared.fleet.checks();
@@ -158,10 +158,10 @@ impl LocalLevel {
             stored.set_checked(if checks.is_suspect(since.began) { since.began } else { now });
         }
         let (shared, challenge, epoch) = (stored.facts.shared, stored.facts.challenge, stored.facts.epoch);
-        let allowed = |old: Option<&Stored>| {
+        let allowed = |old: Option<&CachedToken>| {
             // It came while this one was under way, and stands after it in the shared store, or answers a challenge that this one
             // knows nothing of.
-            let better = |old: &Stored| {
+            let better = |old: &CachedToken| {
                 let meanwhile = old.facts.generation > since.generation;
                 meanwhile && (old.facts.shared > shared || (old.facts.challenge != 0 && challenge == 0))
             };

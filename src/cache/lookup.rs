@@ -10,7 +10,7 @@ use super::fleet::{Dated, Fleet, MOST_LISTED};
 use super::freshness::{Freshness, judge};
 use super::query::Wanted;
 use crate::store::{Names, Ring, Sought, Trouble};
-use crate::token::{Epoch, Partition, Stored, Variant};
+use crate::token::{CachedToken, Epoch, Partition, Variant};
 
 /// How many tokens for more scopes than asked are looked at before the authority is asked.
 const MOST_COVERING: usize = 4;
@@ -19,7 +19,7 @@ const MOST_COVERING: usize = 4;
 #[derive(Debug, Default)]
 pub(super) struct Lookup {
     /// The token: the very one, or one for more scopes.
-    pub(super) stored: Option<Stored>,
+    pub(super) stored: Option<CachedToken>,
     /// What that one said itself of its end.
     dated: Dated,
     /// The generation of what stands under the exact name, readable or not.
@@ -37,7 +37,7 @@ pub(super) struct Lookups {
 
 /// Whether a record was stored since the account's last sign-out. Only an epoch is a sign-out: where there is none, everything
 /// stands.
-fn is_of(stored: &Stored, epoch: Epoch) -> bool {
+fn is_of(stored: &CachedToken, epoch: Epoch) -> bool {
     stored.facts.epoch >= epoch
 }
 
@@ -80,7 +80,7 @@ impl Lookups {
         Ok(lookup)
     }
 
-    async fn covered(&self, names: &Names, wanted: &Wanted, epoch: Epoch) -> Result<Option<Stored>, Trouble> {
+    async fn covered(&self, names: &Names, wanted: &Wanted, epoch: Epoch) -> Result<Option<CachedToken>, Trouble> {
         let Some((stored, dated)) = self.covering(names, wanted, epoch).await? else { return Ok(None) };
         let facts = &stored.facts;
         let name = names.place(&wanted.partition).token(&names.entry(&facts.variant, &facts.asked));
@@ -125,7 +125,7 @@ impl Lookups {
     }
 
     /// Whether a token may be handed out now.
-    fn is_good(&self, stored: &Stored) -> bool {
+    fn is_good(&self, stored: &CachedToken) -> bool {
         judge(stored.expires_on, stored.received_on, stored.refresh_on, self.fleet.now()) != Freshness::Expired
     }
 
@@ -165,7 +165,7 @@ impl Lookups {
         Lookup { stored: stored.filter(|stored| is_of(stored, epoch)), dated: dated.unwrap_or_default(), base, epoch }
     }
 
-    async fn covering(&self, names: &Names, wanted: &Wanted, epoch: Epoch) -> Result<Option<(Stored, Dated)>, Trouble> {
+    async fn covering(&self, names: &Names, wanted: &Wanted, epoch: Epoch) -> Result<Option<(CachedToken, Dated)>, Trouble> {
         let place = names.place(&wanted.partition);
         let members = self.fleet.store().members(&place.index(), MOST_LISTED).await?;
         let covering = names.covering(&members, &wanted.variant, &wanted.asked).take(MOST_COVERING);
@@ -177,7 +177,7 @@ impl Lookups {
         self.fleet.meet(values.iter().flatten()).await;
         let sought = Sought { partition: &wanted.partition, variant: &wanted.variant, asked: None };
         let opened = names.iter().zip(&values).filter_map(|(name, value)| self.fleet.open_token(name, value.as_ref()?, &sought));
-        let answers = |stored: &Stored| self.is_good(stored) && stored.answers(&wanted.variant, &wanted.asked);
+        let answers = |stored: &CachedToken| self.is_good(stored) && stored.answers(&wanted.variant, &wanted.asked);
         let mut good = opened.filter(|(stored, _)| is_of(stored, epoch) && answers(stored));
         Ok(good.next())
     }

@@ -19,7 +19,7 @@ use super::outcome::{FlightOutcome, Loaded};
 use super::query::Query;
 use super::way::Way;
 use crate::store::{self, Index, Place, Placed, Put, Ring, Trouble};
-use crate::token::{Head, Partition, Stored, TokenDigest};
+use crate::token::{CachedToken, Head, Partition, TokenDigest};
 
 /// How often a forced store yields to one that came between.
 const ATTEMPTS: usize = 3;
@@ -59,7 +59,7 @@ pub(super) struct TokenPut<'a> {
     pub(super) owned: bool,
     /// The generation that it replaces.
     pub(super) base: Option<u64>,
-    pub(super) stored: &'a Stored,
+    pub(super) stored: &'a CachedToken,
     /// What is given back in the same step.
     pub(super) lease: Option<store::Lease<'a>>,
 }
@@ -91,7 +91,7 @@ impl Publisher {
         way: &Way<'_>,
         lease: Option<&Lease>,
         lookup: &Lookup,
-        stored: Stored,
+        stored: CachedToken,
         flown: &FlightOutcome,
     ) {
         // A forced store that meets another one comes again: the followers are told when it is done.
@@ -114,7 +114,7 @@ impl Publisher {
         way: &Way<'_>,
         lease: Option<&Lease>,
         mut base: Option<u64>,
-        mut stored: Stored,
+        mut stored: CachedToken,
         flown: &FlightOutcome,
     ) -> Option<u64> {
         let wanted = &way.wanted;
@@ -166,7 +166,7 @@ impl Publisher {
     }
 
     /// The token that somebody else stored under the name of this one.
-    async fn opened(&self, way: &Way<'_>, theirs: &Bytes) -> Option<Stored> {
+    async fn opened(&self, way: &Way<'_>, theirs: &Bytes) -> Option<CachedToken> {
         self.shared.fleet.meet([theirs]).await;
         self.shared.fleet.open_token(&way.token, theirs, &way.sought()).map(|(theirs, _)| theirs)
     }
@@ -185,7 +185,7 @@ impl Publisher {
         self.local.memory().remove(&way.wanted.partition);
     }
 
-    async fn put(&self, way: &Way<'_>, lease: Option<&Lease>, base: Option<u64>, stored: &Stored) -> Result<Placed, Trouble> {
+    async fn put(&self, way: &Way<'_>, lease: Option<&Lease>, base: Option<u64>, stored: &CachedToken) -> Result<Placed, Trouble> {
         let told = postcard::to_stdvec(&LeaderOutcome::Kept).unwrap_or_default();
         let outcome = lease.map(|lease| self.shared.leases.outcome(lease, &told));
         let given_back = lease.zip(outcome.as_deref()).map(|(lease, outcome)| lease.given_back(outcome));

@@ -1,7 +1,7 @@
 //! What is looked for, and which token at hand must not be the answer.
 
 use super::outcome::FlightOutcome;
-use crate::token::{FlightKey, Head, Partition, Stored, TokenDigest, TokenKey, Variant};
+use crate::token::{CachedToken, FlightKey, Head, Partition, TokenDigest, TokenKey, Variant};
 
 /// What is looked for.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +68,7 @@ impl Query<'_> {
     }
 
     /// Whether this token is an answer, whatever its age.
-    pub(super) fn is_answered_by(&self, stored: &Stored) -> bool {
+    pub(super) fn is_answered_by(&self, stored: &CachedToken) -> bool {
         stored.answer(&self.key.variant, &self.key.scopes, self.superset).is_some()
     }
 
@@ -122,7 +122,7 @@ impl Bypass {
     }
 
     /// The same as [`Bypass::skips`] for a token of another process, of which only that is known which this replica saw before it.
-    pub(super) fn skips_shared(&self, stored: &Stored, first: Option<Option<u64>>) -> bool {
+    pub(super) fn skips_shared(&self, stored: &CachedToken, first: Option<Option<u64>>) -> bool {
         // `first` is what was there when this replica looked for the first time, which was after the request arrived.
         let is_later = first.is_some_and(|first| first.is_none_or(|first| stored.facts.shared != first));
         match self {

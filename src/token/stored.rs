@@ -75,7 +75,7 @@ pub struct Facts {
 }
 
 /// A token in the cache.
-pub struct Stored {
+pub struct CachedToken {
     head: Bytes,
     token: Range<u32>,
     /// When the store that replicas share was last asked about it, in milliseconds of [`Moment`].
@@ -191,10 +191,10 @@ impl Head {
     }
 
     /// Makes it a cache entry; `None` if the token does not say when it ends.
-    pub fn keep(self, times: &Times, facts: Facts) -> Option<Stored> {
+    pub fn keep(self, times: &Times, facts: Facts) -> Option<CachedToken> {
         let expires_on = times.expires_on?;
         let refresh_on = times.refresh_on.unwrap_or(expires_on);
-        Some(Stored {
+        Some(CachedToken {
             head: self.text,
             token: self.token,
             checked: AtomicU64::new(0),
@@ -221,9 +221,9 @@ impl Head {
     }
 }
 
-// === impl Stored ===
+// === impl CachedToken ===
 
-impl Stored {
+impl CachedToken {
     /// The written first part of the answer; sharing it costs a reference count.
     pub fn head(&self) -> Head {
         Head { text: self.head.clone(), token: self.token.clone(), expires_on: Some(self.expires_on) }
@@ -280,7 +280,7 @@ impl Stored {
     }
 }
 
-impl Clone for Stored {
+impl Clone for CachedToken {
     fn clone(&self) -> Self {
         Self {
             head: self.head.clone(),
@@ -294,9 +294,9 @@ impl Clone for Stored {
     }
 }
 
-impl fmt::Debug for Stored {
+impl fmt::Debug for CachedToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stored").field("expires_on", &self.expires_on).field("facts", &self.facts).finish_non_exhaustive()
+        f.debug_struct("CachedToken").field("expires_on", &self.expires_on).field("facts", &self.facts).finish_non_exhaustive()
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Accounts;
 use crate::cache::fleet::{Heard, News};
 use crate::cache::level::SharedLevel;
-use crate::token::{CredentialName, Stored};
+use crate::token::{CachedToken, CredentialName};
 
 // === impl Accounts ===
 
@@ -50,7 +50,7 @@ impl Accounts {
             }
             News::Replaced { partition, variant, generation } => {
                 // Whatever was good for what has been replaced, under whichever scopes; the new one may be here already.
-                let old = |stored: &Stored| stored.facts.variant == variant && stored.facts.shared != generation;
+                let old = |stored: &CachedToken| stored.facts.variant == variant && stored.facts.shared != generation;
                 self.local.memory().remove_tokens(&partition, old);
             }
             News::Credential(app) => renewed(app),

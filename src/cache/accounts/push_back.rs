@@ -15,7 +15,7 @@ use crate::cache::publish::{TokenPut, put_token};
 use crate::cache::queue::{Pending, Room};
 use crate::cache::watches::Watch;
 use crate::store::{BreakerState, Placed};
-use crate::token::{Partition, SignIn, Stored, Variant};
+use crate::token::{CachedToken, Partition, SignIn, Variant};
 
 /// How much is brought at once in the end. A Redis that has just come back has other things to do: it is one at first, and twice as
 /// many each time that all of them were taken.
@@ -136,7 +136,8 @@ impl Accounts {
     ) -> Option<&'static str> {
         // A sign-out of which nothing stands in the store leaves no epoch there: this process hears of it.
         let since = self.local.watches().watch(*partition);
-        let same = |stored: &Stored| (stored.facts.variant == *variant && *stored.facts.asked == *asked).then(|| stored.clone());
+        let same =
+            |stored: &CachedToken| (stored.facts.variant == *variant && *stored.facts.asked == *asked).then(|| stored.clone());
         let Some(stored) = self.local.memory().find_map(partition, same).filter(|stored| stored.expires_on > self.clock.unix())
         else {
             return Some("gone");

@@ -20,7 +20,7 @@ use super::query::Wanted;
 use super::way::{EarlierLookup, Way};
 use crate::clock::Moment;
 use crate::store::{Claimed, Holder, Trouble};
-use crate::token::{CachedToken, Head};
+use crate::token::{AnswerHead, CachedToken};
 
 /// How soon a follower comes back first, and how often later on.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
@@ -253,7 +253,7 @@ impl<E> SharedFlights<E> {
                 self.finder.adopted(way, stored, true).map(Ok)
             }
             LeaderOutcome::Once { text, token } => {
-                let head = Head::once(Bytes::copy_from_slice(text.as_bytes()), token.0..token.1);
+                let head = AnswerHead::once(Bytes::copy_from_slice(text.as_bytes()), token.0..token.1);
                 Some(Ok(FlightOutcome { head, level: Level::Shared, exact: true, generation: self.local.next() }))
             }
             LeaderOutcome::Refused(said) => (self.wire.read)(said, self.shared.fleet.moment()).map(Err),

@@ -13,7 +13,7 @@ use super::query::{Bypass, Wanted};
 use super::watches::{Watch, Watches};
 use crate::clock::{Clock, Moment};
 use crate::store::Memory;
-use crate::token::{CachedToken, Epoch, Facts, Head, Partition, SignIn, Variant};
+use crate::token::{AnswerHead, CachedToken, Epoch, Facts, Partition, SignIn, Variant};
 
 /// The level of this process alone.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub(super) struct Found {
 }
 
 /// A loaded token as it is kept; `None` if it may not be, or does not say credibly when it ends.
-pub(super) fn written(head: Head, wanted: &Wanted, loaded: &Loaded, epoch: Epoch) -> Option<CachedToken> {
+pub(super) fn written(head: AnswerHead, wanted: &Wanted, loaded: &Loaded, epoch: Epoch) -> Option<CachedToken> {
     let times = &loaded.grant.times;
     let facts = Facts {
         asked: wanted.asked.clone(),

@@ -1,7 +1,7 @@
 //! What a look into memory, a flight, and a load bring.
 
 use super::flight::Lost;
-use crate::token::{Head, IssuedToken};
+use crate::token::{AnswerHead, IssuedToken};
 
 /// What was found.
 #[derive(Debug)]
@@ -9,7 +9,7 @@ pub enum Look {
     /// A token that may be used.
     Hit {
         /// The answer's first part.
-        head: Head,
+        head: AnswerHead,
         /// Whether it is due for renewal.
         due: bool,
         /// Whether the shared store has to be asked first whether it still stands: see [`super::Cache::recheck`].
@@ -45,7 +45,7 @@ pub enum Level {
 #[derive(Clone, Debug)]
 pub struct FlightOutcome {
     /// The answer's first part.
-    pub head: Head,
+    pub head: AnswerHead,
     /// Where it was found.
     pub level: Level,
     /// Whether the identical request brought it, and not one for more scopes.

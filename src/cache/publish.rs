@@ -19,7 +19,7 @@ use super::outcome::{FlightOutcome, Loaded};
 use super::query::Query;
 use super::way::Way;
 use crate::store::{self, Index, Place, Placed, Put, Ring, Trouble};
-use crate::token::{CachedToken, Head, Partition, TokenDigest};
+use crate::token::{AnswerHead, CachedToken, Partition, TokenDigest};
 
 /// How often a forced store yields to one that came between.
 const ATTEMPTS: usize = 3;
@@ -72,7 +72,7 @@ impl Publisher {
     }
 
     /// Stores what a redemption brought, which goes before whatever stood there, without a look and without a flight.
-    pub(super) async fn store(&self, query: &Query<'_>, loaded: &Loaded) -> Head {
+    pub(super) async fn store(&self, query: &Query<'_>, loaded: &Loaded) -> AnswerHead {
         let (wanted, since) = (query.wanted(), self.local.since(&query.key.partition, query.owned));
         let flown = self.local.brought(&wanted, loaded);
         let lookup = self.shared.lookups.exact(&wanted.partition, &wanted.variant, &wanted.asked, wanted.owned).await;

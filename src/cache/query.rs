@@ -1,7 +1,7 @@
 //! What is looked for, and which token at hand must not be the answer.
 
 use super::outcome::FlightOutcome;
-use crate::token::{CachedToken, FlightKey, Head, Partition, TokenDigest, TokenKey, Variant};
+use crate::token::{AnswerHead, CachedToken, FlightKey, Partition, TokenDigest, TokenKey, Variant};
 
 /// What is looked for.
 #[derive(Clone, Copy, Debug)]
@@ -108,7 +108,7 @@ impl Bypass {
     }
 
     /// Whether this is the very token that a resource rejected.
-    pub(super) fn rejects(&self, head: &Head) -> bool {
+    pub(super) fn rejects(&self, head: &AnswerHead) -> bool {
         let is_named = |digest: &TokenDigest| head.token().is_some_and(|token| TokenDigest::of(token) == *digest);
         self.rejected().is_some_and(is_named)
     }

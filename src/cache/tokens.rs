@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::store::Memory;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
-use crate::token::{FlightKey, Head};
+use crate::token::{AnswerHead, FlightKey};
 
 /// The cache of one process, and its part in the one that replicas share. `E` is what a failed load says.
 #[derive(Debug)]
@@ -210,13 +210,13 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 
     /// A token in the shared store that may be used, where nobody shall be asked for another one.
-    pub async fn glance(&self, query: &Query<'_>) -> Option<Head> {
+    pub async fn glance(&self, query: &Query<'_>) -> Option<AnswerHead> {
         let shared = self.shared.as_ref()?;
         shared.finder().look_first(&query.wanted()).await.ok().map(|flown| flown.head)
     }
 
     /// Stores what a redemption brought, which goes before whatever stood there, without a look and without a flight.
-    pub async fn store(&self, query: &Query<'_>, loaded: &Loaded) -> Head {
+    pub async fn store(&self, query: &Query<'_>, loaded: &Loaded) -> AnswerHead {
         if let Some(publisher) = &self.publisher {
             // On the heap: futures are nested deeply enough.
             return Box::pin(publisher.store(query, loaded)).await;

@@ -16,7 +16,7 @@ use crate::cache::{Cache, Flight, Work};
 use crate::caller::{Caller, Callers, WantedRights};
 use crate::clock::Clock;
 use crate::tasks::Tasks;
-use crate::token::{FlightKey, Head, Turn};
+use crate::token::{AnswerHead, FlightKey, Turn};
 
 /// Where jitter comes from: numbers from 0 to 1.
 pub type Jitter = fn() -> f64;
@@ -47,7 +47,7 @@ pub(super) struct FlowState {
     pub(super) callers: Option<Arc<Callers>>,
     pub(super) cache: Arc<Cache<Arc<Refusal>>>,
     pub(super) remembered: Remembered,
-    pub(super) redemptions: Flight<FlightKey, Head, Arc<Refusal>>,
+    pub(super) redemptions: Flight<FlightKey, AnswerHead, Arc<Refusal>>,
     pub(super) clock: Clock,
     pub(super) tasks: Tasks,
     pub(super) jitter: Jitter,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::secret::Secret;
-use crate::token::{Account, CachedToken, Epoch, Facts, Head, Partition, SignIn, SpaceId, Times, Variant};
+use crate::token::{Account, AnswerHead, CachedToken, Epoch, Facts, Partition, SignIn, SpaceId, Times, Variant};
 
 /// What a token is found by.
 #[derive(Clone, Copy, Debug)]
@@ -137,7 +137,7 @@ pub fn read_token(payload: &[u8], generation: u64, sought: &Sought<'_>) -> Optio
     };
     // A copy of exactly its size: the record around it would stay in memory with it.
     let text = Bytes::copy_from_slice(record.head.0);
-    let stored = Head::rewritten(text, record.token.0..record.token.1, record.expires_on).keep(&times, facts)?;
+    let stored = AnswerHead::rewritten(text, record.token.0..record.token.1, record.expires_on).keep(&times, facts)?;
     Some((stored, record.clock))
 }
 

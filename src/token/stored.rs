@@ -92,7 +92,7 @@ pub struct CachedToken {
 
 /// The written first part of an answer: a JSON object without its closing brace.
 #[derive(Clone)]
-pub struct Head {
+pub struct AnswerHead {
     /// The JSON text.
     pub text: Bytes,
     /// Where the access token stands in it; empty if it had to be escaped.
@@ -130,7 +130,7 @@ const BEFORE_TOKEN: usize = r#"{"access_token":""#.len();
 
 impl IssuedToken {
     /// Writes the first part of the answer.
-    pub fn write(&self) -> Head {
+    pub fn write(&self) -> AnswerHead {
         let token = self.access_token.expose();
         let members = Members {
             access_token: token,
@@ -146,20 +146,20 @@ impl IssuedToken {
         };
         let Ok(mut text) = serde_json::to_vec(&members) else {
             // Text and numbers always become JSON. Should serde ever refuse, the answer has no token and is still an object.
-            return Head { text: Bytes::from_static(br#"{"access_token":null"#), token: 0..0, expires_on: None };
+            return AnswerHead { text: Bytes::from_static(br#"{"access_token":null"#), token: 0..0, expires_on: None };
         };
         text.pop();
         text.shrink_to_fit();
         let end = BEFORE_TOKEN + token.len();
         let plain = text.get(BEFORE_TOKEN..end) == Some(token.as_bytes());
         let token = if plain { narrow(BEFORE_TOKEN)..narrow(end) } else { 0..0 };
-        Head { text: Bytes::from(text), token, expires_on: self.times.expires_on }
+        AnswerHead { text: Bytes::from(text), token, expires_on: self.times.expires_on }
     }
 }
 
-// === impl Head ===
+// === impl AnswerHead ===
 
-impl Head {
+impl AnswerHead {
     /// The access token, or `None` where it is not written plainly: then the object has to be parsed.
     pub fn token(&self) -> Option<&str> {
         slice(&self.text, &self.token)
@@ -225,8 +225,8 @@ impl Head {
 
 impl CachedToken {
     /// The written first part of the answer; sharing it costs a reference count.
-    pub fn head(&self) -> Head {
-        Head { text: self.head.clone(), token: self.token.clone(), expires_on: Some(self.expires_on) }
+    pub fn head(&self) -> AnswerHead {
+        AnswerHead { text: self.head.clone(), token: self.token.clone(), expires_on: Some(self.expires_on) }
     }
 
     /// Whether it answers a request for these folded scopes.
@@ -300,9 +300,9 @@ impl fmt::Debug for CachedToken {
     }
 }
 
-impl fmt::Debug for Head {
+impl fmt::Debug for AnswerHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Head").field("bytes", &self.text.len()).field("expires_on", &self.expires_on).finish_non_exhaustive()
+        f.debug_struct("AnswerHead").field("bytes", &self.text.len()).field("expires_on", &self.expires_on).finish_non_exhaustive()
     }
 }
 

@@ -17,7 +17,7 @@ use crate::flow::request::{Answer, Outcome, RefreshReason, TokenSource};
 use crate::flow::state::FlowState;
 use crate::flow::trace;
 use crate::telemetry::{self, outgoing};
-use crate::token::{Head, Matching, TokenKey};
+use crate::token::{AnswerHead, Matching, TokenKey};
 
 /// Carries a plan out.
 pub(in crate::flow) async fn run(state: &Arc<FlowState>, mut plan: CachedPlan<'_>) -> Outcome {
@@ -175,6 +175,6 @@ fn answer(flown: FlightOutcome, miss: Miss) -> Answer {
     Answer { head: flown.head, source, reason }
 }
 
-fn hit(head: Head, reason: RefreshReason) -> Answer {
+fn hit(head: AnswerHead, reason: RefreshReason) -> Answer {
     Answer { head, source: TokenSource::Memory, reason }
 }

@@ -23,7 +23,7 @@ use crate::flow::state::FlowState;
 use crate::flow::trace;
 use crate::oauth::TokenResponse;
 use crate::telemetry::{self, outgoing};
-use crate::token::{Head, IssuedToken, Lane, Matching, PartitionOwner, Retry, TokenKey};
+use crate::token::{AnswerHead, IssuedToken, Lane, Matching, PartitionOwner, Retry, TokenKey};
 
 /// Carries a plan out: once, whatever happens, and detached from the caller, who may leave but must not lose what is sent.
 pub(in crate::flow) async fn run(state: &Arc<FlowState>, mut plan: OncePlan) -> Outcome {
@@ -63,7 +63,7 @@ struct Redemption {
 // === impl Redemption ===
 
 impl Redemption {
-    async fn run(self) -> Result<Head, Arc<Refusal>> {
+    async fn run(self) -> Result<AnswerHead, Arc<Refusal>> {
         let Self { state, plan } = &self;
         let app = &plan.app;
         let keys = self.keys(app.credential.version(), &Lane::default());
@@ -87,7 +87,7 @@ impl Redemption {
     }
 
     /// Keeps what came back. From here on the grant is spent, whatever is wrong with what it brought.
-    async fn redeemed(&self, mut response: TokenResponse, version: u64) -> Result<Head, Arc<Refusal>> {
+    async fn redeemed(&self, mut response: TokenResponse, version: u64) -> Result<AnswerHead, Arc<Refusal>> {
         let (state, plan, app) = (&self.state, &self.plan, &self.plan.app);
         let renewed_by = Renewal::take(&mut response);
         let Some(id_token) = &response.id_token else {

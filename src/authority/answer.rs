@@ -92,19 +92,22 @@ impl Failure {
     }
 }
 
-impl From<transport::Failure> for Failure {
-    fn from(failure: transport::Failure) -> Self {
+impl From<transport::TransportError> for Failure {
+    fn from(failure: transport::TransportError) -> Self {
         match failure {
-            transport::Failure::Connect => Self::NotSent,
-            transport::Failure::Broken => Self::Broken,
-            transport::Failure::TimedOut => Self::TimedOut,
-            transport::Failure::TooLarge => Self::Invalid("the answer is larger than 1 MiB"),
+            transport::TransportError::Connect => Self::NotSent,
+            transport::TransportError::Broken => Self::Broken,
+            transport::TransportError::TimedOut => Self::TimedOut,
+            transport::TransportError::TooLarge => Self::Invalid("the answer is larger than 1 MiB"),
         }
     }
 }
 
 /// Reads a metadata document or a key set.
-pub(super) fn document<T: DeserializeOwned>(reply: Result<Reply, transport::Failure>, now: SystemTime) -> Result<T, Failure> {
+pub(super) fn document<T: DeserializeOwned>(
+    reply: Result<Reply, transport::TransportError>,
+    now: SystemTime,
+) -> Result<T, Failure> {
     let reply = reply?;
     let retry_after = pause(&reply.headers, now);
     match reply.status {
@@ -118,7 +121,11 @@ pub(super) fn document<T: DeserializeOwned>(reply: Result<Reply, transport::Fail
 }
 
 /// Reads a token endpoint's answer. `secrets` are the request's, which must not come back in any text.
-pub(super) fn token(reply: Result<Reply, transport::Failure>, secrets: &[&str], now: SystemTime) -> Result<TokenResponse, Failure> {
+pub(super) fn token(
+    reply: Result<Reply, transport::TransportError>,
+    secrets: &[&str],
+    now: SystemTime,
+) -> Result<TokenResponse, Failure> {
     let Reply { status, headers, body } = reply?;
     let body = text(&body);
     let error = error_body(body, secrets);

@@ -80,7 +80,7 @@ pub struct Reply {
 
 /// Why nothing came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum TransportError {
     /// No connection was made: name, TCP or TLS.
     Connect,
     /// The connection broke before the answer was complete.
@@ -130,7 +130,7 @@ impl Door {
     ///
     /// # Errors
     /// Nothing complete came back. An answer with an error status is an answer.
-    pub async fn send(&self, context: Context, outgoing: Outgoing<'_>, deadline: Duration) -> Result<Reply, Failure> {
+    pub async fn send(&self, context: Context, outgoing: Outgoing<'_>, deadline: Duration) -> Result<Reply, TransportError> {
         let span = outgoing.span(&context, 0);
         let outcome = self.send_in(&span, context, outgoing, deadline).await;
         outcome.inspect_err(|failure| telemetry::call_failed(&span, failure.as_str()))
@@ -147,16 +147,16 @@ impl Door {
         mut context: Context,
         outgoing: Outgoing<'_>,
         deadline: Duration,
-    ) -> Result<Reply, Failure> {
+    ) -> Result<Reply, TransportError> {
         context.trace = telemetry::outgoing(context.trace, span);
         let kept = (outgoing.over == Over::Kept).then(|| self.0.kept.load_full());
         let client = kept.as_deref().unwrap_or(&self.0.fresh);
         // The client's futures are many kilobytes: on the heap, and not in every future that waits for this one.
         let exchange = Box::pin(exchange(client, span, context, outgoing));
         let mut waiting = Waiting(Some(span));
-        let outcome = tokio::time::timeout(deadline, exchange).await.unwrap_or(Err(Failure::TimedOut));
+        let outcome = tokio::time::timeout(deadline, exchange).await.unwrap_or(Err(TransportError::TimedOut));
         waiting.0 = None;
-        if let (Some(used), Err(Failure::Broken | Failure::TimedOut)) = (&kept, &outcome) {
+        if let (Some(used), Err(TransportError::Broken | TransportError::TimedOut)) = (&kept, &outcome) {
             self.replace(used);
         }
         outcome
@@ -192,7 +192,12 @@ impl fmt::Debug for Inner {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one door out")]
-async fn exchange(client: &reqwest::Client, span: &Span, context: Context, outgoing: Outgoing<'_>) -> Result<Reply, Failure> {
+async fn exchange(
+    client: &reqwest::Client,
+    span: &Span,
+    context: Context,
+    outgoing: Outgoing<'_>,
+) -> Result<Reply, TransportError> {
     let mut request = client.request(outgoing.method, outgoing.url.clone()).headers(outgoing.headers);
     if context.trace.is_some() {
         request = request.header("traceparent", context.trace.to_string());
@@ -213,7 +218,7 @@ async fn exchange(client: &reqwest::Client, span: &Span, context: Context, outgo
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(classify)? {
         if body.len() + chunk.len() > ANSWER_LIMIT {
-            return Err(Failure::TooLarge);
+            return Err(TransportError::TooLarge);
         }
         body.extend_from_slice(&chunk);
     }
@@ -230,9 +235,9 @@ impl Outgoing<'_> {
     }
 }
 
-// === impl Failure ===
+// === impl TransportError ===
 
-impl Failure {
+impl TransportError {
     /// For spans; the labels of metrics say the same.
     fn as_str(self) -> &'static str {
         match self {
@@ -245,7 +250,7 @@ impl Failure {
 }
 
 /// Reqwest's errors quote URLs: the log gets their causes without, and only their kind goes further.
-fn classify(error: reqwest::Error) -> Failure {
+fn classify(error: reqwest::Error) -> TransportError {
     let error = error.without_url();
     let mut causes = String::new();
     let mut cause: Option<&dyn std::error::Error> = Some(&error);
@@ -256,10 +261,10 @@ fn classify(error: reqwest::Error) -> Failure {
     }
     tracing::warn!(causes, "a call to an authority failed");
     if error.is_timeout() && !error.is_connect() {
-        Failure::TimedOut
+        TransportError::TimedOut
     } else if error.is_connect() || TooLate::is_cause_of(&error) {
-        Failure::Connect
+        TransportError::Connect
     } else {
-        Failure::Broken
+        TransportError::Broken
     }
 }

@@ -18,7 +18,7 @@ const CODES_LIMIT: usize = 16;
 
 /// Why there is no token, no key and no document.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum AuthorityError {
     /// An OAuth error.
     Refused {
         /// The status: 401 says that the client did not prove itself, 400 that the request is wrong (RFC 6749 §5.2).
@@ -56,9 +56,9 @@ pub enum Failure {
     Invalid(&'static str),
 }
 
-// === impl Failure ===
+// === impl AuthorityError ===
 
-impl Failure {
+impl AuthorityError {
     /// Whether the same call may succeed at once: 5xx without a pause, a broken connection, a time-out (ERR-1, ERR-2).
     pub fn is_worth_repeating(&self) -> bool {
         matches!(self, Self::Unavailable { retry_after: None, .. } | Self::NotSent | Self::Broken | Self::TimedOut)
@@ -92,7 +92,7 @@ impl Failure {
     }
 }
 
-impl From<transport::TransportError> for Failure {
+impl From<transport::TransportError> for AuthorityError {
     fn from(failure: transport::TransportError) -> Self {
         match failure {
             transport::TransportError::Connect => Self::NotSent,
@@ -107,16 +107,16 @@ impl From<transport::TransportError> for Failure {
 pub(super) fn document<T: DeserializeOwned>(
     reply: Result<Reply, transport::TransportError>,
     now: SystemTime,
-) -> Result<T, Failure> {
+) -> Result<T, AuthorityError> {
     let reply = reply?;
     let retry_after = pause(&reply.headers, now);
     match reply.status {
         StatusCode::OK => {
-            serde_json::from_slice(text(&reply.body)).map_err(|_| Failure::Invalid("the document is not what it should be"))
+            serde_json::from_slice(text(&reply.body)).map_err(|_| AuthorityError::Invalid("the document is not what it should be"))
         }
-        StatusCode::TOO_MANY_REQUESTS => Err(Failure::Throttled { body: None, retry_after }),
-        status if status.is_server_error() => Err(Failure::Unavailable { status: status.as_u16(), body: None, retry_after }),
-        _ => Err(Failure::Invalid("the document is not there: check the address of the authority")),
+        StatusCode::TOO_MANY_REQUESTS => Err(AuthorityError::Throttled { body: None, retry_after }),
+        status if status.is_server_error() => Err(AuthorityError::Unavailable { status: status.as_u16(), body: None, retry_after }),
+        _ => Err(AuthorityError::Invalid("the document is not there: check the address of the authority")),
     }
 }
 
@@ -125,29 +125,32 @@ pub(super) fn token(
     reply: Result<Reply, transport::TransportError>,
     secrets: &[&str],
     now: SystemTime,
-) -> Result<TokenResponse, Failure> {
+) -> Result<TokenResponse, AuthorityError> {
     let Reply { status, headers, body } = reply?;
     let body = text(&body);
     let error = error_body(body, secrets);
     let retry_after = pause(&headers, now);
     match (status, error) {
-        (StatusCode::TOO_MANY_REQUESTS, body) => Err(Failure::Throttled { body, retry_after }),
-        (status, body) if status.is_server_error() => Err(Failure::Unavailable { status: status.as_u16(), body, retry_after }),
+        (StatusCode::TOO_MANY_REQUESTS, body) => Err(AuthorityError::Throttled { body, retry_after }),
+        (status, body) if status.is_server_error() => {
+            Err(AuthorityError::Unavailable { status: status.as_u16(), body, retry_after })
+        }
         // Entra says this with 400 at times; whose turn it is does not depend on that.
         (status, Some(body)) if matches!(body.error.as_str(), "temporarily_unavailable" | "server_error") => {
-            Err(Failure::Unavailable { status: status.as_u16(), body: Some(body), retry_after })
+            Err(AuthorityError::Unavailable { status: status.as_u16(), body: Some(body), retry_after })
         }
         // Also with 200: some servers report errors so.
-        (status, Some(body)) => Err(Failure::Refused { status: status.as_u16(), body, retry_after }),
+        (status, Some(body)) => Err(AuthorityError::Refused { status: status.as_u16(), body, retry_after }),
         (StatusCode::OK, None) => success(body),
-        _ => Err(Failure::Invalid("the answer is no OAuth answer")),
+        _ => Err(AuthorityError::Invalid("the answer is no OAuth answer")),
     }
 }
 
-fn success(body: &[u8]) -> Result<TokenResponse, Failure> {
-    let response: TokenResponse = serde_json::from_slice(body).map_err(|_| Failure::Invalid("the answer is no JSON object"))?;
+fn success(body: &[u8]) -> Result<TokenResponse, AuthorityError> {
+    let response: TokenResponse =
+        serde_json::from_slice(body).map_err(|_| AuthorityError::Invalid("the answer is no JSON object"))?;
     if response.access_token.is_none() {
-        return Err(Failure::Invalid("the answer has no access_token"));
+        return Err(AuthorityError::Invalid("the answer has no access_token"));
     }
     Ok(response)
 }
@@ -184,10 +187,10 @@ mod tests {
     use bytes::Bytes;
     use http::{HeaderMap, StatusCode};
 
-    use super::{Failure, token};
+    use super::{AuthorityError, token};
     use crate::transport::Reply;
 
-    fn read(status: u16, body: &str, secrets: &[&str]) -> Result<(), Failure> {
+    fn read(status: u16, body: &str, secrets: &[&str]) -> Result<(), AuthorityError> {
         let status = StatusCode::from_u16(status).unwrap();
         let reply = Reply { status, headers: HeaderMap::new(), body: Bytes::copy_from_slice(body.as_bytes()) };
         token(Ok(reply), secrets, SystemTime::UNIX_EPOCH).map(|_| ())
@@ -197,14 +200,14 @@ mod tests {
     fn rsp_6_every_shape_of_answer() {
         assert!(read(200, r#"{"access_token":"t"}"#, &[]).is_ok());
         assert!(read(200, "\u{feff}{\"access_token\":\"t\"}", &[]).is_ok());
-        assert!(matches!(read(200, "<html>", &[]), Err(Failure::Invalid(_))));
-        assert!(matches!(read(200, "{}", &[]), Err(Failure::Invalid(_))));
-        assert!(matches!(read(200, r#"{"error":"invalid_grant"}"#, &[]), Err(Failure::Refused { .. })));
-        assert!(matches!(read(400, "<html>", &[]), Err(Failure::Invalid(_))));
-        assert!(matches!(read(302, "", &[]), Err(Failure::Invalid(_))));
-        assert!(matches!(read(502, "<html>", &[]), Err(Failure::Unavailable { status: 502, body: None, .. })));
-        assert!(matches!(read(400, r#"{"error":"temporarily_unavailable"}"#, &[]), Err(Failure::Unavailable { .. })));
-        assert!(matches!(read(429, "slow down", &[]), Err(Failure::Throttled { body: None, .. })));
+        assert!(matches!(read(200, "<html>", &[]), Err(AuthorityError::Invalid(_))));
+        assert!(matches!(read(200, "{}", &[]), Err(AuthorityError::Invalid(_))));
+        assert!(matches!(read(200, r#"{"error":"invalid_grant"}"#, &[]), Err(AuthorityError::Refused { .. })));
+        assert!(matches!(read(400, "<html>", &[]), Err(AuthorityError::Invalid(_))));
+        assert!(matches!(read(302, "", &[]), Err(AuthorityError::Invalid(_))));
+        assert!(matches!(read(502, "<html>", &[]), Err(AuthorityError::Unavailable { status: 502, body: None, .. })));
+        assert!(matches!(read(400, r#"{"error":"temporarily_unavailable"}"#, &[]), Err(AuthorityError::Unavailable { .. })));
+        assert!(matches!(read(429, "slow down", &[]), Err(AuthorityError::Throttled { body: None, .. })));
     }
 
     #[test]

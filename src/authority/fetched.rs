@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::answer::Failure;
+use super::answer::AuthorityError;
 use crate::clock::{Clock, Moment};
 use crate::tasks::Tasks;
 
@@ -21,7 +21,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How old a document may get while it cannot be fetched anew: keys that were withdrawn meanwhile must not verify for ever.
 const LONGEST_STALE: Duration = Duration::from_secs(24 * 3600);
 
-type Outcome<T> = Result<Arc<T>, Failure>;
+type Outcome<T> = Result<Arc<T>, AuthorityError>;
 
 /// A document and how it is kept.
 pub struct Fetched<T> {
@@ -34,7 +34,7 @@ struct State<T> {
     fetched: Option<Moment>,
     attempted: Option<Moment>,
     failures: u32,
-    failure: Option<Failure>,
+    failure: Option<AuthorityError>,
     waiting: Option<watch::Receiver<Option<Outcome<T>>>>,
 }
 
@@ -62,7 +62,7 @@ impl<T: Send + Sync + 'static> Fetched<T> {
         clock: &Clock,
         tasks: &Tasks,
         age: Duration,
-        fetch: impl Future<Output = Result<T, Failure>> + Send + 'static,
+        fetch: impl Future<Output = Result<T, AuthorityError>> + Send + 'static,
     ) -> Outcome<T> {
         let step = self.lock().step(clock.moment(), age);
         match step {
@@ -88,7 +88,7 @@ impl<T: Send + Sync + 'static> Fetched<T> {
         clock: &Clock,
         tasks: &Tasks,
         cooldown: Duration,
-        fetch: impl Future<Output = Result<T, Failure>> + Send + 'static,
+        fetch: impl Future<Output = Result<T, AuthorityError>> + Send + 'static,
     ) -> Outcome<T> {
         let step = self.lock().renewal(clock.moment(), cooldown);
         match step {
@@ -107,7 +107,7 @@ impl<T: Send + Sync + 'static> Fetched<T> {
         sender: watch::Sender<Option<Outcome<T>>>,
         clock: Clock,
         tasks: &Tasks,
-        fetch: impl Future<Output = Result<T, Failure>> + Send + 'static,
+        fetch: impl Future<Output = Result<T, AuthorityError>> + Send + 'static,
     ) {
         let state = Arc::clone(&self.state);
         // Should the fetch panic, the sender is dropped and the waiters leave; the next one finds a closed channel and leads anew.
@@ -125,7 +125,7 @@ impl<T: Send + Sync + 'static> Fetched<T> {
 
 async fn wait<T>(mut receiver: watch::Receiver<Option<Outcome<T>>>) -> Outcome<T> {
     let outcome = receiver.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
-    outcome.unwrap_or(Err(Failure::Broken))
+    outcome.unwrap_or(Err(AuthorityError::Broken))
 }
 
 // === impl State ===
@@ -140,7 +140,7 @@ impl<T> State<T> {
             (Some(value), true) => Step::Have(Ok(Arc::clone(value))),
             (Some(value), false) if self.in_flight().is_some() || self.pausing(now) => Step::Have(Ok(Arc::clone(value))),
             (None, _) if let Some(receiver) = self.in_flight() => Step::Wait(receiver),
-            (None, _) if self.pausing(now) => Step::Have(Err(self.told(now).unwrap_or(Failure::Broken))),
+            (None, _) if self.pausing(now) => Step::Have(Err(self.told(now).unwrap_or(AuthorityError::Broken))),
             _ => self.lead(now),
         }
     }
@@ -172,13 +172,13 @@ impl<T> State<T> {
     fn pausing(&self, now: Moment) -> bool {
         let doubled = FIRST_PAUSE * 2_u32.saturating_pow(self.failures.saturating_sub(1)).min(64);
         // A server that says how long knows better.
-        let asked = self.failure.as_ref().and_then(Failure::retry_after).unwrap_or_default();
+        let asked = self.failure.as_ref().and_then(AuthorityError::retry_after).unwrap_or_default();
         let pause = doubled.min(LONGEST_PAUSE).max(asked);
         self.failures > 0 && self.attempted.is_some_and(|attempted| now.since(attempted) < pause)
     }
 
     /// The last failure, as it is told now.
-    fn told(&self, now: Moment) -> Option<Failure> {
+    fn told(&self, now: Moment) -> Option<AuthorityError> {
         let waited = self.attempted.map_or(Duration::ZERO, |attempted| now.since(attempted));
         self.failure.clone().map(|failure| failure.told_after(waited))
     }
@@ -212,7 +212,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::Duration;
 
-    use super::{Failure, Fetched};
+    use super::{AuthorityError, Fetched};
     use crate::clock::Clock;
     use crate::tasks::Tasks;
 
@@ -249,7 +249,7 @@ mod tests {
             let calls = Arc::clone(&calls);
             async move {
                 calls.fetch_add(1, Ordering::SeqCst);
-                Err(Failure::Broken)
+                Err(AuthorityError::Broken)
             }
         };
         for _ in 0..10 {

@@ -150,7 +150,10 @@ impl App {
     }
 
     /// The id of its authority's own tenant, learnt once.
-    pub(super) async fn own_tenant(&self, context: crate::telemetry::Context) -> Result<Option<&str>, crate::authority::Failure> {
+    pub(super) async fn own_tenant(
+        &self,
+        context: crate::telemetry::Context,
+    ) -> Result<Option<&str>, crate::authority::AuthorityError> {
         if let Some(known) = self.own_tenant.get() {
             return Ok(known.as_deref());
         }

@@ -13,7 +13,7 @@ use quick_cache::sync::Cache;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::authority::{Authority, Decoding, Failure, SigningKey, TokenVersion};
+use crate::authority::{Authority, AuthorityError, Decoding, SigningKey, TokenVersion};
 use crate::clock::{Clock, Moment};
 use crate::oauth::{Claims, unverified};
 use crate::telemetry::Context;
@@ -47,7 +47,7 @@ pub enum Rejection {
     /// It is not accepted, with a reason that quotes nothing of it.
     Invalid(&'static str),
     /// The keys cannot be had, so nothing can be said about it.
-    NoKeys(Failure),
+    NoKeys(AuthorityError),
 }
 
 #[derive(Clone)]

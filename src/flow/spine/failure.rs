@@ -1,7 +1,7 @@
 //! From what an authority said to a refusal: whose turn it is, decided by `error`, `suberror`, `claims` and flow, never by AADSTS
 //! numbers (ERR-5, ERR-7, ERR-9).
 
-use crate::authority::Failure;
+use crate::authority::AuthorityError;
 use crate::cache::{Lost, Unavailable};
 use crate::clock::{Clock, Moment};
 use crate::flow::catalogue::Flow;
@@ -46,15 +46,15 @@ pub(in crate::flow) fn turn(flow: Flow, named: bool, body: &ErrorBody) -> Turn {
 }
 
 /// The refusal for a failed call. `until` is when a pause ends, where there is one.
-pub(in crate::flow) fn refuse(flow: Flow, failure: Failure, until: Option<Moment>) -> Refusal {
+pub(in crate::flow) fn refuse(flow: Flow, failure: AuthorityError, until: Option<Moment>) -> Refusal {
     refuse_at(flow, None, failure, until)
 }
 
 /// The refusal for a failed call whose request may have named a tenant.
-pub(in crate::flow) fn refuse_at(flow: Flow, tenant: Option<&Tenant>, failure: Failure, until: Option<Moment>) -> Refusal {
+pub(in crate::flow) fn refuse_at(flow: Flow, tenant: Option<&Tenant>, failure: AuthorityError, until: Option<Moment>) -> Refusal {
     let retry = until.map_or(Retry::Backoff, Retry::At);
     match failure {
-        Failure::Refused { body, .. } => {
+        AuthorityError::Refused { body, .. } => {
             let turn = turn(flow, tenant.is_some(), &body);
             let detail = match turn {
                 Turn::User => "the authority asks for the user: sign in again, with `claims` if there are any",
@@ -65,31 +65,31 @@ pub(in crate::flow) fn refuse_at(flow: Flow, tenant: Option<&Tenant>, failure: F
             let retry = until.map_or(Retry::Never, Retry::At);
             Refusal { answer: Some(body), ..Refusal::new(turn, Kind::Refused, detail) }.retrying(retry)
         }
-        Failure::Throttled { body, .. } => {
+        AuthorityError::Throttled { body, .. } => {
             let detail = "the authority asks for fewer requests: wait as long as Retry-After says";
             Refusal { answer: body, ..Refusal::new(Turn::Throttled, Kind::Throttled, detail) }.retrying(retry)
         }
-        Failure::Unavailable { body, .. } => {
+        AuthorityError::Unavailable { body, .. } => {
             let detail = "the authority cannot serve at the moment: try again later";
             Refusal { answer: body, ..Refusal::new(Turn::Unavailable, Kind::AuthorityUnavailable, detail) }.retrying(retry)
         }
-        Failure::NotSent => {
+        AuthorityError::NotSent => {
             let detail = "the authority cannot be reached: check the network, its address and `ca_file`";
             Refusal::new(Turn::Unavailable, Kind::AuthorityUnavailable, detail).retrying(retry).local()
         }
-        Failure::Broken => {
+        AuthorityError::Broken => {
             let detail = "the connection to the authority broke before its answer was complete: try again later";
             Refusal::new(Turn::Unavailable, Kind::AuthorityUnavailable, detail).retrying(retry)
         }
-        Failure::Busy => {
+        AuthorityError::Busy => {
             let detail = "too many calls to the authority are under way, and no turn came in time: try again";
             Refusal::new(Turn::Unavailable, Kind::AuthorityUnavailable, detail).retrying(Retry::Backoff).local()
         }
-        Failure::TimedOut => {
+        AuthorityError::TimedOut => {
             let detail = "the authority did not answer in time: try again later";
             Refusal::new(Turn::OutOfTime, Kind::AuthorityTimeout, detail).retrying(retry)
         }
-        Failure::Invalid(what) => {
+        AuthorityError::Invalid(what) => {
             let detail = format!("the authority's answer cannot be used: {what}");
             Refusal::new(Turn::Operator, Kind::InvalidAuthorityResponse, detail).retrying(retry)
         }
@@ -97,7 +97,7 @@ pub(in crate::flow) fn refuse_at(flow: Flow, tenant: Option<&Tenant>, failure: F
 }
 
 /// Nothing can be said of the token, so it is not the user's turn. `now` is given where the same request can succeed later.
-pub(in crate::flow) fn no_keys(failure: Failure, now: Option<Moment>) -> Refusal {
+pub(in crate::flow) fn no_keys(failure: AuthorityError, now: Option<Moment>) -> Refusal {
     let until = now.zip(failure.retry_after()).map(|(now, pause)| now.after(pause));
     let lower = refuse(Flow::OnBehalfOf, failure, None);
     let detail = format!("the authority's keys cannot be had: {}", lower.detail);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::evidence::{Standing, Witness};
 use super::failure::is_about_the_user;
-use crate::authority::{Failure, Hold, Holds, Stops};
+use crate::authority::{AuthorityError, Hold, Holds, Stops};
 use crate::clock::{Clock, Moment};
 use crate::flow::app::App;
 use crate::flow::catalogue::Flow;
@@ -172,25 +172,25 @@ impl Keys {
     }
 
     /// What a failure stops, if anything.
-    pub(super) fn stop(&self, failure: &Failure, remembered: &Remembered, clock: &Clock, jitter: f64) -> Option<Stop> {
+    pub(super) fn stop(&self, failure: &AuthorityError, remembered: &Remembered, clock: &Clock, jitter: f64) -> Option<Stop> {
         // Zero would stop nothing: a second keeps a broken server from being hammered.
         let named = failure.retry_after().map(|pause| pause.max(Duration::from_secs(1)));
         let now = clock.moment();
         let (stops, pause) = match failure {
-            Failure::Throttled { .. } => (Stops::Pause, named.unwrap_or(UNNAMED_PAUSE)),
-            Failure::Unavailable { status: 500.., retry_after: Some(_), .. } => (Stops::Pause, Duration::ZERO),
-            Failure::Refused { status, body, .. } => {
+            AuthorityError::Throttled { .. } => (Stops::Pause, named.unwrap_or(UNNAMED_PAUSE)),
+            AuthorityError::Unavailable { status: 500.., retry_after: Some(_), .. } => (Stops::Pause, Duration::ZERO),
+            AuthorityError::Refused { status, body, .. } => {
                 let stops = refused(*status, body);
                 (stops, if stops == Stops::Request { REFUSED } else { CLIENT })
             }
             // Garbage says nothing of other requests.
-            Failure::Invalid(_) => (Stops::Request, REFUSED),
-            Failure::Unavailable { .. } | Failure::NotSent | Failure::Broken | Failure::TimedOut => {
+            AuthorityError::Invalid(_) => (Stops::Request, REFUSED),
+            AuthorityError::Unavailable { .. } | AuthorityError::NotSent | AuthorityError::Broken | AuthorityError::TimedOut => {
                 let failures = remembered.failures(Stops::Partition, &self.partition, now);
                 (Stops::Partition, backoff(failures, jitter))
             }
             // It was not the authority's doing, and the next turn may come at once.
-            Failure::Busy => return None,
+            AuthorityError::Busy => return None,
         };
         let until = now.after(named.map_or(pause, |named| named.max(pause)));
         Some(self.stopping(stops, until, remembered.failures(stops, &self.key(stops), now)))
@@ -284,7 +284,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{Asked, Keys, Subject, remembered};
-    use crate::authority::Failure;
+    use crate::authority::AuthorityError;
     use crate::clock::Clock;
     use crate::flow::catalogue::Flow;
     use crate::flow::refusal::{Kind, Refusal};
@@ -302,16 +302,16 @@ mod tests {
         asked: Asked { lane: &Lane::new([1; 32]), variant: &Variant::new([0; 32]), scopes: "a", challenge: 0, refresh_token: 0 },
     };
 
-    fn error(status: u16, error: &str) -> Failure {
+    fn error(status: u16, error: &str) -> AuthorityError {
         refused(status, ErrorBody { error: error.to_owned(), ..ErrorBody::default() }, None)
     }
 
-    fn refused(status: u16, body: ErrorBody, retry_after: Option<Duration>) -> Failure {
-        Failure::Refused { status, body: Box::new(body), retry_after }
+    fn refused(status: u16, body: ErrorBody, retry_after: Option<Duration>) -> AuthorityError {
+        AuthorityError::Refused { status, body: Box::new(body), retry_after }
     }
 
     /// Which of these requests a failure of the usual one stops.
-    fn stopped(failure: &Failure, others: &[Subject<'_>]) -> Vec<bool> {
+    fn stopped(failure: &AuthorityError, others: &[Subject<'_>]) -> Vec<bool> {
         let (clock, remembered) = (Clock::manual(0), remembered());
         let refusal = Arc::new(Refusal::new(Turn::Operator, Kind::Refused, "no"));
         if let Some(stop) = Keys::of(&USUAL).stop(failure, &remembered, &clock, 0.5) {
@@ -401,7 +401,7 @@ mod tests {
             Subject { asked: Asked { refresh_token: 1, ..asked }, ..USUAL },
         ];
         let second = Some(Duration::from_secs(1));
-        let unavailable = |status, retry_after| Failure::Unavailable { status, body: None, retry_after };
+        let unavailable = |status, retry_after| AuthorityError::Unavailable { status, body: None, retry_after };
         let about_user = |error: &str, suberror: Option<&str>, claims: Option<&str>| {
             let (error, suberror, claims) = (error.to_owned(), suberror.map(str::to_owned), claims.map(str::to_owned));
             refused(401, ErrorBody { error, suberror, claims, ..ErrorBody::default() }, None)
@@ -412,15 +412,15 @@ mod tests {
         let grant = [true, true, true, false, false, false, false, false, true];
         let tenant = [true, true, true, true, false, false, false, false, true];
         for (failure, expected) in [
-            (Failure::Throttled { body: None, retry_after: None }, pause),
-            (Failure::Throttled { body: None, retry_after: second }, pause),
+            (AuthorityError::Throttled { body: None, retry_after: None }, pause),
+            (AuthorityError::Throttled { body: None, retry_after: second }, pause),
             (unavailable(503, second), pause),
             (unavailable(503, None), lane),
             (unavailable(400, second), lane),
-            (Failure::TimedOut, lane),
-            (Failure::Broken, lane),
-            (Failure::NotSent, lane),
-            (Failure::Invalid("no"), request),
+            (AuthorityError::TimedOut, lane),
+            (AuthorityError::Broken, lane),
+            (AuthorityError::NotSent, lane),
+            (AuthorityError::Invalid("no"), request),
             (error(400, "invalid_grant"), request),
             (error(400, "interaction_required"), request),
             (error(400, "invalid_client"), request),
@@ -454,7 +454,7 @@ mod tests {
     #[test]
     fn retry_after_lengthens_a_refusal_and_shortens_none() {
         let (clock, remembered) = (Clock::manual(0), remembered());
-        let until = |failure: &Failure| {
+        let until = |failure: &AuthorityError| {
             let stop = Keys::of(&USUAL).stop(failure, &remembered, &clock, 0.5).unwrap();
             stop.until.since(clock.moment()).as_secs()
         };
@@ -464,9 +464,9 @@ mod tests {
         assert_eq!(until(&refused(400, body("invalid_grant"), after(9))), 9);
         assert_eq!(until(&refused(401, body("invalid_client"), after(9))), 60);
         assert_eq!(until(&refused(401, body("unauthorized_client"), after(600))), 600);
-        assert_eq!(until(&Failure::Throttled { body: None, retry_after: after(2) }), 2);
-        assert_eq!(until(&Failure::Throttled { body: None, retry_after: None }), 5);
-        assert_eq!(until(&Failure::Unavailable { status: 503, body: None, retry_after: after(0) }), 1);
-        assert_eq!(until(&Failure::Unavailable { status: 400, body: None, retry_after: after(9) }), 9);
+        assert_eq!(until(&AuthorityError::Throttled { body: None, retry_after: after(2) }), 2);
+        assert_eq!(until(&AuthorityError::Throttled { body: None, retry_after: None }), 5);
+        assert_eq!(until(&AuthorityError::Unavailable { status: 503, body: None, retry_after: after(0) }), 1);
+        assert_eq!(until(&AuthorityError::Unavailable { status: 400, body: None, retry_after: after(9) }), 9);
     }
 }

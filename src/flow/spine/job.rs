@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::failure::{refuse_at, unavailable};
 use super::holds::{Asked, Keys, keys};
 use super::send::{self, Trouble};
-use crate::authority::Failure;
+use crate::authority::AuthorityError;
 use crate::cache::{Loaded, OpenWatch, Permit};
 use crate::caller::Caller;
 use crate::flow::app::App;
@@ -146,7 +146,8 @@ impl Job {
             Trouble::Before(failure) | Trouble::Authority(failure) => {
                 let jitter = self.state.jitter;
                 let stop = keys.stop(&failure, remembered, clock, jitter());
-                let until = stop.filter(|_| !matches!(failure, Failure::Refused { retry_after: None, .. })).map(|stop| stop.until);
+                let until =
+                    stop.filter(|_| !matches!(failure, AuthorityError::Refused { retry_after: None, .. })).map(|stop| stop.until);
                 (stop, refuse_at(self.flow, tenant, failure, until))
             }
         };

@@ -11,7 +11,7 @@ use super::job::user_lane;
 use super::outcome::SentOnce;
 use super::refresh::{Renewal, sign_in};
 use super::send;
-use crate::authority::Failure;
+use crate::authority::AuthorityError;
 use crate::cache::{Bypass, Kept, Landing, Loaded, Lost, Part, Permit, Query};
 use crate::flow::about::Owner;
 use crate::flow::id_token::{self, IdTokenWanted};
@@ -91,7 +91,7 @@ impl Redemption {
         let (state, plan, app) = (&self.state, &self.plan, &self.plan.app);
         let renewed_by = Renewal::take(&mut response);
         let Some(id_token) = &response.id_token else {
-            return Err(self.spent(Failure::Invalid("it has no id_token")));
+            return Err(self.spent(AuthorityError::Invalid("it has no id_token")));
         };
         let tenant = plan.tenant.as_ref();
         let wanted = IdTokenWanted { nonce: plan.nonce.as_deref(), tenant, now: state.clock.unix() };
@@ -101,7 +101,7 @@ impl Redemption {
         let matching = app.authority.matching();
         let granted = granted(matching, &plan.scopes, &grant);
         let Some(account) = &grant.account else {
-            return Err(self.spent(Failure::Invalid("it does not say whose token it is")));
+            return Err(self.spent(AuthorityError::Invalid("it does not say whose token it is")));
         };
         let space = app.space_of(plan.owner);
         let partition = space.partition(PartitionOwner::Account(&account.home_account_id));
@@ -162,7 +162,7 @@ impl Redemption {
     }
 
     /// The refusal of an answer that is no good: the grant is used up all the same.
-    fn spent(&self, failure: Failure) -> Arc<Refusal> {
+    fn spent(&self, failure: AuthorityError) -> Arc<Refusal> {
         Arc::new(refuse(self.plan.flow, failure, None).retrying(Retry::Never))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::failure::{refuse, unavailable};
 use super::holds::{Keys, Stop};
 use super::send::{self, Trouble};
-use crate::authority::Failure;
+use crate::authority::AuthorityError;
 use crate::flow::app::App;
 use crate::flow::catalogue::Flow;
 use crate::flow::refusal::{Kind, Refusal};
@@ -35,9 +35,9 @@ impl SentOnce<'_> {
             Trouble::Before(failure) => (failure, false),
             Trouble::Authority(failure) => {
                 let sent = match &failure {
-                    Failure::NotSent | Failure::Busy | Failure::Throttled { .. } => false,
+                    AuthorityError::NotSent | AuthorityError::Busy | AuthorityError::Throttled { .. } => false,
                     // An authority that asks for a pause has not looked at the grant.
-                    Failure::Unavailable { retry_after, .. } => retry_after.is_none(),
+                    AuthorityError::Unavailable { retry_after, .. } => retry_after.is_none(),
                     _ => true,
                 };
                 (failure, sent)
@@ -46,7 +46,7 @@ impl SentOnce<'_> {
         let stop = self.keys.stop(&failure, &state.remembered, &state.clock, (state.jitter)());
         let stop = stop.filter(|stop| self.stops_request || stop.concerns_others());
         let until = stop.filter(|_| failure.retry_after().is_some() || !sent).map(|stop| stop.until);
-        let unknown = matches!(failure, Failure::Broken | Failure::TimedOut | Failure::Unavailable { .. });
+        let unknown = matches!(failure, AuthorityError::Broken | AuthorityError::TimedOut | AuthorityError::Unavailable { .. });
         let mut refusal = refuse(self.flow, failure, until);
         if let Some(lost) = self.lost
             && sent

@@ -14,7 +14,7 @@ use super::failure::{broken_off, no_tokens, refuse, unavailable};
 use super::job::Job;
 use super::outcome::SentOnce;
 use super::send::{self, Trouble};
-use crate::authority::Failure;
+use crate::authority::AuthorityError;
 use crate::cache::{Kept, Loaded, RefreshLease, Renewed, Room, Signed, Unavailable};
 use crate::flow::about::{self, Owner};
 use crate::flow::app::App;
@@ -110,7 +110,7 @@ impl Refresh {
             match cache.accounts().in_turn(&job.key.partition, job.app.authority.timeout(), work).await {
                 Ok(Some(outcome)) => return outcome,
                 Ok(None) => {}
-                Err(Unavailable::Busy) => return Err(refuse(job.flow, Failure::Busy, None).into()),
+                Err(Unavailable::Busy) => return Err(refuse(job.flow, AuthorityError::Busy, None).into()),
                 Err(why) => return Err(self.unavailable(job, why)),
             }
         }
@@ -220,7 +220,7 @@ impl Refresh {
     }
 
     /// The refusal of an answer that is of no use, also for whoever asks again in a moment.
-    fn unusable(job: &Job, version: u64, failure: Failure) -> Arc<Refusal> {
+    fn unusable(job: &Job, version: u64, failure: AuthorityError) -> Arc<Refusal> {
         let refusal = Arc::new(refuse(job.flow, failure, None));
         // Of the successor, which is what the next one would send.
         let until = job.state.clock.moment().after(UNUSABLE);
@@ -289,5 +289,5 @@ fn room(job: &Job) -> Result<Option<Room>, Arc<Refusal>> {
 }
 
 fn is_invalid_grant(trouble: &Trouble) -> bool {
-    matches!(trouble, Trouble::Authority(Failure::Refused { body, .. }) if body.error == "invalid_grant")
+    matches!(trouble, Trouble::Authority(AuthorityError::Refused { body, .. }) if body.error == "invalid_grant")
 }

@@ -1,6 +1,6 @@
 //! One grant sent to the app's source, and what is said where no answer comes of it.
 
-use crate::authority::Failure;
+use crate::authority::AuthorityError;
 use crate::cache::{self, Unavailable};
 use crate::finding::Problem;
 use crate::flow::app::App;
@@ -14,17 +14,17 @@ use crate::token::{Tenant, Turn};
 #[derive(Debug)]
 pub(in crate::flow) enum Trouble {
     /// The authority's doing, before the grant was sent: a document that could not be had.
-    Before(Failure),
+    Before(AuthorityError),
     /// The authority's doing.
-    Authority(Failure),
+    Authority(AuthorityError),
     /// The credential's.
     Credential(Problem),
     /// It must not be sent: the right to do so was lost, or may have been.
     Turn(Unavailable),
 }
 
-impl From<Failure> for Trouble {
-    fn from(failure: Failure) -> Self {
+impl From<AuthorityError> for Trouble {
+    fn from(failure: AuthorityError) -> Self {
         Self::Authority(failure)
     }
 }

@@ -19,7 +19,7 @@ use super::publish::{LeaderOutcome, Publisher};
 use super::query::Wanted;
 use super::way::{EarlierLookup, Way};
 use crate::clock::Moment;
-use crate::store::{Claimed, Holder, Trouble};
+use crate::store::{Claimed, Holder, StoreError};
 use crate::token::{AnswerHead, CachedToken};
 
 /// How soon a follower comes back first, and how often later on.
@@ -100,7 +100,7 @@ impl<E> SharedFlights<E> {
         };
         // Where the store only paused, the claim has some patience with it. A forced request has to know what was there when it
         // came.
-        let is_alone = matches!(looked, Err(trouble) if trouble == Trouble::Open || tells);
+        let is_alone = matches!(looked, Err(trouble) if trouble == StoreError::Open || tells);
         let lookup = looked.unwrap_or_else(|_| self.finder.lookup_of_memory(&way.wanted));
         way.first = lookup.base;
         // What follows where there is no hit is boxed: a flight is moved several times before it starts, and would carry room for
@@ -156,7 +156,7 @@ impl<E> SharedFlights<E> {
                 }
                 // A pause of the store must not send everybody who waits to the authority. A lease that was given all the same
                 // is taken again: it is the same owner's.
-                Err(Trouble::Failed) if self.shared.fleet.moment().since(answered) < PATIENCE => {}
+                Err(StoreError::Failed) if self.shared.fleet.moment().since(answered) < PATIENCE => {}
                 Err(_) => {
                     self.shared.fleet.metrics().lease("failed");
                     // It may have been given all the same.

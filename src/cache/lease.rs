@@ -15,7 +15,7 @@ use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
 use super::fleet::Fleet;
-use crate::store::{self, Claim, Claimed, Holder, Names, Note, Trouble};
+use crate::store::{self, Claim, Claimed, Holder, Names, Note, StoreError};
 use crate::token::{FlightKey, Partition};
 
 /// How long a lease holds without being renewed.
@@ -146,7 +146,7 @@ impl Leases {
     }
 
     /// Asks for a lease, and reads in the same step.
-    pub(super) async fn claim(&self, lease: &Lease, claiming: Claiming<'_>) -> Result<Claimed, Trouble> {
+    pub(super) async fn claim(&self, lease: &Lease, claiming: Claiming<'_>) -> Result<Claimed, StoreError> {
         let Claiming { reads, lapsed, followed, patient } = claiming;
         let claim = Claim { lease: &lease.name, outcome: &lease.outcome, reads, owner: &lease.owner, lapsed, ttl: KEPT, followed };
         if patient { self.fleet.store().patient().claim(&claim).await } else { self.fleet.store().claim(&claim).await }
@@ -169,7 +169,7 @@ impl Leases {
     }
 
     /// Writes into a lease that this generation is about to be sent under it. Returns whether it is ours still.
-    pub(super) async fn mark(&self, lease: &Lease, generation: u64) -> Result<bool, Trouble> {
+    pub(super) async fn mark(&self, lease: &Lease, generation: u64) -> Result<bool, StoreError> {
         let Some(holder) = lease.mark(generation) else { return Ok(false) };
         let is_ours = self.fleet.store().patient().extend(&lease.name, &holder, KEPT, false).await?;
         if !is_ours {

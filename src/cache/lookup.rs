@@ -9,7 +9,7 @@ use super::epochs::{Epochs, epoch_of};
 use super::fleet::{Dated, Fleet, MOST_LISTED};
 use super::freshness::{Freshness, judge};
 use super::query::Wanted;
-use crate::store::{Names, Ring, Sought, Trouble};
+use crate::store::{Names, Ring, Sought, StoreError};
 use crate::token::{CachedToken, Epoch, Partition, Variant};
 
 /// How many tokens for more scopes than asked are looked at before the authority is asked.
@@ -59,7 +59,7 @@ impl Lookups {
 
     /// Looks for a token: under its exact name, and then in the index for one that is good for more. `token` and `epoch` are the
     /// names of what is wanted.
-    pub(super) async fn look(&self, wanted: &Wanted, token: &str, epoch: &str) -> Result<Lookup, Trouble> {
+    pub(super) async fn look(&self, wanted: &Wanted, token: &str, epoch: &str) -> Result<Lookup, StoreError> {
         let sought = Sought { partition: &wanted.partition, variant: &wanted.variant, asked: Some(&wanted.asked) };
         let mut lookup = self.named(token, wanted.owned.then_some(epoch), &sought).await?;
         if !self.fleet.other_names().is_empty() {
@@ -80,7 +80,7 @@ impl Lookups {
         Ok(lookup)
     }
 
-    async fn covered(&self, names: &Names, wanted: &Wanted, epoch: Epoch) -> Result<Option<CachedToken>, Trouble> {
+    async fn covered(&self, names: &Names, wanted: &Wanted, epoch: Epoch) -> Result<Option<CachedToken>, StoreError> {
         let Some((stored, dated)) = self.covering(names, wanted, epoch).await? else { return Ok(None) };
         let facts = &stored.facts;
         let name = names.place(&wanted.partition).token(&names.entry(&facts.variant, &facts.asked));
@@ -94,7 +94,7 @@ impl Lookups {
         variant: &Variant,
         asked: &str,
         owned: bool,
-    ) -> Result<Lookup, Trouble> {
+    ) -> Result<Lookup, StoreError> {
         let place = self.fleet.names().place(partition);
         let token = place.token(&self.fleet.names().entry(variant, asked));
         let epoch = owned.then(|| place.epoch());
@@ -109,7 +109,13 @@ impl Lookups {
 
     /// What was seen under the names that are written, with what stands under those of the other versions: a token where there is
     /// none yet, and a sign-out whoever made it.
-    async fn named_otherwise(&self, mut lookup: Lookup, owned: bool, asked: &str, sought: &Sought<'_>) -> Result<Lookup, Trouble> {
+    async fn named_otherwise(
+        &self,
+        mut lookup: Lookup,
+        owned: bool,
+        asked: &str,
+        sought: &Sought<'_>,
+    ) -> Result<Lookup, StoreError> {
         for names in self.fleet.other_names() {
             let place = names.place(sought.partition);
             let token = place.token(&names.entry(sought.variant, asked));
@@ -129,7 +135,7 @@ impl Lookups {
         judge(stored.expires_on, stored.received_on, stored.refresh_on, self.fleet.now()) != Freshness::Expired
     }
 
-    async fn named(&self, token: &str, epoch: Option<&str>, sought: &Sought<'_>) -> Result<Lookup, Trouble> {
+    async fn named(&self, token: &str, epoch: Option<&str>, sought: &Sought<'_>) -> Result<Lookup, StoreError> {
         let began = self.fleet.checks().check_moment();
         let mut values = self.read_with(token, epoch).await?;
         if self.fleet.checks().is_suspect(began) {
@@ -145,7 +151,7 @@ impl Lookups {
         Ok(lookup)
     }
 
-    async fn read_with(&self, token: &str, epoch: Option<&str>) -> Result<Vec<Option<Bytes>>, Trouble> {
+    async fn read_with(&self, token: &str, epoch: Option<&str>) -> Result<Vec<Option<Bytes>>, StoreError> {
         match epoch {
             Some(epoch) => self.fleet.store().read(&[token, epoch]).await,
             None => self.fleet.store().read(&[token]).await,
@@ -165,7 +171,7 @@ impl Lookups {
         Lookup { stored: stored.filter(|stored| is_of(stored, epoch)), dated: dated.unwrap_or_default(), base, epoch }
     }
 
-    async fn covering(&self, names: &Names, wanted: &Wanted, epoch: Epoch) -> Result<Option<(CachedToken, Dated)>, Trouble> {
+    async fn covering(&self, names: &Names, wanted: &Wanted, epoch: Epoch) -> Result<Option<(CachedToken, Dated)>, StoreError> {
         let place = names.place(&wanted.partition);
         let members = self.fleet.store().members(&place.index(), MOST_LISTED).await?;
         let covering = names.covering(&members, &wanted.variant, &wanted.asked).take(MOST_COVERING);

@@ -18,7 +18,7 @@ use super::lookup::Lookup;
 use super::outcome::{FlightOutcome, Loaded};
 use super::query::Query;
 use super::way::Way;
-use crate::store::{self, Index, Place, Placed, Put, Ring, Trouble};
+use crate::store::{self, Index, Place, Placed, Put, Ring, StoreError};
 use crate::token::{AnswerHead, CachedToken, Partition, TokenDigest};
 
 /// How often a forced store yields to one that came between.
@@ -185,7 +185,13 @@ impl Publisher {
         self.local.memory().remove(&way.wanted.partition);
     }
 
-    async fn put(&self, way: &Way<'_>, lease: Option<&Lease>, base: Option<u64>, stored: &CachedToken) -> Result<Placed, Trouble> {
+    async fn put(
+        &self,
+        way: &Way<'_>,
+        lease: Option<&Lease>,
+        base: Option<u64>,
+        stored: &CachedToken,
+    ) -> Result<Placed, StoreError> {
         let told = postcard::to_stdvec(&LeaderOutcome::Kept).unwrap_or_default();
         let outcome = lease.map(|lease| self.shared.leases.outcome(lease, &told));
         let given_back = lease.zip(outcome.as_deref()).map(|(lease, outcome)| lease.given_back(outcome));
@@ -195,13 +201,13 @@ impl Publisher {
 }
 
 /// Puts a token into the store, in its place and into the index.
-pub(super) async fn put_token(shared: &SharedLevel, token: TokenPut<'_>) -> Result<Placed, Trouble> {
+pub(super) async fn put_token(shared: &SharedLevel, token: TokenPut<'_>) -> Result<Placed, StoreError> {
     let TokenPut { place, partition, owned, base, stored, lease } = token;
     let (fleet, facts) = (&shared.fleet, &stored.facts);
     let now = fleet.now();
     let entry = fleet.names().entry(&facts.variant, &facts.asked);
     let (key, index, epoch) = (place.token(&entry), place.index(), place.epoch());
-    let value = fleet.seal_token(&key, partition, stored).ok_or(Trouble::Failed)?;
+    let value = fleet.seal_token(&key, partition, stored).ok_or(StoreError::Failed)?;
     let left = u64::try_from(stored.expires_on.saturating_sub(now)).unwrap_or(0).max(1);
     let member = fleet.names().member(&entry, &facts.variant, &facts.granted);
     let named = epoch_bytes(facts.epoch);

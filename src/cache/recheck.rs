@@ -7,7 +7,7 @@ use super::local::LocalLevel;
 use super::locks::KeyLocks;
 use super::lookup::Lookup;
 use super::query::Query;
-use crate::store::Trouble;
+use crate::store::StoreError;
 use crate::token::{CachedToken, FlightKey};
 
 /// By how much a generation that is lower is still known to be of before; what is further away was stored after a loss.
@@ -64,12 +64,12 @@ impl Recheck {
         };
         let since = self.local.since(&query.key.partition, query.owned);
         match self.shared.lookups.exact(&query.key.partition, &query.key.variant, &asked, query.owned).await {
-            Err(Trouble::Open) => {
+            Err(StoreError::Open) => {
                 checks.ask_later();
                 note(seen);
             }
             // This may be its slot's trouble alone: the others are asked about as before.
-            Err(Trouble::Failed) => note(if suspect { seen } else { checks.due_again(now) }),
+            Err(StoreError::Failed) => note(if suspect { seen } else { checks.due_again(now) }),
             Ok(Lookup { epoch: Some(raised), .. }) if Some(raised) > epoch => {
                 self.shared.fleet.metrics().signed_out.inc();
                 self.shared.recent.note(&query.key.partition, raised);

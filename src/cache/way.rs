@@ -6,7 +6,7 @@ use super::flight::Kind;
 use super::local::Since;
 use super::lookup::Lookup;
 use super::query::Wanted;
-use crate::store::{Place, Sought, Trouble};
+use crate::store::{Place, Sought, StoreError};
 
 /// A flight on its way.
 pub(super) struct Way<'a> {
@@ -26,7 +26,7 @@ pub(super) struct Way<'a> {
 /// What a look brought that found no token, and when it began.
 #[derive(Debug)]
 pub(super) struct EarlierLookup {
-    pub(super) lookup: Result<Lookup, Trouble>,
+    pub(super) lookup: Result<Lookup, StoreError>,
     pub(super) since: Since,
 }
 

@@ -15,5 +15,5 @@ pub use ring::{KeyRing, Opened, Ring, Unreadable};
 pub use settings::{Encryption, RedisSettings, RedisUrl, Topology, VERSIONS, Version, Versions};
 pub use shared::{
     Access, BreakerState, Claim, Claimed, Epoch, Event, Holder, Index, Lease, Mark, Note, Page, Placed, Put, Raised, Removed,
-    Shared, State, Trouble,
+    Shared, State, StoreError,
 };

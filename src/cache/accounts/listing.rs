@@ -10,7 +10,7 @@ use super::outcome::Unavailable;
 use super::unlisted::Member;
 use crate::cache::epochs::epoch_of;
 use crate::cache::level::SharedLevel;
-use crate::store::{BreakerState, Mark, Names, SHARDS, Trouble, read_sign_in};
+use crate::store::{BreakerState, Mark, Names, SHARDS, StoreError, read_sign_in};
 use crate::token::{Account, Partition, SignIn, SpaceId};
 
 /// How many sets are asked at once first, and twice as many each time that they do not fill the page: an app with many users has
@@ -182,9 +182,9 @@ impl Accounts {
         let behind = match shared.fleet.store().patient().leave(&set.name, &tags).await {
             Ok(()) => self.behind(shared, space, &tags.iter().map(|tag| (set.names, tag)).collect::<Vec<_>>()).await,
             // They were not asked to leave.
-            Err(Trouble::Open) => return,
+            Err(StoreError::Open) => return,
             // They may have left all the same.
-            Err(Trouble::Failed) => Err(Unavailable::Unreachable),
+            Err(StoreError::Failed) => Err(Unavailable::Unreachable),
         };
         match behind {
             Ok(behind) => {

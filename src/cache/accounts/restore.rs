@@ -19,7 +19,7 @@ use crate::cache::level::SharedLevel;
 use crate::cache::losses::MOST;
 use crate::cache::recent::KNOWN;
 use crate::clock::Moment;
-use crate::store::{Note, Trouble, sign_in_epoch};
+use crate::store::{Note, StoreError, sign_in_epoch};
 use crate::token::Partition;
 
 /// How often the markers are looked at, and how soon what failed is tried again.
@@ -85,7 +85,7 @@ impl Accounts {
         for batch in partitions.chunks(AT_ONCE) {
             let raised = join_all(batch.iter().map(|partition| shared.epochs.raise_known(partition))).await;
             failed.extend(batch.iter().zip(&raised).filter(|(_, raised)| raised.is_err()).map(|(partition, _)| *partition));
-            if raised.contains(&Err(Trouble::Open)) {
+            if raised.contains(&Err(StoreError::Open)) {
                 return partitions.to_vec();
             }
         }
@@ -163,7 +163,7 @@ impl StoreMarkers {
 }
 
 /// Takes away a sign-in that a sign-out ended and the store has again: its epoch does not last as long as a refresh token may.
-async fn drop_ended(shared: &SharedLevel, partition: &Partition) -> Result<(), Trouble> {
+async fn drop_ended(shared: &SharedLevel, partition: &Partition) -> Result<(), StoreError> {
     let Some(epoch) = shared.recent.epoch(partition) else { return Ok(()) };
     for names in shared.fleet.all_names() {
         let name = names.place(partition).sign_in();

@@ -15,7 +15,7 @@ use super::fault::Fault;
 use super::link::{Link, Live};
 use super::metrics::Op;
 use super::scripts::Call;
-use super::types::Trouble;
+use super::types::StoreError;
 use crate::telemetry;
 
 /// How long nobody waits once replicas did not acknowledge: those who come would wait one after the other.
@@ -91,7 +91,7 @@ impl Core {
         call: &Call,
         deadline: Duration,
         patient: bool,
-    ) -> Result<(Value, bool), Trouble> {
+    ) -> Result<(Value, bool), StoreError> {
         let request = Request::Script(call);
         let Some(acknowledged) = &self.acknowledged else { return Ok((self.call(op, request, deadline, patient).await?, true)) };
         let written = if self.may(op) {

@@ -16,7 +16,7 @@ use super::guard::{Guard, Kind};
 use super::link::{ATTEMPT, Link};
 use super::metrics::{Counts, Op};
 use super::scripts::{self, Call};
-use super::types::Trouble;
+use super::types::StoreError;
 use crate::clock::Clock;
 use crate::tasks::Tasks;
 use crate::telemetry;
@@ -62,13 +62,13 @@ impl Core {
         request: Request<'_>,
         deadline: Duration,
         patient: bool,
-    ) -> Result<Value, Trouble> {
+    ) -> Result<Value, StoreError> {
         let ends = Instant::now() + deadline;
         // What most calls do not need is boxed: a future carries room for all that it may await.
         let may = self.may(op) || (patient && Box::pin(self.may_soon(op, deadline, ends)).await);
         if !may {
             self.counts.spared(op);
-            return Err(Trouble::Open);
+            return Err(StoreError::Open);
         }
         let (started, span) = (self.clock.precise(), telemetry::redis_span(op.as_str()));
         let outcome =
@@ -82,7 +82,7 @@ impl Core {
         match outcome {
             // What is of another type is not what was looked for, and there is nothing else.
             Err(Fault::WrongType) if !op.writes() => Ok(Value::Nil),
-            outcome => outcome.map_err(|_| Trouble::Failed),
+            outcome => outcome.map_err(|_| StoreError::Failed),
         }
     }
 

@@ -9,7 +9,7 @@ use redis::{Cmd, Pipeline, Value};
 use super::core::{PROBES, Request};
 use super::metrics::Op;
 use super::scripts::{self, Call};
-use super::types::{Claim, Claimed, Holder, Mark, Note, Page, Placed, Put, Removed, Trouble};
+use super::types::{Claim, Claimed, Holder, Mark, Note, Page, Placed, Put, Removed, StoreError};
 use super::{PATIENT, Shared};
 
 /// How many keys one command reads at most: a long one holds up all others.
@@ -19,7 +19,7 @@ const LEAST: usize = 32;
 /// For how long members of a set outlive their time, in seconds.
 const GRACE: i64 = 24 * 3600;
 
-type Answer<T> = Result<T, Trouble>;
+type Answer<T> = Result<T, StoreError>;
 
 impl Shared {
     /// The values of keys in one slot.
@@ -52,7 +52,7 @@ impl Shared {
             // It is of another type.
             return Ok((vec![None; keys.len()], None));
         }
-        let [values, left] = <[Value; 2]>::try_from(answer).map_err(|_| Trouble::Failed)?;
+        let [values, left] = <[Value; 2]>::try_from(answer).map_err(|_| StoreError::Failed)?;
         let values = if keys.len() == 1 { vec![maybe_bytes(values)?] } else { many(values, keys.len())? };
         Ok((values, time_left(&left)))
     }
@@ -106,7 +106,7 @@ impl Shared {
         let answer = array(self.ask(Op::Read, Request::Batch(&all), self.core.timeout).await?)?;
         // What has no end says -1, and what is not there -2.
         let there: Vec<bool> = answer.iter().map(|left| *left != Value::Int(-2)).collect();
-        if there.len() == keys.len() { Ok(there) } else { Err(Trouble::Failed) }
+        if there.len() == keys.len() { Ok(there) } else { Err(StoreError::Failed) }
     }
 
     /// How many groups of so many keys are asked for together: in a cluster those that are in one slot.
@@ -137,7 +137,7 @@ impl Shared {
             call = call.bytes(followed);
         }
         let answer = array(self.script(Op::Claim, &call).await?)?;
-        let [won, holder, outcome, values] = <[Value; 4]>::try_from(answer).map_err(|_| Trouble::Failed)?;
+        let [won, holder, outcome, values] = <[Value; 4]>::try_from(answer).map_err(|_| StoreError::Failed)?;
         Ok(Claimed {
             won: number(&won)? == 1,
             holder: maybe_bytes(holder)?.and_then(|holder| Holder::read(&holder)),
@@ -204,7 +204,7 @@ impl Shared {
             Value::Int(2) => Ok(Placed::SignedOut),
             Value::Int(3) => Ok(Placed::Lost),
             Value::BulkString(stale) => Ok(Placed::Stale(stale.into())),
-            _ => Err(Trouble::Failed),
+            _ => Err(StoreError::Failed),
         }
     }
 
@@ -223,7 +223,7 @@ impl Shared {
                 if have_it {
                     number(&existed).map(Removed::Done)
                 } else {
-                    Err(Trouble::Failed)
+                    Err(StoreError::Failed)
                 }
             }
         }
@@ -254,7 +254,7 @@ impl Shared {
             let left = Duration::from_millis(number(&left).unwrap_or_default());
             held.push(maybe_bytes(value)?.map(|value| (value, left)));
         }
-        if held.len() == keys.len() { Ok(held) } else { Err(Trouble::Failed) }
+        if held.len() == keys.len() { Ok(held) } else { Err(StoreError::Failed) }
     }
 
     /// Keeps a value for a while.
@@ -406,7 +406,7 @@ fn marks(value: Value) -> Answer<Vec<Mark>> {
     let mut values = values.into_iter();
     while let (Some(member), Some(score)) = (values.next(), values.next()) {
         let score = bytes(score)?;
-        let score = std::str::from_utf8(&score).ok().and_then(|score| score.parse().ok()).ok_or(Trouble::Failed)?;
+        let score = std::str::from_utf8(&score).ok().and_then(|score| score.parse().ok()).ok_or(StoreError::Failed)?;
         marks.push(Mark { score, member: bytes(member)? });
     }
     Ok(marks)
@@ -423,7 +423,7 @@ fn bytes(value: Value) -> Answer<Bytes> {
     match value {
         Value::BulkString(bytes) => Ok(bytes.into()),
         Value::SimpleString(text) => Ok(text.into()),
-        _ => Err(Trouble::Failed),
+        _ => Err(StoreError::Failed),
     }
 }
 
@@ -432,21 +432,21 @@ fn array(value: Value) -> Answer<Vec<Value>> {
         Value::Array(values) => Ok(values),
         // Nothing of the type that was asked for.
         Value::Nil => Ok(Vec::new()),
-        _ => Err(Trouble::Failed),
+        _ => Err(StoreError::Failed),
     }
 }
 
 fn many(value: Value, expected: usize) -> Answer<Vec<Option<Bytes>>> {
     let values = array(value)?;
     if values.len() != expected {
-        return Err(Trouble::Failed);
+        return Err(StoreError::Failed);
     }
     values.into_iter().map(maybe_bytes).collect()
 }
 
 fn number(value: &Value) -> Answer<u64> {
     match value {
-        Value::Int(number) => u64::try_from(*number).map_err(|_| Trouble::Failed),
-        _ => Err(Trouble::Failed),
+        Value::Int(number) => u64::try_from(*number).map_err(|_| StoreError::Failed),
+        _ => Err(StoreError::Failed),
     }
 }

@@ -165,7 +165,7 @@ pub struct Page {
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub enum StoreError {
     /// It was not tried: Redis failed too often a moment ago.
     Open,
     /// It was tried, and failed or took too long. What was to be written may have been written.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::failure::{refuse_at, unavailable};
 use super::holds::{Asked, Keys, keys};
-use super::send::{self, Trouble};
+use super::send::{self, SendError};
 use crate::authority::AuthorityError;
 use crate::cache::{Loaded, OpenWatch, Permit};
 use crate::caller::Caller;
@@ -138,12 +138,12 @@ impl Job {
     }
 
     /// Makes the refusal that all who wait are told, and what those are told who come before its pause is over.
-    async fn remember(&self, trouble: Trouble, tenant: Option<&Tenant>, keys: &Keys) -> Arc<Refusal> {
+    async fn remember(&self, trouble: SendError, tenant: Option<&Tenant>, keys: &Keys) -> Arc<Refusal> {
         let (remembered, clock) = (&self.state.remembered, &self.state.clock);
         let (stop, mut refusal) = match trouble {
-            Trouble::Credential(problem) => (Some(keys.stop_request(clock)), send::unusable(&problem)),
-            Trouble::Turn(why) => (None, unavailable(why)),
-            Trouble::Before(failure) | Trouble::Authority(failure) => {
+            SendError::Credential(problem) => (Some(keys.stop_request(clock)), send::unusable(&problem)),
+            SendError::Turn(why) => (None, unavailable(why)),
+            SendError::Before(failure) | SendError::Authority(failure) => {
                 let jitter = self.state.jitter;
                 let stop = keys.stop(&failure, remembered, clock, jitter());
                 let until =

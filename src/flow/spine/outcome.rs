@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::failure::{refuse, unavailable};
 use super::holds::{Keys, Stop};
-use super::send::{self, Trouble};
+use super::send::{self, SendError};
 use crate::authority::AuthorityError;
 use crate::flow::app::App;
 use crate::flow::catalogue::Flow;
@@ -28,12 +28,12 @@ pub(super) struct SentOnce<'a> {
 
 impl SentOnce<'_> {
     /// Makes the refusal that all who wait are told, and remembers what it stops.
-    pub(super) async fn failed(&self, state: &FlowState, trouble: Trouble) -> Arc<Refusal> {
+    pub(super) async fn failed(&self, state: &FlowState, trouble: SendError) -> Arc<Refusal> {
         let (failure, sent) = match trouble {
-            Trouble::Credential(problem) => return Arc::new(send::unusable(&problem)),
-            Trouble::Turn(why) => return Arc::new(unavailable(why)),
-            Trouble::Before(failure) => (failure, false),
-            Trouble::Authority(failure) => {
+            SendError::Credential(problem) => return Arc::new(send::unusable(&problem)),
+            SendError::Turn(why) => return Arc::new(unavailable(why)),
+            SendError::Before(failure) => (failure, false),
+            SendError::Authority(failure) => {
                 let sent = match &failure {
                     AuthorityError::NotSent | AuthorityError::Busy | AuthorityError::Throttled { .. } => false,
                     // An authority that asks for a pause has not looked at the grant.

@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 use super::failure::{broken_off, no_tokens, refuse, unavailable};
 use super::job::Job;
 use super::outcome::SentOnce;
-use super::send::{self, Trouble};
+use super::send::{self, SendError};
 use crate::authority::AuthorityError;
 use crate::cache::{Kept, Loaded, RefreshLease, Renewed, Room, Signed, Unavailable};
 use crate::flow::about::{self, Owner};
@@ -141,7 +141,7 @@ impl Refresh {
             let sent = send::run_in(&job.app, &form, self.tenant.as_ref(), turn, job.call.clone()).await;
             let trouble = match sent.outcome {
                 Ok(response) => return self.keep(job, (&signed, &sign_in), (response, sent.version)).await,
-                Err(Trouble::Turn(why)) => return Err(self.unavailable(job, why)),
+                Err(SendError::Turn(why)) => return Err(self.unavailable(job, why)),
                 Err(trouble) => trouble,
             };
             // Another replica may have renewed it a moment ago; what it left is tried in place of the used one.
@@ -186,7 +186,7 @@ impl Refresh {
         let owner = Owner::Known(old.account.clone());
         if let Err(failure) = about::check(app, &owner, &response) {
             // Not even its refresh token is kept. If the one that was sent is void now, the user has to sign in again.
-            return Err(self.once(job, version).failed(state, Trouble::Authority(failure)).await);
+            return Err(self.once(job, version).failed(state, SendError::Authority(failure)).await);
         }
         let expected = Expected { asked: self.scopes.clone(), tenant: self.tenant.clone(), owner, exchange: false };
         let issued = issue(app, &expected, response, state.received());
@@ -288,6 +288,6 @@ fn room(job: &Job) -> Result<Option<Room>, Arc<Refusal>> {
     room.map(Some).ok_or_else(|| Arc::new(overloaded("limits.queue", &state.clock)))
 }
 
-fn is_invalid_grant(trouble: &Trouble) -> bool {
-    matches!(trouble, Trouble::Authority(AuthorityError::Refused { body, .. }) if body.error == "invalid_grant")
+fn is_invalid_grant(trouble: &SendError) -> bool {
+    matches!(trouble, SendError::Authority(AuthorityError::Refused { body, .. }) if body.error == "invalid_grant")
 }

@@ -12,7 +12,7 @@ use crate::token::{Tenant, Turn};
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(in crate::flow) enum Trouble {
+pub(in crate::flow) enum SendError {
     /// The authority's doing, before the grant was sent: a document that could not be had.
     Before(AuthorityError),
     /// The authority's doing.
@@ -23,13 +23,13 @@ pub(in crate::flow) enum Trouble {
     Turn(Unavailable),
 }
 
-impl From<AuthorityError> for Trouble {
+impl From<AuthorityError> for SendError {
     fn from(failure: AuthorityError) -> Self {
         Self::Authority(failure)
     }
 }
 
-impl From<SourceError> for Trouble {
+impl From<SourceError> for SendError {
     fn from(error: SourceError) -> Self {
         match error {
             SourceError::Before(failure) => Self::Before(failure),
@@ -42,7 +42,7 @@ impl From<SourceError> for Trouble {
 /// What came of a grant, and which version of the credential it was sent with.
 #[derive(Debug)]
 pub(in crate::flow) struct Sent {
-    pub(in crate::flow) outcome: Result<TokenResponse, Trouble>,
+    pub(in crate::flow) outcome: Result<TokenResponse, SendError>,
     pub(in crate::flow) version: u64,
 }
 
@@ -50,7 +50,7 @@ pub(in crate::flow) struct Sent {
 
 impl From<source::GrantOutcome> for Sent {
     fn from(sent: source::GrantOutcome) -> Self {
-        Self { outcome: sent.outcome.map_err(Trouble::from), version: sent.version }
+        Self { outcome: sent.outcome.map_err(SendError::from), version: sent.version }
     }
 }
 
@@ -76,7 +76,7 @@ pub(in crate::flow) async fn run_in(
     };
     match turn.sends(generation).await {
         Ok(until) => ready.send(until).await.into(),
-        Err(why) => Sent { outcome: Err(Trouble::Turn(why)), version: ready.version() },
+        Err(why) => Sent { outcome: Err(SendError::Turn(why)), version: ready.version() },
     }
 }
 

@@ -43,7 +43,7 @@ pub struct Verified {
 
 /// Why a token has no claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rejection {
+pub enum TokenRejected {
     /// It is not accepted, with a reason that quotes nothing of it.
     Invalid(&'static str),
     /// The keys cannot be had, so nothing can be said about it.
@@ -74,7 +74,7 @@ impl Inbound {
     ///
     /// # Errors
     /// The token is not accepted, or the keys cannot be had.
-    pub async fn verify(&self, token: &str, digest: &TokenDigest, context: Context) -> Result<Verified, Rejection> {
+    pub async fn verify(&self, token: &str, digest: &TokenDigest, context: Context) -> Result<Verified, TokenRejected> {
         let now = self.clock.moment();
         if let Some(verified) = self.remembered.get(digest)
             && now < verified.until
@@ -93,12 +93,12 @@ impl Inbound {
     ///
     /// # Errors
     /// As [`Inbound::verify`].
-    pub async fn signed(&self, token: &str, context: Context) -> Result<Verified, Rejection> {
+    pub async fn signed(&self, token: &str, context: Context) -> Result<Verified, TokenRejected> {
         let now = self.clock.moment();
         let header = Header::read(token)?;
         let version = self.version(token)?;
-        let key = self.authority.key(version, header.kid.as_deref(), context).await.map_err(Rejection::NoKeys)?;
-        let key = key.ok_or(Rejection::Invalid("it is signed with a key that its authority does not publish"))?;
+        let key = self.authority.key(version, header.kid.as_deref(), context).await.map_err(TokenRejected::NoKeys)?;
+        let key = key.ok_or(TokenRejected::Invalid("it is signed with a key that its authority does not publish"))?;
         let mut claims = check(token, &key, &header.alg)?;
         claims.is_at_jwt = header.is_at_jwt();
         key_may_sign_for(&key, &claims)?;
@@ -108,11 +108,11 @@ impl Inbound {
     }
 
     /// Which keys sign it: Entra signs v1 tokens with keys whose issuer is the v1 one.
-    fn version(&self, token: &str) -> Result<TokenVersion, Rejection> {
+    fn version(&self, token: &str) -> Result<TokenVersion, TokenRejected> {
         if !self.authority.profile().v1_tokens {
             return Ok(TokenVersion::Current);
         }
-        let claims = unverified(token).ok_or(Rejection::Invalid("its claims cannot be read"))?;
+        let claims = unverified(token).ok_or(TokenRejected::Invalid("its claims cannot be read"))?;
         let v2 = claims.iss.is_some_and(|issuer| issuer.ends_with("/v2.0"));
         Ok(if v2 { TokenVersion::Current } else { TokenVersion::V1 })
     }
@@ -140,23 +140,23 @@ struct Header {
 
 impl Header {
     /// Reads the header of a token that may be an access token. An unknown `crit` is refused (RFC 7515 §4.1.11), and none is known.
-    fn read(token: &str) -> Result<Self, Rejection> {
+    fn read(token: &str) -> Result<Self, TokenRejected> {
         if token.len() > LONGEST {
-            return Err(Rejection::Invalid("it is too long"));
+            return Err(TokenRejected::Invalid("it is too long"));
         }
         let read = part(token, 0).and_then(|json| serde_json::from_slice::<Self>(&json).ok());
-        let header = read.ok_or(Rejection::Invalid("it is no JWT signed with RS, PS or ES, or EdDSA"))?;
+        let header = read.ok_or(TokenRejected::Invalid("it is no JWT signed with RS, PS or ES, or EdDSA"))?;
         if header.crit.is_some() {
-            return Err(Rejection::Invalid("its header has critical extensions that are not understood"));
+            return Err(TokenRejected::Invalid("its header has critical extensions that are not understood"));
         }
         let typ = header.typ.as_deref().unwrap_or("JWT");
         let is_plain = ["JWT", "application/jwt"].iter().any(|known| known.eq_ignore_ascii_case(typ));
         if !is_plain && !header.is_at_jwt() {
-            return Err(Rejection::Invalid("its `typ` is not an access token's"));
+            return Err(TokenRejected::Invalid("its `typ` is not an access token's"));
         }
         match header.alg.as_str() {
             "RS256" | "RS384" | "RS512" | "PS256" | "PS384" | "PS512" | "ES256" | "ES384" | "ES512" | "EdDSA" => Ok(header),
-            _ => Err(Rejection::Invalid("its algorithm is not accepted, which are RS, PS or ES (256, 384, 512), or EdDSA")),
+            _ => Err(TokenRejected::Invalid("its algorithm is not accepted, which are RS, PS or ES (256, 384, 512), or EdDSA")),
         }
     }
 
@@ -175,10 +175,10 @@ fn part(token: &str, index: usize) -> Option<Vec<u8>> {
 }
 
 /// Verifies the signature alone; what the claims are worth is the policy's to say.
-fn check(token: &str, key: &SigningKey, algorithm: &str) -> Result<Claims, Rejection> {
-    const BAD: Rejection = Rejection::Invalid("its signature or its claims are not valid");
+fn check(token: &str, key: &SigningKey, algorithm: &str) -> Result<Claims, TokenRejected> {
+    const BAD: TokenRejected = TokenRejected::Invalid("its signature or its claims are not valid");
     if !key.fits(algorithm) {
-        return Err(Rejection::Invalid("its algorithm does not fit the key that it names"));
+        return Err(TokenRejected::Invalid("its algorithm does not fit the key that it names"));
     }
     let decoding = match &key.decoding {
         Decoding::Usual(decoding) => decoding,
@@ -200,12 +200,12 @@ fn check_p521(token: &str, point: &[u8]) -> Option<Claims> {
 }
 
 /// Entra publishes, per key, whose tokens it signs: without this, one tenant's key could sign for another tenant.
-fn key_may_sign_for(key: &SigningKey, claims: &Claims) -> Result<(), Rejection> {
+fn key_may_sign_for(key: &SigningKey, claims: &Claims) -> Result<(), TokenRejected> {
     let Some(issuer) = &key.key.issuer else { return Ok(()) };
     let expected = issuer.replace("{tenantid}", claims.tid.as_deref().unwrap_or_default());
     if claims.iss.as_deref() == Some(expected.as_str()) {
         Ok(())
     } else {
-        Err(Rejection::Invalid("its key may not sign for its issuer"))
+        Err(TokenRejected::Invalid("its key may not sign for its issuer"))
     }
 }

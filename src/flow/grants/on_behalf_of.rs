@@ -16,7 +16,7 @@ use crate::flow::refusal::{Kind, Refusal};
 use crate::flow::request::OnBehalfOf;
 use crate::flow::spine::failure::no_keys;
 use crate::flow::state::FlowState;
-use crate::inbound::{Rejection, Verdict};
+use crate::inbound::{TokenRejected, Verdict};
 use crate::oauth::{Claims as TokenClaims, Form, GRANT_JWT_BEARER, GRANT_TOKEN_EXCHANGE, TOKEN_TYPE_ACCESS, is_refresh_token_type};
 use crate::secret::Secret;
 use crate::telemetry::Context;
@@ -145,8 +145,8 @@ async fn judged(
         Refusal::new(Turn::Rights, Kind::FlowNotAllowed, "this app accepts no users' tokens: configure `apps.*.inbound` for it")
     })?;
     let verified = app.verifier.verify(bearer, digest, context.clone()).await.map_err(|rejection| match rejection {
-        Rejection::Invalid(why) => invalid(why),
-        Rejection::NoKeys(failure) => no_keys(failure, Some(state.clock.moment())),
+        TokenRejected::Invalid(why) => invalid(why),
+        TokenRejected::NoKeys(failure) => no_keys(failure, Some(state.clock.moment())),
     })?;
     let own = if guard.policy.needs_own_tenant() {
         app.own_tenant(context).await.map_err(|failure| no_keys(failure, Some(state.clock.moment())))?

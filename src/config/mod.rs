@@ -32,7 +32,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::finding::{Findings, Problem};
+use crate::finding::{Complaint, Findings};
 use crate::reload;
 
 pub use settings::{Settings, Shutdown};
@@ -78,14 +78,14 @@ pub fn parse(text: &str, format: Format, name: &str, environment: &BTreeMap<Stri
     read(Some((text, format)), Some(name), environment)
 }
 
-fn contents(path: &Path) -> Result<String, Problem> {
+fn contents(path: &Path) -> Result<String, Complaint> {
     let contents = reload::read(path).map_err(|error| {
-        Problem::new(
+        Complaint::new(
             format!("the file cannot be read: {}", error.kind()),
             "mend the path in --config or TOKEND_CONFIG, or the file's permissions",
         )
     })?;
-    contents.text().map(str::to_owned).map_err(|_| Problem::new("the file is not UTF-8 text", "save it as UTF-8"))
+    contents.text().map(str::to_owned).map_err(|_| Complaint::new("the file is not UTF-8 text", "save it as UTF-8"))
 }
 
 fn read(text: Option<(&str, Format)>, name: Option<&str>, environment: &BTreeMap<String, String>) -> (Option<Settings>, Findings) {

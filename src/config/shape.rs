@@ -9,7 +9,7 @@ use super::name;
 use super::node::{Fault, Node};
 use super::raw;
 use super::report::Report;
-use crate::finding::Problem;
+use crate::finding::Complaint;
 
 /// Reads the whole tree.
 pub(super) fn shape(mut tree: Value, report: &mut Report<'_>) -> raw::Root {
@@ -38,7 +38,7 @@ pub(super) fn top_level() -> &'static [&'static str] {
     }
 }
 
-fn problem(fault: &Fault, last: Option<&Segment>) -> Problem {
+fn problem(fault: &Fault, last: Option<&Segment>) -> Complaint {
     match fault {
         Fault::Unknown(known) => {
             let written = if let Some(Segment::Map { key }) = last { key.as_str() } else { "" };
@@ -47,13 +47,13 @@ fn problem(fault: &Fault, last: Option<&Segment>) -> Problem {
                 Some(near) => format!("did you mean `{near}`? The keys here are: {list}"),
                 None => format!("remove it, or use one of the keys here: {list}"),
             };
-            Problem::new("this key is not known", remedy)
+            Complaint::new("this key is not known", remedy)
         }
         Fault::Expected(words) => {
             let (what, how) = words.split_once('|').unwrap_or((words, "write one, as the documentation of this key shows"));
-            Problem::new(format!("the value is not {what}"), how)
+            Complaint::new(format!("the value is not {what}"), how)
         }
-        Fault::Other => Problem::new("the value cannot be read", "write it as the documentation of this key shows"),
+        Fault::Other => Complaint::new("the value cannot be read", "write it as the documentation of this key shows"),
     }
 }
 
@@ -118,7 +118,7 @@ fn empty_entries(value: &Value, path: &str, report: &mut Report<'_>) {
                 let shown = if is_entries(path) { name::shown_entry(key) } else { name::shown(key) };
                 let path = join(path, shown);
                 if value.is_null() && path.starts_with("callers[") {
-                    report.error(&path, Problem::new("it has no value", "write one, or remove the key"));
+                    report.error(&path, Complaint::new("it has no value", "write one, or remove the key"));
                 }
                 empty_entries(value, &path, report);
             }
@@ -128,7 +128,7 @@ fn empty_entries(value: &Value, path: &str, report: &mut Report<'_>) {
                 if item.is_null() {
                     report.error(
                         &format!("{path}[{index}]"),
-                        Problem::new("the entry is empty", "write a value, or remove the entry"),
+                        Complaint::new("the entry is empty", "write a value, or remove the entry"),
                     );
                 }
                 empty_entries(item, &format!("{path}[{index}]"), report);

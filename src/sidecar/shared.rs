@@ -7,7 +7,7 @@ use super::Parts;
 use crate::admin::ReloadReport;
 use crate::cache::{self, Fleet};
 use crate::clock::Clock;
-use crate::finding::{Findings, Problem};
+use crate::finding::{Complaint, Findings};
 use crate::reload::Reloads;
 use crate::store::{Access, Encryption, RedisSettings, Ring, Shared};
 use crate::transport::Roots;
@@ -67,7 +67,7 @@ impl Prepared {
     }
 
     /// Whether Redis can be used as it is configured; what works and could be better.
-    pub(super) async fn prove(&self, parts: &Parts) -> Result<Vec<Problem>, Problem> {
+    pub(super) async fn prove(&self, parts: &Parts) -> Result<Vec<Complaint>, Complaint> {
         self.store(parts).prove().await
     }
 

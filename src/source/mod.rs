@@ -18,7 +18,7 @@ use self::retry::{Attempt, NextStep};
 use crate::authority::{Authority, AuthorityError, CallPermit, Endpoints, TokenRequest};
 use crate::clock::Clock;
 use crate::credential::{Credential, CredentialError, ProofTarget, UsedCredential};
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::oauth::{Form, Proof, TokenResponse};
 use crate::tasks::Tasks;
 use crate::telemetry::Context;
@@ -66,7 +66,7 @@ pub enum SourceError {
     /// The authority's doing.
     Authority(AuthorityError),
     /// The credential's.
-    Credential(Problem),
+    Credential(Complaint),
 }
 
 /// A grant with its proof and its permit: nothing but the sending is left to do.

@@ -23,7 +23,7 @@ use url::{Host, Url};
 use super::logging::{OURS, is_ours};
 use super::settings::Otlp;
 use super::spans;
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::reload::Source;
 
 /// OTLP's own default.
@@ -38,7 +38,7 @@ struct Watched {
 }
 
 /// The pipeline to the collector.
-pub(super) fn provider(otlp: &Otlp, tls: Option<rustls::ClientConfig>) -> Result<SdkTracerProvider, Problem> {
+pub(super) fn provider(otlp: &Otlp, tls: Option<rustls::ClientConfig>) -> Result<SdkTracerProvider, Complaint> {
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_http()
         .with_http_client(client(&otlp.endpoint, tls)?)
@@ -47,7 +47,7 @@ pub(super) fn provider(otlp: &Otlp, tls: Option<rustls::ClientConfig>) -> Result
         .with_headers(otlp.headers.as_ref().map(headers).transpose()?.unwrap_or_default())
         .build()
         .map_err(|error| {
-            Problem::new(
+            Complaint::new(
                 format!("spans cannot be exported: {error}"),
                 "mend otlp.endpoint, or the OTEL_EXPORTER_OTLP_* variables in the environment",
             )
@@ -100,7 +100,7 @@ fn traces_url(endpoint: &Url) -> String {
 }
 
 /// The exporter's client. It never follows a redirect: its headers may hold the collector's key.
-fn client(endpoint: &Url, tls: Option<rustls::ClientConfig>) -> Result<reqwest::blocking::Client, Problem> {
+fn client(endpoint: &Url, tls: Option<rustls::ClientConfig>) -> Result<reqwest::blocking::Client, Complaint> {
     let loopback = match endpoint.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -123,7 +123,7 @@ fn client(endpoint: &Url, tls: Option<rustls::ClientConfig>) -> Result<reqwest::
     // The blocking client starts a runtime of its own, which must not happen on a thread of ours.
     let built = std::thread::spawn(move || builder.build()).join();
     built.ok().and_then(Result::ok).ok_or_else(|| {
-        Problem::new(
+        Complaint::new(
             "the client that exports spans cannot be made",
             "provide the system's CA certificates, or an http:// collector",
         )
@@ -131,13 +131,13 @@ fn client(endpoint: &Url, tls: Option<rustls::ClientConfig>) -> Result<reqwest::
 }
 
 /// Reads `name=value` pairs, one per line or separated by commas; values may be percent-encoded, as in OTEL_EXPORTER_OTLP_HEADERS.
-pub(super) fn headers(source: &Source) -> Result<HashMap<String, String>, Problem> {
+pub(super) fn headers(source: &Source) -> Result<HashMap<String, String>, Complaint> {
     let contents = source.read()?;
     let mut headers = HashMap::new();
     for pair in contents.text()?.split(['\n', ',']).map(str::trim).filter(|pair| !pair.is_empty()) {
         let header = pair.split_once('=').map(|(name, value)| (name.trim(), value.trim()));
         let Some((name, value)) = header.filter(|(name, value)| is_header(name, value)) else {
-            return Err(Problem::new(
+            return Err(Complaint::new(
                 format!("the headers for the collector have an entry {} that is not `name=value`", headers.len() + 1),
                 "write one `name=value` a line; percent-encode commas and other special characters of a value",
             ));

@@ -27,7 +27,7 @@ pub use settings::{NamedRoots, Settings};
 
 use self::client::Maker;
 use self::until::{TooLate, Until};
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::secret::Secret;
 use crate::telemetry::{self, Context};
 
@@ -114,7 +114,7 @@ impl Door {
         tls: rustls::ClientConfig,
         connect_timeout: Duration,
         loopback: bool,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, Complaint> {
         let maker = Maker::new(settings, tls, connect_timeout, loopback)?;
         let (kept, fresh) = (ArcSwap::from_pointee(maker.make(Over::Kept)?), maker.make(Over::Fresh)?);
         Ok(Self(Arc::new(Inner { maker, kept, fresh, replacing: Mutex::default(), replaced: OnceLock::new() })))

@@ -2,7 +2,7 @@
 
 use crate::authority::AuthorityError;
 use crate::cache::{self, Unavailable};
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::flow::app::App;
 use crate::flow::refusal::{Kind, Refusal};
 use crate::oauth::{Form, TokenResponse};
@@ -18,7 +18,7 @@ pub(in crate::flow) enum SendError {
     /// The authority's doing.
     Authority(AuthorityError),
     /// The credential's.
-    Credential(Problem),
+    Credential(Complaint),
     /// It must not be sent: the right to do so was lost, or may have been.
     Turn(Unavailable),
 }
@@ -81,7 +81,7 @@ pub(in crate::flow) async fn run_in(
 }
 
 /// The refusal for a credential that cannot be used.
-pub(in crate::flow) fn unusable(problem: &Problem) -> Refusal {
+pub(in crate::flow) fn unusable(problem: &Complaint) -> Refusal {
     let detail = format!("the app's credential cannot be used: {}: {}", problem.reason, problem.remedy);
     Refusal::new(Turn::Operator, Kind::CredentialUnusable, detail).local()
 }

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
 
 use super::certificate::Names;
-use super::handshake::Failure;
+use super::handshake::HandshakeError;
 use super::pace::Pace;
 use super::seat::Seat;
 use super::stream::{Protocol, peek};
@@ -134,7 +134,7 @@ impl<A: App> Connections<A> {
             agreed = tokio::time::timeout(self.header_timeout, tls.accept(wire)) => agreed,
             () = self.stopped_for(LINGER) => return,
         };
-        match agreed.unwrap_or(Err(Failure::Timeout)) {
+        match agreed.unwrap_or(Err(HandshakeError::Timeout)) {
             Ok((mut stream, names)) => {
                 stream.get_mut().0.shaken();
                 seat.shaken(SESSION);

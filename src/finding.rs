@@ -31,7 +31,8 @@ pub struct Finding {
 pub struct Findings(Vec<Finding>);
 
 /// What is wrong with one value and how to mend it; the caller knows the key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
 pub struct Complaint {
     /// What is wrong.
     pub reason: String,

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::throttle::retry_after;
 use crate::oauth::{ErrorBody, TokenResponse};
 use crate::secret::redact;
-use crate::transport::{self, Reply};
+use crate::transport::{Cause, Reply, TransportError, causes};
 
 /// The most of an authority's text that is passed on, in bytes.
 const TEXT_LIMIT: usize = 2048;
@@ -17,9 +17,10 @@ const TEXT_LIMIT: usize = 2048;
 const CODES_LIMIT: usize = 16;
 
 /// Why there is no token, no key and no document.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthorityError {
     /// An OAuth error.
+    #[error("the authority refused, with status {status}")]
     Refused {
         /// The status: 401 says that the client did not prove itself, 400 that the request is wrong (RFC 6749 §5.2).
         status: u16,
@@ -29,6 +30,7 @@ pub enum AuthorityError {
         retry_after: Option<Duration>,
     },
     /// 429.
+    #[error("the authority asks for fewer requests")]
     Throttled {
         /// What it said, if it was JSON.
         body: Option<Box<ErrorBody>>,
@@ -36,6 +38,7 @@ pub enum AuthorityError {
         retry_after: Option<Duration>,
     },
     /// 5xx.
+    #[error("the authority cannot serve, with status {status}")]
     Unavailable {
         /// The status.
         status: u16,
@@ -45,14 +48,19 @@ pub enum AuthorityError {
         retry_after: Option<Duration>,
     },
     /// No connection was made: nothing was sent.
-    NotSent,
+    #[error("no connection was made")]
+    NotSent(#[source] Cause),
     /// The connection broke before the answer was complete.
-    Broken,
+    #[error("the connection broke")]
+    Broken(#[source] Cause),
     /// No turn came in time: nothing was sent.
+    #[error("no turn came in time")]
     Busy,
     /// No answer in time.
+    #[error("no answer came in time")]
     TimedOut,
     /// An answer that is none.
+    #[error("the answer cannot be used: {0}")]
     Invalid(&'static str),
 }
 
@@ -61,7 +69,7 @@ pub enum AuthorityError {
 impl AuthorityError {
     /// Whether the same call may succeed at once: 5xx without a pause, a broken connection, a time-out (ERR-1, ERR-2).
     pub fn is_worth_repeating(&self) -> bool {
-        matches!(self, Self::Unavailable { retry_after: None, .. } | Self::NotSent | Self::Broken | Self::TimedOut)
+        matches!(self, Self::Unavailable { retry_after: None, .. } | Self::NotSent(_) | Self::Broken(_) | Self::TimedOut)
     }
 
     /// The pause that the authority asked for.
@@ -70,7 +78,7 @@ impl AuthorityError {
             Self::Refused { retry_after, .. } | Self::Throttled { retry_after, .. } | Self::Unavailable { retry_after, .. } => {
                 *retry_after
             }
-            Self::NotSent | Self::Broken | Self::Busy | Self::TimedOut | Self::Invalid(_) => None,
+            Self::NotSent(_) | Self::Broken(_) | Self::Busy | Self::TimedOut | Self::Invalid(_) => None,
         }
     }
 
@@ -86,28 +94,38 @@ impl AuthorityError {
         self
     }
 
+    /// Why the authority said nothing that can be read, as the log may tell it: what it did say speaks for itself.
+    pub fn causes(&self) -> Option<String> {
+        match self {
+            Self::Refused { .. } | Self::Throttled { .. } | Self::Unavailable { .. } => None,
+            Self::NotSent(_) | Self::Broken(_) | Self::Busy | Self::TimedOut | Self::Invalid(_) => Some(causes(self)),
+        }
+    }
+
+    /// A fetch that ended without an outcome: it panicked, or shutdown dropped it.
+    pub(super) fn broken_off() -> Self {
+        Self::Broken(Cause::new("the call was broken off"))
+    }
+
     /// Whether the authority said something.
     pub fn is_answer(&self) -> bool {
-        !matches!(self, Self::NotSent | Self::Broken | Self::Busy | Self::TimedOut)
+        !matches!(self, Self::NotSent(_) | Self::Broken(_) | Self::Busy | Self::TimedOut)
     }
 }
 
-impl From<transport::TransportError> for AuthorityError {
-    fn from(failure: transport::TransportError) -> Self {
+impl From<TransportError> for AuthorityError {
+    fn from(failure: TransportError) -> Self {
         match failure {
-            transport::TransportError::Connect => Self::NotSent,
-            transport::TransportError::Broken => Self::Broken,
-            transport::TransportError::TimedOut => Self::TimedOut,
-            transport::TransportError::TooLarge => Self::Invalid("the answer is larger than 1 MiB"),
+            TransportError::Connect(cause) => Self::NotSent(cause),
+            TransportError::Broken(cause) => Self::Broken(cause),
+            TransportError::TimedOut => Self::TimedOut,
+            TransportError::TooLarge => Self::Invalid("the answer is larger than 1 MiB"),
         }
     }
 }
 
 /// Reads a metadata document or a key set.
-pub(super) fn document<T: DeserializeOwned>(
-    reply: Result<Reply, transport::TransportError>,
-    now: SystemTime,
-) -> Result<T, AuthorityError> {
+pub(super) fn document<T: DeserializeOwned>(reply: Result<Reply, TransportError>, now: SystemTime) -> Result<T, AuthorityError> {
     let reply = reply?;
     let retry_after = pause(&reply.headers, now);
     match reply.status {
@@ -122,7 +140,7 @@ pub(super) fn document<T: DeserializeOwned>(
 
 /// Reads a token endpoint's answer. `secrets` are the request's, which must not come back in any text.
 pub(super) fn token(
-    reply: Result<Reply, transport::TransportError>,
+    reply: Result<Reply, TransportError>,
     secrets: &[&str],
     now: SystemTime,
 ) -> Result<TokenResponse, AuthorityError> {

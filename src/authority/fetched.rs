@@ -125,7 +125,7 @@ impl<T: Send + Sync + 'static> Fetched<T> {
 
 async fn wait<T>(mut receiver: watch::Receiver<Option<Outcome<T>>>) -> Outcome<T> {
     let outcome = receiver.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
-    outcome.unwrap_or(Err(AuthorityError::Broken))
+    outcome.unwrap_or_else(|| Err(AuthorityError::broken_off()))
 }
 
 // === impl State ===
@@ -140,7 +140,7 @@ impl<T> State<T> {
             (Some(value), true) => Step::Have(Ok(Arc::clone(value))),
             (Some(value), false) if self.in_flight().is_some() || self.pausing(now) => Step::Have(Ok(Arc::clone(value))),
             (None, _) if let Some(receiver) = self.in_flight() => Step::Wait(receiver),
-            (None, _) if self.pausing(now) => Step::Have(Err(self.told(now).unwrap_or(AuthorityError::Broken))),
+            (None, _) if self.pausing(now) => Step::Have(Err(self.told(now).unwrap_or_else(AuthorityError::broken_off))),
             _ => self.lead(now),
         }
     }
@@ -249,7 +249,7 @@ mod tests {
             let calls = Arc::clone(&calls);
             async move {
                 calls.fetch_add(1, Ordering::SeqCst);
-                Err(AuthorityError::Broken)
+                Err(AuthorityError::broken_off())
             }
         };
         for _ in 0..10 {

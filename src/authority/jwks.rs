@@ -83,7 +83,7 @@ impl Keys {
                 let taken = fetch.lock().unwrap_or_else(PoisonError::into_inner).take();
                 match taken {
                     Some(fetch) => fetch.await,
-                    None => Err(AuthorityError::Broken),
+                    None => Err(AuthorityError::broken_off()),
                 }
             }
         };

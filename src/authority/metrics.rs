@@ -113,8 +113,8 @@ fn describe(failure: &AuthorityError) -> (&'static str, &'static str) {
         AuthorityError::Refused { body, .. } => ("4xx", known(&REFUSALS, &body.error)),
         AuthorityError::Throttled { .. } => ("429", "throttled"),
         AuthorityError::Unavailable { body, .. } => ("5xx", body.as_ref().map_or("none", |body| known(&OUTAGES, &body.error))),
-        AuthorityError::NotSent => ("none", "unreachable"),
-        AuthorityError::Broken => ("none", "broken"),
+        AuthorityError::NotSent(_) => ("none", "unreachable"),
+        AuthorityError::Broken(_) => ("none", "broken"),
         AuthorityError::Busy => ("none", "busy"),
         AuthorityError::TimedOut => ("none", "timeout"),
         AuthorityError::Invalid(_) => ("other", "invalid_answer"),
@@ -129,8 +129,8 @@ fn body_of(failure: &AuthorityError) -> Option<&ErrorBody> {
     match failure {
         AuthorityError::Refused { body, .. } => Some(body),
         AuthorityError::Throttled { body, .. } | AuthorityError::Unavailable { body, .. } => body.as_deref(),
-        AuthorityError::NotSent
-        | AuthorityError::Broken
+        AuthorityError::NotSent(_)
+        | AuthorityError::Broken(_)
         | AuthorityError::Busy
         | AuthorityError::TimedOut
         | AuthorityError::Invalid(_) => None,

@@ -220,7 +220,9 @@ impl Authority {
         let url =
             url.filter(|url| self.may_call(url)).ok_or(AuthorityError::Invalid("an endpoint is no URL that may be called"))?;
         match self.fetch_once(&url, purpose, context.clone(), 0, Over::Kept).await {
-            Err(AuthorityError::Broken | AuthorityError::TimedOut) => self.fetch_once(&url, purpose, context, 1, Over::Fresh).await,
+            Err(AuthorityError::Broken(_) | AuthorityError::TimedOut) => {
+                self.fetch_once(&url, purpose, context, 1, Over::Fresh).await
+            }
             outcome => outcome,
         }
     }

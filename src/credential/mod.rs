@@ -70,8 +70,9 @@ pub struct UsedCredential {
 }
 
 /// Why there is no proof: what is wrong and how to mend it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CredentialError(pub Complaint);
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no proof")]
+pub struct CredentialError(#[source] pub Complaint);
 
 // === impl Credential ===
 

@@ -20,6 +20,8 @@ pub struct Refusal {
     pub retry: Retry,
     /// What the authority said, if it was asked.
     pub answer: Option<Box<ErrorBody>>,
+    /// Why the authority said nothing, for the log: no answer tells how the network looks.
+    pub cause: Option<Box<str>>,
     /// Where the user is sent to satisfy a claims challenge.
     pub authorization_uri: Option<String>,
     /// Whether only this replica suffers from it, so that it says nothing to the others: a file of its own, its own way out.
@@ -138,7 +140,16 @@ impl Kind {
 impl Refusal {
     /// A refusal that the authority had no part in and that no retry mends.
     pub fn new(turn: Turn, kind: Kind, detail: impl Into<String>) -> Self {
-        Self { turn, kind, detail: detail.into(), retry: Retry::Never, answer: None, authorization_uri: None, local: false }
+        Self {
+            turn,
+            kind,
+            detail: detail.into(),
+            retry: Retry::Never,
+            answer: None,
+            cause: None,
+            authorization_uri: None,
+            local: false,
+        }
     }
 
     /// The kind that a problem's `error` names.
@@ -190,7 +201,8 @@ impl Refusal {
             let texts: usize = texts.into_iter().flatten().map(String::len).sum();
             size_of::<ErrorBody>() + answer.error.len() + size_of_val(&*answer.error_codes) + texts
         });
-        size_of::<Self>() + self.detail.len() + self.authorization_uri.as_ref().map_or(0, String::len) + answer
+        let cause = self.cause.as_ref().map_or(0, |cause| cause.len());
+        size_of::<Self>() + self.detail.len() + self.authorization_uri.as_ref().map_or(0, String::len) + answer + cause
     }
 
     /// Its code as it may be logged.

@@ -42,12 +42,14 @@ pub struct Verified {
 }
 
 /// Why a token has no claims.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenRejected {
     /// It is not accepted, with a reason that quotes nothing of it.
+    #[error("{0}")]
     Invalid(&'static str),
     /// The keys cannot be had, so nothing can be said about it.
-    NoKeys(AuthorityError),
+    #[error("the keys cannot be had")]
+    NoKeys(#[source] AuthorityError),
 }
 
 #[derive(Clone)]

@@ -59,14 +59,17 @@ pub struct GrantOutcome {
 }
 
 /// Why there is no answer.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// The authority's doing, before the grant was sent: a document that could not be had.
-    Before(AuthorityError),
+    #[error("a document of the authority cannot be had")]
+    Before(#[source] AuthorityError),
     /// The authority's doing.
-    Authority(AuthorityError),
+    #[error("the authority gave no token")]
+    Authority(#[source] AuthorityError),
     /// The credential's.
-    Credential(Complaint),
+    #[error("the credential cannot be used")]
+    Credential(#[source] Complaint),
 }
 
 /// A grant with its proof and its permit: nothing but the sending is left to do.

@@ -83,6 +83,7 @@ mod tests {
     use super::{Attempt, NextStep, Repeat};
     use crate::authority::AuthorityError;
     use crate::oauth::ErrorBody;
+    use crate::transport::Cause;
 
     const LEFT: Duration = Duration::from_secs(1);
 
@@ -95,6 +96,14 @@ mod tests {
         AuthorityError::Unavailable { status: 503, body: None, retry_after }
     }
 
+    fn not_sent() -> AuthorityError {
+        AuthorityError::NotSent(Cause::new("refused"))
+    }
+
+    fn broken() -> AuthorityError {
+        AuthorityError::Broken(Cause::new("reset"))
+    }
+
     #[test]
     fn err_1_and_2_one_repetition_after_a_pause_or_over_a_new_connection() {
         let first = Attempt::first(Repeat::Once);
@@ -102,7 +111,7 @@ mod tests {
         let NextStep::Repeat { pauses: true, attempt } = first.next(&unavailable(None), LEFT) else { panic!("an answer") };
         assert!(!attempt.fresh && attempt.resend == 1);
         assert_eq!(attempt.next(&unavailable(None), LEFT), NextStep::GiveUp);
-        for silence in [AuthorityError::NotSent, AuthorityError::Broken, AuthorityError::TimedOut] {
+        for silence in [not_sent(), broken(), AuthorityError::TimedOut] {
             let NextStep::Repeat { pauses: false, attempt } = first.next(&silence, LEFT) else { panic!("{silence:?}") };
             assert!(attempt.fresh && attempt.resend == 1);
             assert_eq!(attempt.next(&silence, LEFT), NextStep::GiveUp);
@@ -120,7 +129,7 @@ mod tests {
     fn what_is_sent_once_has_a_connection_of_its_own_and_all_the_time() {
         let only = Attempt::first(Repeat::Never);
         assert!(only.fresh);
-        for failure in [unavailable(None), AuthorityError::NotSent, AuthorityError::Broken, AuthorityError::TimedOut] {
+        for failure in [unavailable(None), not_sent(), broken(), AuthorityError::TimedOut] {
             assert_eq!(only.next(&failure, LEFT), NextStep::GiveUp, "{failure:?}");
         }
         let (whole, half) = (Duration::from_secs(8), Duration::from_secs(3));

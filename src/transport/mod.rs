@@ -4,6 +4,7 @@
 //! kept connections are dropped when a call over one of them breaks or gets no answer in time. What must not fail for that reason
 //! goes over a connection of its own ([`Over::Fresh`]).
 
+mod cause;
 mod client;
 mod roots;
 mod settings;
@@ -21,6 +22,7 @@ use tokio::time::Instant;
 use tracing::Span;
 use url::Url;
 
+pub use cause::{Cause, causes};
 pub use client::Over;
 pub use roots::{Origin, Roots};
 pub use settings::{NamedRoots, Settings};
@@ -79,15 +81,19 @@ pub struct Reply {
 }
 
 /// Why nothing came back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TransportError {
     /// No connection was made: name, TCP or TLS.
-    Connect,
+    #[error("no connection was made")]
+    Connect(#[source] Cause),
     /// The connection broke before the answer was complete.
-    Broken,
+    #[error("the connection broke")]
+    Broken(#[source] Cause),
     /// The deadline passed.
+    #[error("no answer came in time")]
     TimedOut,
     /// The answer is larger than 1 MiB.
+    #[error("the answer is larger than 1 MiB")]
     TooLarge,
 }
 
@@ -148,6 +154,7 @@ impl Door {
         outgoing: Outgoing<'_>,
         deadline: Duration,
     ) -> Result<Reply, TransportError> {
+        let correlation_id = context.correlation_id;
         context.trace = telemetry::outgoing(context.trace, span);
         let kept = (outgoing.over == Over::Kept).then(|| self.0.kept.load_full());
         let client = kept.as_deref().unwrap_or(&self.0.fresh);
@@ -156,7 +163,10 @@ impl Door {
         let mut waiting = Waiting(Some(span));
         let outcome = tokio::time::timeout(deadline, exchange).await.unwrap_or(Err(TransportError::TimedOut));
         waiting.0 = None;
-        if let (Some(used), Err(TransportError::Broken | TransportError::TimedOut)) = (&kept, &outcome) {
+        if let Err(error) = &outcome {
+            tracing::warn!(%correlation_id, causes = causes(error), "a call to an authority failed");
+        }
+        if let (Some(used), Err(TransportError::Broken(_) | TransportError::TimedOut)) = (&kept, &outcome) {
             self.replace(used);
         }
         outcome
@@ -239,32 +249,25 @@ impl Outgoing<'_> {
 
 impl TransportError {
     /// For spans; the labels of metrics say the same.
-    fn as_str(self) -> &'static str {
+    fn as_str(&self) -> &'static str {
         match self {
-            Self::Connect => "unreachable",
-            Self::Broken => "broken",
+            Self::Connect(_) => "unreachable",
+            Self::Broken(_) => "broken",
             Self::TimedOut => "timeout",
             Self::TooLarge => "invalid_answer",
         }
     }
 }
 
-/// Reqwest's errors quote URLs: the log gets their causes without, and only their kind goes further.
+/// Reqwest's errors quote URLs: what goes further has their causes without.
 fn classify(error: reqwest::Error) -> TransportError {
     let error = error.without_url();
-    let mut causes = String::new();
-    let mut cause: Option<&dyn std::error::Error> = Some(&error);
-    while let Some(deeper) = cause {
-        causes += if causes.is_empty() { "" } else { ": " };
-        causes += &deeper.to_string();
-        cause = deeper.source();
-    }
-    tracing::warn!(causes, "a call to an authority failed");
+    let cause = Cause::new(causes(&error));
     if error.is_timeout() && !error.is_connect() {
         TransportError::TimedOut
     } else if error.is_connect() || TooLate::is_cause_of(&error) {
-        TransportError::Connect
+        TransportError::Connect(cause)
     } else {
-        TransportError::Broken
+        TransportError::Broken(cause)
     }
 }

@@ -52,6 +52,11 @@ pub(in crate::flow) fn refuse(flow: Flow, failure: AuthorityError, until: Option
 
 /// The refusal for a failed call whose request may have named a tenant.
 pub(in crate::flow) fn refuse_at(flow: Flow, tenant: Option<&Tenant>, failure: AuthorityError, until: Option<Moment>) -> Refusal {
+    let cause = failure.causes().map(String::into_boxed_str);
+    Refusal { cause, ..refusal_of(flow, tenant, failure, until) }
+}
+
+fn refusal_of(flow: Flow, tenant: Option<&Tenant>, failure: AuthorityError, until: Option<Moment>) -> Refusal {
     let retry = until.map_or(Retry::Backoff, Retry::At);
     match failure {
         AuthorityError::Refused { body, .. } => {
@@ -73,11 +78,11 @@ pub(in crate::flow) fn refuse_at(flow: Flow, tenant: Option<&Tenant>, failure: A
             let detail = "the authority cannot serve at the moment: try again later";
             Refusal { answer: body, ..Refusal::new(Turn::Unavailable, Kind::AuthorityUnavailable, detail) }.retrying(retry)
         }
-        AuthorityError::NotSent => {
+        AuthorityError::NotSent(_) => {
             let detail = "the authority cannot be reached: check the network, its address and `ca_file`";
             Refusal::new(Turn::Unavailable, Kind::AuthorityUnavailable, detail).retrying(retry).local()
         }
-        AuthorityError::Broken => {
+        AuthorityError::Broken(_) => {
             let detail = "the connection to the authority broke before its answer was complete: try again later";
             Refusal::new(Turn::Unavailable, Kind::AuthorityUnavailable, detail).retrying(retry)
         }
@@ -101,7 +106,8 @@ pub(in crate::flow) fn no_keys(failure: AuthorityError, now: Option<Moment>) -> 
     let until = now.zip(failure.retry_after()).map(|(now, pause)| now.after(pause));
     let lower = refuse(Flow::OnBehalfOf, failure, None);
     let detail = format!("the authority's keys cannot be had: {}", lower.detail);
-    Refusal::new(Turn::Unavailable, Kind::KeysUnavailable, detail).retrying(until.map_or(Retry::Backoff, Retry::At))
+    let refusal = Refusal::new(Turn::Unavailable, Kind::KeysUnavailable, detail);
+    Refusal { cause: lower.cause, ..refusal }.retrying(until.map_or(Retry::Backoff, Retry::At))
 }
 
 /// The refusal where nothing is known of an account.

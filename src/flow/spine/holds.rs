@@ -185,7 +185,10 @@ impl Keys {
             }
             // Garbage says nothing of other requests.
             AuthorityError::Invalid(_) => (Stops::Request, REFUSED),
-            AuthorityError::Unavailable { .. } | AuthorityError::NotSent | AuthorityError::Broken | AuthorityError::TimedOut => {
+            AuthorityError::Unavailable { .. }
+            | AuthorityError::NotSent(_)
+            | AuthorityError::Broken(_)
+            | AuthorityError::TimedOut => {
                 let failures = remembered.failures(Stops::Partition, &self.partition, now);
                 (Stops::Partition, backoff(failures, jitter))
             }
@@ -291,6 +294,7 @@ mod tests {
     use crate::flow::spine::evidence::Standing;
     use crate::oauth::ErrorBody;
     use crate::token::{Lane, Turn, Variant};
+    use crate::transport::Cause;
 
     const USUAL: Subject<'static> = Subject {
         authority: "https://id.example",
@@ -418,8 +422,8 @@ mod tests {
             (unavailable(503, None), lane),
             (unavailable(400, second), lane),
             (AuthorityError::TimedOut, lane),
-            (AuthorityError::Broken, lane),
-            (AuthorityError::NotSent, lane),
+            (AuthorityError::Broken(Cause::new("reset")), lane),
+            (AuthorityError::NotSent(Cause::new("refused")), lane),
             (AuthorityError::Invalid("no"), request),
             (error(400, "invalid_grant"), request),
             (error(400, "interaction_required"), request),

@@ -35,7 +35,7 @@ impl SentOnce<'_> {
             SendError::Before(failure) => (failure, false),
             SendError::Authority(failure) => {
                 let sent = match &failure {
-                    AuthorityError::NotSent | AuthorityError::Busy | AuthorityError::Throttled { .. } => false,
+                    AuthorityError::NotSent(_) | AuthorityError::Busy | AuthorityError::Throttled { .. } => false,
                     // An authority that asks for a pause has not looked at the grant.
                     AuthorityError::Unavailable { retry_after, .. } => retry_after.is_none(),
                     _ => true,
@@ -46,7 +46,7 @@ impl SentOnce<'_> {
         let stop = self.keys.stop(&failure, &state.remembered, &state.clock, (state.jitter)());
         let stop = stop.filter(|stop| self.stops_request || stop.concerns_others());
         let until = stop.filter(|_| failure.retry_after().is_some() || !sent).map(|stop| stop.until);
-        let unknown = matches!(failure, AuthorityError::Broken | AuthorityError::TimedOut | AuthorityError::Unavailable { .. });
+        let unknown = matches!(failure, AuthorityError::Broken(_) | AuthorityError::TimedOut | AuthorityError::Unavailable { .. });
         let mut refusal = refuse(self.flow, failure, until);
         if let Some(lost) = self.lost
             && sent

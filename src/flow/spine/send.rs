@@ -11,15 +11,19 @@ use crate::telemetry::Context;
 use crate::token::{Tenant, Turn};
 
 /// Why there is no answer.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(in crate::flow) enum SendError {
     /// The authority's doing, before the grant was sent: a document that could not be had.
-    Before(AuthorityError),
+    #[error("a document of the authority cannot be had")]
+    Before(#[source] AuthorityError),
     /// The authority's doing.
-    Authority(AuthorityError),
+    #[error("the authority gave no token")]
+    Authority(#[source] AuthorityError),
     /// The credential's.
-    Credential(Complaint),
+    #[error("the credential cannot be used")]
+    Credential(#[source] Complaint),
     /// It must not be sent: the right to do so was lost, or may have been.
+    #[error("the right to send it is lost, or may be")]
     Turn(Unavailable),
 }
 

@@ -164,11 +164,13 @@ pub struct Page {
 }
 
 /// Why there is no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// It was not tried: Redis failed too often a moment ago.
+    #[error("it was not tried: Redis failed too often a moment ago")]
     Open,
     /// It was tried, and failed or took too long. What was to be written may have been written.
+    #[error("it was tried, and failed or took too long")]
     Failed,
 }
 

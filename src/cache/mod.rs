@@ -38,7 +38,7 @@ mod tokens;
 mod watches;
 mod way;
 
-pub use accounts::{Accounts, Base, Cursor, Kept, Known, Listed, RefreshLease, Renewed, Signed, Unavailable};
+pub use accounts::{Base, CachedAccounts, Cursor, Kept, Known, Listed, RefreshLease, Renewed, Signed, Unavailable};
 pub use budget::{Budget, Permit, Work};
 pub use fleet::{Fleet, Parts};
 pub use flight::{Flight, Landing, Lost, Part};

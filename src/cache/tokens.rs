@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::accounts::Accounts;
+use super::accounts::CachedAccounts;
 use super::budget::{Budget, Permit, Work};
 use super::fleet::Fleet;
 use super::flight::{Flight, Kind, Landing, Part};
@@ -32,7 +32,7 @@ pub struct Cache<E> {
     shared: Option<SharedFlights<E>>,
     publisher: Option<Arc<Publisher>>,
     recheck: Option<Recheck>,
-    accounts: Arc<Accounts>,
+    accounts: Arc<CachedAccounts>,
     fleet: Option<Arc<Fleet>>,
     budget: Budget,
     metrics: LocalMetrics,
@@ -63,7 +63,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             shared,
             publisher,
             recheck: level.as_ref().map(|level| Recheck::new(Arc::clone(&local), Arc::clone(level))),
-            accounts: Accounts::new(Arc::clone(&local), level, clock, tasks),
+            accounts: CachedAccounts::new(Arc::clone(&local), level, clock, tasks),
             metrics: LocalMetrics::new(metrics, fleet.as_ref().map(|fleet| fleet.metrics())),
             local,
             fleet,
@@ -72,7 +72,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 
     /// Who is signed in, and what renews their tokens.
-    pub fn accounts(&self) -> &Arc<Accounts> {
+    pub fn accounts(&self) -> &Arc<CachedAccounts> {
         &self.accounts
     }
 

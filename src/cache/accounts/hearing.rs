@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use super::Accounts;
+use super::CachedAccounts;
 use crate::cache::fleet::{Heard, News};
 use crate::cache::level::SharedLevel;
 use crate::token::{CachedToken, CredentialName};
 
-// === impl Accounts ===
+// === impl CachedAccounts ===
 
-impl Accounts {
+impl CachedAccounts {
     /// Listens to the other replicas, and brings to the store what it missed, until the soft stop. `renewed` is called for the app,
-    /// as [`Accounts::tell_credential`] names it, whose credential another replica found to be new.
+    /// as [`CachedAccounts::tell_credential`] names it, whose credential another replica found to be new.
     pub fn join_fleet(self: &Arc<Self>, renewed: impl Fn(CredentialName) + Send + Sync + 'static) {
         let Some(shared) = &self.shared else { return };
         self.push_back(shared);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};
 
-use super::Accounts;
+use super::CachedAccounts;
 use super::outcome::Unavailable;
 use super::unlisted::Member;
 use crate::cache::epochs::epoch_of;
@@ -64,9 +64,9 @@ enum Behind {
     Other,
 }
 
-// === impl Accounts ===
+// === impl CachedAccounts ===
 
-impl Accounts {
+impl CachedAccounts {
     /// At most `limit` accounts of an app, and where the listing goes on if it does.
     ///
     /// # Errors

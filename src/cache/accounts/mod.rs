@@ -38,7 +38,7 @@ use crate::tasks::Tasks;
 
 /// The accounts of one process, and of the fleet that it is part of.
 #[derive(Debug)]
-pub struct Accounts {
+pub struct CachedAccounts {
     local: Arc<LocalLevel>,
     /// The level that replicas share, where there is one.
     shared: Option<Arc<SharedLevel>>,
@@ -53,9 +53,9 @@ pub struct Accounts {
     tasks: Tasks,
 }
 
-// === impl Accounts ===
+// === impl CachedAccounts ===
 
-impl Accounts {
+impl CachedAccounts {
     pub(super) fn new(local: Arc<LocalLevel>, shared: Option<Arc<SharedLevel>>, clock: Clock, tasks: Tasks) -> Arc<Self> {
         Arc::new(Self {
             local,
@@ -69,7 +69,7 @@ impl Accounts {
         })
     }
 
-    /// Begins a call of which only the answer says whose token it brings: see [`Accounts::link`].
+    /// Begins a call of which only the answer says whose token it brings: see [`CachedAccounts::link`].
     pub fn watch_sign_outs(&self) -> OpenWatch {
         self.local.watches().watch_all()
     }

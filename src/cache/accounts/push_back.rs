@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::Accounts;
+use super::CachedAccounts;
 use super::outcome::{Base, Kept, Unavailable};
 use crate::cache::generation::{next_generation, next_sign_in};
 use crate::cache::level::SharedLevel;
@@ -46,9 +46,9 @@ struct Attempt {
     descendant: Option<SignIn>,
 }
 
-// === impl Accounts ===
+// === impl CachedAccounts ===
 
-impl Accounts {
+impl CachedAccounts {
     /// Keeps room for a sign-in that may have to wait to be stored, before what brings it is sent. `None`: there is none, and it
     /// must not be sent, because what it brings could be lost.
     pub fn room_for_sign_in(&self) -> Option<Room> {

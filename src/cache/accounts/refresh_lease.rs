@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::Accounts;
+use super::CachedAccounts;
 use super::outcome::Unavailable;
 use crate::cache::lease::{Claiming, Lease, Leases, Sent};
 use crate::cache::level::SharedLevel;
@@ -34,9 +34,9 @@ struct HeldLeases {
     leases: Vec<Lease>,
 }
 
-// === impl Accounts ===
+// === impl CachedAccounts ===
 
-impl Accounts {
+impl CachedAccounts {
     /// Does some work on an account while nobody else in the fleet does, which is waited for no longer than `patience`.
     ///
     /// # Errors
@@ -80,7 +80,7 @@ impl Accounts {
     /// sending this one.
     ///
     /// # Errors
-    /// As for [`Accounts::signed`].
+    /// As for [`CachedAccounts::signed`].
     pub async fn is_settled(&self, space: &SpaceId, partition: &Partition) -> Result<bool, Unavailable> {
         let Some(shared) = &self.shared else { return Ok(true) };
         self.signed(space, partition).await?;

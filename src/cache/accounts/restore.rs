@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::time::MissedTickBehavior;
 
-use super::Accounts;
+use super::CachedAccounts;
 use super::outcome::Unavailable;
 use crate::cache::level::SharedLevel;
 use crate::cache::losses::MOST;
@@ -41,9 +41,9 @@ struct StoreMarkers {
     at: Option<Moment>,
 }
 
-// === impl Accounts ===
+// === impl CachedAccounts ===
 
-impl Accounts {
+impl CachedAccounts {
     /// Restores whatever the store loses, until the soft stop.
     pub(super) fn restore(self: &Arc<Self>, shared: &Arc<SharedLevel>) {
         let (this, shared) = (Arc::clone(self), Arc::clone(shared));

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::Accounts;
+use super::CachedAccounts;
 use super::guests::elsewhere_first;
 use super::outcome::Unavailable;
 use crate::cache::epochs::{EPOCH, epoch_of};
@@ -15,9 +15,9 @@ use crate::token::{Epoch, Partition, SpaceId};
 /// How often a sign-out goes above one that came between.
 const ATTEMPTS: usize = 5;
 
-// === impl Accounts ===
+// === impl CachedAccounts ===
 
-impl Accounts {
+impl CachedAccounts {
     /// Signs an account out: every token of it is gone, here at once and elsewhere within a second. Where anything stands of it its
     /// epoch is raised. Where nothing does nothing is written: every replica with a call under way for it is told, and keeps
     /// nothing of that.
@@ -29,7 +29,7 @@ impl Accounts {
         self.sign_out_forgotten(space, partition, known).await
     }
 
-    /// As [`Accounts::sign_out`], when memory has forgotten the account; `known`: it knew of it.
+    /// As [`CachedAccounts::sign_out`], when memory has forgotten the account; `known`: it knew of it.
     pub(super) async fn sign_out_forgotten(
         &self,
         space: &SpaceId,

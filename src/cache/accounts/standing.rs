@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Accounts;
+use super::CachedAccounts;
 use super::outcome::{Base, Kept, Unavailable, is_ancestor};
 use crate::cache::epochs::{epoch_bytes, epoch_of};
 use crate::cache::level::SharedLevel;
@@ -22,9 +22,9 @@ struct Standing {
     base: Base,
 }
 
-// === impl Accounts ===
+// === impl CachedAccounts ===
 
-impl Accounts {
+impl CachedAccounts {
     /// The sign-in of an account as the store has it. What this process brought there and the store has lost is put back first:
     /// nobody may use what came before it.
     pub(super) async fn read_signed(

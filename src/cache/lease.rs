@@ -107,8 +107,8 @@ impl Lease {
     }
 
     /// How it is given back in one step with what was stored under it; `outcome`: see [`Leases::outcome`].
-    pub(super) fn given_back<'a>(&'a self, outcome: &'a [u8]) -> store::Lease<'a> {
-        store::Lease { key: &self.name, owner: &self.owner, outcome: Some(self.note(outcome)) }
+    pub(super) fn given_back<'a>(&'a self, outcome: &'a [u8]) -> store::ReturnedLease<'a> {
+        store::ReturnedLease { key: &self.name, owner: &self.owner, outcome: Some(self.note(outcome)) }
     }
 
     /// How an outcome stands in the store.

@@ -61,7 +61,7 @@ pub(super) struct TokenPut<'a> {
     pub(super) base: Option<u64>,
     pub(super) stored: &'a CachedToken,
     /// What is given back in the same step.
-    pub(super) lease: Option<store::Lease<'a>>,
+    pub(super) lease: Option<store::ReturnedLease<'a>>,
 }
 
 // === impl Publisher ===

@@ -14,10 +14,10 @@ const MOST: usize = 1024;
 
 /// Calls under way, and the sign-outs that they overlap with; clones share them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Watches(Arc<Mutex<Heard>>);
+pub(super) struct Watches(Arc<Mutex<SignOutLog>>);
 
 #[derive(Debug, Default)]
-struct Heard {
+struct SignOutLog {
     /// How many sign-outs there were: their order.
     count: u64,
     /// By the partition of a call under way.
@@ -96,7 +96,7 @@ impl Watches {
         }
     }
 
-    fn heard(&self) -> MutexGuard<'_, Heard> {
+    fn heard(&self) -> MutexGuard<'_, SignOutLog> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,6 +14,6 @@ pub use record::{ClockName, Sought, read_sign_in, read_token, sign_in_epoch, wri
 pub use ring::{KeyRing, Opened, Ring, Unreadable};
 pub use settings::{Encryption, RedisSettings, RedisUrl, Topology, VERSIONS, Version, Versions};
 pub use shared::{
-    Access, BreakerState, Claim, Claimed, Epoch, Event, Holder, Index, Lease, Mark, Note, Page, Placed, Put, Raised, Removed,
-    Shared, State, StoreError,
+    Access, BreakerState, Claim, Claimed, Epoch, Event, Holder, Index, Mark, Note, Page, Placed, Put, Raised, Removed,
+    ReturnedLease, Shared, State, StoreError,
 };

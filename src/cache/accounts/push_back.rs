@@ -39,7 +39,7 @@ impl Default for Batch {
 }
 
 /// A sign-in that is tried to be stored.
-struct Attempt {
+struct StoringAttempt {
     base: Base,
     generation: u64,
     /// What is stored in place of the one that waits: it goes on with the lineage that stands there.
@@ -192,9 +192,9 @@ impl CachedAccounts {
             return Some("gone");
         }
         let base = Base { generation: Some(sign_in.shared).filter(|base| *base > 0), epoch: sign_in.epoch };
-        let mut attempt = Attempt { base, generation: pending.generation, descendant: None };
+        let mut attempt = StoringAttempt { base, generation: pending.generation, descendant: None };
         for _ in 0..ATTEMPTS {
-            let Attempt { base, generation, descendant } = &attempt;
+            let StoringAttempt { base, generation, descendant } = &attempt;
             let brought = descendant.as_ref().unwrap_or(&**sign_in);
             match self.put_sign_in(shared, partition, brought, *base, *generation).await {
                 Kept::Stored if since.is_signed_out(base.epoch) => {
@@ -234,7 +234,7 @@ impl CachedAccounts {
         shared: &SharedLevel,
         partition: &Partition,
         pending: &Pending,
-        attempt: &mut Attempt,
+        attempt: &mut StoringAttempt,
     ) -> ControlFlow<Kept> {
         let (sign_in, generation) = (&pending.sign_in, attempt.generation);
         match self.read_signed(shared, &sign_in.space, partition).await {

@@ -10,7 +10,7 @@ use redis::{ErrorKind, ServerErrorKind, Value};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use super::core::{Core, Request};
+use super::core::{Core, RedisRequest};
 use super::fault::Fault;
 use super::link::{Link, Live};
 use super::metrics::Op;
@@ -92,7 +92,7 @@ impl Core {
         deadline: Duration,
         patient: bool,
     ) -> Result<(Value, bool), StoreError> {
-        let request = Request::Script(call);
+        let request = RedisRequest::Script(call);
         let Some(acknowledged) = &self.acknowledged else { return Ok((self.call(op, request, deadline, patient).await?, true)) };
         let written = if self.may(op) {
             let (started, span) = (self.clock.precise(), telemetry::redis_span(op.as_str()));

@@ -12,7 +12,7 @@ use std::time::Duration;
 use redis::Value;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::core::{Core, Request};
+use super::core::{Core, RedisRequest};
 use super::fault::Fault;
 use super::link::{Link, Live};
 
@@ -27,7 +27,7 @@ const LITTLE: Duration = Duration::from_millis(20);
 impl Core {
     /// A call in its time. The first connection of all may take longer, and so may the one that takes the place of a connection
     /// which turned out to be closed: Redis closes those that are idle, and a call must not fail for that.
-    pub(super) async fn attempt(&self, request: Request<'_>, deadline: Duration) -> Result<Value, Fault> {
+    pub(super) async fn attempt(&self, request: RedisRequest<'_>, deadline: Duration) -> Result<Value, Fault> {
         let link = &self.link;
         let connecting = if link.is_untried() { CONNECTING } else { Duration::ZERO };
         let ends = Instant::now() + deadline + connecting;
@@ -43,7 +43,7 @@ impl Core {
 
     /// A call that has time. Where there is no answer after half of it, it is made once more over another connection; whichever
     /// answers first counts.
-    pub(super) async fn attempt_patiently(&self, request: Request<'_>, ends: Instant) -> Result<Value, Fault> {
+    pub(super) async fn attempt_patiently(&self, request: RedisRequest<'_>, ends: Instant) -> Result<Value, Fault> {
         let link = &self.link;
         let now = Instant::now();
         let half = now + ends.saturating_duration_since(now) / 2;
@@ -79,7 +79,12 @@ impl Core {
     }
 
     /// A server that starts, or is about to become a master, is asked again for as long as there is time.
-    async fn until_it_works(&self, request: Request<'_>, ends: Instant, mut outcome: Result<Value, Fault>) -> Result<Value, Fault> {
+    async fn until_it_works(
+        &self,
+        request: RedisRequest<'_>,
+        ends: Instant,
+        mut outcome: Result<Value, Fault>,
+    ) -> Result<Value, Fault> {
         while let Err(Fault::Broken | Fault::NotReady | Fault::ReadOnly) = &outcome
             && Instant::now() + AGAIN < ends
         {
@@ -93,7 +98,7 @@ impl Core {
     }
 
     /// A call that finds out whether Redis is well: made once, over whatever connection there is by then.
-    pub(super) async fn attempt_once(&self, request: Request<'_>, deadline: Duration) -> Result<Value, Fault> {
+    pub(super) async fn attempt_once(&self, request: RedisRequest<'_>, deadline: Duration) -> Result<Value, Fault> {
         let ends = Instant::now() + deadline;
         let live = connected(&self.link, ends, self.link.live(true)).await?;
         over(&self.link, &live, request, ends).await
@@ -111,7 +116,7 @@ async fn connected(
     })
 }
 
-async fn over(link: &Arc<Link>, live: &Arc<Live>, request: Request<'_>, ends: Instant) -> Result<Value, Fault> {
+async fn over(link: &Arc<Link>, live: &Arc<Live>, request: RedisRequest<'_>, ends: Instant) -> Result<Value, Fault> {
     let began = Instant::now();
     let answer = timeout_at(ends, request.send(live.wire())).await;
     let outcome = match answer {
@@ -123,7 +128,7 @@ async fn over(link: &Arc<Link>, live: &Arc<Live>, request: Request<'_>, ends: In
     outcome
 }
 
-async fn once_more(link: &Arc<Link>, closed: &Arc<Live>, request: Request<'_>, ends: Instant) -> Result<Value, Fault> {
+async fn once_more(link: &Arc<Link>, closed: &Arc<Live>, request: RedisRequest<'_>, ends: Instant) -> Result<Value, Fault> {
     let live = connected(link, ends, link.again(closed)).await?;
     over(link, &live, request, ends).await
 }

@@ -44,7 +44,7 @@ pub(super) struct Core {
 
 /// What is sent.
 #[derive(Clone, Copy)]
-pub(super) enum Request<'a> {
+pub(super) enum RedisRequest<'a> {
     Plain(&'a Cmd),
     /// Commands about keys in one slot, sent together; their answers are an array.
     Batch(&'a Pipeline),
@@ -59,7 +59,7 @@ impl Core {
     pub(super) async fn call(
         self: &Arc<Self>,
         op: Op,
-        request: Request<'_>,
+        request: RedisRequest<'_>,
         deadline: Duration,
         patient: bool,
     ) -> Result<Value, StoreError> {
@@ -154,9 +154,9 @@ impl Core {
         let outcome = match kind {
             Kind::Writes => {
                 let call = scripts::PROBE.call().key(&key);
-                self.attempt_once(Request::Script(&call), self.timeout).await
+                self.attempt_once(RedisRequest::Script(&call), self.timeout).await
             }
-            _ => self.attempt_once(Request::Plain(redis::cmd("GET").arg(&key)), self.timeout).await,
+            _ => self.attempt_once(RedisRequest::Plain(redis::cmd("GET").arg(&key)), self.timeout).await,
         };
         self.counts.called(Op::Probe, outcome.as_ref().err().copied(), self.clock.precise().saturating_sub(started));
         outcome.is_ok()
@@ -167,9 +167,9 @@ impl Core {
     }
 }
 
-// === impl Request ===
+// === impl RedisRequest ===
 
-impl Request<'_> {
+impl RedisRequest<'_> {
     /// Sends it, a script's text too if the server does not know it, and waits for the answer.
     pub(super) async fn send(self, mut wire: Wire) -> RedisResult<Value> {
         match self {

@@ -33,7 +33,7 @@ use tokio::sync::watch;
 pub use self::access::Access;
 pub use self::breaker::BreakerState;
 pub use self::types::{
-    Claim, Claimed, Epoch, Event, Holder, Index, Lease, Mark, Note, Page, Placed, Put, Raised, Removed, StoreError,
+    Claim, Claimed, Epoch, Event, Holder, Index, Mark, Note, Page, Placed, Put, Raised, Removed, ReturnedLease, StoreError,
 };
 
 use self::acknowledged::Acknowledged;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use redis::{Cmd, Pipeline, Value};
 
-use super::core::{PROBES, Request};
+use super::core::{PROBES, RedisRequest};
 use super::metrics::Op;
 use super::scripts::{self, Call};
 use super::types::{Claim, Claimed, Holder, Mark, Note, Page, Placed, Put, Removed, StoreError};
@@ -47,7 +47,7 @@ impl Shared {
         // In one go, so that the time is that of this value and of no later one.
         let mut both = Pipeline::with_capacity(2);
         both.add_command(read).add_command(left);
-        let answer = array(self.ask(Op::Read, Request::Batch(&both), self.core.timeout).await?)?;
+        let answer = array(self.ask(Op::Read, RedisRequest::Batch(&both), self.core.timeout).await?)?;
         if answer.is_empty() {
             // It is of another type.
             return Ok((vec![None; keys.len()], None));
@@ -103,7 +103,7 @@ impl Shared {
         for key in keys {
             all.cmd("PTTL").arg(key);
         }
-        let answer = array(self.ask(Op::Read, Request::Batch(&all), self.core.timeout).await?)?;
+        let answer = array(self.ask(Op::Read, RedisRequest::Batch(&all), self.core.timeout).await?)?;
         // What has no end says -1, and what is not there -2.
         let there: Vec<bool> = answer.iter().map(|left| *left != Value::Int(-2)).collect();
         if there.len() == keys.len() { Ok(there) } else { Err(StoreError::Failed) }
@@ -235,7 +235,7 @@ impl Shared {
     /// There is no answer; it may have been done.
     pub async fn withdraw(&self, key: &str, generation: u64) -> Answer<()> {
         let call = scripts::WITHDRAW.call().key(key).arg(format!("{generation:016x}"));
-        self.ask(Op::Clear, Request::Script(&call), self.write_timeout).await.map(drop)
+        self.ask(Op::Clear, RedisRequest::Script(&call), self.write_timeout).await.map(drop)
     }
 
     /// The values of keys in one slot, each with what is left of its time.
@@ -368,15 +368,15 @@ impl Shared {
     }
 
     async fn plain(&self, op: Op, cmd: &Cmd) -> Answer<Value> {
-        self.ask(op, Request::Plain(cmd), self.core.timeout).await
+        self.ask(op, RedisRequest::Plain(cmd), self.core.timeout).await
     }
 
     async fn script(&self, op: Op, call: &Call) -> Answer<Value> {
-        self.ask(op, Request::Script(call), self.core.timeout).await
+        self.ask(op, RedisRequest::Script(call), self.core.timeout).await
     }
 
     /// Every call of this file goes through here. Each of them may be made twice where the first answer was lost: it says so.
-    async fn ask(&self, op: Op, request: Request<'_>, deadline: Duration) -> Answer<Value> {
+    async fn ask(&self, op: Op, request: RedisRequest<'_>, deadline: Duration) -> Answer<Value> {
         let deadline = if self.patient { deadline.max(PATIENT) } else { deadline };
         // Boxed, and its type forgotten: this future goes into many others, and next to a round trip that costs nothing.
         self.core.call(op, request, deadline, self.patient).boxed().await

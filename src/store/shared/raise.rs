@@ -3,7 +3,7 @@
 use redis::Value;
 
 use super::Shared;
-use super::core::Request;
+use super::core::RedisRequest;
 use super::metrics::Op;
 use super::scripts;
 use super::types::{Note, Raised, StoreError};
@@ -16,7 +16,7 @@ impl Shared {
     pub async fn raise(&self, epoch: Note<'_>) -> Result<Raised, StoreError> {
         let ttl = u64::try_from(epoch.ttl.as_millis()).unwrap_or(u64::MAX);
         let call = scripts::RAISE.call().key(epoch.key).bytes(epoch.value).arg(ttl);
-        match self.core.call(Op::Set, Request::Script(&call), self.write_timeout, self.patient).await? {
+        match self.core.call(Op::Set, RedisRequest::Script(&call), self.write_timeout, self.patient).await? {
             Value::Int(0) => Ok(Raised::Stood),
             Value::Int(1) => Ok(Raised::Raised),
             Value::BulkString(higher) => Ok(Raised::Higher(higher.into())),

@@ -72,7 +72,7 @@ pub struct Put<'a> {
     /// Where the value is listed.
     pub index: Option<Index<'a>>,
     /// The lease that is given back in the same step.
-    pub lease: Option<Lease<'a>>,
+    pub lease: Option<ReturnedLease<'a>>,
     /// It must not be lost: it is waited for longer.
     pub grant: bool,
 }
@@ -103,7 +103,7 @@ pub struct Index<'a> {
 
 /// A lease that is given back.
 #[derive(Clone, Copy)]
-pub struct Lease<'a> {
+pub struct ReturnedLease<'a> {
     /// The lease's key.
     pub key: &'a str,
     /// Whose it should still be.

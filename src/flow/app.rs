@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
 use super::metrics::AppMetrics;
-use super::refusal::{Kind, Refusal};
+use super::refusal::{Refusal, RefusalKind};
 use super::settings::{AppSettings, RefreshTokens};
 use super::spine::evidence::Ledger;
 use crate::authority::{Authority, IssuerRule};
@@ -179,7 +179,7 @@ impl App {
             Ok(Some(tenant))
         } else {
             let detail = "this `tenant` is not one that the app lists: add it to `apps.*.tenants`";
-            Err(Refusal::new(Turn::Rights, Kind::TenantNotAllowed, detail))
+            Err(Refusal::new(Turn::Rights, RefusalKind::TenantNotAllowed, detail))
         }
     }
 }

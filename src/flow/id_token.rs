@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::app::App;
-use super::refusal::{Kind, Refusal};
+use super::refusal::{Refusal, RefusalKind};
 use super::spine::failure::no_keys;
 use crate::inbound::{SKEW, TokenRejected};
 use crate::oauth::Claims;
@@ -88,5 +88,5 @@ fn authorized_party(app: &App, claims: &Claims) -> Option<&'static str> {
 }
 
 fn mismatch(detail: &str) -> Refusal {
-    Refusal::new(Turn::Caller, Kind::InvalidIdToken, detail)
+    Refusal::new(Turn::Caller, RefusalKind::InvalidIdToken, detail)
 }

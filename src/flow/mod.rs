@@ -32,7 +32,7 @@ use std::time::Duration;
 pub use app::App;
 pub use catalogue::Flow;
 pub use metrics::Metrics;
-pub use refusal::{Kind, Refusal, loggable};
+pub use refusal::{Refusal, RefusalKind, loggable};
 // What doors ask and are answered: all of it is public.
 pub use request::*;
 pub use settings::{ApiSettings, AppSettings, RefreshTokens, flow_names};

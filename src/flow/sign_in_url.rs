@@ -12,7 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::app::App;
 use super::catalogue::Flow;
 use super::members::{self, Claims};
-use super::refusal::{Kind, Refusal};
+use super::refusal::{Refusal, RefusalKind};
 use super::request::{AuthCodeUrl, AuthorizationUrl, Call};
 use super::spine::failure::refuse;
 use super::state::FlowState;
@@ -96,7 +96,7 @@ fn given_or_random(given: Option<&str>, member: &str) -> Result<String, Refusal>
 fn random() -> Result<String, Refusal> {
     let mut bytes = [0; 32];
     let filled = SystemRandom::new().fill(&mut bytes);
-    filled.map_err(|_| Refusal::new(Turn::Unavailable, Kind::InternalError, "the system gives no random numbers"))?;
+    filled.map_err(|_| Refusal::new(Turn::Unavailable, RefusalKind::InternalError, "the system gives no random numbers"))?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 

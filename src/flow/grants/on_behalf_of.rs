@@ -12,7 +12,7 @@ use crate::flow::catalogue::Flow;
 use crate::flow::issue::Expected;
 use crate::flow::members::{self, Claims};
 use crate::flow::plan::{Asker, CachedGrant, CachedPlan, Plan, Work};
-use crate::flow::refusal::{Kind, Refusal};
+use crate::flow::refusal::{Refusal, RefusalKind};
 use crate::flow::request::OnBehalfOf;
 use crate::flow::spine::failure::no_keys;
 use crate::flow::state::FlowState;
@@ -32,7 +32,7 @@ pub(super) async fn plan<'a>(asker: Asker<'a>, request: &'a OnBehalfOf<'a>) -> R
     let [subject_token_type, requested_token_type] = exchange_types(app, request)?;
     let named = app.tenant(common.tenant);
     let bearer = request.bearer.ok_or_else(|| {
-        Refusal::new(Turn::User, Kind::TokenMissing, "there is no user's token: send it as `Authorization: Bearer`")
+        Refusal::new(Turn::User, RefusalKind::TokenMissing, "there is no user's token: send it as `Authorization: Bearer`")
     })?;
     let digest = TokenDigest::of(bearer);
     let user = judged(state, app, (bearer, &digest), call.clone()).await?;
@@ -142,7 +142,11 @@ async fn judged(
     context: Context,
 ) -> Result<Arc<TokenClaims>, Refusal> {
     let guard = app.guard.as_ref().ok_or_else(|| {
-        Refusal::new(Turn::Rights, Kind::FlowNotAllowed, "this app accepts no users' tokens: configure `apps.*.inbound` for it")
+        Refusal::new(
+            Turn::Rights,
+            RefusalKind::FlowNotAllowed,
+            "this app accepts no users' tokens: configure `apps.*.inbound` for it",
+        )
     })?;
     let verified = app.verifier.verify(bearer, digest, context.clone()).await.map_err(|rejection| match rejection {
         TokenRejected::Invalid(why) => invalid(why),
@@ -158,13 +162,13 @@ async fn judged(
         Verdict::Invalid(why) => Err(invalid(why)),
         Verdict::InsufficientScope => {
             let detail = "the user's token has none of the scopes in `apps.*.inbound.scopes`";
-            Err(Refusal::new(Turn::Rights, Kind::InsufficientScope, detail))
+            Err(Refusal::new(Turn::Rights, RefusalKind::InsufficientScope, detail))
         }
     }
 }
 
 fn invalid(why: &str) -> Refusal {
-    Refusal::new(Turn::User, Kind::InvalidToken, format!("the user's token is not accepted: {why}"))
+    Refusal::new(Turn::User, RefusalKind::InvalidToken, format!("the user's token is not accepted: {why}"))
 }
 
 /// At a multi-tenant authority the tenant is the user's own.

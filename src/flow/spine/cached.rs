@@ -12,7 +12,7 @@ use super::search;
 use crate::cache::{self, FlightOutcome, Level, Look, Miss, Query};
 use crate::flow::grants::work;
 use crate::flow::plan::CachedPlan;
-use crate::flow::refusal::{Kind, Refusal, loggable};
+use crate::flow::refusal::{Refusal, RefusalKind, loggable};
 use crate::flow::request::{Answer, Outcome, RefreshReason, TokenSource};
 use crate::flow::state::FlowState;
 use crate::flow::trace;
@@ -79,7 +79,7 @@ impl FlowState {
     /// What a request gets that a remembered refusal stands against.
     async fn held(&self, plan: &CachedPlan<'_>, query: &Query<'_>, refusal: Arc<Refusal>) -> Outcome {
         // Where replicas share a store, another one may have what this one failed to get, unless the store itself cannot say.
-        if refusal.kind != Kind::CacheUnavailable
+        if refusal.kind != RefusalKind::CacheUnavailable
             && let Some(head) = self.cache.glance(query).await
         {
             return Ok(Answer { head, source: TokenSource::Redis, reason: RefreshReason::NotApplicable });

@@ -5,7 +5,7 @@ use crate::authority::AuthorityError;
 use crate::cache::{Lost, Unavailable};
 use crate::clock::{Clock, Moment};
 use crate::flow::catalogue::Flow;
-use crate::flow::refusal::{Kind, Refusal, overloaded};
+use crate::flow::refusal::{Refusal, RefusalKind, overloaded};
 use crate::oauth::ErrorBody;
 use crate::token::{Retry, Tenant, Turn};
 
@@ -68,35 +68,35 @@ fn refusal_of(flow: Flow, tenant: Option<&Tenant>, failure: AuthorityError, unti
                 _ => "the authority refuses the app: check its credential and registration",
             };
             let retry = until.map_or(Retry::Never, Retry::At);
-            Refusal { answer: Some(body), ..Refusal::new(turn, Kind::Refused, detail) }.retrying(retry)
+            Refusal { answer: Some(body), ..Refusal::new(turn, RefusalKind::Refused, detail) }.retrying(retry)
         }
         AuthorityError::Throttled { body, .. } => {
             let detail = "the authority asks for fewer requests: wait as long as Retry-After says";
-            Refusal { answer: body, ..Refusal::new(Turn::Throttled, Kind::Throttled, detail) }.retrying(retry)
+            Refusal { answer: body, ..Refusal::new(Turn::Throttled, RefusalKind::Throttled, detail) }.retrying(retry)
         }
         AuthorityError::Unavailable { body, .. } => {
             let detail = "the authority cannot serve at the moment: try again later";
-            Refusal { answer: body, ..Refusal::new(Turn::Unavailable, Kind::AuthorityUnavailable, detail) }.retrying(retry)
+            Refusal { answer: body, ..Refusal::new(Turn::Unavailable, RefusalKind::AuthorityUnavailable, detail) }.retrying(retry)
         }
         AuthorityError::NotSent(_) => {
             let detail = "the authority cannot be reached: check the network, its address and `ca_file`";
-            Refusal::new(Turn::Unavailable, Kind::AuthorityUnavailable, detail).retrying(retry).local()
+            Refusal::new(Turn::Unavailable, RefusalKind::AuthorityUnavailable, detail).retrying(retry).local()
         }
         AuthorityError::Broken(_) => {
             let detail = "the connection to the authority broke before its answer was complete: try again later";
-            Refusal::new(Turn::Unavailable, Kind::AuthorityUnavailable, detail).retrying(retry)
+            Refusal::new(Turn::Unavailable, RefusalKind::AuthorityUnavailable, detail).retrying(retry)
         }
         AuthorityError::Busy => {
             let detail = "too many calls to the authority are under way, and no turn came in time: try again";
-            Refusal::new(Turn::Unavailable, Kind::AuthorityUnavailable, detail).retrying(Retry::Backoff).local()
+            Refusal::new(Turn::Unavailable, RefusalKind::AuthorityUnavailable, detail).retrying(Retry::Backoff).local()
         }
         AuthorityError::TimedOut => {
             let detail = "the authority did not answer in time: try again later";
-            Refusal::new(Turn::OutOfTime, Kind::AuthorityTimeout, detail).retrying(retry)
+            Refusal::new(Turn::OutOfTime, RefusalKind::AuthorityTimeout, detail).retrying(retry)
         }
         AuthorityError::Invalid(what) => {
             let detail = format!("the authority's answer cannot be used: {what}");
-            Refusal::new(Turn::Operator, Kind::InvalidAuthorityResponse, detail).retrying(retry)
+            Refusal::new(Turn::Operator, RefusalKind::InvalidAuthorityResponse, detail).retrying(retry)
         }
     }
 }
@@ -106,14 +106,14 @@ pub(in crate::flow) fn no_keys(failure: AuthorityError, now: Option<Moment>) -> 
     let until = now.zip(failure.retry_after()).map(|(now, pause)| now.after(pause));
     let lower = refuse(Flow::OnBehalfOf, failure, None);
     let detail = format!("the authority's keys cannot be had: {}", lower.detail);
-    let refusal = Refusal::new(Turn::Unavailable, Kind::KeysUnavailable, detail);
+    let refusal = Refusal::new(Turn::Unavailable, RefusalKind::KeysUnavailable, detail);
     Refusal { cause: lower.cause, ..refusal }.retrying(until.map_or(Retry::Backoff, Retry::At))
 }
 
 /// The refusal where nothing is known of an account.
 pub(in crate::flow) fn no_tokens() -> Refusal {
     let detail = "nothing is known of this `account`, or nothing renews its tokens: let the user sign in again";
-    Refusal::new(Turn::User, Kind::NoTokensFound, detail)
+    Refusal::new(Turn::User, RefusalKind::NoTokensFound, detail)
 }
 
 /// The refusal where what the answer depends on stands in a store that cannot be asked.
@@ -124,12 +124,12 @@ pub(in crate::flow) fn unavailable(why: Unavailable) -> Refusal {
             "what the shared cache has was written by a newer release or under a key that is not in the key ring"
         }
     };
-    Refusal::new(Turn::Unavailable, Kind::CacheUnavailable, detail).retrying(Retry::Backoff).local()
+    Refusal::new(Turn::Unavailable, RefusalKind::CacheUnavailable, detail).retrying(Retry::Backoff).local()
 }
 
 /// A flight that panicked, or was cut off at shutdown.
 pub(in crate::flow) fn broken_off() -> Refusal {
-    Refusal::new(Turn::Unavailable, Kind::InternalError, "the request broke off: try again").retrying(Retry::Backoff)
+    Refusal::new(Turn::Unavailable, RefusalKind::InternalError, "the request broke off: try again").retrying(Retry::Backoff)
 }
 
 /// What is said where a flight brought nothing.

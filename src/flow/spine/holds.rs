@@ -9,7 +9,7 @@ use crate::authority::{AuthorityError, Hold, Holds, Stops};
 use crate::clock::{Clock, Moment};
 use crate::flow::app::App;
 use crate::flow::catalogue::Flow;
-use crate::flow::refusal::{Kind, Refusal};
+use crate::flow::refusal::{Refusal, RefusalKind};
 use crate::oauth::ErrorBody;
 use crate::token::{HoldKey, Lane, Retry, Tenant, Turn, Variant};
 
@@ -260,7 +260,7 @@ impl Stop {
                 let answer = Some(Box::new(ErrorBody { error, ..ErrorBody::default() }));
                 Refusal { answer, ..Refusal::new(refusal.turn, refusal.kind, refusal.detail.clone()) }.retrying(refusal.retry)
             }
-            _ => said(Turn::Throttled, Kind::Throttled),
+            _ => said(Turn::Throttled, RefusalKind::Throttled),
         }
     }
 }
@@ -290,7 +290,7 @@ mod tests {
     use crate::authority::AuthorityError;
     use crate::clock::Clock;
     use crate::flow::catalogue::Flow;
-    use crate::flow::refusal::{Kind, Refusal};
+    use crate::flow::refusal::{Refusal, RefusalKind};
     use crate::flow::spine::evidence::Standing;
     use crate::oauth::ErrorBody;
     use crate::token::{Lane, Turn, Variant};
@@ -317,7 +317,7 @@ mod tests {
     /// Which of these requests a failure of the usual one stops.
     fn stopped(failure: &AuthorityError, others: &[Subject<'_>]) -> Vec<bool> {
         let (clock, remembered) = (Clock::manual(0), remembered());
-        let refusal = Arc::new(Refusal::new(Turn::Operator, Kind::Refused, "no"));
+        let refusal = Arc::new(Refusal::new(Turn::Operator, RefusalKind::Refused, "no"));
         if let Some(stop) = Keys::of(&USUAL).stop(failure, &remembered, &clock, 0.5) {
             stop.remember(&remembered, &refusal);
         }
@@ -445,7 +445,7 @@ mod tests {
         let (clock, remembered) = (Clock::manual(0), remembered());
         let keys = Keys::of(&USUAL);
         let stop = keys.stop(&error(401, "invalid_client"), &remembered, &clock, 0.5).unwrap();
-        keys.widened(stop).remember(&remembered, &Arc::new(Refusal::new(Turn::Operator, Kind::Refused, "no")));
+        keys.widened(stop).remember(&remembered, &Arc::new(Refusal::new(Turn::Operator, RefusalKind::Refused, "no")));
         let standing = |subject: Subject<'_>| Keys::of(&subject).standing(&remembered, clock.moment()).is_some();
         assert!(standing(Subject { tenant: ("fabrikam", Standing::Other), flow: Flow::AuthCode, ..USUAL }));
         assert!(!standing(Subject { credential_version: 2, ..USUAL }));

@@ -8,7 +8,7 @@ use super::send::{self, SendError};
 use crate::authority::AuthorityError;
 use crate::flow::app::App;
 use crate::flow::catalogue::Flow;
-use crate::flow::refusal::{Kind, Refusal};
+use crate::flow::refusal::{Refusal, RefusalKind};
 use crate::flow::state::FlowState;
 use crate::token::{Retry, Tenant, Turn};
 
@@ -59,7 +59,7 @@ impl SentOnce<'_> {
         if sent && unknown {
             // The contract: an unknown outcome is 503.
             refusal.turn = Turn::Unavailable;
-            refusal.kind = Kind::AuthorityUnavailable;
+            refusal.kind = RefusalKind::AuthorityUnavailable;
         }
         self.remembered(state, refusal, stop).await
     }

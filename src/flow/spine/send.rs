@@ -4,7 +4,7 @@ use crate::authority::AuthorityError;
 use crate::cache::{self, Unavailable};
 use crate::finding::Complaint;
 use crate::flow::app::App;
-use crate::flow::refusal::{Kind, Refusal};
+use crate::flow::refusal::{Refusal, RefusalKind};
 use crate::oauth::{Form, TokenResponse};
 use crate::source::{self, GrantCall, Repeat, SourceError};
 use crate::telemetry::Context;
@@ -87,7 +87,7 @@ pub(in crate::flow) async fn run_in(
 /// The refusal for a credential that cannot be used.
 pub(in crate::flow) fn unusable(problem: &Complaint) -> Refusal {
     let detail = format!("the app's credential cannot be used: {}: {}", problem.reason, problem.remedy);
-    Refusal::new(Turn::Operator, Kind::CredentialUnusable, detail).local()
+    Refusal::new(Turn::Operator, RefusalKind::CredentialUnusable, detail).local()
 }
 
 /// Where the user of a claims challenge is sent.

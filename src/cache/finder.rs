@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::flight::Kind;
+use super::flight::FlightKind;
 use super::freshness::{Freshness, judge};
 use super::level::SharedLevel;
 use super::local::LocalLevel;
@@ -30,7 +30,7 @@ impl TokenFinder {
     /// Looks into the shared store for whoever waits. What was found there instead of a token is handed on to the flight.
     pub(super) async fn look_first(&self, wanted: &Wanted) -> Result<FlightOutcome, EarlierLookup> {
         let since = self.local.since(&wanted.partition, wanted.owned);
-        let mut way = Way::new(&self.shared.fleet, wanted.clone(), since, Kind::Awaited, None, false);
+        let mut way = Way::new(&self.shared.fleet, wanted.clone(), since, FlightKind::Awaited, None, false);
         let lookup = self.shared.lookups.look(&way.wanted, &way.token, &way.epoch).await;
         if let Ok(lookup) = &lookup {
             way.first = lookup.base;
@@ -72,7 +72,7 @@ impl TokenFinder {
     pub(super) fn adopted(&self, way: &Way<'_>, stored: &CachedToken, fresh: bool) -> Option<FlightOutcome> {
         match judge(stored.expires_on, stored.received_on, stored.refresh_on, self.shared.fleet.now()) {
             Freshness::Expired => return None,
-            Freshness::RefreshDue if way.kind == Kind::Background => return None,
+            Freshness::RefreshDue if way.kind == FlightKind::Background => return None,
             Freshness::RefreshDue | Freshness::Fresh => {}
         }
         // A token of which nobody here knows when it was stored is older than every request.

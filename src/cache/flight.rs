@@ -17,7 +17,7 @@ use super::budget::{Budget, Permit, Work};
 use crate::tasks::Tasks;
 
 type Outcome<V, E> = Option<Result<V, E>>;
-type ByKey<K, V, E> = HashMap<K, (Kind, watch::Receiver<Outcome<V, E>>)>;
+type ByKey<K, V, E> = HashMap<K, (FlightKind, watch::Receiver<Outcome<V, E>>)>;
 type Places<K, V, E> = Arc<Mutex<ByKey<K, V, E>>>;
 
 /// Calls under way, by what they bring.
@@ -30,7 +30,7 @@ pub struct Flight<K, V, E> {
 
 /// Whether somebody waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FlightKind {
     /// A caller waits: the flight outlives the soft stop.
     Awaited,
     /// Nobody waits: the flight ends at the soft stop.
@@ -68,7 +68,7 @@ pub enum Part {
 
 /// A caller's place.
 enum Seat<V, E> {
-    Joined(Kind, watch::Receiver<Outcome<V, E>>),
+    Joined(FlightKind, watch::Receiver<Outcome<V, E>>),
     Lead(watch::Receiver<Outcome<V, E>>, watch::Sender<Outcome<V, E>>, Permit),
     NoRoom,
 }
@@ -109,13 +109,13 @@ where
                 Seat::Lead(receiver, sender, permit) => {
                     // A flight of ours is the last turn of this loop, so there is work for it.
                     if let Some(work) = work.take() {
-                        self.fly(key, Kind::Awaited, sender, work(permit));
+                        self.fly(key, FlightKind::Awaited, sender, work(permit));
                     }
-                    (Kind::Awaited, receiver, Part::Led)
+                    (FlightKind::Awaited, receiver, Part::Led)
                 }
             };
             let outcome = wait(receiver).await;
-            if outcome.is_some() || kind == Kind::Awaited {
+            if outcome.is_some() || kind == FlightKind::Awaited {
                 return Landing { outcome: outcome.ok_or(Lost::BrokenOff), part };
             }
         }
@@ -125,11 +125,11 @@ where
     pub fn start(&self, key: K, work: impl Future<Output = Outcome<V, E>> + Send + 'static) {
         let (sender, receiver) = watch::channel(None);
         if let Entry::Vacant(place) = self.places().entry(key) {
-            place.insert((Kind::Background, receiver));
+            place.insert((FlightKind::Background, receiver));
         } else {
             return;
         }
-        self.fly(key, Kind::Background, sender, work);
+        self.fly(key, FlightKind::Background, sender, work);
     }
 
     /// Whether there is one for this key.
@@ -146,7 +146,7 @@ where
             Entry::Vacant(place) => {
                 let Some(permit) = self.budget.take(self.work, carried) else { return Seat::NoRoom };
                 let (sender, receiver) = watch::channel(None);
-                place.insert((Kind::Awaited, receiver.clone()));
+                place.insert((FlightKind::Awaited, receiver.clone()));
                 Seat::Lead(receiver, sender, permit)
             }
         }
@@ -159,7 +159,7 @@ where
     fn fly(
         &self,
         key: K,
-        kind: Kind,
+        kind: FlightKind,
         sender: watch::Sender<Outcome<V, E>>,
         work: impl Future<Output = Outcome<V, E>> + Send + 'static,
     ) {
@@ -174,8 +174,8 @@ where
         // What it does is shown below the span of whoever began it, if that is traced.
         .in_current_span();
         match kind {
-            Kind::Awaited => self.tasks.awaited("flight", flight),
-            Kind::Background => self.tasks.background("renewal", flight),
+            FlightKind::Awaited => self.tasks.awaited("flight", flight),
+            FlightKind::Background => self.tasks.background("renewal", flight),
         }
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::finder::TokenFinder;
-use super::flight::Kind;
+use super::flight::FlightKind;
 use super::lease::{Claiming, LEASE, Lease, Sent};
 use super::level::SharedLevel;
 use super::local::{LocalLevel, written};
@@ -84,7 +84,7 @@ impl<E> SharedFlights<E> {
     pub(super) async fn bring(
         &self,
         wanted: Wanted,
-        kind: Kind,
+        kind: FlightKind,
         looked: Option<EarlierLookup>,
         work: impl Future<Output = Result<Loaded, E>>,
     ) -> Option<Result<FlightOutcome, E>> {
@@ -206,7 +206,7 @@ impl<E> SharedFlights<E> {
         if let Some(holder) = claimed.holder.and_then(|holder| self.shared.leases.lapsed(lease, holder, sent)) {
             return Settled::Continue(Some(holder));
         }
-        if way.kind == Kind::Background {
+        if way.kind == FlightKind::Background {
             self.shared.fleet.metrics().lease("given_up");
             // Whoever renews it needs a moment, and until then there is nothing to look for.
             tokio::time::sleep(LONGEST_PAUSE.mul_f64(0.5 + self.shared.fleet.jitter())).await;

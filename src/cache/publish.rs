@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::epochs::epoch_bytes;
 use super::fleet::MOST_LISTED;
-use super::flight::Kind;
+use super::flight::FlightKind;
 use super::generation::next_generation;
 use super::lease::Lease;
 use super::level::SharedLevel;
@@ -79,7 +79,7 @@ impl Publisher {
         let lookup = lookup.unwrap_or_else(|_| Lookup::unknown(None, self.shared.known_epoch(&wanted)));
         if let Some(stored) = written(flown.head.clone(), &wanted, loaded, lookup.epoch) {
             // The tokens of an earlier sign-in are as good as before.
-            let way = Way::new(&self.shared.fleet, wanted, since, Kind::Awaited, lookup.base, false);
+            let way = Way::new(&self.shared.fleet, wanted, since, FlightKind::Awaited, lookup.base, false);
             self.publish(&way, None, &lookup, stored, &flown).await;
         }
         flown.head

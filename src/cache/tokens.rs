@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::accounts::CachedAccounts;
 use super::budget::{Budget, Permit, Work};
 use super::fleet::Fleet;
-use super::flight::{Flight, Kind, Landing, Part};
+use super::flight::{Flight, FlightKind, Landing, Part};
 use super::lead::{SharedFlights, Wire};
 use super::level::SharedLevel;
 use super::local::LocalLevel;
@@ -151,7 +151,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         loop {
             let begin = |permit: Permit| {
                 let work = work(permit.clone());
-                self.flight(wanted.clone(), Kind::Awaited, looked.take(), permit, work)
+                self.flight(wanted.clone(), FlightKind::Awaited, looked.take(), permit, work)
             };
             let Landing { outcome, part } = self.flights.join_or_lead(wanted.flight, carried, begin).await;
             self.flew(part);
@@ -179,13 +179,13 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         work: impl Future<Output = Result<Loaded, E>> + Send + 'static,
     ) {
         let wanted = query.wanted();
-        self.flights.start(wanted.flight, self.flight(wanted, Kind::Background, None, permit, work));
+        self.flights.start(wanted.flight, self.flight(wanted, FlightKind::Background, None, permit, work));
     }
 
     fn flight(
         self: &Arc<Self>,
         wanted: Wanted,
-        kind: Kind,
+        kind: FlightKind,
         looked: Option<EarlierLookup>,
         permit: Permit,
         work: impl Future<Output = Result<Loaded, E>> + Send + 'static,
@@ -195,7 +195,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             let _until_it_ends = permit;
             // Between the caller's look and this flight another one may have ended and stored what is wanted.
             match this.local.find(&wanted.partition, &wanted.variant, &wanted.asked, wanted.superset, &wanted.bypass) {
-                Ok(found) if !found.unchecked && (!found.due || kind == Kind::Awaited) => return Some(Ok(found.flown)),
+                Ok(found) if !found.unchecked && (!found.due || kind == FlightKind::Awaited) => return Some(Ok(found.flown)),
                 _ => {}
             }
             match &this.shared {

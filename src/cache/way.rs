@@ -2,7 +2,7 @@
 //! first.
 
 use super::fleet::Fleet;
-use super::flight::Kind;
+use super::flight::FlightKind;
 use super::local::Since;
 use super::lookup::Lookup;
 use super::query::Wanted;
@@ -11,7 +11,7 @@ use crate::store::{Place, Sought, StoreError};
 /// A flight on its way.
 pub(super) struct Way<'a> {
     pub(super) wanted: Wanted,
-    pub(super) kind: Kind,
+    pub(super) kind: FlightKind,
     /// When it started.
     pub(super) since: Since,
     pub(super) place: Place<'a>,
@@ -33,7 +33,7 @@ pub(super) struct EarlierLookup {
 // === impl Way ===
 
 impl<'a> Way<'a> {
-    pub(super) fn new(fleet: &'a Fleet, wanted: Wanted, since: Since, kind: Kind, first: Option<u64>, tells: bool) -> Self {
+    pub(super) fn new(fleet: &'a Fleet, wanted: Wanted, since: Since, kind: FlightKind, first: Option<u64>, tells: bool) -> Self {
         let place = fleet.names().place(&wanted.partition);
         let token = place.token(&fleet.names().entry(&wanted.variant, &wanted.asked));
         Self { wanted, kind, since, token, epoch: place.epoch(), place, first, tells }

@@ -17,7 +17,7 @@ const PLACES: [&str; 3] = ["file", "env", "inline"];
 const TOPOLOGIES: [&str; 3] = ["url", "sentinel", "cluster"];
 
 /// What a variable is to us.
-enum Kind {
+enum VariableKind {
     /// Somebody else's.
     Foreign,
     /// One of ours that is not configuration, or one that Kubernetes makes for a Service named tokend.
@@ -33,9 +33,9 @@ pub(super) fn layers(environment: &BTreeMap<String, String>, tree: &serde_json::
     let mut layers = Vec::new();
     for (variable, value) in environment {
         match kind(variable) {
-            Kind::Foreign | Kind::Ignored => {}
-            Kind::Unknown => report.error_at(None, shown(variable), unknown(variable)),
-            Kind::Path(parts) => match layer(variable, parts, value, tree) {
+            VariableKind::Foreign | VariableKind::Ignored => {}
+            VariableKind::Unknown => report.error_at(None, shown(variable), unknown(variable)),
+            VariableKind::Path(parts) => match layer(variable, parts, value, tree) {
                 Ok(layer) => layers.push(layer),
                 Err(problem) => report.error_at(None, shown(variable), problem),
             },
@@ -91,24 +91,24 @@ fn collect_leaves(path: Vec<String>, value: &Value, leaves: &mut Vec<Vec<String>
     }
 }
 
-fn kind(variable: &str) -> Kind {
+fn kind(variable: &str) -> VariableKind {
     let Some(rest) = variable
         .get(..PREFIX.len())
         .filter(|prefix| prefix.eq_ignore_ascii_case(PREFIX))
         .and_then(|_| variable.get(PREFIX.len()..))
     else {
-        return Kind::Foreign;
+        return VariableKind::Foreign;
     };
     let rest = rest.to_ascii_lowercase();
     if rest == "config" {
-        return Kind::Ignored;
+        return VariableKind::Ignored;
     }
     let parts: Vec<String> = rest.split("__").map(str::to_owned).collect();
     let first = parts.first().map(|part| part.replace('-', "_")).unwrap_or_default();
     if shape::top_level().contains(&first.as_str()) {
-        return Kind::Path(parts);
+        return VariableKind::Path(parts);
     }
-    if is_of_kubernetes(&rest) { Kind::Ignored } else { Kind::Unknown }
+    if is_of_kubernetes(&rest) { VariableKind::Ignored } else { VariableKind::Unknown }
 }
 
 /// `TOKEND_(…_)?SERVICE_(HOST|PORT…)` and `TOKEND_(…_)?PORT(…)`, which every container beside a Service named tokend finds.

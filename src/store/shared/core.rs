@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::acknowledged::Acknowledged;
 use super::dial::Wire;
 use super::fault::Fault;
-use super::guard::{Guard, Kind};
+use super::guard::{BreakerKind, Guard};
 use super::link::{ATTEMPT, Link};
 use super::metrics::{Counts, Op};
 use super::scripts::{self, Call};
@@ -118,19 +118,19 @@ impl Core {
             Some(Fault::Migrating) if self.link.dialer().is_cluster() => return,
             // Whether a message may be published says nothing of the rest.
             Some(Fault::Forbidden) if op == Op::Publish => return,
-            Some(fault) if fault.concerns_writes() => (Kind::Writes, fault),
+            Some(fault) if fault.concerns_writes() => (BreakerKind::Writes, fault),
             Some(fault) => (kind(op), fault),
         };
-        let guard = if kind == Kind::Writes { &self.writes } else { &self.reads };
+        let guard = if kind == BreakerKind::Writes { &self.writes } else { &self.reads };
         if guard.failure(fault) {
             self.probe_until_well(kind);
         }
     }
 
-    fn probe_until_well(self: &Arc<Self>, kind: Kind) {
+    fn probe_until_well(self: &Arc<Self>, kind: BreakerKind) {
         let this = Arc::clone(self);
         self.tasks.background("redis_probe", async move {
-            let guard = if kind == Kind::Writes { &this.writes } else { &this.reads };
+            let guard = if kind == BreakerKind::Writes { &this.writes } else { &this.reads };
             let mut bell = guard.bell();
             loop {
                 guard.until_probe((this.jitter)(), &mut bell).await;
@@ -145,14 +145,14 @@ impl Core {
     }
 
     /// Whether a call of this kind works, in the time that a call has. Making a connection may take longer.
-    async fn probe(self: &Arc<Self>, kind: Kind) -> bool {
+    async fn probe(self: &Arc<Self>, kind: BreakerKind) -> bool {
         if within(ATTEMPT, self.link.live(true)).await.is_none_or(|live| live.is_err()) {
             return false;
         }
         let key = format!("{}:probe:{}", self.prefix, self.probes.fetch_add(1, Ordering::Relaxed) % PROBES);
         let started = self.clock.precise();
         let outcome = match kind {
-            Kind::Writes => {
+            BreakerKind::Writes => {
                 let call = scripts::PROBE.call().key(&key);
                 self.attempt_once(RedisRequest::Script(&call), self.timeout).await
             }
@@ -188,8 +188,8 @@ impl RedisRequest<'_> {
     }
 }
 
-fn kind(op: Op) -> Kind {
-    if op.writes() { Kind::Writes } else { Kind::Reads }
+fn kind(op: Op) -> BreakerKind {
+    if op.writes() { BreakerKind::Writes } else { BreakerKind::Reads }
 }
 
 async fn within<T>(deadline: Duration, work: impl Future<Output = T>) -> Option<T> {

@@ -18,7 +18,7 @@ const HURRY: Duration = Duration::from_millis(50);
 
 /// A breaker that calls look at without a lock.
 pub(super) struct Guard {
-    kind: Kind,
+    kind: BreakerKind,
     breaker: Mutex<Breaker>,
     /// 0: closed.
     shown: AtomicU8,
@@ -42,7 +42,7 @@ pub(super) struct Bell {
 
 /// What a breaker stands before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum BreakerKind {
     Reads,
     Writes,
     Events,
@@ -51,7 +51,7 @@ pub(super) enum Kind {
 // === impl Guard ===
 
 impl Guard {
-    pub(super) fn new(kind: Kind, clock: Clock, counts: Arc<Counts>, bell: Arc<Bell>) -> Self {
+    pub(super) fn new(kind: BreakerKind, clock: Clock, counts: Arc<Counts>, bell: Arc<Bell>) -> Self {
         let guard = Self {
             kind,
             breaker: Mutex::new(Breaker::new()),
@@ -192,22 +192,22 @@ impl Bell {
         Arc::new(Self { open: Default::default(), closings: watch::Sender::new(0) })
     }
 
-    fn show(&self, kind: Kind, open: bool) {
+    fn show(&self, kind: BreakerKind, open: bool) {
         if let Some(shown) = self.open.get(kind as usize) {
             shown.store(open, Ordering::Relaxed);
         }
     }
 
     /// Whether another breaker than this one is closed.
-    fn is_closed_beside(&self, kind: Kind) -> bool {
+    fn is_closed_beside(&self, kind: BreakerKind) -> bool {
         let others = self.open.iter().enumerate().filter(|(index, _)| *index != kind as usize);
         others.into_iter().any(|(_, open)| !open.load(Ordering::Relaxed))
     }
 }
 
-// === impl Kind ===
+// === impl BreakerKind ===
 
-impl Kind {
+impl BreakerKind {
     fn as_str(self) -> &'static str {
         match self {
             Self::Reads => "reads",
@@ -224,7 +224,7 @@ mod tests {
 
     use tokio::time::{Instant, timeout};
 
-    use super::{Bell, Guard, Kind};
+    use super::{Bell, BreakerKind, Guard};
     use crate::clock::Clock;
     use crate::store::shared::fault::Fault;
     use crate::store::shared::metrics::Counts;
@@ -234,7 +234,7 @@ mod tests {
     const SOON: Duration = Duration::from_secs(10);
 
     /// Breakers that have been open for so long that the next probe is half a minute away.
-    fn open(kinds: [Kind; 3]) -> [Arc<Guard>; 3] {
+    fn open(kinds: [BreakerKind; 3]) -> [Arc<Guard>; 3] {
         let (clock, counts, bell) = (Clock::manual(0), Arc::new(Counts::new(&Metrics::default())), Bell::new());
         let guards = kinds.map(|kind| Arc::new(Guard::new(kind, clock.clone(), Arc::clone(&counts), Arc::clone(&bell))));
         for guard in &guards {
@@ -248,7 +248,7 @@ mod tests {
         guards
     }
 
-    const ALL: [Kind; 3] = [Kind::Reads, Kind::Writes, Kind::Events];
+    const ALL: [BreakerKind; 3] = [BreakerKind::Reads, BreakerKind::Writes, BreakerKind::Events];
 
     #[tokio::test]
     async fn where_one_closes_the_others_probe_at_once() {

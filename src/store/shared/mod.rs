@@ -39,7 +39,7 @@ pub use self::types::{
 use self::acknowledged::Acknowledged;
 use self::core::Core;
 use self::dial::Dialer;
-use self::guard::{Bell, Guard, Kind};
+use self::guard::{Bell, BreakerKind, Guard};
 use self::link::Link;
 use self::metrics::Counts;
 use super::settings::RedisSettings;
@@ -95,9 +95,9 @@ impl Shared {
                 Acknowledged::new(link, settings.wait_replicas, settings.wait_timeout)
             }),
             link: link(dialer),
-            reads: guard(Kind::Reads),
-            writes: guard(Kind::Writes),
-            events: guard(Kind::Events),
+            reads: guard(BreakerKind::Reads),
+            writes: guard(BreakerKind::Writes),
+            events: guard(BreakerKind::Events),
             counts: Arc::clone(&counts),
             clock,
             tasks,

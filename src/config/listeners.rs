@@ -7,7 +7,7 @@ use super::raw;
 use super::report::Report;
 use super::scalar::{List, Mode, Scalar};
 use super::service::{GIB, duration, or, size};
-use super::tls::Guard;
+use super::tls::ListenerGuard;
 use crate::finding::Complaint;
 use crate::http;
 use crate::listen::{self, Address};
@@ -59,7 +59,7 @@ pub(super) fn listeners(
     admin: Option<List>,
     mode: Option<Scalar<Mode>>,
     (limits, bounds): (&http::Settings, Bounds),
-    guard: Guard,
+    guard: ListenerGuard,
     report: &mut Report<'_>,
 ) -> (listen::Settings, listen::Settings) {
     let mode = or(mode, MODE).0;

@@ -131,7 +131,8 @@ fn assemble(mut raw: raw::Root, environment: &BTreeMap<String, String>, report: 
     let names: Vec<String> = raw.apps.iter().flat_map(BTreeMap::keys).cloned().collect();
     let bounds = listeners::bounds(&mut raw.limits, report);
     let (limits, detached) = service::limits(raw.limits, raw.hosts, report);
-    let guard = tls::Guard { tls: raw.tls.is_some(), callers: raw.callers.as_ref().is_some_and(|callers| !callers.is_empty()) };
+    let guard =
+        tls::ListenerGuard { tls: raw.tls.is_some(), callers: raw.callers.as_ref().is_some_and(|callers| !callers.is_empty()) };
     let (mut listen, admin) = listeners::listeners(raw.listen, raw.admin_listen, raw.listen_mode, (&limits, bounds), guard, report);
     listen.tls = raw.tls.and_then(|raw| tls::tls(raw, &listen.addresses, environment, report));
     let apis: Vec<String> = raw.apis.iter().flat_map(BTreeMap::keys).cloned().collect();

@@ -10,7 +10,7 @@ use crate::listen::{Address, TlsSettings};
 
 /// What stands before the token listener.
 #[derive(Clone, Copy)]
-pub(super) struct Guard {
+pub(super) struct ListenerGuard {
     /// Whether there is `tls`.
     pub(super) tls: bool,
     /// Whether there are `callers`.
@@ -20,9 +20,9 @@ pub(super) struct Guard {
 const TLS: &str = "`tls: {cert: {file: /run/secrets/tls.crt}, key: {file: /run/secrets/tls.key}}`";
 const CALLERS: &str = "`callers` with a token for each";
 
-// === impl Guard ===
+// === impl ListenerGuard ===
 
-impl Guard {
+impl ListenerGuard {
     /// What an address beyond loopback lacks: on the way nobody may read the tokens, and not everybody may ask for them.
     pub(super) fn missing(self) -> Option<Complaint> {
         let (what, add) = match (self.tls, self.callers) {

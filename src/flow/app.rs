@@ -28,7 +28,7 @@ pub struct App {
     /// Where its tokens come from: the two together.
     pub(super) source: TokenClient,
     /// Whose tokens it accepts; without, `/obo` is refused.
-    pub(super) guard: Option<Guard>,
+    pub(super) guard: Option<InboundGuard>,
     /// Verifies id tokens.
     pub(super) verifier: Arc<Inbound>,
     pub(super) tenants: Vec<Tenant>,
@@ -57,7 +57,7 @@ pub struct App {
 
 /// Who judges inbound tokens for an app.
 #[derive(Debug)]
-pub(super) struct Guard {
+pub(super) struct InboundGuard {
     pub(super) policy: Policy,
 }
 
@@ -91,7 +91,7 @@ impl App {
                 IssuerRule::PerTenant => Issuers::PerTenant { tenants: inbound.tenants.clone(), forms: authority.issuer_forms() },
                 IssuerRule::Configured => Issuers::One(canonical.clone()),
             };
-            Guard { policy: Policy::new(inbound, &settings.client_id, issuers, profile.access_tokens) }
+            InboundGuard { policy: Policy::new(inbound, &settings.client_id, issuers, profile.access_tokens) }
         });
         Self {
             name: settings.name.clone(),

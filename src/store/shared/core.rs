@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::acknowledged::Acknowledged;
 use super::dial::Wire;
 use super::fault::Fault;
-use super::guard::{BreakerKind, Guard};
+use super::guard::{BreakerKind, SharedBreaker};
 use super::link::{ATTEMPT, Link};
 use super::metrics::{Counts, Op};
 use super::scripts::{self, Call};
@@ -29,9 +29,9 @@ pub(super) struct Core {
     pub(super) link: Arc<Link>,
     /// For writes that replicas must have, if that is asked for.
     pub(super) acknowledged: Option<Acknowledged>,
-    pub(super) reads: Guard,
-    pub(super) writes: Guard,
-    pub(super) events: Guard,
+    pub(super) reads: SharedBreaker,
+    pub(super) writes: SharedBreaker,
+    pub(super) events: SharedBreaker,
     pub(super) counts: Arc<Counts>,
     pub(super) clock: Clock,
     pub(super) tasks: Tasks,
@@ -162,7 +162,7 @@ impl Core {
         outcome.is_ok()
     }
 
-    fn guard(&self, op: Op) -> &Guard {
+    fn guard(&self, op: Op) -> &SharedBreaker {
         if op.writes() { &self.writes } else { &self.reads }
     }
 }

@@ -17,7 +17,7 @@ use crate::clock::Clock;
 const HURRY: Duration = Duration::from_millis(50);
 
 /// A breaker that calls look at without a lock.
-pub(super) struct Guard {
+pub(super) struct SharedBreaker {
     kind: BreakerKind,
     breaker: Mutex<Breaker>,
     /// 0: closed.
@@ -48,9 +48,9 @@ pub(super) enum BreakerKind {
     Events,
 }
 
-// === impl Guard ===
+// === impl SharedBreaker ===
 
-impl Guard {
+impl SharedBreaker {
     pub(super) fn new(kind: BreakerKind, clock: Clock, counts: Arc<Counts>, bell: Arc<Bell>) -> Self {
         let guard = Self {
             kind,
@@ -179,9 +179,9 @@ impl Guard {
     }
 }
 
-impl fmt::Debug for Guard {
+impl fmt::Debug for SharedBreaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guard").field("kind", &self.kind).field("state", &self.state()).finish_non_exhaustive()
+        f.debug_struct("SharedBreaker").field("kind", &self.kind).field("state", &self.state()).finish_non_exhaustive()
     }
 }
 
@@ -224,7 +224,7 @@ mod tests {
 
     use tokio::time::{Instant, timeout};
 
-    use super::{Bell, BreakerKind, Guard};
+    use super::{Bell, BreakerKind, SharedBreaker};
     use crate::clock::Clock;
     use crate::store::shared::fault::Fault;
     use crate::store::shared::metrics::Counts;
@@ -234,9 +234,9 @@ mod tests {
     const SOON: Duration = Duration::from_secs(10);
 
     /// Breakers that have been open for so long that the next probe is half a minute away.
-    fn open(kinds: [BreakerKind; 3]) -> [Arc<Guard>; 3] {
+    fn open(kinds: [BreakerKind; 3]) -> [Arc<SharedBreaker>; 3] {
         let (clock, counts, bell) = (Clock::manual(0), Arc::new(Counts::new(&Metrics::default())), Bell::new());
-        let guards = kinds.map(|kind| Arc::new(Guard::new(kind, clock.clone(), Arc::clone(&counts), Arc::clone(&bell))));
+        let guards = kinds.map(|kind| Arc::new(SharedBreaker::new(kind, clock.clone(), Arc::clone(&counts), Arc::clone(&bell))));
         for guard in &guards {
             guard.trip(Fault::Broken);
             for _ in 0..12 {

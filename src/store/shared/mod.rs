@@ -39,7 +39,7 @@ pub use self::types::{
 use self::acknowledged::Acknowledged;
 use self::core::Core;
 use self::dial::Dialer;
-use self::guard::{Bell, BreakerKind, Guard};
+use self::guard::{Bell, BreakerKind, SharedBreaker};
 use self::link::Link;
 use self::metrics::Counts;
 use super::settings::RedisSettings;
@@ -86,7 +86,7 @@ impl Shared {
         let counts = Arc::new(Counts::new(metrics));
         let dialer = Dialer::new(settings, access);
         let bell = Bell::new();
-        let guard = |kind| Guard::new(kind, clock.clone(), Arc::clone(&counts), Arc::clone(&bell));
+        let guard = |kind| SharedBreaker::new(kind, clock.clone(), Arc::clone(&counts), Arc::clone(&bell));
         let link = |dialer| Link::new(dialer, clock.clone(), tasks.clone(), jitter, Arc::clone(&counts));
         let waits = settings.wait_replicas > 0;
         let core = Core {

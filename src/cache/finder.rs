@@ -9,7 +9,7 @@ use super::local::LocalLevel;
 use super::lookup::Lookup;
 use super::outcome::{FlightOutcome, Level};
 use super::publish::LeaderOutcome;
-use super::query::Wanted;
+use super::query::OwnedQuery;
 use super::way::{EarlierLookup, Way};
 use crate::token::CachedToken;
 
@@ -28,7 +28,7 @@ impl TokenFinder {
     }
 
     /// Looks into the shared store for whoever waits. What was found there instead of a token is handed on to the flight.
-    pub(super) async fn look_first(&self, wanted: &Wanted) -> Result<FlightOutcome, EarlierLookup> {
+    pub(super) async fn look_first(&self, wanted: &OwnedQuery) -> Result<FlightOutcome, EarlierLookup> {
         let since = self.local.since(&wanted.partition, wanted.owned);
         let mut way = Way::new(&self.shared.fleet, wanted.clone(), since, FlightKind::Awaited, None, false);
         let lookup = self.shared.lookups.look(&way.wanted, &way.token, &way.epoch).await;
@@ -83,7 +83,7 @@ impl TokenFinder {
     }
 
     /// What memory knows of what stands in the store, where that cannot be asked.
-    pub(super) fn lookup_of_memory(&self, wanted: &Wanted) -> Lookup {
+    pub(super) fn lookup_of_memory(&self, wanted: &OwnedQuery) -> Lookup {
         let identical = |stored: &CachedToken| {
             let same = stored.facts.variant == wanted.variant && stored.facts.asked == wanted.asked;
             same.then(|| (Some(stored.facts.shared).filter(|shared| *shared > 0), stored.facts.epoch))

@@ -16,7 +16,7 @@ use super::local::{LocalLevel, written};
 use super::lookup::Lookup;
 use super::outcome::{FlightOutcome, Level, Loaded};
 use super::publish::{LeaderOutcome, Publisher};
-use super::query::Wanted;
+use super::query::OwnedQuery;
 use super::way::{EarlierLookup, Way};
 use crate::clock::Moment;
 use crate::store::{Claimed, Holder, StoreError};
@@ -83,7 +83,7 @@ impl<E> SharedFlights<E> {
     /// Brings what is wanted. `None`: nobody waits, and another replica is at it.
     pub(super) async fn bring(
         &self,
-        wanted: Wanted,
+        wanted: OwnedQuery,
         kind: FlightKind,
         looked: Option<EarlierLookup>,
         work: impl Future<Output = Result<Loaded, E>>,

@@ -9,7 +9,7 @@ use super::again::Again;
 use super::freshness::{Freshness, judge, lifetime_is_credible};
 use super::level::SharedLevel;
 use super::outcome::{FlightOutcome, Level, Loaded, Miss};
-use super::query::{Bypass, Wanted};
+use super::query::{Bypass, OwnedQuery};
 use super::watches::{Watch, Watches};
 use crate::clock::{Clock, Moment};
 use crate::store::Memory;
@@ -44,7 +44,7 @@ pub(super) struct Found {
 }
 
 /// A loaded token as it is kept; `None` if it may not be, or does not say credibly when it ends.
-pub(super) fn written(head: AnswerHead, wanted: &Wanted, loaded: &Loaded, epoch: Epoch) -> Option<CachedToken> {
+pub(super) fn written(head: AnswerHead, wanted: &OwnedQuery, loaded: &Loaded, epoch: Epoch) -> Option<CachedToken> {
     let times = &loaded.grant.times;
     let facts = Facts {
         asked: wanted.asked.clone(),
@@ -119,7 +119,7 @@ impl LocalLevel {
     }
 
     /// Keeps what was loaded in memory alone.
-    pub(super) fn keep(&self, wanted: &Wanted, loaded: &Loaded, since: &Since, epoch: Epoch) -> FlightOutcome {
+    pub(super) fn keep(&self, wanted: &OwnedQuery, loaded: &Loaded, since: &Since, epoch: Epoch) -> FlightOutcome {
         let flown = self.brought(wanted, loaded);
         if let Some(stored) = written(flown.head.clone(), wanted, loaded, epoch) {
             self.remember(&wanted.partition, stored, flown.generation, since);
@@ -128,7 +128,7 @@ impl LocalLevel {
     }
 
     /// What the authority has just brought.
-    pub(super) fn brought(&self, wanted: &Wanted, loaded: &Loaded) -> FlightOutcome {
+    pub(super) fn brought(&self, wanted: &OwnedQuery, loaded: &Loaded) -> FlightOutcome {
         let head = loaded.grant.write();
         if wanted.bypass.rejects(&head) {
             self.note_again(&wanted.bypass);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::epochs::{Epochs, epoch_of};
 use super::fleet::{Dated, Fleet, MOST_LISTED};
 use super::freshness::{Freshness, judge};
-use super::query::Wanted;
+use super::query::OwnedQuery;
 use crate::store::{Names, Ring, Sought, StoreError};
 use crate::token::{CachedToken, Epoch, Partition, Variant};
 
@@ -59,7 +59,7 @@ impl Lookups {
 
     /// Looks for a token: under its exact name, and then in the index for one that is good for more. `token` and `epoch` are the
     /// names of what is wanted.
-    pub(super) async fn look(&self, wanted: &Wanted, token: &str, epoch: &str) -> Result<Lookup, StoreError> {
+    pub(super) async fn look(&self, wanted: &OwnedQuery, token: &str, epoch: &str) -> Result<Lookup, StoreError> {
         let sought = Sought { partition: &wanted.partition, variant: &wanted.variant, asked: Some(&wanted.asked) };
         let mut lookup = self.named(token, wanted.owned.then_some(epoch), &sought).await?;
         if !self.fleet.other_names().is_empty() {
@@ -80,7 +80,7 @@ impl Lookups {
         Ok(lookup)
     }
 
-    async fn covered(&self, names: &Names, wanted: &Wanted, epoch: Epoch) -> Result<Option<CachedToken>, StoreError> {
+    async fn covered(&self, names: &Names, wanted: &OwnedQuery, epoch: Epoch) -> Result<Option<CachedToken>, StoreError> {
         let Some((stored, dated)) = self.covering(names, wanted, epoch).await? else { return Ok(None) };
         let facts = &stored.facts;
         let name = names.place(&wanted.partition).token(&names.entry(&facts.variant, &facts.asked));
@@ -171,7 +171,7 @@ impl Lookups {
         Lookup { stored: stored.filter(|stored| is_of(stored, epoch)), dated: dated.unwrap_or_default(), base, epoch }
     }
 
-    async fn covering(&self, names: &Names, wanted: &Wanted, epoch: Epoch) -> Result<Option<(CachedToken, Dated)>, StoreError> {
+    async fn covering(&self, names: &Names, wanted: &OwnedQuery, epoch: Epoch) -> Result<Option<(CachedToken, Dated)>, StoreError> {
         let place = names.place(&wanted.partition);
         let members = self.fleet.store().members(&place.index(), MOST_LISTED).await?;
         let covering = names.covering(&members, &wanted.variant, &wanted.asked).take(MOST_COVERING);

@@ -46,7 +46,7 @@ pub enum Bypass {
 
 /// A query that outlives its request.
 #[derive(Clone, Debug)]
-pub(super) struct Wanted {
+pub(super) struct OwnedQuery {
     pub(super) flight: FlightKey,
     pub(super) partition: Partition,
     pub(super) owned: bool,
@@ -77,8 +77,8 @@ impl Query<'_> {
         self.bypass.skips(flown) || !(self.superset || flown.exact)
     }
 
-    pub(super) fn wanted(&self) -> Wanted {
-        Wanted {
+    pub(super) fn wanted(&self) -> OwnedQuery {
+        OwnedQuery {
             flight: self.flight(),
             partition: self.key.partition,
             owned: self.owned,

@@ -13,7 +13,7 @@ use super::local::LocalLevel;
 use super::metrics::LocalMetrics;
 use super::outcome::{FlightOutcome, LoadOutcome, Loaded, Look};
 use super::publish::Publisher;
-use super::query::{Query, Wanted};
+use super::query::{OwnedQuery, Query};
 use super::recheck::Recheck;
 use super::settings::Settings;
 use super::way::EarlierLookup;
@@ -184,7 +184,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     fn flight(
         self: &Arc<Self>,
-        wanted: Wanted,
+        wanted: OwnedQuery,
         kind: FlightKind,
         looked: Option<EarlierLookup>,
         permit: Permit,

@@ -5,12 +5,12 @@ use super::fleet::Fleet;
 use super::flight::FlightKind;
 use super::local::Since;
 use super::lookup::Lookup;
-use super::query::Wanted;
+use super::query::OwnedQuery;
 use crate::store::{Place, Sought, StoreError};
 
 /// A flight on its way.
 pub(super) struct Way<'a> {
-    pub(super) wanted: Wanted,
+    pub(super) wanted: OwnedQuery,
     pub(super) kind: FlightKind,
     /// When it started.
     pub(super) since: Since,
@@ -33,7 +33,14 @@ pub(super) struct EarlierLookup {
 // === impl Way ===
 
 impl<'a> Way<'a> {
-    pub(super) fn new(fleet: &'a Fleet, wanted: Wanted, since: Since, kind: FlightKind, first: Option<u64>, tells: bool) -> Self {
+    pub(super) fn new(
+        fleet: &'a Fleet,
+        wanted: OwnedQuery,
+        since: Since,
+        kind: FlightKind,
+        first: Option<u64>,
+        tells: bool,
+    ) -> Self {
         let place = fleet.names().place(&wanted.partition);
         let token = place.token(&fleet.names().entry(&wanted.variant, &wanted.asked));
         Self { wanted, kind, since, token, epoch: place.epoch(), place, first, tells }

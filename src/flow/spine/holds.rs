@@ -83,7 +83,7 @@ pub(super) struct Stop {
 
 /// A refusal as it is remembered.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct RememberedRefusal {
     pub(super) key: HoldKey,
     pub(super) stops: Stops,
     pub(super) until: Moment,
@@ -241,12 +241,12 @@ impl Stop {
 
     /// Remembers a refusal, and returns what was. What concerns others is told without what the authority said to one: that may name
     /// the user.
-    pub(super) fn remember(self, remembered: &Remembered, refusal: &Arc<Refusal>) -> Told {
+    pub(super) fn remember(self, remembered: &Remembered, refusal: &Arc<Refusal>) -> RememberedRefusal {
         let said = if self.concerns_others() { Arc::new(self.for_others(refusal)) } else { Arc::clone(refusal) };
         let Self { key, stops, until, failures } = self;
         let record = rand::random();
         remembered.hold(key, Hold { until, failures, failure: Arc::clone(&said), stops, record });
-        Told { key, stops, until, record, refusal: said }
+        RememberedRefusal { key, stops, until, record, refusal: said }
     }
 
     fn for_others(self, refusal: &Refusal) -> Refusal {

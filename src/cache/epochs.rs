@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::fleet::Fleet;
 use super::losses::Losses;
 use super::recent::Recent;
-use crate::store::{Note, Place, Placed, Put, Raised, Ring, StoreError};
+use crate::store::{Note, Placed, Put, Raised, Ring, SlotNames, StoreError};
 use crate::token::{Epoch, Partition};
 
 /// How long an epoch outlives the sign-out: longer than any token that may have escaped it.
@@ -111,7 +111,7 @@ impl Epochs {
     }
 
     /// Makes it so under the names of one version.
-    pub(super) async fn raise_at(&self, place: &Place<'_>, epoch: NonZeroU64) -> Result<Epoch, StoreError> {
+    pub(super) async fn raise_at(&self, place: &SlotNames<'_>, epoch: NonZeroU64) -> Result<Epoch, StoreError> {
         let name = place.epoch();
         let note = Note { key: &name, value: &epoch.get().to_be_bytes(), ttl: EPOCH };
         match self.fleet.store().raise(note).await? {

@@ -74,7 +74,7 @@ enum Seat<V, E> {
 }
 
 /// Frees the place when the flight ends, also by a panic or at shutdown.
-struct Place<K: Eq + Hash, V, E> {
+struct FlightPlace<K: Eq + Hash, V, E> {
     key: K,
     places: Places<K, V, E>,
 }
@@ -163,7 +163,7 @@ where
         sender: watch::Sender<Outcome<V, E>>,
         work: impl Future<Output = Outcome<V, E>> + Send + 'static,
     ) {
-        let place = Place { key, places: Arc::clone(&self.places) };
+        let place = FlightPlace { key, places: Arc::clone(&self.places) };
         // On the heap: a task moves its work several times before it starts, and would carry room for it each time.
         let flight = Box::pin(async move {
             // In this order: whoever finds the place free must find the outcome where the work put it.
@@ -180,7 +180,7 @@ where
     }
 }
 
-impl<K: Eq + Hash, V, E> Drop for Place<K, V, E> {
+impl<K: Eq + Hash, V, E> Drop for FlightPlace<K, V, E> {
     fn drop(&mut self) {
         self.places.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
     }

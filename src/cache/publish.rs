@@ -18,7 +18,7 @@ use super::lookup::Lookup;
 use super::outcome::{FlightOutcome, Loaded};
 use super::query::Query;
 use super::way::Way;
-use crate::store::{self, Index, Place, Placed, Put, Ring, StoreError};
+use crate::store::{self, Index, Placed, Put, Ring, SlotNames, StoreError};
 use crate::token::{AnswerHead, CachedToken, Partition, TokenDigest};
 
 /// How often a forced store yields to one that came between.
@@ -53,7 +53,7 @@ pub(super) struct Publisher {
 
 /// A token on its way into the store.
 pub(super) struct TokenPut<'a> {
-    pub(super) place: &'a Place<'a>,
+    pub(super) place: &'a SlotNames<'a>,
     pub(super) partition: &'a Partition,
     /// Whether it is a user's, who can sign out.
     pub(super) owned: bool,

@@ -6,7 +6,7 @@ use super::flight::FlightKind;
 use super::local::Since;
 use super::lookup::Lookup;
 use super::query::OwnedQuery;
-use crate::store::{Place, Sought, StoreError};
+use crate::store::{SlotNames, Sought, StoreError};
 
 /// A flight on its way.
 pub(super) struct Way<'a> {
@@ -14,7 +14,7 @@ pub(super) struct Way<'a> {
     pub(super) kind: FlightKind,
     /// When it started.
     pub(super) since: Since,
-    pub(super) place: Place<'a>,
+    pub(super) place: SlotNames<'a>,
     pub(super) token: String,
     pub(super) epoch: String,
     /// What was there when this replica looked first.

@@ -238,7 +238,7 @@ fn is_loopback(host: &str) -> bool {
 fn login(
     path: &str,
     username: Option<Text>,
-    password: Option<raw::Place>,
+    password: Option<raw::RawPlace>,
     environment: &BTreeMap<String, String>,
     report: &mut Report<'_>,
 ) -> (Option<String>, Option<Source>) {

@@ -50,7 +50,7 @@ fn certificate(
     environment: &BTreeMap<String, String>,
     report: &mut Report<'_>,
 ) -> Option<credential::Settings> {
-    let place = raw::Place { file: raw.file, env: raw.env, inline: raw.inline };
+    let place = raw::RawPlace { file: raw.file, env: raw.env, inline: raw.inline };
     let sha1 = raw.sha1.is_some_and(|scalar| scalar.0);
     let kid = raw.kid.and_then(|kid| filled(&join(path, "kid"), kid, report));
     let source = source(path, place, environment, report)?;
@@ -60,7 +60,7 @@ fn certificate(
 /// Reads the one place of a secret.
 pub(super) fn source(
     path: &str,
-    raw: raw::Place,
+    raw: raw::RawPlace,
     environment: &BTreeMap<String, String>,
     report: &mut Report<'_>,
 ) -> Option<Source> {
@@ -79,7 +79,7 @@ pub(super) fn source(
 /// Reads the one place of a text that anybody may see.
 pub(super) fn public_source(
     path: &str,
-    raw: raw::Place,
+    raw: raw::RawPlace,
     environment: &BTreeMap<String, String>,
     report: &mut Report<'_>,
 ) -> Option<Source> {

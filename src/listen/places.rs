@@ -61,7 +61,7 @@ struct Table {
 
 /// A place, held until this is dropped.
 #[derive(Debug)]
-pub(super) struct Place(Arc<Seat>);
+pub(super) struct ConnectionPlace(Arc<Seat>);
 
 /// What a connection takes before anything is read, in bytes: measured, its task and the state of the protocol.
 pub(super) const CONNECTION: usize = 3 * 1024;
@@ -104,7 +104,7 @@ impl Places {
     }
 
     /// Waits for a place; where all connections have requests running there is none until one of these ends.
-    pub(super) async fn enter(self: &Arc<Self>, origin: Origin) -> Place {
+    pub(super) async fn enter(self: &Arc<Self>, origin: Origin) -> ConnectionPlace {
         loop {
             let freed = self.freed.notified();
             if let Some(place) = self.try_enter(origin) {
@@ -118,7 +118,7 @@ impl Places {
     }
 
     /// A place at once. Where there is none, a connection is told to close, if one can be; its place is free when it has.
-    pub(super) fn try_enter(self: &Arc<Self>, origin: Origin) -> Option<Place> {
+    pub(super) fn try_enter(self: &Arc<Self>, origin: Origin) -> Option<ConnectionPlace> {
         let mut table = self.lock();
         if self.is_full(&table, origin) {
             if table.closing == 0
@@ -136,7 +136,7 @@ impl Places {
         self.weigh(&mut table, &seat, CONNECTION);
         drop(table);
         self.open.inc();
-        Some(Place(seat))
+        Some(ConnectionPlace(seat))
     }
 
     /// Whether somebody from this machine would get a place at once.
@@ -296,9 +296,9 @@ impl Places {
     }
 }
 
-// === impl Place ===
+// === impl ConnectionPlace ===
 
-impl Place {
+impl ConnectionPlace {
     /// Whose it is.
     pub(super) fn seat(&self) -> &Arc<Seat> {
         &self.0
@@ -310,7 +310,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         self.0.leave();
     }
@@ -323,7 +323,7 @@ mod tests {
 
     use super::super::Settings;
     use super::super::tests::usual;
-    use super::{CONNECTION, Meters, Origin, Place, Places};
+    use super::{CONNECTION, ConnectionPlace, Meters, Origin, Places};
     use crate::telemetry::Metrics;
 
     fn places(change: impl FnOnce(&mut Settings)) -> Arc<Places> {
@@ -337,13 +337,13 @@ mod tests {
     }
 
     /// Takes a place that is there at once.
-    fn take(places: &Arc<Places>, origin: Origin) -> Place {
+    fn take(places: &Arc<Places>, origin: Origin) -> ConnectionPlace {
         let place = places.try_enter(origin).unwrap();
         place.seat().waits();
         place
     }
 
-    fn closed(all: &[Place]) -> Vec<usize> {
+    fn closed(all: &[ConnectionPlace]) -> Vec<usize> {
         all.iter().enumerate().filter(|(_, place)| place.seat().is_closed()).map(|(index, _)| index).collect()
     }
 
@@ -425,14 +425,14 @@ mod tests {
     #[test]
     fn a_quarter_is_for_one_address_unless_said_otherwise() {
         let places = places(|settings| (settings.connections, settings.per_address) = (16, None));
-        let all: Vec<Place> = (0..6).map(|_| take(&places, there(1))).collect();
+        let all: Vec<ConnectionPlace> = (0..6).map(|_| take(&places, there(1))).collect();
         assert_eq!(closed(&all), [0, 1]);
     }
 
     #[test]
     fn the_budget_is_kept_and_given_back() {
         let places = places(|settings| settings.heads = 4 * CONNECTION);
-        let mut all: Vec<Place> = (1..=4).map(|last| take(&places, there(last))).collect();
+        let mut all: Vec<ConnectionPlace> = (1..=4).map(|last| take(&places, there(last))).collect();
         assert!(closed(&all).is_empty());
         all[3].seat().unfinished(CONNECTION);
         assert_eq!(closed(&all), [0]);

@@ -26,7 +26,7 @@ pub struct Names {
 
 /// Names in one partition's slot.
 #[derive(Clone, Debug)]
-pub struct Place<'a> {
+pub struct SlotNames<'a> {
     names: &'a Names,
     tag: String,
 }
@@ -48,13 +48,13 @@ impl Names {
     }
 
     /// The slot of a partition.
-    pub fn place(&self, partition: &Partition) -> Place<'_> {
-        Place { names: self, tag: short(&self.hash(&[b"partition", partition])) }
+    pub fn place(&self, partition: &Partition) -> SlotNames<'_> {
+        SlotNames { names: self, tag: short(&self.hash(&[b"partition", partition])) }
     }
 
     /// The slot of what one app remembers of failures.
-    pub fn holds(&self, space: &SpaceId) -> Place<'_> {
-        Place { names: self, tag: short(&self.hash(&[b"holds", space])) }
+    pub fn holds(&self, space: &SpaceId) -> SlotNames<'_> {
+        SlotNames { names: self, tag: short(&self.hash(&[b"holds", space])) }
     }
 
     /// One of the sets that list an app's accounts.
@@ -70,8 +70,8 @@ impl Names {
     }
 
     /// The slot of the partition that such a member stands for.
-    pub fn tagged(&self, member: &[u8]) -> Place<'_> {
-        Place { names: self, tag: URL_SAFE_NO_PAD.encode(member) }
+    pub fn tagged(&self, member: &[u8]) -> SlotNames<'_> {
+        SlotNames { names: self, tag: URL_SAFE_NO_PAD.encode(member) }
     }
 
     /// What sealed messages are bound to.
@@ -119,9 +119,9 @@ impl Names {
     }
 }
 
-// === impl Place ===
+// === impl SlotNames ===
 
-impl Place<'_> {
+impl SlotNames<'_> {
     /// A token.
     pub fn token(&self, entry: &Entry) -> String {
         self.named(&format!("t:{}", URL_SAFE_NO_PAD.encode(entry.0)))

@@ -9,7 +9,7 @@ use crate::cache::epochs::{EPOCH, epoch_of};
 use crate::cache::fleet::{Fleet, MOST_LISTED};
 use crate::cache::level::SharedLevel;
 use crate::cache::recent::next_epoch;
-use crate::store::{Note, Place, Removed};
+use crate::store::{Note, Removed, SlotNames};
 use crate::token::{Epoch, Partition, SpaceId};
 
 /// How often a sign-out goes above one that came between.
@@ -67,7 +67,7 @@ impl CachedAccounts {
         // A sign-out that the store has lost is one more reason to leave an epoch there.
         let epoch = shared.recent.epoch(partition).max(epoch);
         let known = self.local.forget(partition, None) || known || epoch.is_some();
-        let places: Vec<Place<'_>> = shared.fleet.all_names().map(|names| names.place(partition)).collect();
+        let places: Vec<SlotNames<'_>> = shared.fleet.all_names().map(|names| names.place(partition)).collect();
         let mut members = Vec::new();
         for place in &places {
             members.push(members_of(&shared.fleet, place).await?);
@@ -98,12 +98,18 @@ impl CachedAccounts {
 }
 
 /// The index of what stands in a partition.
-async fn members_of(fleet: &Fleet, place: &Place<'_>) -> Result<Vec<Bytes>, Unavailable> {
+async fn members_of(fleet: &Fleet, place: &SlotNames<'_>) -> Result<Vec<Bytes>, Unavailable> {
     fleet.store().patient().members(&place.index(), MOST_LISTED).await.map_err(|_| Unavailable::Unreachable)
 }
 
 /// Deletes what stands, and raises the epoch above the `known` one if there was anything, or `always`. Returns it then.
-async fn remove_at(fleet: &Fleet, place: &Place<'_>, known: Epoch, members: &[Bytes], always: bool) -> Result<Epoch, Unavailable> {
+async fn remove_at(
+    fleet: &Fleet,
+    place: &SlotNames<'_>,
+    known: Epoch,
+    members: &[Bytes],
+    always: bool,
+) -> Result<Epoch, Unavailable> {
     let mut names: Vec<String> = place.tokens(members).collect();
     // Where else the account has tokens stays known: one of them may be on its way.
     names.extend([place.index(), place.sign_in()]);

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::dial::{Dialer, Master, config, subscribe, timed_out};
-use super::place::Place;
+use super::place::ServerPlace;
 use crate::store::settings::{RedisUrl, Topology};
 use crate::tasks::Tasks;
 
@@ -140,7 +140,7 @@ impl Dialer {
         let (sender, queue) = mpsc::channel(WAITING);
         let config = config(PATIENCE).set_push_sender(move |push: PushInfo| sender.try_send(push));
         let asked = async {
-            let place = Place { db: 0, ..Place::of(url) };
+            let place = ServerPlace { db: 0, ..ServerPlace::of(url) };
             let client = place.client(&self.access().sentinel(), ProtocolVersion::RESP3, self.access())?;
             let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
             subscribe(connection, "SUBSCRIBE", CHANNEL).await

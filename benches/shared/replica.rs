@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokend::cache::{Bypass, Cache, Fleet, Level, Loaded, Parts, Query, Settings, Wire};
+use tokend::cache::{Bypass, Cache, ErrorCodec, Fleet, Level, Loaded, Parts, Query, Settings};
 use tokend::clock::Clock;
 use tokend::reload::{Place, Source};
 use tokend::secret::Secret;
@@ -83,7 +83,7 @@ impl Replica {
             jitter: rand::random::<f64>,
             clock: clock.clone(),
         });
-        let wire = Wire { write: |_, _| None, read: |_, _| None, late: || "it took too long" };
+        let wire = ErrorCodec { write: |_, _| None, read: |_, _| None, late: || "it took too long" };
         let settings = Settings { max_bytes, ..Settings::default() };
         let cache = Cache::new(&settings, Some(fleet), wire, &metrics, clock.clone(), tasks);
         Self { cache, clock, variant: VariantMembers::default().variant(), calls: Arc::default() }

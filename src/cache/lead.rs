@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How a failure travels to the other replicas; the moment is now, for what is relative to it.
 #[derive(Debug)]
-pub struct Wire<E> {
+pub struct ErrorCodec<E> {
     /// Writes one; `None` if it concerns this replica alone.
     pub write: fn(&E, Moment) -> Option<Vec<u8>>,
     /// Reads one; `None` if it is none.
@@ -46,7 +46,7 @@ pub(super) struct SharedFlights<E> {
     shared: Arc<SharedLevel>,
     finder: TokenFinder,
     publisher: Arc<Publisher>,
-    wire: Wire<E>,
+    wire: ErrorCodec<E>,
 }
 
 /// What the wait for a lease ends in.
@@ -70,7 +70,7 @@ type Settled<E> = ControlFlow<LeadOrFollow<E>, Option<Holder>>;
 // === impl SharedFlights ===
 
 impl<E> SharedFlights<E> {
-    pub(super) fn new(local: Arc<LocalLevel>, shared: Arc<SharedLevel>, publisher: Arc<Publisher>, wire: Wire<E>) -> Self {
+    pub(super) fn new(local: Arc<LocalLevel>, shared: Arc<SharedLevel>, publisher: Arc<Publisher>, wire: ErrorCodec<E>) -> Self {
         let finder = TokenFinder::new(Arc::clone(&local), Arc::clone(&shared));
         Self { local, shared, finder, publisher, wire }
     }

@@ -43,7 +43,7 @@ pub use budget::{Budget, Permit, Work};
 pub use fleet::{Fleet, Parts};
 pub use flight::{Flight, Landing, Lost, Part};
 pub use freshness::{Freshness, judge, lifetime_is_credible, refresh_point};
-pub use lead::Wire;
+pub use lead::ErrorCodec;
 pub use outcome::{FlightOutcome, Level, LoadOutcome, Loaded, Look, Miss};
 pub use pacing::Jitter;
 pub use query::{Bypass, Query};

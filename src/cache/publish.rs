@@ -35,7 +35,7 @@ pub(super) enum LeaderOutcome<'a> {
         text: &'a str,
         token: (u32, u32),
     },
-    /// There is none, and why, as `Wire` writes it.
+    /// There is none, and why, as `ErrorCodec` writes it.
     Refused(#[serde(borrow)] &'a [u8]),
     /// The token stands where it belongs, and is the very one that a resource rejected: the authority gave it again.
     Again {

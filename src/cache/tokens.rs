@@ -7,7 +7,7 @@ use super::accounts::CachedAccounts;
 use super::budget::{Budget, Permit, Work};
 use super::fleet::Fleet;
 use super::flight::{Flight, FlightKind, Landing, Part};
-use super::lead::{SharedFlights, Wire};
+use super::lead::{ErrorCodec, SharedFlights};
 use super::level::SharedLevel;
 use super::local::LocalLevel;
 use super::metrics::LocalMetrics;
@@ -45,7 +45,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     pub fn new(
         settings: &Settings,
         fleet: Option<Arc<Fleet>>,
-        wire: Wire<E>,
+        wire: ErrorCodec<E>,
         metrics: &Metrics,
         clock: Clock,
         tasks: Tasks,

@@ -24,7 +24,7 @@ use super::handshake::HandshakeError;
 use super::pace::Pace;
 use super::seat::Seat;
 use super::stream::{Protocol, peek};
-use super::wire::{Socket, Wire};
+use super::wire::{SeatedSocket, Socket};
 use super::{Peer, Settings, Tls};
 use crate::tasks::Tasks;
 
@@ -129,7 +129,7 @@ impl<A: App> Connections<A> {
 
     /// Agrees on TLS, in the time that a head may take, and serves the connection to its end.
     pub(super) async fn serve_tls(&self, tls: &Tls, stream: TcpStream, peer: Peer, seat: &Arc<Seat>) {
-        let wire = Wire::new(stream, Arc::clone(seat));
+        let wire = SeatedSocket::new(stream, Arc::clone(seat));
         let agreed = tokio::select! {
             agreed = tokio::time::timeout(self.header_timeout, tls.accept(wire)) => agreed,
             () = self.stopped_for(LINGER) => return,
@@ -146,7 +146,7 @@ impl<A: App> Connections<A> {
 
     /// Serves one connection to its end.
     pub(super) async fn serve<S: Socket>(&self, stream: S, peer: Peer, seat: &Arc<Seat>) {
-        self.serve_named(Wire::new(stream, Arc::clone(seat)), peer, seat, None).await;
+        self.serve_named(SeatedSocket::new(stream, Arc::clone(seat)), peer, seat, None).await;
     }
 
     /// Serves a connection whose client has seen a certificate with these names; `None`: it saw none.

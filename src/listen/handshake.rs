@@ -12,13 +12,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::certificate::{Certificate, Names};
-use super::wire::Wire;
+use super::wire::SeatedSocket;
 use crate::clock::{Clock, Moment};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
 /// A connection over TLS: boxed, because it is large and handed on often.
-pub(super) type Agreed = Box<TlsStream<Wire<TcpStream>>>;
+pub(super) type Agreed = Box<TlsStream<SeatedSocket<TcpStream>>>;
 
 /// TLS for the connections of a listener; clones share it.
 #[derive(Clone, Debug)]
@@ -87,7 +87,7 @@ impl Tls {
 
     /// Agrees on TLS with a client. Returns the stream, and the names of the certificate that was shown.
     /// The caller bounds the time.
-    pub(super) async fn accept(&self, mut wire: Wire<TcpStream>) -> Result<(Agreed, Names), HandshakeError> {
+    pub(super) async fn accept(&self, mut wire: SeatedSocket<TcpStream>) -> Result<(Agreed, Names), HandshakeError> {
         self.look();
         let mut first = [0];
         match wire.inner().peek(&mut first).await {

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::acknowledged::Acknowledged;
-use super::dial::Wire;
+use super::dial::RedisConnection;
 use super::fault::Fault;
 use super::guard::{BreakerKind, SharedBreaker};
 use super::link::{ATTEMPT, Link};
@@ -171,7 +171,7 @@ impl Core {
 
 impl RedisRequest<'_> {
     /// Sends it, a script's text too if the server does not know it, and waits for the answer.
-    pub(super) async fn send(self, mut wire: Wire) -> RedisResult<Value> {
+    pub(super) async fn send(self, mut wire: RedisConnection) -> RedisResult<Value> {
         match self {
             Self::Plain(cmd) => wire.ask(cmd).await,
             // Boxed: a hit has no need of them, and would carry room for each.
@@ -180,7 +180,7 @@ impl RedisRequest<'_> {
         }
     }
 
-    async fn run(mut wire: Wire, call: &Call) -> RedisResult<Value> {
+    async fn run(mut wire: RedisConnection, call: &Call) -> RedisResult<Value> {
         match wire.ask(&call.by_hash()).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => wire.ask(&call.by_text()).await,
             outcome => outcome,

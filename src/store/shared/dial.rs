@@ -44,7 +44,7 @@ pub(super) type Master = (String, u16);
 
 /// A connection that many calls share.
 #[derive(Clone)]
-pub(super) enum Wire {
+pub(super) enum RedisConnection {
     Single(MultiplexedConnection),
     Cluster(ClusterConnection, Arc<Asked>),
 }
@@ -86,19 +86,19 @@ impl Dialer {
     }
 
     /// A connection for calls, and to which master it leads if there are sentinels.
-    pub(super) async fn data(&self) -> RedisResult<(Wire, Option<Master>)> {
+    pub(super) async fn data(&self) -> RedisResult<(RedisConnection, Option<Master>)> {
         match &self.topology {
             Topology::Standalone(url) => {
                 let connection = self.single(ServerPlace::of(url), ProtocolVersion::RESP2, &config(CONNECT)).await?;
-                Ok((Wire::Single(connection), None))
+                Ok((RedisConnection::Single(connection), None))
             }
             Topology::Sentinel { master, urls, .. } => {
                 let (connection, master) = self.master(master, urls, ProtocolVersion::RESP2, || config(CONNECT)).await?;
-                Ok((Wire::Single(connection), Some(master)))
+                Ok((RedisConnection::Single(connection), Some(master)))
             }
             Topology::Cluster(urls) => {
                 let connection = self.cluster(urls)?.get_async_connection().await?;
-                Ok((Wire::Cluster(connection, Asked::new(self.clone())), None))
+                Ok((RedisConnection::Cluster(connection, Asked::new(self.clone())), None))
             }
         }
     }
@@ -325,9 +325,9 @@ impl Dialer {
     }
 }
 
-// === impl Wire ===
+// === impl RedisConnection ===
 
-impl Wire {
+impl RedisConnection {
     /// Sends a command and waits for its answer, however long that takes.
     pub(super) async fn ask(&mut self, cmd: &Cmd) -> RedisResult<Value> {
         use redis::aio::ConnectionLike as _;

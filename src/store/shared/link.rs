@@ -10,7 +10,7 @@ use arc_swap::ArcSwapOption;
 use redis::{RedisError, RedisResult};
 use tokio::sync::watch;
 
-use super::dial::{Dialer, Master, Wire, timed_out};
+use super::dial::{Dialer, Master, RedisConnection, timed_out};
 use super::fault::Fault;
 use super::metrics::Counts;
 use crate::clock::{Clock, Moment};
@@ -50,7 +50,7 @@ pub(super) struct Link {
 
 /// A connection in use.
 pub(super) struct Live {
-    wire: Wire,
+    wire: RedisConnection,
     master: Option<Master>,
     /// The version of the credentials that it was made with.
     version: u64,
@@ -256,11 +256,11 @@ impl Link {
         self.follow();
     }
 
-    async fn dial(&self) -> RedisResult<(Wire, Option<Master>)> {
+    async fn dial(&self) -> RedisResult<(RedisConnection, Option<Master>)> {
         tokio::time::timeout(ATTEMPT, Box::pin(self.dialer.data())).await.unwrap_or_else(|_| Err(timed_out()))
     }
 
-    fn settle_attempt(&self, version: u64, outcome: RedisResult<(Wire, Option<Master>)>) {
+    fn settle_attempt(&self, version: u64, outcome: RedisResult<(RedisConnection, Option<Master>)>) {
         let now = self.clock.moment();
         let mut making = self.lock();
         making.since = None;
@@ -342,7 +342,7 @@ impl Link {
 // === impl Live ===
 
 impl Live {
-    pub(super) fn wire(&self) -> Wire {
+    pub(super) fn wire(&self) -> RedisConnection {
         self.wire.clone()
     }
 

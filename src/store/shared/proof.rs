@@ -6,7 +6,7 @@ use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 
 use super::Shared;
 use super::core::PROBES;
-use super::dial::{Wire, timed_out};
+use super::dial::{RedisConnection, timed_out};
 use super::scripts;
 use super::sentinels::CHANNEL;
 use crate::finding::Complaint;
@@ -85,7 +85,7 @@ impl Shared {
     }
 
     /// Every command with this key.
-    async fn prove_key(&self, wire: &Wire, key: String) -> Result<Missing, Complaint> {
+    async fn prove_key(&self, wire: &RedisConnection, key: String) -> Result<Missing, Complaint> {
         let mut missing = Missing::default();
         for (name, args) in COMMANDS {
             missing.take(name, self.tried(wire, redis::cmd(name).arg(&key).arg(args)).await)?;
@@ -103,7 +103,7 @@ impl Shared {
         Ok(missing)
     }
 
-    async fn tried(&self, wire: &Wire, cmd: &Cmd) -> Result<Option<RedisError>, Complaint> {
+    async fn tried(&self, wire: &RedisConnection, cmd: &Cmd) -> Result<Option<RedisError>, Complaint> {
         let answer = patiently(wire.clone().ask(cmd)).await;
         self.allowed(Step::Call, answer.map(drop))
     }
@@ -124,7 +124,7 @@ impl Shared {
     }
 
     /// What works and puts at risk what must not be lost, as far as the user may ask.
-    async fn could_be_better(&self, mut wire: Wire) -> Vec<Complaint> {
+    async fn could_be_better(&self, mut wire: RedisConnection) -> Vec<Complaint> {
         let dialer = self.core.link.dialer();
         let mut found = Vec::new();
         if let Topology::Sentinel { urls, .. } = dialer.topology() {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokend::cache::{
-    Bypass, Cache, Fleet, LoadOutcome, Loaded, Parts, Permit, Query, RefreshLease, Settings, Unavailable, Wire, Work,
+    Bypass, Cache, ErrorCodec, Fleet, LoadOutcome, Loaded, Parts, Permit, Query, RefreshLease, Settings, Unavailable, Work,
 };
 use tokend::clock::Clock;
 use tokend::secret::Secret;
@@ -66,7 +66,7 @@ impl Replica {
     }
 
     fn made(fleet: Option<Arc<Fleet>>, store: Option<Arc<Shared>>, clock: Clock, tasks: Tasks, metrics: Metrics) -> Self {
-        let wire = Wire { write: |_, _| None, read: |_, _| None, late: || LATE };
+        let wire = ErrorCodec { write: |_, _| None, read: |_, _| None, late: || LATE };
         let cache = Cache::new(&Settings::default(), fleet, wire, &metrics, clock.clone(), tasks);
         Self { cache, store, clock, metrics }
     }

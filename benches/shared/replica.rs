@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokend::cache::{Bypass, Cache, ErrorCodec, Fleet, Level, Loaded, Parts, Query, Settings};
+use tokend::cache::{Bypass, Cache, CacheLevel, ErrorCodec, Fleet, Loaded, Parts, Query, Settings};
 use tokend::clock::Clock;
 use tokend::reload::{Place, Source};
 use tokend::secret::Secret;
@@ -90,7 +90,7 @@ impl Replica {
     }
 
     /// What a request does that has found nothing in memory. Returns where it was found.
-    pub(crate) async fn load(&self, tokens: &Tokens, index: usize) -> Level {
+    pub(crate) async fn load(&self, tokens: &Tokens, index: usize) -> CacheLevel {
         let key = TokenKey { partition: tokens.partitions[index], variant: self.variant, scopes: SCOPES.into() };
         let query = Query { by: "shop", credential: 1, key: &key, owned: tokens.owned, superset: true, bypass: Bypass::None };
         // Nothing is issued before Redis was asked: a hit pays for no token.

@@ -21,7 +21,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How old a document may get while it cannot be fetched anew: keys that were withdrawn meanwhile must not verify for ever.
 const LONGEST_STALE: Duration = Duration::from_secs(24 * 3600);
 
-type Outcome<T> = Result<Arc<T>, AuthorityError>;
+type FetchOutcome<T> = Result<Arc<T>, AuthorityError>;
 
 /// A document and how it is kept.
 pub struct Fetched<T> {
@@ -35,13 +35,13 @@ struct State<T> {
     attempted: Option<Moment>,
     failures: u32,
     failure: Option<AuthorityError>,
-    waiting: Option<watch::Receiver<Option<Outcome<T>>>>,
+    waiting: Option<watch::Receiver<Option<FetchOutcome<T>>>>,
 }
 
 enum Step<T> {
-    Have(Outcome<T>),
-    Wait(watch::Receiver<Option<Outcome<T>>>),
-    Lead(watch::Sender<Option<Outcome<T>>>, Option<Arc<T>>),
+    Have(FetchOutcome<T>),
+    Wait(watch::Receiver<Option<FetchOutcome<T>>>),
+    Lead(watch::Sender<Option<FetchOutcome<T>>>, Option<Arc<T>>),
 }
 
 // === impl Fetched ===
@@ -63,7 +63,7 @@ impl<T: Send + Sync + 'static> Fetched<T> {
         tasks: &Tasks,
         age: Duration,
         fetch: impl Future<Output = Result<T, AuthorityError>> + Send + 'static,
-    ) -> Outcome<T> {
+    ) -> FetchOutcome<T> {
         let step = self.lock().step(clock.moment(), age);
         match step {
             Step::Have(outcome) => outcome,
@@ -89,7 +89,7 @@ impl<T: Send + Sync + 'static> Fetched<T> {
         tasks: &Tasks,
         cooldown: Duration,
         fetch: impl Future<Output = Result<T, AuthorityError>> + Send + 'static,
-    ) -> Outcome<T> {
+    ) -> FetchOutcome<T> {
         let step = self.lock().renewal(clock.moment(), cooldown);
         match step {
             Step::Have(outcome) => outcome,
@@ -104,7 +104,7 @@ impl<T: Send + Sync + 'static> Fetched<T> {
 
     fn lead(
         &self,
-        sender: watch::Sender<Option<Outcome<T>>>,
+        sender: watch::Sender<Option<FetchOutcome<T>>>,
         clock: Clock,
         tasks: &Tasks,
         fetch: impl Future<Output = Result<T, AuthorityError>> + Send + 'static,
@@ -123,7 +123,7 @@ impl<T: Send + Sync + 'static> Fetched<T> {
     }
 }
 
-async fn wait<T>(mut receiver: watch::Receiver<Option<Outcome<T>>>) -> Outcome<T> {
+async fn wait<T>(mut receiver: watch::Receiver<Option<FetchOutcome<T>>>) -> FetchOutcome<T> {
     let outcome = receiver.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
     outcome.unwrap_or_else(|| Err(AuthorityError::broken_off()))
 }
@@ -165,7 +165,7 @@ impl<T> State<T> {
     }
 
     /// The fetch under way; one whose task is gone does not count.
-    fn in_flight(&self) -> Option<watch::Receiver<Option<Outcome<T>>>> {
+    fn in_flight(&self) -> Option<watch::Receiver<Option<FetchOutcome<T>>>> {
         self.waiting.clone().filter(|receiver| receiver.has_changed().is_ok())
     }
 
@@ -183,7 +183,7 @@ impl<T> State<T> {
         self.failure.clone().map(|failure| failure.told_after(waited))
     }
 
-    fn settle(&mut self, outcome: &Outcome<T>, now: Moment) {
+    fn settle(&mut self, outcome: &FetchOutcome<T>, now: Moment) {
         self.waiting = None;
         match outcome {
             Ok(value) => {

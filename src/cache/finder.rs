@@ -7,7 +7,7 @@ use super::freshness::{Freshness, judge};
 use super::level::SharedLevel;
 use super::local::LocalLevel;
 use super::lookup::Lookup;
-use super::outcome::{FlightOutcome, Level};
+use super::outcome::{CacheLevel, FlightOutcome};
 use super::publish::LeaderOutcome;
 use super::query::OwnedQuery;
 use super::way::{EarlierLookup, Way};
@@ -79,7 +79,7 @@ impl TokenFinder {
         let generation = if fresh { self.local.next() } else { 0 };
         self.local.remember(&way.wanted.partition, stored.clone(), generation, &way.since);
         let exact = stored.facts.asked == way.wanted.asked;
-        Some(FlightOutcome { head: stored.head(), level: Level::Shared, exact, generation })
+        Some(FlightOutcome { head: stored.head(), level: CacheLevel::Shared, exact, generation })
     }
 
     /// What memory knows of what stands in the store, where that cannot be asked.

@@ -16,8 +16,8 @@ use tracing::Instrument as _;
 use super::budget::{Budget, Permit, Work};
 use crate::tasks::Tasks;
 
-type Outcome<V, E> = Option<Result<V, E>>;
-type ByKey<K, V, E> = HashMap<K, (FlightKind, watch::Receiver<Outcome<V, E>>)>;
+type FlightEnd<V, E> = Option<Result<V, E>>;
+type ByKey<K, V, E> = HashMap<K, (FlightKind, watch::Receiver<FlightEnd<V, E>>)>;
 type Places<K, V, E> = Arc<Mutex<ByKey<K, V, E>>>;
 
 /// Calls under way, by what they bring.
@@ -68,8 +68,8 @@ pub enum Part {
 
 /// A caller's place.
 enum Seat<V, E> {
-    Joined(FlightKind, watch::Receiver<Outcome<V, E>>),
-    Lead(watch::Receiver<Outcome<V, E>>, watch::Sender<Outcome<V, E>>, Permit),
+    Joined(FlightKind, watch::Receiver<FlightEnd<V, E>>),
+    Lead(watch::Receiver<FlightEnd<V, E>>, watch::Sender<FlightEnd<V, E>>, Permit),
     NoRoom,
 }
 
@@ -99,7 +99,7 @@ where
     /// other flight is repeated: what it sent may be good for one time only.
     pub async fn join_or_lead<W>(&self, key: K, carried: usize, work: impl FnOnce(Permit) -> W) -> Landing<V, E>
     where
-        W: Future<Output = Outcome<V, E>> + Send + 'static,
+        W: Future<Output = FlightEnd<V, E>> + Send + 'static,
     {
         let mut work = Some(work);
         loop {
@@ -122,7 +122,7 @@ where
     }
 
     /// Starts a flight that nobody waits for, unless one is under way. It may give up without an outcome, and keeps its own permit.
-    pub fn start(&self, key: K, work: impl Future<Output = Outcome<V, E>> + Send + 'static) {
+    pub fn start(&self, key: K, work: impl Future<Output = FlightEnd<V, E>> + Send + 'static) {
         let (sender, receiver) = watch::channel(None);
         if let Entry::Vacant(place) = self.places().entry(key) {
             place.insert((FlightKind::Background, receiver));
@@ -160,8 +160,8 @@ where
         &self,
         key: K,
         kind: FlightKind,
-        sender: watch::Sender<Outcome<V, E>>,
-        work: impl Future<Output = Outcome<V, E>> + Send + 'static,
+        sender: watch::Sender<FlightEnd<V, E>>,
+        work: impl Future<Output = FlightEnd<V, E>> + Send + 'static,
     ) {
         let place = FlightPlace { key, places: Arc::clone(&self.places) };
         // On the heap: a task moves its work several times before it starts, and would carry room for it each time.
@@ -192,7 +192,7 @@ impl<K, V, E> fmt::Debug for Flight<K, V, E> {
     }
 }
 
-async fn wait<V: Clone, E: Clone>(mut receiver: watch::Receiver<Outcome<V, E>>) -> Outcome<V, E> {
+async fn wait<V: Clone, E: Clone>(mut receiver: watch::Receiver<FlightEnd<V, E>>) -> FlightEnd<V, E> {
     receiver.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone())
 }
 

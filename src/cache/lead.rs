@@ -14,7 +14,7 @@ use super::lease::{Claiming, LEASE, Lease, Sent};
 use super::level::SharedLevel;
 use super::local::{LocalLevel, written};
 use super::lookup::Lookup;
-use super::outcome::{FlightOutcome, Level, Loaded};
+use super::outcome::{CacheLevel, FlightOutcome, Loaded};
 use super::publish::{LeaderOutcome, Publisher};
 use super::query::OwnedQuery;
 use super::way::{EarlierLookup, Way};
@@ -254,7 +254,7 @@ impl<E> SharedFlights<E> {
             }
             LeaderOutcome::Once { text, token } => {
                 let head = AnswerHead::once(Bytes::copy_from_slice(text.as_bytes()), token.0..token.1);
-                Some(Ok(FlightOutcome { head, level: Level::Shared, exact: true, generation: self.local.next() }))
+                Some(Ok(FlightOutcome { head, level: CacheLevel::Shared, exact: true, generation: self.local.next() }))
             }
             LeaderOutcome::Refused(said) => (self.wire.read)(said, self.shared.fleet.moment()).map(Err),
         }

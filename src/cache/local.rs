@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::again::Again;
 use super::freshness::{Freshness, judge, lifetime_is_credible};
 use super::level::SharedLevel;
-use super::outcome::{FlightOutcome, Level, Loaded, Miss};
+use super::outcome::{CacheLevel, FlightOutcome, Loaded, Miss};
 use super::query::{Bypass, OwnedQuery};
 use super::watches::{Watch, Watches};
 use crate::clock::{Clock, Moment};
@@ -100,7 +100,7 @@ impl LocalLevel {
         let judged = |stored: &CachedToken| {
             let exact = stored.answer(variant, asked, superset)?;
             let facts = &stored.facts;
-            let flown = FlightOutcome { head: stored.head(), level: Level::Memory, exact, generation: facts.generation };
+            let flown = FlightOutcome { head: stored.head(), level: CacheLevel::Memory, exact, generation: facts.generation };
             if bypass.wants_another(facts.challenge) || (bypass.skips(&flown) && !self.came_again(bypass)) {
                 return Some(Err(Miss::Bypassed));
             }
@@ -133,7 +133,7 @@ impl LocalLevel {
         if wanted.bypass.rejects(&head) {
             self.note_again(&wanted.bypass);
         }
-        FlightOutcome { head, level: Level::Authority, exact: true, generation: self.next() }
+        FlightOutcome { head, level: CacheLevel::Authority, exact: true, generation: self.next() }
     }
 
     /// The authority gave the rejected token again.

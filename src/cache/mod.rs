@@ -44,7 +44,7 @@ pub use fleet::{Fleet, Parts};
 pub use flight::{Flight, Landing, Lost, Part};
 pub use freshness::{Freshness, judge, lifetime_is_credible, refresh_point};
 pub use lead::ErrorCodec;
-pub use outcome::{FlightOutcome, Level, LoadOutcome, Loaded, Look, Miss};
+pub use outcome::{CacheLevel, FlightOutcome, LoadOutcome, Loaded, Look, Miss};
 pub use pacing::Jitter;
 pub use query::{Bypass, Query};
 pub use queue::Room;

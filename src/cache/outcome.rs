@@ -32,7 +32,7 @@ pub enum Miss {
 
 /// Where a flight found what it brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
+pub enum CacheLevel {
     /// In memory, where another flight had just put it.
     Memory,
     /// In the store that replicas share.
@@ -47,7 +47,7 @@ pub struct FlightOutcome {
     /// The answer's first part.
     pub head: AnswerHead,
     /// Where it was found.
-    pub level: Level,
+    pub level: CacheLevel,
     /// Whether the identical request brought it, and not one for more scopes.
     pub(super) exact: bool,
     /// Its place in the order of stores of this process.

@@ -9,7 +9,7 @@ mod settings;
 mod shared;
 
 pub use memory::Memory;
-pub use names::{Entry, Names, SHARDS, SlotNames};
+pub use names::{IndexEntry, Names, SHARDS, SlotNames};
 pub use record::{ClockName, Sought, read_sign_in, read_token, sign_in_epoch, write_sign_in, write_token};
 pub use ring::{KeyRing, Opened, Ring, Unreadable};
 pub use settings::{Encryption, RedisSettings, RedisUrl, Topology, VERSIONS, Version, Versions};

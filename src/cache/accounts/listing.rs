@@ -48,7 +48,7 @@ pub struct Listed {
 }
 
 /// A member of a set, and what it was listed with.
-struct Entry {
+struct ListedMember {
     set: usize,
     mark: Mark,
 }
@@ -92,12 +92,12 @@ impl CachedAccounts {
             let pages = pages.map(|(set, Set { name, .. })| store.page(name, first.as_ref().filter(|_| set == 0), wanted));
             let pages = try_join_all(pages).await.map_err(|_| Unavailable::Unreachable)?;
             mark = first;
-            let mut entries: Vec<Entry> = Vec::new();
+            let mut entries: Vec<ListedMember> = Vec::new();
             for (set, page) in pages.into_iter().enumerate() {
                 let room = wanted - entries.len();
                 let is_all = page.is_last && page.marks.len() <= room;
                 let before = entries.len();
-                entries.extend(page.marks.into_iter().take(room).map(|mark| Entry { set, mark }));
+                entries.extend(page.marks.into_iter().take(room).map(|mark| ListedMember { set, mark }));
                 if !is_all {
                     mark = entries.get(before..).and_then(<[_]>::last).map(|entry| entry.mark.clone()).or(mark);
                     break;
@@ -116,7 +116,7 @@ impl CachedAccounts {
         shared: &SharedLevel,
         space: &SpaceId,
         sets: &[Set<'_>],
-        entries: Vec<Entry>,
+        entries: Vec<ListedMember>,
         accounts: &mut Vec<Account>,
     ) -> Result<bool, Unavailable> {
         let tags = entries.iter().filter_map(|entry| Some((sets.get(entry.set)?.names, &entry.mark.member)));

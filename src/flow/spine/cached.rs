@@ -9,7 +9,7 @@ use super::failure::lost;
 use super::holds::{Asked, Keys, keys};
 use super::job::{Job, refresh_token};
 use super::search;
-use crate::cache::{self, FlightOutcome, Level, Look, Miss, Query};
+use crate::cache::{self, CacheLevel, FlightOutcome, Look, Miss, Query};
 use crate::flow::grants::work;
 use crate::flow::plan::CachedPlan;
 use crate::flow::refusal::{Refusal, RefusalKind, loggable};
@@ -162,15 +162,15 @@ impl CachedPlan<'_> {
 
 fn answer(flown: FlightOutcome, miss: Miss) -> Answer {
     let reason = match (flown.level, miss) {
-        (Level::Shared | Level::Memory, _) => RefreshReason::NotApplicable,
-        (Level::Authority, Miss::Absent) => RefreshReason::NoCachedAccessToken,
-        (Level::Authority, Miss::Expired) => RefreshReason::Expired,
-        (Level::Authority, Miss::Bypassed) => RefreshReason::ForceRefreshOrClaims,
+        (CacheLevel::Shared | CacheLevel::Memory, _) => RefreshReason::NotApplicable,
+        (CacheLevel::Authority, Miss::Absent) => RefreshReason::NoCachedAccessToken,
+        (CacheLevel::Authority, Miss::Expired) => RefreshReason::Expired,
+        (CacheLevel::Authority, Miss::Bypassed) => RefreshReason::ForceRefreshOrClaims,
     };
     let source = match flown.level {
-        Level::Memory => TokenSource::Memory,
-        Level::Shared => TokenSource::Redis,
-        Level::Authority => TokenSource::IdentityProvider,
+        CacheLevel::Memory => TokenSource::Memory,
+        CacheLevel::Shared => TokenSource::Redis,
+        CacheLevel::Authority => TokenSource::IdentityProvider,
     };
     Answer { head: flown.head, source, reason }
 }

@@ -28,13 +28,13 @@ pub struct Access {
 struct Inner {
     user: Login,
     sentinel: Login,
-    ca: Option<Followed>,
-    certificate: Option<Followed>,
-    key: Option<Followed>,
+    ca: Option<FollowedText>,
+    certificate: Option<FollowedText>,
+    key: Option<FollowedText>,
 }
 
 /// A text that is followed, and the configuration key that says where it is.
-struct Followed {
+struct FollowedText {
     path: String,
     text: Arc<Reloading<Secret>>,
 }
@@ -43,7 +43,7 @@ struct Followed {
 #[derive(Default)]
 struct Login {
     username: Option<String>,
-    password: Option<Followed>,
+    password: Option<FollowedText>,
 }
 
 /// A user and the password as they are now.
@@ -64,7 +64,7 @@ impl Access {
         // The first provider that is installed stays; there is no other in this process.
         let _installed_already = aws_lc_rs::default_provider().install_default();
         let (root, mut problems) = (settings.key.as_str(), Vec::new());
-        let mut follow = |path: String, source: Source, parse| match Followed::load(path.clone(), source, parse) {
+        let mut follow = |path: String, source: Source, parse| match FollowedText::load(path.clone(), source, parse) {
             Ok(followed) => Some(followed),
             Err(problem) => {
                 problems.push((path, problem));
@@ -143,7 +143,7 @@ impl Access {
     }
 
     pub(super) fn certificates(&self) -> TlsCertificates {
-        let bytes = |followed: &Option<Followed>| followed.as_ref().map(|followed| followed.now().expose().as_bytes().to_vec());
+        let bytes = |followed: &Option<FollowedText>| followed.as_ref().map(|followed| followed.now().expose().as_bytes().to_vec());
         let client_tls = bytes(&self.inner.certificate)
             .zip(bytes(&self.inner.key))
             .map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key });
@@ -178,15 +178,15 @@ impl fmt::Debug for Access {
 // === impl Inner ===
 
 impl Inner {
-    fn all(&self) -> impl Iterator<Item = &Followed> {
+    fn all(&self) -> impl Iterator<Item = &FollowedText> {
         let passwords = [&self.user.password, &self.sentinel.password];
         passwords.into_iter().chain([&self.ca, &self.certificate, &self.key]).flatten()
     }
 }
 
-// === impl Followed ===
+// === impl FollowedText ===
 
-impl Followed {
+impl FollowedText {
     fn load(path: String, source: Source, parse: fn(&[u8]) -> Result<Secret, Complaint>) -> Result<Self, Complaint> {
         Ok(Self { path, text: Reloading::load(source, parse)? })
     }
@@ -200,7 +200,7 @@ impl Followed {
 
 impl Login {
     fn now(&self) -> Credentials {
-        Credentials { username: self.username.clone(), password: self.password.as_ref().map(Followed::now) }
+        Credentials { username: self.username.clone(), password: self.password.as_ref().map(FollowedText::now) }
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use super::name;
-use super::node::{Fault, Node};
+use super::node::{Node, ShapeError};
 use super::raw;
 use super::report::Report;
 use crate::finding::Complaint;
@@ -21,9 +21,9 @@ pub(super) fn shape(mut tree: Value, report: &mut Report<'_>) -> raw::Root {
         };
         let segments: Vec<Segment> = error.path().iter().cloned().collect();
         let fault = error.into_inner();
-        let path = shown_path(&segments, matches!(fault, Fault::Unknown(_)));
+        let path = shown_path(&segments, matches!(fault, ShapeError::Unknown(_)));
         report.error(&path, problem(&fault, segments.last()));
-        if !remove(&mut tree, &segments, matches!(fault, Fault::Unknown(_))) {
+        if !remove(&mut tree, &segments, matches!(fault, ShapeError::Unknown(_))) {
             return raw::Root::default();
         }
     }
@@ -33,14 +33,14 @@ pub(super) fn shape(mut tree: Value, report: &mut Report<'_>) -> raw::Root {
 pub(super) fn top_level() -> &'static [&'static str] {
     let tree = serde_json::json!({"": null});
     match serde_path_to_error::deserialize::<_, raw::Root>(Node(&tree)).map_err(serde_path_to_error::Error::into_inner) {
-        Err(Fault::Unknown(known)) => known,
+        Err(ShapeError::Unknown(known)) => known,
         _ => &[],
     }
 }
 
-fn problem(fault: &Fault, last: Option<&Segment>) -> Complaint {
+fn problem(fault: &ShapeError, last: Option<&Segment>) -> Complaint {
     match fault {
-        Fault::Unknown(known) => {
+        ShapeError::Unknown(known) => {
             let written = if let Some(Segment::Map { key }) = last { key.as_str() } else { "" };
             let list = known.join(", ");
             let remedy = match name::nearest(written, known) {
@@ -49,11 +49,11 @@ fn problem(fault: &Fault, last: Option<&Segment>) -> Complaint {
             };
             Complaint::new("this key is not known", remedy)
         }
-        Fault::Expected(words) => {
+        ShapeError::Expected(words) => {
             let (what, how) = words.split_once('|').unwrap_or((words, "write one, as the documentation of this key shows"));
             Complaint::new(format!("the value is not {what}"), how)
         }
-        Fault::Other => Complaint::new("the value cannot be read", "write it as the documentation of this key shows"),
+        ShapeError::Other => Complaint::new("the value cannot be read", "write it as the documentation of this key shows"),
     }
 }
 

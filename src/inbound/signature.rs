@@ -28,7 +28,7 @@ const LONGEST: usize = 64 * 1024;
 /// Verifies the tokens of one authority.
 pub struct Inbound {
     authority: Arc<Authority>,
-    remembered: Cache<TokenDigest, Verified, Weigh>,
+    remembered: Cache<TokenDigest, Verified, WeighVerified>,
     clock: Clock,
 }
 
@@ -53,9 +53,9 @@ pub enum TokenRejected {
 }
 
 #[derive(Clone)]
-struct Weigh;
+struct WeighVerified;
 
-impl Weighter<TokenDigest, Verified> for Weigh {
+impl Weighter<TokenDigest, Verified> for WeighVerified {
     fn weight(&self, _: &TokenDigest, value: &Verified) -> u64 {
         // Each text is an allocation of its own; the rest is the structures around them. Exact enough for a bound.
         let texts = value.claims.texts().map(|text| text.len() + 16).sum::<usize>();
@@ -69,7 +69,7 @@ impl Inbound {
     /// A verifier that remembers nothing yet, and at most this many bytes.
     pub fn new(authority: Arc<Authority>, max_bytes: u64, clock: Clock) -> Self {
         let items = usize::try_from(max_bytes / 1024).unwrap_or(usize::MAX).clamp(16, 4096);
-        Self { authority, remembered: Cache::with_weighter(items, max_bytes, Weigh), clock }
+        Self { authority, remembered: Cache::with_weighter(items, max_bytes, WeighVerified), clock }
     }
 
     /// The claims of a token whose SHA-256 is `digest`.

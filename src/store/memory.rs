@@ -28,23 +28,23 @@ type List = Arc<[CachedToken]>;
 
 /// Tokens and sign-ins in memory.
 pub struct Memory {
-    partitions: Cache<Partition, List, Weigh>,
-    sign_ins: Cache<Partition, Arc<SignIn>, Weigh>,
+    partitions: Cache<Partition, List, WeighList>,
+    sign_ins: Cache<Partition, Arc<SignIn>, WeighList>,
     writers: [Mutex<()>; STRIPES],
     max_bytes: u64,
 }
 
 #[derive(Clone)]
-struct Weigh;
+struct WeighList;
 
-impl Weighter<Partition, List> for Weigh {
+impl Weighter<Partition, List> for WeighList {
     fn weight(&self, _: &Partition, list: &List) -> u64 {
         let tokens: usize = list.iter().map(CachedToken::weight).sum();
         u64::try_from(PARTITION_OVERHEAD + tokens).unwrap_or(u64::MAX)
     }
 }
 
-impl Weighter<Partition, Arc<SignIn>> for Weigh {
+impl Weighter<Partition, Arc<SignIn>> for WeighList {
     fn weight(&self, _: &Partition, sign_in: &Arc<SignIn>) -> u64 {
         u64::try_from(PARTITION_OVERHEAD + sign_in.weight()).unwrap_or(u64::MAX)
     }
@@ -176,16 +176,16 @@ impl Memory {
     }
 }
 
-fn bounded<V: Clone>(bytes: u64, expected: u64) -> Cache<Partition, V, Weigh>
+fn bounded<V: Clone>(bytes: u64, expected: u64) -> Cache<Partition, V, WeighList>
 where
-    Weigh: Weighter<Partition, V>,
+    WeighList: Weighter<Partition, V>,
 {
     let shards = usize::try_from(bytes / SHARD).unwrap_or(1).clamp(1, 16).next_power_of_two();
     let items = usize::try_from(bytes / expected).unwrap_or(usize::MAX).clamp(16, 4096);
     let options = OptionsBuilder::new().estimated_items_capacity(items).weight_capacity(bytes).shards(shards).build();
     match options {
-        Ok(options) => Cache::with_options(options, Weigh, DefaultHashBuilder::default(), DefaultLifecycle::default()),
-        Err(_) => Cache::with_weighter(items, bytes, Weigh),
+        Ok(options) => Cache::with_options(options, WeighList, DefaultHashBuilder::default(), DefaultLifecycle::default()),
+        Err(_) => Cache::with_weighter(items, bytes, WeighList),
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::acknowledged::Acknowledged;
 use super::dial::RedisConnection;
-use super::fault::Fault;
+use super::fault::CallFault;
 use super::guard::{BreakerKind, SharedBreaker};
 use super::link::{ATTEMPT, Link};
 use super::metrics::{Counts, Op};
@@ -81,7 +81,7 @@ impl Core {
         self.settled(op, fault, started);
         match outcome {
             // What is of another type is not what was looked for, and there is nothing else.
-            Err(Fault::WrongType) if !op.writes() => Ok(Value::Nil),
+            Err(CallFault::WrongType) if !op.writes() => Ok(Value::Nil),
             outcome => outcome.map_err(|_| StoreError::Failed),
         }
     }
@@ -104,20 +104,20 @@ impl Core {
     }
 
     /// Counts a call that was made, and learns from it.
-    pub(super) fn settled(self: &Arc<Self>, op: Op, fault: Option<Fault>, started: Duration) {
+    pub(super) fn settled(self: &Arc<Self>, op: Op, fault: Option<CallFault>, started: Duration) {
         self.counts.called(op, fault, self.clock.precise().saturating_sub(started));
         self.judge(op, fault);
     }
 
     /// What the outcome of a call says of Redis.
-    fn judge(self: &Arc<Self>, op: Op, fault: Option<Fault>) {
+    fn judge(self: &Arc<Self>, op: Op, fault: Option<CallFault>) {
         let (kind, fault) = match fault {
-            None | Some(Fault::WrongType) => return self.guard(op).success(),
-            Some(Fault::Connecting) => return,
+            None | Some(CallFault::WrongType) => return self.guard(op).success(),
+            Some(CallFault::Connecting) => return,
             // The trouble of this slot alone. A server alone that says so is a node of a cluster, and of no use.
-            Some(Fault::Migrating) if self.link.dialer().is_cluster() => return,
+            Some(CallFault::Migrating) if self.link.dialer().is_cluster() => return,
             // Whether a message may be published says nothing of the rest.
-            Some(Fault::Forbidden) if op == Op::Publish => return,
+            Some(CallFault::Forbidden) if op == Op::Publish => return,
             Some(fault) if fault.concerns_writes() => (BreakerKind::Writes, fault),
             Some(fault) => (kind(op), fault),
         };

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::breaker::{Breaker, BreakerState, Successes};
-use super::fault::Fault;
+use super::fault::CallFault;
 use super::metrics::Counts;
 use crate::clock::Clock;
 
@@ -87,7 +87,7 @@ impl SharedBreaker {
     }
 
     /// A call failed, and why. Returns whether that opened it: the caller starts the probes then.
-    pub(super) fn failure(&self, why: Fault) -> bool {
+    pub(super) fn failure(&self, why: CallFault) -> bool {
         let mut breaker = self.lock();
         self.failing.store(true, Ordering::Relaxed);
         let opened = breaker.failure(self.clock.moment(), &self.successes);
@@ -98,7 +98,7 @@ impl SharedBreaker {
     }
 
     /// Opens it, if it is not open already.
-    pub(super) fn trip(&self, why: Fault) {
+    pub(super) fn trip(&self, why: CallFault) {
         let mut breaker = self.lock();
         if breaker.state() == BreakerState::Closed {
             breaker.trip(self.clock.moment());
@@ -161,7 +161,7 @@ impl SharedBreaker {
         closed.is_some()
     }
 
-    fn opened(&self, why: Fault) {
+    fn opened(&self, why: CallFault) {
         self.show(BreakerState::Open);
         tracing::warn!(breaker = self.kind.as_str(), why = why.as_str(), "Redis is not used for a while: it failed too often");
     }
@@ -226,7 +226,7 @@ mod tests {
 
     use super::{Bell, BreakerKind, SharedBreaker};
     use crate::clock::Clock;
-    use crate::store::shared::fault::Fault;
+    use crate::store::shared::fault::CallFault;
     use crate::store::shared::metrics::Counts;
     use crate::telemetry::Metrics;
 
@@ -238,7 +238,7 @@ mod tests {
         let (clock, counts, bell) = (Clock::manual(0), Arc::new(Counts::new(&Metrics::default())), Bell::new());
         let guards = kinds.map(|kind| Arc::new(SharedBreaker::new(kind, clock.clone(), Arc::clone(&counts), Arc::clone(&bell))));
         for guard in &guards {
-            guard.trip(Fault::Broken);
+            guard.trip(CallFault::Broken);
             for _ in 0..12 {
                 guard.probe();
                 guard.probed(false);

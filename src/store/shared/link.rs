@@ -11,7 +11,7 @@ use redis::{RedisError, RedisResult};
 use tokio::sync::watch;
 
 use super::dial::{Dialer, Master, RedisConnection, timed_out};
-use super::fault::Fault;
+use super::fault::CallFault;
 use super::metrics::Counts;
 use crate::clock::{Clock, Moment};
 use crate::tasks::Tasks;
@@ -68,7 +68,7 @@ struct Making {
     /// The last one of them, by when it was made.
     renewed: Option<Moment>,
     not_before: Moment,
-    fault: Fault,
+    fault: CallFault,
     refreshed: Option<Moment>,
 }
 
@@ -82,7 +82,7 @@ impl Link {
             renewals: 0,
             renewed: None,
             not_before: Moment::of_millis(0),
-            fault: Fault::Broken,
+            fault: CallFault::Broken,
             refreshed: None,
         };
         Arc::new(Self {
@@ -109,7 +109,7 @@ impl Link {
     }
 
     /// The connection, made first if there is none. `at_once`: even if an attempt failed just now.
-    pub(super) async fn live(self: &Arc<Self>, at_once: bool) -> Result<Arc<Live>, Fault> {
+    pub(super) async fn live(self: &Arc<Self>, at_once: bool) -> Result<Arc<Live>, CallFault> {
         if let Some(live) = self.live.load_full() {
             return Ok(live);
         }
@@ -125,7 +125,7 @@ impl Link {
     }
 
     /// Another connection than `old`, made first if there is none: for a call that got no answer over that one.
-    pub(super) async fn instead_of(self: &Arc<Self>, old: &Arc<Live>) -> Result<Arc<Live>, Fault> {
+    pub(super) async fn instead_of(self: &Arc<Self>, old: &Arc<Live>) -> Result<Arc<Live>, CallFault> {
         let mut attempts = self.attempts.subscribe();
         if let Some(live) = self.other_than(old) {
             return Ok(live);
@@ -143,7 +143,7 @@ impl Link {
     }
 
     /// What a call that found `old` closed is repeated over. A cluster's client replaces the connections to its nodes itself.
-    pub(super) async fn again(self: &Arc<Self>, old: &Arc<Live>) -> Result<Arc<Live>, Fault> {
+    pub(super) async fn again(self: &Arc<Self>, old: &Arc<Live>) -> Result<Arc<Live>, CallFault> {
         if self.dialer.is_cluster() {
             return Ok(self.live.load_full().unwrap_or_else(|| Arc::clone(old)));
         }
@@ -171,19 +171,19 @@ impl Link {
     }
 
     /// What an answer, or none, says of the connection.
-    pub(super) fn settle(self: &Arc<Self>, live: &Arc<Live>, fault: Option<Fault>) {
+    pub(super) fn settle(self: &Arc<Self>, live: &Arc<Live>, fault: Option<CallFault>) {
         let Some(fault) = fault else { return live.answered(self.dialer.is_cluster()) };
         match fault {
-            Fault::TimedOut if live.silent(self.dialer.is_cluster()) => self.lost(live),
-            Fault::TimedOut | Fault::Connecting => (),
-            Fault::Broken => self.lost(live),
+            CallFault::TimedOut if live.silent(self.dialer.is_cluster()) => self.lost(live),
+            CallFault::TimedOut | CallFault::Connecting => (),
+            CallFault::Broken => self.lost(live),
             // A replica was a master before: whoever is it now has to be found.
-            Fault::ReadOnly if !self.dialer.is_cluster() => self.renew(live),
-            Fault::Unauthenticated => {
+            CallFault::ReadOnly if !self.dialer.is_cluster() => self.renew(live),
+            CallFault::Unauthenticated => {
                 self.lost(live);
                 self.refresh();
             }
-            Fault::Forbidden => self.refresh(),
+            CallFault::Forbidden => self.refresh(),
             _ => live.answered(self.dialer.is_cluster()),
         }
     }
@@ -361,10 +361,10 @@ impl Live {
     }
 }
 
-fn fault_of_attempt(error: &RedisError) -> Fault {
-    match Fault::from(error) {
+fn fault_of_attempt(error: &RedisError) -> CallFault {
+    match CallFault::from(error) {
         // Nothing was connected: whatever the client calls it.
-        Fault::WrongType | Fault::Other => Fault::Broken,
+        CallFault::WrongType | CallFault::Other => CallFault::Broken,
         fault => fault,
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::finder::TokenFinder;
 use super::flight::FlightKind;
-use super::lease::{Claiming, LEASE, Lease, Sent};
+use super::lease::{Claiming, LEASE, Lease, SentUnderLease};
 use super::level::SharedLevel;
 use super::local::{LocalLevel, written};
 use super::lookup::Lookup;
@@ -202,7 +202,7 @@ impl<E> SharedFlights<E> {
             return Settled::Break(LeadOrFollow::Lead(lease.clone(), Box::new(lookup)));
         }
         // Nothing is sent under these that must not be sent twice.
-        let sent = Sent { settled: true, longest: self.shared.fleet.longest() };
+        let sent = SentUnderLease { settled: true, longest: self.shared.fleet.longest() };
         if let Some(holder) = claimed.holder.and_then(|holder| self.shared.leases.lapsed(lease, holder, sent)) {
             return Settled::Continue(Some(holder));
         }

@@ -32,7 +32,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// An exporter that says once when spans stop leaving, and once when they leave again.
 #[derive(Debug)]
-struct Watched {
+struct WatchedExporter {
     inner: opentelemetry_otlp::SpanExporter,
     failing: AtomicBool,
 }
@@ -52,7 +52,7 @@ pub(super) fn provider(otlp: &Otlp, tls: Option<rustls::ClientConfig>) -> Result
                 "mend otlp.endpoint, or the OTEL_EXPORTER_OTLP_* variables in the environment",
             )
         })?;
-    let exporter = Watched { inner: exporter, failing: AtomicBool::new(false) };
+    let exporter = WatchedExporter { inner: exporter, failing: AtomicBool::new(false) };
     Ok(with_processor(BatchSpanProcessor::builder(exporter).build()))
 }
 
@@ -151,9 +151,9 @@ fn is_header(name: &str, value: &str) -> bool {
     http::HeaderName::from_bytes(name.as_bytes()).is_ok() && http::HeaderValue::from_str(value).is_ok()
 }
 
-// === impl Watched ===
+// === impl WatchedExporter ===
 
-impl SpanExporter for Watched {
+impl SpanExporter for WatchedExporter {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len();
         let result = self.inner.export(batch).await;

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::CachedAccounts;
 use super::outcome::Unavailable;
-use crate::cache::lease::{Claiming, Lease, Leases, Sent};
+use crate::cache::lease::{Claiming, Lease, Leases, SentUnderLease};
 use crate::cache::level::SharedLevel;
 use crate::store::{Names, Ring};
 use crate::token::{FlightKey, Partition, SpaceId};
@@ -159,7 +159,7 @@ async fn wait(shared: &SharedLevel, names: &Names, partition: &Partition, ends: 
             }
         } else if let Some(holder) = claimed.holder {
             let settled = is_settled(holder.sending);
-            lapsed = shared.leases.lapsed(&lease, holder, Sent { settled, longest });
+            lapsed = shared.leases.lapsed(&lease, holder, SentUnderLease { settled, longest });
         }
         if lapsed.is_some() {
             continue;

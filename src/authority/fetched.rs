@@ -26,10 +26,10 @@ type FetchOutcome<T> = Result<Arc<T>, AuthorityError>;
 /// A document and how it is kept.
 pub struct Fetched<T> {
     name: &'static str,
-    state: Arc<Mutex<State<T>>>,
+    state: Arc<Mutex<FetchState<T>>>,
 }
 
-struct State<T> {
+struct FetchState<T> {
     value: Option<Arc<T>>,
     fetched: Option<Moment>,
     attempted: Option<Moment>,
@@ -38,7 +38,7 @@ struct State<T> {
     waiting: Option<watch::Receiver<Option<FetchOutcome<T>>>>,
 }
 
-enum Step<T> {
+enum FetchStep<T> {
     Have(FetchOutcome<T>),
     Wait(watch::Receiver<Option<FetchOutcome<T>>>),
     Lead(watch::Sender<Option<FetchOutcome<T>>>, Option<Arc<T>>),
@@ -49,7 +49,7 @@ enum Step<T> {
 impl<T: Send + Sync + 'static> Fetched<T> {
     /// A document that nobody has asked for yet.
     pub fn new(name: &'static str) -> Self {
-        let state = State { value: None, fetched: None, attempted: None, failures: 0, failure: None, waiting: None };
+        let state = FetchState { value: None, fetched: None, attempted: None, failures: 0, failure: None, waiting: None };
         Self { name, state: Arc::new(Mutex::new(state)) }
     }
 
@@ -66,9 +66,9 @@ impl<T: Send + Sync + 'static> Fetched<T> {
     ) -> FetchOutcome<T> {
         let step = self.lock().step(clock.moment(), age);
         match step {
-            Step::Have(outcome) => outcome,
-            Step::Wait(receiver) => wait(receiver).await,
-            Step::Lead(sender, old) => {
+            FetchStep::Have(outcome) => outcome,
+            FetchStep::Wait(receiver) => wait(receiver).await,
+            FetchStep::Lead(sender, old) => {
                 let receiver = sender.subscribe();
                 self.lead(sender, clock.clone(), tasks, fetch);
                 match old {
@@ -92,9 +92,9 @@ impl<T: Send + Sync + 'static> Fetched<T> {
     ) -> FetchOutcome<T> {
         let step = self.lock().renewal(clock.moment(), cooldown);
         match step {
-            Step::Have(outcome) => outcome,
-            Step::Wait(receiver) => wait(receiver).await,
-            Step::Lead(sender, _) => {
+            FetchStep::Have(outcome) => outcome,
+            FetchStep::Wait(receiver) => wait(receiver).await,
+            FetchStep::Lead(sender, _) => {
                 let receiver = sender.subscribe();
                 self.lead(sender, clock.clone(), tasks, fetch);
                 wait(receiver).await
@@ -118,7 +118,7 @@ impl<T: Send + Sync + 'static> Fetched<T> {
         });
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State<T>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, FetchState<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -128,40 +128,40 @@ async fn wait<T>(mut receiver: watch::Receiver<Option<FetchOutcome<T>>>) -> Fetc
     outcome.unwrap_or_else(|| Err(AuthorityError::broken_off()))
 }
 
-// === impl State ===
+// === impl FetchState ===
 
-impl<T> State<T> {
-    fn step(&mut self, now: Moment, age: Duration) -> Step<T> {
+impl<T> FetchState<T> {
+    fn step(&mut self, now: Moment, age: Duration) -> FetchStep<T> {
         let fresh = self.fetched.is_some_and(|fetched| now.since(fetched) < age);
         if self.fetched.is_some_and(|fetched| now.since(fetched) >= LONGEST_STALE) {
             self.value = None;
         }
         match (&self.value, fresh) {
-            (Some(value), true) => Step::Have(Ok(Arc::clone(value))),
-            (Some(value), false) if self.in_flight().is_some() || self.pausing(now) => Step::Have(Ok(Arc::clone(value))),
-            (None, _) if let Some(receiver) = self.in_flight() => Step::Wait(receiver),
-            (None, _) if self.pausing(now) => Step::Have(Err(self.told(now).unwrap_or_else(AuthorityError::broken_off))),
+            (Some(value), true) => FetchStep::Have(Ok(Arc::clone(value))),
+            (Some(value), false) if self.in_flight().is_some() || self.pausing(now) => FetchStep::Have(Ok(Arc::clone(value))),
+            (None, _) if let Some(receiver) = self.in_flight() => FetchStep::Wait(receiver),
+            (None, _) if self.pausing(now) => FetchStep::Have(Err(self.told(now).unwrap_or_else(AuthorityError::broken_off))),
             _ => self.lead(now),
         }
     }
 
-    fn renewal(&mut self, now: Moment, cooldown: Duration) -> Step<T> {
+    fn renewal(&mut self, now: Moment, cooldown: Duration) -> FetchStep<T> {
         if let Some(receiver) = self.in_flight() {
-            return Step::Wait(receiver);
+            return FetchStep::Wait(receiver);
         }
         let lately = self.attempted.is_some_and(|attempted| now.since(attempted) < cooldown);
         match (&self.value, self.told(now)) {
-            (_, Some(failure)) if lately || self.pausing(now) => Step::Have(Err(failure)),
-            (Some(value), None) if lately => Step::Have(Ok(Arc::clone(value))),
+            (_, Some(failure)) if lately || self.pausing(now) => FetchStep::Have(Err(failure)),
+            (Some(value), None) if lately => FetchStep::Have(Ok(Arc::clone(value))),
             _ => self.lead(now),
         }
     }
 
-    fn lead(&mut self, now: Moment) -> Step<T> {
+    fn lead(&mut self, now: Moment) -> FetchStep<T> {
         let (sender, receiver) = watch::channel(None);
         self.attempted = Some(now);
         self.waiting = Some(receiver);
-        Step::Lead(sender, self.value.clone())
+        FetchStep::Lead(sender, self.value.clone())
     }
 
     /// The fetch under way; one whose task is gone does not count.

@@ -97,7 +97,7 @@ impl Inbound {
     /// As [`Inbound::verify`].
     pub async fn signed(&self, token: &str, context: Context) -> Result<Verified, TokenRejected> {
         let now = self.clock.moment();
-        let header = Header::read(token)?;
+        let header = TokenHeader::read(token)?;
         let version = self.version(token)?;
         let key = self.authority.key(version, header.kid.as_deref(), context).await.map_err(TokenRejected::NoKeys)?;
         let key = key.ok_or(TokenRejected::Invalid("it is signed with a key that its authority does not publish"))?;
@@ -128,7 +128,7 @@ impl fmt::Debug for Inbound {
 
 /// What a header says; `jku`, `x5u` and `jwk` are not looked at.
 #[derive(Deserialize)]
-struct Header {
+struct TokenHeader {
     alg: String,
     #[serde(default)]
     kid: Option<String>,
@@ -138,9 +138,9 @@ struct Header {
     crit: Option<IgnoredAny>,
 }
 
-// === impl Header ===
+// === impl TokenHeader ===
 
-impl Header {
+impl TokenHeader {
     /// Reads the header of a token that may be an access token. An unknown `crit` is refused (RFC 7515 §4.1.11), and none is known.
     fn read(token: &str) -> Result<Self, TokenRejected> {
         if token.len() > LONGEST {

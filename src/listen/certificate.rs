@@ -53,7 +53,7 @@ enum Name {
 struct WallTime(Clock);
 
 /// What of `tls` a text is.
-type Part = fn(&[u8]) -> Result<(), Complaint>;
+type PemPart = fn(&[u8]) -> Result<(), Complaint>;
 
 // === impl Certificate ===
 
@@ -64,13 +64,13 @@ impl Certificate {
     /// Each source that is not what it should be, and why.
     pub fn load(settings: &TlsSettings, clock: &Clock) -> Result<Self, Vec<(Source, Complaint)>> {
         let TlsSettings { cert, key, client_ca } = settings;
-        let parts: [(Option<&Source>, Part); 3] = [
+        let parts: [(Option<&Source>, PemPart); 3] = [
             (Some(cert), |text| chain(text).map(drop)),
             (Some(key), |text| private_key(text).map(drop)),
             (client_ca.as_ref(), |text| roots(text).map(drop)),
         ];
         // Each alone first: whatever is wrong with one, the others are looked at as well.
-        let problem = |source: &Source, part: Part| source.read().and_then(|contents| part(contents.bytes())).err();
+        let problem = |source: &Source, part: PemPart| source.read().and_then(|contents| part(contents.bytes())).err();
         let each = parts.iter().filter_map(|(source, part)| Some((source.as_ref()?, part)));
         let problems: Vec<_> = each.filter_map(|(source, part)| Some(((*source).clone(), problem(source, *part)?))).collect();
         if !problems.is_empty() {

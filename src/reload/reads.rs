@@ -13,13 +13,13 @@ pub const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The reads of one value.
 pub(super) struct Reads {
-    state: Mutex<State>,
+    state: Mutex<ReadState>,
     /// The number of the last read that has ended.
     pub(super) ended: watch::Sender<u64>,
 }
 
 #[derive(Default)]
-struct State {
+struct ReadState {
     /// Whether a thread is at it.
     reading: bool,
     /// The number of the read that was begun last.
@@ -94,14 +94,14 @@ impl Reads {
         ReadTurn(self)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ReadState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-// === impl State ===
+// === impl ReadState ===
 
-impl State {
+impl ReadState {
     /// Asks for the next read, and begins it if none is under way. Returns whether it has begun.
     fn want(&mut self) -> bool {
         self.wanted = self.begun + 1;

@@ -98,9 +98,9 @@ pub enum TransportError {
 }
 
 /// A call under way: dropped with it by whoever waits no longer, or at shutdown, its span says so.
-struct Waiting<'a>(Option<&'a Span>);
+struct CallUnderWay<'a>(Option<&'a Span>);
 
-impl Drop for Waiting<'_> {
+impl Drop for CallUnderWay<'_> {
     fn drop(&mut self) {
         if let Some(span) = self.0 {
             telemetry::call_failed(span, "cancelled");
@@ -160,7 +160,7 @@ impl Door {
         let client = kept.as_deref().unwrap_or(&self.0.fresh);
         // The client's futures are many kilobytes: on the heap, and not in every future that waits for this one.
         let exchange = Box::pin(exchange(client, span, context, outgoing));
-        let mut waiting = Waiting(Some(span));
+        let mut waiting = CallUnderWay(Some(span));
         let outcome = tokio::time::timeout(deadline, exchange).await.unwrap_or(Err(TransportError::TimedOut));
         waiting.0 = None;
         if let Err(error) = &outcome {

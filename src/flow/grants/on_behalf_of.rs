@@ -10,14 +10,14 @@ use crate::flow::about::Owner;
 use crate::flow::app::App;
 use crate::flow::catalogue::Flow;
 use crate::flow::issue::Expected;
-use crate::flow::members::{self, Claims};
+use crate::flow::members::{self, ClaimsMember};
 use crate::flow::plan::{Asker, CachedGrant, CachedPlan, Plan, Work};
 use crate::flow::refusal::{Refusal, RefusalKind};
 use crate::flow::request::OnBehalfOf;
 use crate::flow::spine::failure::no_keys;
 use crate::flow::state::FlowState;
 use crate::inbound::{TokenRejected, Verdict};
-use crate::oauth::{Claims as TokenClaims, Form, GRANT_JWT_BEARER, GRANT_TOKEN_EXCHANGE, TOKEN_TYPE_ACCESS, is_refresh_token_type};
+use crate::oauth::{Claims, Form, GRANT_JWT_BEARER, GRANT_TOKEN_EXCHANGE, TOKEN_TYPE_ACCESS, is_refresh_token_type};
 use crate::secret::Secret;
 use crate::telemetry::Context;
 use crate::token::{PartitionOwner, Scopes, Tenant, TokenDigest, TokenKey, Turn, VariantMembers};
@@ -28,7 +28,7 @@ pub(super) async fn plan<'a>(asker: Asker<'a>, request: &'a OnBehalfOf<'a>) -> R
     let (arrived, common) = (state.cache.generation(), &request.common);
     let scopes = members::scopes(state, common)?;
     members::target(app, common, scopes)?;
-    let claims = Claims::read(common)?;
+    let claims = ClaimsMember::read(common)?;
     let [subject_token_type, requested_token_type] = exchange_types(app, request)?;
     let named = app.tenant(common.tenant);
     let bearer = request.bearer.ok_or_else(|| {
@@ -62,7 +62,7 @@ pub(super) async fn plan<'a>(asker: Asker<'a>, request: &'a OnBehalfOf<'a>) -> R
 }
 
 /// What is sent.
-pub(super) fn work(plan: &CachedPlan<'_>, request: &OnBehalfOf<'_>, (bearer, user): (&str, &Arc<TokenClaims>)) -> Work {
+pub(super) fn work(plan: &CachedPlan<'_>, request: &OnBehalfOf<'_>, (bearer, user): (&str, &Arc<Claims>)) -> Work {
     let CachedPlan { app, scopes, claims, tenant, .. } = plan;
     let (grant, exchange) = match app.authority.profile().on_behalf_of {
         OboGrant::JwtBearer => (jwt_bearer(scopes, bearer), false),
@@ -76,7 +76,7 @@ pub(super) fn work(plan: &CachedPlan<'_>, request: &OnBehalfOf<'_>, (bearer, use
 
 /// Whose account the tokens for an inbound token belong to: what is known of the user before the authority is asked. Two users of whom
 /// nothing is known would be one.
-fn owner_of<'a>(app: &App, user: &'a TokenClaims) -> Result<PartitionOwner<'a>, Refusal> {
+fn owner_of<'a>(app: &App, user: &'a Claims) -> Result<PartitionOwner<'a>, Refusal> {
     let said = |claim: &'a Option<String>| claim.as_deref().filter(|text| !text.is_empty());
     match (said(&user.oid), said(&user.tid), said(&user.sub)) {
         (Some(oid), Some(tid), _) if app.authority.profile().user_ids == UserIds::ObjectInTenant => {
@@ -140,7 +140,7 @@ async fn judged(
     app: &App,
     (bearer, digest): (&str, &TokenDigest),
     context: Context,
-) -> Result<Arc<TokenClaims>, Refusal> {
+) -> Result<Arc<Claims>, Refusal> {
     let guard = app.guard.as_ref().ok_or_else(|| {
         Refusal::new(
             Turn::Rights,
@@ -176,7 +176,7 @@ fn tenant_of(
     app: &App,
     named: Result<Option<Tenant>, Refusal>,
     text: Option<&str>,
-    user: &TokenClaims,
+    user: &Claims,
 ) -> Result<Option<Tenant>, Refusal> {
     if !app.authority.tenant().is_some_and(Tenant::is_any) {
         return named;

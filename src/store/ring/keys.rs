@@ -35,11 +35,11 @@ pub struct KeyRing {
     pub(super) naming: hmac::Key,
     fingerprint: hmac::Tag,
     /// The first one seals, all open.
-    pub(super) keys: Vec<Key>,
+    pub(super) keys: Vec<RingKey>,
 }
 
 /// One key that seals and opens.
-pub(super) struct Key {
+pub(super) struct RingKey {
     pub(super) id: String,
     sealing: RandomizedNonceKey,
     /// Counts what it opened; made when it opens for the first time, so that later no label is looked up.
@@ -56,7 +56,7 @@ impl KeyRing {
     pub fn parse(contents: &[u8]) -> Result<Self, Complaint> {
         let text = std::str::from_utf8(contents).map_err(|_| Complaint::new("the key ring is not UTF-8 text", REMEDY))?;
         let mut naming = None;
-        let mut keys: Vec<Key> = Vec::new();
+        let mut keys: Vec<RingKey> = Vec::new();
         for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
@@ -75,7 +75,7 @@ impl KeyRing {
             if id == NAME {
                 naming = Some(hmac::Key::new(hmac::HMAC_SHA256, key.as_slice()));
             } else {
-                keys.push(Key::new(id, &key).ok_or_else(|| problem("has a key that cannot be used"))?);
+                keys.push(RingKey::new(id, &key).ok_or_else(|| problem("has a key that cannot be used"))?);
             }
         }
         let naming = naming.ok_or_else(|| Complaint::new("the key ring has no line `name:…`", REMEDY))?;
@@ -97,7 +97,7 @@ impl KeyRing {
     }
 
     /// The key of an id.
-    pub(super) fn find(&self, id: &[u8]) -> Option<&Key> {
+    pub(super) fn find(&self, id: &[u8]) -> Option<&RingKey> {
         self.keys.iter().find(|key| key.id.as_bytes() == id)
     }
 }
@@ -117,9 +117,9 @@ fn bytes(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     BASE64.decode(text).ok().map(Zeroizing::new).filter(|key| key.len() == KEY)
 }
 
-// === impl Key ===
+// === impl RingKey ===
 
-impl Key {
+impl RingKey {
     fn new(id: &str, key: &[u8]) -> Option<Self> {
         let sealing = RandomizedNonceKey::new(&AES_256_GCM, key).ok()?;
         Some(Self { id: id.to_owned(), sealing, reads: OnceLock::new() })

@@ -20,7 +20,7 @@ use prometheus::{IntCounter, IntCounterVec};
 pub use self::keys::KeyRing;
 
 use self::header::{Header, length};
-use self::keys::{Key, SEALED};
+use self::keys::{RingKey, SEALED};
 use super::settings::{Encryption, Versions};
 use crate::clock::{Clock, Moment};
 use crate::finding::Complaint;
@@ -225,7 +225,7 @@ impl Ring {
         may
     }
 
-    fn count(&self, key: &Key) {
+    fn count(&self, key: &RingKey) {
         if let Some(counts) = self.0.counts.get() {
             key.reads.get_or_init(|| counts.reads.with_label_values(&[&key.id])).inc();
         }

@@ -19,7 +19,7 @@ const DEFAULT_USER: &str = "default";
 
 /// What was tried.
 #[derive(Clone, Copy)]
-enum Step {
+enum ProofStep {
     Connect,
     Call,
     Subscribe,
@@ -59,7 +59,7 @@ impl Shared {
     pub async fn prove(&self) -> Result<Vec<Complaint>, Complaint> {
         let dialer = self.core.link.dialer();
         let failed = |step| move |error: RedisError| self.problem(step, &error);
-        let (wire, _) = patiently(dialer.data()).await.map_err(failed(Step::Connect))?;
+        let (wire, _) = patiently(dialer.data()).await.map_err(failed(ProofStep::Connect))?;
         let mut missing = Missing::default();
         missing.take("ping", self.tried(&wire, &redis::cmd("PING")).await)?;
         // Keys in different slots: one may happen to belong to a node that is taken for a server of its own, and each node of a
@@ -77,7 +77,7 @@ impl Shared {
         let nobody_hears = || |_| Ok::<(), ()>(());
         let subscribe = if dialer.is_cluster() { "ssubscribe" } else { "subscribe" };
         let subscribed = patiently(dialer.subscribed(&self.channel, nobody_hears)).await;
-        missing.take(subscribe, self.allowed(Step::Subscribe, subscribed.map(drop)))?;
+        missing.take(subscribe, self.allowed(ProofStep::Subscribe, subscribed.map(drop)))?;
         match missing.problem(self) {
             Some(problem) => Err(problem),
             None => Ok(self.could_be_better(wire).await),
@@ -98,18 +98,18 @@ impl Shared {
             both.cmd("ASKING").cmd("GET").arg(&key);
             let answers = patiently(wire.clone().ask_both(&key, both)).await;
             let asked = answers.and_then(|answers| answers.into_iter().next().unwrap_or(Value::Nil).extract_error());
-            missing.take("asking", self.allowed(Step::Call, asked.map(drop)))?;
+            missing.take("asking", self.allowed(ProofStep::Call, asked.map(drop)))?;
         }
         Ok(missing)
     }
 
     async fn tried(&self, wire: &RedisConnection, cmd: &Cmd) -> Result<Option<RedisError>, Complaint> {
         let answer = patiently(wire.clone().ask(cmd)).await;
-        self.allowed(Step::Call, answer.map(drop))
+        self.allowed(ProofStep::Call, answer.map(drop))
     }
 
     /// The refusal, if the user may not do it; an error of the value or of the script says that it may.
-    fn allowed(&self, step: Step, answer: redis::RedisResult<()>) -> Result<Option<RedisError>, Complaint> {
+    fn allowed(&self, step: ProofStep, answer: redis::RedisResult<()>) -> Result<Option<RedisError>, Complaint> {
         let Err(error) = answer else { return Ok(None) };
         let detail = error.detail().unwrap_or_default();
         let in_script = detail.contains("ACL failure in script") || detail.contains("can't run this command");
@@ -180,7 +180,7 @@ impl Shared {
         self.core.link.dialer().access().user().username.unwrap_or_else(|| DEFAULT_USER.to_owned())
     }
 
-    fn problem(&self, step: Step, error: &RedisError) -> Complaint {
+    fn problem(&self, step: ProofStep, error: &RedisError) -> Complaint {
         match error.kind() {
             ErrorKind::AuthenticationFailed => refused_login(),
             ErrorKind::MasterNameNotFoundBySentinel => Complaint::new(
@@ -352,7 +352,7 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
-fn coded(step: Step, error: &RedisError) -> Complaint {
+fn coded(step: ProofStep, error: &RedisError) -> Complaint {
     let (code, detail) = (error.code().unwrap_or_default(), error.detail().unwrap_or_default());
     match code {
         "OOM" => Complaint::new(
@@ -370,7 +370,7 @@ fn coded(step: Step, error: &RedisError) -> Complaint {
         _ if detail.contains("cluster support disabled") => {
             Complaint::new("the server is no node of a cluster", "write its address under `url` instead of `cluster.urls`")
         }
-        _ if detail.contains("unknown command") && matches!(step, Step::Connect) => Complaint::new(
+        _ if detail.contains("unknown command") && matches!(step, ProofStep::Connect) => Complaint::new(
             "the server is no sentinel",
             "write the sentinels' addresses (port 26379 as a rule) under `sentinel.urls`",
         ),

@@ -18,11 +18,11 @@ use crate::tasks::Tasks;
 
 type FlightEnd<V, E> = Option<Result<V, E>>;
 type ByKey<K, V, E> = HashMap<K, (FlightKind, watch::Receiver<FlightEnd<V, E>>)>;
-type Places<K, V, E> = Arc<Mutex<ByKey<K, V, E>>>;
+type FlightPlaces<K, V, E> = Arc<Mutex<ByKey<K, V, E>>>;
 
 /// Calls under way, by what they bring.
 pub struct Flight<K, V, E> {
-    places: Places<K, V, E>,
+    places: FlightPlaces<K, V, E>,
     tasks: Tasks,
     budget: Budget,
     work: Work,
@@ -67,7 +67,7 @@ pub enum Part {
 }
 
 /// A caller's place.
-enum Seat<V, E> {
+enum FlightSeat<V, E> {
     Joined(FlightKind, watch::Receiver<FlightEnd<V, E>>),
     Lead(watch::Receiver<FlightEnd<V, E>>, watch::Sender<FlightEnd<V, E>>, Permit),
     NoRoom,
@@ -76,7 +76,7 @@ enum Seat<V, E> {
 /// Frees the place when the flight ends, also by a panic or at shutdown.
 struct FlightPlace<K: Eq + Hash, V, E> {
     key: K,
-    places: Places<K, V, E>,
+    places: FlightPlaces<K, V, E>,
 }
 
 // === impl Flight ===
@@ -104,9 +104,9 @@ where
         let mut work = Some(work);
         loop {
             let (kind, receiver, part) = match self.seat(key, carried) {
-                Seat::NoRoom => return Landing { outcome: Err(Lost::NoRoom), part: Part::Refused },
-                Seat::Joined(kind, receiver) => (kind, receiver, Part::Joined),
-                Seat::Lead(receiver, sender, permit) => {
+                FlightSeat::NoRoom => return Landing { outcome: Err(Lost::NoRoom), part: Part::Refused },
+                FlightSeat::Joined(kind, receiver) => (kind, receiver, Part::Joined),
+                FlightSeat::Lead(receiver, sender, permit) => {
                     // A flight of ours is the last turn of this loop, so there is work for it.
                     if let Some(work) = work.take() {
                         self.fly(key, FlightKind::Awaited, sender, work(permit));
@@ -137,17 +137,17 @@ where
         self.places().contains_key(key)
     }
 
-    fn seat(&self, key: K, carried: usize) -> Seat<V, E> {
+    fn seat(&self, key: K, carried: usize) -> FlightSeat<V, E> {
         match self.places().entry(key) {
             Entry::Occupied(place) => {
                 let (kind, receiver) = place.get();
-                Seat::Joined(*kind, receiver.clone())
+                FlightSeat::Joined(*kind, receiver.clone())
             }
             Entry::Vacant(place) => {
-                let Some(permit) = self.budget.take(self.work, carried) else { return Seat::NoRoom };
+                let Some(permit) = self.budget.take(self.work, carried) else { return FlightSeat::NoRoom };
                 let (sender, receiver) = watch::channel(None);
                 place.insert((FlightKind::Awaited, receiver.clone()));
-                Seat::Lead(receiver, sender, permit)
+                FlightSeat::Lead(receiver, sender, permit)
             }
         }
     }

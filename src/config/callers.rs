@@ -12,7 +12,7 @@ use crate::finding::Complaint;
 use crate::flow::flow_names;
 
 /// The names that rights are given by, the broken entries included.
-pub(super) struct Known<'a> {
+pub(super) struct KnownNames<'a> {
     pub(super) apps: &'a [String],
     pub(super) apis: &'a [String],
 }
@@ -20,7 +20,7 @@ pub(super) struct Known<'a> {
 /// Reads all callers.
 pub(super) fn callers(
     raw: Option<Vec<Option<raw::Caller>>>,
-    known: &Known<'_>,
+    known: &KnownNames<'_>,
     environment: &BTreeMap<String, String>,
     report: &mut Report<'_>,
 ) -> Vec<Settings> {
@@ -43,7 +43,7 @@ pub(super) fn callers(
 fn caller(
     path: &str,
     raw: raw::Caller,
-    known: &Known<'_>,
+    known: &KnownNames<'_>,
     environment: &BTreeMap<String, String>,
     report: &mut Report<'_>,
 ) -> Option<Settings> {

@@ -136,7 +136,7 @@ fn assemble(mut raw: raw::Root, environment: &BTreeMap<String, String>, report: 
     let (mut listen, admin) = listeners::listeners(raw.listen, raw.admin_listen, raw.listen_mode, (&limits, bounds), guard, report);
     listen.tls = raw.tls.and_then(|raw| tls::tls(raw, &listen.addresses, environment, report));
     let apis: Vec<String> = raw.apis.iter().flat_map(BTreeMap::keys).cloned().collect();
-    let callers = callers::callers(raw.callers, &callers::Known { apps: &names, apis: &apis }, environment, report);
+    let callers = callers::callers(raw.callers, &callers::KnownNames { apps: &names, apis: &apis }, environment, report);
     let settings = Settings {
         listen,
         admin,

@@ -32,13 +32,13 @@ pub(super) struct Identity {
     /// What a handshake needs.
     pub(super) config: Arc<ServerConfig>,
     /// Whom the certificate names.
-    pub(super) names: Names,
+    pub(super) names: CertificateNames,
     not_after: i64,
 }
 
 /// The names of a certificate (RFC 6125 §6.4), for the rules on `Host`.
 #[derive(Clone, Debug)]
-pub(super) struct Names(Arc<[Name]>);
+pub(super) struct CertificateNames(Arc<[Name]>);
 
 #[derive(Debug)]
 enum Name {
@@ -205,14 +205,14 @@ fn roots(contents: &[u8]) -> Result<RootCertStore, Complaint> {
 }
 
 /// When the first certificate of a chain ends, and whom it names.
-fn describe(chain: &[CertificateDer<'_>]) -> Result<(i64, Names), Complaint> {
+fn describe(chain: &[CertificateDer<'_>]) -> Result<(i64, CertificateNames), Complaint> {
     let leaf = chain.first().and_then(|der| x509_parser::parse_x509_certificate(der).ok());
     let Some((_, leaf)) = leaf else {
         return Err(Complaint::new("its first certificate cannot be read", "have the certificate issued anew (X.509 v3)"));
     };
     let names = leaf.subject_alternative_name().ok().flatten();
     let names = names.iter().flat_map(|names| &names.value.general_names).filter_map(Name::of).collect();
-    Ok((leaf.validity().not_after.timestamp(), Names(names)))
+    Ok((leaf.validity().not_after.timestamp(), CertificateNames(names)))
 }
 
 fn unfit(error: rustls::Error) -> Complaint {
@@ -225,9 +225,9 @@ fn unfit(error: rustls::Error) -> Complaint {
     Complaint::new("TLS cannot use the first certificate in `tls.cert`", "have the certificate issued anew (X.509 v3)")
 }
 
-// === impl Names ===
+// === impl CertificateNames ===
 
-impl Names {
+impl CertificateNames {
     /// Whether `host` (no port, brackets kept) is one of them.
     pub(super) fn have(&self, host: &str) -> bool {
         let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
@@ -272,14 +272,14 @@ impl TimeProvider for WallTime {
 
 #[cfg(test)]
 mod tests {
-    use super::{Name, Names};
+    use super::{CertificateNames, Name};
 
     #[test]
     fn a_star_is_one_label() {
         let dns = |text: &str| Name::of(&x509_parser::extensions::GeneralName::DNSName(text)).unwrap();
         let ip = |bytes: &'static [u8]| Name::of(&x509_parser::extensions::GeneralName::IPAddress(bytes)).unwrap();
         let six: &[u8] = &[0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
-        let names = Names([dns("Tokend.internal"), dns("*.svc.local"), ip(&[10, 0, 0, 5]), ip(six)].into());
+        let names = CertificateNames([dns("Tokend.internal"), dns("*.svc.local"), ip(&[10, 0, 0, 5]), ip(six)].into());
         for host in ["tokend.INTERNAL", "a.svc.local", "10.0.0.5", "[fd00::1]"] {
             assert!(names.have(host), "{host}");
         }

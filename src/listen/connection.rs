@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
 
-use super::certificate::Names;
+use super::certificate::CertificateNames;
 use super::handshake::HandshakeError;
 use super::pace::Pace;
 use super::seat::Seat;
@@ -150,7 +150,7 @@ impl<A: App> Connections<A> {
     }
 
     /// Serves a connection whose client has seen a certificate with these names; `None`: it saw none.
-    async fn serve_named<S>(&self, stream: S, peer: Peer, seat: &Arc<Seat>, names: Option<Names>)
+    async fn serve_named<S>(&self, stream: S, peer: Peer, seat: &Arc<Seat>, names: Option<CertificateNames>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -179,7 +179,7 @@ impl<A: App> Connections<A> {
         &self,
         request: Request<Incoming>,
         peer: Peer,
-        names: Option<&Names>,
+        names: Option<&CertificateNames>,
         seat: &Arc<Seat>,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<A> {
         let running = seat.begin();

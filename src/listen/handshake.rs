@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::certificate::{Certificate, Names};
+use super::certificate::{Certificate, CertificateNames};
 use super::wire::SeatedSocket;
 use crate::clock::{Clock, Moment};
 use crate::tasks::Tasks;
@@ -87,7 +87,7 @@ impl Tls {
 
     /// Agrees on TLS with a client. Returns the stream, and the names of the certificate that was shown.
     /// The caller bounds the time.
-    pub(super) async fn accept(&self, mut wire: SeatedSocket<TcpStream>) -> Result<(Agreed, Names), HandshakeError> {
+    pub(super) async fn accept(&self, mut wire: SeatedSocket<TcpStream>) -> Result<(Agreed, CertificateNames), HandshakeError> {
         self.look();
         let mut first = [0];
         match wire.inner().peek(&mut first).await {

@@ -40,7 +40,7 @@ pub struct Prepared {
     settings: Settings,
     apps: Vec<PreparedApp>,
     callers: Option<CallerTokens>,
-    shared: Option<shared::Prepared>,
+    shared: Option<shared::PreparedStore>,
     tls: Option<rustls::ClientConfig>,
     certificate: Option<Certificate>,
 }

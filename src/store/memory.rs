@@ -24,11 +24,11 @@ const STRIPES: usize = 16;
 /// What part of the bound sign-ins may take: they are small, and live longer than tokens.
 const SIGN_INS: u64 = 4;
 
-type List = Arc<[CachedToken]>;
+type TokenList = Arc<[CachedToken]>;
 
 /// Tokens and sign-ins in memory.
 pub struct Memory {
-    partitions: Cache<Partition, List, WeighList>,
+    partitions: Cache<Partition, TokenList, WeighList>,
     sign_ins: Cache<Partition, Arc<SignIn>, WeighList>,
     writers: [Mutex<()>; STRIPES],
     max_bytes: u64,
@@ -37,8 +37,8 @@ pub struct Memory {
 #[derive(Clone)]
 struct WeighList;
 
-impl Weighter<Partition, List> for WeighList {
-    fn weight(&self, _: &Partition, list: &List) -> u64 {
+impl Weighter<Partition, TokenList> for WeighList {
+    fn weight(&self, _: &Partition, list: &TokenList) -> u64 {
         let tokens: usize = list.iter().map(CachedToken::weight).sum();
         u64::try_from(PARTITION_OVERHEAD + tokens).unwrap_or(u64::MAX)
     }

@@ -43,8 +43,8 @@ impl CachedAccounts {
         Known { known: known.collect(), unsure }
     }
 
-    /// Signs out each of these accounts, by space and partition, as [`CachedAccounts::sign_out`] does. Of those of which nothing stands
-    /// the others are told, and then the store is asked of all at once.
+    /// Signs out each of these accounts, by space and partition, as [`CachedAccounts::sign_out`] does. Of those of which nothing
+    /// stands the others are told, and then the store is asked of all at once.
     ///
     /// # Errors
     /// As for [`CachedAccounts::sign_out`]; each is tried, whatever came of the others.

@@ -14,7 +14,7 @@ use super::core::{Core, RedisRequest};
 use super::fault::CallFault;
 use super::link::{Link, Live};
 use super::metrics::Op;
-use super::scripts::Call;
+use super::scripts::ScriptCall;
 use super::types::StoreError;
 use crate::telemetry;
 
@@ -40,7 +40,7 @@ impl Acknowledged {
     }
 
     /// Makes a write and waits for replicas: its answer, and whether enough have it. `None`: it was not made, or has no answer.
-    async fn write(&self, key: &str, call: &Call, deadline: Duration) -> Option<(Value, bool)> {
+    async fn write(&self, key: &str, call: &ScriptCall, deadline: Duration) -> Option<(Value, bool)> {
         let ends = Instant::now() + deadline + self.timeout;
         let lane = if self.link.dialer().is_cluster() { key.bytes().map(usize::from).sum::<usize>() % LANES } else { 0 };
         let mut lagging = timeout_at(ends, self.lanes.get(lane)?.lock()).await.ok()?;
@@ -63,7 +63,7 @@ impl Acknowledged {
         outcome.ok().map(|(value, _)| (value, have_it))
     }
 
-    async fn send(&self, live: &Live, key: &str, call: &Call) -> Result<(Value, i64), CallFault> {
+    async fn send(&self, live: &Live, key: &str, call: &ScriptCall) -> Result<(Value, i64), CallFault> {
         let mut wire = live.wire();
         let wait = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX).max(1);
         for cmd in [call.by_hash(), call.by_text()] {
@@ -88,7 +88,7 @@ impl Core {
         self: &Arc<Self>,
         op: Op,
         key: &str,
-        call: &Call,
+        call: &ScriptCall,
         deadline: Duration,
         patient: bool,
     ) -> Result<(Value, bool), StoreError> {

@@ -39,7 +39,7 @@ pub(super) struct Nodes {
 
 /// Connections to nodes that asked for a command, for what the client does not follow to its end: it shares its connections between
 /// commands, and where `ASKING` and the command that it is for are not sent in one go another one comes between.
-pub(super) struct Asked {
+pub(super) struct AskingNodes {
     dialer: Dialer,
     connections: Mutex<HashMap<(String, u16), Redirected>>,
 }
@@ -123,9 +123,9 @@ fn node(value: Value, asked: &str) -> Option<(String, u16)> {
     Some((host.unwrap_or_else(|| asked.to_owned()), u16::try_from(port).ok()?))
 }
 
-// === impl Asked ===
+// === impl AskingNodes ===
 
-impl Asked {
+impl AskingNodes {
     pub(super) fn new(dialer: Dialer) -> Arc<Self> {
         Arc::new(Self { dialer, connections: Mutex::default() })
     }

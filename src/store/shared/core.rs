@@ -15,7 +15,7 @@ use super::fault::CallFault;
 use super::guard::{BreakerKind, SharedBreaker};
 use super::link::{ATTEMPT, Link};
 use super::metrics::{Counts, Op};
-use super::scripts::{self, Call};
+use super::scripts::{self, ScriptCall};
 use super::types::StoreError;
 use crate::clock::Clock;
 use crate::tasks::Tasks;
@@ -48,7 +48,7 @@ pub(super) enum RedisRequest<'a> {
     Plain(&'a Cmd),
     /// Commands about keys in one slot, sent together; their answers are an array.
     Batch(&'a Pipeline),
-    Script(&'a Call),
+    Script(&'a ScriptCall),
 }
 
 // === impl Core ===
@@ -180,7 +180,7 @@ impl RedisRequest<'_> {
         }
     }
 
-    async fn run(mut wire: RedisConnection, call: &Call) -> RedisResult<Value> {
+    async fn run(mut wire: RedisConnection, call: &ScriptCall) -> RedisResult<Value> {
         match wire.ask(&call.by_hash()).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => wire.ask(&call.by_text()).await,
             outcome => outcome,

@@ -18,7 +18,7 @@ use redis::{
 
 use super::PATIENT;
 use super::access::Access;
-use super::cluster::{Asked, Nodes, REDIRECTS, Redirect};
+use super::cluster::{AskingNodes, Nodes, REDIRECTS, Redirect};
 use super::place::{ServerPlace, tcp};
 use super::sentinels::Sentinels;
 use crate::store::settings::{RedisSettings, RedisUrl, Topology};
@@ -46,7 +46,7 @@ pub(super) type Master = (String, u16);
 #[derive(Clone)]
 pub(super) enum RedisConnection {
     Single(MultiplexedConnection),
-    Cluster(ClusterConnection, Arc<Asked>),
+    Cluster(ClusterConnection, Arc<AskingNodes>),
 }
 
 // === impl Dialer ===
@@ -98,7 +98,7 @@ impl Dialer {
             }
             Topology::Cluster(urls) => {
                 let connection = self.cluster(urls)?.get_async_connection().await?;
-                Ok((RedisConnection::Cluster(connection, Asked::new(self.clone())), None))
+                Ok((RedisConnection::Cluster(connection, AskingNodes::new(self.clone())), None))
             }
         }
     }

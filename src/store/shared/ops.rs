@@ -8,7 +8,7 @@ use redis::{Cmd, Pipeline, Value};
 
 use super::core::{PROBES, RedisRequest};
 use super::metrics::Op;
-use super::scripts::{self, Call};
+use super::scripts::{self, ScriptCall};
 use super::types::{Claim, Claimed, Holder, Mark, Note, Page, Placed, Put, Removed, StoreError};
 use super::{PATIENT, Shared};
 
@@ -371,7 +371,7 @@ impl Shared {
         self.ask(op, RedisRequest::Plain(cmd), self.core.timeout).await
     }
 
-    async fn script(&self, op: Op, call: &Call) -> StoreResult<Value> {
+    async fn script(&self, op: Op, call: &ScriptCall) -> StoreResult<Value> {
         self.ask(op, RedisRequest::Script(call), self.core.timeout).await
     }
 
@@ -383,7 +383,7 @@ impl Shared {
     }
 
     /// A write that replicas must have, if the configuration asks for it. Returns the answer and whether they have it.
-    async fn kept(&self, op: Op, key: &str, call: &Call) -> StoreResult<(Value, bool)> {
+    async fn kept(&self, op: Op, key: &str, call: &ScriptCall) -> StoreResult<(Value, bool)> {
         let deadline = if self.patient { self.write_timeout.max(PATIENT) } else { self.write_timeout };
         Box::pin(self.core.kept(op, key, call, deadline, self.patient)).await
     }

@@ -31,8 +31,9 @@ pub struct Finding {
 pub struct Findings(Vec<Finding>);
 
 /// What is wrong with one value and how to mend it; the caller knows the key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Complaint {
     /// What is wrong.
     pub reason: String,
     /// What to do about it.
@@ -51,9 +52,9 @@ pub fn certificate_ending(ends: i64, now: i64) -> Option<String> {
     (left < ENDS_SOON).then(|| format!("the certificate ends in {} days", left / 86_400))
 }
 
-// === impl Problem ===
+// === impl Complaint ===
 
-impl Problem {
+impl Complaint {
     /// A problem with its remedy.
     pub fn new(reason: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { reason: reason.into(), remedy: remedy.into() }
@@ -64,16 +65,16 @@ impl Problem {
 
 impl Findings {
     /// Adds an error.
-    pub fn error(&mut self, file: Option<&str>, key: &str, problem: Problem) {
+    pub fn error(&mut self, file: Option<&str>, key: &str, problem: Complaint) {
         self.push(Severity::Error, file, key, problem);
     }
 
     /// Adds a warning.
-    pub fn warning(&mut self, file: Option<&str>, key: &str, problem: Problem) {
+    pub fn warning(&mut self, file: Option<&str>, key: &str, problem: Complaint) {
         self.push(Severity::Warning, file, key, problem);
     }
 
-    fn push(&mut self, severity: Severity, file: Option<&str>, key: &str, problem: Problem) {
+    fn push(&mut self, severity: Severity, file: Option<&str>, key: &str, problem: Complaint) {
         self.0.push(Finding {
             severity,
             file: file.map(str::to_owned),

@@ -4,18 +4,18 @@ use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
-use crate::finding::Problem;
+use crate::finding::Complaint;
 
 /// Adds every certificate of a PEM text (RFC 7468) to the roots.
 ///
 /// # Errors
 /// There is no certificate in it, or one that cannot be read; `remedy` says what to write instead.
-pub fn add_roots(store: &mut RootCertStore, contents: &[u8], remedy: &str) -> Result<(), Problem> {
+pub fn add_roots(store: &mut RootCertStore, contents: &[u8], remedy: &str) -> Result<(), Complaint> {
     let mut none = true;
     for certificate in CertificateDer::pem_slice_iter(contents) {
         let added = certificate.ok().and_then(|certificate| store.add(certificate).ok());
-        added.ok_or_else(|| Problem::new("it holds a certificate that cannot be read", remedy))?;
+        added.ok_or_else(|| Complaint::new("it holds a certificate that cannot be read", remedy))?;
         none = false;
     }
-    if none { Err(Problem::new("it holds no certificate", remedy)) } else { Ok(()) }
+    if none { Err(Complaint::new("it holds no certificate", remedy)) } else { Ok(()) }
 }

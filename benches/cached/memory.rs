@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use tokend::secret::Secret;
 use tokend::store::Memory;
-use tokend::token::{Facts, Grant, Partition, Times};
+use tokend::token::{Facts, IssuedToken, Partition, Times};
 
 /// How many tokens are cached to measure one.
 const TOKENS: u32 = 50_000;
@@ -50,7 +50,7 @@ fn per_token() -> (f64, f64) {
         let mut bytes = [0; 32];
         bytes[..4].copy_from_slice(&index.to_le_bytes());
         let partition = Partition::new(bytes);
-        let grant = Grant {
+        let grant = IssuedToken {
             access_token: Secret::new(super::bare::token()),
             token_type: "Bearer".to_owned(),
             scope: "https://graph.microsoft.com/.default".to_owned(),

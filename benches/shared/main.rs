@@ -19,7 +19,7 @@ use redis::aio::MultiplexedConnection;
 use replica::{Replica, Tokens};
 use server::Redis;
 use statistics::{Rounds, median};
-use tokend::cache::Level;
+use tokend::cache::CacheLevel;
 
 /// How many tokens of each kind are compared.
 const TOKENS: usize = 2000;
@@ -135,7 +135,7 @@ async fn users() -> Option<()> {
                 let index = (round * ONE_BY_ONE + index) * 7919 % tokens.count();
                 async move {
                     replica.forget(&tokens, index);
-                    assert_eq!(replica.load(&tokens, index).await, Level::Shared);
+                    assert_eq!(replica.load(&tokens, index).await, CacheLevel::Shared);
                 }
             };
             stretch.run(ONE_BY_ONE, 1, hit).await;
@@ -157,7 +157,7 @@ async fn fill(replica: &Replica, tokens: &Tokens) -> f64 {
     let (replica, kept) = (replica.clone(), tokens.clone());
     let issue = move |index| {
         let (replica, kept) = (replica.clone(), kept.clone());
-        async move { assert_eq!(replica.load(&kept, index).await, Level::Authority) }
+        async move { assert_eq!(replica.load(&kept, index).await, CacheLevel::Authority) }
     };
     stretch.run(tokens.count(), AT_ONCE, issue).await;
     stretch.measured().rate
@@ -169,7 +169,7 @@ async fn ask(way: Way, index: usize) {
             let value: Vec<u8> = redis::cmd("GET").arg(&names[index]).query_async(&mut connection).await.expect("a value");
             assert!(value.len() > 1600);
         }
-        Way::Cache(replica, tokens) => assert_eq!(replica.load(&tokens, index).await, Level::Shared),
+        Way::Cache(replica, tokens) => assert_eq!(replica.load(&tokens, index).await, CacheLevel::Shared),
     }
 }
 

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokend::cache::{Bypass, Cache, Fleet, Level, Loaded, Parts, Query, Settings, Wire};
+use tokend::cache::{Bypass, Cache, CacheLevel, ErrorCodec, Fleet, Loaded, Parts, Query, Settings};
 use tokend::clock::Clock;
 use tokend::reload::{Place, Source};
 use tokend::secret::Secret;
 use tokend::store::{Access, Encryption, RedisSettings, RedisUrl, Ring, Shared, Topology, VERSIONS};
 use tokend::tasks::Tasks;
 use tokend::telemetry::Metrics;
-use tokend::token::{Grant, KeySpace, Partition, PartitionOwner, Times, TokenKey, Variant, VariantMembers};
+use tokend::token::{IssuedToken, KeySpace, Partition, PartitionOwner, Times, TokenKey, Variant, VariantMembers};
 
 /// Sealing is measured, not secrecy: these keys are for nothing else.
 const KEY_RING: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\nname:Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=\n";
@@ -83,14 +83,14 @@ impl Replica {
             jitter: rand::random::<f64>,
             clock: clock.clone(),
         });
-        let wire = Wire { write: |_, _| None, read: |_, _| None, late: || "it took too long" };
+        let wire = ErrorCodec { write: |_, _| None, read: |_, _| None, late: || "it took too long" };
         let settings = Settings { max_bytes, ..Settings::default() };
         let cache = Cache::new(&settings, Some(fleet), wire, &metrics, clock.clone(), tasks);
         Self { cache, clock, variant: VariantMembers::default().variant(), calls: Arc::default() }
     }
 
     /// What a request does that has found nothing in memory. Returns where it was found.
-    pub(crate) async fn load(&self, tokens: &Tokens, index: usize) -> Level {
+    pub(crate) async fn load(&self, tokens: &Tokens, index: usize) -> CacheLevel {
         let key = TokenKey { partition: tokens.partitions[index], variant: self.variant, scopes: SCOPES.into() };
         let query = Query { by: "shop", credential: 1, key: &key, owned: tokens.owned, superset: true, bypass: Bypass::None };
         // Nothing is issued before Redis was asked: a hit pays for no token.
@@ -147,7 +147,7 @@ fn settings(url: &str) -> RedisSettings {
 /// A token of 1.8 kB.
 fn issued(now: i64) -> Loaded {
     let text: String = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.".chars().chain("abcdefghij".chars().cycle()).take(1800).collect();
-    let grant = Grant {
+    let grant = IssuedToken {
         access_token: Secret::new(text),
         token_type: "Bearer".to_owned(),
         scope: SCOPES.to_owned(),

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::throttle::retry_after;
 use crate::oauth::{ErrorBody, TokenResponse};
 use crate::secret::redact;
-use crate::transport::{self, Reply};
+use crate::transport::{Cause, Reply, TransportError, causes};
 
 /// The most of an authority's text that is passed on, in bytes.
 const TEXT_LIMIT: usize = 2048;
@@ -17,9 +17,10 @@ const TEXT_LIMIT: usize = 2048;
 const CODES_LIMIT: usize = 16;
 
 /// Why there is no token, no key and no document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthorityError {
     /// An OAuth error.
+    #[error("the authority refused, with status {status}")]
     Refused {
         /// The status: 401 says that the client did not prove itself, 400 that the request is wrong (RFC 6749 §5.2).
         status: u16,
@@ -29,6 +30,7 @@ pub enum Failure {
         retry_after: Option<Duration>,
     },
     /// 429.
+    #[error("the authority asks for fewer requests")]
     Throttled {
         /// What it said, if it was JSON.
         body: Option<Box<ErrorBody>>,
@@ -36,6 +38,7 @@ pub enum Failure {
         retry_after: Option<Duration>,
     },
     /// 5xx.
+    #[error("the authority cannot serve, with status {status}")]
     Unavailable {
         /// The status.
         status: u16,
@@ -45,23 +48,28 @@ pub enum Failure {
         retry_after: Option<Duration>,
     },
     /// No connection was made: nothing was sent.
-    NotSent,
+    #[error("no connection was made")]
+    NotSent(#[source] Cause),
     /// The connection broke before the answer was complete.
-    Broken,
+    #[error("the connection broke")]
+    Broken(#[source] Cause),
     /// No turn came in time: nothing was sent.
+    #[error("no turn came in time")]
     Busy,
     /// No answer in time.
+    #[error("no answer came in time")]
     TimedOut,
     /// An answer that is none.
+    #[error("the answer cannot be used: {0}")]
     Invalid(&'static str),
 }
 
-// === impl Failure ===
+// === impl AuthorityError ===
 
-impl Failure {
+impl AuthorityError {
     /// Whether the same call may succeed at once: 5xx without a pause, a broken connection, a time-out (ERR-1, ERR-2).
     pub fn is_worth_repeating(&self) -> bool {
-        matches!(self, Self::Unavailable { retry_after: None, .. } | Self::NotSent | Self::Broken | Self::TimedOut)
+        matches!(self, Self::Unavailable { retry_after: None, .. } | Self::NotSent(_) | Self::Broken(_) | Self::TimedOut)
     }
 
     /// The pause that the authority asked for.
@@ -70,7 +78,7 @@ impl Failure {
             Self::Refused { retry_after, .. } | Self::Throttled { retry_after, .. } | Self::Unavailable { retry_after, .. } => {
                 *retry_after
             }
-            Self::NotSent | Self::Broken | Self::Busy | Self::TimedOut | Self::Invalid(_) => None,
+            Self::NotSent(_) | Self::Broken(_) | Self::Busy | Self::TimedOut | Self::Invalid(_) => None,
         }
     }
 
@@ -86,61 +94,81 @@ impl Failure {
         self
     }
 
+    /// Why the authority said nothing that can be read, as the log may tell it: what it did say speaks for itself.
+    pub fn causes(&self) -> Option<String> {
+        match self {
+            Self::Refused { .. } | Self::Throttled { .. } | Self::Unavailable { .. } => None,
+            Self::NotSent(_) | Self::Broken(_) | Self::Busy | Self::TimedOut | Self::Invalid(_) => Some(causes(self)),
+        }
+    }
+
+    /// A fetch that ended without an outcome: it panicked, or shutdown dropped it.
+    pub(super) fn broken_off() -> Self {
+        Self::Broken(Cause::new("the call was broken off"))
+    }
+
     /// Whether the authority said something.
     pub fn is_answer(&self) -> bool {
-        !matches!(self, Self::NotSent | Self::Broken | Self::Busy | Self::TimedOut)
+        !matches!(self, Self::NotSent(_) | Self::Broken(_) | Self::Busy | Self::TimedOut)
     }
 }
 
-impl From<transport::Failure> for Failure {
-    fn from(failure: transport::Failure) -> Self {
+impl From<TransportError> for AuthorityError {
+    fn from(failure: TransportError) -> Self {
         match failure {
-            transport::Failure::Connect => Self::NotSent,
-            transport::Failure::Broken => Self::Broken,
-            transport::Failure::TimedOut => Self::TimedOut,
-            transport::Failure::TooLarge => Self::Invalid("the answer is larger than 1 MiB"),
+            TransportError::Connect(cause) => Self::NotSent(cause),
+            TransportError::Broken(cause) => Self::Broken(cause),
+            TransportError::TimedOut => Self::TimedOut,
+            TransportError::TooLarge => Self::Invalid("the answer is larger than 1 MiB"),
         }
     }
 }
 
 /// Reads a metadata document or a key set.
-pub(super) fn document<T: DeserializeOwned>(reply: Result<Reply, transport::Failure>, now: SystemTime) -> Result<T, Failure> {
+pub(super) fn document<T: DeserializeOwned>(reply: Result<Reply, TransportError>, now: SystemTime) -> Result<T, AuthorityError> {
     let reply = reply?;
     let retry_after = pause(&reply.headers, now);
     match reply.status {
         StatusCode::OK => {
-            serde_json::from_slice(text(&reply.body)).map_err(|_| Failure::Invalid("the document is not what it should be"))
+            serde_json::from_slice(text(&reply.body)).map_err(|_| AuthorityError::Invalid("the document is not what it should be"))
         }
-        StatusCode::TOO_MANY_REQUESTS => Err(Failure::Throttled { body: None, retry_after }),
-        status if status.is_server_error() => Err(Failure::Unavailable { status: status.as_u16(), body: None, retry_after }),
-        _ => Err(Failure::Invalid("the document is not there: check the address of the authority")),
+        StatusCode::TOO_MANY_REQUESTS => Err(AuthorityError::Throttled { body: None, retry_after }),
+        status if status.is_server_error() => Err(AuthorityError::Unavailable { status: status.as_u16(), body: None, retry_after }),
+        _ => Err(AuthorityError::Invalid("the document is not there: check the address of the authority")),
     }
 }
 
 /// Reads a token endpoint's answer. `secrets` are the request's, which must not come back in any text.
-pub(super) fn token(reply: Result<Reply, transport::Failure>, secrets: &[&str], now: SystemTime) -> Result<TokenResponse, Failure> {
+pub(super) fn token(
+    reply: Result<Reply, TransportError>,
+    secrets: &[&str],
+    now: SystemTime,
+) -> Result<TokenResponse, AuthorityError> {
     let Reply { status, headers, body } = reply?;
     let body = text(&body);
     let error = error_body(body, secrets);
     let retry_after = pause(&headers, now);
     match (status, error) {
-        (StatusCode::TOO_MANY_REQUESTS, body) => Err(Failure::Throttled { body, retry_after }),
-        (status, body) if status.is_server_error() => Err(Failure::Unavailable { status: status.as_u16(), body, retry_after }),
+        (StatusCode::TOO_MANY_REQUESTS, body) => Err(AuthorityError::Throttled { body, retry_after }),
+        (status, body) if status.is_server_error() => {
+            Err(AuthorityError::Unavailable { status: status.as_u16(), body, retry_after })
+        }
         // Entra says this with 400 at times; whose turn it is does not depend on that.
         (status, Some(body)) if matches!(body.error.as_str(), "temporarily_unavailable" | "server_error") => {
-            Err(Failure::Unavailable { status: status.as_u16(), body: Some(body), retry_after })
+            Err(AuthorityError::Unavailable { status: status.as_u16(), body: Some(body), retry_after })
         }
         // Also with 200: some servers report errors so.
-        (status, Some(body)) => Err(Failure::Refused { status: status.as_u16(), body, retry_after }),
+        (status, Some(body)) => Err(AuthorityError::Refused { status: status.as_u16(), body, retry_after }),
         (StatusCode::OK, None) => success(body),
-        _ => Err(Failure::Invalid("the answer is no OAuth answer")),
+        _ => Err(AuthorityError::Invalid("the answer is no OAuth answer")),
     }
 }
 
-fn success(body: &[u8]) -> Result<TokenResponse, Failure> {
-    let response: TokenResponse = serde_json::from_slice(body).map_err(|_| Failure::Invalid("the answer is no JSON object"))?;
+fn success(body: &[u8]) -> Result<TokenResponse, AuthorityError> {
+    let response: TokenResponse =
+        serde_json::from_slice(body).map_err(|_| AuthorityError::Invalid("the answer is no JSON object"))?;
     if response.access_token.is_none() {
-        return Err(Failure::Invalid("the answer has no access_token"));
+        return Err(AuthorityError::Invalid("the answer has no access_token"));
     }
     Ok(response)
 }
@@ -177,10 +205,10 @@ mod tests {
     use bytes::Bytes;
     use http::{HeaderMap, StatusCode};
 
-    use super::{Failure, token};
+    use super::{AuthorityError, token};
     use crate::transport::Reply;
 
-    fn read(status: u16, body: &str, secrets: &[&str]) -> Result<(), Failure> {
+    fn read(status: u16, body: &str, secrets: &[&str]) -> Result<(), AuthorityError> {
         let status = StatusCode::from_u16(status).unwrap();
         let reply = Reply { status, headers: HeaderMap::new(), body: Bytes::copy_from_slice(body.as_bytes()) };
         token(Ok(reply), secrets, SystemTime::UNIX_EPOCH).map(|_| ())
@@ -190,14 +218,14 @@ mod tests {
     fn rsp_6_every_shape_of_answer() {
         assert!(read(200, r#"{"access_token":"t"}"#, &[]).is_ok());
         assert!(read(200, "\u{feff}{\"access_token\":\"t\"}", &[]).is_ok());
-        assert!(matches!(read(200, "<html>", &[]), Err(Failure::Invalid(_))));
-        assert!(matches!(read(200, "{}", &[]), Err(Failure::Invalid(_))));
-        assert!(matches!(read(200, r#"{"error":"invalid_grant"}"#, &[]), Err(Failure::Refused { .. })));
-        assert!(matches!(read(400, "<html>", &[]), Err(Failure::Invalid(_))));
-        assert!(matches!(read(302, "", &[]), Err(Failure::Invalid(_))));
-        assert!(matches!(read(502, "<html>", &[]), Err(Failure::Unavailable { status: 502, body: None, .. })));
-        assert!(matches!(read(400, r#"{"error":"temporarily_unavailable"}"#, &[]), Err(Failure::Unavailable { .. })));
-        assert!(matches!(read(429, "slow down", &[]), Err(Failure::Throttled { body: None, .. })));
+        assert!(matches!(read(200, "<html>", &[]), Err(AuthorityError::Invalid(_))));
+        assert!(matches!(read(200, "{}", &[]), Err(AuthorityError::Invalid(_))));
+        assert!(matches!(read(200, r#"{"error":"invalid_grant"}"#, &[]), Err(AuthorityError::Refused { .. })));
+        assert!(matches!(read(400, "<html>", &[]), Err(AuthorityError::Invalid(_))));
+        assert!(matches!(read(302, "", &[]), Err(AuthorityError::Invalid(_))));
+        assert!(matches!(read(502, "<html>", &[]), Err(AuthorityError::Unavailable { status: 502, body: None, .. })));
+        assert!(matches!(read(400, r#"{"error":"temporarily_unavailable"}"#, &[]), Err(AuthorityError::Unavailable { .. })));
+        assert!(matches!(read(429, "slow down", &[]), Err(AuthorityError::Throttled { body: None, .. })));
     }
 
     #[test]

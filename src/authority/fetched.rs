@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::answer::Failure;
+use super::answer::AuthorityError;
 use crate::clock::{Clock, Moment};
 use crate::tasks::Tasks;
 
@@ -21,27 +21,27 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How old a document may get while it cannot be fetched anew: keys that were withdrawn meanwhile must not verify for ever.
 const LONGEST_STALE: Duration = Duration::from_secs(24 * 3600);
 
-type Outcome<T> = Result<Arc<T>, Failure>;
+type FetchOutcome<T> = Result<Arc<T>, AuthorityError>;
 
 /// A document and how it is kept.
 pub struct Fetched<T> {
     name: &'static str,
-    state: Arc<Mutex<State<T>>>,
+    state: Arc<Mutex<FetchState<T>>>,
 }
 
-struct State<T> {
+struct FetchState<T> {
     value: Option<Arc<T>>,
     fetched: Option<Moment>,
     attempted: Option<Moment>,
     failures: u32,
-    failure: Option<Failure>,
-    waiting: Option<watch::Receiver<Option<Outcome<T>>>>,
+    failure: Option<AuthorityError>,
+    waiting: Option<watch::Receiver<Option<FetchOutcome<T>>>>,
 }
 
-enum Step<T> {
-    Have(Outcome<T>),
-    Wait(watch::Receiver<Option<Outcome<T>>>),
-    Lead(watch::Sender<Option<Outcome<T>>>, Option<Arc<T>>),
+enum FetchStep<T> {
+    Have(FetchOutcome<T>),
+    Wait(watch::Receiver<Option<FetchOutcome<T>>>),
+    Lead(watch::Sender<Option<FetchOutcome<T>>>, Option<Arc<T>>),
 }
 
 // === impl Fetched ===
@@ -49,7 +49,7 @@ enum Step<T> {
 impl<T: Send + Sync + 'static> Fetched<T> {
     /// A document that nobody has asked for yet.
     pub fn new(name: &'static str) -> Self {
-        let state = State { value: None, fetched: None, attempted: None, failures: 0, failure: None, waiting: None };
+        let state = FetchState { value: None, fetched: None, attempted: None, failures: 0, failure: None, waiting: None };
         Self { name, state: Arc::new(Mutex::new(state)) }
     }
 
@@ -62,13 +62,13 @@ impl<T: Send + Sync + 'static> Fetched<T> {
         clock: &Clock,
         tasks: &Tasks,
         age: Duration,
-        fetch: impl Future<Output = Result<T, Failure>> + Send + 'static,
-    ) -> Outcome<T> {
+        fetch: impl Future<Output = Result<T, AuthorityError>> + Send + 'static,
+    ) -> FetchOutcome<T> {
         let step = self.lock().step(clock.moment(), age);
         match step {
-            Step::Have(outcome) => outcome,
-            Step::Wait(receiver) => wait(receiver).await,
-            Step::Lead(sender, old) => {
+            FetchStep::Have(outcome) => outcome,
+            FetchStep::Wait(receiver) => wait(receiver).await,
+            FetchStep::Lead(sender, old) => {
                 let receiver = sender.subscribe();
                 self.lead(sender, clock.clone(), tasks, fetch);
                 match old {
@@ -88,13 +88,13 @@ impl<T: Send + Sync + 'static> Fetched<T> {
         clock: &Clock,
         tasks: &Tasks,
         cooldown: Duration,
-        fetch: impl Future<Output = Result<T, Failure>> + Send + 'static,
-    ) -> Outcome<T> {
+        fetch: impl Future<Output = Result<T, AuthorityError>> + Send + 'static,
+    ) -> FetchOutcome<T> {
         let step = self.lock().renewal(clock.moment(), cooldown);
         match step {
-            Step::Have(outcome) => outcome,
-            Step::Wait(receiver) => wait(receiver).await,
-            Step::Lead(sender, _) => {
+            FetchStep::Have(outcome) => outcome,
+            FetchStep::Wait(receiver) => wait(receiver).await,
+            FetchStep::Lead(sender, _) => {
                 let receiver = sender.subscribe();
                 self.lead(sender, clock.clone(), tasks, fetch);
                 wait(receiver).await
@@ -104,10 +104,10 @@ impl<T: Send + Sync + 'static> Fetched<T> {
 
     fn lead(
         &self,
-        sender: watch::Sender<Option<Outcome<T>>>,
+        sender: watch::Sender<Option<FetchOutcome<T>>>,
         clock: Clock,
         tasks: &Tasks,
-        fetch: impl Future<Output = Result<T, Failure>> + Send + 'static,
+        fetch: impl Future<Output = Result<T, AuthorityError>> + Send + 'static,
     ) {
         let state = Arc::clone(&self.state);
         // Should the fetch panic, the sender is dropped and the waiters leave; the next one finds a closed channel and leads anew.
@@ -118,72 +118,72 @@ impl<T: Send + Sync + 'static> Fetched<T> {
         });
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State<T>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, FetchState<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn wait<T>(mut receiver: watch::Receiver<Option<Outcome<T>>>) -> Outcome<T> {
+async fn wait<T>(mut receiver: watch::Receiver<Option<FetchOutcome<T>>>) -> FetchOutcome<T> {
     let outcome = receiver.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
-    outcome.unwrap_or(Err(Failure::Broken))
+    outcome.unwrap_or_else(|| Err(AuthorityError::broken_off()))
 }
 
-// === impl State ===
+// === impl FetchState ===
 
-impl<T> State<T> {
-    fn step(&mut self, now: Moment, age: Duration) -> Step<T> {
+impl<T> FetchState<T> {
+    fn step(&mut self, now: Moment, age: Duration) -> FetchStep<T> {
         let fresh = self.fetched.is_some_and(|fetched| now.since(fetched) < age);
         if self.fetched.is_some_and(|fetched| now.since(fetched) >= LONGEST_STALE) {
             self.value = None;
         }
         match (&self.value, fresh) {
-            (Some(value), true) => Step::Have(Ok(Arc::clone(value))),
-            (Some(value), false) if self.in_flight().is_some() || self.pausing(now) => Step::Have(Ok(Arc::clone(value))),
-            (None, _) if let Some(receiver) = self.in_flight() => Step::Wait(receiver),
-            (None, _) if self.pausing(now) => Step::Have(Err(self.told(now).unwrap_or(Failure::Broken))),
+            (Some(value), true) => FetchStep::Have(Ok(Arc::clone(value))),
+            (Some(value), false) if self.in_flight().is_some() || self.pausing(now) => FetchStep::Have(Ok(Arc::clone(value))),
+            (None, _) if let Some(receiver) = self.in_flight() => FetchStep::Wait(receiver),
+            (None, _) if self.pausing(now) => FetchStep::Have(Err(self.told(now).unwrap_or_else(AuthorityError::broken_off))),
             _ => self.lead(now),
         }
     }
 
-    fn renewal(&mut self, now: Moment, cooldown: Duration) -> Step<T> {
+    fn renewal(&mut self, now: Moment, cooldown: Duration) -> FetchStep<T> {
         if let Some(receiver) = self.in_flight() {
-            return Step::Wait(receiver);
+            return FetchStep::Wait(receiver);
         }
         let lately = self.attempted.is_some_and(|attempted| now.since(attempted) < cooldown);
         match (&self.value, self.told(now)) {
-            (_, Some(failure)) if lately || self.pausing(now) => Step::Have(Err(failure)),
-            (Some(value), None) if lately => Step::Have(Ok(Arc::clone(value))),
+            (_, Some(failure)) if lately || self.pausing(now) => FetchStep::Have(Err(failure)),
+            (Some(value), None) if lately => FetchStep::Have(Ok(Arc::clone(value))),
             _ => self.lead(now),
         }
     }
 
-    fn lead(&mut self, now: Moment) -> Step<T> {
+    fn lead(&mut self, now: Moment) -> FetchStep<T> {
         let (sender, receiver) = watch::channel(None);
         self.attempted = Some(now);
         self.waiting = Some(receiver);
-        Step::Lead(sender, self.value.clone())
+        FetchStep::Lead(sender, self.value.clone())
     }
 
     /// The fetch under way; one whose task is gone does not count.
-    fn in_flight(&self) -> Option<watch::Receiver<Option<Outcome<T>>>> {
+    fn in_flight(&self) -> Option<watch::Receiver<Option<FetchOutcome<T>>>> {
         self.waiting.clone().filter(|receiver| receiver.has_changed().is_ok())
     }
 
     fn pausing(&self, now: Moment) -> bool {
         let doubled = FIRST_PAUSE * 2_u32.saturating_pow(self.failures.saturating_sub(1)).min(64);
         // A server that says how long knows better.
-        let asked = self.failure.as_ref().and_then(Failure::retry_after).unwrap_or_default();
+        let asked = self.failure.as_ref().and_then(AuthorityError::retry_after).unwrap_or_default();
         let pause = doubled.min(LONGEST_PAUSE).max(asked);
         self.failures > 0 && self.attempted.is_some_and(|attempted| now.since(attempted) < pause)
     }
 
     /// The last failure, as it is told now.
-    fn told(&self, now: Moment) -> Option<Failure> {
+    fn told(&self, now: Moment) -> Option<AuthorityError> {
         let waited = self.attempted.map_or(Duration::ZERO, |attempted| now.since(attempted));
         self.failure.clone().map(|failure| failure.told_after(waited))
     }
 
-    fn settle(&mut self, outcome: &Outcome<T>, now: Moment) {
+    fn settle(&mut self, outcome: &FetchOutcome<T>, now: Moment) {
         self.waiting = None;
         match outcome {
             Ok(value) => {
@@ -212,7 +212,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::Duration;
 
-    use super::{Failure, Fetched};
+    use super::{AuthorityError, Fetched};
     use crate::clock::Clock;
     use crate::tasks::Tasks;
 
@@ -249,7 +249,7 @@ mod tests {
             let calls = Arc::clone(&calls);
             async move {
                 calls.fetch_add(1, Ordering::SeqCst);
-                Err(Failure::Broken)
+                Err(AuthorityError::broken_off())
             }
         };
         for _ in 0..10 {

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
 
-use super::answer::Failure;
+use super::answer::AuthorityError;
 use super::fetched::Fetched;
 use crate::clock::Clock;
 use crate::oauth::{Key, KeySet};
@@ -71,8 +71,8 @@ impl Keys {
         kid: Option<&str>,
         clock: &Clock,
         tasks: &Tasks,
-        fetch: impl Future<Output = Result<KeySet, Failure>> + Send + 'static,
-    ) -> Result<Option<Arc<SigningKey>>, Failure> {
+        fetch: impl Future<Output = Result<KeySet, AuthorityError>> + Send + 'static,
+    ) -> Result<Option<Arc<SigningKey>>, AuthorityError> {
         let known = Arc::clone(&self.known);
         let fetch = async move { fetch.await.map(|set| adopt(&known, &set)) };
         // Two steps share one future: whichever leads takes it.
@@ -83,7 +83,7 @@ impl Keys {
                 let taken = fetch.lock().unwrap_or_else(PoisonError::into_inner).take();
                 match taken {
                     Some(fetch) => fetch.await,
-                    None => Err(Failure::Broken),
+                    None => Err(AuthorityError::broken_off()),
                 }
             }
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use prometheus::{HistogramVec, IntCounter, IntCounterVec};
 use tracing::Span;
 
-use super::answer::Failure;
+use super::answer::AuthorityError;
 use crate::oauth::ErrorBody;
 use crate::telemetry;
 
@@ -78,7 +78,7 @@ impl Metrics {
     }
 
     /// A call that was made; `span` is told why it failed.
-    pub(super) fn call(&self, grant: &str, span: &Span, failure: Option<&Failure>, took: Duration) {
+    pub(super) fn call(&self, grant: &str, span: &Span, failure: Option<&AuthorityError>, took: Duration) {
         let error = self.count(grant, failure);
         self.durations.with_label_values(&[short(grant)]).observe(took.as_secs_f64());
         if let Some(failure) = failure {
@@ -91,12 +91,12 @@ impl Metrics {
     }
 
     /// A call that was not made, or broken off by the bound on all of them together.
-    pub(super) fn not_made(&self, grant: &str, failure: Failure) -> Failure {
+    pub(super) fn not_made(&self, grant: &str, failure: AuthorityError) -> AuthorityError {
         self.count(grant, Some(&failure));
         failure
     }
 
-    fn count(&self, grant: &str, failure: Option<&Failure>) -> &'static str {
+    fn count(&self, grant: &str, failure: Option<&AuthorityError>) -> &'static str {
         let (status, error) = failure.map_or(("2xx", "none"), describe);
         self.calls.with_label_values(&[short(grant), status, error]).inc();
         error
@@ -108,16 +108,16 @@ fn short(grant: &str) -> &str {
     grant.rsplit(':').next().unwrap_or_default()
 }
 
-fn describe(failure: &Failure) -> (&'static str, &'static str) {
+fn describe(failure: &AuthorityError) -> (&'static str, &'static str) {
     match failure {
-        Failure::Refused { body, .. } => ("4xx", known(&REFUSALS, &body.error)),
-        Failure::Throttled { .. } => ("429", "throttled"),
-        Failure::Unavailable { body, .. } => ("5xx", body.as_ref().map_or("none", |body| known(&OUTAGES, &body.error))),
-        Failure::NotSent => ("none", "unreachable"),
-        Failure::Broken => ("none", "broken"),
-        Failure::Busy => ("none", "busy"),
-        Failure::TimedOut => ("none", "timeout"),
-        Failure::Invalid(_) => ("other", "invalid_answer"),
+        AuthorityError::Refused { body, .. } => ("4xx", known(&REFUSALS, &body.error)),
+        AuthorityError::Throttled { .. } => ("429", "throttled"),
+        AuthorityError::Unavailable { body, .. } => ("5xx", body.as_ref().map_or("none", |body| known(&OUTAGES, &body.error))),
+        AuthorityError::NotSent(_) => ("none", "unreachable"),
+        AuthorityError::Broken(_) => ("none", "broken"),
+        AuthorityError::Busy => ("none", "busy"),
+        AuthorityError::TimedOut => ("none", "timeout"),
+        AuthorityError::Invalid(_) => ("other", "invalid_answer"),
     }
 }
 
@@ -125,10 +125,14 @@ fn known(list: &[&'static str], word: &str) -> &'static str {
     list.iter().find(|known| **known == word).copied().unwrap_or("other")
 }
 
-fn body_of(failure: &Failure) -> Option<&ErrorBody> {
+fn body_of(failure: &AuthorityError) -> Option<&ErrorBody> {
     match failure {
-        Failure::Refused { body, .. } => Some(body),
-        Failure::Throttled { body, .. } | Failure::Unavailable { body, .. } => body.as_deref(),
-        Failure::NotSent | Failure::Broken | Failure::Busy | Failure::TimedOut | Failure::Invalid(_) => None,
+        AuthorityError::Refused { body, .. } => Some(body),
+        AuthorityError::Throttled { body, .. } | AuthorityError::Unavailable { body, .. } => body.as_deref(),
+        AuthorityError::NotSent(_)
+        | AuthorityError::Broken(_)
+        | AuthorityError::Busy
+        | AuthorityError::TimedOut
+        | AuthorityError::Invalid(_) => None,
     }
 }

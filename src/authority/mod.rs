@@ -14,7 +14,7 @@ mod settings;
 mod throttle;
 mod token_endpoint;
 
-pub use answer::Failure;
+pub use answer::AuthorityError;
 pub use fetched::Fetched;
 pub use issuer_forms::IssuerForms;
 pub use jwks::{Decoding, Keys, SigningKey};

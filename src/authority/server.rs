@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use tokio::sync::Semaphore;
 use url::Url;
 
-use super::answer::{self, Failure};
+use super::answer::{self, AuthorityError};
 use super::cloud;
 use super::fetched::Fetched;
 use super::issuer_forms::IssuerForms;
@@ -144,7 +144,7 @@ impl Authority {
     ///
     /// # Errors
     /// The metadata cannot be had, or its issuer is not the cloud's.
-    pub async fn own_tenant_id(self: &Arc<Self>, context: Context) -> Result<Option<String>, Failure> {
+    pub async fn own_tenant_id(self: &Arc<Self>, context: Context) -> Result<Option<String>, AuthorityError> {
         match self.tenant() {
             None => Ok(None),
             Some(tenant) if tenant.is_any() => Ok(None),
@@ -153,7 +153,7 @@ impl Authority {
                 let metadata = self.metadata(context).await?;
                 let forms = self.issuer_forms();
                 let id = forms.tenant_in(&metadata.issuer).filter(|id| uuid::Uuid::try_parse(id).is_ok()).map(str::to_owned);
-                id.map(Some).ok_or(Failure::Invalid("the metadata document names no tenant of this cloud as its issuer"))
+                id.map(Some).ok_or(AuthorityError::Invalid("the metadata document names no tenant of this cloud as its issuer"))
             }
         }
     }
@@ -162,7 +162,7 @@ impl Authority {
     ///
     /// # Errors
     /// It cannot be had, or, at an OIDC issuer, it is another issuer's (AUT-6).
-    pub async fn metadata(self: &Arc<Self>, context: Context) -> Result<Arc<Metadata>, Failure> {
+    pub async fn metadata(self: &Arc<Self>, context: Context) -> Result<Arc<Metadata>, AuthorityError> {
         self.metadata_of(TokenVersion::Current, context).await
     }
 
@@ -173,13 +173,13 @@ impl Authority {
         }
     }
 
-    async fn metadata_of(self: &Arc<Self>, version: TokenVersion, context: Context) -> Result<Arc<Metadata>, Failure> {
+    async fn metadata_of(self: &Arc<Self>, version: TokenVersion, context: Context) -> Result<Arc<Metadata>, AuthorityError> {
         let this = Arc::clone(self);
         let fetch = Box::pin(async move { this.fetch_metadata(version, context).await });
         self.published(version).metadata.get(&self.clock, &self.tasks, METADATA_AGE, fetch).await
     }
 
-    async fn fetch_metadata(&self, version: TokenVersion, context: Context) -> Result<Metadata, Failure> {
+    async fn fetch_metadata(&self, version: TokenVersion, context: Context) -> Result<Metadata, AuthorityError> {
         const DOCUMENT: &str = ".well-known/openid-configuration";
         let url = match (self.address.issuer(), self.tenant(), version) {
             (Some(issuer), ..) => Url::parse(&format!("{}/{DOCUMENT}", issuer.trim_end_matches('/'))).ok(),
@@ -190,16 +190,24 @@ impl Authority {
         let metadata: Metadata = self.fetch(url, "discovery", context).await?;
         // OpenID Connect Discovery §4.3: another issuer's document would hand our secret to that issuer's endpoints.
         if self.address.issuer().is_some_and(|issuer| metadata.issuer != issuer) {
-            return Err(Failure::Invalid("the metadata document names another issuer than the one configured"));
+            return Err(AuthorityError::Invalid("the metadata document names another issuer than the one configured"));
         }
         Ok(metadata)
     }
 
     /// Fetches a JSON document, a second time over a new connection if there was no answer over a kept one.
-    async fn fetch<T: serde::de::DeserializeOwned>(&self, url: Option<Url>, purpose: &str, context: Context) -> Result<T, Failure> {
-        let url = url.filter(|url| self.may_call(url)).ok_or(Failure::Invalid("an endpoint is no URL that may be called"))?;
+    async fn fetch<T: serde::de::DeserializeOwned>(
+        &self,
+        url: Option<Url>,
+        purpose: &str,
+        context: Context,
+    ) -> Result<T, AuthorityError> {
+        let url =
+            url.filter(|url| self.may_call(url)).ok_or(AuthorityError::Invalid("an endpoint is no URL that may be called"))?;
         match self.fetch_once(&url, purpose, context.clone(), 0, Over::Kept).await {
-            Err(Failure::Broken | Failure::TimedOut) => self.fetch_once(&url, purpose, context, 1, Over::Fresh).await,
+            Err(AuthorityError::Broken(_) | AuthorityError::TimedOut) => {
+                self.fetch_once(&url, purpose, context, 1, Over::Fresh).await
+            }
             outcome => outcome,
         }
     }
@@ -211,7 +219,7 @@ impl Authority {
         context: Context,
         resend: i64,
         over: Over,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, AuthorityError> {
         let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
         let outgoing = Outgoing { method: Method::GET, url, headers, body: None, until: None, over, purpose };
         let (started, span) = (self.clock.moment(), outgoing.span(&context, resend));
@@ -230,9 +238,9 @@ impl Authority {
     ///
     /// # Errors
     /// The metadata document cannot be had or names none.
-    pub async fn token_endpoint(self: &Arc<Self>, tenant: Option<&Tenant>, context: Context) -> Result<Url, Failure> {
+    pub async fn token_endpoint(self: &Arc<Self>, tenant: Option<&Tenant>, context: Context) -> Result<Url, AuthorityError> {
         match self.profile().endpoints {
-            Endpoints::Derived => self.derived(tenant, "token").ok_or(Failure::Invalid("the token endpoint is no URL")),
+            Endpoints::Derived => self.derived(tenant, "token").ok_or(AuthorityError::Invalid("the token endpoint is no URL")),
             Endpoints::Discovered => {
                 let metadata = self.metadata(context).await?;
                 self.named(metadata.token_endpoint.as_deref(), "the metadata document names no usable token_endpoint")
@@ -244,9 +252,15 @@ impl Authority {
     ///
     /// # Errors
     /// The metadata document cannot be had or names none.
-    pub async fn authorization_endpoint(self: &Arc<Self>, tenant: Option<&Tenant>, context: Context) -> Result<Url, Failure> {
+    pub async fn authorization_endpoint(
+        self: &Arc<Self>,
+        tenant: Option<&Tenant>,
+        context: Context,
+    ) -> Result<Url, AuthorityError> {
         match self.profile().endpoints {
-            Endpoints::Derived => self.derived(tenant, "authorize").ok_or(Failure::Invalid("the authorization endpoint is no URL")),
+            Endpoints::Derived => {
+                self.derived(tenant, "authorize").ok_or(AuthorityError::Invalid("the authorization endpoint is no URL"))
+            }
             Endpoints::Discovered => {
                 let metadata = self.metadata(context).await?;
                 self.named(
@@ -267,8 +281,8 @@ impl Authority {
         self.path(&format!("{tenant}/oauth2/v2.0/{endpoint}"))
     }
 
-    fn named(&self, endpoint: Option<&str>, otherwise: &'static str) -> Result<Url, Failure> {
-        endpoint.and_then(|text| Url::parse(text).ok()).filter(|url| self.may_call(url)).ok_or(Failure::Invalid(otherwise))
+    fn named(&self, endpoint: Option<&str>, otherwise: &'static str) -> Result<Url, AuthorityError> {
+        endpoint.and_then(|text| Url::parse(text).ok()).filter(|url| self.may_call(url)).ok_or(AuthorityError::Invalid(otherwise))
     }
 
     fn path(&self, path: &str) -> Option<Url> {
@@ -284,7 +298,7 @@ impl Authority {
         version: TokenVersion,
         kid: Option<&str>,
         context: Context,
-    ) -> Result<Option<Arc<SigningKey>>, Failure> {
+    ) -> Result<Option<Arc<SigningKey>>, AuthorityError> {
         let this = Arc::clone(self);
         let fetch = Box::pin(async move {
             let metadata = this.metadata_of(version, context.clone()).await?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::profile::{ENTRA, OIDC, Profile};
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::token::Tenant;
 
 /// One app's authority.
@@ -89,16 +89,16 @@ impl Address {
     ///
     /// # Errors
     /// No URL, not https (AUT-2), or a path that is not one tenant.
-    pub fn entra(text: &str, insecure_http: bool) -> Result<Self, Problem> {
+    pub fn entra(text: &str, insecure_http: bool) -> Result<Self, Complaint> {
         let url = absolute(text, insecure_http)?;
         let remedy = "write https://HOST/TENANT, with the tenant's id or domain name";
         let mut segments = url.path_segments().into_iter().flatten().filter(|segment| !segment.is_empty());
         let (Some(tenant), None) = (segments.next(), segments.next()) else {
-            return Err(Problem::new("the path of an authority is one tenant", remedy));
+            return Err(Complaint::new("the path of an authority is one tenant", remedy));
         };
-        let tenant = Tenant::parse(tenant).ok_or_else(|| Problem::new("the path is no tenant id and no domain name", remedy))?;
+        let tenant = Tenant::parse(tenant).ok_or_else(|| Complaint::new("the path is no tenant id and no domain name", remedy))?;
         if matches!(tenant.as_str(), "adfs" | "dstsv2" | "tfp") {
-            return Err(Problem::new(
+            return Err(Complaint::new(
                 "AD FS, dSTS and B2C paths are not served as an `authority`",
                 "name a server with OpenID Connect discovery by `issuer` instead",
             ));
@@ -112,7 +112,7 @@ impl Address {
     ///
     /// # Errors
     /// No URL, or not https (AUT-2).
-    pub fn oidc(text: &str, insecure_http: bool) -> Result<Self, Problem> {
+    pub fn oidc(text: &str, insecure_http: bool) -> Result<Self, Complaint> {
         let url = absolute(text, insecure_http)?;
         Ok(Self { profile: &OIDC, url, tenant: None, issuer: Some(text.to_owned()) })
     }
@@ -156,19 +156,19 @@ impl fmt::Display for Address {
 }
 
 /// An absolute https URL without credentials, query and fragment; http only by explicit switch and only on loopback.
-fn absolute(text: &str, insecure_http: bool) -> Result<Url, Problem> {
-    let url = Url::parse(text).map_err(|_| Problem::new("it is no absolute URL", "write https://HOST/…"))?;
+fn absolute(text: &str, insecure_http: bool) -> Result<Url, Complaint> {
+    let url = Url::parse(text).map_err(|_| Complaint::new("it is no absolute URL", "write https://HOST/…"))?;
     if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
-        return Err(Problem::new("user, password, query and fragment do not belong in it", "write scheme, host and path only"));
+        return Err(Complaint::new("user, password, query and fragment do not belong in it", "write scheme, host and path only"));
     }
     match url.scheme() {
         "https" => Ok(url),
         "http" if !insecure_http => {
-            Err(Problem::new("it is http", "use https, or set `insecure_http: true` for a server on loopback"))
+            Err(Complaint::new("it is http", "use https, or set `insecure_http: true` for a server on loopback"))
         }
-        "http" if !is_loopback(&url) => Err(Problem::new("http is for loopback only", "use https")),
+        "http" if !is_loopback(&url) => Err(Complaint::new("http is for loopback only", "use https")),
         "http" => Ok(url),
-        _ => Err(Problem::new("the scheme is neither https nor http", "write https://HOST/…")),
+        _ => Err(Complaint::new("the scheme is neither https nor http", "write https://HOST/…")),
     }
 }
 

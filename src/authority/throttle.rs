@@ -21,7 +21,7 @@ const OVERHEAD: usize = 256;
 /// Failures by the hash of what they concern. Each kind has room of its own, so that many failures of single requests never push
 /// out a refusal of the credential.
 pub struct Holds<E> {
-    held: [Cache<HoldKey, Hold<E>, Weigh<E>>; Stops::ALL.len()],
+    held: [Cache<HoldKey, Hold<E>, WeighHold<E>>; Stops::ALL.len()],
 }
 
 /// A failure and until when it stands for further requests.
@@ -58,9 +58,9 @@ pub enum Stops {
 
 /// What a failure weighs.
 #[derive(Clone)]
-struct Weigh<E>(fn(&E) -> usize);
+struct WeighHold<E>(fn(&E) -> usize);
 
-impl<E> Weighter<HoldKey, Hold<E>> for Weigh<E> {
+impl<E> Weighter<HoldKey, Hold<E>> for WeighHold<E> {
     fn weight(&self, _: &HoldKey, hold: &Hold<E>) -> u64 {
         u64::try_from(OVERHEAD + (self.0)(&hold.failure)).unwrap_or(u64::MAX)
     }
@@ -113,7 +113,7 @@ impl<E: Clone> Holds<E> {
         Self { held: Stops::ALL.map(|stops| bounded(stops.room(), weigh)) }
     }
 
-    fn of(&self, stops: Stops) -> &Cache<HoldKey, Hold<E>, Weigh<E>> {
+    fn of(&self, stops: Stops) -> &Cache<HoldKey, Hold<E>, WeighHold<E>> {
         let [credential, tenant, grant, request, pause, partition] = &self.held;
         match stops {
             Stops::Credential => credential,
@@ -164,13 +164,13 @@ impl<E: Clone> Holds<E> {
     }
 }
 
-fn bounded<E: Clone>(bytes: u64, weigh: fn(&E) -> usize) -> Cache<HoldKey, Hold<E>, Weigh<E>> {
+fn bounded<E: Clone>(bytes: u64, weigh: fn(&E) -> usize) -> Cache<HoldKey, Hold<E>, WeighHold<E>> {
     // The heaviest failure has to fit into a shard several times.
     let shards = usize::try_from(bytes / (256 * 1024)).unwrap_or(1).clamp(1, 8);
     let items = usize::try_from(bytes / 512).unwrap_or(usize::MAX);
     match OptionsBuilder::new().estimated_items_capacity(items).weight_capacity(bytes).shards(shards).build() {
-        Ok(options) => Cache::with_options(options, Weigh(weigh), DefaultHashBuilder::default(), DefaultLifecycle::default()),
-        Err(_) => Cache::with_weighter(items, bytes, Weigh(weigh)),
+        Ok(options) => Cache::with_options(options, WeighHold(weigh), DefaultHashBuilder::default(), DefaultLifecycle::default()),
+        Err(_) => Cache::with_weighter(items, bytes, WeighHold(weigh)),
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use super::answer::{self, Failure};
+use super::answer::{self, AuthorityError};
 use super::server::Authority;
 use crate::oauth::{Form, Proof, TokenResponse};
 use crate::telemetry::Context;
@@ -52,7 +52,7 @@ impl Authority {
     }
 
     /// Counts a call that is not made, or not made any more, and says why.
-    pub fn not_made(&self, grant: &Form, failure: Failure) -> Failure {
+    pub fn not_made(&self, grant: &Form, failure: AuthorityError) -> AuthorityError {
         self.metrics.not_made(grant.grant(), failure)
     }
 
@@ -91,7 +91,7 @@ impl CallPermit<'_> {
     ///
     /// # Errors
     /// There is no token; whether the authority refused, cannot serve or did not answer.
-    pub async fn send_once(self, request: TokenRequest<'_>, context: Context) -> Result<TokenResponse, Failure> {
+    pub async fn send_once(self, request: TokenRequest<'_>, context: Context) -> Result<TokenResponse, AuthorityError> {
         let (authority, grant, proof) = (self.authority, request.grant.grant(), request.proof);
         let outgoing = Outgoing {
             method: Method::POST,

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::fleet::Fleet;
 use super::losses::Losses;
 use super::recent::Recent;
-use crate::store::{Note, Place, Placed, Put, Raised, Ring, Trouble};
+use crate::store::{Note, Placed, Put, Raised, Ring, SlotNames, StoreError};
 use crate::token::{Epoch, Partition};
 
 /// How long an epoch outlives the sign-out: longer than any token that may have escaped it.
@@ -62,7 +62,7 @@ impl Epochs {
 
     /// Puts a value of an account that it had at this epoch. If the store has lost the epoch, that is raised again first. If this
     /// process knows a later sign-out of the account, nothing is stored, or stays stored.
-    pub(super) async fn put_named(&self, partition: &Partition, epoch: Epoch, put: &Put<'_>) -> Result<Placed, Trouble> {
+    pub(super) async fn put_named(&self, partition: &Partition, epoch: Epoch, put: &Put<'_>) -> Result<Placed, StoreError> {
         let is_over = || self.recent.epoch(partition) > epoch;
         if is_over() {
             return Ok(Placed::SignedOut);
@@ -79,7 +79,7 @@ impl Epochs {
         }
         match placed {
             // It is lost faster than it is raised.
-            Placed::Lost => Err(Trouble::Failed),
+            Placed::Lost => Err(StoreError::Failed),
             Placed::Stored if is_over() => {
                 if let Some(generation) = Ring::generation(put.value) {
                     self.fleet.withdraw(put.key, generation).await;
@@ -91,7 +91,7 @@ impl Epochs {
     }
 
     /// Raises what is known of an account's epoch.
-    pub(super) async fn raise_known(&self, partition: &Partition) -> Result<(), Trouble> {
+    pub(super) async fn raise_known(&self, partition: &Partition) -> Result<(), StoreError> {
         match self.recent.epoch(partition) {
             Some(epoch) => self.raise(partition, epoch).await.map(drop),
             None => Ok(()),
@@ -99,7 +99,7 @@ impl Epochs {
     }
 
     /// Makes an account's epoch at least this one in the store. Returns a higher one that stands there.
-    async fn raise(&self, partition: &Partition, epoch: NonZeroU64) -> Result<Epoch, Trouble> {
+    async fn raise(&self, partition: &Partition, epoch: NonZeroU64) -> Result<Epoch, StoreError> {
         let mut highest = None;
         for names in self.fleet.all_names() {
             highest = self.raise_at(&names.place(partition), epoch).await?.max(highest);
@@ -111,7 +111,7 @@ impl Epochs {
     }
 
     /// Makes it so under the names of one version.
-    pub(super) async fn raise_at(&self, place: &Place<'_>, epoch: NonZeroU64) -> Result<Epoch, Trouble> {
+    pub(super) async fn raise_at(&self, place: &SlotNames<'_>, epoch: NonZeroU64) -> Result<Epoch, StoreError> {
         let name = place.epoch();
         let note = Note { key: &name, value: &epoch.get().to_be_bytes(), ttl: EPOCH };
         match self.fleet.store().raise(note).await? {

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use super::flight::Kind;
+use super::flight::FlightKind;
 use super::freshness::{Freshness, judge};
 use super::level::SharedLevel;
 use super::local::LocalLevel;
 use super::lookup::Lookup;
-use super::outcome::{FlightOutcome, Level};
+use super::outcome::{CacheLevel, FlightOutcome};
 use super::publish::LeaderOutcome;
-use super::query::Wanted;
+use super::query::OwnedQuery;
 use super::way::{EarlierLookup, Way};
-use crate::token::Stored;
+use crate::token::CachedToken;
 
 /// Finds tokens in the shared store.
 #[derive(Clone, Debug)]
@@ -28,9 +28,9 @@ impl TokenFinder {
     }
 
     /// Looks into the shared store for whoever waits. What was found there instead of a token is handed on to the flight.
-    pub(super) async fn look_first(&self, wanted: &Wanted) -> Result<FlightOutcome, EarlierLookup> {
+    pub(super) async fn look_first(&self, wanted: &OwnedQuery) -> Result<FlightOutcome, EarlierLookup> {
         let since = self.local.since(&wanted.partition, wanted.owned);
-        let mut way = Way::new(&self.shared.fleet, wanted.clone(), since, Kind::Awaited, None, false);
+        let mut way = Way::new(&self.shared.fleet, wanted.clone(), since, FlightKind::Awaited, None, false);
         let lookup = self.shared.lookups.look(&way.wanted, &way.token, &way.epoch).await;
         if let Ok(lookup) = &lookup {
             way.first = lookup.base;
@@ -69,22 +69,22 @@ impl TokenFinder {
 
     /// As [`TokenFinder::adopt`], for a token that is known to be wanted. `fresh`: it was stored after whoever waits here had
     /// asked.
-    pub(super) fn adopted(&self, way: &Way<'_>, stored: &Stored, fresh: bool) -> Option<FlightOutcome> {
+    pub(super) fn adopted(&self, way: &Way<'_>, stored: &CachedToken, fresh: bool) -> Option<FlightOutcome> {
         match judge(stored.expires_on, stored.received_on, stored.refresh_on, self.shared.fleet.now()) {
             Freshness::Expired => return None,
-            Freshness::RefreshDue if way.kind == Kind::Background => return None,
+            Freshness::RefreshDue if way.kind == FlightKind::Background => return None,
             Freshness::RefreshDue | Freshness::Fresh => {}
         }
         // If nobody here knows when a token was stored, it counts as older than every request.
         let generation = if fresh { self.local.next() } else { 0 };
         self.local.remember(&way.wanted.partition, stored.clone(), generation, &way.since);
         let exact = stored.facts.asked == way.wanted.asked;
-        Some(FlightOutcome { head: stored.head(), level: Level::Shared, exact, generation })
+        Some(FlightOutcome { head: stored.head(), level: CacheLevel::Shared, exact, generation })
     }
 
     /// What memory knows of what stands in the store, where that cannot be asked.
-    pub(super) fn lookup_of_memory(&self, wanted: &Wanted) -> Lookup {
-        let identical = |stored: &Stored| {
+    pub(super) fn lookup_of_memory(&self, wanted: &OwnedQuery) -> Lookup {
+        let identical = |stored: &CachedToken| {
             let same = stored.facts.variant == wanted.variant && stored.facts.asked == wanted.asked;
             same.then(|| (Some(stored.facts.shared).filter(|shared| *shared > 0), stored.facts.epoch))
         };

@@ -16,13 +16,13 @@ use tracing::Instrument as _;
 use super::budget::{Budget, Permit, Work};
 use crate::tasks::Tasks;
 
-type Outcome<V, E> = Option<Result<V, E>>;
-type ByKey<K, V, E> = HashMap<K, (Kind, watch::Receiver<Outcome<V, E>>)>;
-type Places<K, V, E> = Arc<Mutex<ByKey<K, V, E>>>;
+type FlightEnd<V, E> = Option<Result<V, E>>;
+type ByKey<K, V, E> = HashMap<K, (FlightKind, watch::Receiver<FlightEnd<V, E>>)>;
+type FlightPlaces<K, V, E> = Arc<Mutex<ByKey<K, V, E>>>;
 
 /// Calls under way, by what they bring.
 pub struct Flight<K, V, E> {
-    places: Places<K, V, E>,
+    places: FlightPlaces<K, V, E>,
     tasks: Tasks,
     budget: Budget,
     work: Work,
@@ -30,7 +30,7 @@ pub struct Flight<K, V, E> {
 
 /// Whether somebody waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FlightKind {
     /// A caller waits: the flight outlives the soft stop.
     Awaited,
     /// Nobody waits: the flight ends at the soft stop.
@@ -67,16 +67,16 @@ pub enum Part {
 }
 
 /// A caller's place.
-enum Seat<V, E> {
-    Joined(Kind, watch::Receiver<Outcome<V, E>>),
-    Lead(watch::Receiver<Outcome<V, E>>, watch::Sender<Outcome<V, E>>, Permit),
+enum FlightSeat<V, E> {
+    Joined(FlightKind, watch::Receiver<FlightEnd<V, E>>),
+    Lead(watch::Receiver<FlightEnd<V, E>>, watch::Sender<FlightEnd<V, E>>, Permit),
     NoRoom,
 }
 
 /// Frees the place when the flight ends, also by a panic or at shutdown.
-struct Place<K: Eq + Hash, V, E> {
+struct FlightPlace<K: Eq + Hash, V, E> {
     key: K,
-    places: Places<K, V, E>,
+    places: FlightPlaces<K, V, E>,
 }
 
 // === impl Flight ===
@@ -99,37 +99,37 @@ where
     /// other flight is repeated: what it sent may be good for one time only.
     pub async fn join_or_lead<W>(&self, key: K, carried: usize, work: impl FnOnce(Permit) -> W) -> Landing<V, E>
     where
-        W: Future<Output = Outcome<V, E>> + Send + 'static,
+        W: Future<Output = FlightEnd<V, E>> + Send + 'static,
     {
         let mut work = Some(work);
         loop {
             let (kind, receiver, part) = match self.seat(key, carried) {
-                Seat::NoRoom => return Landing { outcome: Err(Lost::NoRoom), part: Part::Refused },
-                Seat::Joined(kind, receiver) => (kind, receiver, Part::Joined),
-                Seat::Lead(receiver, sender, permit) => {
+                FlightSeat::NoRoom => return Landing { outcome: Err(Lost::NoRoom), part: Part::Refused },
+                FlightSeat::Joined(kind, receiver) => (kind, receiver, Part::Joined),
+                FlightSeat::Lead(receiver, sender, permit) => {
                     // A flight of ours is the last turn of this loop, so there is work for it.
                     if let Some(work) = work.take() {
-                        self.fly(key, Kind::Awaited, sender, work(permit));
+                        self.fly(key, FlightKind::Awaited, sender, work(permit));
                     }
-                    (Kind::Awaited, receiver, Part::Led)
+                    (FlightKind::Awaited, receiver, Part::Led)
                 }
             };
             let outcome = wait(receiver).await;
-            if outcome.is_some() || kind == Kind::Awaited {
+            if outcome.is_some() || kind == FlightKind::Awaited {
                 return Landing { outcome: outcome.ok_or(Lost::BrokenOff), part };
             }
         }
     }
 
     /// Starts a flight that nobody waits for, unless one is under way. It may give up without an outcome, and keeps its own permit.
-    pub fn start(&self, key: K, work: impl Future<Output = Outcome<V, E>> + Send + 'static) {
+    pub fn start(&self, key: K, work: impl Future<Output = FlightEnd<V, E>> + Send + 'static) {
         let (sender, receiver) = watch::channel(None);
         if let Entry::Vacant(place) = self.places().entry(key) {
-            place.insert((Kind::Background, receiver));
+            place.insert((FlightKind::Background, receiver));
         } else {
             return;
         }
-        self.fly(key, Kind::Background, sender, work);
+        self.fly(key, FlightKind::Background, sender, work);
     }
 
     /// Whether there is one for this key.
@@ -137,17 +137,17 @@ where
         self.places().contains_key(key)
     }
 
-    fn seat(&self, key: K, carried: usize) -> Seat<V, E> {
+    fn seat(&self, key: K, carried: usize) -> FlightSeat<V, E> {
         match self.places().entry(key) {
             Entry::Occupied(place) => {
                 let (kind, receiver) = place.get();
-                Seat::Joined(*kind, receiver.clone())
+                FlightSeat::Joined(*kind, receiver.clone())
             }
             Entry::Vacant(place) => {
-                let Some(permit) = self.budget.take(self.work, carried) else { return Seat::NoRoom };
+                let Some(permit) = self.budget.take(self.work, carried) else { return FlightSeat::NoRoom };
                 let (sender, receiver) = watch::channel(None);
-                place.insert((Kind::Awaited, receiver.clone()));
-                Seat::Lead(receiver, sender, permit)
+                place.insert((FlightKind::Awaited, receiver.clone()));
+                FlightSeat::Lead(receiver, sender, permit)
             }
         }
     }
@@ -159,11 +159,11 @@ where
     fn fly(
         &self,
         key: K,
-        kind: Kind,
-        sender: watch::Sender<Outcome<V, E>>,
-        work: impl Future<Output = Outcome<V, E>> + Send + 'static,
+        kind: FlightKind,
+        sender: watch::Sender<FlightEnd<V, E>>,
+        work: impl Future<Output = FlightEnd<V, E>> + Send + 'static,
     ) {
-        let place = Place { key, places: Arc::clone(&self.places) };
+        let place = FlightPlace { key, places: Arc::clone(&self.places) };
         // On the heap: a task moves its work several times before it starts, and would carry room for it each time.
         let flight = Box::pin(async move {
             // In this order: whoever finds the place free must find the outcome where the work put it.
@@ -174,13 +174,13 @@ where
         // What it does is shown below the span of whoever began it, if that is traced.
         .in_current_span();
         match kind {
-            Kind::Awaited => self.tasks.awaited("flight", flight),
-            Kind::Background => self.tasks.background("renewal", flight),
+            FlightKind::Awaited => self.tasks.awaited("flight", flight),
+            FlightKind::Background => self.tasks.background("renewal", flight),
         }
     }
 }
 
-impl<K: Eq + Hash, V, E> Drop for Place<K, V, E> {
+impl<K: Eq + Hash, V, E> Drop for FlightPlace<K, V, E> {
     fn drop(&mut self) {
         self.places.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
     }
@@ -192,7 +192,7 @@ impl<K, V, E> fmt::Debug for Flight<K, V, E> {
     }
 }
 
-async fn wait<V: Clone, E: Clone>(mut receiver: watch::Receiver<Outcome<V, E>>) -> Outcome<V, E> {
+async fn wait<V: Clone, E: Clone>(mut receiver: watch::Receiver<FlightEnd<V, E>>) -> FlightEnd<V, E> {
     receiver.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone())
 }
 

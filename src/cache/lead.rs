@@ -9,18 +9,18 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::finder::TokenFinder;
-use super::flight::Kind;
-use super::lease::{Claiming, LEASE, Lease, Sent};
+use super::flight::FlightKind;
+use super::lease::{Claiming, LEASE, Lease, SentUnderLease};
 use super::level::SharedLevel;
 use super::local::{LocalLevel, written};
 use super::lookup::Lookup;
-use super::outcome::{FlightOutcome, Level, Loaded};
+use super::outcome::{CacheLevel, FlightOutcome, Loaded};
 use super::publish::{LeaderOutcome, Publisher};
-use super::query::Wanted;
+use super::query::OwnedQuery;
 use super::way::{EarlierLookup, Way};
 use crate::clock::Moment;
-use crate::store::{Claimed, Holder, Trouble};
-use crate::token::{Head, Stored};
+use crate::store::{Claimed, Holder, StoreError};
+use crate::token::{AnswerHead, CachedToken};
 
 /// How soon a follower comes back first, and how often later on.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How a failure travels to the other replicas; the moment is now, for what is relative to it.
 #[derive(Debug)]
-pub struct Wire<E> {
+pub struct ErrorCodec<E> {
     /// Writes one; `None` if it concerns this replica alone.
     pub write: fn(&E, Moment) -> Option<Vec<u8>>,
     /// Reads one; `None` if it is none.
@@ -46,7 +46,7 @@ pub(super) struct SharedFlights<E> {
     shared: Arc<SharedLevel>,
     finder: TokenFinder,
     publisher: Arc<Publisher>,
-    wire: Wire<E>,
+    wire: ErrorCodec<E>,
 }
 
 /// What the wait for a lease ends in.
@@ -70,7 +70,7 @@ type Settled<E> = ControlFlow<LeadOrFollow<E>, Option<Holder>>;
 // === impl SharedFlights ===
 
 impl<E> SharedFlights<E> {
-    pub(super) fn new(local: Arc<LocalLevel>, shared: Arc<SharedLevel>, publisher: Arc<Publisher>, wire: Wire<E>) -> Self {
+    pub(super) fn new(local: Arc<LocalLevel>, shared: Arc<SharedLevel>, publisher: Arc<Publisher>, wire: ErrorCodec<E>) -> Self {
         let finder = TokenFinder::new(Arc::clone(&local), Arc::clone(&shared));
         Self { local, shared, finder, publisher, wire }
     }
@@ -83,8 +83,8 @@ impl<E> SharedFlights<E> {
     /// Brings what is wanted. `None`: nobody waits, and another replica is at it.
     pub(super) async fn bring(
         &self,
-        wanted: Wanted,
-        kind: Kind,
+        wanted: OwnedQuery,
+        kind: FlightKind,
         looked: Option<EarlierLookup>,
         work: impl Future<Output = Result<Loaded, E>>,
     ) -> Option<Result<FlightOutcome, E>> {
@@ -100,7 +100,7 @@ impl<E> SharedFlights<E> {
         };
         // Where the store only paused, the claim has some patience with it. A forced request has to know what was there when it
         // came.
-        let is_alone = matches!(looked, Err(trouble) if trouble == Trouble::Open || tells);
+        let is_alone = matches!(looked, Err(trouble) if trouble == StoreError::Open || tells);
         let lookup = looked.unwrap_or_else(|_| self.finder.lookup_of_memory(&way.wanted));
         way.first = lookup.base;
         // What follows where there is no hit is boxed: a flight is moved several times before it starts, and would carry room for
@@ -156,7 +156,7 @@ impl<E> SharedFlights<E> {
                 }
                 // A pause of the store must not send everybody who waits to the authority. A lease that was given all the same
                 // is taken again: it is the same owner's.
-                Err(Trouble::Failed) if self.shared.fleet.moment().since(answered) < PATIENCE => {}
+                Err(StoreError::Failed) if self.shared.fleet.moment().since(answered) < PATIENCE => {}
                 Err(_) => {
                     self.shared.fleet.metrics().lease("failed");
                     // It may have been given all the same.
@@ -180,7 +180,8 @@ impl<E> SharedFlights<E> {
     ) -> Settled<E> {
         self.shared.fleet.meet(claimed.values.first().into_iter().flatten()).await;
         let mut lookup = self.shared.lookups.read_values(&way.token, &claimed.values, &way.sought());
-        let is_wanted = |stored: &Stored| claimed.outcome.is_some() || !way.wanted.bypass.skips_shared(stored, Some(way.first));
+        let is_wanted =
+            |stored: &CachedToken| claimed.outcome.is_some() || !way.wanted.bypass.skips_shared(stored, Some(way.first));
         if lookup.stored.as_ref().is_some_and(is_wanted) {
             self.shared.lookups.time(&way.token, &mut lookup).await;
         }
@@ -201,11 +202,11 @@ impl<E> SharedFlights<E> {
             return Settled::Break(LeadOrFollow::Lead(lease.clone(), Box::new(lookup)));
         }
         // Nothing is sent under these that must not be sent twice.
-        let sent = Sent { settled: true, longest: self.shared.fleet.longest() };
+        let sent = SentUnderLease { settled: true, longest: self.shared.fleet.longest() };
         if let Some(holder) = claimed.holder.and_then(|holder| self.shared.leases.lapsed(lease, holder, sent)) {
             return Settled::Continue(Some(holder));
         }
-        if way.kind == Kind::Background {
+        if way.kind == FlightKind::Background {
             self.shared.fleet.metrics().lease("given_up");
             // Whoever renews it needs a moment, and until then there is nothing to look for.
             tokio::time::sleep(LONGEST_PAUSE.mul_f64(0.5 + self.shared.fleet.jitter())).await;
@@ -252,8 +253,8 @@ impl<E> SharedFlights<E> {
                 self.finder.adopted(way, stored, true).map(Ok)
             }
             LeaderOutcome::Once { text, token } => {
-                let head = Head::once(Bytes::copy_from_slice(text.as_bytes()), token.0..token.1);
-                Some(Ok(FlightOutcome { head, level: Level::Shared, exact: true, generation: self.local.next() }))
+                let head = AnswerHead::once(Bytes::copy_from_slice(text.as_bytes()), token.0..token.1);
+                Some(Ok(FlightOutcome { head, level: CacheLevel::Shared, exact: true, generation: self.local.next() }))
             }
             LeaderOutcome::Refused(said) => (self.wire.read)(said, self.shared.fleet.moment()).map(Err),
         }

@@ -15,7 +15,7 @@ use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
 use super::fleet::Fleet;
-use crate::store::{self, Claim, Claimed, Holder, Names, Note, Trouble};
+use crate::store::{self, Claim, Claimed, Holder, Names, Note, StoreError};
 use crate::token::{FlightKey, Partition};
 
 /// How long a lease holds without being renewed.
@@ -36,11 +36,11 @@ pub(super) struct Lease {
     name: String,
     outcome: String,
     owner: [u8; 16],
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<LeaseState>>,
 }
 
 #[derive(Debug)]
-struct State {
+struct LeaseState {
     holder: Holder,
     /// Somebody else has it, or it is gone: the same work never takes it back.
     lost: bool,
@@ -50,14 +50,14 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Leases {
     fleet: Arc<Fleet>,
-    watched: Watched,
+    watched: WatchedLeases,
     /// The refresh leases that this process holds.
     held: Arc<Mutex<HashMap<Partition, Vec<Lease>>>>,
 }
 
 /// What is known of the leases that others hold.
-struct Watched {
-    seen: Cache<String, Seen>,
+struct WatchedLeases {
+    seen: Cache<String, SeenLease>,
     /// Owners whose work in this process has ended without the lease being given back.
     ended: Cache<[u8; 16], ()>,
 }
@@ -81,7 +81,7 @@ pub(super) struct Holding {
 }
 
 #[derive(Clone, Copy)]
-struct Seen {
+struct SeenLease {
     holder: Holder,
     /// Since when it stands like that.
     since: Instant,
@@ -91,7 +91,7 @@ struct Seen {
 
 /// When a lease that says what is being sent may be taken.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sent {
+pub(super) struct SentUnderLease {
     /// What was sent is settled: something else stands in its place.
     pub(super) settled: bool,
     /// After this long the sending must have come to an end.
@@ -107,8 +107,8 @@ impl Lease {
     }
 
     /// How it is given back in one step with what was stored under it; `outcome`: see [`Leases::outcome`].
-    pub(super) fn given_back<'a>(&'a self, outcome: &'a [u8]) -> store::Lease<'a> {
-        store::Lease { key: &self.name, owner: &self.owner, outcome: Some(self.note(outcome)) }
+    pub(super) fn given_back<'a>(&'a self, outcome: &'a [u8]) -> store::ReturnedLease<'a> {
+        store::ReturnedLease { key: &self.name, owner: &self.owner, outcome: Some(self.note(outcome)) }
     }
 
     /// How an outcome stands in the store.
@@ -133,7 +133,7 @@ impl Lease {
         self.state().lost = true;
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> std::sync::MutexGuard<'_, LeaseState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -142,18 +142,18 @@ impl Lease {
 
 impl Leases {
     pub(super) fn new(fleet: Arc<Fleet>) -> Self {
-        Self { fleet, watched: Watched::default(), held: Arc::default() }
+        Self { fleet, watched: WatchedLeases::default(), held: Arc::default() }
     }
 
     /// Asks for a lease, and reads in the same step.
-    pub(super) async fn claim(&self, lease: &Lease, claiming: Claiming<'_>) -> Result<Claimed, Trouble> {
+    pub(super) async fn claim(&self, lease: &Lease, claiming: Claiming<'_>) -> Result<Claimed, StoreError> {
         let Claiming { reads, lapsed, followed, patient } = claiming;
         let claim = Claim { lease: &lease.name, outcome: &lease.outcome, reads, owner: &lease.owner, lapsed, ttl: KEPT, followed };
         if patient { self.fleet.store().patient().claim(&claim).await } else { self.fleet.store().claim(&claim).await }
     }
 
     /// Notes what stands there. Returns it if it has lapsed, so that the next claim may name it.
-    pub(super) fn lapsed(&self, lease: &Lease, holder: Holder, sent: Sent) -> Option<Holder> {
+    pub(super) fn lapsed(&self, lease: &Lease, holder: Holder, sent: SentUnderLease) -> Option<Holder> {
         self.watched.lapsed_at(&lease.name, holder, sent, Instant::now()).then_some(holder)
     }
 
@@ -169,7 +169,7 @@ impl Leases {
     }
 
     /// Writes into a lease that this generation is about to be sent under it. Returns whether it is ours still.
-    pub(super) async fn mark(&self, lease: &Lease, generation: u64) -> Result<bool, Trouble> {
+    pub(super) async fn mark(&self, lease: &Lease, generation: u64) -> Result<bool, StoreError> {
         let Some(holder) = lease.mark(generation) else { return Ok(false) };
         let is_ours = self.fleet.store().patient().extend(&lease.name, &holder, KEPT, false).await?;
         if !is_ours {
@@ -213,7 +213,7 @@ impl Leases {
     /// Names it under the names of one version.
     pub(super) fn named(names: &Names, partition: &Partition, flight: &FlightKey) -> Lease {
         let (place, owner) = (names.place(partition), rand::random());
-        let state = Arc::new(Mutex::new(State { holder: Holder::new(owner), lost: false }));
+        let state = Arc::new(Mutex::new(LeaseState { holder: Holder::new(owner), lost: false }));
         Lease { name: place.lease(flight), outcome: place.outcome(flight), owner, state }
     }
 
@@ -269,16 +269,16 @@ impl Leases {
     }
 }
 
-// === impl Watched ===
+// === impl WatchedLeases ===
 
-impl Watched {
+impl WatchedLeases {
     /// The generation that was being sent under a lease when it was seen last, if that may be under way still.
     pub(super) fn sends(&self, name: &str, longest: Duration) -> Option<u64> {
         let seen = self.seen.get(name).filter(|seen| seen.holder.sending != 0)?;
         (self.ended.get(&seen.holder.owner).is_none() && seen.sending_since.elapsed() < longest).then_some(seen.holder.sending)
     }
 
-    fn lapsed_at(&self, name: &str, holder: Holder, sent: Sent, now: Instant) -> bool {
+    fn lapsed_at(&self, name: &str, holder: Holder, sent: SentUnderLease, now: Instant) -> bool {
         if self.ended.get(&holder.owner).is_some() {
             return true;
         }
@@ -287,7 +287,7 @@ impl Watched {
             Some(seen) if seen.holder == holder => seen,
             known => {
                 let same = known.filter(|seen| seen.holder.sending == holder.sending);
-                let seen = Seen { holder, since: now, sending_since: same.map_or(now, |seen| seen.sending_since) };
+                let seen = SeenLease { holder, since: now, sending_since: same.map_or(now, |seen| seen.sending_since) };
                 self.seen.insert(name.to_owned(), seen);
                 seen
             }
@@ -299,15 +299,15 @@ impl Watched {
     }
 }
 
-impl Default for Watched {
+impl Default for WatchedLeases {
     fn default() -> Self {
         Self { seen: Cache::new(CAPACITY), ended: Cache::new(CAPACITY) }
     }
 }
 
-impl fmt::Debug for Watched {
+impl fmt::Debug for WatchedLeases {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watched").field("seen", &self.seen.len()).finish_non_exhaustive()
+        f.debug_struct("WatchedLeases").field("seen", &self.seen.len()).finish_non_exhaustive()
     }
 }
 
@@ -325,15 +325,15 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::{LEASE, Sent, Watched};
+    use super::{LEASE, SentUnderLease, WatchedLeases};
     use crate::store::Holder;
 
-    const SENT: Sent = Sent { settled: false, longest: Duration::from_secs(16) };
+    const SENT: SentUnderLease = SentUnderLease { settled: false, longest: Duration::from_secs(16) };
     const FIRST: Holder = Holder { owner: [1; 16], renewed: 0, sending: 0 };
 
     /// Looks at a lease at moments after the first one, in milliseconds, and says each time whether it has lapsed.
-    fn looks(looks: &[(u64, Holder, Sent)]) -> Vec<bool> {
-        let (leases, start) = (Watched::default(), Instant::now());
+    fn looks(looks: &[(u64, Holder, SentUnderLease)]) -> Vec<bool> {
+        let (leases, start) = (WatchedLeases::default(), Instant::now());
         looks.iter().map(|(at, holder, sent)| leases.lapsed_at("l", *holder, *sent, start + Duration::from_millis(*at))).collect()
     }
 
@@ -356,7 +356,7 @@ mod tests {
     #[test]
     fn one_that_sends_is_waited_for_until_that_has_come_to_an_end() {
         let sends = Holder { sending: 7, ..FIRST };
-        let settled = Sent { settled: true, ..SENT };
+        let settled = SentUnderLease { settled: true, ..SENT };
         assert_eq!(looks(&[(0, sends, SENT), (15_999, sends, SENT), (16_000, sends, SENT)]), [false, false, true]);
         // What was sent before says nothing of what is sent now, and a renewal shows that somebody is there.
         let then = Holder { sending: 8, renewed: 1, ..FIRST };
@@ -377,7 +377,7 @@ mod tests {
 
     #[test]
     fn ones_own_that_could_not_be_given_back_is_not_waited_for() {
-        let leases = Watched::default();
+        let leases = WatchedLeases::default();
         leases.ended.insert([1; 16], ());
         assert!(leases.lapsed_at("l", Holder { sending: 7, ..FIRST }, SENT, Instant::now()));
         assert!(!leases.lapsed_at("l", Holder { owner: [2; 16], ..FIRST }, SENT, Instant::now()));

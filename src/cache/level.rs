@@ -9,7 +9,7 @@ use super::lease::Leases;
 use super::lookup::Lookups;
 use super::losses::Losses;
 use super::pacing::Pacing;
-use super::query::Wanted;
+use super::query::OwnedQuery;
 use super::queue::Queue;
 use super::recent::Recent;
 use crate::clock::Clock;
@@ -51,7 +51,7 @@ impl SharedLevel {
     }
 
     /// What this process knows of the epoch of the account whose token is wanted.
-    pub(super) fn known_epoch(&self, wanted: &Wanted) -> Epoch {
+    pub(super) fn known_epoch(&self, wanted: &OwnedQuery) -> Epoch {
         if wanted.owned { self.recent.epoch(&wanted.partition) } else { None }
     }
 

@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::again::Again;
 use super::freshness::{Freshness, judge, lifetime_is_credible};
 use super::level::SharedLevel;
-use super::outcome::{FlightOutcome, Level, Loaded, Miss};
-use super::query::{Bypass, Wanted};
+use super::outcome::{CacheLevel, FlightOutcome, Loaded, Miss};
+use super::query::{Bypass, OwnedQuery};
 use super::watches::{Watch, Watches};
 use crate::clock::{Clock, Moment};
 use crate::store::Memory;
-use crate::token::{Epoch, Facts, Head, Partition, SignIn, Stored, Variant};
+use crate::token::{AnswerHead, CachedToken, Epoch, Facts, Partition, SignIn, Variant};
 
 /// The level of this process alone.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub(super) struct Found {
 }
 
 /// A loaded token as it is kept; `None` if it may not be, or does not say credibly when it ends.
-pub(super) fn written(head: Head, wanted: &Wanted, loaded: &Loaded, epoch: Epoch) -> Option<Stored> {
+pub(super) fn written(head: AnswerHead, wanted: &OwnedQuery, loaded: &Loaded, epoch: Epoch) -> Option<CachedToken> {
     let times = &loaded.grant.times;
     let facts = Facts {
         asked: wanted.asked.clone(),
@@ -97,10 +97,10 @@ impl LocalLevel {
     ) -> Result<Found, Miss> {
         let now = self.clock.unix();
         let expired = Cell::new(false);
-        let judged = |stored: &Stored| {
+        let judged = |stored: &CachedToken| {
             let exact = stored.answer(variant, asked, superset)?;
             let facts = &stored.facts;
-            let flown = FlightOutcome { head: stored.head(), level: Level::Memory, exact, generation: facts.generation };
+            let flown = FlightOutcome { head: stored.head(), level: CacheLevel::Memory, exact, generation: facts.generation };
             if bypass.wants_another(facts.challenge) || (bypass.skips(&flown) && !self.came_again(bypass)) {
                 return Some(Err(Miss::Bypassed));
             }
@@ -119,7 +119,7 @@ impl LocalLevel {
     }
 
     /// Keeps what was loaded in memory alone.
-    pub(super) fn keep(&self, wanted: &Wanted, loaded: &Loaded, since: &Since, epoch: Epoch) -> FlightOutcome {
+    pub(super) fn keep(&self, wanted: &OwnedQuery, loaded: &Loaded, since: &Since, epoch: Epoch) -> FlightOutcome {
         let flown = self.brought(wanted, loaded);
         if let Some(stored) = written(flown.head.clone(), wanted, loaded, epoch) {
             self.remember(&wanted.partition, stored, flown.generation, since);
@@ -128,12 +128,12 @@ impl LocalLevel {
     }
 
     /// What the authority has just brought.
-    pub(super) fn brought(&self, wanted: &Wanted, loaded: &Loaded) -> FlightOutcome {
+    pub(super) fn brought(&self, wanted: &OwnedQuery, loaded: &Loaded) -> FlightOutcome {
         let head = loaded.grant.write();
         if wanted.bypass.rejects(&head) {
             self.note_again(&wanted.bypass);
         }
-        FlightOutcome { head, level: Level::Authority, exact: true, generation: self.next() }
+        FlightOutcome { head, level: CacheLevel::Authority, exact: true, generation: self.next() }
     }
 
     /// The authority gave the rejected token again.
@@ -149,7 +149,7 @@ impl LocalLevel {
     }
 
     /// Puts a token into memory, unless since that moment its partition was signed out, or a better token came.
-    pub(super) fn remember(&self, partition: &Partition, mut stored: Stored, generation: u64, since: &Since) {
+    pub(super) fn remember(&self, partition: &Partition, mut stored: CachedToken, generation: u64, since: &Since) {
         stored.facts.generation = generation;
         if let Some(shared) = &self.shared {
             let checks = shared.fleet.checks();
@@ -158,10 +158,10 @@ impl LocalLevel {
             stored.set_checked(if checks.is_suspect(since.began) { since.began } else { now });
         }
         let (shared, challenge, epoch) = (stored.facts.shared, stored.facts.challenge, stored.facts.epoch);
-        let allowed = |old: Option<&Stored>| {
+        let allowed = |old: Option<&CachedToken>| {
             // It came while this one was under way, and stands after it in the shared store, or answers a challenge that this one
             // knows nothing of.
-            let better = |old: &Stored| {
+            let better = |old: &CachedToken| {
                 let meanwhile = old.facts.generation > since.generation;
                 meanwhile && (old.facts.shared > shared || (old.facts.challenge != 0 && challenge == 0))
             };
@@ -217,8 +217,8 @@ impl LocalLevel {
     }
 
     /// Serves an account no more whose sign-out begins. What the store may have lost of it, or never had, stays known until the
-    /// sign-out is done: where that fails, somebody else may put back an older sign-in, and without its successor a used refresh token
-    /// would be sent. Returns whether anything was known.
+    /// sign-out is done: where that fails, somebody else may put back an older sign-in, and without its successor a used refresh
+    /// token would be sent. Returns whether anything was known.
     pub(super) fn purge(&self, partition: &Partition) -> bool {
         let mut known = false;
         if let Some(shared) = &self.shared {

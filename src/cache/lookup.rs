@@ -8,9 +8,9 @@ use bytes::Bytes;
 use super::epochs::{Epochs, epoch_of};
 use super::fleet::{Dated, Fleet, MOST_LISTED};
 use super::freshness::{Freshness, judge};
-use super::query::Wanted;
-use crate::store::{Names, Ring, Sought, Trouble};
-use crate::token::{Epoch, Partition, Stored, Variant};
+use super::query::OwnedQuery;
+use crate::store::{Names, Ring, Sought, StoreError};
+use crate::token::{CachedToken, Epoch, Partition, Variant};
 
 /// How many tokens for more scopes than asked are looked at before the authority is asked.
 const MOST_COVERING: usize = 4;
@@ -19,7 +19,7 @@ const MOST_COVERING: usize = 4;
 #[derive(Debug, Default)]
 pub(super) struct Lookup {
     /// The token: the very one, or one for more scopes.
-    pub(super) stored: Option<Stored>,
+    pub(super) stored: Option<CachedToken>,
     /// What that one said itself of its end.
     dated: Dated,
     /// The generation of what stands under the exact name, readable or not.
@@ -37,7 +37,7 @@ pub(super) struct Lookups {
 
 /// Whether a record was stored since the account's last sign-out. Only an epoch is a sign-out: where there is none, everything
 /// stands.
-fn is_of(stored: &Stored, epoch: Epoch) -> bool {
+fn is_of(stored: &CachedToken, epoch: Epoch) -> bool {
     stored.facts.epoch >= epoch
 }
 
@@ -59,7 +59,7 @@ impl Lookups {
 
     /// Looks for a token: under its exact name, and then in the index for one that is good for more. `token` and `epoch` are the
     /// names of what is wanted.
-    pub(super) async fn look(&self, wanted: &Wanted, token: &str, epoch: &str) -> Result<Lookup, Trouble> {
+    pub(super) async fn look(&self, wanted: &OwnedQuery, token: &str, epoch: &str) -> Result<Lookup, StoreError> {
         let sought = Sought { partition: &wanted.partition, variant: &wanted.variant, asked: Some(&wanted.asked) };
         let mut lookup = self.named(token, wanted.owned.then_some(epoch), &sought).await?;
         if !self.fleet.other_names().is_empty() {
@@ -80,7 +80,7 @@ impl Lookups {
         Ok(lookup)
     }
 
-    async fn covered(&self, names: &Names, wanted: &Wanted, epoch: Epoch) -> Result<Option<Stored>, Trouble> {
+    async fn covered(&self, names: &Names, wanted: &OwnedQuery, epoch: Epoch) -> Result<Option<CachedToken>, StoreError> {
         let Some((stored, dated)) = self.covering(names, wanted, epoch).await? else { return Ok(None) };
         let facts = &stored.facts;
         let name = names.place(&wanted.partition).token(&names.entry(&facts.variant, &facts.asked));
@@ -94,7 +94,7 @@ impl Lookups {
         variant: &Variant,
         asked: &str,
         owned: bool,
-    ) -> Result<Lookup, Trouble> {
+    ) -> Result<Lookup, StoreError> {
         let place = self.fleet.names().place(partition);
         let token = place.token(&self.fleet.names().entry(variant, asked));
         let epoch = owned.then(|| place.epoch());
@@ -109,7 +109,13 @@ impl Lookups {
 
     /// What was seen under the names that are written, with what stands under those of the other versions: a token where there is
     /// none yet, and a sign-out whoever made it.
-    async fn named_otherwise(&self, mut lookup: Lookup, owned: bool, asked: &str, sought: &Sought<'_>) -> Result<Lookup, Trouble> {
+    async fn named_otherwise(
+        &self,
+        mut lookup: Lookup,
+        owned: bool,
+        asked: &str,
+        sought: &Sought<'_>,
+    ) -> Result<Lookup, StoreError> {
         for names in self.fleet.other_names() {
             let place = names.place(sought.partition);
             let token = place.token(&names.entry(sought.variant, asked));
@@ -125,11 +131,11 @@ impl Lookups {
     }
 
     /// Whether a token may be handed out now.
-    fn is_good(&self, stored: &Stored) -> bool {
+    fn is_good(&self, stored: &CachedToken) -> bool {
         judge(stored.expires_on, stored.received_on, stored.refresh_on, self.fleet.now()) != Freshness::Expired
     }
 
-    async fn named(&self, token: &str, epoch: Option<&str>, sought: &Sought<'_>) -> Result<Lookup, Trouble> {
+    async fn named(&self, token: &str, epoch: Option<&str>, sought: &Sought<'_>) -> Result<Lookup, StoreError> {
         let began = self.fleet.checks().check_moment();
         let mut values = self.read_with(token, epoch).await?;
         if self.fleet.checks().is_suspect(began) {
@@ -145,7 +151,7 @@ impl Lookups {
         Ok(lookup)
     }
 
-    async fn read_with(&self, token: &str, epoch: Option<&str>) -> Result<Vec<Option<Bytes>>, Trouble> {
+    async fn read_with(&self, token: &str, epoch: Option<&str>) -> Result<Vec<Option<Bytes>>, StoreError> {
         match epoch {
             Some(epoch) => self.fleet.store().read(&[token, epoch]).await,
             None => self.fleet.store().read(&[token]).await,
@@ -165,7 +171,7 @@ impl Lookups {
         Lookup { stored: stored.filter(|stored| is_of(stored, epoch)), dated: dated.unwrap_or_default(), base, epoch }
     }
 
-    async fn covering(&self, names: &Names, wanted: &Wanted, epoch: Epoch) -> Result<Option<(Stored, Dated)>, Trouble> {
+    async fn covering(&self, names: &Names, wanted: &OwnedQuery, epoch: Epoch) -> Result<Option<(CachedToken, Dated)>, StoreError> {
         let place = names.place(&wanted.partition);
         let members = self.fleet.store().members(&place.index(), MOST_LISTED).await?;
         let covering = names.covering(&members, &wanted.variant, &wanted.asked).take(MOST_COVERING);
@@ -177,7 +183,7 @@ impl Lookups {
         self.fleet.meet(values.iter().flatten()).await;
         let sought = Sought { partition: &wanted.partition, variant: &wanted.variant, asked: None };
         let opened = names.iter().zip(&values).filter_map(|(name, value)| self.fleet.open_token(name, value.as_ref()?, &sought));
-        let answers = |stored: &Stored| self.is_good(stored) && stored.answers(&wanted.variant, &wanted.asked);
+        let answers = |stored: &CachedToken| self.is_good(stored) && stored.answers(&wanted.variant, &wanted.asked);
         let mut good = opened.filter(|(stored, _)| is_of(stored, epoch) && answers(stored));
         Ok(good.next())
     }

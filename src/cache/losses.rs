@@ -17,7 +17,7 @@ pub(super) const MOST: usize = 1024;
 /// What has to be restored.
 #[derive(Debug, Default)]
 pub(super) struct Losses {
-    wanted: Mutex<Wanted>,
+    wanted: Mutex<WantedChecks>,
     asked: Notify,
     settling: Mutex<Settling>,
 }
@@ -33,7 +33,7 @@ struct Settling {
 }
 
 #[derive(Debug, Default)]
-struct Wanted {
+struct WantedChecks {
     all: bool,
     some: HashSet<Partition>,
     /// It is being done.
@@ -128,7 +128,7 @@ impl Losses {
         self.settling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wanted(&self) -> MutexGuard<'_, Wanted> {
+    fn wanted(&self) -> MutexGuard<'_, WantedChecks> {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -38,13 +38,13 @@ mod tokens;
 mod watches;
 mod way;
 
-pub use accounts::{Accounts, Base, Cursor, Kept, Known, Listed, RefreshLease, Renewed, Signed, Unavailable};
+pub use accounts::{Base, CachedAccounts, Cursor, Kept, Known, Listed, RefreshLease, Renewed, Signed, Unavailable};
 pub use budget::{Budget, Permit, Work};
 pub use fleet::{Fleet, Parts};
 pub use flight::{Flight, Landing, Lost, Part};
 pub use freshness::{Freshness, judge, lifetime_is_credible, refresh_point};
-pub use lead::Wire;
-pub use outcome::{FlightOutcome, Level, LoadOutcome, Loaded, Look, Miss};
+pub use lead::ErrorCodec;
+pub use outcome::{CacheLevel, FlightOutcome, LoadOutcome, Loaded, Look, Miss};
 pub use pacing::Jitter;
 pub use query::{Bypass, Query};
 pub use queue::Room;

@@ -1,7 +1,7 @@
 //! What a look into memory, a flight, and a load bring.
 
 use super::flight::Lost;
-use crate::token::{Grant, Head};
+use crate::token::{AnswerHead, IssuedToken};
 
 /// What was found.
 #[derive(Debug)]
@@ -9,7 +9,7 @@ pub enum Look {
     /// A token that may be used.
     Hit {
         /// The answer's first part.
-        head: Head,
+        head: AnswerHead,
         /// Whether it is due for renewal.
         due: bool,
         /// Whether the shared store has to be asked first whether it still stands: see [`super::Cache::recheck`].
@@ -32,7 +32,7 @@ pub enum Miss {
 
 /// Where a flight found what it brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
+pub enum CacheLevel {
     /// In memory, where another flight had just put it.
     Memory,
     /// In the store that replicas share.
@@ -45,9 +45,9 @@ pub enum Level {
 #[derive(Clone, Debug)]
 pub struct FlightOutcome {
     /// The answer's first part.
-    pub head: Head,
+    pub head: AnswerHead,
     /// Where it was found.
-    pub level: Level,
+    pub level: CacheLevel,
     /// Whether the identical request brought it, and not one for more scopes.
     pub(super) exact: bool,
     /// Its place in the order of stores of this process.
@@ -67,7 +67,7 @@ pub struct LoadOutcome<E> {
 #[derive(Debug)]
 pub struct Loaded {
     /// What the authority issued.
-    pub grant: Grant,
+    pub grant: IssuedToken,
     /// Under which folded scopes it can be found besides the ones asked for; empty: only by the identical request.
     pub granted: Box<str>,
     /// Whether it may be kept at all.

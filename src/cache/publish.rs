@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::epochs::epoch_bytes;
 use super::fleet::MOST_LISTED;
-use super::flight::Kind;
+use super::flight::FlightKind;
 use super::generation::next_generation;
 use super::lease::Lease;
 use super::level::SharedLevel;
@@ -18,8 +18,8 @@ use super::lookup::Lookup;
 use super::outcome::{FlightOutcome, Loaded};
 use super::query::Query;
 use super::way::Way;
-use crate::store::{self, Index, Place, Placed, Put, Ring, Trouble};
-use crate::token::{Head, Partition, Stored, TokenDigest};
+use crate::store::{self, Index, Placed, Put, Ring, SlotNames, StoreError};
+use crate::token::{AnswerHead, CachedToken, Partition, TokenDigest};
 
 /// How often a forced store yields to one that came between.
 const ATTEMPTS: usize = 3;
@@ -35,7 +35,7 @@ pub(super) enum LeaderOutcome<'a> {
         text: &'a str,
         token: (u32, u32),
     },
-    /// There is none, and why, as `Wire` writes it.
+    /// There is none, and why, as `ErrorCodec` writes it.
     Refused(#[serde(borrow)] &'a [u8]),
     /// The token stands where it belongs, and is the very one that a resource rejected: the authority gave it again.
     Again {
@@ -53,15 +53,15 @@ pub(super) struct Publisher {
 
 /// A token on its way into the store.
 pub(super) struct TokenPut<'a> {
-    pub(super) place: &'a Place<'a>,
+    pub(super) place: &'a SlotNames<'a>,
     pub(super) partition: &'a Partition,
     /// Whether it is a user's, who can sign out.
     pub(super) owned: bool,
     /// The generation that it replaces.
     pub(super) base: Option<u64>,
-    pub(super) stored: &'a Stored,
+    pub(super) stored: &'a CachedToken,
     /// What is given back in the same step.
-    pub(super) lease: Option<store::Lease<'a>>,
+    pub(super) lease: Option<store::ReturnedLease<'a>>,
 }
 
 // === impl Publisher ===
@@ -72,14 +72,14 @@ impl Publisher {
     }
 
     /// Stores what a redemption brought, which goes before whatever stood there, without a look and without a flight.
-    pub(super) async fn store(&self, query: &Query<'_>, loaded: &Loaded) -> Head {
+    pub(super) async fn store(&self, query: &Query<'_>, loaded: &Loaded) -> AnswerHead {
         let (wanted, since) = (query.wanted(), self.local.since(&query.key.partition, query.owned));
         let flown = self.local.brought(&wanted, loaded);
         let lookup = self.shared.lookups.exact(&wanted.partition, &wanted.variant, &wanted.asked, wanted.owned).await;
         let lookup = lookup.unwrap_or_else(|_| Lookup::unknown(None, self.shared.known_epoch(&wanted)));
         if let Some(stored) = written(flown.head.clone(), &wanted, loaded, lookup.epoch) {
             // The tokens of an earlier sign-in are as good as before.
-            let way = Way::new(&self.shared.fleet, wanted, since, Kind::Awaited, lookup.base, false);
+            let way = Way::new(&self.shared.fleet, wanted, since, FlightKind::Awaited, lookup.base, false);
             self.publish(&way, None, &lookup, stored, &flown).await;
         }
         flown.head
@@ -91,7 +91,7 @@ impl Publisher {
         way: &Way<'_>,
         lease: Option<&Lease>,
         lookup: &Lookup,
-        stored: Stored,
+        stored: CachedToken,
         flown: &FlightOutcome,
     ) {
         // A forced store that meets another one comes again: the followers are told when it is done.
@@ -114,7 +114,7 @@ impl Publisher {
         way: &Way<'_>,
         lease: Option<&Lease>,
         mut base: Option<u64>,
-        mut stored: Stored,
+        mut stored: CachedToken,
         flown: &FlightOutcome,
     ) -> Option<u64> {
         let wanted = &way.wanted;
@@ -165,7 +165,7 @@ impl Publisher {
     }
 
     /// The token that somebody else stored under the name of this one.
-    async fn opened(&self, way: &Way<'_>, theirs: &Bytes) -> Option<Stored> {
+    async fn opened(&self, way: &Way<'_>, theirs: &Bytes) -> Option<CachedToken> {
         self.shared.fleet.meet([theirs]).await;
         self.shared.fleet.open_token(&way.token, theirs, &way.sought()).map(|(theirs, _)| theirs)
     }
@@ -184,7 +184,13 @@ impl Publisher {
         self.local.memory().remove(&way.wanted.partition);
     }
 
-    async fn put(&self, way: &Way<'_>, lease: Option<&Lease>, base: Option<u64>, stored: &Stored) -> Result<Placed, Trouble> {
+    async fn put(
+        &self,
+        way: &Way<'_>,
+        lease: Option<&Lease>,
+        base: Option<u64>,
+        stored: &CachedToken,
+    ) -> Result<Placed, StoreError> {
         let told = postcard::to_stdvec(&LeaderOutcome::Kept).unwrap_or_default();
         let outcome = lease.map(|lease| self.shared.leases.outcome(lease, &told));
         let given_back = lease.zip(outcome.as_deref()).map(|(lease, outcome)| lease.given_back(outcome));
@@ -194,13 +200,13 @@ impl Publisher {
 }
 
 /// Puts a token into the store, in its place and into the index.
-pub(super) async fn put_token(shared: &SharedLevel, token: TokenPut<'_>) -> Result<Placed, Trouble> {
+pub(super) async fn put_token(shared: &SharedLevel, token: TokenPut<'_>) -> Result<Placed, StoreError> {
     let TokenPut { place, partition, owned, base, stored, lease } = token;
     let (fleet, facts) = (&shared.fleet, &stored.facts);
     let now = fleet.now();
     let entry = fleet.names().entry(&facts.variant, &facts.asked);
     let (key, index, epoch) = (place.token(&entry), place.index(), place.epoch());
-    let value = fleet.seal_token(&key, partition, stored).ok_or(Trouble::Failed)?;
+    let value = fleet.seal_token(&key, partition, stored).ok_or(StoreError::Failed)?;
     let left = u64::try_from(stored.expires_on.saturating_sub(now)).unwrap_or(0).max(1);
     let member = fleet.names().member(&entry, &facts.variant, &facts.granted);
     let named = epoch_bytes(facts.epoch);

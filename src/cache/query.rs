@@ -1,7 +1,7 @@
 //! What is looked for, and which token at hand must not be the answer.
 
 use super::outcome::FlightOutcome;
-use crate::token::{FlightKey, Head, Partition, Stored, TokenDigest, TokenKey, Variant};
+use crate::token::{AnswerHead, CachedToken, FlightKey, Partition, TokenDigest, TokenKey, Variant};
 
 /// What is looked for.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +46,7 @@ pub enum Bypass {
 
 /// A query that outlives its request.
 #[derive(Clone, Debug)]
-pub(super) struct Wanted {
+pub(super) struct OwnedQuery {
     pub(super) flight: FlightKey,
     pub(super) partition: Partition,
     pub(super) owned: bool,
@@ -68,7 +68,7 @@ impl Query<'_> {
     }
 
     /// Whether this token is an answer, whatever its age.
-    pub(super) fn is_answered_by(&self, stored: &Stored) -> bool {
+    pub(super) fn is_answered_by(&self, stored: &CachedToken) -> bool {
         stored.answer(&self.key.variant, &self.key.scopes, self.superset).is_some()
     }
 
@@ -77,8 +77,8 @@ impl Query<'_> {
         self.bypass.skips(flown) || !(self.superset || flown.exact)
     }
 
-    pub(super) fn wanted(&self) -> Wanted {
-        Wanted {
+    pub(super) fn wanted(&self) -> OwnedQuery {
+        OwnedQuery {
             flight: self.flight(),
             partition: self.key.partition,
             owned: self.owned,
@@ -108,7 +108,7 @@ impl Bypass {
     }
 
     /// Whether this is the very token that a resource rejected.
-    pub(super) fn rejects(&self, head: &Head) -> bool {
+    pub(super) fn rejects(&self, head: &AnswerHead) -> bool {
         let is_named = |digest: &TokenDigest| head.token().is_some_and(|token| TokenDigest::of(token) == *digest);
         self.rejected().is_some_and(is_named)
     }
@@ -123,7 +123,7 @@ impl Bypass {
 
     /// As [`Bypass::skips`], for a token that another process stored. All that is known of it is what this replica saw in the store
     /// before it.
-    pub(super) fn skips_shared(&self, stored: &Stored, first: Option<Option<u64>>) -> bool {
+    pub(super) fn skips_shared(&self, stored: &CachedToken, first: Option<Option<u64>>) -> bool {
         // `first` is what was there when this replica looked for the first time, which was after the request arrived.
         let is_later = first.is_some_and(|first| first.is_none_or(|first| stored.facts.shared != first));
         match self {

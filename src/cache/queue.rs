@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use prometheus::IntCounter;
 
 use crate::telemetry::Metrics;
-use crate::token::{Partition, SignIn, SpaceId, Stored, Variant};
+use crate::token::{CachedToken, Partition, SignIn, SpaceId, Variant};
 
 /// Room for a sign-in that is still to come: a refresh token of 1.5 kB, its account, and the queue's own part, in bytes.
 const ROOM: usize = 4 * 1024;
@@ -101,12 +101,12 @@ impl Queue {
         Some(Room(Some(Arc::clone(self))))
     }
 
-    pub(super) fn token(&self, partition: Partition, stored: &Stored) {
+    pub(super) fn token(&self, partition: Partition, stored: &CachedToken) {
         self.push(Token { partition, variant: stored.facts.variant, asked: stored.facts.asked.clone() });
     }
 
     /// Whether a token waits: what memory has is newer than what stands in the store.
-    pub(super) fn has_token(&self, partition: &Partition, stored: &Stored) -> bool {
+    pub(super) fn has_token(&self, partition: &Partition, stored: &CachedToken) -> bool {
         let waiting = self.waiting();
         if waiting.tokens.is_empty() {
             return false;

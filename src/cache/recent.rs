@@ -26,12 +26,12 @@ const RANDOM: u32 = 24;
 /// What is known. Asked by every read and every write of what an account has in Redis.
 #[derive(Debug)]
 pub(super) struct Recent {
-    known: Mutex<Known>,
+    known: Mutex<KnownFacts>,
     clock: Clock,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct KnownFacts {
     epochs: Aged<NonZeroU64>,
     sign_ins: Aged<Arc<SignIn>>,
     /// Whose sign-in is not served: a sign-out of it began.
@@ -183,14 +183,14 @@ impl Recent {
         before(self.clock.moment(), KNOWN)
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, KnownFacts> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-// === impl Known ===
+// === impl KnownFacts ===
 
-impl Known {
+impl KnownFacts {
     fn raise(&mut self, partition: &Partition, epoch: NonZeroU64, now: Moment) {
         if self.epochs.get(partition).is_some_and(|known| *known >= epoch) {
             return;

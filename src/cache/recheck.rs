@@ -7,8 +7,8 @@ use super::local::LocalLevel;
 use super::locks::KeyLocks;
 use super::lookup::Lookup;
 use super::query::Query;
-use crate::store::Trouble;
-use crate::token::{FlightKey, Stored};
+use crate::store::StoreError;
+use crate::token::{CachedToken, FlightKey};
 
 /// How much lower the generation of an earlier token can be. One that is lower by more was stored after a loss.
 const ANCESTORS: u64 = 1 << 16;
@@ -31,7 +31,7 @@ impl Recheck {
 
     /// Whether what stands there came after the generation in memory: what was replaced stands there again if the store has lost
     /// something, and what waits to be stored is newer.
-    fn is_newer(&self, query: &Query<'_>, stored: &Stored, remembered: u64) -> bool {
+    fn is_newer(&self, query: &Query<'_>, stored: &CachedToken, remembered: u64) -> bool {
         let is_ancestor = remembered.wrapping_sub(stored.facts.shared) < ANCESTORS;
         stored.facts.shared != remembered && !is_ancestor && !self.shared.queue.has_token(&query.key.partition, stored)
     }
@@ -41,12 +41,12 @@ impl Recheck {
     /// Where the store cannot say, the token stands, and is asked about again soon.
     pub(super) async fn ask(&self, query: &Query<'_>) {
         let checks = self.shared.fleet.checks();
-        let is_suspect = |stored: &Stored| query.is_answered_by(stored).then(|| checks.is_suspect(stored.checked()));
+        let is_suspect = |stored: &CachedToken| query.is_answered_by(stored).then(|| checks.is_suspect(stored.checked()));
         let suspect = self.local.memory().find_map(&query.key.partition, is_suspect) == Some(true);
         let token = || FlightKey::of(&[&query.key.partition, &query.key.variant, query.key.scopes.as_bytes()]);
         let _one_looks = if suspect { Some(self.looking.lock(token()).await) } else { None };
         let now = checks.check_moment();
-        let mine = |stored: &Stored| {
+        let mine = |stored: &CachedToken| {
             query.is_answered_by(stored).then(|| {
                 let seen = stored.checked();
                 // What is suspect is noted as checked when it is: until then nobody may be served it.
@@ -56,20 +56,20 @@ impl Recheck {
         };
         let Some(Some((seen, asked, shared, epoch))) = self.local.memory().find_map(&query.key.partition, mine) else { return };
         let note = |checked| {
-            let same = |stored: &Stored| stored.facts.variant == query.key.variant && stored.facts.asked == asked;
+            let same = |stored: &CachedToken| stored.facts.variant == query.key.variant && stored.facts.asked == asked;
             let _noted = self
                 .local
                 .memory()
-                .find_map(&query.key.partition, |stored: &Stored| same(stored).then(|| stored.set_checked(checked)));
+                .find_map(&query.key.partition, |stored: &CachedToken| same(stored).then(|| stored.set_checked(checked)));
         };
         let since = self.local.since(&query.key.partition, query.owned);
         match self.shared.lookups.exact(&query.key.partition, &query.key.variant, &asked, query.owned).await {
-            Err(Trouble::Open) => {
+            Err(StoreError::Open) => {
                 checks.ask_later();
                 note(seen);
             }
             // This may be its slot's trouble alone: the others are asked about as before.
-            Err(Trouble::Failed) => note(if suspect { seen } else { checks.due_again(now) }),
+            Err(StoreError::Failed) => note(if suspect { seen } else { checks.due_again(now) }),
             Ok(Lookup { epoch: Some(raised), .. }) if Some(raised) > epoch => {
                 self.shared.fleet.metrics().signed_out.inc();
                 self.shared.recent.note(&query.key.partition, raised);

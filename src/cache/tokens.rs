@@ -3,17 +3,17 @@
 
 use std::sync::Arc;
 
-use super::accounts::Accounts;
+use super::accounts::CachedAccounts;
 use super::budget::{Budget, Permit, Work};
 use super::fleet::Fleet;
-use super::flight::{Flight, Kind, Landing, Part};
-use super::lead::{SharedFlights, Wire};
+use super::flight::{Flight, FlightKind, Landing, Part};
+use super::lead::{ErrorCodec, SharedFlights};
 use super::level::SharedLevel;
 use super::local::LocalLevel;
 use super::metrics::LocalMetrics;
 use super::outcome::{FlightOutcome, LoadOutcome, Loaded, Look};
 use super::publish::Publisher;
-use super::query::{Query, Wanted};
+use super::query::{OwnedQuery, Query};
 use super::recheck::Recheck;
 use super::settings::Settings;
 use super::way::EarlierLookup;
@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::store::Memory;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
-use crate::token::{FlightKey, Head};
+use crate::token::{AnswerHead, FlightKey};
 
 /// The cache of one process, and its part in the one that replicas share. `E` is what a failed load says.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub struct Cache<E> {
     shared: Option<SharedFlights<E>>,
     publisher: Option<Arc<Publisher>>,
     recheck: Option<Recheck>,
-    accounts: Arc<Accounts>,
+    accounts: Arc<CachedAccounts>,
     fleet: Option<Arc<Fleet>>,
     budget: Budget,
     metrics: LocalMetrics,
@@ -45,7 +45,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     pub fn new(
         settings: &Settings,
         fleet: Option<Arc<Fleet>>,
-        wire: Wire<E>,
+        wire: ErrorCodec<E>,
         metrics: &Metrics,
         clock: Clock,
         tasks: Tasks,
@@ -63,7 +63,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             shared,
             publisher,
             recheck: level.as_ref().map(|level| Recheck::new(Arc::clone(&local), Arc::clone(level))),
-            accounts: Accounts::new(Arc::clone(&local), level, clock, tasks),
+            accounts: CachedAccounts::new(Arc::clone(&local), level, clock, tasks),
             metrics: LocalMetrics::new(metrics, fleet.as_ref().map(|fleet| fleet.metrics())),
             local,
             fleet,
@@ -72,7 +72,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 
     /// Who is signed in, and what renews their tokens.
-    pub fn accounts(&self) -> &Arc<Accounts> {
+    pub fn accounts(&self) -> &Arc<CachedAccounts> {
         &self.accounts
     }
 
@@ -151,7 +151,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         loop {
             let begin = |permit: Permit| {
                 let work = work(permit.clone());
-                self.flight(wanted.clone(), Kind::Awaited, looked.take(), permit, work)
+                self.flight(wanted.clone(), FlightKind::Awaited, looked.take(), permit, work)
             };
             let Landing { outcome, part } = self.flights.join_or_lead(wanted.flight, carried, begin).await;
             self.flew(part);
@@ -179,13 +179,13 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         work: impl Future<Output = Result<Loaded, E>> + Send + 'static,
     ) {
         let wanted = query.wanted();
-        self.flights.start(wanted.flight, self.flight(wanted, Kind::Background, None, permit, work));
+        self.flights.start(wanted.flight, self.flight(wanted, FlightKind::Background, None, permit, work));
     }
 
     fn flight(
         self: &Arc<Self>,
-        wanted: Wanted,
-        kind: Kind,
+        wanted: OwnedQuery,
+        kind: FlightKind,
         looked: Option<EarlierLookup>,
         permit: Permit,
         work: impl Future<Output = Result<Loaded, E>> + Send + 'static,
@@ -195,7 +195,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             let _until_it_ends = permit;
             // Between the caller's look and this flight another one may have ended and stored what is wanted.
             match this.local.find(&wanted.partition, &wanted.variant, &wanted.asked, wanted.superset, &wanted.bypass) {
-                Ok(found) if !found.unchecked && (!found.due || kind == Kind::Awaited) => return Some(Ok(found.flown)),
+                Ok(found) if !found.unchecked && (!found.due || kind == FlightKind::Awaited) => return Some(Ok(found.flown)),
                 _ => {}
             }
             match &this.shared {
@@ -210,13 +210,13 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 
     /// A token in the shared store that may be used, where nobody shall be asked for another one.
-    pub async fn glance(&self, query: &Query<'_>) -> Option<Head> {
+    pub async fn glance(&self, query: &Query<'_>) -> Option<AnswerHead> {
         let shared = self.shared.as_ref()?;
         shared.finder().look_first(&query.wanted()).await.ok().map(|flown| flown.head)
     }
 
     /// Stores what a redemption brought, which goes before whatever stood there, without a look and without a flight.
-    pub async fn store(&self, query: &Query<'_>, loaded: &Loaded) -> Head {
+    pub async fn store(&self, query: &Query<'_>, loaded: &Loaded) -> AnswerHead {
         if let Some(publisher) = &self.publisher {
             // On the heap: futures are nested deeply enough.
             return Box::pin(publisher.store(query, loaded)).await;

@@ -14,14 +14,14 @@ const MOST: usize = 1024;
 
 /// Calls under way, and the sign-outs that they overlap with; clones share them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Watches(Arc<Mutex<Heard>>);
+pub(super) struct Watches(Arc<Mutex<SignOutLog>>);
 
 #[derive(Debug, Default)]
-struct Heard {
+struct SignOutLog {
     /// How many sign-outs there were: their order.
     count: u64,
     /// By the partition of a call under way.
-    watched: HashMap<Partition, Watched>,
+    watched: HashMap<Partition, WatchedPartition>,
     /// How many calls there are under way that may bring anybody's token.
     open: usize,
     /// The last sign-outs, for those.
@@ -31,7 +31,7 @@ struct Heard {
 }
 
 #[derive(Debug, Default)]
-struct Watched {
+struct WatchedPartition {
     calls: usize,
     /// The last sign-out that has no epoch: nothing stood of the account, or there is no store.
     last: u64,
@@ -96,7 +96,7 @@ impl Watches {
         }
     }
 
-    fn heard(&self) -> MutexGuard<'_, Heard> {
+    fn heard(&self) -> MutexGuard<'_, SignOutLog> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -106,7 +106,7 @@ impl Watches {
 impl Watch {
     /// Whether the account was signed out since the call began, for what that brings and stores under this epoch.
     pub(super) fn is_signed_out(&self, epoch: Epoch) -> bool {
-        let is_over = |watched: &Watched| watched.last > self.since || watched.epoch > epoch;
+        let is_over = |watched: &WatchedPartition| watched.last > self.since || watched.epoch > epoch;
         self.outs.heard().watched.get(&self.partition).is_some_and(is_over)
     }
 }

@@ -2,19 +2,19 @@
 //! first.
 
 use super::fleet::Fleet;
-use super::flight::Kind;
+use super::flight::FlightKind;
 use super::local::Since;
 use super::lookup::Lookup;
-use super::query::Wanted;
-use crate::store::{Place, Sought, Trouble};
+use super::query::OwnedQuery;
+use crate::store::{SlotNames, Sought, StoreError};
 
 /// A flight on its way.
 pub(super) struct Way<'a> {
-    pub(super) wanted: Wanted,
-    pub(super) kind: Kind,
+    pub(super) wanted: OwnedQuery,
+    pub(super) kind: FlightKind,
     /// When it started.
     pub(super) since: Since,
-    pub(super) place: Place<'a>,
+    pub(super) place: SlotNames<'a>,
     pub(super) token: String,
     pub(super) epoch: String,
     /// What was there when this replica looked first.
@@ -26,14 +26,21 @@ pub(super) struct Way<'a> {
 /// What a look brought that found no token, and when it began.
 #[derive(Debug)]
 pub(super) struct EarlierLookup {
-    pub(super) lookup: Result<Lookup, Trouble>,
+    pub(super) lookup: Result<Lookup, StoreError>,
     pub(super) since: Since,
 }
 
 // === impl Way ===
 
 impl<'a> Way<'a> {
-    pub(super) fn new(fleet: &'a Fleet, wanted: Wanted, since: Since, kind: Kind, first: Option<u64>, tells: bool) -> Self {
+    pub(super) fn new(
+        fleet: &'a Fleet,
+        wanted: OwnedQuery,
+        since: Since,
+        kind: FlightKind,
+        first: Option<u64>,
+        tells: bool,
+    ) -> Self {
         let place = fleet.names().place(&wanted.partition);
         let token = place.token(&fleet.names().entry(&wanted.variant, &wanted.asked));
         Self { wanted, kind, since, token, epoch: place.epoch(), place, first, tells }

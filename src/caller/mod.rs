@@ -19,7 +19,7 @@ pub use settings::{AccountRights, Rights, Settings};
 pub use token::CallerTokens;
 
 use crate::clock::{Clock, Moment};
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::reload::Reloads;
 use crate::telemetry::Metrics;
 
@@ -198,7 +198,7 @@ impl Callers {
     }
 
     /// Of each caller: its name, why the newest contents of its file were refused, if they were, and how often that happened.
-    pub fn reload_states(&self) -> impl Iterator<Item = (&str, Option<Arc<Problem>>, u64)> {
+    pub fn reload_states(&self) -> impl Iterator<Item = (&str, Option<Arc<Complaint>>, u64)> {
         self.tokens.reload_states().map(|(caller, problem, failures)| (caller.name.as_str(), problem, failures))
     }
 

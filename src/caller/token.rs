@@ -10,7 +10,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 
 use super::settings::Settings;
-use crate::finding::{Findings, Problem};
+use crate::finding::{Complaint, Findings};
 use crate::reload::{PATIENCE, Reloading};
 
 /// 128 bits in base64url without padding.
@@ -95,7 +95,7 @@ impl CallerTokens {
     }
 
     /// Why the newest contents of a caller's file were not taken, if they were not, and how often that happened.
-    pub(super) fn reload_states(&self) -> impl Iterator<Item = (&Settings, Option<Arc<Problem>>, u64)> {
+    pub(super) fn reload_states(&self) -> impl Iterator<Item = (&Settings, Option<Arc<Complaint>>, u64)> {
         self.0.callers.iter().map(|(caller, tokens)| (caller, tokens.problem(), tokens.failures()))
     }
 
@@ -113,8 +113,8 @@ impl CallerTokens {
     }
 }
 
-fn shared(whose: &str) -> Problem {
-    Problem::new(format!("one of its tokens is {whose} too"), "give each caller tokens of its own")
+fn shared(whose: &str) -> Complaint {
+    Complaint::new(format!("one of its tokens is {whose} too"), "give each caller tokens of its own")
 }
 
 // === impl Owners ===
@@ -137,8 +137,8 @@ impl Owners {
 // === impl Tokens ===
 
 impl Tokens {
-    fn parse(contents: &[u8]) -> Result<Self, Problem> {
-        let text = std::str::from_utf8(contents).map_err(|_| Problem::new("it is not UTF-8 text", REMEDY))?;
+    fn parse(contents: &[u8]) -> Result<Self, Complaint> {
+        let text = std::str::from_utf8(contents).map_err(|_| Complaint::new("it is not UTF-8 text", REMEDY))?;
         let mut hashes = Vec::new();
         for (number, line) in (1..).zip(text.lines()) {
             let token = line.trim();
@@ -147,15 +147,15 @@ impl Tokens {
             }
             if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
                 let reason = format!("line {number} has spaces or characters that a header cannot carry");
-                return Err(Problem::new(reason, REMEDY));
+                return Err(Complaint::new(reason, REMEDY));
             }
             if !(SHORTEST..=LONGEST).contains(&token.len()) {
                 let reason = format!("line {number} has under {SHORTEST} or over {LONGEST} characters");
-                return Err(Problem::new(reason, REMEDY));
+                return Err(Complaint::new(reason, REMEDY));
             }
             hashes.push(TokenHash::of(token.as_bytes()));
         }
-        if hashes.is_empty() { Err(Problem::new("there is no token", REMEDY)) } else { Ok(Self(hashes)) }
+        if hashes.is_empty() { Err(Complaint::new("there is no token", REMEDY)) } else { Ok(Self(hashes)) }
     }
 }
 

@@ -14,13 +14,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What is asked.
 pub(super) enum Target {
     /// The configured admin listener.
-    Listener(Vec<Place>),
+    Listener(Vec<HealthPlace>),
     /// What `--url` says.
     Url(Url),
 }
 
 /// One place where the listener may be.
-pub(super) enum Place {
+pub(super) enum HealthPlace {
     Tcp(SocketAddr),
     Unix(std::path::PathBuf),
 }
@@ -44,8 +44,8 @@ async fn ask(target: Target) -> Result<(), String> {
             let mut last = Err("there is no admin listener".to_owned());
             for place in places {
                 last = match place {
-                    Place::Tcp(address) => connect_tcp(address).await,
-                    Place::Unix(path) => connect_unix(&path).await,
+                    HealthPlace::Tcp(address) => connect_tcp(address).await,
+                    HealthPlace::Unix(path) => connect_unix(&path).await,
                 };
                 if last.is_ok() {
                     break;

@@ -224,7 +224,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::{Command, Exit, KeyRing, parse, render};
-    use crate::finding::{Findings, Problem};
+    use crate::finding::{Complaint, Findings};
 
     fn run(args: &[&str]) -> Result<Command, Exit> {
         parse(std::iter::once("tokend").chain(args.iter().copied()), &BTreeMap::new())
@@ -273,8 +273,8 @@ mod tests {
     #[test]
     fn findings_end_in_their_number() {
         let mut findings = Findings::default();
-        findings.error(Some("t.yaml"), "apps", Problem::new("r", "m"));
-        findings.warning(None, "X", Problem::new("r", "m"));
+        findings.error(Some("t.yaml"), "apps", Complaint::new("r", "m"));
+        findings.warning(None, "X", Complaint::new("r", "m"));
         assert_eq!(
             render(&findings),
             "error: t.yaml: apps: r\n  remedy: m\nwarning: environment: X: r\n  remedy: m\n1 error, 1 warning\n"

@@ -146,12 +146,12 @@ async fn emulate(options: tokend_emulator::Options) -> u8 {
 }
 
 /// Where the configured admin listener can be asked.
-fn places(settings: &Settings) -> Vec<healthcheck::Place> {
-    let tcp = |port: u16| healthcheck::Place::Tcp(([127, 0, 0, 1], port).into());
+fn places(settings: &Settings) -> Vec<healthcheck::HealthPlace> {
+    let tcp = |port: u16| healthcheck::HealthPlace::Tcp(([127, 0, 0, 1], port).into());
     let place = |address: &Address| match address {
-        Address::Tcp(address) => healthcheck::Place::Tcp(*address),
+        Address::Tcp(address) => healthcheck::HealthPlace::Tcp(*address),
         Address::Any(port) => tcp(*port),
-        Address::Unix(path) => healthcheck::Place::Unix(path.clone()),
+        Address::Unix(path) => healthcheck::HealthPlace::Unix(path.clone()),
     };
     settings.admin.addresses.iter().map(place).collect()
 }

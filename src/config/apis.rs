@@ -7,7 +7,7 @@ use super::report::Report;
 use super::scalar::Scalar;
 use super::shape::join;
 use super::{raw, source};
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::flow;
 
 /// Reads all apis; `apps` are the names that the configuration defines, the broken ones included.
@@ -21,31 +21,31 @@ fn api(name: String, raw: raw::Api, apps: &[String], report: &mut Report<'_>) ->
         let path = join(&path, "app");
         let app = source::filled(&path, app, report)?;
         if !apps.contains(&app) {
-            report.error(&path, Problem::new("no app has this name", "write the name of an app under `apps`"));
+            report.error(&path, Complaint::new("no app has this name", "write the name of an app under `apps`"));
         }
         Some(app)
     });
     let at = join(&path, "scopes");
     let scopes = scopes(&at, raw.scopes, report);
     if scopes.is_empty() {
-        report.missing(&at, Problem::new("the api has no scopes", "list what a token for it has to grant: [User.Read]"));
+        report.missing(&at, Complaint::new("the api has no scopes", "list what a token for it has to grant: [User.Read]"));
     }
     let base_url = raw.base_url.and_then(|text| report.take(&join(&path, "base_url"), base_url(&text.0)));
     let on = |switch: Option<Scalar<bool>>| switch.is_some_and(|scalar| scalar.0);
     flow::ApiSettings { name, app, scopes, base_url, overrides: on(raw.overrides), app_token: on(raw.app_token) }
 }
 
-fn base_url(text: &str) -> Result<Url, Problem> {
+fn base_url(text: &str) -> Result<Url, Complaint> {
     let remedy = "write scheme, host and path only: https://graph.microsoft.com/v1.0";
     let url = web_url(text)?;
     if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
-        return Err(Problem::new("user, password, query and fragment do not belong in it", remedy));
+        return Err(Complaint::new("user, password, query and fragment do not belong in it", remedy));
     }
     Ok(url)
 }
 
 /// An absolute URL of http or https.
-pub(super) fn web_url(text: &str) -> Result<Url, Problem> {
+pub(super) fn web_url(text: &str) -> Result<Url, Complaint> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "https" | "http") && url.has_host());
-    url.ok_or_else(|| Problem::new("it is no http or https URL", "write https://HOST/…"))
+    url.ok_or_else(|| Complaint::new("it is no http or https URL", "write https://HOST/…"))
 }

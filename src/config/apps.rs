@@ -8,7 +8,7 @@ use super::scalar::{List, Scalar, Text};
 use super::shape::join;
 use super::{name, raw, source};
 use crate::authority::Address;
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::token::{ScopeError, Scopes, Tenant};
 use crate::{authority, credential, flow, inbound};
 
@@ -22,7 +22,7 @@ pub(super) fn apps(
     if raw.is_empty() {
         let remedy = "define one under `apps`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET or \
                       AZURE_FEDERATED_TOKEN_FILE; `tokend demo` needs none";
-        report.missing("apps", Problem::new("no app is configured", remedy));
+        report.missing("apps", Complaint::new("no app is configured", remedy));
     }
     raw.into_iter().filter_map(|(name, raw)| app(name, raw.unwrap_or_default(), environment, report)).collect()
 }
@@ -44,7 +44,7 @@ fn app(name: String, raw: raw::App, environment: &BTreeMap<String, String>, repo
     if let (Some(address), Some(credential::Settings::Certificate { sha1: true, .. })) = (&address, &credential)
         && !address.profile().assertion.has_thumbprint()
     {
-        let problem = Problem::new("it has no effect at an issuer", "remove it: the algorithm follows what the issuer announces");
+        let problem = Complaint::new("it has no effect at an issuer", "remove it: the algorithm follows what the issuer announces");
         report.warning(&at("credential.certificate.sha1"), problem);
     }
     let inbound = raw.inbound.map(|raw| inbound(&at("inbound"), raw, address.as_ref(), report));
@@ -73,7 +73,7 @@ pub(super) fn entry_path(parent: &str, entry: &str, report: &mut Report<'_>) -> 
     let path = join(parent, name::shown_entry(entry));
     if !name::is_valid(entry) {
         let reason = "the name has characters that names do not have";
-        report.error(&path, Problem::new(reason, "use lower-case letters, digits and `-`, and begin with a letter or digit"));
+        report.error(&path, Complaint::new(reason, "use lower-case letters, digits and `-`, and begin with a letter or digit"));
     }
     path
 }
@@ -91,7 +91,7 @@ fn address(
         (Some(text), None) => report.take(&key, Address::entra(&text.0, insecure_http)),
         (None, Some(text)) => report.take(&join(path, "issuer"), Address::oidc(&text.0, insecure_http)),
         (Some(_), Some(_)) => {
-            let problem = Problem::new(
+            let problem = Complaint::new(
                 "`authority` and `issuer` are both given",
                 "keep `authority` for Entra, `issuer` for any other OpenID Connect server",
             );
@@ -101,7 +101,7 @@ fn address(
         (None, None) => {
             let remedy = "write `authority: https://login.microsoftonline.com/TENANT` for Entra, or \
                       `issuer: https://…` for any other server";
-            report.missing(&key, Problem::new("the app has no authority", remedy));
+            report.missing(&key, Complaint::new("the app has no authority", remedy));
             None
         }
     }
@@ -117,7 +117,7 @@ struct Pointless {
 fn pointless(path: &str, address: &Address, given: &Pointless, report: &mut Report<'_>) {
     let profile = address.profile();
     if given.tenants && !profile.tenants {
-        let problem = Problem::new("an issuer has no tenants", "remove it, or define one app for each issuer");
+        let problem = Complaint::new("an issuer has no tenants", "remove it, or define one app for each issuer");
         report.error(&join(path, "tenants"), problem);
     }
     let has_effect = [
@@ -126,7 +126,7 @@ fn pointless(path: &str, address: &Address, given: &Pointless, report: &mut Repo
     ];
     for (member, given, has_effect) in has_effect {
         if given && !has_effect {
-            report.warning(&join(path, member), Problem::new(format!("it has no effect at {}", profile.title), "remove it"));
+            report.warning(&join(path, member), Complaint::new(format!("it has no effect at {}", profile.title), "remove it"));
         }
     }
 }
@@ -134,11 +134,11 @@ fn pointless(path: &str, address: &Address, given: &Pointless, report: &mut Repo
 fn client_id(path: &str, raw: Option<Text>, report: &mut Report<'_>) -> Option<String> {
     const REMEDY: &str = "write the client id of the app registration";
     let Some(Text(text)) = raw else {
-        report.missing(path, Problem::new("the app has no client id", REMEDY));
+        report.missing(path, Complaint::new("the app has no client id", REMEDY));
         return None;
     };
     if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        report.error(path, Problem::new("the client id is empty, or has spaces or control characters", REMEDY));
+        report.error(path, Complaint::new("the client id is empty, or has spaces or control characters", REMEDY));
         return None;
     }
     Some(text)
@@ -148,7 +148,7 @@ fn inbound(path: &str, raw: raw::Inbound, address: Option<&Address>, report: &mu
     let audiences = words(&join(path, "audiences"), raw.audiences, report);
     if audiences.is_empty() && address.is_some_and(|address| !address.profile().access_tokens.has_own_audience()) {
         let problem =
-            Problem::new("without an audience no token would be accepted", "list the audiences that tokens for this app carry");
+            Complaint::new("without an audience no token would be accepted", "list the audiences that tokens for this app carry");
         report.missing(&join(path, "audiences"), problem);
     }
     let scopes = scopes(&join(path, "scopes"), raw.scopes, report);
@@ -163,18 +163,20 @@ fn inbound_tenants(path: &str, raw: Option<List>, address: Option<&Address>, rep
     let multi = address.tenant().is_some_and(Tenant::is_any);
     let list = entries(path, raw);
     match (multi, list.as_slice()) {
-        (true, []) => report.missing(path, Problem::new("nothing says which tenants' users this multi-tenant app accepts", REMEDY)),
+        (true, []) => {
+            report.missing(path, Complaint::new("nothing says which tenants' users this multi-tenant app accepts", REMEDY))
+        }
         (false, []) => {}
         (false, _) => {
             let remedy = "remove it, or name a multi-tenant authority such as https://login.microsoftonline.com/organizations";
-            report.error(path, Problem::new("this app accepts the users of its own authority only", remedy));
+            report.error(path, Complaint::new("this app accepts the users of its own authority only", remedy));
         }
         (true, [(_, every)]) if every == "*" => return inbound::Tenants::Every,
         (true, list) => {
             let ids = list.iter().filter_map(|(key, text)| {
                 let id = Tenant::parse(text)
                     .filter(Tenant::is_guid)
-                    .ok_or_else(|| Problem::new("it is no tenant id, which is what tokens carry", REMEDY));
+                    .ok_or_else(|| Complaint::new("it is no tenant id, which is what tokens carry", REMEDY));
                 report.take(key, id).map(|tenant| tenant.as_str().to_owned())
             });
             return inbound::Tenants::Listed(ids.collect());
@@ -187,7 +189,7 @@ fn tenants(path: &str, raw: Option<List>, report: &mut Report<'_>) -> Vec<Tenant
     let list = entries(path, raw);
     let parse = |text: &str| {
         Tenant::parse(text).filter(|tenant| !tenant.is_any()).ok_or_else(|| {
-            Problem::new(
+            Complaint::new(
                 "it is no tenant id and no domain name of a tenant",
                 "write the id or a verified domain name of one tenant",
             )
@@ -200,8 +202,8 @@ fn tenants(path: &str, raw: Option<List>, report: &mut Report<'_>) -> Vec<Tenant
 pub(super) fn scopes(path: &str, raw: Option<List>, report: &mut Report<'_>) -> Scopes {
     let list = entries(path, raw);
     let parsed = Scopes::from_list(list.iter().flat_map(|(_, text)| text.split_ascii_whitespace())).map_err(|error| match error {
-        ScopeError::Duplicate => Problem::new("a scope is listed twice", "list each scope once"),
-        ScopeError::Empty | ScopeError::BadCharacter => Problem::new(
+        ScopeError::Duplicate => Complaint::new("a scope is listed twice", "list each scope once"),
+        ScopeError::Empty | ScopeError::BadCharacter => Complaint::new(
             "a scope has characters that scopes do not have",
             "write the scopes as the api's documentation does, without quotes",
         ),
@@ -217,7 +219,7 @@ pub(super) fn words(path: &str, raw: Option<List>, report: &mut Report<'_>) -> V
         if good {
             Ok(text.to_owned())
         } else {
-            Err(Problem::new("the entry is empty or has spaces", "write one entry each: [a, b]"))
+            Err(Complaint::new("the entry is empty or has spaces", "write one entry each: [a, b]"))
         }
     };
     list.iter().filter_map(|(key, text)| report.take(key, plain(text))).collect()

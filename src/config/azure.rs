@@ -6,7 +6,7 @@ use ::config::{Value, ValueKind};
 
 use super::report::Report;
 use super::text::Layer;
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::token::Tenant;
 
 const TENANT: &str = "AZURE_TENANT_ID";
@@ -30,7 +30,7 @@ pub(super) fn layers(environment: &BTreeMap<String, String>, report: &mut Report
     for (name, path) in [(TENANT, AUTHORITY), (CLIENT, CLIENT_ID)] {
         if get(name).is_none() {
             let remedy = format!("set {name}, define `apps` in a configuration file, or unset the other AZURE_ variables");
-            refuse(path, name, Problem::new(not_set(), remedy), report);
+            refuse(path, name, Complaint::new(not_set(), remedy), report);
         }
     }
     let mut layers = Vec::new();
@@ -42,7 +42,7 @@ pub(super) fn layers(environment: &BTreeMap<String, String>, report: &mut Report
     }
     layers.extend(credential(get(SECRET).is_some(), get(CERTIFICATE), get(FEDERATED), report));
     if get(SECRET).is_none() && get(PASSWORD).is_some() {
-        let problem = Problem::new(
+        let problem = Complaint::new(
             "certificates under a password are not available in this version",
             "mount the key and its chain as PEM without a password",
         );
@@ -54,7 +54,7 @@ pub(super) fn layers(environment: &BTreeMap<String, String>, report: &mut Report
 fn authority(tenant: &str, host: Option<&str>, report: &mut Report<'_>) -> Option<Layer> {
     if Tenant::parse(tenant).is_none() {
         let problem =
-            Problem::new("it is no tenant id and no domain name", "set it to the directory (tenant) id of the app registration");
+            Complaint::new("it is no tenant id and no domain name", "set it to the directory (tenant) id of the app registration");
         refuse(AUTHORITY, TENANT, problem, report);
         return None;
     }
@@ -73,13 +73,14 @@ fn credential(secret: bool, certificate: Option<&str>, federated: Option<&str>, 
         (false, Some(path), _) => (CERTIFICATE, file("certificate", CERTIFICATE, path)),
         (false, None, Some(path)) => (FEDERATED, file("federated_token", FEDERATED, path)),
         (false, None, None) => {
-            refuse(CREDENTIAL, SECRET, Problem::new(not_set(), format!("set {SECRET}, {CERTIFICATE} or {FEDERATED}")), report);
+            refuse(CREDENTIAL, SECRET, Complaint::new(not_set(), format!("set {SECRET}, {CERTIFICATE} or {FEDERATED}")), report);
             return None;
         }
     };
     for (other, given) in [(CERTIFICATE, certificate), (FEDERATED, federated)] {
         if other != chosen && given.is_some() {
-            let problem = Problem::new(format!("{chosen} is set as well and goes before it"), format!("unset {other} or {chosen}"));
+            let problem =
+                Complaint::new(format!("{chosen} is set as well and goes before it"), format!("unset {other} or {chosen}"));
             report.warning_at(other, problem);
         }
     }
@@ -87,7 +88,7 @@ fn credential(secret: bool, certificate: Option<&str>, federated: Option<&str>, 
 }
 
 /// An error about a variable, which also explains why the path that it sets has no value.
-fn refuse(path: &str, variable: &str, problem: Problem, report: &mut Report<'_>) {
+fn refuse(path: &str, variable: &str, problem: Complaint, report: &mut Report<'_>) {
     report.attribute(path.to_owned(), variable.to_owned());
     report.error(path, problem);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::report::Report;
 use super::scalar::{Form, Scalar, Size};
-use crate::finding::Problem;
+use crate::finding::Complaint;
 
 pub(super) const GIB: usize = 1 << 30;
 
@@ -17,7 +17,7 @@ pub(super) fn or<T: Form>(value: Option<Scalar<T>>, default: T) -> T {
 pub(super) fn duration(path: &str, value: Option<Scalar<Duration>>, default: Duration, report: &mut Report<'_>) -> Duration {
     let value = or(value, default);
     if value.is_zero() {
-        report.error(path, Problem::new("it is zero", "write a time above zero; no key switches a limit off"));
+        report.error(path, Complaint::new("it is zero", "write a time above zero; no key switches a limit off"));
     }
     value
 }
@@ -28,7 +28,7 @@ pub(super) fn count(path: &str, value: Option<Scalar<u64>>, default: usize, repo
     value.unwrap_or_else(|| {
         report.error(
             path,
-            Problem::new("it is not between 1 and 1000000", "write a number in these bounds; no key switches a limit off"),
+            Complaint::new("it is not between 1 and 1000000", "write a number in these bounds; no key switches a limit off"),
         );
         default
     })
@@ -44,7 +44,7 @@ pub(super) fn size(
     let value = value.map_or(Some(default), |scalar| usize::try_from(scalar.0.0).ok()).filter(|value| bounds.contains(value));
     value.unwrap_or_else(|| {
         let reason = format!("it is not between {} and {} bytes", bounds.start(), bounds.end());
-        report.error(path, Problem::new(reason, "write a size in these bounds, such as 256KiB; no key switches a limit off"));
+        report.error(path, Complaint::new(reason, "write a size in these bounds, such as 256KiB; no key switches a limit off"));
         default
     })
 }

@@ -8,11 +8,11 @@ use super::scalar::List;
 use super::shape::join;
 use super::{name, raw, source};
 use crate::caller::{AccountRights, Rights, Settings};
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::flow::flow_names;
 
 /// The names that rights are given by, the broken entries included.
-pub(super) struct Known<'a> {
+pub(super) struct KnownNames<'a> {
     pub(super) apps: &'a [String],
     pub(super) apis: &'a [String],
 }
@@ -20,7 +20,7 @@ pub(super) struct Known<'a> {
 /// Reads all callers.
 pub(super) fn callers(
     raw: Option<Vec<Option<raw::Caller>>>,
-    known: &Known<'_>,
+    known: &KnownNames<'_>,
     environment: &BTreeMap<String, String>,
     report: &mut Report<'_>,
 ) -> Vec<Settings> {
@@ -29,8 +29,10 @@ pub(super) fn callers(
         let (path, Some(raw)) = (format!("callers[{index}]"), raw) else { continue };
         let Some(caller) = caller(&path, raw, known, environment, report) else { continue };
         if all.iter().any(|other| other.name == caller.name) {
-            let problem =
-                Problem::new("another caller has this name", "give each caller a name of its own: its accounts are kept under it");
+            let problem = Complaint::new(
+                "another caller has this name",
+                "give each caller a name of its own: its accounts are kept under it",
+            );
             report.error(&join(&path, "name"), problem);
         }
         all.push(caller);
@@ -41,52 +43,56 @@ pub(super) fn callers(
 fn caller(
     path: &str,
     raw: raw::Caller,
-    known: &Known<'_>,
+    known: &KnownNames<'_>,
     environment: &BTreeMap<String, String>,
     report: &mut Report<'_>,
 ) -> Option<Settings> {
     let at = |member: &str| join(path, member);
     let name = raw.name.map(|text| text.0);
     match &name {
-        None => {
-            report.missing(&at("name"), Problem::new("the caller has no name", "write one, of lower-case letters, digits and `-`"))
-        }
+        None => report
+            .missing(&at("name"), Complaint::new("the caller has no name", "write one, of lower-case letters, digits and `-`")),
         Some(name) if !name::is_valid(name) => {
             let reason = "the name is empty or has characters that names do not have";
             report.error(
                 &at("name"),
-                Problem::new(reason, "use lower-case letters, digits and `-`, and begin with a letter or digit"),
+                Complaint::new(reason, "use lower-case letters, digits and `-`, and begin with a letter or digit"),
             );
         }
         Some(_) => {}
     }
     if raw.token.is_none() {
         let remedy = "write `token: {file: /run/secrets/…}`: a file with one token per line, of 22 characters at least";
-        report.missing(&at("token"), Problem::new("the caller has no token", remedy));
+        report.missing(&at("token"), Complaint::new("the caller has no token", remedy));
     }
     let token = raw.token.and_then(|place| source::source(&at("token"), place, environment, report));
     let of = |known: &[String], text: &str| known.iter().any(|name| name == text).then(|| text.to_owned());
     let apps = listed(&at("apps"), raw.apps, report, |text| {
-        of(known.apps, text).ok_or_else(|| Problem::new("no app has this name", "write the name of an app under `apps`"))
+        of(known.apps, text).ok_or_else(|| Complaint::new("no app has this name", "write the name of an app under `apps`"))
     });
     let apis = listed(&at("apis"), raw.apis, report, |text| {
-        of(known.apis, text).ok_or_else(|| Problem::new("no api has this name", "write the name of an api under `apis`"))
+        of(known.apis, text).ok_or_else(|| Complaint::new("no api has this name", "write the name of an api under `apis`"))
     });
     let flows = listed(&at("flows"), raw.flows, report, |text| {
         let remedy = || format!("write one of: {}", flow_names().collect::<Vec<_>>().join(", "));
-        flow_names().find(|name| *name == text).ok_or_else(|| Problem::new("no flow has this name", remedy()))
+        flow_names().find(|name| *name == text).ok_or_else(|| Complaint::new("no flow has this name", remedy()))
     });
     let accounts = raw.accounts.map_or(AccountRights::Own, |scalar| scalar.0);
     Some(Settings { name: name?, token: token?, rights: Rights { apps, apis, flows, accounts } })
 }
 
 /// A list of names. An empty one would allow nothing at all, and is more often meant to allow everything.
-fn listed<T>(path: &str, raw: Option<List>, report: &mut Report<'_>, read: impl Fn(&str) -> Result<T, Problem>) -> Option<Vec<T>> {
+fn listed<T>(
+    path: &str,
+    raw: Option<List>,
+    report: &mut Report<'_>,
+    read: impl Fn(&str) -> Result<T, Complaint>,
+) -> Option<Vec<T>> {
     let list = entries(path, Some(raw?));
     if list.is_empty() {
         report.missing(
             path,
-            Problem::new("the list is empty, and would allow nothing", "list what is allowed, or remove the key: then all is"),
+            Complaint::new("the list is empty, and would allow nothing", "list what is allowed, or remove the key: then all is"),
         );
     }
     Some(list.iter().filter_map(|(key, text)| report.take(key, read(text))).collect())

@@ -7,7 +7,7 @@ use ::config::{Value, ValueKind};
 use super::report::Report;
 use super::text::{self, Layer};
 use super::{name, shape};
-use crate::finding::Problem;
+use crate::finding::Complaint;
 
 /// All of ours begin with it.
 const PREFIX: &str = "TOKEND_";
@@ -17,7 +17,7 @@ const PLACES: [&str; 3] = ["file", "env", "inline"];
 const TOPOLOGIES: [&str; 3] = ["url", "sentinel", "cluster"];
 
 /// What a variable is to us.
-enum Kind {
+enum VariableKind {
     /// Somebody else's.
     Foreign,
     /// One of ours that is not configuration, or one that Kubernetes makes for a Service named tokend.
@@ -33,9 +33,9 @@ pub(super) fn layers(environment: &BTreeMap<String, String>, tree: &serde_json::
     let mut layers = Vec::new();
     for (variable, value) in environment {
         match kind(variable) {
-            Kind::Foreign | Kind::Ignored => {}
-            Kind::Unknown => report.error_at(None, shown(variable), unknown(variable)),
-            Kind::Path(parts) => match layer(variable, parts, value, tree) {
+            VariableKind::Foreign | VariableKind::Ignored => {}
+            VariableKind::Unknown => report.error_at(None, shown(variable), unknown(variable)),
+            VariableKind::Path(parts) => match layer(variable, parts, value, tree) {
                 Ok(layer) => layers.push(layer),
                 Err(problem) => report.error_at(None, shown(variable), problem),
             },
@@ -91,24 +91,24 @@ fn collect_leaves(path: Vec<String>, value: &Value, leaves: &mut Vec<Vec<String>
     }
 }
 
-fn kind(variable: &str) -> Kind {
+fn kind(variable: &str) -> VariableKind {
     let Some(rest) = variable
         .get(..PREFIX.len())
         .filter(|prefix| prefix.eq_ignore_ascii_case(PREFIX))
         .and_then(|_| variable.get(PREFIX.len()..))
     else {
-        return Kind::Foreign;
+        return VariableKind::Foreign;
     };
     let rest = rest.to_ascii_lowercase();
     if rest == "config" {
-        return Kind::Ignored;
+        return VariableKind::Ignored;
     }
     let parts: Vec<String> = rest.split("__").map(str::to_owned).collect();
     let first = parts.first().map(|part| part.replace('-', "_")).unwrap_or_default();
     if shape::top_level().contains(&first.as_str()) {
-        return Kind::Path(parts);
+        return VariableKind::Path(parts);
     }
-    if is_of_kubernetes(&rest) { Kind::Ignored } else { Kind::Unknown }
+    if is_of_kubernetes(&rest) { VariableKind::Ignored } else { VariableKind::Unknown }
 }
 
 /// `TOKEND_(…_)?SERVICE_(HOST|PORT…)` and `TOKEND_(…_)?PORT(…)`, which every container beside a Service named tokend finds.
@@ -117,7 +117,7 @@ fn is_of_kubernetes(rest: &str) -> bool {
     words.contains(&"port") || words.windows(2).any(|pair| matches!(pair, ["service", "host"]))
 }
 
-fn unknown(variable: &str) -> Problem {
+fn unknown(variable: &str) -> Complaint {
     let rest = variable.get(PREFIX.len()..).unwrap_or_default().to_ascii_lowercase();
     let known = shape::top_level();
     let one_underscore =
@@ -130,14 +130,14 @@ fn unknown(variable: &str) -> Problem {
     } else {
         format!("unset it; after {PREFIX} comes one of: {}", known.join(", ").to_ascii_uppercase())
     };
-    Problem::new("this variable means nothing to tokend", remedy)
+    Complaint::new("this variable means nothing to tokend", remedy)
 }
 
-fn layer(variable: &str, parts: Vec<String>, value: &str, tree: &serde_json::Value) -> Result<Layer, Problem> {
+fn layer(variable: &str, parts: Vec<String>, value: &str, tree: &serde_json::Value) -> Result<Layer, Complaint> {
     let plain =
         |part: &String| !part.is_empty() && part.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
     if !parts.iter().all(plain) {
-        return Err(Problem::new(
+        return Err(Complaint::new(
             "the name is no path of keys",
             "write TOKEND_, then the keys with two underscores between them: TOKEND_LOG__LEVEL",
         ));
@@ -151,7 +151,7 @@ fn layer(variable: &str, parts: Vec<String>, value: &str, tree: &serde_json::Val
         });
     }
     let value = text::flow(value).ok_or_else(|| {
-        Problem::new(
+        Complaint::new(
             "the value is no YAML that can be read",
             "write [a, b], {name: value} or a plain text; a text that begins with a bracket or a quote stands in quotes",
         )
@@ -160,12 +160,12 @@ fn layer(variable: &str, parts: Vec<String>, value: &str, tree: &serde_json::Val
 }
 
 /// The name of an app or api that a part of a variable means. Variables have no `-`; those of the file do.
-fn entry(part: &str, entries: Option<&serde_json::Value>) -> Result<String, Problem> {
+fn entry(part: &str, entries: Option<&serde_json::Value>) -> Result<String, Complaint> {
     let folded = |name: &str| name.to_ascii_lowercase().replace('-', "_");
     let names = entries.and_then(serde_json::Value::as_object).into_iter().flat_map(serde_json::Map::keys);
     let mut same = names.filter(|name| folded(name) == folded(part));
     match (same.next(), same.next()) {
-        (Some(_), Some(_)) => Err(Problem::new(
+        (Some(_), Some(_)) => Err(Complaint::new(
             "the name can mean several entries of the file",
             "rename one of those that differ by `-` and `_` only",
         )),
@@ -185,7 +185,7 @@ fn conflicts(layers: &[Layer], report: &mut Report<'_>) {
             } else {
                 format!("{} sets the key above it to a value that has no members", shown(&layer.variable))
             };
-            report.error_at(None, shown(&other.variable), Problem::new(reason, "unset one of the two"));
+            report.error_at(None, shown(&other.variable), Complaint::new(reason, "unset one of the two"));
         }
     }
 }

@@ -7,8 +7,8 @@ use super::bounds::{GIB, duration, or, size};
 use super::raw;
 use super::report::Report;
 use super::scalar::{List, Mode, Scalar};
-use super::tls::Guard;
-use crate::finding::Problem;
+use super::tls::ListenerGuard;
+use crate::finding::Complaint;
 use crate::http;
 use crate::listen::{self, Address};
 
@@ -59,7 +59,7 @@ pub(super) fn listeners(
     admin: Option<List>,
     mode: Option<Scalar<Mode>>,
     (limits, bounds): (&http::Settings, Bounds),
-    guard: Guard,
+    guard: ListenerGuard,
     report: &mut Report<'_>,
 ) -> (listen::Settings, listen::Settings) {
     let mode = or(mode, MODE).0;
@@ -75,13 +75,15 @@ pub(super) fn listeners(
     let all: Vec<_> = token_addresses.iter().chain(&admin_addresses).collect();
     for (index, (key, address)) in all.iter().enumerate() {
         if !has_port_zero(address) && all.iter().take(index).any(|(_, other)| other == address) {
-            report
-                .error(key, Problem::new("the same address is listed before", "give each address once, and each listener its own"));
+            report.error(
+                key,
+                Complaint::new("the same address is listed before", "give each address once, and each listener its own"),
+            );
         }
     }
     if bounds.heads < limits.header.saturating_mul(HEADS_PER_HEADER) {
         let reason = format!("it is less than {HEADS_PER_HEADER} × `limits.header`: a large head could never be read");
-        report.missing("limits.heads", Problem::new(reason, "raise it, or lower `limits.header`"));
+        report.missing("limits.heads", Complaint::new(reason, "raise it, or lower `limits.header`"));
     }
     let plain = |addresses: Vec<(String, Address)>| addresses.into_iter().map(|(_, address)| address).collect();
     let tokens = listen::Settings {
@@ -115,8 +117,10 @@ fn addresses(path: &str, raw: Option<List>, default: &str, report: &mut Report<'
     let raw = raw.unwrap_or_else(|| List(vec![Some(default.to_owned())]));
     let list = entries(path, Some(raw));
     if list.is_empty() {
-        report
-            .missing(path, Problem::new("there is no address to listen at", format!("list one, or remove the key for {default}")));
+        report.missing(
+            path,
+            Complaint::new("there is no address to listen at", format!("list one, or remove the key for {default}")),
+        );
     }
     let mut all = Vec::new();
     for (key, text) in list {

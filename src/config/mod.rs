@@ -34,7 +34,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::finding::{Findings, Problem};
+use crate::finding::{Complaint, Findings};
 use crate::reload;
 
 pub use format::Format;
@@ -70,14 +70,14 @@ pub fn parse(text: &str, format: Format, name: &str, environment: &BTreeMap<Stri
     read(Some((text, format)), Some(name), environment)
 }
 
-fn contents(path: &Path) -> Result<String, Problem> {
+fn contents(path: &Path) -> Result<String, Complaint> {
     let contents = reload::read(path).map_err(|error| {
-        Problem::new(
+        Complaint::new(
             format!("the file cannot be read: {}", error.kind()),
             "mend the path in --config or TOKEND_CONFIG, or the file's permissions",
         )
     })?;
-    contents.text().map(str::to_owned).map_err(|_| Problem::new("the file is not UTF-8 text", "save it as UTF-8"))
+    contents.text().map(str::to_owned).map_err(|_| Complaint::new("the file is not UTF-8 text", "save it as UTF-8"))
 }
 
 fn read(text: Option<(&str, Format)>, name: Option<&str>, environment: &BTreeMap<String, String>) -> (Option<Settings>, Findings) {
@@ -123,11 +123,12 @@ fn assemble(mut raw: raw::Root, environment: &BTreeMap<String, String>, report: 
     let names: Vec<String> = raw.apps.iter().flat_map(BTreeMap::keys).cloned().collect();
     let bounds = listeners::bounds(&mut raw.limits, report);
     let (limits, detached) = service::limits(raw.limits, raw.hosts, report);
-    let guard = tls::Guard { tls: raw.tls.is_some(), callers: raw.callers.as_ref().is_some_and(|callers| !callers.is_empty()) };
+    let guard =
+        tls::ListenerGuard { tls: raw.tls.is_some(), callers: raw.callers.as_ref().is_some_and(|callers| !callers.is_empty()) };
     let (mut listen, admin) = listeners::listeners(raw.listen, raw.admin_listen, raw.listen_mode, (&limits, bounds), guard, report);
     listen.tls = raw.tls.and_then(|raw| tls::tls(raw, &listen.addresses, environment, report));
     let apis: Vec<String> = raw.apis.iter().flat_map(BTreeMap::keys).cloned().collect();
-    let callers = callers::callers(raw.callers, &callers::Known { apps: &names, apis: &apis }, environment, report);
+    let callers = callers::callers(raw.callers, &callers::KnownNames { apps: &names, apis: &apis }, environment, report);
     let settings = Settings {
         listen,
         admin,

@@ -19,7 +19,7 @@ pub(super) struct Node<'a>(pub(super) &'a Value);
 
 /// Why a value was not taken.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(super) enum ShapeError {
     /// A member that its map does not have; those that it has.
     Unknown(&'static [&'static str]),
     /// What was expected and how to write it, separated by `|`.
@@ -31,9 +31,9 @@ pub(super) enum Fault {
 // === impl Node ===
 
 impl<'de> Deserializer<'de> for Node<'de> {
-    type Error = Fault;
+    type Error = ShapeError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
         match self.0 {
             Value::Null => visitor.visit_unit(),
             Value::Bool(value) => visitor.visit_bool(*value),
@@ -42,7 +42,7 @@ impl<'de> Deserializer<'de> for Node<'de> {
                 (Some(value), _, _) => visitor.visit_u64(value),
                 (None, Some(value), _) => visitor.visit_i64(value),
                 (None, None, Some(value)) => visitor.visit_f64(value),
-                (None, None, None) => Err(Fault::Other),
+                (None, None, None) => Err(ShapeError::Other),
             },
             Value::Array(items) => visitor.visit_seq(SeqDeserializer::new(items.iter().map(Node))),
             Value::Object(members) => {
@@ -51,12 +51,12 @@ impl<'de> Deserializer<'de> for Node<'de> {
         }
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
         if self.0.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        if self.0.is_object() { self.deserialize_any(visitor) } else { Err(Fault::Expected(MAP.to_owned())) }
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
+        if self.0.is_object() { self.deserialize_any(visitor) } else { Err(ShapeError::Expected(MAP.to_owned())) }
     }
 
     // A derived struct would take a list as its members in their order.
@@ -65,7 +65,7 @@ impl<'de> Deserializer<'de> for Node<'de> {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, ShapeError> {
         self.deserialize_map(visitor)
     }
 
@@ -75,7 +75,7 @@ impl<'de> Deserializer<'de> for Node<'de> {
     }
 }
 
-impl<'de> IntoDeserializer<'de, Fault> for Node<'de> {
+impl<'de> IntoDeserializer<'de, ShapeError> for Node<'de> {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {
@@ -83,9 +83,9 @@ impl<'de> IntoDeserializer<'de, Fault> for Node<'de> {
     }
 }
 
-// === impl Fault ===
+// === impl ShapeError ===
 
-impl Error for Fault {
+impl Error for ShapeError {
     fn custom<T: fmt::Display>(_: T) -> Self {
         Self::Other
     }
@@ -103,9 +103,9 @@ impl Error for Fault {
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for ShapeError {}
 
-impl fmt::Display for Fault {
+impl fmt::Display for ShapeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value was not taken")
     }
@@ -116,13 +116,13 @@ mod tests {
     use serde::Deserialize as _;
     use serde_json::json;
 
-    use super::{Fault, Node};
+    use super::{Node, ShapeError};
     use crate::config::raw;
 
     #[test]
     fn a_list_is_no_map() {
         let tree = json!(["1MiB"]);
-        assert!(matches!(raw::Limits::deserialize(Node(&tree)), Err(Fault::Expected(_))));
+        assert!(matches!(raw::Limits::deserialize(Node(&tree)), Err(ShapeError::Expected(_))));
     }
 
     #[test]

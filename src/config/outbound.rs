@@ -9,7 +9,7 @@ use url::Url;
 use super::apps::words;
 use super::raw;
 use super::report::Report;
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::transport::{NamedRoots, Settings};
 
 const REMEDY: &str = "write http://HOST:PORT; https:// where the proxy itself speaks TLS";
@@ -23,7 +23,7 @@ pub(super) fn outbound(raw: Option<raw::Outbound>, environment: &BTreeMap<String
             let proxy = report.take("outbound.proxy", proxy(&text.0));
             if proxy.as_ref().is_some_and(|url| url.password().is_some()) && !report.is_from_a_variable("outbound.proxy") {
                 let remedy = "set it by the variable TOKEND_OUTBOUND__PROXY from a secret";
-                report.warning("outbound.proxy", Problem::new("a password stands in the configuration itself", remedy));
+                report.warning("outbound.proxy", Complaint::new("a password stands in the configuration itself", remedy));
             }
             proxy
         }
@@ -47,13 +47,13 @@ fn of_environment(environment: &BTreeMap<String, String>, no_proxy: &[String], r
 }
 
 /// A proxy's URL: what it may say beside scheme, host and port is a user with a password.
-fn proxy(text: &str) -> Result<Url, Problem> {
-    let url = Url::parse(text).map_err(|_| Problem::new("it is no absolute URL", REMEDY))?;
+fn proxy(text: &str) -> Result<Url, Complaint> {
+    let url = Url::parse(text).map_err(|_| Complaint::new("it is no absolute URL", REMEDY))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        return Err(Problem::new("it is no http proxy", REMEDY));
+        return Err(Complaint::new("it is no http proxy", REMEDY));
     }
     if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-        return Err(Problem::new("it goes on after host and port", REMEDY));
+        return Err(Complaint::new("it goes on after host and port", REMEDY));
     }
     Ok(url)
 }

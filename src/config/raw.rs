@@ -39,9 +39,9 @@ pub(super) struct Root {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Tls {
-    pub(super) cert: Option<Place>,
-    pub(super) key: Option<Place>,
-    pub(super) client_ca: Option<Place>,
+    pub(super) cert: Option<RawPlace>,
+    pub(super) key: Option<RawPlace>,
+    pub(super) client_ca: Option<RawPlace>,
 }
 
 #[derive(Default, Deserialize)]
@@ -64,17 +64,17 @@ pub(super) struct App {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Credential {
-    pub(super) secret: Option<Place>,
+    pub(super) secret: Option<RawPlace>,
     pub(super) certificate: Option<Certificate>,
     pub(super) pfx: Option<Later>,
     pub(super) private_key: Option<Later>,
-    pub(super) federated_token: Option<Place>,
+    pub(super) federated_token: Option<RawPlace>,
     pub(super) managed_identity: Option<Later>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Place {
+pub(super) struct RawPlace {
     pub(super) file: Option<Text>,
     pub(super) env: Option<Text>,
     pub(super) inline: Option<Text>,
@@ -113,7 +113,7 @@ pub(super) struct Api {
 #[serde(deny_unknown_fields)]
 pub(super) struct Caller {
     pub(super) name: Option<Text>,
-    pub(super) token: Option<Place>,
+    pub(super) token: Option<RawPlace>,
     pub(super) apps: Option<List>,
     pub(super) apis: Option<List>,
     pub(super) flows: Option<List>,
@@ -135,7 +135,7 @@ pub(super) struct Redis {
     pub(super) sentinel: Option<Sentinel>,
     pub(super) cluster: Option<Cluster>,
     pub(super) username: Option<Text>,
-    pub(super) password: Option<Place>,
+    pub(super) password: Option<RawPlace>,
     pub(super) ca_file: Option<Text>,
     pub(super) client_cert: Option<Text>,
     pub(super) client_key: Option<Text>,
@@ -154,7 +154,7 @@ pub(super) struct Sentinel {
     pub(super) master: Option<Text>,
     pub(super) urls: Option<List>,
     pub(super) username: Option<Text>,
-    pub(super) password: Option<Place>,
+    pub(super) password: Option<RawPlace>,
 }
 
 #[derive(Default, Deserialize)]
@@ -166,7 +166,7 @@ pub(super) struct Cluster {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Encryption {
-    pub(super) key_ring: Option<Place>,
+    pub(super) key_ring: Option<RawPlace>,
     pub(super) plaintext: Option<Scalar<bool>>,
 }
 
@@ -225,5 +225,5 @@ pub(super) struct Log {
 pub(super) struct Otlp {
     pub(super) endpoint: Option<Text>,
     pub(super) sample_ratio: Option<Scalar<f64>>,
-    pub(super) headers: Option<Place>,
+    pub(super) headers: Option<RawPlace>,
 }

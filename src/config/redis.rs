@@ -12,7 +12,7 @@ use super::report::Report;
 use super::scalar::{List, Scalar, Text};
 use super::shape::join;
 use super::source::{self, filled};
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::http;
 use crate::reload::Source;
 use crate::store::{Encryption, RedisSettings, RedisUrl, Topology, VERSIONS};
@@ -92,14 +92,14 @@ fn timeouts(
     let timeout = duration(&read_path, reads, TIMEOUT, report);
     let write_timeout = duration(&write_path, writes, WRITE_TIMEOUT, report);
     if timeout > LONG_TIMEOUT {
-        let problem = Problem::new(
+        let problem = Complaint::new(
             "it is more than one second, which every request waits at first when Redis hangs",
             "lower it; the default is 50ms",
         );
         report.warning(&read_path, problem);
     }
     if write_timeout >= limits.request_timeout && !limits.request_timeout.is_zero() {
-        let problem = Problem::new(
+        let problem = Complaint::new(
             "it is not less than `limits.request_timeout`: requests end before a write's time is up",
             "lower it, or raise `limits.request_timeout`",
         );
@@ -118,7 +118,7 @@ fn waiting(
     let (replicas_path, timeout_path) = (join(PATH, "wait_replicas"), join(PATH, "wait_timeout"));
     let count = replicas.map_or(0, |scalar| scalar.0);
     let known = u32::try_from(count).ok().filter(|_| count <= MOST_REPLICAS).ok_or_else(|| {
-        Problem::new(
+        Complaint::new(
             format!("it is more than {MOST_REPLICAS}"),
             "write how many replicas of the master must have a write: 1 as a rule",
         )
@@ -126,11 +126,11 @@ fn waiting(
     let is_given = timeout.is_some();
     let timeout = duration(&timeout_path, timeout, WAIT_TIMEOUT, report);
     if is_given && count == 0 {
-        let problem = Problem::new("nobody is waited for: `wait_replicas` is 0", "write `wait_replicas: 1`, or remove it");
+        let problem = Complaint::new("nobody is waited for: `wait_replicas` is 0", "write `wait_replicas: 1`, or remove it");
         report.warning(&timeout_path, problem);
     }
     if count > 0 && timeout >= limits.request_timeout && !limits.request_timeout.is_zero() {
-        let problem = Problem::new(
+        let problem = Complaint::new(
             "it is not less than `limits.request_timeout`: requests end before replicas are waited for",
             "lower it, or raise `limits.request_timeout`",
         );
@@ -163,16 +163,16 @@ fn topology(
             let path = join(PATH, "cluster.urls");
             let urls = urls(&path, raw.urls, report)?;
             if urls.iter().any(|url| url.db != 0) {
-                report.error(&path, Problem::new("a cluster has one database only", "remove the number after the port"));
+                report.error(&path, Complaint::new("a cluster has one database only", "remove the number after the port"));
             }
             Some(Topology::Cluster(urls))
         }
         (None, None, None) => {
-            report.missing(&join(PATH, "url"), Problem::new("nothing says where Redis is", TOPOLOGIES));
+            report.missing(&join(PATH, "url"), Complaint::new("nothing says where Redis is", TOPOLOGIES));
             None
         }
         _ => {
-            report.error(PATH, Problem::new("more than one of `url`, `sentinel` and `cluster` is given", TOPOLOGIES));
+            report.error(PATH, Complaint::new("more than one of `url`, `sentinel` and `cluster` is given", TOPOLOGIES));
             None
         }
     }
@@ -182,12 +182,12 @@ fn master(path: &str, raw: Option<Text>, report: &mut Report<'_>) -> Option<Stri
     const REMEDY: &str = "write the name that the sentinels have for the master, as in their `sentinel monitor` line";
     match raw {
         Some(Text(name)) if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) => {
-            report.error(path, Problem::new("the name is empty, or has spaces or control characters", REMEDY));
+            report.error(path, Complaint::new("the name is empty, or has spaces or control characters", REMEDY));
             None
         }
         Some(Text(name)) => Some(name),
         None => {
-            report.missing(path, Problem::new("nothing says which master to ask the sentinels for", REMEDY));
+            report.missing(path, Complaint::new("nothing says which master to ask the sentinels for", REMEDY));
             None
         }
     }
@@ -199,7 +199,7 @@ fn urls(path: &str, raw: Option<List>, report: &mut Report<'_>) -> Option<Vec<Re
     if list.is_empty() {
         report.missing(
             path,
-            Problem::new("there is no address to begin with", "list some of them: [rediss://a:6380, rediss://b:6380]"),
+            Complaint::new("there is no address to begin with", "list some of them: [rediss://a:6380, rediss://b:6380]"),
         );
         return None;
     }
@@ -207,11 +207,13 @@ fn urls(path: &str, raw: Option<List>, report: &mut Report<'_>) -> Option<Vec<Re
     let urls = parsed.into_iter().collect::<Option<Vec<_>>>()?;
     let first = urls.first()?;
     if urls.iter().any(|url| url.tls != first.tls) {
-        report.error(path, Problem::new("redis:// and rediss:// are mixed", "write rediss:// for all of them, or redis://"));
+        report.error(path, Complaint::new("redis:// and rediss:// are mixed", "write rediss:// for all of them, or redis://"));
     }
     if urls.iter().any(|url| url.db != first.db) {
-        report
-            .error(path, Problem::new("the addresses name different databases", "write the same number after each port, or none"));
+        report.error(
+            path,
+            Complaint::new("the addresses name different databases", "write the same number after each port, or none"),
+        );
     }
     open_network(path, &urls, report);
     Some(urls)
@@ -220,7 +222,7 @@ fn urls(path: &str, raw: Option<List>, report: &mut Report<'_>) -> Option<Vec<Re
 /// Records are sealed; the password and everything else that is said is not.
 fn open_network(path: &str, urls: &[RedisUrl], report: &mut Report<'_>) {
     if urls.iter().any(|url| !url.tls && !is_loopback(&url.host)) {
-        let problem = Problem::new(
+        let problem = Complaint::new(
             "the connection leaves this machine without TLS: the password and every command can be read on the way",
             "write rediss:// and the port that has TLS",
         );
@@ -237,7 +239,7 @@ fn is_loopback(host: &str) -> bool {
 fn login(
     path: &str,
     username: Option<Text>,
-    password: Option<raw::Place>,
+    password: Option<raw::RawPlace>,
     environment: &BTreeMap<String, String>,
     report: &mut Report<'_>,
 ) -> (Option<String>, Option<Source>) {
@@ -247,7 +249,7 @@ fn login(
     let password = password.and_then(|place| source::source(&password_path, place, environment, report));
     if username.is_some() && !has_password {
         let problem =
-            Problem::new("there is a user and no password", "write `password: {file: …}` beside it, or remove `username`");
+            Complaint::new("there is a user and no password", "write `password: {file: …}` beside it, or remove `username`");
         report.missing(&password_path, problem);
     }
     (username, password)
@@ -258,7 +260,7 @@ fn pair(given: &[(&str, bool); 3], report: &mut Report<'_>) {
     let [_, (cert, has_cert), (key, has_key)] = *given;
     if has_cert != has_key {
         let (there, missing) = if has_cert { (cert, key) } else { (key, cert) };
-        let problem = Problem::new(
+        let problem = Complaint::new(
             format!("there is `{there}` and no `{missing}`"),
             "write both for mutual TLS, or remove both; one file may hold both",
         );
@@ -273,18 +275,18 @@ fn tls(topology: &Topology, given: &[(&str, bool); 3], report: &mut Report<'_>) 
         Topology::Sentinel { urls, .. } | Topology::Cluster(urls) => urls.iter().all(|url| !url.tls),
     };
     for (member, _) in given.iter().filter(|(_, given)| plain && *given) {
-        let problem = Problem::new("it is for TLS, and redis:// has none", "write rediss://, or remove it");
+        let problem = Complaint::new("it is for TLS, and redis:// has none", "write rediss://, or remove it");
         report.error(&join(PATH, member), problem);
     }
 }
 
 /// Braces would move the hash tag of a cluster, and with it every record to one node.
-fn prefix(Text(text): Text) -> Result<String, Problem> {
+fn prefix(Text(text): Text) -> Result<String, Complaint> {
     let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
     if plain && (1..=LONGEST_PREFIX).contains(&text.len()) {
         return Ok(text);
     }
-    Err(Problem::new(
+    Err(Complaint::new(
         format!("it is not 1 to {LONGEST_PREFIX} of the characters A-Z, a-z, 0-9, `.`, `_` and `-`"),
         "write a short word, such as tokend",
     ))
@@ -303,7 +305,7 @@ fn encryption(
     match (raw.key_ring, raw.plaintext.is_some_and(|scalar| scalar.0)) {
         (Some(place), false) => source::source(&join(path, "key_ring"), place, environment, report).map(Encryption::KeyRing),
         (None, true) => {
-            let problem = Problem::new(
+            let problem = Complaint::new(
                 "tokens lie in Redis as they are: whoever reads it can use them",
                 "write `encryption: {key_ring: {file: …}}` with what `tokend key-ring new` prints",
             );
@@ -311,11 +313,11 @@ fn encryption(
             Some(Encryption::Plaintext)
         }
         (Some(_), true) => {
-            report.error(path, Problem::new("there is a key ring, and `plaintext: true` says not to use one", REMEDY));
+            report.error(path, Complaint::new("there is a key ring, and `plaintext: true` says not to use one", REMEDY));
             None
         }
         (None, false) => {
-            report.missing(path, Problem::new("tokens are not kept in Redis without a key ring", REMEDY));
+            report.missing(path, Complaint::new("tokens are not kept in Redis without a key ring", REMEDY));
             None
         }
     }
@@ -328,7 +330,7 @@ fn write_version(path: &str, raw: Option<Scalar<u64>>, report: &mut Report<'_>) 
         path,
         known.ok_or_else(|| {
             let (oldest, newest) = (VERSIONS.oldest(), VERSIONS.newest());
-            Problem::new(
+            Complaint::new(
                 if oldest == newest {
                     format!("this release writes version {newest}")
                 } else {

@@ -1,6 +1,6 @@
 //! Collects findings by the path of the key, and says for each in which file or variable the operator finds it.
 
-use crate::finding::{Findings, Problem};
+use crate::finding::{Complaint, Findings};
 
 /// Findings while a configuration is read.
 pub(super) struct Report<'a> {
@@ -26,37 +26,37 @@ impl<'a> Report<'a> {
     }
 
     /// Adds an error at a path.
-    pub(super) fn error(&mut self, path: &str, problem: Problem) {
+    pub(super) fn error(&mut self, path: &str, problem: Complaint) {
         let (file, key) = self.place(path);
         self.findings.error(file.as_deref(), &key, problem);
         self.reported.push(path.to_owned());
     }
 
     /// Adds a warning at a path.
-    pub(super) fn warning(&mut self, path: &str, problem: Problem) {
+    pub(super) fn warning(&mut self, path: &str, problem: Complaint) {
         let (file, key) = self.place(path);
         self.findings.warning(file.as_deref(), &key, problem);
     }
 
     /// Adds an error about something that is not there, unless a finding at, above or below the path has explained that.
-    pub(super) fn missing(&mut self, path: &str, problem: Problem) {
+    pub(super) fn missing(&mut self, path: &str, problem: Complaint) {
         if !self.reported.iter().any(|other| is_within(other, path) || is_within(path, other)) {
             self.error(path, problem);
         }
     }
 
     /// Adds an error about a place that is no path: a line of the file, or a variable.
-    pub(super) fn error_at(&mut self, file: Option<&str>, key: &str, problem: Problem) {
+    pub(super) fn error_at(&mut self, file: Option<&str>, key: &str, problem: Complaint) {
         self.findings.error(file, key, problem);
     }
 
     /// Adds a warning about a variable that sets no path.
-    pub(super) fn warning_at(&mut self, key: &str, problem: Problem) {
+    pub(super) fn warning_at(&mut self, key: &str, problem: Complaint) {
         self.findings.warning(None, key, problem);
     }
 
     /// The value, or an error at the path.
-    pub(super) fn take<T>(&mut self, path: &str, value: Result<T, Problem>) -> Option<T> {
+    pub(super) fn take<T>(&mut self, path: &str, value: Result<T, Complaint>) -> Option<T> {
         value.map_err(|problem| self.error(path, problem)).ok()
     }
 

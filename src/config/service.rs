@@ -10,7 +10,7 @@ use super::report::Report;
 use super::scalar::{List, Scalar, Size};
 use super::settings::Shutdown;
 use super::{raw, redis};
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::{authority, cache, http};
 
 /// What a request's head may have, in bytes: below 8 KiB hyper does not serve HTTP/1.1 at all.
@@ -30,7 +30,7 @@ pub(super) fn limits(raw: Option<raw::Limits>, hosts: Option<List>, report: &mut
     let inflight = size("limits.inflight", raw.inflight, default.inflight, 1..=64 * GIB, report);
     if inflight < body {
         let problem =
-            Problem::new("it is less than `limits.body`: a large body could never be read", "raise it, or lower `limits.body`");
+            Complaint::new("it is less than `limits.body`: a large body could never be read", "raise it, or lower `limits.body`");
         report.missing("limits.inflight", problem);
     }
     let header = size("limits.header", raw.header, default.header, HEADER, report);
@@ -54,7 +54,7 @@ fn detached(flights: Option<Scalar<Size>>, queue: Option<Scalar<Size>>, largest:
     if flights < least {
         let reason =
             format!("it is less than {least} bytes, which the largest request that `limits.body` and `limits.header` allow needs");
-        report.missing("limits.flights", Problem::new(reason, "raise it, or lower `limits.body`"));
+        report.missing("limits.flights", Complaint::new(reason, "raise it, or lower `limits.body`"));
     }
     let queue = size("limits.queue", queue, default.queue, 64 * 1024..=64 * GIB, report);
     Detached { flights, queue }
@@ -65,7 +65,7 @@ fn hosts(raw: Option<List>, report: &mut Report<'_>) -> Vec<String> {
     let host = |text: &str| {
         url::Host::parse(text)
             .map(|host| host.to_string())
-            .map_err(|_| Problem::new("it is no host name", "write a host name or an address without scheme, port and path"))
+            .map_err(|_| Complaint::new("it is no host name", "write a host name or an address without scheme, port and path"))
     };
     list.iter().filter_map(|(key, text)| report.take(key, host(text))).collect()
 }
@@ -81,7 +81,7 @@ pub(super) fn cache(
     let max_bytes = raw.memory.unwrap_or_default().max_bytes.map_or(default.max_bytes, |scalar| scalar.0.0);
     // One user's tokens may take 256 KiB: a cache that holds fewer than four users is a mistake in the unit.
     if max_bytes < 1 << 20 {
-        report.error("cache.memory.max_bytes", Problem::new("it is less than 1MiB", "write at least 1MiB; the default is 64MiB"));
+        report.error("cache.memory.max_bytes", Complaint::new("it is less than 1MiB", "write at least 1MiB; the default is 64MiB"));
     }
     let recheck = duration("cache.recheck", raw.recheck, default.recheck, report);
     let redis = raw.redis.and_then(|raw| redis::redis(raw, limits, environment, report));
@@ -98,7 +98,7 @@ pub(super) fn calls(raw: Option<raw::Calls>, limits: &http::Settings, report: &m
         retry_delay: or(raw.retry_delay, default.retry_delay),
     };
     if calls.timeout >= limits.request_timeout && !limits.request_timeout.is_zero() {
-        let problem = Problem::new(
+        let problem = Complaint::new(
             "it is not less than `limits.request_timeout`: requests end before the authority's time is up",
             "lower it, or raise `limits.request_timeout`",
         );

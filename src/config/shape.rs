@@ -6,10 +6,10 @@ use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use super::name;
-use super::node::{Fault, Node};
+use super::node::{Node, ShapeError};
 use super::raw;
 use super::report::Report;
-use crate::finding::Problem;
+use crate::finding::Complaint;
 
 /// Reads the whole tree.
 pub(super) fn shape(mut tree: Value, report: &mut Report<'_>) -> raw::Root {
@@ -21,9 +21,9 @@ pub(super) fn shape(mut tree: Value, report: &mut Report<'_>) -> raw::Root {
         };
         let segments: Vec<Segment> = error.path().iter().cloned().collect();
         let fault = error.into_inner();
-        let path = shown_path(&segments, matches!(fault, Fault::Unknown(_)));
+        let path = shown_path(&segments, matches!(fault, ShapeError::Unknown(_)));
         report.error(&path, problem(&fault, segments.last()));
-        if !remove(&mut tree, &segments, matches!(fault, Fault::Unknown(_))) {
+        if !remove(&mut tree, &segments, matches!(fault, ShapeError::Unknown(_))) {
             return raw::Root::default();
         }
     }
@@ -33,27 +33,27 @@ pub(super) fn shape(mut tree: Value, report: &mut Report<'_>) -> raw::Root {
 pub(super) fn top_level() -> &'static [&'static str] {
     let tree = serde_json::json!({"": null});
     match serde_path_to_error::deserialize::<_, raw::Root>(Node(&tree)).map_err(serde_path_to_error::Error::into_inner) {
-        Err(Fault::Unknown(known)) => known,
+        Err(ShapeError::Unknown(known)) => known,
         _ => &[],
     }
 }
 
-fn problem(fault: &Fault, last: Option<&Segment>) -> Problem {
+fn problem(fault: &ShapeError, last: Option<&Segment>) -> Complaint {
     match fault {
-        Fault::Unknown(known) => {
+        ShapeError::Unknown(known) => {
             let written = if let Some(Segment::Map { key }) = last { key.as_str() } else { "" };
             let list = known.join(", ");
             let remedy = match name::nearest(written, known) {
                 Some(near) => format!("did you mean `{near}`? The keys here are: {list}"),
                 None => format!("remove it, or use one of the keys here: {list}"),
             };
-            Problem::new("this key is not known", remedy)
+            Complaint::new("this key is not known", remedy)
         }
-        Fault::Expected(words) => {
+        ShapeError::Expected(words) => {
             let (what, how) = words.split_once('|').unwrap_or((words, "write one, as the documentation of this key shows"));
-            Problem::new(format!("the value is not {what}"), how)
+            Complaint::new(format!("the value is not {what}"), how)
         }
-        Fault::Other => Problem::new("the value cannot be read", "write it as the documentation of this key shows"),
+        ShapeError::Other => Complaint::new("the value cannot be read", "write it as the documentation of this key shows"),
     }
 }
 
@@ -118,7 +118,7 @@ fn empty_entries(value: &Value, path: &str, report: &mut Report<'_>) {
                 let shown = if is_entries(path) { name::shown_entry(key) } else { name::shown(key) };
                 let path = join(path, shown);
                 if value.is_null() && path.starts_with("callers[") {
-                    report.error(&path, Problem::new("it has no value", "write one, or remove the key"));
+                    report.error(&path, Complaint::new("it has no value", "write one, or remove the key"));
                 }
                 empty_entries(value, &path, report);
             }
@@ -128,7 +128,7 @@ fn empty_entries(value: &Value, path: &str, report: &mut Report<'_>) {
                 if item.is_null() {
                     report.error(
                         &format!("{path}[{index}]"),
-                        Problem::new("the entry is empty", "write a value, or remove the entry"),
+                        Complaint::new("the entry is empty", "write a value, or remove the entry"),
                     );
                 }
                 empty_entries(item, &format!("{path}[{index}]"), report);

@@ -8,7 +8,7 @@ use super::scalar::{Later, Text};
 use super::shape::join;
 use super::{name, raw};
 use crate::credential;
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::reload::{Place, Source};
 use crate::secret::Secret;
 
@@ -34,11 +34,11 @@ pub(super) fn credential(
             source(&join(path, "federated_token"), place, environment, report).map(credential::Settings::FederatedToken)
         }
         (None, None, None) => {
-            report.missing(path, Problem::new("the app has no credential", KINDS));
+            report.missing(path, Complaint::new("the app has no credential", KINDS));
             None
         }
         _ => {
-            report.error(path, Problem::new("there is more than one kind of credential", KINDS));
+            report.error(path, Complaint::new("there is more than one kind of credential", KINDS));
             None
         }
     }
@@ -50,7 +50,7 @@ fn certificate(
     environment: &BTreeMap<String, String>,
     report: &mut Report<'_>,
 ) -> Option<credential::Settings> {
-    let place = raw::Place { file: raw.file, env: raw.env, inline: raw.inline };
+    let place = raw::RawPlace { file: raw.file, env: raw.env, inline: raw.inline };
     let sha1 = raw.sha1.is_some_and(|scalar| scalar.0);
     let kid = raw.kid.and_then(|kid| filled(&join(path, "kid"), kid, report));
     let source = source(path, place, environment, report)?;
@@ -60,7 +60,7 @@ fn certificate(
 /// Reads the one place of a secret.
 pub(super) fn source(
     path: &str,
-    raw: raw::Place,
+    raw: raw::RawPlace,
     environment: &BTreeMap<String, String>,
     report: &mut Report<'_>,
 ) -> Option<Source> {
@@ -70,7 +70,7 @@ pub(super) fn source(
     // A variable is no worse a place than `{env: …}`; a file that many can read is.
     if is_inline && !report.is_from_a_variable(&inline) {
         let problem =
-            Problem::new("a secret stands in the configuration itself", "move it to a file of its own and write {file: …}");
+            Complaint::new("a secret stands in the configuration itself", "move it to a file of its own and write {file: …}");
         report.warning(&inline, problem);
     }
     Some(source)
@@ -79,7 +79,7 @@ pub(super) fn source(
 /// Reads the one place of a text that anybody may see.
 pub(super) fn public_source(
     path: &str,
-    raw: raw::Place,
+    raw: raw::RawPlace,
     environment: &BTreeMap<String, String>,
     report: &mut Report<'_>,
 ) -> Option<Source> {
@@ -95,11 +95,11 @@ pub(super) fn public_source(
             filled(&path, text, report).map(|text| from(&path, Place::Value(Secret::new(text)), report))
         }
         (None, None, None) => {
-            report.missing(path, Problem::new("nothing says where the text is", REMEDY));
+            report.missing(path, Complaint::new("nothing says where the text is", REMEDY));
             None
         }
         _ => {
-            report.error(path, Problem::new("more than one place is named", REMEDY));
+            report.error(path, Complaint::new("more than one place is named", REMEDY));
             None
         }
     }
@@ -113,7 +113,7 @@ fn variable_source(path: &str, variable: Text, environment: &BTreeMap<String, St
             // Whoever writes the secret itself here must not find it in the log: only what looks like a name is shown.
             let what = if found.is_some() { "empty" } else { "not set" };
             let reason = format!("the environment variable {} is {what}", name::shown(&variable));
-            report.error(path, Problem::new(reason, "set it to the text, or name another variable or a file"));
+            report.error(path, Complaint::new(reason, "set it to the text, or name another variable or a file"));
             None
         }
     }
@@ -127,7 +127,7 @@ fn from(path: &str, place: Place, report: &Report<'_>) -> Source {
 /// A text that is not empty.
 pub(super) fn filled(path: &str, text: Text, report: &mut Report<'_>) -> Option<String> {
     if text.0.trim().is_empty() {
-        report.error(path, Problem::new("the value is empty", "write a value, or remove the key"));
+        report.error(path, Complaint::new("the value is empty", "write a value, or remove the key"));
         return None;
     }
     Some(text.0)
@@ -136,6 +136,6 @@ pub(super) fn filled(path: &str, text: Text, report: &mut Report<'_>) -> Option<
 /// A key that the documentation has and this version has not.
 pub(super) fn not_yet(path: &str, value: Option<&Later>, remedy: &str, report: &mut Report<'_>) {
     if value.is_some() {
-        report.error(path, Problem::new("this is not available in this version", format!("remove it; {remedy}")));
+        report.error(path, Complaint::new("this is not available in this version", format!("remove it; {remedy}")));
     }
 }

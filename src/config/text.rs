@@ -3,14 +3,14 @@
 use ::config::{Config, ConfigError, File, FileFormat, Source as _, Value, ValueKind};
 
 use super::format::Format;
-use crate::finding::Problem;
+use crate::finding::Complaint;
 
 /// A text that is not what its format says: where, and what to do. What stands there is never part of it.
 pub(super) struct Syntax {
     /// Line and column, counted from one, where the parser says so.
     pub(super) position: Option<(usize, usize)>,
     /// What is wrong.
-    pub(super) problem: Problem,
+    pub(super) problem: Complaint,
 }
 
 /// Values for one path, over what was there before. Null takes away.
@@ -98,12 +98,12 @@ fn syntax(error: &ConfigError, format: Format) -> Syntax {
         (Some(_), _) => "look at this line and the one before: a missing comma or quote, an unclosed bracket, a key twice",
         (None, _) => "write one document with texts as keys and numbers that fit into 64 bits",
     };
-    Syntax { position, problem: Problem::new(reason, remedy) }
+    Syntax { position, problem: Complaint::new(reason, remedy) }
 }
 
 fn no_map(name: &str) -> Syntax {
     let reason = format!("the top of the {name} document is not a map");
-    Syntax { position: None, problem: Problem::new(reason, "start with `name: value` members, such as `apps`") }
+    Syntax { position: None, problem: Complaint::new(reason, "start with `name: value` members, such as `apps`") }
 }
 
 /// Neither parser's error has an accessor for this that can be reached from here; both end, or begin, with the same words.

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use super::raw;
 use super::report::Report;
 use super::source::{public_source, source};
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::listen::{Address, TlsSettings};
 
 /// What stands before the token listener.
 #[derive(Clone, Copy)]
-pub(super) struct Guard {
+pub(super) struct ListenerGuard {
     /// Whether there is `tls`.
     pub(super) tls: bool,
     /// Whether there are `callers`.
@@ -20,11 +20,11 @@ pub(super) struct Guard {
 const TLS: &str = "`tls: {cert: {file: /run/secrets/tls.crt}, key: {file: /run/secrets/tls.key}}`";
 const CALLERS: &str = "`callers` with a token for each";
 
-// === impl Guard ===
+// === impl ListenerGuard ===
 
-impl Guard {
+impl ListenerGuard {
     /// What an address beyond loopback lacks: on the way nobody may read the tokens, and not everybody may ask for them.
-    pub(super) fn missing(self) -> Option<Problem> {
+    pub(super) fn missing(self) -> Option<Complaint> {
         let (what, add) = match (self.tls, self.callers) {
             (true, true) => return None,
             (true, false) => ("there are no `callers`", CALLERS.to_owned()),
@@ -32,7 +32,7 @@ impl Guard {
             (false, false) => ("there is neither `tls` nor `callers`", format!("{TLS} and {CALLERS}")),
         };
         let reason = format!("others than this machine can reach it, and {what}");
-        Some(Problem::new(reason, format!("add {add}, or bind to loopback (127.0.0.1, ::1) or a Unix socket")))
+        Some(Complaint::new(reason, format!("add {add}, or bind to loopback (127.0.0.1, ::1) or a Unix socket")))
     }
 }
 
@@ -46,12 +46,13 @@ pub(super) fn tls(
     let (has_cert, has_key) = (raw.cert.is_some(), raw.key.is_some());
     for (member, there) in [("cert", has_cert), ("key", has_key)] {
         if !there {
-            let problem = Problem::new(format!("`tls` has no `{member}`"), format!("write {TLS}; one file may hold both"));
+            let problem = Complaint::new(format!("`tls` has no `{member}`"), format!("write {TLS}; one file may hold both"));
             report.missing(&format!("tls.{member}"), problem);
         }
     }
     if addresses.iter().all(|address| matches!(address, Address::Unix(_))) && !addresses.is_empty() {
-        let problem = Problem::new("it is for TCP addresses, and `listen` has none", "remove it, or add a TCP address to `listen`");
+        let problem =
+            Complaint::new("it is for TCP addresses, and `listen` has none", "remove it, or add a TCP address to `listen`");
         report.warning("tls", problem);
     }
     let cert = raw.cert.and_then(|place| public_source("tls.cert", place, environment, report));

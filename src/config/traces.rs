@@ -6,7 +6,7 @@ use super::apis::web_url;
 use super::report::Report;
 use super::scalar::{Form as _, Text};
 use super::{raw, source};
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::reload::{Place, Source};
 use crate::secret::Secret;
 use crate::telemetry;
@@ -39,7 +39,7 @@ fn configured(raw: raw::Otlp, environment: &BTreeMap<String, String>, report: &m
     let endpoint = match raw.endpoint {
         Some(Text(text)) => report.take("otlp.endpoint", web_url(&text)),
         None => {
-            let problem = Problem::new(
+            let problem = Complaint::new(
                 "there is no collector to send spans to",
                 "write the collector's URL, such as http://127.0.0.1:4318, or remove `otlp`",
             );
@@ -68,7 +68,7 @@ fn standard(environment: &BTreeMap<String, String>, report: &mut Report<'_>) -> 
     let endpoint = given.map_err(|problem| report.error_at(None, variable, problem)).ok();
     for name in ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"] {
         if get(name).is_some_and(|protocol| protocol != "http/protobuf") {
-            let problem = Problem::new(
+            let problem = Complaint::new(
                 "spans are sent as http/protobuf, whatever it says",
                 "name the collector's HTTP port, usually 4318, in the endpoint",
             );
@@ -84,9 +84,9 @@ fn standard(environment: &BTreeMap<String, String>, report: &mut Report<'_>) -> 
 }
 
 /// The URL for traces is used as it is; ours gets its path appended, so the path is taken off.
-fn without_path(text: &str) -> Result<url::Url, Problem> {
+fn without_path(text: &str) -> Result<url::Url, Complaint> {
     let base = text.strip_suffix(TRACES).ok_or_else(|| {
-        Problem::new(
+        Complaint::new(
             format!("it does not end in {TRACES}"),
             format!("end it in {TRACES}, or set OTEL_EXPORTER_OTLP_ENDPOINT to the base URL"),
         )
@@ -106,10 +106,10 @@ fn sampler(name: Option<&str>, argument: Option<&str>, report: &mut Report<'_>) 
     ratio(number).map_err(|problem| report.error_at(None, "OTEL_TRACES_SAMPLER_ARG", problem)).ok()
 }
 
-fn ratio(number: f64) -> Result<f64, Problem> {
+fn ratio(number: f64) -> Result<f64, Complaint> {
     if (0.0..=1.0).contains(&number) {
         Ok(number)
     } else {
-        Err(Problem::new("it is not between 0 and 1", "write 0.05 for one request in twenty"))
+        Err(Complaint::new("it is not between 0 and 1", "write 0.05 for one request in twenty"))
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 
 use super::certificate::ClientKey;
 use super::proving::{CredentialError, EARLY, ProofTarget};
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::oauth::{AssertionForm, Proof};
 use crate::secret::Secret;
 use crate::tasks::Tasks;
@@ -129,14 +129,14 @@ impl AssertionSigner {
     fn announced_header(&self, target: ProofTarget<'_>) -> Result<Header, CredentialError> {
         let ProofTarget { methods, algorithms, .. } = target;
         if methods.is_some_and(|methods| !methods.iter().any(|method| method == "private_key_jwt")) {
-            return Err(CredentialError(Problem::new(
+            return Err(CredentialError(Complaint::new(
                 "the issuer does not take private_key_jwt",
                 "give the app a secret, or allow private_key_jwt at the issuer",
             )));
         }
         let offered = |name: &str| algorithms.is_none_or(|offered| offered.iter().any(|alg| alg == name));
         let (_, algorithm) = PREFERRED.iter().find(|(name, _)| offered(name)).ok_or_else(|| {
-            CredentialError(Problem::new(
+            CredentialError(Complaint::new(
                 "the issuer takes no assertion signed with an RSA key",
                 "allow RS256 or PS256 for client assertions at the issuer",
             ))
@@ -160,7 +160,7 @@ async fn sign(ask: AssertionRequest<'_>, header: Header, ends: i64, tasks: &Task
     let key = Arc::clone(ask.key);
     let signed = tasks.compute(move || jsonwebtoken::encode(&header, &claims, key.signing())).await;
     let unusable =
-        || CredentialError(Problem::new("its key could not sign", "check the certificate file; `tokend check` tries it"));
+        || CredentialError(Complaint::new("its key could not sign", "check the certificate file; `tokend check` tries it"));
     signed.and_then(Result::ok).map(Secret::new).ok_or_else(unusable)
 }
 

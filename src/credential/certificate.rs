@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rustls_pki_types::pem::{PemObject as _, SectionKind};
 
-use crate::finding::Problem;
+use crate::finding::Complaint;
 
 /// A key that signs, and what names it.
 pub struct ClientKey {
@@ -27,18 +27,18 @@ impl ClientKey {
     ///
     /// # Errors
     /// There is no usable key, no certificate, or they do not belong together.
-    pub fn parse(contents: &[u8]) -> Result<Self, Problem> {
+    pub fn parse(contents: &[u8]) -> Result<Self, Complaint> {
         let (key, certificates) = split(contents)?;
         let pair = key.pair()?;
         let bits = pair.public_modulus_len() * 8;
         if !(2048..=4096).contains(&bits) {
-            return Err(Problem::new(format!("its RSA key has {bits} bits"), "use a key of 2048 to 4096 bits"));
+            return Err(Complaint::new(format!("its RSA key has {bits} bits"), "use a key of 2048 to 4096 bits"));
         }
         let leaf = matching(&certificates, pair.public_key().as_ref())?;
         let signing = key.signing()?;
         // A key that cannot sign shows here, and not in the first request.
         jsonwebtoken::encode(&Header::new(Algorithm::PS256), &serde_json::json!({}), &signing)
-            .map_err(|_| Problem::new("its key cannot sign", REMEDY))?;
+            .map_err(|_| Complaint::new("its key cannot sign", REMEDY))?;
         let sha1 = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, leaf.der);
         let sha256 = digest::digest(&digest::SHA256, leaf.der);
         Ok(Self { signing, sha1: URL_SAFE_NO_PAD.encode(sha1), sha256: URL_SAFE_NO_PAD.encode(sha256), not_after: leaf.not_after })
@@ -84,15 +84,15 @@ struct Leaf<'a> {
 // === impl PrivateKey ===
 
 impl PrivateKey {
-    fn pair(&self) -> Result<aws_lc_rs::rsa::KeyPair, Problem> {
+    fn pair(&self) -> Result<aws_lc_rs::rsa::KeyPair, Complaint> {
         let pair = match self {
             Self::Pkcs1(der) => aws_lc_rs::rsa::KeyPair::from_der(der),
             Self::Pkcs8(der) => aws_lc_rs::rsa::KeyPair::from_pkcs8(der),
         };
-        pair.map_err(|_| Problem::new("its private key is no RSA key that can be used", REMEDY))
+        pair.map_err(|_| Complaint::new("its private key is no RSA key that can be used", REMEDY))
     }
 
-    fn signing(&self) -> Result<EncodingKey, Problem> {
+    fn signing(&self) -> Result<EncodingKey, Complaint> {
         let (label, der) = match self {
             Self::Pkcs1(der) => ("RSA PRIVATE KEY", der),
             Self::Pkcs8(der) => ("PRIVATE KEY", der),
@@ -100,14 +100,14 @@ impl PrivateKey {
         let body = zeroize::Zeroizing::new(base64::engine::general_purpose::STANDARD.encode(der));
         let pem = zeroize::Zeroizing::new(format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", *body));
         EncodingKey::from_rsa_pem(pem.as_bytes())
-            .map_err(|_| Problem::new("its private key is no RSA key that can be used", REMEDY))
+            .map_err(|_| Complaint::new("its private key is no RSA key that can be used", REMEDY))
     }
 }
 
-fn split(contents: &[u8]) -> Result<(PrivateKey, Vec<Vec<u8>>), Problem> {
+fn split(contents: &[u8]) -> Result<(PrivateKey, Vec<Vec<u8>>), Complaint> {
     let (mut key, mut certificates) = (None, Vec::new());
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(contents) {
-        let (kind, der) = section.map_err(|_| Problem::new("its PEM text cannot be read", REMEDY))?;
+        let (kind, der) = section.map_err(|_| Complaint::new("its PEM text cannot be read", REMEDY))?;
         let found = match kind {
             SectionKind::Certificate => {
                 certificates.push(der);
@@ -115,33 +115,36 @@ fn split(contents: &[u8]) -> Result<(PrivateKey, Vec<Vec<u8>>), Problem> {
             }
             SectionKind::RsaPrivateKey => PrivateKey::Pkcs1(der.into()),
             SectionKind::PrivateKey => PrivateKey::Pkcs8(der.into()),
-            SectionKind::EcPrivateKey => return Err(Problem::new("its private key is an EC key", REMEDY)),
+            SectionKind::EcPrivateKey => return Err(Complaint::new("its private key is an EC key", REMEDY)),
             _ => continue,
         };
         if key.replace(found).is_some() {
-            return Err(Problem::new("it has more than one private key", REMEDY));
+            return Err(Complaint::new("it has more than one private key", REMEDY));
         }
     }
     if certificates.is_empty() {
-        return Err(Problem::new("it has no certificate", REMEDY));
+        return Err(Complaint::new("it has no certificate", REMEDY));
     }
     let missing = if contents.windows(21).any(|window| window == b"ENCRYPTED PRIVATE KEY") {
         "its private key is encrypted"
     } else {
         "it has no private key"
     };
-    let key = key.ok_or_else(|| Problem::new(missing, REMEDY))?;
+    let key = key.ok_or_else(|| Complaint::new(missing, REMEDY))?;
     Ok((key, certificates))
 }
 
 /// The certificate of the key: the first in good files, any in others.
-fn matching<'a>(certificates: &'a [Vec<u8>], public_key: &[u8]) -> Result<Leaf<'a>, Problem> {
+fn matching<'a>(certificates: &'a [Vec<u8>], public_key: &[u8]) -> Result<Leaf<'a>, Complaint> {
     for der in certificates {
-        let (_, parsed) =
-            x509_parser::parse_x509_certificate(der).map_err(|_| Problem::new("one of its certificates cannot be read", REMEDY))?;
+        let (_, parsed) = x509_parser::parse_x509_certificate(der)
+            .map_err(|_| Complaint::new("one of its certificates cannot be read", REMEDY))?;
         if parsed.public_key().subject_public_key.data.as_ref() == public_key {
             return Ok(Leaf { der, not_after: parsed.validity().not_after.timestamp() });
         }
     }
-    Err(Problem::new("no certificate in it belongs to its private key", "put the key beside the certificate that was made from it"))
+    Err(Complaint::new(
+        "no certificate in it belongs to its private key",
+        "put the key beside the certificate that was made from it",
+    ))
 }

@@ -1,19 +1,19 @@
 //! A client secret: what a file must hold to be one, and where it stands in a request.
 
 use super::proving::{CredentialError, ProofTarget};
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::oauth::{Proof, SecretPlace};
 use crate::secret::Secret;
 
 /// Reads a secret. A file often ends in a newline that is no part of it.
-pub(super) fn parse(contents: &[u8]) -> Result<Secret, Problem> {
-    let text = std::str::from_utf8(contents).map_err(|_| Problem::new("it is not UTF-8 text", "write the secret as text"))?;
+pub(super) fn parse(contents: &[u8]) -> Result<Secret, Complaint> {
+    let text = std::str::from_utf8(contents).map_err(|_| Complaint::new("it is not UTF-8 text", "write the secret as text"))?;
     let text = text.trim_end_matches(['\r', '\n']);
     if text.is_empty() {
-        return Err(Problem::new("it is empty", "write the client secret into it"));
+        return Err(Complaint::new("it is empty", "write the client secret into it"));
     }
     if text.chars().any(char::is_control) {
-        return Err(Problem::new("it has control characters or several lines", "write the client secret alone, on one line"));
+        return Err(Complaint::new("it has control characters or several lines", "write the client secret alone, on one line"));
     }
     Ok(Secret::new(text))
 }
@@ -26,7 +26,7 @@ pub(super) fn proof(client_id: &str, secret: &Secret, target: ProofTarget<'_>) -
         Some(_) if takes("client_secret_post") => SecretPlace::Body,
         Some(_) if takes("client_secret_basic") => SecretPlace::Header,
         Some(_) => {
-            return Err(CredentialError(Problem::new(
+            return Err(CredentialError(Complaint::new(
                 "the issuer takes neither client_secret_post nor client_secret_basic",
                 "give the app a certificate (private_key_jwt), or allow a secret at the issuer",
             )));

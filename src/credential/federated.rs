@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::proving::EARLY;
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::oauth::Proof;
 use crate::secret::Secret;
 
@@ -29,13 +29,13 @@ impl WorkloadToken {
     ///
     /// # Errors
     /// It is no signed JWT, or lacks a claim that RFC 7523 §3 asks of assertions.
-    pub fn parse(contents: &[u8]) -> Result<Self, Problem> {
-        let text = std::str::from_utf8(contents).map_err(|_| Problem::new("it is not UTF-8 text", REMEDY))?.trim();
+    pub fn parse(contents: &[u8]) -> Result<Self, Complaint> {
+        let text = std::str::from_utf8(contents).map_err(|_| Complaint::new("it is not UTF-8 text", REMEDY))?.trim();
         if text.is_empty() {
-            return Err(Problem::new("it is empty", REMEDY));
+            return Err(Complaint::new("it is empty", REMEDY));
         }
-        let claims = claims(text).ok_or_else(|| Problem::new("it is no signed JWT", REMEDY))?;
-        let lacks = |name: &str| Problem::new(format!("the token has no `{name}`"), REMEDY);
+        let claims = claims(text).ok_or_else(|| Complaint::new("it is no signed JWT", REMEDY))?;
+        let lacks = |name: &str| Complaint::new(format!("the token has no `{name}`"), REMEDY);
         let named = |name: &str| claims.get(name).and_then(Value::as_str).ok_or_else(|| lacks(name));
         let audience = claims.get("aud").filter(|aud| aud.is_string() || aud.is_array()).ok_or_else(|| lacks("aud"))?;
         let identity = identity([named("iss")?, named("sub")?, &audience.to_string()]);

@@ -18,7 +18,7 @@ pub use settings::Settings;
 
 use self::assertion::{AssertionRequest, AssertionSigner};
 use crate::clock::Clock;
-use crate::finding::{Problem, certificate_ending};
+use crate::finding::{Complaint, certificate_ending};
 use crate::oauth::Proof;
 use crate::reload::{Parse, Reloading, Reloads, Versioned};
 use crate::secret::Secret;
@@ -59,7 +59,7 @@ impl Credential {
     ///
     /// # Errors
     /// It cannot be read, or it is not what it should be.
-    pub fn load(settings: &Settings) -> Result<Self, Problem> {
+    pub fn load(settings: &Settings) -> Result<Self, Complaint> {
         let (parse, signer): (Parse<Material>, _) = match settings {
             Settings::Secret(_) => (|bytes| client_secret::parse(bytes).map(Material::Secret), AssertionSigner::default()),
             Settings::Certificate { sha1, kid, .. } => {
@@ -102,21 +102,22 @@ impl Credential {
     }
 
     /// What is to be said of its end at the start. A token that others renew always ends soon.
-    pub fn ending(&self, now: i64) -> Option<Problem> {
+    pub fn ending(&self, now: i64) -> Option<Complaint> {
         let ends = self.expires_on()?;
         self.followed.look(|current| match &current.value {
-            Material::Bearer(_) if ends <= now => {
-                Some(Problem::new("the token has expired", "see to it that whoever mounts the token renews it: tokend follows it"))
-            }
+            Material::Bearer(_) if ends <= now => Some(Complaint::new(
+                "the token has expired",
+                "see to it that whoever mounts the token renews it: tokend follows it",
+            )),
             Material::Key(_) => certificate_ending(ends, now).map(|reason| {
-                Problem::new(reason, "register a new certificate with the app, and replace the file: tokend follows it")
+                Complaint::new(reason, "register a new certificate with the app, and replace the file: tokend follows it")
             }),
             Material::Secret(_) | Material::Bearer(_) => None,
         })
     }
 
     /// Why its newest contents were refused, and how often that happened.
-    pub fn reload_state(&self) -> (Option<Arc<Problem>>, u64) {
+    pub fn reload_state(&self) -> (Option<Arc<Complaint>>, u64) {
         (self.followed.problem(), self.followed.failures())
     }
 
@@ -154,7 +155,7 @@ impl Credential {
             None => String::new(),
         };
         let reason = format!("`{}`: the token has expired, or is about to, and there is no newer one{why}", self.followed.key());
-        CredentialError(Problem::new(reason, "see to it that whoever mounts the token renews it"))
+        CredentialError(Complaint::new(reason, "see to it that whoever mounts the token renews it"))
     }
 }
 

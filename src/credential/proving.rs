@@ -1,6 +1,6 @@
 //! For whom a proof is made, and why there may be none.
 
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::oauth::{AssertionForm, SecretPlace};
 
 /// An assertion is not sent in its last seconds. An authority whose clock is ahead would refuse the client, and that stops every
@@ -23,5 +23,6 @@ pub struct ProofTarget<'a> {
 }
 
 /// Why there is no proof: what is wrong and how to mend it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CredentialError(pub Problem);
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no proof")]
+pub struct CredentialError(#[source] pub Complaint);

@@ -12,7 +12,7 @@ pub(super) struct Client {
 }
 
 /// What came back.
-pub(super) struct Answer {
+pub(super) struct DemoAnswer {
     pub(super) status: u16,
     pub(super) body: Value,
 }
@@ -33,7 +33,7 @@ impl Client {
     }
 
     /// Asks tokend, with a user's token if there is one.
-    pub(super) async fn ask(&self, path: &str, body: &Value, bearer: Option<&str>) -> Result<Answer, String> {
+    pub(super) async fn ask(&self, path: &str, body: &Value, bearer: Option<&str>) -> Result<DemoAnswer, String> {
         self.post(&format!("{}{path}", self.base), body, bearer).await
     }
 
@@ -52,7 +52,7 @@ impl Client {
         code.ok_or_else(|| "the redirect has no code".to_owned())
     }
 
-    async fn post(&self, url: &str, body: &Value, bearer: Option<&str>) -> Result<Answer, String> {
+    async fn post(&self, url: &str, body: &Value, bearer: Option<&str>) -> Result<DemoAnswer, String> {
         let mut request = self.http.post(url).header("content-type", "application/json").body(body.to_string());
         if let Some(bearer) = bearer {
             request = request.bearer_auth(bearer);
@@ -60,7 +60,7 @@ impl Client {
         let response = send(request).await?;
         let status = response.status().as_u16();
         let bytes = response.bytes().await.map_err(|error| error.to_string())?;
-        Ok(Answer { status, body: serde_json::from_slice(&bytes).unwrap_or_default() })
+        Ok(DemoAnswer { status, body: serde_json::from_slice(&bytes).unwrap_or_default() })
     }
 }
 

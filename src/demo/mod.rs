@@ -21,7 +21,7 @@ use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Sampler};
 
 use client::Client;
-use steps::Step;
+use steps::DemoStep;
 
 /// Runs the demo and prints with `out`. Returns whether every flow brought a token.
 ///
@@ -56,7 +56,7 @@ async fn demonstrate(exit: bool, out: fn(&str)) -> Result<bool, String> {
     let interrupted = Signals::terminal().map_err(|error| error.to_string())?;
     let show = async {
         let results = steps::all(&client).await;
-        let good = results.iter().all(Step::is_good);
+        let good = results.iter().all(DemoStep::is_good);
         out(&table(&results));
         if !exit {
             out(&curl_lines(&base, &admin, &origin, &ca_file));
@@ -110,7 +110,7 @@ impl Drop for CaFile {
     }
 }
 
-fn table(steps: &[Step]) -> String {
+fn table(steps: &[DemoStep]) -> String {
     let mut text = format!("\n{:<46} {:>6}  {:<18} {:>8}\n", "flow", "status", "token source", "ms");
     for step in steps {
         text.push_str(&format!("{:<46} {:>6}  {:<18} {:>8.1}\n", step.flow, step.status, step.source, step.milliseconds));

@@ -9,7 +9,7 @@ const GRAPH: &str = "https://graph.microsoft.com/.default";
 const REDIRECT: &str = "http://localhost:3000/callback";
 
 /// One line of the table.
-pub(super) struct Step {
+pub(super) struct DemoStep {
     pub(super) flow: &'static str,
     pub(super) status: u16,
     pub(super) source: String,
@@ -18,9 +18,9 @@ pub(super) struct Step {
     body: Value,
 }
 
-// === impl Step ===
+// === impl DemoStep ===
 
-impl Step {
+impl DemoStep {
     /// Whether it brought what it should.
     pub(super) fn is_good(&self) -> bool {
         self.status == 200
@@ -32,7 +32,7 @@ impl Step {
 }
 
 /// Runs all flows.
-pub(super) async fn all(client: &Client) -> Vec<Step> {
+pub(super) async fn all(client: &Client) -> Vec<DemoStep> {
     let app_token = json!({"app": "daemon", "scopes": [GRAPH]});
     let by_certificate = json!({"app": "orders", "scopes": ["api://billing/.default"]});
     let of_issuer = json!({"app": "shop", "scopes": ["stock.read"]});
@@ -48,7 +48,7 @@ pub(super) async fn all(client: &Client) -> Vec<Step> {
 }
 
 /// An authorization code, the account's tokens after that, and the user's token exchanged on the user's behalf.
-async fn signed_in(client: &Client) -> Vec<Step> {
+async fn signed_in(client: &Client) -> Vec<DemoStep> {
     let wanted = json!({"app": "web", "scopes": ["api://orders/access_as_user"], "redirect_uri": REDIRECT,
         "prompt": "none", "login_hint": "ana@contoso.example"});
     let start = ask(client, "authorization code, URL with PKCE", "/auth-code/url", &wanted, None).await;
@@ -68,24 +68,24 @@ async fn signed_in(client: &Client) -> Vec<Step> {
 }
 
 /// RFC 8693 at an OIDC issuer.
-async fn exchanged(client: &Client) -> Vec<Step> {
+async fn exchanged(client: &Client) -> Vec<DemoStep> {
     let order = json!({"realm": "shop", "app": "https://orders.shop.example", "user": "eva", "scopes": "orders.read"});
     let user = client.mint(&order).await.unwrap_or_default();
     let wanted = json!({"app": "shop", "scopes": ["stock.read"], "audience": "https://stock.shop.example"});
     vec![ask(client, "token exchange for eva, OIDC issuer", "/obo", &wanted, Some(&user)).await]
 }
 
-async fn ask(client: &Client, flow: &'static str, path: &str, body: &Value, bearer: Option<&str>) -> Step {
+async fn ask(client: &Client, flow: &'static str, path: &str, body: &Value, bearer: Option<&str>) -> DemoStep {
     let clock = Clock::system();
     let answer = client.ask(path, body, bearer).await;
     let milliseconds = clock.precise().as_secs_f64() * 1000.0;
     match answer {
-        Err(error) => Step { flow, status: 0, source: "-".to_owned(), milliseconds, detail: Some(error), body: Value::Null },
+        Err(error) => DemoStep { flow, status: 0, source: "-".to_owned(), milliseconds, detail: Some(error), body: Value::Null },
         Ok(answer) => {
             let text = |name: &str| answer.body[name].as_str().map(str::to_owned);
             let source = text("token_source").unwrap_or_else(|| "-".to_owned());
             let detail = text("detail").map(|detail| format!("{detail} {}", text("error_description").unwrap_or_default()));
-            Step { flow, status: answer.status, source, milliseconds, detail, body: answer.body }
+            DemoStep { flow, status: answer.status, source, milliseconds, detail, body: answer.body }
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::app::App;
-use crate::authority::{Failure, UserIds};
+use crate::authority::{AuthorityError, UserIds};
 use crate::oauth::{Claims, ClientInfo, TokenResponse, unverified};
 use crate::secret::Secret;
 use crate::token::Account;
@@ -29,7 +29,7 @@ pub(super) enum Owner {
 ///
 /// # Errors
 /// It is about somebody else, and then nothing of it may be served or kept.
-pub(super) fn check(app: &App, owner: &Owner, response: &TokenResponse) -> Result<(), Failure> {
+pub(super) fn check(app: &App, owner: &Owner, response: &TokenResponse) -> Result<(), AuthorityError> {
     let id = || response.id_token.as_ref().map(Secret::expose).and_then(unverified);
     let info = || response.client_info.as_deref().and_then(ClientInfo::parse);
     let same = match (owner, app.authority.profile().user_ids) {
@@ -42,13 +42,13 @@ pub(super) fn check(app: &App, owner: &Owner, response: &TokenResponse) -> Resul
             info().is_none_or(|info| is_at_home(account, &info)) && id().is_none_or(|id| is_local(account, &id))
         }
         (Owner::Known(account), UserIds::Subject) if response.id_token.is_some() => {
-            let id = id().ok_or(Failure::Invalid("its id_token cannot be read"))?;
+            let id = id().ok_or(AuthorityError::Invalid("its id_token cannot be read"))?;
             let is_issuer = app.authority.address.issuer().is_some_and(|issuer| id.iss.as_deref() == Some(issuer));
             is_issuer && id.sub.as_ref() == Some(&account.home_account_id) && id.aud.has(&app.client_id)
         }
         (Owner::Known(_), UserIds::Subject) => true,
     };
-    if same { Ok(()) } else { Err(Failure::Invalid("it is about somebody else than the user for whom it was asked")) }
+    if same { Ok(()) } else { Err(AuthorityError::Invalid("it is about somebody else than the user for whom it was asked")) }
 }
 
 /// In the user's home tenant the object id is the one in the inbound token. A guest has another id at home.

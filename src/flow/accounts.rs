@@ -11,7 +11,7 @@ use tracing::Instrument as _;
 
 use super::app::App;
 use super::members::account;
-use super::refusal::{Kind, Refusal, overloaded};
+use super::refusal::{Refusal, RefusalKind, overloaded};
 use super::request::{Accounts, Listing};
 use super::spine::failure::{broken_off, unavailable};
 use super::state::FlowState;
@@ -121,7 +121,7 @@ fn spaces<'a>(state: &FlowState, app: &'a App, caller: Caller) -> Vec<&'a KeySpa
 
 fn unknown() -> Refusal {
     let detail = "there is no such account: `GET /accounts` lists those that there are";
-    Refusal::new(Turn::Configuration, Kind::UnknownAccount, detail)
+    Refusal::new(Turn::Configuration, RefusalKind::UnknownAccount, detail)
 }
 
 fn write((index, cursor): Position, spaces: &[&KeySpace]) -> String {

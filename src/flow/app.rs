@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
 use super::metrics::AppMetrics;
-use super::refusal::{Kind, Refusal};
+use super::refusal::{Refusal, RefusalKind};
 use super::settings::{AppSettings, RefreshTokens};
 use super::spine::evidence::Ledger;
 use crate::authority::{Authority, IssuerRule};
@@ -28,7 +28,7 @@ pub struct App {
     /// Where its tokens come from: the two together.
     pub(super) source: TokenClient,
     /// Whose tokens it accepts; without, `/obo` is refused.
-    pub(super) guard: Option<Guard>,
+    pub(super) guard: Option<InboundGuard>,
     /// Verifies id tokens.
     pub(super) verifier: Arc<Inbound>,
     pub(super) tenants: Vec<Tenant>,
@@ -57,7 +57,7 @@ pub struct App {
 
 /// Who judges inbound tokens for an app.
 #[derive(Debug)]
-pub(super) struct Guard {
+pub(super) struct InboundGuard {
     pub(super) policy: Policy,
 }
 
@@ -91,7 +91,7 @@ impl App {
                 IssuerRule::PerTenant => Issuers::PerTenant { tenants: inbound.tenants.clone(), forms: authority.issuer_forms() },
                 IssuerRule::Configured => Issuers::One(canonical.clone()),
             };
-            Guard { policy: Policy::new(inbound, &settings.client_id, issuers, profile.access_tokens) }
+            InboundGuard { policy: Policy::new(inbound, &settings.client_id, issuers, profile.access_tokens) }
         });
         Self {
             name: settings.name.clone(),
@@ -150,7 +150,10 @@ impl App {
     }
 
     /// The id of its authority's own tenant, learnt once.
-    pub(super) async fn own_tenant(&self, context: crate::telemetry::Context) -> Result<Option<&str>, crate::authority::Failure> {
+    pub(super) async fn own_tenant(
+        &self,
+        context: crate::telemetry::Context,
+    ) -> Result<Option<&str>, crate::authority::AuthorityError> {
         if let Some(known) = self.own_tenant.get() {
             return Ok(known.as_deref());
         }
@@ -176,7 +179,7 @@ impl App {
             Ok(Some(tenant))
         } else {
             let detail = "this `tenant` is not one that the app lists: add it to `apps.*.tenants`";
-            Err(Refusal::new(Turn::Rights, Kind::TenantNotAllowed, detail))
+            Err(Refusal::new(Turn::Rights, RefusalKind::TenantNotAllowed, detail))
         }
     }
 }

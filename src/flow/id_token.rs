@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::app::App;
-use super::refusal::{Kind, Refusal};
+use super::refusal::{Refusal, RefusalKind};
 use super::spine::failure::no_keys;
-use crate::inbound::{Rejection, SKEW};
+use crate::inbound::{SKEW, TokenRejected};
 use crate::oauth::Claims;
 use crate::telemetry::Context;
 use crate::token::{Tenant, Turn};
@@ -28,8 +28,8 @@ pub(super) async fn verify(
     context: Context,
 ) -> Result<Arc<Claims>, Refusal> {
     let verified = app.verifier.signed(id_token, context.clone()).await.map_err(|rejection| match rejection {
-        Rejection::Invalid(why) => mismatch(&format!("the id token is not accepted: {why}")),
-        Rejection::NoKeys(failure) => no_keys(failure, None),
+        TokenRejected::Invalid(why) => mismatch(&format!("the id token is not accepted: {why}")),
+        TokenRejected::NoKeys(failure) => no_keys(failure, None),
     })?;
     let claims = &verified.claims;
     let own = match tenant {
@@ -88,5 +88,5 @@ fn authorized_party(app: &App, claims: &Claims) -> Option<&'static str> {
 }
 
 fn mismatch(detail: &str) -> Refusal {
-    Refusal::new(Turn::Caller, Kind::InvalidIdToken, detail)
+    Refusal::new(Turn::Caller, RefusalKind::InvalidIdToken, detail)
 }

@@ -2,11 +2,11 @@
 
 use super::about::{self, Owner};
 use super::app::App;
-use crate::authority::{Failure, UserIds};
+use crate::authority::{AuthorityError, UserIds};
 use crate::cache::{lifetime_is_credible, refresh_point};
 use crate::oauth::{Claims, ClientInfo, TokenResponse, is_refresh_token_type, unverified};
 use crate::secret::Secret;
-use crate::token::{Account, Grant, Matching, Scopes, Tenant, Times};
+use crate::token::{Account, IssuedToken, Matching, Scopes, Tenant, Times};
 
 /// What is known of a grant before its answer comes.
 #[derive(Clone, Debug)]
@@ -37,13 +37,18 @@ const LONGEST_SCOPE: usize = 32 * 1024;
 ///
 /// # Errors
 /// It is none, or it is about somebody else.
-pub(super) fn issue(app: &App, expected: &Expected, response: TokenResponse, received: Received) -> Result<Grant, Failure> {
+pub(super) fn issue(
+    app: &App,
+    expected: &Expected,
+    response: TokenResponse,
+    received: Received,
+) -> Result<IssuedToken, AuthorityError> {
     about::check(app, &expected.owner, &response)?;
     let token_type = token_type(response.token_type.as_deref(), expected.exchange)?;
-    let access_token = response.access_token.ok_or(Failure::Invalid("it has no access_token"))?;
+    let access_token = response.access_token.ok_or(AuthorityError::Invalid("it has no access_token"))?;
     // RFC 8693 §2.2.1: what it calls `access_token` may be any token. A refresh token is nobody's but ours.
     if response.issued_token_type.as_deref().is_some_and(is_refresh_token_type) {
-        return Err(Failure::Invalid("its issued_token_type is a refresh token's"));
+        return Err(AuthorityError::Invalid("its issued_token_type is a refresh token's"));
     }
     let scope = scope(response.scope, &expected.asked)?;
     let times = times([response.expires_in, response.ext_expires_in, response.refresh_in], received);
@@ -61,7 +66,7 @@ pub(super) fn issue(app: &App, expected: &Expected, response: TokenResponse, rec
             (account(app, info, id_claims.as_ref(), inbound, tenant.clone()), tenant)
         }
     };
-    Ok(Grant {
+    Ok(IssuedToken {
         access_token,
         token_type,
         scope,
@@ -74,7 +79,7 @@ pub(super) fn issue(app: &App, expected: &Expected, response: TokenResponse, rec
 }
 
 /// Under which folded scopes a grant can be found besides the ones asked for (contract, cache point 3).
-pub(super) fn granted(matching: Matching, asked: &Scopes, grant: &Grant) -> Box<str> {
+pub(super) fn granted(matching: Matching, asked: &Scopes, grant: &IssuedToken) -> Box<str> {
     if matching == Matching::Identical {
         return "".into();
     }
@@ -85,19 +90,19 @@ pub(super) fn granted(matching: Matching, asked: &Scopes, grant: &Grant) -> Box<
     if folded == same && !folded.contains(' ') { "".into() } else { folded.into() }
 }
 
-fn token_type(answered: Option<&str>, exchange: bool) -> Result<String, Failure> {
+fn token_type(answered: Option<&str>, exchange: bool) -> Result<String, AuthorityError> {
     match answered {
         Some(kind) if kind.eq_ignore_ascii_case("bearer") => Ok("Bearer".to_owned()),
         Some(kind) if exchange && kind.eq_ignore_ascii_case("N_A") => Ok("N_A".to_owned()),
-        Some(_) => Err(Failure::Invalid("its token_type is not the one asked for")),
-        None => Err(Failure::Invalid("it has no token_type")),
+        Some(_) => Err(AuthorityError::Invalid("its token_type is not the one asked for")),
+        None => Err(AuthorityError::Invalid("it has no token_type")),
     }
 }
 
 /// An absent scope means the one that was asked for (RFC 6749 §5.1).
-fn scope(answered: Option<String>, asked: &Scopes) -> Result<String, Failure> {
+fn scope(answered: Option<String>, asked: &Scopes) -> Result<String, AuthorityError> {
     match answered {
-        Some(scope) if scope.len() > LONGEST_SCOPE => Err(Failure::Invalid("its scope is longer than 32 KiB")),
+        Some(scope) if scope.len() > LONGEST_SCOPE => Err(AuthorityError::Invalid("its scope is longer than 32 KiB")),
         Some(scope) => Ok(scope),
         None => Ok(asked.to_string()),
     }

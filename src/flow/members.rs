@@ -17,7 +17,7 @@ use crate::token::{Scopes, Tenant, TokenDigest, VariantMembers, challenge_hash};
 /// What `claims`, `client_claims`, `force_refresh` and `access_token_sha256` ask for together.
 // As texts: read, they weigh many times what counts against `limits.inflight`, for as long as the request waits.
 #[derive(Debug, Default)]
-pub(super) struct Claims {
+pub(super) struct ClaimsMember {
     challenge: Option<String>,
     own: Option<String>,
     hash: u64,
@@ -30,9 +30,9 @@ const LONGEST_ACCOUNT: usize = 512;
 
 static NO_SCOPES: Scopes = Scopes::NONE;
 
-// === impl Claims ===
+// === impl ClaimsMember ===
 
-impl Claims {
+impl ClaimsMember {
     /// Reads the members.
     ///
     /// # Errors
@@ -205,7 +205,7 @@ fn unhex(text: &str, out: &mut [u8; 32]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Claims, redirect_uri, sha256};
+    use super::{ClaimsMember, redirect_uri, sha256};
     use crate::cache::Bypass;
     use crate::flow::Common;
 
@@ -231,15 +231,17 @@ mod tests {
     fn members_that_exclude_each_other_are_refused() {
         let hash = "0".repeat(64);
         let both = Common { force_refresh: true, access_token_sha256: Some(&hash), ..Common::default() };
-        assert!(Claims::read(&both).is_err());
+        assert!(ClaimsMember::read(&both).is_err());
         let bad = Common { claims: Some("{"), ..Common::default() };
-        assert!(Claims::read(&bad).is_err_and(|refusal| refusal.detail.contains("`claims`") && !refusal.detail.contains('{')));
+        assert!(
+            ClaimsMember::read(&bad).is_err_and(|refusal| refusal.detail.contains("`claims`") && !refusal.detail.contains('{'))
+        );
     }
 
     #[test]
     fn cch_11_a_challenge_and_force_bypass_and_nothing_else_does() {
         let bypass = |common: Common<'_>| {
-            let claims = Claims::read(&common).unwrap();
+            let claims = ClaimsMember::read(&common).unwrap();
             format!("{:?}", claims.bypass(7))
         };
         assert_eq!(bypass(Common::default()), format!("{:?}", Bypass::None));

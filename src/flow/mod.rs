@@ -32,7 +32,7 @@ use std::time::Duration;
 pub use app::App;
 pub use catalogue::Flow;
 pub use metrics::Metrics;
-pub use refusal::{Kind, Refusal, loggable};
+pub use refusal::{Refusal, RefusalKind, loggable};
 // What doors ask and are answered: all of it is public.
 pub use request::*;
 pub use settings::{ApiSettings, AppSettings, RefreshTokens, flow_names};
@@ -44,12 +44,12 @@ use state::FlowState;
 use timed::Seen;
 
 use crate::authority::Stops;
-use crate::cache::Wire;
+use crate::cache::ErrorCodec;
 use crate::caller::{Caller, Callers};
 use crate::token::Account;
 
 /// How refusals travel to other replicas.
-pub const WIRE: Wire<Arc<Refusal>> = Wire { write: wire::write, read: wire::read, late: wire::late };
+pub const WIRE: ErrorCodec<Arc<Refusal>> = ErrorCodec { write: wire::write, read: wire::read, late: wire::late };
 
 /// How often what has ended is removed.
 const SWEEP: Duration = Duration::from_secs(60);

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::app::App;
 use super::catalogue::Flow;
 use super::issue::Expected;
-use super::members::Claims;
+use super::members::ClaimsMember;
 use super::request::{Call, Common, OnBehalfOf};
 use super::state::FlowState;
 use crate::cache::Bypass;
 use crate::caller::Caller;
-use crate::oauth::{Claims as TokenClaims, Form};
+use crate::oauth::{Claims, Form};
 use crate::token::{FlightKey, Partition, PartitionOwner, Scopes, Tenant, TokenDigest, TokenKey, Variant};
 
 /// Who asks, and which app.
@@ -49,7 +49,7 @@ pub(super) struct CachedPlan<'a> {
     pub(super) assertion: Option<TokenDigest>,
     pub(super) scopes: &'a Scopes,
     pub(super) common: &'a Common<'a>,
-    pub(super) claims: Claims,
+    pub(super) claims: ClaimsMember,
     pub(super) bypass: Bypass,
     /// What the request's texts weigh that work for it keeps, in bytes, its scopes aside.
     pub(super) carried: usize,
@@ -61,7 +61,7 @@ pub(super) enum CachedGrant<'a> {
     /// The app's own.
     ClientCredentials,
     /// The user's token, and what is known of the user.
-    OnBehalfOf { request: &'a OnBehalfOf<'a>, bearer: &'a str, user: Arc<TokenClaims> },
+    OnBehalfOf { request: &'a OnBehalfOf<'a>, bearer: &'a str, user: Arc<Claims> },
     /// The account's refresh token, which is looked up.
     RefreshToken,
 }

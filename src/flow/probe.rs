@@ -7,7 +7,7 @@ use super::catalogue::Flow;
 use super::refusal::Refusal;
 use super::request::Call;
 use super::spine::failure::{refuse_at, unavailable};
-use super::spine::send::{self, Trouble};
+use super::spine::send::{self, SendError};
 use crate::oauth::Form;
 use crate::source::Repeat;
 use crate::token::Tenant;
@@ -20,9 +20,9 @@ pub(super) async fn run(app: &App, call: Call) -> Result<(), Arc<Refusal>> {
     let tenant = app.tenants.first().filter(|_| app.authority.tenant().is_some_and(Tenant::is_any));
     match send::run(app, &form, tenant, Repeat::Once, call).await.outcome {
         Ok(_) => Ok(()),
-        Err(Trouble::Turn(why)) => Err(unavailable(why).into()),
-        Err(Trouble::Credential(problem)) => Err(send::unusable(&problem).into()),
-        Err(Trouble::Before(failure) | Trouble::Authority(failure)) => {
+        Err(SendError::Turn(why)) => Err(unavailable(why).into()),
+        Err(SendError::Credential(problem)) => Err(send::unusable(&problem).into()),
+        Err(SendError::Before(failure) | SendError::Authority(failure)) => {
             Err(refuse_at(Flow::ClientCredentials, tenant, failure, None).into())
         }
     }

@@ -13,22 +13,24 @@ pub struct Refusal {
     /// Who has to act.
     pub turn: Turn,
     /// What happened, as one of tokend's own error values.
-    pub kind: Kind,
+    pub kind: RefusalKind,
     /// One sentence for the caller: which member or setting, and the remedy. Never a secret, a token or the value of a member.
     pub detail: String,
     /// Whether the same request can succeed later.
     pub retry: Retry,
     /// What the authority said, if it was asked.
     pub answer: Option<Box<ErrorBody>>,
+    /// Why the authority said nothing, for the log: no answer tells how the network looks.
+    pub cause: Option<Box<str>>,
     /// Where the user is sent to satisfy a claims challenge.
     pub authorization_uri: Option<String>,
     /// Whether only this replica suffers from it, so that it says nothing to the others: a file of its own, its own way out.
     pub local: bool,
 }
 
-/// tokend's own error values; [`Kind::Refused`] shows the authority's `error` instead.
+/// tokend's own error values; [`RefusalKind::Refused`] shows the authority's `error` instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum RefusalKind {
     /// A member of the request is missing, malformed or does not fit the others.
     InvalidRequest,
     /// No such app.
@@ -75,9 +77,9 @@ pub enum Kind {
     InternalError,
 }
 
-// === impl Kind ===
+// === impl RefusalKind ===
 
-impl Kind {
+impl RefusalKind {
     /// Every value, for the API document.
     pub const ALL: [Self; 22] = [
         Self::InvalidRequest,
@@ -137,18 +139,27 @@ impl Kind {
 
 impl Refusal {
     /// A refusal that the authority had no part in and that no retry mends.
-    pub fn new(turn: Turn, kind: Kind, detail: impl Into<String>) -> Self {
-        Self { turn, kind, detail: detail.into(), retry: Retry::Never, answer: None, authorization_uri: None, local: false }
+    pub fn new(turn: Turn, kind: RefusalKind, detail: impl Into<String>) -> Self {
+        Self {
+            turn,
+            kind,
+            detail: detail.into(),
+            retry: Retry::Never,
+            answer: None,
+            cause: None,
+            authorization_uri: None,
+            local: false,
+        }
     }
 
     /// The kind that a problem's `error` names.
-    pub(super) fn kind_of(name: &str) -> Option<Kind> {
-        Kind::ALL.into_iter().find(|kind| kind.as_str() == name)
+    pub(super) fn kind_of(name: &str) -> Option<RefusalKind> {
+        RefusalKind::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
     /// A member of the request is wrong.
     pub fn member(detail: impl Into<String>) -> Self {
-        Self::new(Turn::Caller, Kind::InvalidRequest, detail)
+        Self::new(Turn::Caller, RefusalKind::InvalidRequest, detail)
     }
 
     /// This refusal with its advice on retrying.
@@ -190,7 +201,8 @@ impl Refusal {
             let texts: usize = texts.into_iter().flatten().map(String::len).sum();
             size_of::<ErrorBody>() + answer.error.len() + size_of_val(&*answer.error_codes) + texts
         });
-        size_of::<Self>() + self.detail.len() + self.authorization_uri.as_ref().map_or(0, String::len) + answer
+        let cause = self.cause.as_ref().map_or(0, |cause| cause.len());
+        size_of::<Self>() + self.detail.len() + self.authorization_uri.as_ref().map_or(0, String::len) + answer + cause
     }
 
     /// Its code as it may be logged.
@@ -212,7 +224,7 @@ impl Refusal {
 pub(super) fn overloaded(limit: &str, clock: &Clock) -> Refusal {
     let detail = format!("what is under way fills the memory set aside for it (`{limit}`); try again in a second");
     let until = clock.moment().after(Duration::from_secs(1));
-    Refusal::new(Turn::Unavailable, Kind::Overloaded, detail).retrying(Retry::At(until)).local()
+    Refusal::new(Turn::Unavailable, RefusalKind::Overloaded, detail).retrying(Retry::At(until)).local()
 }
 
 /// An error code as it may be logged: an authority can put any text where a code belongs.

@@ -6,7 +6,7 @@ use super::catalogue::Flow;
 use super::refusal::Refusal;
 use crate::caller::Beyond;
 use crate::telemetry::Context;
-use crate::token::{Account, Head, Scopes};
+use crate::token::{Account, AnswerHead, Scopes};
 
 /// What travels with a request through every layer.
 pub type Call = Context;
@@ -165,7 +165,7 @@ pub struct Accounts {
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The written first part of the answer.
-    pub head: Head,
+    pub head: AnswerHead,
     /// Whether the authority was asked.
     pub source: TokenSource,
     /// Why it was asked, if it was.

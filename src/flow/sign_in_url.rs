@@ -11,8 +11,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::app::App;
 use super::catalogue::Flow;
-use super::members::{self, Claims};
-use super::refusal::{Kind, Refusal};
+use super::members::{self, ClaimsMember};
+use super::refusal::{Refusal, RefusalKind};
 use super::request::{AuthCodeUrl, AuthorizationUrl, Call};
 use super::spine::failure::refuse;
 use super::state::FlowState;
@@ -31,7 +31,7 @@ pub(super) async fn url(
     members::audience_and_resource(app, common)?;
     let redirect_uri = members::redirect_uri(request.redirect_uri)?;
     response_mode(request.response_mode)?;
-    let claims = Claims::read(common)?;
+    let claims = ClaimsMember::read(common)?;
     let tenant = app.tenant(common.tenant)?;
     let endpoint = app.authority.authorization_endpoint(tenant.as_ref(), call).await;
     let mut url = endpoint.map_err(|failure| refuse(Flow::AuthCode, failure, None))?;
@@ -96,7 +96,7 @@ fn given_or_random(given: Option<&str>, member: &str) -> Result<String, Refusal>
 fn random() -> Result<String, Refusal> {
     let mut bytes = [0; 32];
     let filled = SystemRandom::new().fill(&mut bytes);
-    filled.map_err(|_| Refusal::new(Turn::Unavailable, Kind::InternalError, "the system gives no random numbers"))?;
+    filled.map_err(|_| Refusal::new(Turn::Unavailable, RefusalKind::InternalError, "the system gives no random numbers"))?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 

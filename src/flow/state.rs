@@ -8,7 +8,7 @@ use super::app::{Api, App};
 use super::catalogue::Flow;
 use super::issue::Received;
 use super::metrics::AppMetrics;
-use super::refusal::{Kind, Refusal};
+use super::refusal::{Refusal, RefusalKind};
 use super::request::Common;
 use super::settings::ApiSettings;
 use super::spine::holds::{Remembered, remembered};
@@ -16,7 +16,7 @@ use crate::cache::{Cache, Flight, Work};
 use crate::caller::{Caller, Callers, WantedRights};
 use crate::clock::Clock;
 use crate::tasks::Tasks;
-use crate::token::{FlightKey, Head, Turn};
+use crate::token::{AnswerHead, FlightKey, Turn};
 
 /// Where jitter comes from: numbers from 0 to 1.
 pub type Jitter = fn() -> f64;
@@ -47,7 +47,7 @@ pub(super) struct FlowState {
     pub(super) callers: Option<Arc<Callers>>,
     pub(super) cache: Arc<Cache<Arc<Refusal>>>,
     pub(super) remembered: Remembered,
-    pub(super) redemptions: Flight<FlightKey, Head, Arc<Refusal>>,
+    pub(super) redemptions: Flight<FlightKey, AnswerHead, Arc<Refusal>>,
     pub(super) clock: Clock,
     pub(super) tasks: Tasks,
     pub(super) jitter: Jitter,
@@ -100,7 +100,9 @@ impl FlowState {
             beyond: request.beyond,
         };
         // Before anything is said of the app: whether it is there is said to those only who may use it.
-        callers.judge(caller, &wanted).map_err(|right| Refusal::new(Turn::Rights, Kind::CallerNotAllowed, right.to_string()))?;
+        callers
+            .judge(caller, &wanted)
+            .map_err(|right| Refusal::new(Turn::Rights, RefusalKind::CallerNotAllowed, right.to_string()))?;
         app
     }
 
@@ -136,13 +138,13 @@ impl FlowState {
             } else {
                 "there are several apps and none is called `default`: name one as `app`"
             };
-            Arc::new(Refusal::new(Turn::Configuration, Kind::UnknownApp, detail))
+            Arc::new(Refusal::new(Turn::Configuration, RefusalKind::UnknownApp, detail))
         })
     }
 
     pub(super) fn api(&self, name: &str) -> Result<&Api, Arc<Refusal>> {
         let detail = "there is no such `api`: name one of `apis` in the configuration";
-        self.apis.get(name).ok_or_else(|| Arc::new(Refusal::new(Turn::Configuration, Kind::UnknownApi, detail)))
+        self.apis.get(name).ok_or_else(|| Arc::new(Refusal::new(Turn::Configuration, RefusalKind::UnknownApi, detail)))
     }
 
     /// The app of a request for a token. A refusal counts for the app; one that names none of ours is counted as well.

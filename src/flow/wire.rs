@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::refusal::{Kind, Refusal};
+use super::refusal::{Refusal, RefusalKind};
 use crate::authority::Stops;
 use crate::clock::Moment;
 use crate::oauth::ErrorBody;
@@ -81,7 +81,7 @@ pub(super) fn read(text: &[u8], now: Moment) -> Option<Arc<Refusal>> {
 /// What is said where another replica asks the authority, and neither ends nor leaves the asking to others.
 pub(super) fn late() -> Arc<Refusal> {
     let detail = "another replica asks the authority for the same, and did not come to an end in time: try again";
-    Arc::new(Refusal::new(Turn::OutOfTime, Kind::AuthorityTimeout, detail).retrying(Retry::Backoff).local())
+    Arc::new(Refusal::new(Turn::OutOfTime, RefusalKind::AuthorityTimeout, detail).retrying(Retry::Backoff).local())
 }
 
 /// Writes one that is remembered, as [`write`] does.
@@ -105,7 +105,7 @@ mod tests {
     use super::{read, read_hold, write, write_hold};
     use crate::authority::Stops;
     use crate::clock::Clock;
-    use crate::flow::{Kind, Refusal};
+    use crate::flow::{Refusal, RefusalKind};
     use crate::oauth::ErrorBody;
     use crate::token::{Retry, Turn};
 
@@ -117,17 +117,17 @@ mod tests {
         let refusal = Refusal {
             answer: Some(Box::new(answer.clone())),
             authorization_uri: Some("https://a".to_owned()),
-            ..Refusal::new(Turn::User, Kind::Refused, "sign in").retrying(Retry::At(until))
+            ..Refusal::new(Turn::User, RefusalKind::Refused, "sign in").retrying(Retry::At(until))
         };
         let read = read(&write(&Arc::new(refusal), here.moment()).unwrap(), there.moment()).unwrap();
-        assert_eq!((read.turn, read.kind, read.detail.as_str()), (Turn::User, Kind::Refused, "sign in"));
+        assert_eq!((read.turn, read.kind, read.detail.as_str()), (Turn::User, RefusalKind::Refused, "sign in"));
         assert_eq!(read.answer.as_deref(), Some(&answer));
         assert_eq!(read.retry, Retry::At(there.moment().after(Duration::from_secs(30))));
     }
 
     #[test]
     fn what_one_replica_suffers_from_is_told_to_nobody() {
-        let own = Arc::new(Refusal::new(Turn::Operator, Kind::CredentialUnusable, "").local());
+        let own = Arc::new(Refusal::new(Turn::Operator, RefusalKind::CredentialUnusable, "").local());
         assert!(write(&own, Clock::manual(0).moment()).is_none());
     }
 
@@ -141,10 +141,10 @@ mod tests {
     #[test]
     fn a_remembered_refusal_stops_what_it_says_and_nothing_else() {
         let now = Clock::manual(0).moment();
-        let refusal = Refusal::new(Turn::User, Kind::Refused, "sign in");
+        let refusal = Refusal::new(Turn::User, RefusalKind::Refused, "sign in");
         let written = write_hold(Stops::Request, 7, &refusal, now).unwrap();
         let (record, read) = read_hold(&written, Stops::Request, now).unwrap();
-        assert_eq!((record, read.kind), (7, Kind::Refused));
+        assert_eq!((record, read.kind), (7, RefusalKind::Refused));
         assert!(read_hold(&written, Stops::Credential, now).is_none());
         assert!(read_hold(&write(&Arc::new(refusal), now).unwrap(), Stops::Request, now).is_none());
     }

@@ -6,7 +6,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use super::fault::{Fault, FaultKind, RequestError};
-use crate::flow::{Kind, Refusal};
+use crate::flow::{Refusal, RefusalKind};
 use crate::token::Turn;
 
 /// The bearer token. `None`: there is no `Authorization` at all, and the flow says what that means.
@@ -24,7 +24,7 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, RequestError> 
     let (scheme, token) = value.split_at(end);
     if !scheme.eq_ignore_ascii_case(b"bearer") {
         let detail = "the scheme of `Authorization` is not `Bearer`; send the user's access token as `Authorization: Bearer …`";
-        return Err(RequestError::Refused(Arc::new(Refusal::new(Turn::User, Kind::TokenMissing, detail))));
+        return Err(RequestError::Refused(Arc::new(Refusal::new(Turn::User, RefusalKind::TokenMissing, detail))));
     }
     let token = token.trim_ascii();
     let text = if is_token(token) { std::str::from_utf8(token).ok() } else { None };

@@ -124,6 +124,7 @@ fn log(asked: &Asked, caller: Option<&str>, failure: &RequestFailure<'_>, status
                 caller,
                 status = status.as_u16(),
                 error = loggable(failure.error),
+                cause = failure.refusal.and_then(|refusal| refusal.cause.as_deref()),
                 suberror = answer.and_then(|answer| answer.suberror.as_deref()).map(loggable),
                 error_codes = error_codes.map(tracing::field::debug),
                 authority_trace_id = answer.and_then(|answer| answer.trace_id.as_deref()).map(loggable),

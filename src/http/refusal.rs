@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use super::fault::{Fault, FaultKind, RequestError};
 use crate::clock::Clock;
-use crate::flow::{Kind, Refusal};
+use crate::flow::{Refusal, RefusalKind};
 use crate::oauth::ErrorBody;
 use crate::token::{Retry, Turn};
 
@@ -86,30 +86,30 @@ fn status_of(turn: Turn) -> StatusCode {
 }
 
 /// The title of a flow's refusal, which no occurrence changes (RFC 9457 §3.1.3).
-fn title_of(kind: Kind) -> &'static str {
+fn title_of(kind: RefusalKind) -> &'static str {
     match kind {
-        Kind::InvalidRequest => FaultKind::InvalidRequest.title(),
-        Kind::UnknownApp => "There is no such app",
-        Kind::UnknownApi => "There is no such api",
-        Kind::CallerNotAllowed => "The caller may not do this",
-        Kind::FlowNotAllowed => "The app does not allow this flow",
-        Kind::TenantNotAllowed => "The app does not allow this tenant",
-        Kind::TokenMissing => "The request carries no user's token",
-        Kind::InvalidToken => "The user's token is not accepted",
-        Kind::InsufficientScope => "The user's token lacks a scope",
-        Kind::NoTokensFound => "There are no tokens of the account",
-        Kind::UnknownAccount => "There is no such account",
-        Kind::InvalidIdToken => "The authority's id token is not accepted",
-        Kind::Refused => "The authority refused",
-        Kind::Throttled => "The authority asks for fewer requests",
-        Kind::AuthorityUnavailable => "The authority cannot be reached",
-        Kind::AuthorityTimeout => "The authority did not answer in time",
-        Kind::InvalidAuthorityResponse => "The authority's answer is malformed",
-        Kind::KeysUnavailable => "The authority's keys cannot be had",
-        Kind::CredentialUnusable => "The app's credential cannot be used",
-        Kind::CacheUnavailable => "The shared cache cannot be asked",
-        Kind::Overloaded => FaultKind::Overloaded.title(),
-        Kind::InternalError => "tokend failed",
+        RefusalKind::InvalidRequest => FaultKind::InvalidRequest.title(),
+        RefusalKind::UnknownApp => "There is no such app",
+        RefusalKind::UnknownApi => "There is no such api",
+        RefusalKind::CallerNotAllowed => "The caller may not do this",
+        RefusalKind::FlowNotAllowed => "The app does not allow this flow",
+        RefusalKind::TenantNotAllowed => "The app does not allow this tenant",
+        RefusalKind::TokenMissing => "The request carries no user's token",
+        RefusalKind::InvalidToken => "The user's token is not accepted",
+        RefusalKind::InsufficientScope => "The user's token lacks a scope",
+        RefusalKind::NoTokensFound => "There are no tokens of the account",
+        RefusalKind::UnknownAccount => "There is no such account",
+        RefusalKind::InvalidIdToken => "The authority's id token is not accepted",
+        RefusalKind::Refused => "The authority refused",
+        RefusalKind::Throttled => "The authority asks for fewer requests",
+        RefusalKind::AuthorityUnavailable => "The authority cannot be reached",
+        RefusalKind::AuthorityTimeout => "The authority did not answer in time",
+        RefusalKind::InvalidAuthorityResponse => "The authority's answer is malformed",
+        RefusalKind::KeysUnavailable => "The authority's keys cannot be had",
+        RefusalKind::CredentialUnusable => "The app's credential cannot be used",
+        RefusalKind::CacheUnavailable => "The shared cache cannot be asked",
+        RefusalKind::Overloaded => FaultKind::Overloaded.title(),
+        RefusalKind::InternalError => "tokend failed",
     }
 }
 

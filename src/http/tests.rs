@@ -24,13 +24,13 @@ use super::frame::Frame;
 use super::routes::ROUTES;
 use super::{Settings, framed};
 use crate::clock::Clock;
-use crate::flow::{Answer, Kind, RefreshReason, Refusal, TokenSource};
+use crate::flow::{Answer, RefreshReason, Refusal, RefusalKind, TokenSource};
 use crate::listen::{App, Meters, Peer, bind, serve};
 use crate::oauth::ErrorBody;
 use crate::secret::Secret;
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Sampler};
-use crate::token::{Grant, Retry, Times, Turn};
+use crate::token::{IssuedToken, Retry, Times, Turn};
 
 /// Answers `/obo` with what `outcome` makes, after the members are read.
 fn app<F: Fn() -> Result<Answer, Refusal> + Clone + Send + Sync + 'static>(
@@ -67,7 +67,7 @@ fn refusing(refusal: Refusal, clock: &Clock) -> impl App + use<> {
 }
 
 fn answer() -> Answer {
-    let grant = Grant {
+    let grant = IssuedToken {
         access_token: Secret::new("canary-token"),
         token_type: "Bearer".to_owned(),
         scope: "a".to_owned(),
@@ -206,7 +206,7 @@ async fn the_turn_is_the_status() {
         (Turn::Unavailable, 503),
         (Turn::OutOfTime, 504),
     ] {
-        for kind in Kind::ALL {
+        for kind in RefusalKind::ALL {
             let (got, headers, body) = ask(&refusing(Refusal::new(turn, kind, "why"), &clock), request("{}"), "{}").await;
             assert_eq!((got.as_u16(), &body["error"], &body["detail"]), (status, &kind.as_str().into(), &"why".into()));
             assert_eq!(headers.contains_key("www-authenticate"), status == 401);
@@ -224,14 +224,14 @@ async fn retry_after_is_rounded_up() {
         (Retry::Backoff, "", true),
         (Retry::Never, "", false),
     ] {
-        let refusal = Refusal::new(Turn::Throttled, Kind::Throttled, "why").retrying(retry);
+        let refusal = Refusal::new(Turn::Throttled, RefusalKind::Throttled, "why").retrying(retry);
         let (_, headers, body) = ask(&refusing(refusal, &clock), request("{}"), "{}").await;
         assert_eq!((of(&headers, "retry-after"), &body["retryable"]), (after, &retryable.into()));
     }
 }
 
 fn authoritys() -> Refusal {
-    let mut refusal = Refusal::new(Turn::User, Kind::Refused, "the user has to sign in again");
+    let mut refusal = Refusal::new(Turn::User, RefusalKind::Refused, "the user has to sign in again");
     refusal.answer = Some(Box::new(ErrorBody {
         error: "invalid_grant".to_owned(),
         error_description: Some("canary-description of ana@contoso.com".to_owned()),

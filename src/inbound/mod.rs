@@ -6,4 +6,4 @@ mod signature;
 
 pub use policy::{Issuers, Policy, SKEW, Verdict};
 pub use settings::{Settings, Tenants};
-pub use signature::{Inbound, Rejection, Verified};
+pub use signature::{Inbound, TokenRejected, Verified};

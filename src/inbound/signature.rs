@@ -13,7 +13,7 @@ use quick_cache::sync::Cache;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::authority::{Authority, Decoding, Failure, SigningKey, TokenVersion};
+use crate::authority::{Authority, AuthorityError, Decoding, SigningKey, TokenVersion};
 use crate::clock::{Clock, Moment};
 use crate::oauth::{Claims, unverified};
 use crate::telemetry::Context;
@@ -28,7 +28,7 @@ const LONGEST: usize = 64 * 1024;
 /// Verifies the tokens of one authority.
 pub struct Inbound {
     authority: Arc<Authority>,
-    remembered: Cache<TokenDigest, Verified, Weigh>,
+    remembered: Cache<TokenDigest, Verified, WeighVerified>,
     clock: Clock,
 }
 
@@ -42,18 +42,20 @@ pub struct Verified {
 }
 
 /// Why a token has no claims.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rejection {
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenRejected {
     /// It is not accepted, with a reason that quotes nothing of it.
+    #[error("{0}")]
     Invalid(&'static str),
     /// The keys cannot be had, so nothing can be said about it.
-    NoKeys(Failure),
+    #[error("the keys cannot be had")]
+    NoKeys(#[source] AuthorityError),
 }
 
 #[derive(Clone)]
-struct Weigh;
+struct WeighVerified;
 
-impl Weighter<TokenDigest, Verified> for Weigh {
+impl Weighter<TokenDigest, Verified> for WeighVerified {
     fn weight(&self, _: &TokenDigest, value: &Verified) -> u64 {
         // Each text is an allocation of its own; the rest is the structures around them. Exact enough for a bound.
         let texts = value.claims.texts().map(|text| text.len() + 16).sum::<usize>();
@@ -67,14 +69,14 @@ impl Inbound {
     /// A verifier that remembers nothing yet, and at most this many bytes.
     pub fn new(authority: Arc<Authority>, max_bytes: u64, clock: Clock) -> Self {
         let items = usize::try_from(max_bytes / 1024).unwrap_or(usize::MAX).clamp(16, 4096);
-        Self { authority, remembered: Cache::with_weighter(items, max_bytes, Weigh), clock }
+        Self { authority, remembered: Cache::with_weighter(items, max_bytes, WeighVerified), clock }
     }
 
     /// The claims of a token whose SHA-256 is `digest`.
     ///
     /// # Errors
     /// The token is not accepted, or the keys cannot be had.
-    pub async fn verify(&self, token: &str, digest: &TokenDigest, context: Context) -> Result<Verified, Rejection> {
+    pub async fn verify(&self, token: &str, digest: &TokenDigest, context: Context) -> Result<Verified, TokenRejected> {
         let now = self.clock.moment();
         if let Some(verified) = self.remembered.get(digest)
             && now < verified.until
@@ -93,12 +95,12 @@ impl Inbound {
     ///
     /// # Errors
     /// As [`Inbound::verify`].
-    pub async fn signed(&self, token: &str, context: Context) -> Result<Verified, Rejection> {
+    pub async fn signed(&self, token: &str, context: Context) -> Result<Verified, TokenRejected> {
         let now = self.clock.moment();
-        let header = Header::read(token)?;
+        let header = TokenHeader::read(token)?;
         let version = self.version(token)?;
-        let key = self.authority.key(version, header.kid.as_deref(), context).await.map_err(Rejection::NoKeys)?;
-        let key = key.ok_or(Rejection::Invalid("it is signed with a key that its authority does not publish"))?;
+        let key = self.authority.key(version, header.kid.as_deref(), context).await.map_err(TokenRejected::NoKeys)?;
+        let key = key.ok_or(TokenRejected::Invalid("it is signed with a key that its authority does not publish"))?;
         let mut claims = check(token, &key, &header.alg)?;
         claims.is_at_jwt = header.is_at_jwt();
         key_may_sign_for(&key, &claims)?;
@@ -108,11 +110,11 @@ impl Inbound {
     }
 
     /// Which keys sign it: Entra signs v1 tokens with keys whose issuer is the v1 one.
-    fn version(&self, token: &str) -> Result<TokenVersion, Rejection> {
+    fn version(&self, token: &str) -> Result<TokenVersion, TokenRejected> {
         if !self.authority.profile().v1_tokens {
             return Ok(TokenVersion::Current);
         }
-        let claims = unverified(token).ok_or(Rejection::Invalid("its claims cannot be read"))?;
+        let claims = unverified(token).ok_or(TokenRejected::Invalid("its claims cannot be read"))?;
         let v2 = claims.iss.is_some_and(|issuer| issuer.ends_with("/v2.0"));
         Ok(if v2 { TokenVersion::Current } else { TokenVersion::V1 })
     }
@@ -126,7 +128,7 @@ impl fmt::Debug for Inbound {
 
 /// What a header says; `jku`, `x5u` and `jwk` are not looked at.
 #[derive(Deserialize)]
-struct Header {
+struct TokenHeader {
     alg: String,
     #[serde(default)]
     kid: Option<String>,
@@ -136,27 +138,27 @@ struct Header {
     crit: Option<IgnoredAny>,
 }
 
-// === impl Header ===
+// === impl TokenHeader ===
 
-impl Header {
+impl TokenHeader {
     /// Reads the header of a token that may be an access token. An unknown `crit` is refused (RFC 7515 §4.1.11), and none is known.
-    fn read(token: &str) -> Result<Self, Rejection> {
+    fn read(token: &str) -> Result<Self, TokenRejected> {
         if token.len() > LONGEST {
-            return Err(Rejection::Invalid("it is too long"));
+            return Err(TokenRejected::Invalid("it is too long"));
         }
         let read = part(token, 0).and_then(|json| serde_json::from_slice::<Self>(&json).ok());
-        let header = read.ok_or(Rejection::Invalid("it is no JWT signed with RS, PS or ES, or EdDSA"))?;
+        let header = read.ok_or(TokenRejected::Invalid("it is no JWT signed with RS, PS or ES, or EdDSA"))?;
         if header.crit.is_some() {
-            return Err(Rejection::Invalid("its header has critical extensions that are not understood"));
+            return Err(TokenRejected::Invalid("its header has critical extensions that are not understood"));
         }
         let typ = header.typ.as_deref().unwrap_or("JWT");
         let is_plain = ["JWT", "application/jwt"].iter().any(|known| known.eq_ignore_ascii_case(typ));
         if !is_plain && !header.is_at_jwt() {
-            return Err(Rejection::Invalid("its `typ` is not an access token's"));
+            return Err(TokenRejected::Invalid("its `typ` is not an access token's"));
         }
         match header.alg.as_str() {
             "RS256" | "RS384" | "RS512" | "PS256" | "PS384" | "PS512" | "ES256" | "ES384" | "ES512" | "EdDSA" => Ok(header),
-            _ => Err(Rejection::Invalid("its algorithm is not accepted, which are RS, PS or ES (256, 384, 512), or EdDSA")),
+            _ => Err(TokenRejected::Invalid("its algorithm is not accepted, which are RS, PS or ES (256, 384, 512), or EdDSA")),
         }
     }
 
@@ -175,10 +177,10 @@ fn part(token: &str, index: usize) -> Option<Vec<u8>> {
 }
 
 /// Verifies the signature alone; what the claims are worth is the policy's to say.
-fn check(token: &str, key: &SigningKey, algorithm: &str) -> Result<Claims, Rejection> {
-    const BAD: Rejection = Rejection::Invalid("its signature or its claims are not valid");
+fn check(token: &str, key: &SigningKey, algorithm: &str) -> Result<Claims, TokenRejected> {
+    const BAD: TokenRejected = TokenRejected::Invalid("its signature or its claims are not valid");
     if !key.fits(algorithm) {
-        return Err(Rejection::Invalid("its algorithm does not fit the key that it names"));
+        return Err(TokenRejected::Invalid("its algorithm does not fit the key that it names"));
     }
     let decoding = match &key.decoding {
         Decoding::Usual(decoding) => decoding,
@@ -200,12 +202,12 @@ fn check_p521(token: &str, point: &[u8]) -> Option<Claims> {
 }
 
 /// Entra publishes, per key, whose tokens it signs: without this, one tenant's key could sign for another tenant.
-fn key_may_sign_for(key: &SigningKey, claims: &Claims) -> Result<(), Rejection> {
+fn key_may_sign_for(key: &SigningKey, claims: &Claims) -> Result<(), TokenRejected> {
     let Some(issuer) = &key.key.issuer else { return Ok(()) };
     let expected = issuer.replace("{tenantid}", claims.tid.as_deref().unwrap_or_default());
     if claims.iss.as_deref() == Some(expected.as_str()) {
         Ok(())
     } else {
-        Err(Rejection::Invalid("its key may not sign for its issuer"))
+        Err(TokenRejected::Invalid("its key may not sign for its issuer"))
     }
 }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::bind::{Bound, Socket};
 use super::connection::{App, Connections};
 use super::meters::Meters;
-use super::occupant::Place;
+use super::occupant::ConnectionPlace;
 use super::places::Places;
 use super::seat::Origin;
 use super::{Peer, Settings, Tls};
@@ -150,7 +150,7 @@ impl<A: App> Acceptor<A> {
         }
     }
 
-    fn take_tcp(&self, stream: TcpStream, peer: Peer, place: Place, tls: Option<&Tls>) {
+    fn take_tcp(&self, stream: TcpStream, peer: Peer, place: ConnectionPlace, tls: Option<&Tls>) {
         // An answer is one small write: nothing is gained by waiting for more. Where it cannot be set it is only slower.
         drop(stream.set_nodelay(true));
         let connections = Arc::clone(&self.connections);
@@ -167,7 +167,7 @@ impl<A: App> Acceptor<A> {
         }
     }
 
-    fn take_unix(&self, stream: UnixStream, place: Place) {
+    fn take_unix(&self, stream: UnixStream, place: ConnectionPlace) {
         // A peer that is gone already tells nothing, and asks nothing either.
         let Ok(credentials) = stream.peer_cred() else { return };
         let peer = Peer::Unix { uid: credentials.uid(), pid: credentials.pid() };

@@ -19,7 +19,7 @@ use x509_parser::extensions::GeneralName;
 
 use super::TlsSettings;
 use crate::clock::Clock;
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::pem::add_roots;
 use crate::reload::{Contents, Reloading, Reloads, Source, Versioned};
 
@@ -32,13 +32,13 @@ pub(super) struct Identity {
     /// What a handshake needs.
     pub(super) config: Arc<ServerConfig>,
     /// Whom the certificate names.
-    pub(super) names: Names,
+    pub(super) names: CertificateNames,
     not_after: i64,
 }
 
 /// The names of a certificate (RFC 6125 §6.4), for the rules on `Host`.
 #[derive(Clone, Debug)]
-pub(super) struct Names(Arc<[Name]>);
+pub(super) struct CertificateNames(Arc<[Name]>);
 
 #[derive(Debug)]
 enum Name {
@@ -53,7 +53,7 @@ enum Name {
 struct WallTime(Clock);
 
 /// What of `tls` a text is.
-type Part = fn(&[u8]) -> Result<(), Problem>;
+type PemPart = fn(&[u8]) -> Result<(), Complaint>;
 
 // === impl Certificate ===
 
@@ -62,15 +62,15 @@ impl Certificate {
     ///
     /// # Errors
     /// Each source that is not what it should be, and why.
-    pub fn load(settings: &TlsSettings, clock: &Clock) -> Result<Self, Vec<(Source, Problem)>> {
+    pub fn load(settings: &TlsSettings, clock: &Clock) -> Result<Self, Vec<(Source, Complaint)>> {
         let TlsSettings { cert, key, client_ca } = settings;
-        let parts: [(Option<&Source>, Part); 3] = [
+        let parts: [(Option<&Source>, PemPart); 3] = [
             (Some(cert), |text| chain(text).map(drop)),
             (Some(key), |text| private_key(text).map(drop)),
             (client_ca.as_ref(), |text| roots(text).map(drop)),
         ];
         // Each alone first: whatever is wrong with one, the others are looked at as well.
-        let problem = |source: &Source, part: Part| source.read().and_then(|contents| part(contents.bytes())).err();
+        let problem = |source: &Source, part: PemPart| source.read().and_then(|contents| part(contents.bytes())).err();
         let each = parts.iter().filter_map(|(source, part)| Some((source.as_ref()?, part)));
         let problems: Vec<_> = each.filter_map(|(source, part)| Some(((*source).clone(), problem(source, *part)?))).collect();
         if !problems.is_empty() {
@@ -98,7 +98,7 @@ impl Certificate {
     }
 
     /// Why the newest contents were refused, and how often that happened.
-    pub fn reload_state(&self) -> (Option<Arc<Problem>>, u64) {
+    pub fn reload_state(&self) -> (Option<Arc<Complaint>>, u64) {
         (self.0.problem(), self.0.failures())
     }
 
@@ -116,9 +116,9 @@ impl Certificate {
 
 impl Identity {
     /// From the contents in the order of [`TlsSettings`].
-    fn join(parts: &[Contents], clock: &Clock) -> Result<Self, Problem> {
+    fn join(parts: &[Contents], clock: &Clock) -> Result<Self, Complaint> {
         let [cert, key, rest @ ..] = parts else {
-            return Err(Problem::new("there is no certificate with its key", "write `tls.cert` and `tls.key`"));
+            return Err(Complaint::new("there is no certificate with its key", "write `tls.cert` and `tls.key`"));
         };
         let chain = of("tls.cert", chain(cert.bytes()))?;
         let key = of("tls.key", private_key(key.bytes()))?;
@@ -127,7 +127,7 @@ impl Identity {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let certified = CertifiedKey::from_der(chain, key, &provider).map_err(unfit)?;
         let config = configure(certified, roots, provider, clock).map_err(|error| {
-            Problem::new(format!("TLS cannot be set up with it: {error}"), "use certificates of RSA, ECDSA or Ed25519 keys")
+            Complaint::new(format!("TLS cannot be set up with it: {error}"), "use certificates of RSA, ECDSA or Ed25519 keys")
         })?;
         Ok(Self { config: Arc::new(config), names, not_after })
     }
@@ -170,34 +170,34 @@ fn configure(
 }
 
 /// Which of the files it is: what is logged and shown later names all of them.
-fn of<T>(key: &str, part: Result<T, Problem>) -> Result<T, Problem> {
-    part.map_err(|problem| Problem::new(format!("`{key}`: {}", problem.reason), problem.remedy))
+fn of<T>(key: &str, part: Result<T, Complaint>) -> Result<T, Complaint> {
+    part.map_err(|problem| Complaint::new(format!("`{key}`: {}", problem.reason), problem.remedy))
 }
 
-fn chain(contents: &[u8]) -> Result<Vec<CertificateDer<'static>>, Problem> {
+fn chain(contents: &[u8]) -> Result<Vec<CertificateDer<'static>>, Complaint> {
     const REMEDY: &str = "write the listener's certificate as PEM (-----BEGIN CERTIFICATE-----), and its chain after it";
     let chain: Vec<_> = CertificateDer::pem_slice_iter(contents)
         .collect::<Result<_, _>>()
-        .map_err(|_| Problem::new("it holds a certificate that cannot be read", REMEDY))?;
+        .map_err(|_| Complaint::new("it holds a certificate that cannot be read", REMEDY))?;
     if chain.is_empty() {
-        return Err(Problem::new("it holds no certificate", REMEDY));
+        return Err(Complaint::new("it holds no certificate", REMEDY));
     }
     describe(&chain)?;
     Ok(chain)
 }
 
-fn private_key(contents: &[u8]) -> Result<PrivateKeyDer<'static>, Problem> {
+fn private_key(contents: &[u8]) -> Result<PrivateKeyDer<'static>, Complaint> {
     const REMEDY: &str = "write the private key as PEM (-----BEGIN PRIVATE KEY-----), not encrypted";
     let key = PrivateKeyDer::from_pem_slice(contents).map_err(|_| {
         let encrypted = contents.windows(9).any(|window| window == b"ENCRYPTED");
-        Problem::new(if encrypted { "its private key is encrypted" } else { "it holds no private key that can be read" }, REMEDY)
+        Complaint::new(if encrypted { "its private key is encrypted" } else { "it holds no private key that can be read" }, REMEDY)
     })?;
     aws_lc_rs::sign::any_supported_type(&key)
-        .map_err(|_| Problem::new("its private key is of no kind that TLS uses", "use an RSA, ECDSA or Ed25519 key"))?;
+        .map_err(|_| Complaint::new("its private key is of no kind that TLS uses", "use an RSA, ECDSA or Ed25519 key"))?;
     Ok(key)
 }
 
-fn roots(contents: &[u8]) -> Result<RootCertStore, Problem> {
+fn roots(contents: &[u8]) -> Result<RootCertStore, Complaint> {
     const REMEDY: &str = "write the certificates of the clients' CAs as PEM (-----BEGIN CERTIFICATE-----)";
     let mut store = RootCertStore::empty();
     add_roots(&mut store, contents, REMEDY)?;
@@ -205,29 +205,29 @@ fn roots(contents: &[u8]) -> Result<RootCertStore, Problem> {
 }
 
 /// When the first certificate of a chain ends, and whom it names.
-fn describe(chain: &[CertificateDer<'_>]) -> Result<(i64, Names), Problem> {
+fn describe(chain: &[CertificateDer<'_>]) -> Result<(i64, CertificateNames), Complaint> {
     let leaf = chain.first().and_then(|der| x509_parser::parse_x509_certificate(der).ok());
     let Some((_, leaf)) = leaf else {
-        return Err(Problem::new("its first certificate cannot be read", "have the certificate issued anew (X.509 v3)"));
+        return Err(Complaint::new("its first certificate cannot be read", "have the certificate issued anew (X.509 v3)"));
     };
     let names = leaf.subject_alternative_name().ok().flatten();
     let names = names.iter().flat_map(|names| &names.value.general_names).filter_map(Name::of).collect();
-    Ok((leaf.validity().not_after.timestamp(), Names(names)))
+    Ok((leaf.validity().not_after.timestamp(), CertificateNames(names)))
 }
 
-fn unfit(error: rustls::Error) -> Problem {
+fn unfit(error: rustls::Error) -> Complaint {
     if error == rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) {
-        return Problem::new(
+        return Complaint::new(
             "`tls.key` is not the key of the first certificate in `tls.cert`",
             "write the key that the certificate was made for, and the certificate before its chain",
         );
     }
-    Problem::new("TLS cannot use the first certificate in `tls.cert`", "have the certificate issued anew (X.509 v3)")
+    Complaint::new("TLS cannot use the first certificate in `tls.cert`", "have the certificate issued anew (X.509 v3)")
 }
 
-// === impl Names ===
+// === impl CertificateNames ===
 
-impl Names {
+impl CertificateNames {
     /// Whether `host` (no port, brackets kept) is one of them.
     pub(super) fn have(&self, host: &str) -> bool {
         let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
@@ -272,14 +272,14 @@ impl TimeProvider for WallTime {
 
 #[cfg(test)]
 mod tests {
-    use super::{Name, Names};
+    use super::{CertificateNames, Name};
 
     #[test]
     fn a_star_is_one_label() {
         let dns = |text: &str| Name::of(&x509_parser::extensions::GeneralName::DNSName(text)).unwrap();
         let ip = |bytes: &'static [u8]| Name::of(&x509_parser::extensions::GeneralName::IPAddress(bytes)).unwrap();
         let six: &[u8] = &[0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
-        let names = Names([dns("Tokend.internal"), dns("*.svc.local"), ip(&[10, 0, 0, 5]), ip(six)].into());
+        let names = CertificateNames([dns("Tokend.internal"), dns("*.svc.local"), ip(&[10, 0, 0, 5]), ip(six)].into());
         for host in ["tokend.INTERNAL", "a.svc.local", "10.0.0.5", "[fd00::1]"] {
             assert!(names.have(host), "{host}");
         }

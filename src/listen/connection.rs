@@ -19,12 +19,12 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
 
-use super::certificate::Names;
-use super::handshake::Failure;
+use super::certificate::CertificateNames;
+use super::handshake::HandshakeError;
 use super::occupant::Occupant;
 use super::pace::Pace;
 use super::stream::{Protocol, peek};
-use super::wire::{Socket, Wire};
+use super::wire::{SeatedSocket, Socket};
 use super::{Peer, Settings, Tls};
 use crate::tasks::Tasks;
 
@@ -129,12 +129,12 @@ impl<A: App> Connections<A> {
 
     /// Agrees on TLS, in the time that a head may take, and serves the connection to its end.
     pub(super) async fn serve_tls(&self, tls: &Tls, stream: TcpStream, peer: Peer, seat: &Arc<Occupant>) {
-        let wire = Wire::new(stream, Arc::clone(seat));
+        let wire = SeatedSocket::new(stream, Arc::clone(seat));
         let agreed = tokio::select! {
             agreed = tokio::time::timeout(self.header_timeout, tls.accept(wire)) => agreed,
             () = self.stopped_for(LINGER) => return,
         };
-        match agreed.unwrap_or(Err(Failure::Timeout)) {
+        match agreed.unwrap_or(Err(HandshakeError::Timeout)) {
             Ok((mut stream, names)) => {
                 stream.get_mut().0.shaken();
                 seat.shaken(SESSION);
@@ -146,11 +146,11 @@ impl<A: App> Connections<A> {
 
     /// Serves one connection to its end.
     pub(super) async fn serve<S: Socket>(&self, stream: S, peer: Peer, seat: &Arc<Occupant>) {
-        self.serve_named(Wire::new(stream, Arc::clone(seat)), peer, seat, None).await;
+        self.serve_named(SeatedSocket::new(stream, Arc::clone(seat)), peer, seat, None).await;
     }
 
     /// Serves a connection whose client has seen a certificate with these names; `None`: it saw none.
-    async fn serve_named<S>(&self, stream: S, peer: Peer, seat: &Arc<Occupant>, names: Option<Names>)
+    async fn serve_named<S>(&self, stream: S, peer: Peer, seat: &Arc<Occupant>, names: Option<CertificateNames>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -179,7 +179,7 @@ impl<A: App> Connections<A> {
         &self,
         request: Request<Incoming>,
         peer: Peer,
-        names: Option<&Names>,
+        names: Option<&CertificateNames>,
         seat: &Arc<Occupant>,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<A> {
         let running = seat.begin();

@@ -9,7 +9,7 @@ use http::header::{FORWARDED, HOST, ORIGIN};
 use http::request::Parts;
 
 use super::Peer;
-use super::certificate::Names;
+use super::certificate::CertificateNames;
 
 /// The rules of one listener.
 #[derive(Clone, Debug)]
@@ -81,7 +81,7 @@ impl Gate {
         for text in [host, authority].into_iter().flatten() {
             let name = name_of(text).ok_or(Trespass::BadHost)?;
             // A client that has verified our certificate has verified its names: no page of another name gets that far.
-            let named = || head.extensions.get::<Names>().is_some_and(|names| names.have(name));
+            let named = || head.extensions.get::<CertificateNames>().is_some_and(|names| names.have(name));
             if !self.is_ours(name, listener.ip()) && !named() {
                 return Err(Trespass::Host);
             }

@@ -11,14 +11,14 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::certificate::{Certificate, Names};
-use super::wire::Wire;
+use super::certificate::{Certificate, CertificateNames};
+use super::wire::SeatedSocket;
 use crate::clock::{Clock, Moment};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
 /// A connection over TLS: boxed, because it is large and handed on often.
-pub(super) type Agreed = Box<TlsStream<Wire<TcpStream>>>;
+pub(super) type Agreed = Box<TlsStream<SeatedSocket<TcpStream>>>;
 
 /// TLS for the connections of a listener; clones share it.
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ struct Inner {
 
 /// Why a connection came to nothing: the closed list of a metric's label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(super) enum HandshakeError {
     /// It took too long.
     Timeout,
     /// The client went away, perhaps without a word: port probes do.
@@ -87,18 +87,18 @@ impl Tls {
 
     /// Agrees on TLS with a client. Returns the stream, and the names of the certificate that was shown.
     /// The caller bounds the time.
-    pub(super) async fn accept(&self, mut wire: Wire<TcpStream>) -> Result<(Agreed, Names), Failure> {
+    pub(super) async fn accept(&self, mut wire: SeatedSocket<TcpStream>) -> Result<(Agreed, CertificateNames), HandshakeError> {
         self.look();
         let mut first = [0];
         match wire.inner().peek(&mut first).await {
-            Ok(0) | Err(_) => return Err(Failure::Closed),
+            Ok(0) | Err(_) => return Err(HandshakeError::Closed),
             Ok(_) if first == [HANDSHAKE] => {}
             Ok(_) => {
                 if first[0].is_ascii_uppercase() {
                     // Whether it hears the answer is the client's affair.
                     drop(answer_plain(wire.into_inner()).await);
                 }
-                return Err(Failure::NotTls);
+                return Err(HandshakeError::NotTls);
             }
         }
         // Only now: a client may have connected long before it speaks.
@@ -106,11 +106,11 @@ impl Tls {
         wire.shake();
         // Boxed, so that whoever has said nothing yet does not take what it needs.
         let stream = Box::pin(TlsAcceptor::from(Arc::clone(&identity.value.config)).accept(wire)).await;
-        stream.map(|stream| (Box::new(stream), identity.value.names.clone())).map_err(|error| Failure::of(&error))
+        stream.map(|stream| (Box::new(stream), identity.value.names.clone())).map_err(|error| HandshakeError::of(&error))
     }
 
     /// Counts a connection that came to nothing.
-    pub(super) fn failed(&self, failure: Failure) {
+    pub(super) fn failed(&self, failure: HandshakeError) {
         let reason = failure.as_str();
         self.0.failures.with_label_values(&[reason]).inc();
         // Nothing of what the client said: names in a certificate are people's, too.
@@ -144,9 +144,9 @@ async fn answer_plain(mut stream: TcpStream) -> io::Result<()> {
     tokio::io::copy(&mut rest, &mut tokio::io::sink()).await.map(drop)
 }
 
-// === impl Failure ===
+// === impl HandshakeError ===
 
-impl Failure {
+impl HandshakeError {
     fn of(error: &io::Error) -> Self {
         use rustls::Error::{
             AlertReceived, InappropriateHandshakeMessage, InappropriateMessage, InvalidCertificate, InvalidMessage,

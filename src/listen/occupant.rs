@@ -38,7 +38,7 @@ pub(super) struct Occupant {
 
 /// A place, held until this is dropped.
 #[derive(Debug)]
-pub(super) struct Place(Arc<Occupant>);
+pub(super) struct ConnectionPlace(Arc<Occupant>);
 
 /// A request that is being answered.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ const LOOK: Duration = Duration::from_millis(50);
 
 impl Places {
     /// Waits for a place; where all connections have requests running there is none until one of these ends.
-    pub(super) async fn enter(self: &Arc<Self>, origin: Origin) -> Place {
+    pub(super) async fn enter(self: &Arc<Self>, origin: Origin) -> ConnectionPlace {
         loop {
             let freed = self.freed.notified();
             if let Some(place) = self.try_enter(origin) {
@@ -69,15 +69,15 @@ impl Places {
     }
 
     /// A place at once, as [`Places::seat`] gives it.
-    pub(super) fn try_enter(self: &Arc<Self>, origin: Origin) -> Option<Place> {
+    pub(super) fn try_enter(self: &Arc<Self>, origin: Origin) -> Option<ConnectionPlace> {
         let seat = self.seat(origin)?;
-        Some(Place(Arc::new(Occupant { seat, places: Arc::clone(self) })))
+        Some(ConnectionPlace(Arc::new(Occupant { seat, places: Arc::clone(self) })))
     }
 }
 
-// === impl Place ===
+// === impl ConnectionPlace ===
 
-impl Place {
+impl ConnectionPlace {
     /// Whose it is.
     pub(super) fn seat(&self) -> &Arc<Occupant> {
         &self.0
@@ -89,7 +89,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         self.0.leave();
     }

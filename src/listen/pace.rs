@@ -60,8 +60,8 @@ impl Pace {
                     self.told = Some(Instant::now());
                 } else {
                     match std::task::ready!(self.poll(cx)) {
-                        Step::Finish => {}
-                        Step::End => return Poll::Ready(()),
+                        PaceStep::Finish => {}
+                        PaceStep::End => return Poll::Ready(()),
                     }
                 }
                 connection.as_mut().graceful_shutdown();
@@ -71,7 +71,7 @@ impl Pace {
     }
 
     /// Is ready when the time for what the connection is at is over.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<PaceStep> {
         loop {
             let phase = self.seat.phase();
             let until = self.until(phase);
@@ -102,24 +102,24 @@ impl Pace {
         Some(told.unwrap_or_else(|| self.seat.moment(since) + time))
     }
 
-    fn step(&mut self, phase: Phase, now: Instant) -> Step {
+    fn step(&mut self, phase: Phase, now: Instant) -> PaceStep {
         match phase {
             Phase::Head(_) => self.seat.count(Reason::HeadTimeout),
             Phase::Stalled(_) => self.seat.count(Reason::Stalled),
             Phase::Busy | Phase::Idle(_) => {
                 if self.told.is_none() {
                     self.told = Some(now);
-                    return Step::Finish;
+                    return PaceStep::Finish;
                 }
             }
         }
-        Step::End
+        PaceStep::End
     }
 }
 
 /// What to do with a connection whose time is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum PaceStep {
     /// Tell it that it ends.
     Finish,
     /// Close it.

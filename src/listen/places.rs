@@ -279,7 +279,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::Settings;
-    use super::super::occupant::{Phase, Place};
+    use super::super::occupant::{ConnectionPlace, Phase};
     use super::super::tests::usual;
     use super::{CONNECTION, Meters, Origin, Places};
     use crate::telemetry::Metrics;
@@ -295,13 +295,13 @@ mod tests {
     }
 
     /// Takes a place that is there at once.
-    fn take(places: &Arc<Places>, origin: Origin) -> Place {
+    fn take(places: &Arc<Places>, origin: Origin) -> ConnectionPlace {
         let place = places.try_enter(origin).unwrap();
         place.seat().waits();
         place
     }
 
-    fn closed(all: &[Place]) -> Vec<usize> {
+    fn closed(all: &[ConnectionPlace]) -> Vec<usize> {
         all.iter().enumerate().filter(|(_, place)| place.seat().is_closed()).map(|(index, _)| index).collect()
     }
 
@@ -383,14 +383,14 @@ mod tests {
     #[test]
     fn a_quarter_is_for_one_address_unless_said_otherwise() {
         let places = places(|settings| (settings.connections, settings.per_address) = (16, None));
-        let all: Vec<Place> = (0..6).map(|_| take(&places, there(1))).collect();
+        let all: Vec<ConnectionPlace> = (0..6).map(|_| take(&places, there(1))).collect();
         assert_eq!(closed(&all), [0, 1]);
     }
 
     #[test]
     fn the_budget_is_kept_and_given_back() {
         let places = places(|settings| settings.heads = 4 * CONNECTION);
-        let mut all: Vec<Place> = (1..=4).map(|last| take(&places, there(last))).collect();
+        let mut all: Vec<ConnectionPlace> = (1..=4).map(|last| take(&places, there(last))).collect();
         assert!(closed(&all).is_empty());
         all[3].seat().unfinished(CONNECTION);
         assert_eq!(closed(&all), [0]);

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::reload::Source;
 
 /// One address of a listener.
@@ -63,19 +63,19 @@ impl Address {
     ///
     /// # Errors
     /// It is no address with a port and no `unix:` path.
-    pub fn parse(text: &str) -> Result<Vec<Self>, Problem> {
+    pub fn parse(text: &str) -> Result<Vec<Self>, Complaint> {
         let remedy = "write 127.0.0.1:8650, [::1]:8650, localhost:8650, \"*:8650\" or unix:/run/tokend/tokend.sock";
         if let Some(path) = text.strip_prefix("unix:") {
             return if path.starts_with('/') {
                 Ok(vec![Self::Unix(PathBuf::from(path))])
             } else {
-                Err(Problem::new("the path of a Unix socket is absolute", remedy))
+                Err(Complaint::new("the path of a Unix socket is absolute", remedy))
             };
         }
         if let Ok(address) = text.parse::<SocketAddr>() {
             return Ok(vec![Self::Tcp(address)]);
         }
-        let port = |port: &str| port.parse::<u16>().map_err(|_| Problem::new("the port is no number up to 65535", remedy));
+        let port = |port: &str| port.parse::<u16>().map_err(|_| Complaint::new("the port is no number up to 65535", remedy));
         match text.rsplit_once(':') {
             Some(("localhost", number)) => {
                 let port = port(number)?;
@@ -83,7 +83,7 @@ impl Address {
                 Ok(both.map(|ip| Self::Tcp(SocketAddr::new(ip, port))).to_vec())
             }
             Some(("*", number)) => Ok(vec![Self::Any(port(number)?)]),
-            _ => Err(Problem::new("it is no address", remedy)),
+            _ => Err(Complaint::new("it is no address", remedy)),
         }
     }
 

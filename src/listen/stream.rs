@@ -170,14 +170,14 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::meters::Meters;
-    use super::super::occupant::Place;
+    use super::super::occupant::ConnectionPlace;
     use super::super::places::Places;
     use super::super::seat::Origin;
     use super::super::tests::usual;
     use super::{PREFACE, Protocol, peek};
     use crate::telemetry::Metrics;
 
-    fn place() -> Place {
+    fn place() -> ConnectionPlace {
         Places::new(&usual(Vec::new()), &Meters::new(&Metrics::default()), "token").try_enter(Origin::Here).unwrap()
     }
 

@@ -28,7 +28,7 @@ pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 
 /// A socket and the place that it holds.
 #[derive(Debug)]
-pub(super) struct Wire<S> {
+pub(super) struct SeatedSocket<S> {
     inner: S,
     seat: Arc<Occupant>,
     /// What was read of a handshake; `None`: there is none under way.
@@ -43,9 +43,9 @@ const HANDSHAKE: usize = 12 * 1024;
 /// How often the socket is looked at once it has something to read: from then on it tells nothing by itself.
 const LOOK: Duration = Duration::from_secs(1);
 
-// === impl Wire ===
+// === impl SeatedSocket ===
 
-impl<S: Socket> Wire<S> {
+impl<S: Socket> SeatedSocket<S> {
     pub(super) fn new(inner: S, seat: Arc<Occupant>) -> Self {
         Self { inner, seat, handshake: None, look: None, looking: false }
     }
@@ -100,7 +100,7 @@ impl<S: Socket> Wire<S> {
     }
 }
 
-impl<S: Socket> AsyncRead for Wire<S> {
+impl<S: Socket> AsyncRead for SeatedSocket<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let before = buffer.filled().len();
@@ -117,7 +117,7 @@ impl<S: Socket> AsyncRead for Wire<S> {
     }
 }
 
-impl<S: Socket> AsyncWrite for Wire<S> {
+impl<S: Socket> AsyncWrite for SeatedSocket<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.inner).poll_write(cx, bytes);
         self.wrote(poll)

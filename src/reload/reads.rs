@@ -13,13 +13,13 @@ pub const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The reads of one value.
 pub(super) struct Reads {
-    state: Mutex<State>,
+    state: Mutex<ReadState>,
     /// The number of the last read that has ended.
     pub(super) ended: watch::Sender<u64>,
 }
 
 #[derive(Default)]
-struct State {
+struct ReadState {
     /// Whether a thread is at it.
     reading: bool,
     /// The number of the read that was begun last.
@@ -33,7 +33,7 @@ struct State {
 }
 
 /// A read that somebody waits for.
-pub(super) struct Wanted {
+pub(super) struct WantedRead {
     number: u64,
     ended: watch::Receiver<u64>,
     /// Whether its thread has to be started.
@@ -41,7 +41,7 @@ pub(super) struct Wanted {
 }
 
 /// Ends the turn of a thread however it ends.
-pub(super) struct Turn<'a>(&'a Reads);
+pub(super) struct ReadTurn<'a>(&'a Reads);
 
 // === impl Reads ===
 
@@ -51,13 +51,13 @@ impl Reads {
     }
 
     /// Asks for a read that begins from now on. `None`: the one under way hangs.
-    pub(super) fn want(&self) -> Option<Wanted> {
+    pub(super) fn want(&self) -> Option<WantedRead> {
         let mut state = self.lock();
         if state.reading && state.hangs {
             return None;
         }
         let is_first = state.want();
-        Some(Wanted { number: state.wanted, ended: self.ended.subscribe(), is_first })
+        Some(WantedRead { number: state.wanted, ended: self.ended.subscribe(), is_first })
     }
 
     /// Asks for a read that begins from now on, and waits for nothing. Returns whether its thread has to be started.
@@ -69,13 +69,13 @@ impl Reads {
     }
 
     /// The read under way, if there is one that does not hang.
-    pub(super) fn under_way(&self) -> Option<Wanted> {
+    pub(super) fn under_way(&self) -> Option<WantedRead> {
         let state = self.lock();
-        (state.reading && !state.hangs).then(|| Wanted { number: state.begun, ended: self.ended.subscribe(), is_first: false })
+        (state.reading && !state.hangs).then(|| WantedRead { number: state.begun, ended: self.ended.subscribe(), is_first: false })
     }
 
     /// Waits for a read, a second at most. Returns whether it has ended.
-    pub(super) async fn wait(&self, mut wanted: Wanted) -> bool {
+    pub(super) async fn wait(&self, mut wanted: WantedRead) -> bool {
         let number = wanted.number;
         // The sender is here: there is no other error than the time-out.
         if tokio::time::timeout(PATIENCE, wanted.ended.wait_for(|ended| *ended >= number)).await.is_ok() {
@@ -90,18 +90,18 @@ impl Reads {
     }
 
     /// What a thread holds while it reads.
-    pub(super) fn turn(&self) -> Turn<'_> {
-        Turn(self)
+    pub(super) fn turn(&self) -> ReadTurn<'_> {
+        ReadTurn(self)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ReadState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-// === impl State ===
+// === impl ReadState ===
 
-impl State {
+impl ReadState {
     /// Asks for the next read, and begins it if none is under way. Returns whether it has begun.
     fn want(&mut self) -> bool {
         self.wanted = self.begun + 1;
@@ -114,9 +114,9 @@ impl State {
     }
 }
 
-// === impl Turn ===
+// === impl ReadTurn ===
 
-impl Turn<'_> {
+impl ReadTurn<'_> {
     /// Ends a read. Returns whether somebody asked for another one meanwhile, and still waits for it.
     pub(super) fn next(&self) -> bool {
         let mut state = self.0.lock();
@@ -132,7 +132,7 @@ impl Turn<'_> {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for ReadTurn<'_> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         if state.reading && std::thread::panicking() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::secret::Secret;
 use crate::tasks;
 
@@ -46,7 +46,7 @@ impl Source {
     ///
     /// # Errors
     /// The file cannot be read, with the reason and the remedy.
-    pub fn read(&self) -> Result<Contents, Problem> {
+    pub fn read(&self) -> Result<Contents, Complaint> {
         match &self.place {
             Place::Value(secret) => Ok(Contents::of(secret)),
             Place::File(path) => read(path).map_err(|error| unreadable(path, &error)),
@@ -54,7 +54,7 @@ impl Source {
     }
 
     /// Reads the contents however long it takes: for a thread that nobody waits for.
-    pub(super) fn read_now(&self) -> Result<Contents, Problem> {
+    pub(super) fn read_now(&self) -> Result<Contents, Complaint> {
         match &self.place {
             Place::Value(secret) => Ok(Contents::of(secret)),
             Place::File(path) => contents(path).map_err(|error| unreadable(path, &error)),
@@ -90,8 +90,8 @@ fn contents(path: &Path) -> io::Result<Contents> {
     }
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> Problem {
-    Problem::new(
+fn unreadable(path: &Path, error: &io::Error) -> Complaint {
+    Complaint::new(
         format!("the file {} cannot be read: {error}", path.display()),
         "mount the file, or mend its path or its permissions",
     )
@@ -113,8 +113,8 @@ impl Contents {
     ///
     /// # Errors
     /// They are none.
-    pub fn text(&self) -> Result<&str, Problem> {
-        std::str::from_utf8(&self.0).map_err(|_| Problem::new("it is not UTF-8 text", "write it as text (PEM for keys)"))
+    pub fn text(&self) -> Result<&str, Complaint> {
+        std::str::from_utf8(&self.0).map_err(|_| Complaint::new("it is not UTF-8 text", "write it as text (PEM for keys)"))
     }
 }
 

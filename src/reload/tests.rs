@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 
 use super::{Contents, Place, Reloading, Reloads, Source};
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::tasks::Tasks;
 
 /// A number in a file, and the folder that ends with it.
@@ -24,10 +24,10 @@ fn source(path: &Path) -> Source {
     Source { key: "n".to_owned(), file: None, place: Place::File(path.to_owned()) }
 }
 
-fn number(bytes: &[u8]) -> Result<u32, Problem> {
+fn number(bytes: &[u8]) -> Result<u32, Complaint> {
     let text = std::str::from_utf8(bytes).unwrap_or_default();
     assert!(text != "panic", "on purpose");
-    text.trim().parse().map_err(|_| Problem::new("not a number", "write a number"))
+    text.trim().parse().map_err(|_| Complaint::new("not a number", "write a number"))
 }
 
 // === impl Number ===
@@ -89,7 +89,7 @@ async fn files_that_belong_together_are_taken_together() {
     write("1", "1");
     let value = Reloading::load_joined("pair", paths.iter().map(|path| source(path)).collect(), |parts: &[Contents]| match parts {
         [a, b] if a == b => number(a.bytes()),
-        _ => Err(Problem::new("they do not belong together", "write both")),
+        _ => Err(Complaint::new("they do not belong together", "write both")),
     });
     let value = value.unwrap();
     write("2", "1");

@@ -9,17 +9,17 @@ use aws_lc_rs::digest::{Context, SHA256};
 
 use super::reads::{PATIENCE, Reads};
 use super::source::{Contents, Place, Source};
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::tasks;
 
 /// How a file's contents become a value.
-pub type Parse<T> = fn(&[u8]) -> Result<T, Problem>;
+pub type Parse<T> = fn(&[u8]) -> Result<T, Complaint>;
 
 /// How the contents of several files, in the order of their sources, become one value.
-type Join<T> = Box<dyn Fn(&[Contents]) -> Result<T, Problem> + Send + Sync>;
+type Join<T> = Box<dyn Fn(&[Contents]) -> Result<T, Complaint> + Send + Sync>;
 
 /// Whether a new value (the second) may take the place of the one in force (the first). If so, it is about to do that.
-type Follows<T> = Box<dyn Fn(&T, &T) -> Result<(), Problem> + Send + Sync>;
+type Follows<T> = Box<dyn Fn(&T, &T) -> Result<(), Complaint> + Send + Sync>;
 
 /// A value and the contents that it was made from.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub struct Reloading<T> {
     current: ArcSwap<Versioned<T>>,
     // Only the thread that reads touches it.
     contents: Mutex<Vec<Contents>>,
-    problem: ArcSwapOption<Problem>,
+    problem: ArcSwapOption<Complaint>,
     failures: AtomicU64,
     pub(super) reads: Reads,
 }
@@ -51,7 +51,7 @@ impl<T: Send + Sync + 'static> Reloading<T> {
     ///
     /// # Errors
     /// The source cannot be read or its contents are not what they should be.
-    pub fn load(source: Source, parse: Parse<T>) -> Result<Arc<Self>, Problem> {
+    pub fn load(source: Source, parse: Parse<T>) -> Result<Arc<Self>, Complaint> {
         Self::load_guarded(source, parse, |_, _| Ok(()))
     }
 
@@ -62,8 +62,8 @@ impl<T: Send + Sync + 'static> Reloading<T> {
     pub fn load_guarded(
         source: Source,
         parse: Parse<T>,
-        follows: impl Fn(&T, &T) -> Result<(), Problem> + Send + Sync + 'static,
-    ) -> Result<Arc<Self>, Problem> {
+        follows: impl Fn(&T, &T) -> Result<(), Complaint> + Send + Sync + 'static,
+    ) -> Result<Arc<Self>, Complaint> {
         let alone = move |contents: &[Contents]| parse(contents.first().map_or(&[][..], Contents::bytes));
         Self::load_all(source.key.clone(), vec![source], Box::new(alone), Box::new(follows))
     }
@@ -76,12 +76,12 @@ impl<T: Send + Sync + 'static> Reloading<T> {
     pub fn load_joined(
         key: &str,
         sources: Vec<Source>,
-        parse: impl Fn(&[Contents]) -> Result<T, Problem> + Send + Sync + 'static,
-    ) -> Result<Arc<Self>, Problem> {
+        parse: impl Fn(&[Contents]) -> Result<T, Complaint> + Send + Sync + 'static,
+    ) -> Result<Arc<Self>, Complaint> {
         Self::load_all(key.to_owned(), sources, Box::new(parse), Box::new(|_, _| Ok(())))
     }
 
-    fn load_all(key: String, sources: Vec<Source>, parse: Join<T>, follows: Follows<T>) -> Result<Arc<Self>, Problem> {
+    fn load_all(key: String, sources: Vec<Source>, parse: Join<T>, follows: Follows<T>) -> Result<Arc<Self>, Complaint> {
         let contents: Vec<Contents> = sources.iter().map(Source::read).collect::<Result<_, _>>()?;
         let value = parse(&contents)?;
         let version = version_of(&contents);
@@ -109,7 +109,7 @@ impl<T: Send + Sync + 'static> Reloading<T> {
     }
 
     /// Why the newest contents were not taken, if they were not.
-    pub fn problem(&self) -> Option<Arc<Problem>> {
+    pub fn problem(&self) -> Option<Arc<Complaint>> {
         self.problem.load_full()
     }
 
@@ -138,7 +138,7 @@ impl<T: Send + Sync + 'static> Reloading<T> {
         }
         if !self.reads.wait(wanted).await {
             let reason = format!("it was not read within {} s", PATIENCE.as_secs());
-            self.keep(Problem::new(reason, "see to the volume that it is mounted from"));
+            self.keep(Complaint::new(reason, "see to the volume that it is mounted from"));
         }
         self.current.load().version != before
     }
@@ -170,7 +170,7 @@ impl<T: Send + Sync + 'static> Reloading<T> {
             }
         };
         if let Err(error) = tasks::thread("reload", work) {
-            self.keep(Problem::new(format!("no thread can be started to read it: {error}"), "allow the process more threads"));
+            self.keep(Complaint::new(format!("no thread can be started to read it: {error}"), "allow the process more threads"));
             while self.reads.turn().next() {}
         }
     }
@@ -178,7 +178,7 @@ impl<T: Send + Sync + 'static> Reloading<T> {
     /// Compares the source and takes new contents.
     fn compare(&self) {
         // Whatever hangs does so here, before the lock.
-        let read: Result<Vec<Contents>, Problem> = self.sources.iter().map(Source::read_now).collect();
+        let read: Result<Vec<Contents>, Complaint> = self.sources.iter().map(Source::read_now).collect();
         let contents = match read {
             Ok(contents) => contents,
             Err(problem) => return self.keep(problem),
@@ -208,7 +208,7 @@ impl<T: Send + Sync + 'static> Reloading<T> {
     }
 
     /// Keeps the value in force, because the source could not be compared or its new contents are not what they should be.
-    fn keep(&self, problem: Problem) {
+    fn keep(&self, problem: Complaint) {
         // A bad file is compared every ten seconds: one line and one count for each new problem, not for each look.
         if self.problem.load().as_deref() != Some(&problem) {
             self.failures.fetch_add(1, Ordering::Relaxed);

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Settings;
-use crate::finding::Problem;
+use crate::finding::Complaint;
 
 /// The descriptors of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Descriptors {
 
     /// Caps both listeners' connections at what is left beside the process's own needs. Returns what is wrong with the limit if
     /// that is less than they would have.
-    pub fn divide(self, settings: &mut Settings) -> Option<Problem> {
+    pub fn divide(self, settings: &mut Settings) -> Option<Complaint> {
         let limit = self.limit.and_then(|limit| usize::try_from(limit).ok())?;
         let wanted = settings.listen.connections;
         let authorities: BTreeSet<_> = settings.apps.iter().map(|app| app.authority.address.to_string()).collect();
@@ -60,7 +60,7 @@ impl Descriptors {
                 "raise the hard limit to {enough} (`LimitNOFILE` of systemd, `--ulimit nofile` of the container runtime, \
                  `ulimit -Hn`)"
             );
-            Problem::new(reason, remedy)
+            Complaint::new(reason, remedy)
         })
     }
 

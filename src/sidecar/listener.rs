@@ -2,7 +2,7 @@
 
 use crate::admin::{ReloadReport, TlsReport};
 use crate::clock::Clock;
-use crate::finding::{Findings, Problem, certificate_ending};
+use crate::finding::{Complaint, Findings, certificate_ending};
 use crate::listen::{Bound, Certificate, Tls, TlsSettings};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -13,7 +13,7 @@ pub(super) fn prepare(settings: &TlsSettings, clock: &Clock, findings: &mut Find
     match Certificate::load(settings, clock) {
         Ok(certificate) => {
             if let Some(reason) = certificate_ending(certificate.expires_on(), clock.unix()) {
-                let problem = Problem::new(reason, "have it renewed, and replace the file and the key's: tokend follows them");
+                let problem = Complaint::new(reason, "have it renewed, and replace the file and the key's: tokend follows them");
                 findings.warning(source.file.as_deref(), &source.key, problem);
             }
             Some(certificate)

@@ -18,7 +18,7 @@ use crate::caller::{CallerTokens, Callers};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::credential::Credential;
-use crate::finding::{Findings, Problem};
+use crate::finding::{Complaint, Findings};
 use crate::flow::{self, App, AppSettings, Service};
 use crate::http;
 use crate::inbound::Inbound;
@@ -41,7 +41,7 @@ pub struct Prepared {
     settings: Settings,
     apps: Vec<PreparedApp>,
     callers: Option<CallerTokens>,
-    shared: Option<shared::Prepared>,
+    shared: Option<shared::PreparedStore>,
     tls: Option<rustls::ClientConfig>,
     certificate: Option<Certificate>,
 }
@@ -121,7 +121,7 @@ fn open_door(settings: &Settings, app: &AppSettings, roots: &mut Roots, findings
                 findings.error(
                     authority.file.as_deref(),
                     &key,
-                    Problem::new(reason, "mount the file, or mend its path or its permissions"),
+                    Complaint::new(reason, "mount the file, or mend its path or its permissions"),
                 );
                 return None;
             }
@@ -168,7 +168,7 @@ impl Prepared {
     ///
     /// # Errors
     /// It cannot be used, and why.
-    pub async fn prove_shared(&self, parts: &Parts) -> Option<Result<Vec<Problem>, Problem>> {
+    pub async fn prove_shared(&self, parts: &Parts) -> Option<Result<Vec<Complaint>, Complaint>> {
         let shared = self.shared.as_ref()?;
         Some(shared.prove(parts).await)
     }

@@ -7,14 +7,14 @@ use super::parts::Parts;
 use crate::admin::ReloadReport;
 use crate::cache::{self, Fleet};
 use crate::clock::Clock;
-use crate::finding::{Findings, Problem};
+use crate::finding::{Complaint, Findings};
 use crate::reload::Reloads;
 use crate::store::{Access, Encryption, RedisSettings, Ring, Shared};
 use crate::transport::Roots;
 
 /// A store whose files are loaded and fit.
 #[derive(Debug)]
-pub(super) struct Prepared {
+pub(super) struct PreparedStore {
     settings: RedisSettings,
     access: Access,
     ring: Ring,
@@ -28,7 +28,7 @@ pub(super) struct Followed {
 }
 
 /// Loads the key ring, the password and the certificates. Where these do not say whom to trust, it is the same as for authorities.
-pub(super) fn prepare(settings: &RedisSettings, roots: &Roots, clock: &Clock, findings: &mut Findings) -> Option<Prepared> {
+pub(super) fn prepare(settings: &RedisSettings, roots: &Roots, clock: &Clock, findings: &mut Findings) -> Option<PreparedStore> {
     let file = settings.file.as_deref();
     let ring = Ring::load(&settings.encryption, clock).map_err(|problem| {
         let (file, key) = match &settings.encryption {
@@ -44,12 +44,12 @@ pub(super) fn prepare(settings: &RedisSettings, roots: &Roots, clock: &Clock, fi
     });
     let (Ok(ring), Ok(access)) = (ring, access) else { return None };
     let access = if settings.is_trusted_by_roots() { access.trusting(roots.pem()) } else { access };
-    Some(Prepared { settings: settings.clone(), access, ring })
+    Some(PreparedStore { settings: settings.clone(), access, ring })
 }
 
-// === impl Prepared ===
+// === impl PreparedStore ===
 
-impl Prepared {
+impl PreparedStore {
     /// The fleet over the store; nothing is connected to.
     pub(super) fn fleet(&self, cache: &cache::Settings, longest: Duration, parts: &Parts) -> Arc<Fleet> {
         Fleet::new(cache::Parts {
@@ -67,7 +67,7 @@ impl Prepared {
     }
 
     /// Whether Redis can be used as it is configured; what works and could be better.
-    pub(super) async fn prove(&self, parts: &Parts) -> Result<Vec<Problem>, Problem> {
+    pub(super) async fn prove(&self, parts: &Parts) -> Result<Vec<Complaint>, Complaint> {
         self.store(parts).prove().await
     }
 

@@ -15,10 +15,10 @@ pub use retry::Repeat;
 
 use self::call_time::CallTime;
 use self::retry::{Attempt, NextStep};
-use crate::authority::{Authority, CallPermit, Endpoints, Failure, TokenRequest};
+use crate::authority::{Authority, AuthorityError, CallPermit, Endpoints, TokenRequest};
 use crate::clock::Clock;
 use crate::credential::{Credential, CredentialError, ProofTarget, UsedCredential};
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::oauth::{Form, Proof, TokenResponse};
 use crate::tasks::Tasks;
 use crate::telemetry::Context;
@@ -59,14 +59,17 @@ pub struct GrantOutcome {
 }
 
 /// Why there is no answer.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// The authority's doing, before the grant was sent: a document that could not be had.
-    Before(Failure),
+    #[error("a document of the authority cannot be had")]
+    Before(#[source] AuthorityError),
     /// The authority's doing.
-    Authority(Failure),
+    #[error("the authority gave no token")]
+    Authority(#[source] AuthorityError),
     /// The credential's.
-    Credential(Problem),
+    #[error("the credential cannot be used")]
+    Credential(#[source] Complaint),
 }
 
 /// A grant with its proof and its permit: nothing but the sending is left to do.
@@ -169,15 +172,15 @@ impl TokenClient {
         loop {
             // On the heap, and gone before the wait.
             let proving = timeout(step.time.left(), Box::pin(self.prove(endpoint, call.context.clone())));
-            let (proof, by) = proving.await.map_err(|_| not_made(Failure::TimedOut))??;
+            let (proof, by) = proving.await.map_err(|_| not_made(AuthorityError::TimedOut))??;
             *used = by;
             let since = Instant::now();
             let permit = if step.attempt.resend == 0 {
                 let permit = self.authority.permit(step.time.left_to_wait()).await;
                 step.time.has_waited(since);
-                permit.ok_or_else(|| not_made(Failure::Busy))?
+                permit.ok_or_else(|| not_made(AuthorityError::Busy))?
             } else {
-                self.authority.permit(step.time.left()).await.ok_or_else(|| not_made(Failure::TimedOut))?
+                self.authority.permit(step.time.left()).await.ok_or_else(|| not_made(AuthorityError::TimedOut))?
             };
             if !proof.is_too_old(self.clock.unix()) {
                 return Ok(ReadyGrant { client: self, call, endpoint: endpoint.clone(), step, proof, used: by, permit });
@@ -231,11 +234,11 @@ impl ReadyGrant<'_> {
         self.used.version
     }
 
-    async fn sent(self, until: Option<Instant>) -> (Result<TokenResponse, Failure>, TimedAttempt) {
+    async fn sent(self, until: Option<Instant>) -> (Result<TokenResponse, AuthorityError>, TimedAttempt) {
         let Self { client, call, endpoint, step, proof, permit, .. } = self;
         let (calls, left) = (client.authority.calls(), step.time.left());
         if left.is_zero() {
-            return (Err(client.authority.not_made(call.form, Failure::TimedOut)), step);
+            return (Err(client.authority.not_made(call.form, AuthorityError::TimedOut)), step);
         }
         let Attempt { resend, fresh, .. } = step.attempt;
         let patience = step.attempt.patience(calls.timeout, calls.half()).min(left);
@@ -246,8 +249,8 @@ impl ReadyGrant<'_> {
 
 // === impl SourceError ===
 
-impl From<Failure> for SourceError {
-    fn from(failure: Failure) -> Self {
+impl From<AuthorityError> for SourceError {
+    fn from(failure: AuthorityError) -> Self {
         Self::Authority(failure)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::authority::Failure;
+use crate::authority::AuthorityError;
 
 /// Whether a grant may be sent again when its outcome is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Attempt {
     }
 
     /// What follows when this attempt has failed and `left` is left of the time for the call.
-    pub(super) fn next(self, failure: &Failure, left: Duration) -> NextStep {
+    pub(super) fn next(self, failure: &AuthorityError, left: Duration) -> NextStep {
         let may_repeat = self.repeat == Repeat::Once;
         if may_repeat && self.resend == 0 && failure.is_worth_repeating() && !left.is_zero() {
             // Without an answer at once, but over a new connection: others may have had the kept connections replaced before, and
@@ -70,8 +70,8 @@ impl Attempt {
 }
 
 /// Whether the authority refused the client's proof.
-fn is_credential_refused(failure: &Failure) -> bool {
-    let Failure::Refused { status, body, .. } = failure else { return false };
+fn is_credential_refused(failure: &AuthorityError) -> bool {
+    let AuthorityError::Refused { status, body, .. } = failure else { return false };
     // Keycloak says `unauthorized_client` with 401 of a wrong secret.
     body.error == "invalid_client" || (*status == 401 && body.error == "unauthorized_client")
 }
@@ -81,18 +81,27 @@ mod tests {
     use std::time::Duration;
 
     use super::{Attempt, NextStep, Repeat};
-    use crate::authority::Failure;
+    use crate::authority::AuthorityError;
     use crate::oauth::ErrorBody;
+    use crate::transport::Cause;
 
     const LEFT: Duration = Duration::from_secs(1);
 
-    fn refused(status: u16, error: &str) -> Failure {
+    fn refused(status: u16, error: &str) -> AuthorityError {
         let body = ErrorBody { error: error.to_owned(), ..ErrorBody::default() };
-        Failure::Refused { status, body: Box::new(body), retry_after: None }
+        AuthorityError::Refused { status, body: Box::new(body), retry_after: None }
     }
 
-    fn unavailable(retry_after: Option<Duration>) -> Failure {
-        Failure::Unavailable { status: 503, body: None, retry_after }
+    fn unavailable(retry_after: Option<Duration>) -> AuthorityError {
+        AuthorityError::Unavailable { status: 503, body: None, retry_after }
+    }
+
+    fn not_sent() -> AuthorityError {
+        AuthorityError::NotSent(Cause::new("refused"))
+    }
+
+    fn broken() -> AuthorityError {
+        AuthorityError::Broken(Cause::new("reset"))
     }
 
     #[test]
@@ -102,14 +111,16 @@ mod tests {
         let NextStep::Repeat { pauses: true, attempt } = first.next(&unavailable(None), LEFT) else { panic!("an answer") };
         assert!(!attempt.fresh && attempt.resend == 1);
         assert_eq!(attempt.next(&unavailable(None), LEFT), NextStep::GiveUp);
-        for silence in [Failure::NotSent, Failure::Broken, Failure::TimedOut] {
+        for silence in [not_sent(), broken(), AuthorityError::TimedOut] {
             let NextStep::Repeat { pauses: false, attempt } = first.next(&silence, LEFT) else { panic!("{silence:?}") };
             assert!(attempt.fresh && attempt.resend == 1);
             assert_eq!(attempt.next(&silence, LEFT), NextStep::GiveUp);
             assert_eq!(first.next(&silence, Duration::ZERO), NextStep::GiveUp, "there is no time for it");
         }
-        let throttled = Failure::Throttled { body: None, retry_after: None };
-        for no in [unavailable(Some(LEFT)), throttled, Failure::Busy, Failure::Invalid("x"), refused(400, "invalid_grant")] {
+        let throttled = AuthorityError::Throttled { body: None, retry_after: None };
+        for no in
+            [unavailable(Some(LEFT)), throttled, AuthorityError::Busy, AuthorityError::Invalid("x"), refused(400, "invalid_grant")]
+        {
             assert_eq!(first.next(&no, LEFT), NextStep::GiveUp, "{no:?}");
         }
     }
@@ -118,7 +129,7 @@ mod tests {
     fn what_is_sent_once_has_a_connection_of_its_own_and_all_the_time() {
         let only = Attempt::first(Repeat::Never);
         assert!(only.fresh);
-        for failure in [unavailable(None), Failure::NotSent, Failure::Broken, Failure::TimedOut] {
+        for failure in [unavailable(None), not_sent(), broken(), AuthorityError::TimedOut] {
             assert_eq!(only.next(&failure, LEFT), NextStep::GiveUp, "{failure:?}");
         }
         let (whole, half) = (Duration::from_secs(8), Duration::from_secs(3));

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
-use crate::token::{Partition, SignIn, SpaceId, Stored};
+use crate::token::{CachedToken, Partition, SignIn, SpaceId};
 
 /// The most tokens of one partition; the oldest leave first.
 const MOST_TOKENS: usize = 256;
@@ -24,27 +24,27 @@ const STRIPES: usize = 16;
 /// What part of the bound sign-ins may take: they are small, and live longer than tokens.
 const SIGN_INS: u64 = 4;
 
-type List = Arc<[Stored]>;
+type TokenList = Arc<[CachedToken]>;
 
 /// Tokens and sign-ins in memory.
 pub struct Memory {
-    partitions: Cache<Partition, List, Weigh>,
-    sign_ins: Cache<Partition, Arc<SignIn>, Weigh>,
+    partitions: Cache<Partition, TokenList, WeighList>,
+    sign_ins: Cache<Partition, Arc<SignIn>, WeighList>,
     writers: [Mutex<()>; STRIPES],
     max_bytes: u64,
 }
 
 #[derive(Clone)]
-struct Weigh;
+struct WeighList;
 
-impl Weighter<Partition, List> for Weigh {
-    fn weight(&self, _: &Partition, list: &List) -> u64 {
-        let tokens: usize = list.iter().map(Stored::weight).sum();
+impl Weighter<Partition, TokenList> for WeighList {
+    fn weight(&self, _: &Partition, list: &TokenList) -> u64 {
+        let tokens: usize = list.iter().map(CachedToken::weight).sum();
         u64::try_from(PARTITION_OVERHEAD + tokens).unwrap_or(u64::MAX)
     }
 }
 
-impl Weighter<Partition, Arc<SignIn>> for Weigh {
+impl Weighter<Partition, Arc<SignIn>> for WeighList {
     fn weight(&self, _: &Partition, sign_in: &Arc<SignIn>) -> u64 {
         u64::try_from(PARTITION_OVERHEAD + sign_in.weight()).unwrap_or(u64::MAX)
     }
@@ -66,7 +66,7 @@ impl Memory {
     }
 
     /// What `judged` makes of the first token of the partition that it makes anything of, the newest first.
-    pub fn find_map<T>(&self, partition: &Partition, judged: impl Fn(&Stored) -> Option<T>) -> Option<T> {
+    pub fn find_map<T>(&self, partition: &Partition, judged: impl Fn(&CachedToken) -> Option<T>) -> Option<T> {
         self.partitions.get(partition)?.iter().rev().find_map(judged)
     }
 
@@ -74,15 +74,15 @@ impl Memory {
     ///
     /// `allowed` is asked, with the token that would go, where no other change can come between: the partition may just have been
     /// removed, or a newer token may have come.
-    pub fn put(&self, partition: Partition, stored: Stored, now: i64, allowed: impl FnOnce(Option<&Stored>) -> bool) {
+    pub fn put(&self, partition: Partition, stored: CachedToken, now: i64, allowed: impl FnOnce(Option<&CachedToken>) -> bool) {
         let _one_writer = self.writer(&partition);
         let old = self.partitions.peek(&partition);
-        let identical = |kept: &&Stored| kept.facts.variant == stored.facts.variant && kept.facts.asked == stored.facts.asked;
+        let identical = |kept: &&CachedToken| kept.facts.variant == stored.facts.variant && kept.facts.asked == stored.facts.asked;
         if !allowed(old.iter().flat_map(|list| list.iter()).find(identical)) {
             return;
         }
-        let stays = |kept: &&Stored| kept.expires_on > now && !identical(kept);
-        let mut tokens: Vec<Stored> = old.iter().flat_map(|list| list.iter()).filter(stays).cloned().collect();
+        let stays = |kept: &&CachedToken| kept.expires_on > now && !identical(kept);
+        let mut tokens: Vec<CachedToken> = old.iter().flat_map(|list| list.iter()).filter(stays).cloned().collect();
         tokens.push(stored);
         let excess = excess(&tokens);
         tokens.drain(..excess);
@@ -125,10 +125,10 @@ impl Memory {
     }
 
     /// Removes the tokens of a partition of which `unwanted` holds.
-    pub fn remove_tokens(&self, partition: &Partition, unwanted: impl Fn(&Stored) -> bool) {
+    pub fn remove_tokens(&self, partition: &Partition, unwanted: impl Fn(&CachedToken) -> bool) {
         let _one_writer = self.writer(partition);
         let Some(list) = self.partitions.peek(partition) else { return };
-        let kept: Vec<Stored> = list.iter().filter(|stored| !unwanted(stored)).cloned().collect();
+        let kept: Vec<CachedToken> = list.iter().filter(|stored| !unwanted(stored)).cloned().collect();
         if kept.is_empty() {
             self.partitions.remove(partition);
         } else if kept.len() < list.len() {
@@ -176,26 +176,26 @@ impl Memory {
     }
 }
 
-fn bounded<V: Clone>(bytes: u64, expected: u64) -> Cache<Partition, V, Weigh>
+fn bounded<V: Clone>(bytes: u64, expected: u64) -> Cache<Partition, V, WeighList>
 where
-    Weigh: Weighter<Partition, V>,
+    WeighList: Weighter<Partition, V>,
 {
     let shards = usize::try_from(bytes / SHARD).unwrap_or(1).clamp(1, 16).next_power_of_two();
     let items = usize::try_from(bytes / expected).unwrap_or(usize::MAX).clamp(16, 4096);
     let options = OptionsBuilder::new().estimated_items_capacity(items).weight_capacity(bytes).shards(shards).build();
     match options {
-        Ok(options) => Cache::with_options(options, Weigh, DefaultHashBuilder::default(), DefaultLifecycle::default()),
-        Err(_) => Cache::with_weighter(items, bytes, Weigh),
+        Ok(options) => Cache::with_options(options, WeighList, DefaultHashBuilder::default(), DefaultLifecycle::default()),
+        Err(_) => Cache::with_weighter(items, bytes, WeighList),
     }
 }
 
 /// How many of the oldest tokens have to go for the rest to fit.
-fn excess(tokens: &[Stored]) -> usize {
-    let mut bytes: usize = tokens.iter().map(Stored::weight).sum();
+fn excess(tokens: &[CachedToken]) -> usize {
+    let mut bytes: usize = tokens.iter().map(CachedToken::weight).sum();
     let mut out = tokens.len().saturating_sub(MOST_TOKENS);
-    bytes -= tokens.iter().take(out).map(Stored::weight).sum::<usize>();
+    bytes -= tokens.iter().take(out).map(CachedToken::weight).sum::<usize>();
     while bytes > MOST_BYTES && out + 1 < tokens.len() {
-        bytes -= tokens.get(out).map_or(0, Stored::weight);
+        bytes -= tokens.get(out).map_or(0, CachedToken::weight);
         out += 1;
     }
     out
@@ -211,11 +211,11 @@ impl fmt::Debug for Memory {
 mod tests {
     use super::{MOST_TOKENS, Memory, Partition};
     use crate::secret::Secret;
-    use crate::token::{Facts, Grant, Stored, Times};
+    use crate::token::{CachedToken, Facts, IssuedToken, Times};
 
-    fn stored(asked: &str, expires_on: i64, size: usize) -> Stored {
+    fn stored(asked: &str, expires_on: i64, size: usize) -> CachedToken {
         let times = Times { received_on: 0, expires_on: Some(expires_on), ext_expires_on: None, refresh_on: None };
-        let grant = Grant {
+        let grant = IssuedToken {
             access_token: Secret::new("x".repeat(size)),
             token_type: "Bearer".to_owned(),
             scope: asked.to_owned(),

@@ -9,11 +9,11 @@ mod settings;
 mod shared;
 
 pub use memory::Memory;
-pub use names::{Entry, Names, Place, SHARDS};
+pub use names::{IndexEntry, Names, SHARDS, SlotNames};
 pub use record::{ClockName, Sought, read_sign_in, read_token, sign_in_epoch, write_sign_in, write_token};
 pub use ring::{KeyRing, Opened, Ring, Unreadable};
 pub use settings::{Encryption, RedisSettings, RedisUrl, Topology, VERSIONS, Version, Versions};
 pub use shared::{
-    Access, BreakerState, Claim, Claimed, Epoch, Event, Holder, Index, Lease, Mark, Note, Page, Placed, Put, Raised, Removed,
-    Shared, State, Trouble,
+    Access, BreakerState, Claim, Claimed, Epoch, Event, Holder, Index, Mark, Note, Page, Placed, Put, Raised, Removed,
+    ReturnedLease, Shared, State, StoreError,
 };

@@ -26,14 +26,14 @@ pub struct Names {
 
 /// Names in one partition's slot.
 #[derive(Clone, Debug)]
-pub struct Place<'a> {
+pub struct SlotNames<'a> {
     names: &'a Names,
     tag: String,
 }
 
 /// A token as the index of its partition lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry([u8; SHORT]);
+pub struct IndexEntry([u8; SHORT]);
 
 // === impl Names ===
 
@@ -48,13 +48,13 @@ impl Names {
     }
 
     /// The slot of a partition.
-    pub fn place(&self, partition: &Partition) -> Place<'_> {
-        Place { names: self, tag: short(&self.hash(&[b"partition", partition])) }
+    pub fn place(&self, partition: &Partition) -> SlotNames<'_> {
+        SlotNames { names: self, tag: short(&self.hash(&[b"partition", partition])) }
     }
 
     /// The slot of what one app remembers of failures.
-    pub fn holds(&self, space: &SpaceId) -> Place<'_> {
-        Place { names: self, tag: short(&self.hash(&[b"holds", space])) }
+    pub fn holds(&self, space: &SpaceId) -> SlotNames<'_> {
+        SlotNames { names: self, tag: short(&self.hash(&[b"holds", space])) }
     }
 
     /// One of the sets that list an app's accounts.
@@ -70,8 +70,8 @@ impl Names {
     }
 
     /// The slot of the partition that such a member stands for.
-    pub fn tagged(&self, member: &[u8]) -> Place<'_> {
-        Place { names: self, tag: URL_SAFE_NO_PAD.encode(member) }
+    pub fn tagged(&self, member: &[u8]) -> SlotNames<'_> {
+        SlotNames { names: self, tag: URL_SAFE_NO_PAD.encode(member) }
     }
 
     /// What sealed messages are bound to.
@@ -80,12 +80,12 @@ impl Names {
     }
 
     /// The entry of a token in the index of its partition.
-    pub fn entry(&self, variant: &Variant, asked: &str) -> Entry {
-        Entry(cut(&self.hash(&[b"token", variant, asked.as_bytes()])))
+    pub fn entry(&self, variant: &Variant, asked: &str) -> IndexEntry {
+        IndexEntry(cut(&self.hash(&[b"token", variant, asked.as_bytes()])))
     }
 
     /// The member that stands for a token in the index: its entry, its variant, and each scope that it is good for besides.
-    pub fn member(&self, entry: &Entry, variant: &Variant, granted: &str) -> Vec<u8> {
+    pub fn member(&self, entry: &IndexEntry, variant: &Variant, granted: &str) -> Vec<u8> {
         let mut member = entry.0.to_vec();
         member.extend_from_slice(&self.variant(variant));
         for scope in granted.split(' ').filter(|scope| !scope.is_empty()) {
@@ -95,14 +95,19 @@ impl Names {
     }
 
     /// The entries of those members whose tokens are good for all that is asked, in their order.
-    pub fn covering<'m>(&self, members: &'m [bytes::Bytes], variant: &Variant, asked: &str) -> impl Iterator<Item = Entry> + 'm {
+    pub fn covering<'m>(
+        &self,
+        members: &'m [bytes::Bytes],
+        variant: &Variant,
+        asked: &str,
+    ) -> impl Iterator<Item = IndexEntry> + 'm {
         let variant = self.variant(variant);
         let wanted: Vec<_> = asked.split(' ').filter(|scope| !scope.is_empty()).map(|scope| self.scope(scope)).collect();
         members.iter().filter_map(move |member| {
             let (entry, rest) = member.split_first_chunk::<SHORT>()?;
             let (kind, scopes) = rest.split_first_chunk::<TAG>()?;
             let covers = |scope: &[u8; TAG]| scopes.chunks_exact(TAG).any(|granted| granted == scope);
-            (*kind == variant && !wanted.is_empty() && wanted.iter().all(covers)).then_some(Entry(*entry))
+            (*kind == variant && !wanted.is_empty() && wanted.iter().all(covers)).then_some(IndexEntry(*entry))
         })
     }
 
@@ -119,17 +124,17 @@ impl Names {
     }
 }
 
-// === impl Place ===
+// === impl SlotNames ===
 
-impl Place<'_> {
+impl SlotNames<'_> {
     /// A token.
-    pub fn token(&self, entry: &Entry) -> String {
+    pub fn token(&self, entry: &IndexEntry) -> String {
         self.named(&format!("t:{}", URL_SAFE_NO_PAD.encode(entry.0)))
     }
 
     /// The tokens that members of the index stand for.
     pub fn tokens<'m>(&'m self, members: &'m [bytes::Bytes]) -> impl Iterator<Item = String> + 'm {
-        members.iter().filter_map(|member| Some(self.token(&Entry(*member.first_chunk::<SHORT>()?))))
+        members.iter().filter_map(|member| Some(self.token(&IndexEntry(*member.first_chunk::<SHORT>()?))))
     }
 
     /// The index of the tokens.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::secret::Secret;
-use crate::token::{Account, Epoch, Facts, Head, Partition, SignIn, SpaceId, Stored, Times, Variant};
+use crate::token::{Account, AnswerHead, CachedToken, Epoch, Facts, Partition, SignIn, SpaceId, Times, Variant};
 
 /// What a token is found by.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +90,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Blob<'a> {
 }
 
 /// Writes a token, whose times are by this clock. `None`: serialization failed.
-pub fn write_token(partition: &Partition, stored: &Stored, clock: ClockName) -> Option<Vec<u8>> {
+pub fn write_token(partition: &Partition, stored: &CachedToken, clock: ClockName) -> Option<Vec<u8>> {
     let (head, facts) = (stored.head(), &stored.facts);
     let range = head.range();
     let record = TokenRecord {
@@ -112,7 +112,7 @@ pub fn write_token(partition: &Partition, stored: &Stored, clock: ClockName) -> 
 }
 
 /// Reads a token and by whose clock its times are; `None` if it is not one, or not the one that is sought.
-pub fn read_token(payload: &[u8], generation: u64, sought: &Sought<'_>) -> Option<(Stored, ClockName)> {
+pub fn read_token(payload: &[u8], generation: u64, sought: &Sought<'_>) -> Option<(CachedToken, ClockName)> {
     let record: TokenRecord<'_> = postcard::from_bytes(payload).ok()?;
     let is_sought = record.partition == *sought.partition
         && record.variant == *sought.variant
@@ -137,7 +137,7 @@ pub fn read_token(payload: &[u8], generation: u64, sought: &Sought<'_>) -> Optio
     };
     // A copy of exactly its size: the record around it would stay in memory with it.
     let text = Bytes::copy_from_slice(record.head.0);
-    let stored = Head::rewritten(text, record.token.0..record.token.1, record.expires_on).keep(&times, facts)?;
+    let stored = AnswerHead::rewritten(text, record.token.0..record.token.1, record.expires_on).keep(&times, facts)?;
     Some((stored, record.clock))
 }
 
@@ -204,11 +204,11 @@ mod tests {
 
     use super::{Sought, read_sign_in, read_token, write_sign_in, write_token};
     use crate::secret::Secret;
-    use crate::token::{Account, Facts, Grant, Partition, SignIn, SpaceId, Stored, Times, Variant};
+    use crate::token::{Account, CachedToken, Facts, IssuedToken, Partition, SignIn, SpaceId, Times, Variant};
 
-    fn stored() -> Stored {
+    fn stored() -> CachedToken {
         let times = Times { received_on: 10, expires_on: Some(3610), ext_expires_on: None, refresh_on: Some(2800) };
-        let grant = Grant {
+        let grant = IssuedToken {
             access_token: Secret::new("eyJ.a.b"),
             token_type: "Bearer".to_owned(),
             scope: "a".to_owned(),

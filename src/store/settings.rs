@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::reload::Source;
 
 /// Where Redis listens if the address does not say.
@@ -131,9 +131,9 @@ impl RedisUrl {
     ///
     /// # Errors
     /// It is none, or it says something that belongs elsewhere.
-    pub fn parse(text: &str) -> Result<Self, Problem> {
+    pub fn parse(text: &str) -> Result<Self, Complaint> {
         const REMEDY: &str = "write redis://HOST:PORT or rediss://HOST:PORT (TLS), with /N for database N";
-        let wrong = |reason: &str| Problem::new(reason, REMEDY);
+        let wrong = |reason: &str| Complaint::new(reason, REMEDY);
         let url = Url::parse(text).map_err(|_| wrong("it is not an address"))?;
         let tls = match url.scheme() {
             "redis" => false,
@@ -141,7 +141,7 @@ impl RedisUrl {
             _ => return Err(wrong("it is not a Redis address")),
         };
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(Problem::new("it holds a user or a password", "move them to `username` and `password`"));
+            return Err(Complaint::new("it holds a user or a password", "move them to `username` and `password`"));
         }
         if url.query().is_some() || url.fragment().is_some() {
             return Err(wrong("it goes on after the database"));

@@ -27,10 +27,10 @@ const KEPT: usize = 64 * 1024;
 
 /// Takes log lines, and never makes anybody wait for their being written; clones share one queue.
 #[derive(Clone)]
-pub(super) struct Lines(Arc<Shared>);
+pub(super) struct Lines(Arc<SharedLines>);
 
-struct Shared {
-    queue: Mutex<Queue>,
+struct SharedLines {
+    queue: Mutex<LineQueue>,
     /// The queue has something, or is closed.
     filled: Condvar,
     /// Everything in the queue is written.
@@ -41,7 +41,7 @@ struct Shared {
 }
 
 #[derive(Default)]
-struct Queue {
+struct LineQueue {
     /// Whole lines, each with its end.
     waiting: Vec<u8>,
     /// How many lines did not fit since the thread came by last. Until it comes again no line is taken, so that all of them are
@@ -67,7 +67,7 @@ impl Lines {
         let help = "Log lines that were dropped: standard error was not read fast enough, or could not be written.";
         let dropped = IntCounter::new("tokend_log_lines_dropped_total", help).expect("a valid metric");
         let (filled, emptied) = (Condvar::new(), Condvar::new());
-        let this = Self(Arc::new(Shared { queue: Mutex::default(), filled, emptied, dropped, format, room }));
+        let this = Self(Arc::new(SharedLines { queue: Mutex::default(), filled, emptied, dropped, format, room }));
         let shared = Arc::clone(&this.0);
         thread::Builder::new().name("log".to_owned()).spawn(move || shared.run(sink))?;
         Ok(this)
@@ -97,7 +97,7 @@ impl Lines {
         let mut queue = self.0.lock();
         queue.closed = true;
         self.0.filled.notify_one();
-        let busy = |queue: &mut Queue| queue.writing || queue.has_something();
+        let busy = |queue: &mut LineQueue| queue.writing || queue.has_something();
         // Whoever is still waiting then is given up: the process ends.
         let _given_up = self.0.emptied.wait_timeout_while(queue, within, busy);
     }
@@ -115,10 +115,10 @@ impl Write for Lines {
     }
 }
 
-// === impl Shared ===
+// === impl SharedLines ===
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+impl SharedLines {
+    fn lock(&self) -> MutexGuard<'_, LineQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -155,9 +155,9 @@ impl Shared {
     }
 }
 
-// === impl Queue ===
+// === impl LineQueue ===
 
-impl Queue {
+impl LineQueue {
     fn has_something(&self) -> bool {
         !self.waiting.is_empty() || self.missing > 0
     }

@@ -30,7 +30,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::clock::Clock;
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::reload::Source;
 
 use lines::Lines;
@@ -68,15 +68,15 @@ pub fn init(
     settings: &Settings,
     tls: Option<rustls::ClientConfig>,
     sink: impl Write + Send + 'static,
-) -> Result<Telemetry, Problem> {
+) -> Result<Telemetry, Complaint> {
     let provider = settings.otlp.as_ref().map(|otlp| otlp::provider(otlp, tls)).transpose()?;
     let lines = Lines::start(settings.format, sink).map_err(|error| {
-        Problem::new(format!("there is no thread for the log: {error}"), "raise the limit on threads or processes of this user")
+        Complaint::new(format!("there is no thread for the log: {error}"), "raise the limit on threads or processes of this user")
     })?;
     let writer = lines.clone();
     let (subscriber, telemetry) = assemble(settings, move || writer.clone(), provider);
     tracing::subscriber::set_global_default(subscriber)
-        .map_err(|_| Problem::new("logging is set up twice in one process", "report this as a defect of tokend"))?;
+        .map_err(|_| Complaint::new("logging is set up twice in one process", "report this as a defect of tokend"))?;
     panics::log();
     Ok(Telemetry { lines: Some(lines), ..telemetry })
 }
@@ -85,7 +85,7 @@ pub fn init(
 ///
 /// # Errors
 /// They cannot be read, or are not what they should be.
-pub fn check_headers(source: &Source) -> Result<(), Problem> {
+pub fn check_headers(source: &Source) -> Result<(), Complaint> {
     otlp::headers(source).map(|_| ())
 }
 
@@ -96,7 +96,7 @@ pub fn check_headers(source: &Source) -> Result<(), Problem> {
 pub fn subscriber(
     settings: &Settings,
     writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
-) -> Result<(impl Subscriber + Send + Sync + 'static, Telemetry), Problem> {
+) -> Result<(impl Subscriber + Send + Sync + 'static, Telemetry), Complaint> {
     let provider = settings.otlp.as_ref().map(|otlp| otlp::provider(otlp, None)).transpose()?;
     Ok(assemble(settings, writer, provider))
 }

@@ -23,7 +23,7 @@ use url::{Host, Url};
 use super::logging::{OURS, is_ours};
 use super::settings::Otlp;
 use super::spans;
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::reload::Source;
 
 /// OTLP's own default.
@@ -32,13 +32,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// An exporter that says once when spans stop leaving, and once when they leave again.
 #[derive(Debug)]
-struct Watched {
+struct WatchedExporter {
     inner: opentelemetry_otlp::SpanExporter,
     failing: AtomicBool,
 }
 
 /// The pipeline to the collector.
-pub(super) fn provider(otlp: &Otlp, tls: Option<rustls::ClientConfig>) -> Result<SdkTracerProvider, Problem> {
+pub(super) fn provider(otlp: &Otlp, tls: Option<rustls::ClientConfig>) -> Result<SdkTracerProvider, Complaint> {
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_http()
         .with_http_client(client(&otlp.endpoint, tls)?)
@@ -47,12 +47,12 @@ pub(super) fn provider(otlp: &Otlp, tls: Option<rustls::ClientConfig>) -> Result
         .with_headers(otlp.headers.as_ref().map(headers).transpose()?.unwrap_or_default())
         .build()
         .map_err(|error| {
-            Problem::new(
+            Complaint::new(
                 format!("spans cannot be exported: {error}"),
                 "mend otlp.endpoint, or the OTEL_EXPORTER_OTLP_* variables in the environment",
             )
         })?;
-    let exporter = Watched { inner: exporter, failing: AtomicBool::new(false) };
+    let exporter = WatchedExporter { inner: exporter, failing: AtomicBool::new(false) };
     Ok(with_processor(BatchSpanProcessor::builder(exporter).build()))
 }
 
@@ -100,7 +100,7 @@ fn traces_url(endpoint: &Url) -> String {
 }
 
 /// The exporter's client. It never follows a redirect: its headers may hold the collector's key.
-fn client(endpoint: &Url, tls: Option<rustls::ClientConfig>) -> Result<reqwest::blocking::Client, Problem> {
+fn client(endpoint: &Url, tls: Option<rustls::ClientConfig>) -> Result<reqwest::blocking::Client, Complaint> {
     let loopback = match endpoint.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -123,7 +123,7 @@ fn client(endpoint: &Url, tls: Option<rustls::ClientConfig>) -> Result<reqwest::
     // The blocking client starts a runtime of its own, which must not happen on a thread of ours.
     let built = std::thread::spawn(move || builder.build()).join();
     built.ok().and_then(Result::ok).ok_or_else(|| {
-        Problem::new(
+        Complaint::new(
             "the client that exports spans cannot be made",
             "provide the system's CA certificates, or an http:// collector",
         )
@@ -131,13 +131,13 @@ fn client(endpoint: &Url, tls: Option<rustls::ClientConfig>) -> Result<reqwest::
 }
 
 /// Reads `name=value` pairs, one per line or separated by commas; values may be percent-encoded, as in OTEL_EXPORTER_OTLP_HEADERS.
-pub(super) fn headers(source: &Source) -> Result<HashMap<String, String>, Problem> {
+pub(super) fn headers(source: &Source) -> Result<HashMap<String, String>, Complaint> {
     let contents = source.read()?;
     let mut headers = HashMap::new();
     for pair in contents.text()?.split(['\n', ',']).map(str::trim).filter(|pair| !pair.is_empty()) {
         let header = pair.split_once('=').map(|(name, value)| (name.trim(), value.trim()));
         let Some((name, value)) = header.filter(|(name, value)| is_header(name, value)) else {
-            return Err(Problem::new(
+            return Err(Complaint::new(
                 format!("the headers for the collector have an entry {} that is not `name=value`", headers.len() + 1),
                 "write one `name=value` a line; percent-encode commas and other special characters of a value",
             ));
@@ -151,9 +151,9 @@ fn is_header(name: &str, value: &str) -> bool {
     http::HeaderName::from_bytes(name.as_bytes()).is_ok() && http::HeaderValue::from_str(value).is_ok()
 }
 
-// === impl Watched ===
+// === impl WatchedExporter ===
 
-impl SpanExporter for Watched {
+impl SpanExporter for WatchedExporter {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len();
         let result = self.inner.export(batch).await;

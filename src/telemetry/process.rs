@@ -13,7 +13,7 @@ const TICKS: f64 = 100.0;
 
 /// What the kernel says of this process.
 #[derive(Debug, Default, PartialEq)]
-struct Reading {
+struct ProcessReading {
     cpu_seconds: f64,
     threads: i64,
     started: i64,
@@ -27,7 +27,7 @@ struct Reading {
 pub fn observe_process(metrics: &Metrics) {
     let build = metrics.gauges("build_info", "Which build this is; always 1.", &["version"]);
     build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-    if Reading::take().is_none() {
+    if ProcessReading::take().is_none() {
         return;
     }
     let gauge = |name, help| made(IntGauge::with_opts(Opts::new(name, help)), metrics);
@@ -40,7 +40,7 @@ pub fn observe_process(metrics: &Metrics) {
     let help = "Total user and system CPU time spent in seconds.";
     let cpu = made(Counter::with_opts(Opts::new("process_cpu_seconds_total", help)), metrics);
     metrics.before_render(move || {
-        let Some(reading) = Reading::take() else { return };
+        let Some(reading) = ProcessReading::take() else { return };
         resident.set(reading.resident_bytes);
         virtually.set(reading.virtual_bytes);
         open.set(reading.open_fds);
@@ -58,9 +58,9 @@ fn made<M: prometheus::core::Collector + Clone + 'static>(metric: prometheus::Re
     metric
 }
 
-// === impl Reading ===
+// === impl ProcessReading ===
 
-impl Reading {
+impl ProcessReading {
     fn take() -> Option<Self> {
         let stat = fs::read_to_string("/proc/self/stat").ok()?;
         let status = fs::read_to_string("/proc/self/status").ok()?;
@@ -97,14 +97,14 @@ impl Reading {
 
 #[cfg(test)]
 mod tests {
-    use super::{Metrics, Reading, observe_process};
+    use super::{Metrics, ProcessReading, observe_process};
 
     #[test]
     fn reads_what_the_kernel_writes() {
         let stat = "4711 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 250 150 13 14 20 0 7 0 1000 123456789 999 18446744073709551615";
         let limits = "Limit                     Soft Limit           Hard Limit           Units\nMax open files            1024                 524288               files\n";
-        let reading = Reading::parse(stat, "VmPeak:\t 9 kB\nVmRSS:\t    2048 kB\n", limits, "cpu 1\nbtime 1795300000\n");
-        let expected = Reading {
+        let reading = ProcessReading::parse(stat, "VmPeak:\t 9 kB\nVmRSS:\t    2048 kB\n", limits, "cpu 1\nbtime 1795300000\n");
+        let expected = ProcessReading {
             cpu_seconds: 4.0,
             threads: 7,
             started: 1_795_300_010,
@@ -114,7 +114,7 @@ mod tests {
             max_fds: Some(1024),
         };
         assert_eq!(reading, Some(expected));
-        assert_eq!(Reading::parse("", "", "", ""), None);
+        assert_eq!(ProcessReading::parse("", "", "", ""), None);
     }
 
     #[test]

@@ -16,6 +16,6 @@ pub use key::{
 };
 pub use scopes::{Matching, ScopeError, Scopes};
 pub use sign_in::SignIn;
-pub use stored::{Epoch, Facts, Grant, Head, Stored, Times};
+pub use stored::{AnswerHead, CachedToken, Epoch, Facts, IssuedToken, Times};
 pub use tenant::Tenant;
 pub use turn::{Retry, Turn};

@@ -35,7 +35,7 @@ pub struct Times {
 
 /// What an authority issued, checked and dated, before it is written for keeping.
 #[derive(Clone, Debug)]
-pub struct Grant {
+pub struct IssuedToken {
     /// The access token.
     pub access_token: Secret,
     /// `Bearer` as RFC 6750 spells it, or another scheme as the authority spelt it.
@@ -75,7 +75,7 @@ pub struct Facts {
 }
 
 /// A token in the cache.
-pub struct Stored {
+pub struct CachedToken {
     head: Bytes,
     token: Range<u32>,
     /// When the store that replicas share was last asked about it, in milliseconds of [`Moment`].
@@ -92,7 +92,7 @@ pub struct Stored {
 
 /// The written first part of an answer: a JSON object without its closing brace.
 #[derive(Clone)]
-pub struct Head {
+pub struct AnswerHead {
     /// The JSON text.
     pub text: Bytes,
     /// Where the access token stands in it; empty if it had to be escaped.
@@ -126,11 +126,11 @@ struct Members<'a> {
 
 const BEFORE_TOKEN: usize = r#"{"access_token":""#.len();
 
-// === impl Grant ===
+// === impl IssuedToken ===
 
-impl Grant {
+impl IssuedToken {
     /// Writes the first part of the answer.
-    pub fn write(&self) -> Head {
+    pub fn write(&self) -> AnswerHead {
         let token = self.access_token.expose();
         let members = Members {
             access_token: token,
@@ -146,20 +146,20 @@ impl Grant {
         };
         let Ok(mut text) = serde_json::to_vec(&members) else {
             // Text and numbers always become JSON. Should serde ever refuse, the answer has no token and is still an object.
-            return Head { text: Bytes::from_static(br#"{"access_token":null"#), token: 0..0, expires_on: None };
+            return AnswerHead { text: Bytes::from_static(br#"{"access_token":null"#), token: 0..0, expires_on: None };
         };
         text.pop();
         text.shrink_to_fit();
         let end = BEFORE_TOKEN + token.len();
         let plain = text.get(BEFORE_TOKEN..end) == Some(token.as_bytes());
         let token = if plain { narrow(BEFORE_TOKEN)..narrow(end) } else { 0..0 };
-        Head { text: Bytes::from(text), token, expires_on: self.times.expires_on }
+        AnswerHead { text: Bytes::from(text), token, expires_on: self.times.expires_on }
     }
 }
 
-// === impl Head ===
+// === impl AnswerHead ===
 
-impl Head {
+impl AnswerHead {
     /// The access token, or `None` where it is not written plainly: then the object has to be parsed.
     pub fn token(&self) -> Option<&str> {
         slice(&self.text, &self.token)
@@ -191,10 +191,10 @@ impl Head {
     }
 
     /// Makes it a cache entry; `None` if the token does not say when it ends.
-    pub fn keep(self, times: &Times, facts: Facts) -> Option<Stored> {
+    pub fn keep(self, times: &Times, facts: Facts) -> Option<CachedToken> {
         let expires_on = times.expires_on?;
         let refresh_on = times.refresh_on.unwrap_or(expires_on);
-        Some(Stored {
+        Some(CachedToken {
             head: self.text,
             token: self.token,
             checked: AtomicU64::new(0),
@@ -221,12 +221,12 @@ impl Head {
     }
 }
 
-// === impl Stored ===
+// === impl CachedToken ===
 
-impl Stored {
+impl CachedToken {
     /// The written first part of the answer; sharing it costs a reference count.
-    pub fn head(&self) -> Head {
-        Head { text: self.head.clone(), token: self.token.clone(), expires_on: Some(self.expires_on) }
+    pub fn head(&self) -> AnswerHead {
+        AnswerHead { text: self.head.clone(), token: self.token.clone(), expires_on: Some(self.expires_on) }
     }
 
     /// Whether it answers a request for these folded scopes.
@@ -282,7 +282,7 @@ impl Stored {
     }
 }
 
-impl Clone for Stored {
+impl Clone for CachedToken {
     fn clone(&self) -> Self {
         Self {
             head: self.head.clone(),
@@ -296,15 +296,15 @@ impl Clone for Stored {
     }
 }
 
-impl fmt::Debug for Stored {
+impl fmt::Debug for CachedToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stored").field("expires_on", &self.expires_on).field("facts", &self.facts).finish_non_exhaustive()
+        f.debug_struct("CachedToken").field("expires_on", &self.expires_on).field("facts", &self.facts).finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for Head {
+impl fmt::Debug for AnswerHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Head").field("bytes", &self.text.len()).field("expires_on", &self.expires_on).finish_non_exhaustive()
+        f.debug_struct("AnswerHead").field("bytes", &self.text.len()).field("expires_on", &self.expires_on).finish_non_exhaustive()
     }
 }
 
@@ -338,11 +338,11 @@ fn narrow(length: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Facts, Grant, Times, Variant};
+    use super::{Facts, IssuedToken, Times, Variant};
     use crate::secret::Secret;
 
-    fn grant(token: &str) -> Grant {
-        Grant {
+    fn grant(token: &str) -> IssuedToken {
+        IssuedToken {
             access_token: Secret::new(token),
             token_type: "Bearer".to_owned(),
             scope: "a".to_owned(),
@@ -374,7 +374,7 @@ mod tests {
         let times = Times { received_on: 600, expires_on: Some(4200), ext_expires_on: Some(9000), refresh_on: Some(3000) };
         let scope = r#"a ","expires_on":1,"#.to_owned();
         for scope in ["a".to_owned(), scope] {
-            let grant = Grant { times, scope, ..grant("eyJ.a.b") };
+            let grant = IssuedToken { times, scope, ..grant("eyJ.a.b") };
             let stored = || grant.write().keep(&times, facts("a", "a")).unwrap();
             for latest in [5000, 4200, 4199] {
                 assert_eq!(stored().ending_by(latest).head().text, stored().head().text, "{latest}");
@@ -409,7 +409,7 @@ mod tests {
     #[test]
     fn the_scopes_are_found_in_the_head() {
         let shown = |token: &str, scope: &str, token_type: &str| {
-            let grant = Grant { scope: scope.to_owned(), token_type: token_type.to_owned(), ..grant(token) };
+            let grant = IssuedToken { scope: scope.to_owned(), token_type: token_type.to_owned(), ..grant(token) };
             let head = grant.write();
             let borrowed = matches!(head.scope(), Some(std::borrow::Cow::Borrowed(_)));
             (head.scope().map(std::borrow::Cow::into_owned), borrowed)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::redirect::Policy;
 
 use super::settings::Settings;
-use crate::finding::Problem;
+use crate::finding::Complaint;
 
 /// Which connection a request goes over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,12 +41,12 @@ impl Maker {
         tls: rustls::ClientConfig,
         connect_timeout: Duration,
         loopback: bool,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, Complaint> {
         // The client takes `*` for every name, and for no address.
         let everywhere = settings.no_proxy.iter().any(|host| host == "*");
         let proxy = settings.proxy.as_ref().filter(|_| !loopback && !everywhere).map(|proxy| {
             let proxy = reqwest::Proxy::all(proxy.clone())
-                .map_err(|_| Problem::new("the proxy cannot be used", "write `outbound.proxy` as http://HOST:PORT"))?;
+                .map_err(|_| Complaint::new("the proxy cannot be used", "write `outbound.proxy` as http://HOST:PORT"))?;
             Ok(proxy.no_proxy(reqwest::NoProxy::from_string(&exempt(settings))))
         });
         Ok(Self { tls, proxy: proxy.transpose()?, connect_timeout })
@@ -54,7 +54,7 @@ impl Maker {
 
     /// Makes a client that keeps its connections, or one that has a new one for each request. TLS sessions are shared by all: they
     /// belong to the TLS configuration.
-    pub(super) fn make(&self, over: Over) -> Result<reqwest::Client, Problem> {
+    pub(super) fn make(&self, over: Over) -> Result<reqwest::Client, Complaint> {
         let (ping, pong) = PING;
         let mut builder = reqwest::Client::builder()
             .redirect(Policy::none())
@@ -75,7 +75,7 @@ impl Maker {
         if let Some(proxy) = &self.proxy {
             builder = builder.proxy(proxy.clone());
         }
-        builder.build().map_err(|_| Problem::new("no client can be made", "report this as a defect of tokend"))
+        builder.build().map_err(|_| Complaint::new("no client can be made", "report this as a defect of tokend"))
     }
 }
 

@@ -4,6 +4,7 @@
 //! kept connections are dropped when a call over one of them breaks or gets no answer in time. What must not fail for that reason
 //! goes over a connection of its own ([`Over::Fresh`]).
 
+mod cause;
 mod client;
 mod roots;
 mod settings;
@@ -21,13 +22,14 @@ use tokio::time::Instant;
 use tracing::Span;
 use url::Url;
 
+pub use cause::{Cause, causes};
 pub use client::Over;
 pub use roots::{Origin, Roots};
 pub use settings::{NamedRoots, Settings};
 
 use self::client::Maker;
 use self::until::{TooLate, Until};
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::secret::Secret;
 use crate::telemetry::{self, Context};
 
@@ -79,22 +81,26 @@ pub struct Reply {
 }
 
 /// Why nothing came back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransportError {
     /// No connection was made: name, TCP or TLS.
-    Connect,
+    #[error("no connection was made")]
+    Connect(#[source] Cause),
     /// The connection broke before the answer was complete.
-    Broken,
+    #[error("the connection broke")]
+    Broken(#[source] Cause),
     /// The deadline passed.
+    #[error("no answer came in time")]
     TimedOut,
     /// The answer is larger than 1 MiB.
+    #[error("the answer is larger than 1 MiB")]
     TooLarge,
 }
 
 /// A call under way: dropped with it by whoever waits no longer, or at shutdown, its span says so.
-struct Waiting<'a>(Option<&'a Span>);
+struct CallUnderWay<'a>(Option<&'a Span>);
 
-impl Drop for Waiting<'_> {
+impl Drop for CallUnderWay<'_> {
     fn drop(&mut self) {
         if let Some(span) = self.0 {
             telemetry::call_failed(span, "cancelled");
@@ -114,7 +120,7 @@ impl Door {
         tls: rustls::ClientConfig,
         connect_timeout: Duration,
         loopback: bool,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, Complaint> {
         let maker = Maker::new(settings, tls, connect_timeout, loopback)?;
         let (kept, fresh) = (ArcSwap::from_pointee(maker.make(Over::Kept)?), maker.make(Over::Fresh)?);
         Ok(Self(Arc::new(Inner { maker, kept, fresh, replacing: Mutex::default(), replaced: OnceLock::new() })))
@@ -130,7 +136,7 @@ impl Door {
     ///
     /// # Errors
     /// Nothing complete came back. An answer with an error status is an answer.
-    pub async fn send(&self, context: Context, outgoing: Outgoing<'_>, deadline: Duration) -> Result<Reply, Failure> {
+    pub async fn send(&self, context: Context, outgoing: Outgoing<'_>, deadline: Duration) -> Result<Reply, TransportError> {
         let span = outgoing.span(&context, 0);
         let outcome = self.send_in(&span, context, outgoing, deadline).await;
         outcome.inspect_err(|failure| telemetry::call_failed(&span, failure.as_str()))
@@ -147,16 +153,20 @@ impl Door {
         mut context: Context,
         outgoing: Outgoing<'_>,
         deadline: Duration,
-    ) -> Result<Reply, Failure> {
+    ) -> Result<Reply, TransportError> {
+        let correlation_id = context.correlation_id;
         context.trace = telemetry::outgoing(context.trace, span);
         let kept = (outgoing.over == Over::Kept).then(|| self.0.kept.load_full());
         let client = kept.as_deref().unwrap_or(&self.0.fresh);
         // The client's futures are many kilobytes: on the heap, and not in every future that waits for this one.
         let exchange = Box::pin(exchange(client, span, context, outgoing));
-        let mut waiting = Waiting(Some(span));
-        let outcome = tokio::time::timeout(deadline, exchange).await.unwrap_or(Err(Failure::TimedOut));
+        let mut waiting = CallUnderWay(Some(span));
+        let outcome = tokio::time::timeout(deadline, exchange).await.unwrap_or(Err(TransportError::TimedOut));
         waiting.0 = None;
-        if let (Some(used), Err(Failure::Broken | Failure::TimedOut)) = (&kept, &outcome) {
+        if let Err(error) = &outcome {
+            tracing::warn!(%correlation_id, causes = causes(error), "a call to an authority failed");
+        }
+        if let (Some(used), Err(TransportError::Broken(_) | TransportError::TimedOut)) = (&kept, &outcome) {
             self.replace(used);
         }
         outcome
@@ -192,7 +202,12 @@ impl fmt::Debug for Inner {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one door out")]
-async fn exchange(client: &reqwest::Client, span: &Span, context: Context, outgoing: Outgoing<'_>) -> Result<Reply, Failure> {
+async fn exchange(
+    client: &reqwest::Client,
+    span: &Span,
+    context: Context,
+    outgoing: Outgoing<'_>,
+) -> Result<Reply, TransportError> {
     let mut request = client.request(outgoing.method, outgoing.url.clone()).headers(outgoing.headers);
     if context.trace.is_some() {
         request = request.header("traceparent", context.trace.to_string());
@@ -213,7 +228,7 @@ async fn exchange(client: &reqwest::Client, span: &Span, context: Context, outgo
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(classify)? {
         if body.len() + chunk.len() > ANSWER_LIMIT {
-            return Err(Failure::TooLarge);
+            return Err(TransportError::TooLarge);
         }
         body.extend_from_slice(&chunk);
     }
@@ -230,36 +245,29 @@ impl Outgoing<'_> {
     }
 }
 
-// === impl Failure ===
+// === impl TransportError ===
 
-impl Failure {
+impl TransportError {
     /// For spans; the labels of metrics say the same.
-    fn as_str(self) -> &'static str {
+    fn as_str(&self) -> &'static str {
         match self {
-            Self::Connect => "unreachable",
-            Self::Broken => "broken",
+            Self::Connect(_) => "unreachable",
+            Self::Broken(_) => "broken",
             Self::TimedOut => "timeout",
             Self::TooLarge => "invalid_answer",
         }
     }
 }
 
-/// Reqwest's errors quote URLs: the log gets their causes without, and only their kind goes further.
-fn classify(error: reqwest::Error) -> Failure {
+/// Reqwest's errors quote URLs: what goes further has their causes without.
+fn classify(error: reqwest::Error) -> TransportError {
     let error = error.without_url();
-    let mut causes = String::new();
-    let mut cause: Option<&dyn std::error::Error> = Some(&error);
-    while let Some(deeper) = cause {
-        causes += if causes.is_empty() { "" } else { ": " };
-        causes += &deeper.to_string();
-        cause = deeper.source();
-    }
-    tracing::warn!(causes, "a call to an authority failed");
+    let cause = Cause::new(causes(&error));
     if error.is_timeout() && !error.is_connect() {
-        Failure::TimedOut
+        TransportError::TimedOut
     } else if error.is_connect() || TooLate::is_cause_of(&error) {
-        Failure::Connect
+        TransportError::Connect(cause)
     } else {
-        Failure::Broken
+        TransportError::Broken(cause)
     }
 }

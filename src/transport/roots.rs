@@ -21,7 +21,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 
 use super::settings::NamedRoots;
-use crate::finding::{Findings, Problem};
+use crate::finding::{Complaint, Findings};
 use crate::pem::add_roots;
 use crate::tasks;
 
@@ -64,7 +64,7 @@ impl Roots {
     ///
     /// # Errors
     /// The text holds no certificate, or one that cannot be read.
-    pub fn tls(&mut self, ca: Option<&[u8]>) -> Result<ClientConfig, Problem> {
+    pub fn tls(&mut self, ca: Option<&[u8]>) -> Result<ClientConfig, Complaint> {
         let further = ca.map(<[u8]>::to_vec);
         if let Some(made) = self.made.get(&further) {
             return Ok(made.clone());
@@ -74,7 +74,7 @@ impl Roots {
             None => Arc::clone(&self.store),
         };
         let config =
-            config(store).ok_or_else(|| Problem::new("no TLS client can be made with it", "check the CA's certificates"))?;
+            config(store).ok_or_else(|| Complaint::new("no TLS client can be made with it", "check the CA's certificates"))?;
         self.made.insert(further, config.clone());
         Ok(config)
     }
@@ -127,7 +127,7 @@ fn named(named: &NamedRoots, findings: &mut Findings) -> Certificates {
         if found.is_empty() {
             let reason = format!("the file {} cannot be read, or holds no certificate", file.display());
             let remedy = "name a file with CA certificates as PEM, or unset the variable";
-            findings.error(None, "SSL_CERT_FILE", Problem::new(reason, remedy));
+            findings.error(None, "SSL_CERT_FILE", Complaint::new(reason, remedy));
         }
         all.extend(found);
     }
@@ -136,7 +136,7 @@ fn named(named: &NamedRoots, findings: &mut Findings) -> Certificates {
         if found.is_empty() {
             let reason = format!("the directory {} has no certificate that can be read", directory.display());
             let remedy = "name a directory with CA certificates as PEM, or unset the variable";
-            findings.warning(None, "SSL_CERT_DIR", Problem::new(reason, remedy));
+            findings.warning(None, "SSL_CERT_DIR", Complaint::new(reason, remedy));
         }
         all.extend(found);
     }
@@ -157,7 +157,7 @@ fn readable(mut certificates: Certificates) -> Certificates {
     certificates
 }
 
-fn with(roots: &RootCertStore, text: &[u8]) -> Result<RootCertStore, Problem> {
+fn with(roots: &RootCertStore, text: &[u8]) -> Result<RootCertStore, Complaint> {
     const REMEDY: &str = "write the CA's certificates as PEM (-----BEGIN CERTIFICATE-----)";
     let mut store = roots.clone();
     add_roots(&mut store, text, REMEDY)?;

@@ -246,7 +246,7 @@ fn every_spelling_of_a_forbidden_import_is_seen() {
 
 #[test]
 fn what_is_allowed_or_not_ours_is_left_alone() {
-    let cache = "use crate::{store, token::Stored, telemetry::Metrics}; use http::Request; use ::flow::x; \
+    let cache = "use crate::{store, token::CachedToken, telemetry::Metrics}; use http::Request; use ::flow::x; \
                  use super::flow as not_there; fn f() { store::get(); self::key::new(); http::get(); Kind::flow() } \
                  mod key; #[cfg(test)] mod tests; #[cfg(test)] mod inline { use crate::flow::App; } \
                  impl S { #[cfg(all(test, unix))] fn t() { crate::flow::f() } }";
@@ -268,8 +268,8 @@ fn what_is_allowed_or_not_ours_is_left_alone() {
 fn globs_reexports_and_cycles_are_offences() {
     let one = |text: &str| judge(&[("src/cache/mod.rs", text), ("src/token/mod.rs", "")]);
     assert!(one("use crate::token::*;")[0].contains("glob"));
-    assert!(one("pub use crate::token::Stored;")[0].contains("re-exported"));
-    assert!(one("use crate::token; pub(crate) use token::Stored;")[0].contains("re-exported"));
+    assert!(one("pub use crate::token::CachedToken;")[0].contains("re-exported"));
+    assert!(one("use crate::token; pub(crate) use token::CachedToken;")[0].contains("re-exported"));
     assert!(one("mod key; pub use crate::cache::key::Key;")[0].contains("re-exported"));
     let cycle = judge(&[("src/flow/mod.rs", "use crate::cache::C;"), ("src/cache/mod.rs", "use crate::flow::F;")]);
     assert!(cycle.iter().any(|offence| offence.contains("by way of")), "{cycle:?}");

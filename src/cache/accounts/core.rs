@@ -13,7 +13,7 @@ use crate::tasks::Tasks;
 
 /// The accounts of one process, and of the fleet that it is part of.
 #[derive(Debug)]
-pub struct Accounts {
+pub struct CachedAccounts {
     pub(super) local: Arc<LocalLevel>,
     /// The level that replicas share, where there is one.
     pub(super) shared: Option<Arc<SharedLevel>>,
@@ -28,9 +28,9 @@ pub struct Accounts {
     pub(super) tasks: Tasks,
 }
 
-// === impl Accounts ===
+// === impl CachedAccounts ===
 
-impl Accounts {
+impl CachedAccounts {
     pub(in crate::cache) fn new(local: Arc<LocalLevel>, shared: Option<Arc<SharedLevel>>, clock: Clock, tasks: Tasks) -> Arc<Self> {
         Arc::new(Self {
             local,
@@ -44,7 +44,7 @@ impl Accounts {
         })
     }
 
-    /// Begins a call whose answer alone says whose token it brings: see [`Accounts::link`].
+    /// Begins a call whose answer alone says whose token it brings: see [`CachedAccounts::link`].
     pub fn watch_sign_outs(&self) -> OpenWatch {
         self.local.watches().watch_all()
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::core::Accounts;
+use super::core::CachedAccounts;
 use super::outcome::Unavailable;
 use crate::cache::fleet::Fleet;
 use crate::cache::generation::next_generation;
@@ -19,12 +19,12 @@ use crate::token::Partition;
 const REMEMBERED: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How often a change yields to one that came between.
 const ATTEMPTS: usize = 3;
-// === impl Accounts ===
+// === impl CachedAccounts ===
 
-impl Accounts {
+impl CachedAccounts {
     /// Remembers that tokens of the account of `home` stand in `partition`, for `lasting` at least. Returns false if that cannot be
     /// remembered: then the token must not be kept, or a sign-out would miss it. False, too, if the account was signed out since
-    /// the call began ([`Accounts::watch_sign_outs`]), when it was not known yet whose token it would be.
+    /// the call began ([`CachedAccounts::watch_sign_outs`]), when it was not known yet whose token it would be.
     pub async fn link(&self, home: &Partition, partition: &Partition, lasting: Duration, since: &OpenWatch) -> bool {
         self.links.add(*home, *partition, self.clock.moment());
         self.write_link(home, partition, lasting).await && !since.is_signed_out(home)

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use super::core::Accounts;
+use super::core::CachedAccounts;
 use crate::cache::fleet::{Heard, News};
 use crate::cache::level::SharedLevel;
-use crate::token::{CredentialName, Stored};
+use crate::token::{CachedToken, CredentialName};
 
-// === impl Accounts ===
+// === impl CachedAccounts ===
 
-impl Accounts {
+impl CachedAccounts {
     /// Listens to the other replicas, and brings to the store what it missed, until the soft stop. `renewed` is called when another
-    /// replica found an app's credential to be new, with the name that [`Accounts::tell_credential`] gives it.
+    /// replica found an app's credential to be new, with the name that [`CachedAccounts::tell_credential`] gives it.
     pub fn join_fleet(self: &Arc<Self>, renewed: impl Fn(CredentialName) + Send + Sync + 'static) {
         let Some(shared) = &self.shared else { return };
         self.push_back(shared);
@@ -50,7 +50,7 @@ impl Accounts {
             }
             News::Replaced { partition, variant, generation } => {
                 // All tokens of this variant are replaced, whatever their scopes. The new one stays: it may be here already.
-                let old = |stored: &Stored| stored.facts.variant == variant && stored.facts.shared != generation;
+                let old = |stored: &CachedToken| stored.facts.variant == variant && stored.facts.shared != generation;
                 self.local.memory().remove_tokens(&partition, old);
             }
             News::Credential(app) => renewed(app),

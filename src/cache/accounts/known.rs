@@ -3,7 +3,7 @@
 
 use futures_util::future::join_all;
 
-use super::core::Accounts;
+use super::core::CachedAccounts;
 use super::outcome::Unavailable;
 use crate::cache::fleet::Fleet;
 use crate::token::{Partition, SpaceId};
@@ -23,9 +23,9 @@ pub struct Known {
 /// An account by space and partition, and whether memory knew of it before it forgot it.
 type Forgotten = (SpaceId, Partition, bool);
 
-// === impl Accounts ===
+// === impl CachedAccounts ===
 
-impl Accounts {
+impl CachedAccounts {
     /// Whether this process or the shared store has tokens or a sign-in of each of these accounts; the store is asked of all at
     /// once.
     pub async fn known(&self, accounts: &[Partition]) -> Known {
@@ -44,11 +44,11 @@ impl Accounts {
         Known { known: known.collect(), unsure }
     }
 
-    /// Signs out each of these accounts, by space and partition, as [`Accounts::sign_out`] does. Accounts of which nothing stands
-    /// are signed out together: the others are told, and then the store is asked of all at once.
+    /// Signs out each of these accounts, by space and partition, as [`CachedAccounts::sign_out`] does. CachedAccounts of which
+    /// nothing stands are signed out together: the others are told, and then the store is asked of all at once.
     ///
     /// # Errors
-    /// As for [`Accounts::sign_out`]; each is tried, whatever came of the others.
+    /// As for [`CachedAccounts::sign_out`]; each is tried, whatever came of the others.
     pub async fn sign_out_each(&self, accounts: &[(SpaceId, Partition)]) -> Result<(), Unavailable> {
         let forgotten = accounts.iter().map(|(space, partition)| (*space, *partition, self.forget_with_links(partition)));
         let forgotten: Vec<Forgotten> = forgotten.collect();

@@ -5,12 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};
 
-use super::core::Accounts;
+use super::core::CachedAccounts;
 use super::outcome::Unavailable;
 use super::unlisted::Member;
 use crate::cache::epochs::epoch_of;
 use crate::cache::level::SharedLevel;
-use crate::store::{BreakerState, Mark, Names, SHARDS, Trouble, read_sign_in};
+use crate::store::{BreakerState, Mark, Names, SHARDS, StoreError, read_sign_in};
 use crate::token::{Account, Partition, SignIn, SpaceId};
 
 /// How many sets are asked at once first, and twice as many each time that they do not fill the page: an app with many users has
@@ -48,7 +48,7 @@ pub struct Listed {
 }
 
 /// A member of a set, and what it was listed with.
-struct Entry {
+struct ListedMember {
     set: usize,
     mark: Mark,
 }
@@ -64,9 +64,9 @@ enum Behind {
     Other,
 }
 
-// === impl Accounts ===
+// === impl CachedAccounts ===
 
-impl Accounts {
+impl CachedAccounts {
     /// At most `limit` accounts of an app, and where the listing goes on if it does.
     ///
     /// # Errors
@@ -92,12 +92,12 @@ impl Accounts {
             let pages = pages.map(|(set, Set { name, .. })| store.page(name, first.as_ref().filter(|_| set == 0), wanted));
             let pages = try_join_all(pages).await.map_err(|_| Unavailable::Unreachable)?;
             mark = first;
-            let mut entries: Vec<Entry> = Vec::new();
+            let mut entries: Vec<ListedMember> = Vec::new();
             for (set, page) in pages.into_iter().enumerate() {
                 let room = wanted - entries.len();
                 let is_all = page.is_last && page.marks.len() <= room;
                 let before = entries.len();
-                entries.extend(page.marks.into_iter().take(room).map(|mark| Entry { set, mark }));
+                entries.extend(page.marks.into_iter().take(room).map(|mark| ListedMember { set, mark }));
                 if !is_all {
                     mark = entries.get(before..).and_then(<[_]>::last).map(|entry| entry.mark.clone()).or(mark);
                     break;
@@ -116,7 +116,7 @@ impl Accounts {
         shared: &SharedLevel,
         space: &SpaceId,
         sets: &[Set<'_>],
-        entries: Vec<Entry>,
+        entries: Vec<ListedMember>,
         accounts: &mut Vec<Account>,
     ) -> Result<bool, Unavailable> {
         let tags = entries.iter().filter_map(|entry| Some((sets.get(entry.set)?.names, &entry.mark.member)));
@@ -182,9 +182,9 @@ impl Accounts {
         let behind = match shared.fleet.store().patient().leave(&set.name, &tags).await {
             Ok(()) => self.behind(shared, space, &tags.iter().map(|tag| (set.names, tag)).collect::<Vec<_>>()).await,
             // They were not asked to leave.
-            Err(Trouble::Open) => return,
+            Err(StoreError::Open) => return,
             // They may have left all the same.
-            Err(Trouble::Failed) => Err(Unavailable::Unreachable),
+            Err(StoreError::Failed) => Err(Unavailable::Unreachable),
         };
         match behind {
             Ok(behind) => {

@@ -20,7 +20,7 @@ mod sign_out;
 mod standing;
 mod unlisted;
 
-pub use self::core::Accounts;
+pub use self::core::CachedAccounts;
 pub use known::Known;
 pub use listing::{Cursor, Listed};
 pub use outcome::{Base, Kept, Renewed, Signed, Unavailable};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::core::Accounts;
+use super::core::CachedAccounts;
 use super::outcome::{Base, Kept, Unavailable};
 use crate::cache::generation::{next_generation, next_sign_in};
 use crate::cache::level::SharedLevel;
@@ -15,7 +15,7 @@ use crate::cache::publish::{TokenPut, put_token};
 use crate::cache::queue::{Pending, Room};
 use crate::cache::watches::Watch;
 use crate::store::{BreakerState, Placed};
-use crate::token::{Partition, SignIn, Stored, Variant};
+use crate::token::{CachedToken, Partition, SignIn, Variant};
 
 /// How much is brought at once in the end. A Redis that has just come back has other things to do: it is one at first, and twice as
 /// many each time that all of them were taken.
@@ -39,16 +39,16 @@ impl Default for Batch {
 }
 
 /// A sign-in that is tried to be stored.
-struct Attempt {
+struct StoringAttempt {
     base: Base,
     generation: u64,
     /// What is stored in place of the one that waits: it goes on with the lineage that stands there.
     descendant: Option<SignIn>,
 }
 
-// === impl Accounts ===
+// === impl CachedAccounts ===
 
-impl Accounts {
+impl CachedAccounts {
     /// Keeps room for a sign-in that may have to wait to be stored, before what brings it is sent. `None`: there is none, and it
     /// must not be sent, because what it brings could be lost.
     pub fn room_for_sign_in(&self) -> Option<Room> {
@@ -136,7 +136,8 @@ impl Accounts {
     ) -> Option<&'static str> {
         // A sign-out leaves no epoch in the store if nothing stood there: this process only hears of it.
         let since = self.local.watches().watch(*partition);
-        let same = |stored: &Stored| (stored.facts.variant == *variant && *stored.facts.asked == *asked).then(|| stored.clone());
+        let same =
+            |stored: &CachedToken| (stored.facts.variant == *variant && *stored.facts.asked == *asked).then(|| stored.clone());
         let Some(stored) = self.local.memory().find_map(partition, same).filter(|stored| stored.expires_on > self.clock.unix())
         else {
             return Some("gone");
@@ -191,9 +192,9 @@ impl Accounts {
             return Some("gone");
         }
         let base = Base { generation: Some(sign_in.shared).filter(|base| *base > 0), epoch: sign_in.epoch };
-        let mut attempt = Attempt { base, generation: pending.generation, descendant: None };
+        let mut attempt = StoringAttempt { base, generation: pending.generation, descendant: None };
         for _ in 0..ATTEMPTS {
-            let Attempt { base, generation, descendant } = &attempt;
+            let StoringAttempt { base, generation, descendant } = &attempt;
             let brought = descendant.as_ref().unwrap_or(&**sign_in);
             match self.put_sign_in(shared, partition, brought, *base, *generation).await {
                 Kept::Stored if since.is_signed_out(base.epoch) => {
@@ -233,7 +234,7 @@ impl Accounts {
         shared: &SharedLevel,
         partition: &Partition,
         pending: &Pending,
-        attempt: &mut Attempt,
+        attempt: &mut StoringAttempt,
     ) -> ControlFlow<Kept> {
         let (sign_in, generation) = (&pending.sign_in, attempt.generation);
         match self.read_signed(shared, &sign_in.space, partition).await {

@@ -10,9 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::core::Accounts;
+use super::core::CachedAccounts;
 use super::outcome::Unavailable;
-use crate::cache::lease::{Claiming, Lease, Leases, Sent};
+use crate::cache::lease::{Claiming, Lease, Leases, SentUnderLease};
 use crate::cache::level::SharedLevel;
 use crate::store::{Names, Ring};
 use crate::token::{FlightKey, Partition, SpaceId};
@@ -35,9 +35,9 @@ struct HeldLeases {
     leases: Vec<Lease>,
 }
 
-// === impl Accounts ===
+// === impl CachedAccounts ===
 
-impl Accounts {
+impl CachedAccounts {
     /// Does some work on an account while nobody else in the fleet does, which is waited for no longer than `patience`.
     ///
     /// # Errors
@@ -81,7 +81,7 @@ impl Accounts {
     /// may know of a later one, or be sending this one.
     ///
     /// # Errors
-    /// As for [`Accounts::signed`].
+    /// As for [`CachedAccounts::signed`].
     pub async fn is_settled(&self, space: &SpaceId, partition: &Partition) -> Result<bool, Unavailable> {
         let Some(shared) = &self.shared else { return Ok(true) };
         self.signed(space, partition).await?;
@@ -160,7 +160,7 @@ async fn wait(shared: &SharedLevel, names: &Names, partition: &Partition, ends: 
             }
         } else if let Some(holder) = claimed.holder {
             let settled = is_settled(holder.sending);
-            lapsed = shared.leases.lapsed(&lease, holder, Sent { settled, longest });
+            lapsed = shared.leases.lapsed(&lease, holder, SentUnderLease { settled, longest });
         }
         if lapsed.is_some() {
             continue;

@@ -14,13 +14,13 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::time::MissedTickBehavior;
 
-use super::core::Accounts;
+use super::core::CachedAccounts;
 use super::outcome::Unavailable;
 use crate::cache::level::SharedLevel;
 use crate::cache::losses::MOST;
 use crate::cache::recent::KNOWN;
 use crate::clock::Moment;
-use crate::store::{Note, Trouble, sign_in_epoch};
+use crate::store::{Note, StoreError, sign_in_epoch};
 use crate::token::Partition;
 
 /// How often the markers are looked at, and how soon what failed is tried again.
@@ -42,9 +42,9 @@ struct StoreMarkers {
     at: Option<Moment>,
 }
 
-// === impl Accounts ===
+// === impl CachedAccounts ===
 
-impl Accounts {
+impl CachedAccounts {
     /// Restores whatever the store loses, until the soft stop.
     pub(super) fn restore(self: &Arc<Self>, shared: &Arc<SharedLevel>) {
         let (this, shared) = (Arc::clone(self), Arc::clone(shared));
@@ -86,7 +86,7 @@ impl Accounts {
         for batch in partitions.chunks(AT_ONCE) {
             let raised = join_all(batch.iter().map(|partition| shared.epochs.raise_known(partition))).await;
             failed.extend(batch.iter().zip(&raised).filter(|(_, raised)| raised.is_err()).map(|(partition, _)| *partition));
-            if raised.contains(&Err(Trouble::Open)) {
+            if raised.contains(&Err(StoreError::Open)) {
                 return partitions.to_vec();
             }
         }
@@ -165,7 +165,7 @@ impl StoreMarkers {
 }
 
 /// Takes away a sign-in that a sign-out ended and the store has again: its epoch does not last as long as a refresh token may.
-async fn drop_ended(shared: &SharedLevel, partition: &Partition) -> Result<(), Trouble> {
+async fn drop_ended(shared: &SharedLevel, partition: &Partition) -> Result<(), StoreError> {
     let Some(epoch) = shared.recent.epoch(partition) else { return Ok(()) };
     for names in shared.fleet.all_names() {
         let name = names.place(partition).sign_in();

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::core::Accounts;
+use super::core::CachedAccounts;
 use super::outcome::{Base, Kept, Renewed, Signed, Unavailable};
 use crate::cache::generation::{next_generation, next_sign_in};
 use crate::cache::level::SharedLevel;
@@ -14,13 +14,13 @@ use crate::token::{Partition, SignIn, SpaceId, challenge_hash};
 /// How often a new sign-in yields to one that came between.
 const ATTEMPTS: usize = 3;
 
-// === impl Accounts ===
+// === impl CachedAccounts ===
 
-impl Accounts {
+impl CachedAccounts {
     /// The sign-in of an account; where the shared store cannot be asked, what waits to be stored there, or what memory has.
     ///
     /// # Errors
-    /// As for [`Accounts::signed`].
+    /// As for [`CachedAccounts::signed`].
     pub async fn signed_or_remembered(&self, space: &SpaceId, partition: &Partition) -> Result<Signed, Unavailable> {
         match self.signed(space, partition).await {
             Err(Unavailable::Unreachable) => {

@@ -2,22 +2,22 @@
 
 use bytes::Bytes;
 
-use super::core::Accounts;
+use super::core::CachedAccounts;
 use super::guests::elsewhere_first;
 use super::outcome::Unavailable;
 use crate::cache::epochs::{EPOCH, epoch_of};
 use crate::cache::fleet::{Fleet, MOST_LISTED};
 use crate::cache::level::SharedLevel;
 use crate::cache::recent::next_epoch;
-use crate::store::{Note, Place, Removed};
+use crate::store::{Note, Removed, SlotNames};
 use crate::token::{Epoch, Partition, SpaceId};
 
 /// How often a sign-out goes above one that came between.
 const ATTEMPTS: usize = 5;
 
-// === impl Accounts ===
+// === impl CachedAccounts ===
 
-impl Accounts {
+impl CachedAccounts {
     /// Signs an account out: every token of it is gone, here at once and elsewhere within a second. If anything stands of it, its
     /// epoch is raised. If nothing does, nothing is written: every replica with a call under way for it is told, and keeps nothing
     /// of that call.
@@ -29,7 +29,7 @@ impl Accounts {
         self.sign_out_forgotten(space, partition, known).await
     }
 
-    /// As [`Accounts::sign_out`], when memory has forgotten the account; `known`: it knew of it.
+    /// As [`CachedAccounts::sign_out`], when memory has forgotten the account; `known`: it knew of it.
     pub(super) async fn sign_out_forgotten(
         &self,
         space: &SpaceId,
@@ -67,7 +67,7 @@ impl Accounts {
         // A sign-out that the store has lost is one more reason to leave an epoch there.
         let epoch = shared.recent.epoch(partition).max(epoch);
         let known = self.local.purge(partition) || known || epoch.is_some();
-        let places: Vec<Place<'_>> = shared.fleet.all_names().map(|names| names.place(partition)).collect();
+        let places: Vec<SlotNames<'_>> = shared.fleet.all_names().map(|names| names.place(partition)).collect();
         let mut members = Vec::new();
         for place in &places {
             members.push(members_of(&shared.fleet, place).await?);
@@ -98,12 +98,18 @@ impl Accounts {
 }
 
 /// The index of what stands in a partition.
-async fn members_of(fleet: &Fleet, place: &Place<'_>) -> Result<Vec<Bytes>, Unavailable> {
+async fn members_of(fleet: &Fleet, place: &SlotNames<'_>) -> Result<Vec<Bytes>, Unavailable> {
     fleet.store().patient().members(&place.index(), MOST_LISTED).await.map_err(|_| Unavailable::Unreachable)
 }
 
 /// Deletes what stands. If there was anything, or `always`, it raises the epoch above the `known` one, and returns it.
-async fn remove_at(fleet: &Fleet, place: &Place<'_>, known: Epoch, members: &[Bytes], always: bool) -> Result<Epoch, Unavailable> {
+async fn remove_at(
+    fleet: &Fleet,
+    place: &SlotNames<'_>,
+    known: Epoch,
+    members: &[Bytes],
+    always: bool,
+) -> Result<Epoch, Unavailable> {
     let mut names: Vec<String> = place.tokens(members).collect();
     // Where else the account has tokens stays known: one of them may be on its way.
     names.extend([place.index(), place.sign_in()]);

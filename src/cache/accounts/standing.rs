@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::core::Accounts;
+use super::core::CachedAccounts;
 use super::outcome::{Base, Kept, Unavailable, is_ancestor};
 use crate::cache::epochs::{epoch_bytes, epoch_of};
 use crate::cache::level::SharedLevel;
@@ -16,15 +16,15 @@ const ATTEMPTS: usize = 3;
 
 /// What stands in the store of an account's sign-in.
 #[derive(Debug)]
-struct Standing {
+struct StandingSignIn {
     /// What can be read of it.
     sign_in: Option<SignIn>,
     base: Base,
 }
 
-// === impl Accounts ===
+// === impl CachedAccounts ===
 
-impl Accounts {
+impl CachedAccounts {
     /// The sign-in of an account as the store has it. What this process brought there and the store has lost is put back first:
     /// nobody may use what came before it.
     pub(super) async fn read_signed(
@@ -35,7 +35,7 @@ impl Accounts {
     ) -> Result<(Option<SignIn>, Base), Unavailable> {
         for _ in 0..ATTEMPTS {
             let since = self.local.watches().watch(*partition);
-            let Standing { sign_in, base } = self.standing(shared, space, partition).await?;
+            let StandingSignIn { sign_in, base } = self.standing(shared, space, partition).await?;
             let now = self.clock.unix();
             let lost = self.known_sign_in(shared, partition, sign_in.is_some());
             let lost = lost.filter(|known| known.expires_on > now && is_lost(known, sign_in.as_ref(), base.epoch));
@@ -77,7 +77,7 @@ impl Accounts {
         shared.recent.sign_in(partition).into_iter().chain(remembered).max_by_key(place)
     }
 
-    async fn standing(&self, shared: &SharedLevel, space: &SpaceId, partition: &Partition) -> Result<Standing, Unavailable> {
+    async fn standing(&self, shared: &SharedLevel, space: &SpaceId, partition: &Partition) -> Result<StandingSignIn, Unavailable> {
         let (mut sign_in, mut base) = sign_in_at(shared, shared.fleet.names(), space, partition).await?;
         for names in shared.fleet.other_names() {
             let (other, otherwise) = sign_in_at(shared, names, space, partition).await?;
@@ -86,7 +86,7 @@ impl Accounts {
             sign_in = [sign_in, other].into_iter().flatten().max_by_key(|sign_in| (sign_in.epoch, sign_in.shared));
         }
         base.epoch = shared.epochs.known_epoch(partition, base.epoch, sign_in.as_ref().and_then(|sign_in| sign_in.epoch));
-        Ok(Standing { sign_in, base })
+        Ok(StandingSignIn { sign_in, base })
     }
 
     /// Puts a sign-in over what was read, and lists its account.

@@ -11,7 +11,7 @@ use crate::cache::metrics::Metrics;
 use crate::cache::pacing::Jitter;
 use crate::clock::{Clock, Moment};
 use crate::store::{Names, Opened, Ring, Shared, Sought, State, Unreadable, Versions, read_token, write_token};
-use crate::token::{Partition, Stored};
+use crate::token::{CachedToken, Partition};
 
 /// How many tokens the index of a partition lists; memory has no room for more either.
 pub(in crate::cache) const MOST_LISTED: usize = 256;
@@ -162,7 +162,7 @@ impl Fleet {
     }
 
     /// Seals a token for its place, with the clock by which it ends.
-    pub(in crate::cache) fn seal_token(&self, name: &str, partition: &Partition, stored: &Stored) -> Option<Vec<u8>> {
+    pub(in crate::cache) fn seal_token(&self, name: &str, partition: &Partition, stored: &CachedToken) -> Option<Vec<u8>> {
         let payload = write_token(partition, stored, self.clocks.ours())?;
         self.seal(name, stored.facts.shared, &payload)
     }
@@ -183,7 +183,7 @@ impl Fleet {
     }
 
     /// Opens a token, if it is one that is sought.
-    pub(in crate::cache) fn open_token(&self, name: &str, value: &[u8], sought: &Sought<'_>) -> Option<(Stored, Dated)> {
+    pub(in crate::cache) fn open_token(&self, name: &str, value: &[u8], sought: &Sought<'_>) -> Option<(CachedToken, Dated)> {
         // Whatever cannot be read is counted by the ring, and is no token.
         let opened = self.ring.open(name, value, self.versions).ok()?;
         let (stored, clock) = read_token(&opened.payload, opened.generation, sought)?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::clocks::Dated;
 use super::core::Fleet;
-use crate::token::{SignIn, Stored};
+use crate::token::{CachedToken, SignIn};
 
 // === impl Fleet ===
 
@@ -16,7 +16,7 @@ impl Fleet {
 
     /// A token that another replica stored by its own clock: it ends when its key does. Which clocks agree with this process' own
     /// is remembered, so that few are asked about.
-    pub(in crate::cache) async fn timed(&self, name: &str, stored: Stored, dated: Dated) -> Stored {
+    pub(in crate::cache) async fn timed(&self, name: &str, stored: CachedToken, dated: Dated) -> CachedToken {
         if self.clocks.agrees(&dated.clock) {
             return stored;
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::flow::app::App;
 use crate::flow::catalogue::Flow;
 use crate::flow::id_token::check_answers_issuer;
-use crate::flow::members::{self, Claims};
+use crate::flow::members::{self, ClaimsMember};
 use crate::flow::plan::{Asker, OncePlan, Plan};
 use crate::flow::refusal::Refusal;
 use crate::flow::request::AuthCode;
@@ -38,7 +38,7 @@ pub(super) fn plan<'a>(asker: Asker<'a>, request: &'a AuthCode<'a>) -> Result<Pl
     }
     let tenant = app.tenant(common.tenant)?;
     check_answers_issuer(app, request.iss, tenant.as_ref())?;
-    let claims = Claims::read(common)?;
+    let claims = ClaimsMember::read(common)?;
     let variant = app.usual.variant_of(&claims.variant(app, common, tenant.as_ref()));
     let code = Code { request, code, redirect_uri, scopes, claims: claims.merged(app) };
     Ok(Plan::Once(Box::new(OncePlan {

@@ -4,7 +4,7 @@ use crate::caller::Caller;
 use crate::flow::about::Owner;
 use crate::flow::catalogue::Flow;
 use crate::flow::issue::Expected;
-use crate::flow::members::{self, Claims};
+use crate::flow::members::{self, ClaimsMember};
 use crate::flow::plan::{Asker, CachedGrant, CachedPlan, Plan, Work};
 use crate::flow::refusal::Refusal;
 use crate::flow::request::Common;
@@ -17,7 +17,7 @@ pub(super) fn plan<'a>(asker: Asker<'a>, common: &'a Common<'a>) -> Result<Plan<
     let arrived = state.cache.generation();
     let scopes = members::scopes(state, common)?;
     members::target(app, common, scopes)?;
-    let claims = Claims::read(common)?;
+    let claims = ClaimsMember::read(common)?;
     // AUT-3: an app's own token is one tenant's.
     let named = common.tenant.and_then(Tenant::parse);
     if named.as_ref().or(app.authority.tenant()).is_some_and(Tenant::is_any) {

@@ -10,14 +10,14 @@ use crate::flow::about::Owner;
 use crate::flow::app::App;
 use crate::flow::catalogue::Flow;
 use crate::flow::issue::Expected;
-use crate::flow::members::{self, Claims};
+use crate::flow::members::{self, ClaimsMember};
 use crate::flow::plan::{Asker, CachedGrant, CachedPlan, Plan, Work};
-use crate::flow::refusal::{Kind, Refusal};
+use crate::flow::refusal::{Refusal, RefusalKind};
 use crate::flow::request::OnBehalfOf;
 use crate::flow::spine::failure::no_keys;
 use crate::flow::state::FlowState;
-use crate::inbound::{Rejection, Verdict};
-use crate::oauth::{Claims as TokenClaims, Form, GRANT_JWT_BEARER, GRANT_TOKEN_EXCHANGE, TOKEN_TYPE_ACCESS, is_refresh_token_type};
+use crate::inbound::{TokenRejected, Verdict};
+use crate::oauth::{Claims, Form, GRANT_JWT_BEARER, GRANT_TOKEN_EXCHANGE, TOKEN_TYPE_ACCESS, is_refresh_token_type};
 use crate::secret::Secret;
 use crate::telemetry::Context;
 use crate::token::{PartitionOwner, Scopes, Tenant, TokenDigest, TokenKey, Turn, VariantMembers};
@@ -28,11 +28,11 @@ pub(super) async fn plan<'a>(asker: Asker<'a>, request: &'a OnBehalfOf<'a>) -> R
     let (arrived, common) = (state.cache.generation(), &request.common);
     let scopes = members::scopes(state, common)?;
     members::target(app, common, scopes)?;
-    let claims = Claims::read(common)?;
+    let claims = ClaimsMember::read(common)?;
     let [subject_token_type, requested_token_type] = exchange_types(app, request)?;
     let named = app.tenant(common.tenant);
     let bearer = request.bearer.ok_or_else(|| {
-        Refusal::new(Turn::User, Kind::TokenMissing, "there is no user's token: send it as `Authorization: Bearer`")
+        Refusal::new(Turn::User, RefusalKind::TokenMissing, "there is no user's token: send it as `Authorization: Bearer`")
     })?;
     let digest = TokenDigest::of(bearer);
     let user = judged(state, app, (bearer, &digest), call.clone()).await?;
@@ -62,7 +62,7 @@ pub(super) async fn plan<'a>(asker: Asker<'a>, request: &'a OnBehalfOf<'a>) -> R
 }
 
 /// What is sent.
-pub(super) fn work(plan: &CachedPlan<'_>, request: &OnBehalfOf<'_>, (bearer, user): (&str, &Arc<TokenClaims>)) -> Work {
+pub(super) fn work(plan: &CachedPlan<'_>, request: &OnBehalfOf<'_>, (bearer, user): (&str, &Arc<Claims>)) -> Work {
     let CachedPlan { app, scopes, claims, tenant, .. } = plan;
     let (grant, exchange) = match app.authority.profile().on_behalf_of {
         OboGrant::JwtBearer => (jwt_bearer(scopes, bearer), false),
@@ -76,7 +76,7 @@ pub(super) fn work(plan: &CachedPlan<'_>, request: &OnBehalfOf<'_>, (bearer, use
 
 /// The account that the tokens for an inbound token belong to, from what is known of the user before the authority is asked. If
 /// nothing is known it is refused: two such users would share one account.
-fn owner_of<'a>(app: &App, user: &'a TokenClaims) -> Result<PartitionOwner<'a>, Refusal> {
+fn owner_of<'a>(app: &App, user: &'a Claims) -> Result<PartitionOwner<'a>, Refusal> {
     let said = |claim: &'a Option<String>| claim.as_deref().filter(|text| !text.is_empty());
     match (said(&user.oid), said(&user.tid), said(&user.sub)) {
         (Some(oid), Some(tid), _) if app.authority.profile().user_ids == UserIds::ObjectInTenant => {
@@ -140,13 +140,17 @@ async fn judged(
     app: &App,
     (bearer, digest): (&str, &TokenDigest),
     context: Context,
-) -> Result<Arc<TokenClaims>, Refusal> {
+) -> Result<Arc<Claims>, Refusal> {
     let guard = app.guard.as_ref().ok_or_else(|| {
-        Refusal::new(Turn::Rights, Kind::FlowNotAllowed, "this app accepts no users' tokens: configure `apps.*.inbound` for it")
+        Refusal::new(
+            Turn::Rights,
+            RefusalKind::FlowNotAllowed,
+            "this app accepts no users' tokens: configure `apps.*.inbound` for it",
+        )
     })?;
     let verified = app.verifier.verify(bearer, digest, context.clone()).await.map_err(|rejection| match rejection {
-        Rejection::Invalid(why) => invalid(why),
-        Rejection::NoKeys(failure) => no_keys(failure, Some(state.clock.moment())),
+        TokenRejected::Invalid(why) => invalid(why),
+        TokenRejected::NoKeys(failure) => no_keys(failure, Some(state.clock.moment())),
     })?;
     let own = if guard.policy.needs_own_tenant() {
         app.own_tenant(context).await.map_err(|failure| no_keys(failure, Some(state.clock.moment())))?
@@ -158,13 +162,13 @@ async fn judged(
         Verdict::Invalid(why) => Err(invalid(why)),
         Verdict::InsufficientScope => {
             let detail = "the user's token has none of the scopes in `apps.*.inbound.scopes`";
-            Err(Refusal::new(Turn::Rights, Kind::InsufficientScope, detail))
+            Err(Refusal::new(Turn::Rights, RefusalKind::InsufficientScope, detail))
         }
     }
 }
 
 fn invalid(why: &str) -> Refusal {
-    Refusal::new(Turn::User, Kind::InvalidToken, format!("the user's token is not accepted: {why}"))
+    Refusal::new(Turn::User, RefusalKind::InvalidToken, format!("the user's token is not accepted: {why}"))
 }
 
 /// At a multi-tenant authority the tenant is the user's own.
@@ -172,7 +176,7 @@ fn tenant_of(
     app: &App,
     named: Result<Option<Tenant>, Refusal>,
     text: Option<&str>,
-    user: &TokenClaims,
+    user: &Claims,
 ) -> Result<Option<Tenant>, Refusal> {
     if !app.authority.tenant().is_some_and(Tenant::is_any) {
         return named;

@@ -1,7 +1,7 @@
 //! A token for a user who signed in before: from the cache, else by the account's refresh token.
 
 use crate::flow::catalogue::Flow;
-use crate::flow::members::{self, Claims};
+use crate::flow::members::{self, ClaimsMember};
 use crate::flow::plan::{AccountSearch, Asker, CachedGrant, CachedPlan, Plan, Refresh, Work, partition_of};
 use crate::flow::refusal::Refusal;
 use crate::flow::request::Silent;
@@ -17,7 +17,7 @@ pub(super) fn plan<'a>(asker: Asker<'a>, request: &'a Silent<'a>) -> Result<Plan
     let scopes = members::scopes(state, common)?;
     members::scopes_named(app, scopes)?;
     members::audience_and_resource(app, common)?;
-    let claims = Claims::read(common)?;
+    let claims = ClaimsMember::read(common)?;
     let account = members::account(app, request.account, "account")?;
     let tenant = app.tenant(common.tenant)?;
     let variant = app.usual.variant_of(&claims.variant(app, common, tenant.as_ref()));

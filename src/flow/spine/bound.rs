@@ -13,10 +13,10 @@ use crate::caller::Caller;
 use crate::flow::app::App;
 use crate::flow::members;
 use crate::flow::plan::CachedPlan;
-use crate::flow::refusal::{Kind, Refusal};
+use crate::flow::refusal::{Refusal, RefusalKind};
 use crate::flow::request::{Common, Outcome};
 use crate::flow::state::FlowState;
-use crate::token::{Grant, HoldKey, Lane, Scopes, TokenKey, Turn};
+use crate::token::{HoldKey, IssuedToken, Lane, Scopes, TokenKey, Turn};
 
 /// How long a caller is refused without asking the authority again, after more was granted than it may have.
 const BEYOND: Duration = Duration::from_secs(5);
@@ -25,7 +25,7 @@ const BEYOND: Duration = Duration::from_secs(5);
 pub(super) fn beyond_api() -> Refusal {
     let detail = "the token would be good for more than this `api`, or its scopes are not said, and this caller may have tokens for \
                   certain apis only: have the user consent to no more, list in `apis.*.scopes` what is granted, or extend `callers.*.apis`";
-    Refusal::new(Turn::Rights, Kind::CallerNotAllowed, detail)
+    Refusal::new(Turn::Rights, RefusalKind::CallerNotAllowed, detail)
 }
 
 /// The key of what is remembered of a grant that is good for more than an api.
@@ -50,7 +50,7 @@ impl FlowState {
             let within = answer.head.scope().is_some_and(|granted| asked.contain(&granted, app.authority.matching()));
             if within { Ok(answer) } else { Err(Arc::new(beyond_api())) }
         });
-        if matches!(&outcome, Err(refusal) if refusal.kind == Kind::CallerNotAllowed) {
+        if matches!(&outcome, Err(refusal) if refusal.kind == RefusalKind::CallerNotAllowed) {
             callers.not_allowed(caller);
         }
         outcome
@@ -72,7 +72,7 @@ impl CachedPlan<'_> {
 impl Job {
     /// Whether a grant is good for no more than the caller may have. If it is good for more, that is remembered for a moment: such
     /// callers are refused without asking the authority again. Callers that may have more are not stopped.
-    pub(super) fn may_be_kept(&self, asked: &Scopes, grant: &Grant) -> bool {
+    pub(super) fn may_be_kept(&self, asked: &Scopes, grant: &IssuedToken) -> bool {
         let may = !self.bound || asked.contain(&grant.scope, self.app.authority.matching());
         if !may {
             let until = self.state.clock.moment().after(BEYOND);

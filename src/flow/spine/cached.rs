@@ -9,15 +9,15 @@ use super::failure::lost;
 use super::holds::{Asked, Keys, keys};
 use super::job::{Job, refresh_token};
 use super::search;
-use crate::cache::{self, FlightOutcome, Level, Look, Miss, Query};
+use crate::cache::{self, CacheLevel, FlightOutcome, Look, Miss, Query};
 use crate::flow::grants::work;
 use crate::flow::plan::CachedPlan;
-use crate::flow::refusal::{Kind, Refusal, loggable};
+use crate::flow::refusal::{Refusal, RefusalKind, loggable};
 use crate::flow::request::{Answer, Outcome, RefreshReason, TokenSource};
 use crate::flow::state::FlowState;
 use crate::flow::trace;
 use crate::telemetry::{self, outgoing};
-use crate::token::{Head, Matching, TokenKey};
+use crate::token::{AnswerHead, Matching, TokenKey};
 
 /// Carries a plan out.
 pub(in crate::flow) async fn run(state: &Arc<FlowState>, mut plan: CachedPlan<'_>) -> Outcome {
@@ -79,7 +79,7 @@ impl FlowState {
     /// What a request gets if a remembered refusal stands against it.
     async fn held(&self, plan: &CachedPlan<'_>, query: &Query<'_>, refusal: Arc<Refusal>) -> Outcome {
         // Where replicas share a store, another one may have what this one failed to get, unless the store itself cannot say.
-        if refusal.kind != Kind::CacheUnavailable
+        if refusal.kind != RefusalKind::CacheUnavailable
             && let Some(head) = self.cache.glance(query).await
         {
             return Ok(Answer { head, source: TokenSource::Redis, reason: RefreshReason::NotApplicable });
@@ -162,19 +162,19 @@ impl CachedPlan<'_> {
 
 fn answer(flown: FlightOutcome, miss: Miss) -> Answer {
     let reason = match (flown.level, miss) {
-        (Level::Shared | Level::Memory, _) => RefreshReason::NotApplicable,
-        (Level::Authority, Miss::Absent) => RefreshReason::NoCachedAccessToken,
-        (Level::Authority, Miss::Expired) => RefreshReason::Expired,
-        (Level::Authority, Miss::Bypassed) => RefreshReason::ForceRefreshOrClaims,
+        (CacheLevel::Shared | CacheLevel::Memory, _) => RefreshReason::NotApplicable,
+        (CacheLevel::Authority, Miss::Absent) => RefreshReason::NoCachedAccessToken,
+        (CacheLevel::Authority, Miss::Expired) => RefreshReason::Expired,
+        (CacheLevel::Authority, Miss::Bypassed) => RefreshReason::ForceRefreshOrClaims,
     };
     let source = match flown.level {
-        Level::Memory => TokenSource::Memory,
-        Level::Shared => TokenSource::Redis,
-        Level::Authority => TokenSource::IdentityProvider,
+        CacheLevel::Memory => TokenSource::Memory,
+        CacheLevel::Shared => TokenSource::Redis,
+        CacheLevel::Authority => TokenSource::IdentityProvider,
     };
     Answer { head: flown.head, source, reason }
 }
 
-fn hit(head: Head, reason: RefreshReason) -> Answer {
+fn hit(head: AnswerHead, reason: RefreshReason) -> Answer {
     Answer { head, source: TokenSource::Memory, reason }
 }

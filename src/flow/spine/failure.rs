@@ -1,11 +1,11 @@
 //! From what an authority said to a refusal: whose turn it is, decided by `error`, `suberror`, `claims` and flow, never by AADSTS
 //! numbers (ERR-5, ERR-7, ERR-9).
 
-use crate::authority::Failure;
+use crate::authority::AuthorityError;
 use crate::cache::{Lost, Unavailable};
 use crate::clock::{Clock, Moment};
 use crate::flow::catalogue::Flow;
-use crate::flow::refusal::{Kind, Refusal, overloaded};
+use crate::flow::refusal::{Refusal, RefusalKind, overloaded};
 use crate::oauth::ErrorBody;
 use crate::token::{Retry, Tenant, Turn};
 
@@ -46,15 +46,20 @@ pub(in crate::flow) fn turn(flow: Flow, named: bool, body: &ErrorBody) -> Turn {
 }
 
 /// The refusal for a failed call. `until` is when a pause ends, where there is one.
-pub(in crate::flow) fn refuse(flow: Flow, failure: Failure, until: Option<Moment>) -> Refusal {
+pub(in crate::flow) fn refuse(flow: Flow, failure: AuthorityError, until: Option<Moment>) -> Refusal {
     refuse_at(flow, None, failure, until)
 }
 
 /// The refusal for a failed call whose request may have named a tenant.
-pub(in crate::flow) fn refuse_at(flow: Flow, tenant: Option<&Tenant>, failure: Failure, until: Option<Moment>) -> Refusal {
+pub(in crate::flow) fn refuse_at(flow: Flow, tenant: Option<&Tenant>, failure: AuthorityError, until: Option<Moment>) -> Refusal {
+    let cause = failure.causes().map(String::into_boxed_str);
+    Refusal { cause, ..refusal_of(flow, tenant, failure, until) }
+}
+
+fn refusal_of(flow: Flow, tenant: Option<&Tenant>, failure: AuthorityError, until: Option<Moment>) -> Refusal {
     let retry = until.map_or(Retry::Backoff, Retry::At);
     match failure {
-        Failure::Refused { body, .. } => {
+        AuthorityError::Refused { body, .. } => {
             let turn = turn(flow, tenant.is_some(), &body);
             let detail = match turn {
                 Turn::User => "the authority asks for the user: sign in again, with `claims` if there are any",
@@ -63,51 +68,52 @@ pub(in crate::flow) fn refuse_at(flow: Flow, tenant: Option<&Tenant>, failure: F
                 _ => "the authority refuses the app: check its credential and registration",
             };
             let retry = until.map_or(Retry::Never, Retry::At);
-            Refusal { answer: Some(body), ..Refusal::new(turn, Kind::Refused, detail) }.retrying(retry)
+            Refusal { answer: Some(body), ..Refusal::new(turn, RefusalKind::Refused, detail) }.retrying(retry)
         }
-        Failure::Throttled { body, .. } => {
+        AuthorityError::Throttled { body, .. } => {
             let detail = "the authority asks for fewer requests: wait as long as Retry-After says";
-            Refusal { answer: body, ..Refusal::new(Turn::Throttled, Kind::Throttled, detail) }.retrying(retry)
+            Refusal { answer: body, ..Refusal::new(Turn::Throttled, RefusalKind::Throttled, detail) }.retrying(retry)
         }
-        Failure::Unavailable { body, .. } => {
+        AuthorityError::Unavailable { body, .. } => {
             let detail = "the authority cannot serve at the moment: try again later";
-            Refusal { answer: body, ..Refusal::new(Turn::Unavailable, Kind::AuthorityUnavailable, detail) }.retrying(retry)
+            Refusal { answer: body, ..Refusal::new(Turn::Unavailable, RefusalKind::AuthorityUnavailable, detail) }.retrying(retry)
         }
-        Failure::NotSent => {
+        AuthorityError::NotSent(_) => {
             let detail = "the authority cannot be reached: check the network, its address and `ca_file`";
-            Refusal::new(Turn::Unavailable, Kind::AuthorityUnavailable, detail).retrying(retry).local()
+            Refusal::new(Turn::Unavailable, RefusalKind::AuthorityUnavailable, detail).retrying(retry).local()
         }
-        Failure::Broken => {
+        AuthorityError::Broken(_) => {
             let detail = "the connection to the authority broke before its answer was complete: try again later";
-            Refusal::new(Turn::Unavailable, Kind::AuthorityUnavailable, detail).retrying(retry)
+            Refusal::new(Turn::Unavailable, RefusalKind::AuthorityUnavailable, detail).retrying(retry)
         }
-        Failure::Busy => {
+        AuthorityError::Busy => {
             let detail = "too many calls to the authority are under way, and no turn came in time: try again";
-            Refusal::new(Turn::Unavailable, Kind::AuthorityUnavailable, detail).retrying(Retry::Backoff).local()
+            Refusal::new(Turn::Unavailable, RefusalKind::AuthorityUnavailable, detail).retrying(Retry::Backoff).local()
         }
-        Failure::TimedOut => {
+        AuthorityError::TimedOut => {
             let detail = "the authority did not answer in time: try again later";
-            Refusal::new(Turn::OutOfTime, Kind::AuthorityTimeout, detail).retrying(retry)
+            Refusal::new(Turn::OutOfTime, RefusalKind::AuthorityTimeout, detail).retrying(retry)
         }
-        Failure::Invalid(what) => {
+        AuthorityError::Invalid(what) => {
             let detail = format!("the authority's answer cannot be used: {what}");
-            Refusal::new(Turn::Operator, Kind::InvalidAuthorityResponse, detail).retrying(retry)
+            Refusal::new(Turn::Operator, RefusalKind::InvalidAuthorityResponse, detail).retrying(retry)
         }
     }
 }
 
 /// Nothing can be said of the token, so it is not the user's turn. `now` is given where the same request can succeed later.
-pub(in crate::flow) fn no_keys(failure: Failure, now: Option<Moment>) -> Refusal {
+pub(in crate::flow) fn no_keys(failure: AuthorityError, now: Option<Moment>) -> Refusal {
     let until = now.zip(failure.retry_after()).map(|(now, pause)| now.after(pause));
     let lower = refuse(Flow::OnBehalfOf, failure, None);
     let detail = format!("the authority's keys cannot be had: {}", lower.detail);
-    Refusal::new(Turn::Unavailable, Kind::KeysUnavailable, detail).retrying(until.map_or(Retry::Backoff, Retry::At))
+    let refusal = Refusal::new(Turn::Unavailable, RefusalKind::KeysUnavailable, detail);
+    Refusal { cause: lower.cause, ..refusal }.retrying(until.map_or(Retry::Backoff, Retry::At))
 }
 
 /// The refusal where nothing is known of an account.
 pub(in crate::flow) fn no_tokens() -> Refusal {
     let detail = "nothing is known of this `account`, or nothing renews its tokens: let the user sign in again";
-    Refusal::new(Turn::User, Kind::NoTokensFound, detail)
+    Refusal::new(Turn::User, RefusalKind::NoTokensFound, detail)
 }
 
 /// The refusal where what the answer depends on stands in a store that cannot be asked.
@@ -118,12 +124,12 @@ pub(in crate::flow) fn unavailable(why: Unavailable) -> Refusal {
             "what the shared cache has was written by a newer release or under a key that is not in the key ring"
         }
     };
-    Refusal::new(Turn::Unavailable, Kind::CacheUnavailable, detail).retrying(Retry::Backoff).local()
+    Refusal::new(Turn::Unavailable, RefusalKind::CacheUnavailable, detail).retrying(Retry::Backoff).local()
 }
 
 /// A flight that panicked, or was cut off at shutdown.
 pub(in crate::flow) fn broken_off() -> Refusal {
-    Refusal::new(Turn::Unavailable, Kind::InternalError, "the request broke off: try again").retrying(Retry::Backoff)
+    Refusal::new(Turn::Unavailable, RefusalKind::InternalError, "the request broke off: try again").retrying(Retry::Backoff)
 }
 
 /// What is said where a flight brought nothing.

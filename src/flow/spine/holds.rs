@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::evidence::{Standing, Witness};
 use super::failure::is_about_the_user;
-use crate::authority::{Failure, Hold, Holds, Stops};
+use crate::authority::{AuthorityError, Hold, Holds, Stops};
 use crate::clock::{Clock, Moment};
 use crate::flow::app::App;
 use crate::flow::catalogue::Flow;
-use crate::flow::refusal::{Kind, Refusal};
+use crate::flow::refusal::{Refusal, RefusalKind};
 use crate::oauth::ErrorBody;
 use crate::token::{HoldKey, Lane, Retry, Tenant, Turn, Variant};
 
@@ -83,7 +83,7 @@ pub(super) struct Stop {
 
 /// A refusal as it is remembered.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct RememberedRefusal {
     pub(super) key: HoldKey,
     pub(super) stops: Stops,
     pub(super) until: Moment,
@@ -173,25 +173,28 @@ impl Keys {
     }
 
     /// What a failure stops, if anything.
-    pub(super) fn stop(&self, failure: &Failure, remembered: &Remembered, clock: &Clock, jitter: f64) -> Option<Stop> {
+    pub(super) fn stop(&self, failure: &AuthorityError, remembered: &Remembered, clock: &Clock, jitter: f64) -> Option<Stop> {
         // Zero would stop nothing: a second keeps a broken server from being hammered.
         let named = failure.retry_after().map(|pause| pause.max(Duration::from_secs(1)));
         let now = clock.moment();
         let (stops, pause) = match failure {
-            Failure::Throttled { .. } => (Stops::Pause, named.unwrap_or(UNNAMED_PAUSE)),
-            Failure::Unavailable { status: 500.., retry_after: Some(_), .. } => (Stops::Pause, Duration::ZERO),
-            Failure::Refused { status, body, .. } => {
+            AuthorityError::Throttled { .. } => (Stops::Pause, named.unwrap_or(UNNAMED_PAUSE)),
+            AuthorityError::Unavailable { status: 500.., retry_after: Some(_), .. } => (Stops::Pause, Duration::ZERO),
+            AuthorityError::Refused { status, body, .. } => {
                 let stops = refused(*status, body);
                 (stops, if stops == Stops::Request { REFUSED } else { CLIENT })
             }
             // Garbage says nothing of other requests.
-            Failure::Invalid(_) => (Stops::Request, REFUSED),
-            Failure::Unavailable { .. } | Failure::NotSent | Failure::Broken | Failure::TimedOut => {
+            AuthorityError::Invalid(_) => (Stops::Request, REFUSED),
+            AuthorityError::Unavailable { .. }
+            | AuthorityError::NotSent(_)
+            | AuthorityError::Broken(_)
+            | AuthorityError::TimedOut => {
                 let failures = remembered.failures(Stops::Partition, &self.partition, now);
                 (Stops::Partition, backoff(failures, jitter))
             }
             // It was not the authority's doing, and the next turn may come at once.
-            Failure::Busy => return None,
+            AuthorityError::Busy => return None,
         };
         let until = now.after(named.map_or(pause, |named| named.max(pause)));
         Some(self.stopping(stops, until, remembered.failures(stops, &self.key(stops), now)))
@@ -239,12 +242,12 @@ impl Stop {
 
     /// Remembers a refusal, and returns what was remembered. If it concerns others, they are not told what the authority said to
     /// this caller: that may name the user.
-    pub(super) fn remember(self, remembered: &Remembered, refusal: &Arc<Refusal>) -> Told {
+    pub(super) fn remember(self, remembered: &Remembered, refusal: &Arc<Refusal>) -> RememberedRefusal {
         let said = if self.concerns_others() { Arc::new(self.for_others(refusal)) } else { Arc::clone(refusal) };
         let Self { key, stops, until, failures } = self;
         let record = rand::random();
         remembered.hold(key, Hold { until, failures, failure: Arc::clone(&said), stops, record });
-        Told { key, stops, until, record, refusal: said }
+        RememberedRefusal { key, stops, until, record, refusal: said }
     }
 
     fn for_others(self, refusal: &Refusal) -> Refusal {
@@ -258,7 +261,7 @@ impl Stop {
                 let answer = Some(Box::new(ErrorBody { error, ..ErrorBody::default() }));
                 Refusal { answer, ..Refusal::new(refusal.turn, refusal.kind, refusal.detail.clone()) }.retrying(refusal.retry)
             }
-            _ => said(Turn::Throttled, Kind::Throttled),
+            _ => said(Turn::Throttled, RefusalKind::Throttled),
         }
     }
 }
@@ -285,13 +288,14 @@ mod tests {
     use std::time::Duration;
 
     use super::{Asked, Keys, Subject, remembered};
-    use crate::authority::Failure;
+    use crate::authority::AuthorityError;
     use crate::clock::Clock;
     use crate::flow::catalogue::Flow;
-    use crate::flow::refusal::{Kind, Refusal};
+    use crate::flow::refusal::{Refusal, RefusalKind};
     use crate::flow::spine::evidence::Standing;
     use crate::oauth::ErrorBody;
     use crate::token::{Lane, Turn, Variant};
+    use crate::transport::Cause;
 
     const USUAL: Subject<'static> = Subject {
         authority: "https://id.example",
@@ -303,18 +307,18 @@ mod tests {
         asked: Asked { lane: &Lane::new([1; 32]), variant: &Variant::new([0; 32]), scopes: "a", challenge: 0, refresh_token: 0 },
     };
 
-    fn error(status: u16, error: &str) -> Failure {
+    fn error(status: u16, error: &str) -> AuthorityError {
         refused(status, ErrorBody { error: error.to_owned(), ..ErrorBody::default() }, None)
     }
 
-    fn refused(status: u16, body: ErrorBody, retry_after: Option<Duration>) -> Failure {
-        Failure::Refused { status, body: Box::new(body), retry_after }
+    fn refused(status: u16, body: ErrorBody, retry_after: Option<Duration>) -> AuthorityError {
+        AuthorityError::Refused { status, body: Box::new(body), retry_after }
     }
 
     /// Which of these requests a failure of the usual one stops.
-    fn stopped(failure: &Failure, others: &[Subject<'_>]) -> Vec<bool> {
+    fn stopped(failure: &AuthorityError, others: &[Subject<'_>]) -> Vec<bool> {
         let (clock, remembered) = (Clock::manual(0), remembered());
-        let refusal = Arc::new(Refusal::new(Turn::Operator, Kind::Refused, "no"));
+        let refusal = Arc::new(Refusal::new(Turn::Operator, RefusalKind::Refused, "no"));
         if let Some(stop) = Keys::of(&USUAL).stop(failure, &remembered, &clock, 0.5) {
             stop.remember(&remembered, &refusal);
         }
@@ -402,7 +406,7 @@ mod tests {
             Subject { asked: Asked { refresh_token: 1, ..asked }, ..USUAL },
         ];
         let second = Some(Duration::from_secs(1));
-        let unavailable = |status, retry_after| Failure::Unavailable { status, body: None, retry_after };
+        let unavailable = |status, retry_after| AuthorityError::Unavailable { status, body: None, retry_after };
         let about_user = |error: &str, suberror: Option<&str>, claims: Option<&str>| {
             let (error, suberror, claims) = (error.to_owned(), suberror.map(str::to_owned), claims.map(str::to_owned));
             refused(401, ErrorBody { error, suberror, claims, ..ErrorBody::default() }, None)
@@ -413,15 +417,15 @@ mod tests {
         let grant = [true, true, true, false, false, false, false, false, true];
         let tenant = [true, true, true, true, false, false, false, false, true];
         for (failure, expected) in [
-            (Failure::Throttled { body: None, retry_after: None }, pause),
-            (Failure::Throttled { body: None, retry_after: second }, pause),
+            (AuthorityError::Throttled { body: None, retry_after: None }, pause),
+            (AuthorityError::Throttled { body: None, retry_after: second }, pause),
             (unavailable(503, second), pause),
             (unavailable(503, None), lane),
             (unavailable(400, second), lane),
-            (Failure::TimedOut, lane),
-            (Failure::Broken, lane),
-            (Failure::NotSent, lane),
-            (Failure::Invalid("no"), request),
+            (AuthorityError::TimedOut, lane),
+            (AuthorityError::Broken(Cause::new("reset")), lane),
+            (AuthorityError::NotSent(Cause::new("refused")), lane),
+            (AuthorityError::Invalid("no"), request),
             (error(400, "invalid_grant"), request),
             (error(400, "interaction_required"), request),
             (error(400, "invalid_client"), request),
@@ -442,7 +446,7 @@ mod tests {
         let (clock, remembered) = (Clock::manual(0), remembered());
         let keys = Keys::of(&USUAL);
         let stop = keys.stop(&error(401, "invalid_client"), &remembered, &clock, 0.5).unwrap();
-        keys.widened(stop).remember(&remembered, &Arc::new(Refusal::new(Turn::Operator, Kind::Refused, "no")));
+        keys.widened(stop).remember(&remembered, &Arc::new(Refusal::new(Turn::Operator, RefusalKind::Refused, "no")));
         let standing = |subject: Subject<'_>| Keys::of(&subject).standing(&remembered, clock.moment()).is_some();
         assert!(standing(Subject { tenant: ("fabrikam", Standing::Other), flow: Flow::AuthCode, ..USUAL }));
         assert!(!standing(Subject { credential_version: 2, ..USUAL }));
@@ -455,7 +459,7 @@ mod tests {
     #[test]
     fn retry_after_lengthens_a_refusal_and_shortens_none() {
         let (clock, remembered) = (Clock::manual(0), remembered());
-        let until = |failure: &Failure| {
+        let until = |failure: &AuthorityError| {
             let stop = Keys::of(&USUAL).stop(failure, &remembered, &clock, 0.5).unwrap();
             stop.until.since(clock.moment()).as_secs()
         };
@@ -465,9 +469,9 @@ mod tests {
         assert_eq!(until(&refused(400, body("invalid_grant"), after(9))), 9);
         assert_eq!(until(&refused(401, body("invalid_client"), after(9))), 60);
         assert_eq!(until(&refused(401, body("unauthorized_client"), after(600))), 600);
-        assert_eq!(until(&Failure::Throttled { body: None, retry_after: after(2) }), 2);
-        assert_eq!(until(&Failure::Throttled { body: None, retry_after: None }), 5);
-        assert_eq!(until(&Failure::Unavailable { status: 503, body: None, retry_after: after(0) }), 1);
-        assert_eq!(until(&Failure::Unavailable { status: 400, body: None, retry_after: after(9) }), 9);
+        assert_eq!(until(&AuthorityError::Throttled { body: None, retry_after: after(2) }), 2);
+        assert_eq!(until(&AuthorityError::Throttled { body: None, retry_after: None }), 5);
+        assert_eq!(until(&AuthorityError::Unavailable { status: 503, body: None, retry_after: after(0) }), 1);
+        assert_eq!(until(&AuthorityError::Unavailable { status: 400, body: None, retry_after: after(9) }), 9);
     }
 }

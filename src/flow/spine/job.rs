@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::failure::{refuse_at, unavailable};
 use super::holds::{Asked, Keys, keys};
-use super::send::{self, Trouble};
-use crate::authority::Failure;
+use super::send::{self, SendError};
+use crate::authority::AuthorityError;
 use crate::cache::{Loaded, OpenWatch, Permit};
 use crate::caller::Caller;
 use crate::flow::app::App;
@@ -18,7 +18,7 @@ use crate::flow::refusal::Refusal;
 use crate::flow::request::Call;
 use crate::flow::state::FlowState;
 use crate::oauth::Form;
-use crate::token::{Grant, Lane, Partition, PartitionOwner, Tenant, TokenDigest, TokenKey};
+use crate::token::{IssuedToken, Lane, Partition, PartitionOwner, Tenant, TokenDigest, TokenKey};
 
 /// Work with all that it needs to run on its own, without the caller.
 pub(super) struct Job {
@@ -123,7 +123,7 @@ impl Job {
 
     /// Whether signing out the account that the answer names also reaches the partition that the inbound token named. A guest is at
     /// home elsewhere, and the home account has to know of the guest's partition.
-    async fn is_reached_by_sign_out(&self, grant: &Grant, since: &OpenWatch) -> bool {
+    async fn is_reached_by_sign_out(&self, grant: &IssuedToken, since: &OpenWatch) -> bool {
         let Some(account) = &grant.account else { return true };
         let home = self.app.space_of(self.owner).partition(PartitionOwner::Account(&account.home_account_id));
         let left = grant.times.expires_on.map_or(0, |ends| ends.saturating_sub(grant.times.received_on));
@@ -139,15 +139,16 @@ impl Job {
     }
 
     /// Makes the refusal for all who wait, and remembers what is told to those who come before its pause is over.
-    async fn remember(&self, trouble: Trouble, tenant: Option<&Tenant>, keys: &Keys) -> Arc<Refusal> {
+    async fn remember(&self, trouble: SendError, tenant: Option<&Tenant>, keys: &Keys) -> Arc<Refusal> {
         let (remembered, clock) = (&self.state.remembered, &self.state.clock);
         let (stop, mut refusal) = match trouble {
-            Trouble::Credential(problem) => (Some(keys.stop_request(clock)), send::unusable(&problem)),
-            Trouble::Turn(why) => (None, unavailable(why)),
-            Trouble::Before(failure) | Trouble::Authority(failure) => {
+            SendError::Credential(problem) => (Some(keys.stop_request(clock)), send::unusable(&problem)),
+            SendError::Turn(why) => (None, unavailable(why)),
+            SendError::Before(failure) | SendError::Authority(failure) => {
                 let jitter = self.state.jitter;
                 let stop = keys.stop(&failure, remembered, clock, jitter());
-                let until = stop.filter(|_| !matches!(failure, Failure::Refused { retry_after: None, .. })).map(|stop| stop.until);
+                let until =
+                    stop.filter(|_| !matches!(failure, AuthorityError::Refused { retry_after: None, .. })).map(|stop| stop.until);
                 (stop, refuse_at(self.flow, tenant, failure, until))
             }
         };

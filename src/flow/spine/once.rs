@@ -11,7 +11,7 @@ use super::job::user_lane;
 use super::outcome::SentOnce;
 use super::refresh::{Renewal, sign_in};
 use super::send;
-use crate::authority::Failure;
+use crate::authority::AuthorityError;
 use crate::cache::{Bypass, Kept, Landing, Loaded, Lost, Part, Permit, Query};
 use crate::flow::about::Owner;
 use crate::flow::id_token::{self, IdTokenWanted};
@@ -23,7 +23,7 @@ use crate::flow::state::FlowState;
 use crate::flow::trace;
 use crate::oauth::TokenResponse;
 use crate::telemetry::{self, outgoing};
-use crate::token::{Grant, Head, Lane, Matching, PartitionOwner, Retry, TokenKey};
+use crate::token::{AnswerHead, IssuedToken, Lane, Matching, PartitionOwner, Retry, TokenKey};
 
 /// Carries a plan out: once, whatever happens, and detached from the caller, who may leave but must not lose what is sent.
 pub(in crate::flow) async fn run(state: &Arc<FlowState>, mut plan: OncePlan) -> Outcome {
@@ -63,7 +63,7 @@ struct Redemption {
 // === impl Redemption ===
 
 impl Redemption {
-    async fn run(self) -> Result<Head, Arc<Refusal>> {
+    async fn run(self) -> Result<AnswerHead, Arc<Refusal>> {
         let Self { state, plan } = &self;
         let app = &plan.app;
         let keys = self.keys(app.credential.version(), &Lane::default());
@@ -87,11 +87,11 @@ impl Redemption {
     }
 
     /// Keeps what came back. From here on the grant is spent, whatever is wrong with what it brought.
-    async fn redeemed(&self, mut response: TokenResponse, version: u64) -> Result<Head, Arc<Refusal>> {
+    async fn redeemed(&self, mut response: TokenResponse, version: u64) -> Result<AnswerHead, Arc<Refusal>> {
         let (state, plan, app) = (&self.state, &self.plan, &self.plan.app);
         let renewed_by = Renewal::take(&mut response);
         let Some(id_token) = &response.id_token else {
-            return Err(self.spent(Failure::Invalid("it has no id_token")));
+            return Err(self.spent(AuthorityError::Invalid("it has no id_token")));
         };
         let tenant = plan.tenant.as_ref();
         let wanted = IdTokenWanted { nonce: plan.nonce.as_deref(), tenant, now: state.clock.unix() };
@@ -101,7 +101,7 @@ impl Redemption {
         let matching = app.authority.matching();
         let granted = granted(matching, &plan.scopes, &grant);
         let Some(account) = &grant.account else {
-            return Err(self.spent(Failure::Invalid("it does not say whose token it is")));
+            return Err(self.spent(AuthorityError::Invalid("it does not say whose token it is")));
         };
         let space = app.space_of(plan.owner);
         let partition = space.partition(PartitionOwner::Account(&account.home_account_id));
@@ -125,7 +125,7 @@ impl Redemption {
     }
 
     /// What the grant brought, if its caller may have it.
-    fn issued(&self, owner: Owner, response: TokenResponse) -> Result<Grant, Arc<Refusal>> {
+    fn issued(&self, owner: Owner, response: TokenResponse) -> Result<IssuedToken, Arc<Refusal>> {
         let (state, plan, app) = (&self.state, &self.plan, &self.plan.app);
         let expected = Expected { asked: plan.scopes.clone(), tenant: plan.tenant.clone(), owner, exchange: false };
         let is_said = response.scope.is_some() || app.authority.profile().scope_with_code;
@@ -162,7 +162,7 @@ impl Redemption {
     }
 
     /// The refusal of an answer that is no good: the grant is used up all the same.
-    fn spent(&self, failure: Failure) -> Arc<Refusal> {
+    fn spent(&self, failure: AuthorityError) -> Arc<Refusal> {
         Arc::new(refuse(self.plan.flow, failure, None).retrying(Retry::Never))
     }
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::failure::{refuse, unavailable};
 use super::holds::{Keys, Stop};
-use super::send::{self, Trouble};
-use crate::authority::Failure;
+use super::send::{self, SendError};
+use crate::authority::AuthorityError;
 use crate::flow::app::App;
 use crate::flow::catalogue::Flow;
-use crate::flow::refusal::{Kind, Refusal};
+use crate::flow::refusal::{Refusal, RefusalKind};
 use crate::flow::state::FlowState;
 use crate::token::{Retry, Tenant, Turn};
 
@@ -28,16 +28,16 @@ pub(super) struct SentOnce<'a> {
 
 impl SentOnce<'_> {
     /// Makes the refusal that all who wait are told, and remembers what it stops.
-    pub(super) async fn failed(&self, state: &FlowState, trouble: Trouble) -> Arc<Refusal> {
+    pub(super) async fn failed(&self, state: &FlowState, trouble: SendError) -> Arc<Refusal> {
         let (failure, sent) = match trouble {
-            Trouble::Credential(problem) => return Arc::new(send::unusable(&problem)),
-            Trouble::Turn(why) => return Arc::new(unavailable(why)),
-            Trouble::Before(failure) => (failure, false),
-            Trouble::Authority(failure) => {
+            SendError::Credential(problem) => return Arc::new(send::unusable(&problem)),
+            SendError::Turn(why) => return Arc::new(unavailable(why)),
+            SendError::Before(failure) => (failure, false),
+            SendError::Authority(failure) => {
                 let sent = match &failure {
-                    Failure::NotSent | Failure::Busy | Failure::Throttled { .. } => false,
+                    AuthorityError::NotSent(_) | AuthorityError::Busy | AuthorityError::Throttled { .. } => false,
                     // An authority that asks for a pause has not looked at the grant.
-                    Failure::Unavailable { retry_after, .. } => retry_after.is_none(),
+                    AuthorityError::Unavailable { retry_after, .. } => retry_after.is_none(),
                     _ => true,
                 };
                 (failure, sent)
@@ -46,7 +46,7 @@ impl SentOnce<'_> {
         let stop = self.keys.stop(&failure, &state.remembered, &state.clock, (state.jitter)());
         let stop = stop.filter(|stop| self.stops_request || stop.concerns_others());
         let until = stop.filter(|_| failure.retry_after().is_some() || !sent).map(|stop| stop.until);
-        let unknown = matches!(failure, Failure::Broken | Failure::TimedOut | Failure::Unavailable { .. });
+        let unknown = matches!(failure, AuthorityError::Broken(_) | AuthorityError::TimedOut | AuthorityError::Unavailable { .. });
         let mut refusal = refuse(self.flow, failure, until);
         if let Some(lost) = self.lost
             && sent
@@ -59,7 +59,7 @@ impl SentOnce<'_> {
         if sent && unknown {
             // The contract: an unknown outcome is 503.
             refusal.turn = Turn::Unavailable;
-            refusal.kind = Kind::AuthorityUnavailable;
+            refusal.kind = RefusalKind::AuthorityUnavailable;
         }
         self.remembered(state, refusal, stop).await
     }

@@ -13,8 +13,8 @@ use tracing::Instrument as _;
 use super::failure::{broken_off, no_tokens, refuse, unavailable};
 use super::job::Job;
 use super::outcome::SentOnce;
-use super::send::{self, Trouble};
-use crate::authority::Failure;
+use super::send::{self, SendError};
+use crate::authority::AuthorityError;
 use crate::cache::{Kept, Loaded, RefreshLease, Renewed, Room, Signed, Unavailable};
 use crate::flow::about::{self, Owner};
 use crate::flow::app::App;
@@ -24,7 +24,7 @@ use crate::flow::refusal::{Refusal, overloaded};
 use crate::flow::settings::RefreshTokens;
 use crate::oauth::{Form, GRANT_REFRESH_TOKEN, TokenResponse};
 use crate::secret::Secret;
-use crate::token::{Account, Grant, KeySpace, SignIn};
+use crate::token::{Account, IssuedToken, KeySpace, SignIn};
 
 /// How long a refresh token is kept if its server does not say how long it lasts, in seconds: as long as Entra's.
 const USUAL_LIFETIME: i64 = 90 * 24 * 3600;
@@ -55,7 +55,7 @@ impl Renewal {
 }
 
 /// What is kept of a sign-in. `old` is the refresh token that stays good if the answer brings none (REQ-5).
-pub(super) fn sign_in(space: &KeySpace, account: Account, renewal: &Renewal, grant: &Grant, old: Option<&SignIn>) -> SignIn {
+pub(super) fn sign_in(space: &KeySpace, account: Account, renewal: &Renewal, grant: &IssuedToken, old: Option<&SignIn>) -> SignIn {
     let now = grant.times.received_on;
     let (refresh_token, expires_on) = match (&renewal.token, old) {
         (Some(token), _) => (Some(token.clone()), now.saturating_add(renewal.lifetime.unwrap_or(USUAL_LIFETIME))),
@@ -110,7 +110,7 @@ impl Refresh {
             match cache.accounts().in_turn(&job.key.partition, job.app.authority.timeout(), work).await {
                 Ok(Some(outcome)) => return outcome,
                 Ok(None) => {}
-                Err(Unavailable::Busy) => return Err(refuse(job.flow, Failure::Busy, None).into()),
+                Err(Unavailable::Busy) => return Err(refuse(job.flow, AuthorityError::Busy, None).into()),
                 Err(why) => return Err(self.unavailable(job, why)),
             }
         }
@@ -141,7 +141,7 @@ impl Refresh {
             let sent = send::run_in(&job.app, &form, self.tenant.as_ref(), turn, job.call.clone()).await;
             let trouble = match sent.outcome {
                 Ok(response) => return self.keep(job, (&signed, &sign_in), (response, sent.version)).await,
-                Err(Trouble::Turn(why)) => return Err(self.unavailable(job, why)),
+                Err(SendError::Turn(why)) => return Err(self.unavailable(job, why)),
                 Err(trouble) => trouble,
             };
             // Another replica may have renewed it a moment ago; what it left is tried in place of the used one.
@@ -186,7 +186,7 @@ impl Refresh {
         let owner = Owner::Known(old.account.clone());
         if let Err(failure) = about::check(app, &owner, &response) {
             // Not even its refresh token is kept. If the one that was sent is void now, the user has to sign in again.
-            return Err(self.once(job, version).failed(state, Trouble::Authority(failure)).await);
+            return Err(self.once(job, version).failed(state, SendError::Authority(failure)).await);
         }
         let expected = Expected { asked: self.scopes.clone(), tenant: self.tenant.clone(), owner, exchange: false };
         let issued = issue(app, &expected, response, state.received());
@@ -220,7 +220,7 @@ impl Refresh {
     }
 
     /// The refusal of an answer that is of no use, also for whoever asks again in a moment.
-    fn unusable(job: &Job, version: u64, failure: Failure) -> Arc<Refusal> {
+    fn unusable(job: &Job, version: u64, failure: AuthorityError) -> Arc<Refusal> {
         let refusal = Arc::new(refuse(job.flow, failure, None));
         // Of the successor, which is what the next one would send.
         let until = job.state.clock.moment().after(UNUSABLE);
@@ -288,6 +288,6 @@ fn room(job: &Job) -> Result<Option<Room>, Arc<Refusal>> {
     room.map(Some).ok_or_else(|| Arc::new(overloaded("limits.queue", &state.clock)))
 }
 
-fn is_invalid_grant(trouble: &Trouble) -> bool {
-    matches!(trouble, Trouble::Authority(Failure::Refused { body, .. }) if body.error == "invalid_grant")
+fn is_invalid_grant(trouble: &SendError) -> bool {
+    matches!(trouble, SendError::Authority(AuthorityError::Refused { body, .. }) if body.error == "invalid_grant")
 }

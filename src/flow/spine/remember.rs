@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::evidence::Evidence;
-use super::holds::{Keys, Stop, Told};
+use super::holds::{Keys, RememberedRefusal, Stop};
 use crate::authority::{Hold, Stops};
 use crate::cache::Fleet;
 use crate::flow::app::App;
@@ -34,7 +34,7 @@ impl FlowState {
     /// Remembers a refusal for as long as it stops what it stops, here and in the other replicas.
     pub(super) async fn remember(&self, app: &App, keys: &Keys, stop: Stop, refusal: &Arc<Refusal>) {
         let stop = if stop.stops == Stops::Tenant && self.proves(app, keys).await { keys.widened(stop) } else { stop };
-        let Told { key, stops, until, record, refusal } = stop.remember(&self.remembered, refusal);
+        let RememberedRefusal { key, stops, until, record, refusal } = stop.remember(&self.remembered, refusal);
         let now = self.clock.moment();
         if let Some(fleet) = self.cache.fleet()
             && let Some(written) = wire::write_hold(stops, record, &refusal, now)

@@ -6,7 +6,7 @@ use super::failure::{no_tokens, unavailable};
 use crate::cache::Known;
 use crate::caller::Caller;
 use crate::flow::plan::{AccountSearch, CachedPlan, partition_of};
-use crate::flow::refusal::Kind;
+use crate::flow::refusal::RefusalKind;
 use crate::flow::request::Outcome;
 use crate::flow::state::FlowState;
 use crate::token::Partition;
@@ -52,9 +52,9 @@ pub(super) async fn run(state: &Arc<FlowState>, mut plan: CachedPlan<'_>, search
 async fn of_one(state: &Arc<FlowState>, plan: &CachedPlan<'_>, outcome: &mut Outcome) -> Option<Outcome> {
     let found = state.acquire(plan).await;
     match found.as_ref().err().map(|refusal| refusal.kind) {
-        Some(Kind::NoTokensFound) => None,
+        Some(RefusalKind::NoTokensFound) => None,
         // Whether this owner has the account is not known now; another's sign-in may be in memory. If none is, this is the answer.
-        Some(Kind::CacheUnavailable) => {
+        Some(RefusalKind::CacheUnavailable) => {
             *outcome = found;
             None
         }

@@ -1,35 +1,39 @@
 //! One grant sent to the app's source, and what is said where no answer comes of it.
 
-use crate::authority::Failure;
+use crate::authority::AuthorityError;
 use crate::cache::{self, Unavailable};
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::flow::app::App;
-use crate::flow::refusal::{Kind, Refusal};
+use crate::flow::refusal::{Refusal, RefusalKind};
 use crate::oauth::{Form, TokenResponse};
 use crate::source::{self, GrantCall, Repeat, SourceError};
 use crate::telemetry::Context;
 use crate::token::{Tenant, Turn};
 
 /// Why there is no answer.
-#[derive(Debug)]
-pub(in crate::flow) enum Trouble {
+#[derive(Debug, thiserror::Error)]
+pub(in crate::flow) enum SendError {
     /// The authority's doing, before the grant was sent: a document that could not be had.
-    Before(Failure),
+    #[error("a document of the authority cannot be had")]
+    Before(#[source] AuthorityError),
     /// The authority's doing.
-    Authority(Failure),
+    #[error("the authority gave no token")]
+    Authority(#[source] AuthorityError),
     /// The credential's.
-    Credential(Problem),
+    #[error("the credential cannot be used")]
+    Credential(#[source] Complaint),
     /// It must not be sent: the right to do so was lost, or may have been.
+    #[error("the right to send it is lost, or may be")]
     Turn(Unavailable),
 }
 
-impl From<Failure> for Trouble {
-    fn from(failure: Failure) -> Self {
+impl From<AuthorityError> for SendError {
+    fn from(failure: AuthorityError) -> Self {
         Self::Authority(failure)
     }
 }
 
-impl From<SourceError> for Trouble {
+impl From<SourceError> for SendError {
     fn from(error: SourceError) -> Self {
         match error {
             SourceError::Before(failure) => Self::Before(failure),
@@ -42,7 +46,7 @@ impl From<SourceError> for Trouble {
 /// What came of a grant, and which version of the credential it was sent with.
 #[derive(Debug)]
 pub(in crate::flow) struct Sent {
-    pub(in crate::flow) outcome: Result<TokenResponse, Trouble>,
+    pub(in crate::flow) outcome: Result<TokenResponse, SendError>,
     pub(in crate::flow) version: u64,
 }
 
@@ -50,7 +54,7 @@ pub(in crate::flow) struct Sent {
 
 impl From<source::GrantOutcome> for Sent {
     fn from(sent: source::GrantOutcome) -> Self {
-        Self { outcome: sent.outcome.map_err(Trouble::from), version: sent.version }
+        Self { outcome: sent.outcome.map_err(SendError::from), version: sent.version }
     }
 }
 
@@ -76,14 +80,14 @@ pub(in crate::flow) async fn run_in(
     };
     match turn.sends(generation).await {
         Ok(until) => ready.send(until).await.into(),
-        Err(why) => Sent { outcome: Err(Trouble::Turn(why)), version: ready.version() },
+        Err(why) => Sent { outcome: Err(SendError::Turn(why)), version: ready.version() },
     }
 }
 
 /// The refusal for a credential that cannot be used.
-pub(in crate::flow) fn unusable(problem: &Problem) -> Refusal {
+pub(in crate::flow) fn unusable(problem: &Complaint) -> Refusal {
     let detail = format!("the app's credential cannot be used: {}: {}", problem.reason, problem.remedy);
-    Refusal::new(Turn::Operator, Kind::CredentialUnusable, detail).local()
+    Refusal::new(Turn::Operator, RefusalKind::CredentialUnusable, detail).local()
 }
 
 /// Where the user of a claims challenge is sent.

@@ -69,10 +69,10 @@ mod tests {
     use super::{body, decimal};
     use crate::flow::{Answer, RefreshReason, TokenSource};
     use crate::secret::Secret;
-    use crate::token::{Grant, Times};
+    use crate::token::{IssuedToken, Times};
 
     fn answer(source: TokenSource, expires_on: Option<i64>) -> Answer {
-        let grant = Grant {
+        let grant = IssuedToken {
             access_token: Secret::new("eyJ.a.b"),
             token_type: "Bearer".to_owned(),
             scope: "a".to_owned(),

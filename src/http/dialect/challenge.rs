@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 
-use crate::flow::{Kind, Refusal};
+use crate::flow::{Refusal, RefusalKind};
 
 /// The challenge for a refusal that is the user's turn.
 pub(super) fn challenge(refusal: &Refusal) -> HeaderValue {
@@ -12,8 +12,8 @@ pub(super) fn challenge(refusal: &Refusal) -> HeaderValue {
     let claims = refusal.answer.as_ref().and_then(|answer| answer.claims.as_deref());
     let mut text = match (refusal.kind, claims) {
         // Without a token there is nothing to say an error about (RFC 6750 §3.1).
-        (Kind::TokenMissing, _) => return BEARER,
-        (Kind::InvalidToken, _) => "Bearer error=\"invalid_token\"".to_owned(),
+        (RefusalKind::TokenMissing, _) => return BEARER,
+        (RefusalKind::InvalidToken, _) => "Bearer error=\"invalid_token\"".to_owned(),
         (_, Some(claims)) => format!("Bearer error=\"insufficient_claims\", claims=\"{}\"", STANDARD.encode(claims)),
         (_, None) => "Bearer error=\"interaction_required\"".to_owned(),
     };
@@ -33,11 +33,11 @@ fn is_quotable(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::challenge;
-    use crate::flow::{Kind, Refusal};
+    use crate::flow::{Refusal, RefusalKind};
     use crate::oauth::ErrorBody;
     use crate::token::Turn;
 
-    fn refusal(kind: Kind, claims: Option<&str>, uri: Option<&str>) -> Refusal {
+    fn refusal(kind: RefusalKind, claims: Option<&str>, uri: Option<&str>) -> Refusal {
         let mut refusal = Refusal::new(Turn::User, kind, "detail");
         refusal.answer =
             Some(Box::new(ErrorBody { error: "e".to_owned(), claims: claims.map(str::to_owned), ..ErrorBody::default() }));
@@ -50,12 +50,12 @@ mod tests {
         let claims = r#"{"access_token":{"acrs":{"essential":true,"value":"c1"}}}"#;
         let uri = "https://login.example/t/oauth2/v2.0/authorize";
         for (refusal, want) in [
-            (refusal(Kind::TokenMissing, None, None), "Bearer".to_owned()),
-            (refusal(Kind::InvalidToken, None, None), "Bearer error=\"invalid_token\"".to_owned()),
-            (refusal(Kind::NoTokensFound, None, None), "Bearer error=\"interaction_required\"".to_owned()),
-            (refusal(Kind::Refused, None, Some(uri)), "Bearer error=\"interaction_required\"".to_owned()),
+            (refusal(RefusalKind::TokenMissing, None, None), "Bearer".to_owned()),
+            (refusal(RefusalKind::InvalidToken, None, None), "Bearer error=\"invalid_token\"".to_owned()),
+            (refusal(RefusalKind::NoTokensFound, None, None), "Bearer error=\"interaction_required\"".to_owned()),
+            (refusal(RefusalKind::Refused, None, Some(uri)), "Bearer error=\"interaction_required\"".to_owned()),
             (
-                refusal(Kind::Refused, Some(claims), Some(uri)),
+                refusal(RefusalKind::Refused, Some(claims), Some(uri)),
                 format!(
                     "Bearer error=\"insufficient_claims\", claims=\"{}\", authorization_uri=\"{uri}\"",
                     "eyJhY2Nlc3NfdG9rZW4iOnsiYWNycyI6eyJlc3NlbnRpYWwiOnRydWUsInZhbHVlIjoiYzEifX19"
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn nothing_breaks_out_of_the_quotes() {
         for uri in ["https://a/\", error=\"x", "https://a/\\", "https://a/\r\nset-cookie: x", "https://a/ b", "https://é/"] {
-            let text = challenge(&refusal(Kind::Refused, Some("{\"a\r\n\":\"\\\"é\"}"), Some(uri)));
+            let text = challenge(&refusal(RefusalKind::Refused, Some("{\"a\r\n\":\"\\\"é\"}"), Some(uri)));
             assert!(!text.to_str().unwrap().contains("authorization_uri"), "{uri}");
             assert_eq!(text.to_str().unwrap().matches('"').count(), 4);
         }

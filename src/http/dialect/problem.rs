@@ -18,7 +18,7 @@ use super::super::fault::FaultKind;
 use super::super::refusal::RequestFailure;
 use super::answer;
 use super::challenge::challenge;
-use crate::flow::Kind;
+use crate::flow::RefusalKind;
 
 /// `application/problem+json` (RFC 9457), with the members of an OAuth error beside it. What does not apply is left out.
 #[derive(Debug, Serialize, ToSchema)]
@@ -136,7 +136,7 @@ impl<'a> Document<'a> {
 impl PartialSchema for ErrorValue {
     fn schema() -> RefOr<Schema> {
         let mut values: Vec<&str> = FaultKind::ALL.iter().map(|kind| kind.as_str()).collect();
-        values.extend(Kind::ALL.iter().map(|kind| kind.as_str()));
+        values.extend(RefusalKind::ALL.iter().map(|kind| kind.as_str()));
         // Said by the admin listener alone.
         values.push("peer_not_allowed");
         values.sort_unstable();

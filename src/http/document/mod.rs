@@ -106,7 +106,7 @@ mod tests {
     use serde_json::Value;
 
     use super::openapi;
-    use crate::flow::Kind;
+    use crate::flow::RefusalKind;
 
     fn json() -> Value {
         serde_json::to_value(openapi()).unwrap()
@@ -179,7 +179,7 @@ mod tests {
     fn the_error_values_are_a_closed_set() {
         let document = json();
         let values = document["components"]["schemas"]["ErrorValue"]["anyOf"][0]["enum"].as_array().unwrap().clone();
-        for kind in Kind::ALL {
+        for kind in RefusalKind::ALL {
             assert!(values.contains(&Value::from(kind.as_str())), "{kind:?}");
         }
         assert!(values.contains(&Value::from("overloaded")) && values.contains(&Value::from("host_not_allowed")));

@@ -12,7 +12,7 @@ use prometheus::IntCounter;
 use zeroize::Zeroizing;
 
 use super::header::{LONGEST_ID, length};
-use crate::finding::Problem;
+use crate::finding::Complaint;
 
 /// The id of the line whose key names the records.
 const NAME: &str = "name";
@@ -35,11 +35,11 @@ pub struct KeyRing {
     pub(super) naming: hmac::Key,
     fingerprint: hmac::Tag,
     /// The first one seals, all open.
-    pub(super) keys: Vec<Key>,
+    pub(super) keys: Vec<RingKey>,
 }
 
 /// One key that seals and opens.
-pub(super) struct Key {
+pub(super) struct RingKey {
     pub(super) id: String,
     sealing: RandomizedNonceKey,
     /// Counts what it opened; made when it opens for the first time, so that later no label is looked up.
@@ -53,16 +53,16 @@ impl KeyRing {
     ///
     /// # Errors
     /// A line is no key, or a key is missing; the line's number is told, never what stands there.
-    pub fn parse(contents: &[u8]) -> Result<Self, Problem> {
-        let text = std::str::from_utf8(contents).map_err(|_| Problem::new("the key ring is not UTF-8 text", REMEDY))?;
+    pub fn parse(contents: &[u8]) -> Result<Self, Complaint> {
+        let text = std::str::from_utf8(contents).map_err(|_| Complaint::new("the key ring is not UTF-8 text", REMEDY))?;
         let mut naming = None;
-        let mut keys: Vec<Key> = Vec::new();
+        let mut keys: Vec<RingKey> = Vec::new();
         for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let problem = |what: &str| Problem::new(format!("line {number} of the key ring {what}"), REMEDY);
+            let problem = |what: &str| Complaint::new(format!("line {number} of the key ring {what}"), REMEDY);
             let (id, key) = line.split_once(':').ok_or_else(|| problem("has no `:` between an id and a key"))?;
             let (id, key) = (id.trim_end(), bytes(key.trim_start()).ok_or_else(|| problem("has no key of 32 bytes in base64"))?);
             if !is_id(id) {
@@ -75,29 +75,29 @@ impl KeyRing {
             if id == NAME {
                 naming = Some(hmac::Key::new(hmac::HMAC_SHA256, key.as_slice()));
             } else {
-                keys.push(Key::new(id, &key).ok_or_else(|| problem("has a key that cannot be used"))?);
+                keys.push(RingKey::new(id, &key).ok_or_else(|| problem("has a key that cannot be used"))?);
             }
         }
-        let naming = naming.ok_or_else(|| Problem::new("the key ring has no line `name:…`", REMEDY))?;
+        let naming = naming.ok_or_else(|| Complaint::new("the key ring has no line `name:…`", REMEDY))?;
         if keys.is_empty() {
-            return Err(Problem::new("the key ring has no key beside `name`", REMEDY));
+            return Err(Complaint::new("the key ring has no key beside `name`", REMEDY));
         }
         Ok(Self { fingerprint: hmac::sign(&naming, FINGERPRINT), naming, keys })
     }
 
     /// Whether `new` may take the place of `old`: it has to name the records as before.
-    pub(super) fn follows(old: &Self, new: &Self) -> Result<(), Problem> {
+    pub(super) fn follows(old: &Self, new: &Self) -> Result<(), Complaint> {
         if old.fingerprint.as_ref() == new.fingerprint.as_ref() {
             return Ok(());
         }
-        Err(Problem::new(
+        Err(Complaint::new(
             "the key ring's `name` key is not the one in force, and it is never rotated",
             "put the old `name` line back; or restart every replica with the new one, which forgets everything that is stored",
         ))
     }
 
     /// The key of an id.
-    pub(super) fn find(&self, id: &[u8]) -> Option<&Key> {
+    pub(super) fn find(&self, id: &[u8]) -> Option<&RingKey> {
         self.keys.iter().find(|key| key.id.as_bytes() == id)
     }
 }
@@ -117,9 +117,9 @@ fn bytes(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     BASE64.decode(text).ok().map(Zeroizing::new).filter(|key| key.len() == KEY)
 }
 
-// === impl Key ===
+// === impl RingKey ===
 
-impl Key {
+impl RingKey {
     fn new(id: &str, key: &[u8]) -> Option<Self> {
         let sealing = RandomizedNonceKey::new(&AES_256_GCM, key).ok()?;
         Some(Self { id: id.to_owned(), sealing, reads: OnceLock::new() })

@@ -20,10 +20,10 @@ use prometheus::{IntCounter, IntCounterVec};
 pub use self::keys::KeyRing;
 
 use self::header::{Header, length};
-use self::keys::{Key, SEALED};
+use self::keys::{RingKey, SEALED};
 use super::settings::{Encryption, Versions};
 use crate::clock::{Clock, Moment};
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::reload::{Reloading, Reloads};
 use crate::telemetry::Metrics;
 
@@ -84,7 +84,7 @@ impl Ring {
     ///
     /// # Errors
     /// The key ring cannot be read or is not what it should be.
-    pub fn load(encryption: &Encryption, clock: &Clock) -> Result<Self, Problem> {
+    pub fn load(encryption: &Encryption, clock: &Clock) -> Result<Self, Complaint> {
         let (keys, naming) = match encryption {
             Encryption::Plaintext => (None, hmac::Key::new(hmac::HMAC_SHA256, PUBLIC)),
             Encryption::KeyRing(source) => {
@@ -116,7 +116,7 @@ impl Ring {
     }
 
     /// Why the newest key ring was not taken, if it was not, and how many were refused.
-    pub fn reload_state(&self) -> (Option<Arc<Problem>>, u64) {
+    pub fn reload_state(&self) -> (Option<Arc<Complaint>>, u64) {
         self.0.keys.as_ref().map_or((None, 0), |keys| (keys.problem(), keys.failures()))
     }
 
@@ -225,7 +225,7 @@ impl Ring {
         may
     }
 
-    fn count(&self, key: &Key) {
+    fn count(&self, key: &RingKey) {
         if let Some(counts) = self.0.counts.get() {
             key.reads.get_or_init(|| counts.reads.with_label_values(&[&key.id])).inc();
         }

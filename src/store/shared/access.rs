@@ -11,7 +11,7 @@ use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::finding::Problem;
+use crate::finding::Complaint;
 use crate::pem::add_roots;
 use crate::reload::{Place, Reloading, Reloads, Source};
 use crate::secret::Secret;
@@ -28,13 +28,13 @@ pub struct Access {
 struct Inner {
     user: Login,
     sentinel: Login,
-    ca: Option<Followed>,
-    certificate: Option<Followed>,
-    key: Option<Followed>,
+    ca: Option<FollowedText>,
+    certificate: Option<FollowedText>,
+    key: Option<FollowedText>,
 }
 
 /// A text that is followed, and the configuration key that says where it is.
-struct Followed {
+struct FollowedText {
     path: String,
     text: Arc<Reloading<Secret>>,
 }
@@ -43,7 +43,7 @@ struct Followed {
 #[derive(Default)]
 struct Login {
     username: Option<String>,
-    password: Option<Followed>,
+    password: Option<FollowedText>,
 }
 
 /// A user and the password as they are now.
@@ -60,11 +60,11 @@ impl Access {
     ///
     /// # Errors
     /// Every key whose file cannot be read or is not what it should be.
-    pub fn load(settings: &RedisSettings) -> Result<Self, Vec<(String, Problem)>> {
+    pub fn load(settings: &RedisSettings) -> Result<Self, Vec<(String, Complaint)>> {
         // The first provider that is installed stays; there is no other in this process.
         let _installed_already = aws_lc_rs::default_provider().install_default();
         let (root, mut problems) = (settings.key.as_str(), Vec::new());
-        let mut follow = |path: String, source: Source, parse| match Followed::load(path.clone(), source, parse) {
+        let mut follow = |path: String, source: Source, parse| match FollowedText::load(path.clone(), source, parse) {
             Ok(followed) => Some(followed),
             Err(problem) => {
                 problems.push((path, problem));
@@ -115,7 +115,7 @@ impl Access {
     }
 
     /// Which newest contents were not taken, and why; each with its configuration key.
-    pub fn problems(&self) -> Vec<(String, Arc<Problem>)> {
+    pub fn problems(&self) -> Vec<(String, Arc<Complaint>)> {
         self.inner.all().filter_map(|followed| Some((followed.path.clone(), followed.text.problem()?))).collect()
     }
 
@@ -143,7 +143,7 @@ impl Access {
     }
 
     pub(super) fn certificates(&self) -> TlsCertificates {
-        let bytes = |followed: &Option<Followed>| followed.as_ref().map(|followed| followed.now().expose().as_bytes().to_vec());
+        let bytes = |followed: &Option<FollowedText>| followed.as_ref().map(|followed| followed.now().expose().as_bytes().to_vec());
         let client_tls = bytes(&self.inner.certificate)
             .zip(bytes(&self.inner.key))
             .map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key });
@@ -152,19 +152,19 @@ impl Access {
     }
 
     /// A certificate and a key that do not belong together.
-    fn mismatch(&self) -> Option<Problem> {
+    fn mismatch(&self) -> Option<Complaint> {
         let (certificate, key) = (self.inner.certificate.as_ref()?.now(), self.inner.key.as_ref()?.now());
         let chain = CertificateDer::pem_slice_iter(certificate.expose().as_bytes()).filter_map(Result::ok).collect();
         let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes()).ok()?;
         let signing = match aws_lc_rs::sign::any_supported_type(&key) {
             Ok(signing) => signing,
-            Err(_) => return Some(Problem::new("its key is of no kind that TLS uses", "use an RSA, ECDSA or Ed25519 key")),
+            Err(_) => return Some(Complaint::new("its key is of no kind that TLS uses", "use an RSA, ECDSA or Ed25519 key")),
         };
         let matches = CertifiedKey::new(chain, signing).keys_match();
         let remedy = "write the key that the certificate was made for";
         // Kinds of keys that cannot be compared show in the handshake.
         matches!(matches, Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)))
-            .then(|| Problem::new("it is not the key of `client_cert`", remedy))
+            .then(|| Complaint::new("it is not the key of `client_cert`", remedy))
     }
 }
 
@@ -178,16 +178,16 @@ impl fmt::Debug for Access {
 // === impl Inner ===
 
 impl Inner {
-    fn all(&self) -> impl Iterator<Item = &Followed> {
+    fn all(&self) -> impl Iterator<Item = &FollowedText> {
         let passwords = [&self.user.password, &self.sentinel.password];
         passwords.into_iter().chain([&self.ca, &self.certificate, &self.key]).flatten()
     }
 }
 
-// === impl Followed ===
+// === impl FollowedText ===
 
-impl Followed {
-    fn load(path: String, source: Source, parse: fn(&[u8]) -> Result<Secret, Problem>) -> Result<Self, Problem> {
+impl FollowedText {
+    fn load(path: String, source: Source, parse: fn(&[u8]) -> Result<Secret, Complaint>) -> Result<Self, Complaint> {
         Ok(Self { path, text: Reloading::load(source, parse)? })
     }
 
@@ -200,42 +200,42 @@ impl Followed {
 
 impl Login {
     fn now(&self) -> Credentials {
-        Credentials { username: self.username.clone(), password: self.password.as_ref().map(Followed::now) }
+        Credentials { username: self.username.clone(), password: self.password.as_ref().map(FollowedText::now) }
     }
 }
 
 /// A password; a file may end its last line.
-fn password(contents: &[u8]) -> Result<Secret, Problem> {
+fn password(contents: &[u8]) -> Result<Secret, Complaint> {
     let text = text(contents)?.trim_end_matches(['\r', '\n']);
     if text.is_empty() {
-        return Err(Problem::new("the password is empty", "write the password of the Redis user"));
+        return Err(Complaint::new("the password is empty", "write the password of the Redis user"));
     }
     Ok(Secret::new(text))
 }
 
-fn roots(contents: &[u8]) -> Result<Secret, Problem> {
+fn roots(contents: &[u8]) -> Result<Secret, Complaint> {
     const REMEDY: &str = "write the CA's certificates as PEM (-----BEGIN CERTIFICATE-----)";
     let mut store = RootCertStore::empty();
     add_roots(&mut store, contents, REMEDY)?;
     Ok(Secret::new(text(contents)?))
 }
 
-fn chain(contents: &[u8]) -> Result<Secret, Problem> {
+fn chain(contents: &[u8]) -> Result<Secret, Complaint> {
     const REMEDY: &str = "write the client's certificate and its chain as PEM (-----BEGIN CERTIFICATE-----)";
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(contents).collect();
     match chain {
         Ok(chain) if !chain.is_empty() => Ok(Secret::new(text(contents)?)),
-        Ok(_) => Err(Problem::new("it holds no certificate", REMEDY)),
-        Err(_) => Err(Problem::new("it holds a certificate that cannot be read", REMEDY)),
+        Ok(_) => Err(Complaint::new("it holds no certificate", REMEDY)),
+        Err(_) => Err(Complaint::new("it holds a certificate that cannot be read", REMEDY)),
     }
 }
 
-fn private_key(contents: &[u8]) -> Result<Secret, Problem> {
+fn private_key(contents: &[u8]) -> Result<Secret, Complaint> {
     const REMEDY: &str = "write the private key as PEM (-----BEGIN PRIVATE KEY-----), not encrypted";
-    PrivateKeyDer::from_pem_slice(contents).map_err(|_| Problem::new("it holds no readable private key", REMEDY))?;
+    PrivateKeyDer::from_pem_slice(contents).map_err(|_| Complaint::new("it holds no readable private key", REMEDY))?;
     Ok(Secret::new(text(contents)?))
 }
 
-fn text(contents: &[u8]) -> Result<&str, Problem> {
-    std::str::from_utf8(contents).map_err(|_| Problem::new("it is not UTF-8 text", "write it as text"))
+fn text(contents: &[u8]) -> Result<&str, Complaint> {
+    std::str::from_utf8(contents).map_err(|_| Complaint::new("it is not UTF-8 text", "write it as text"))
 }

@@ -8,7 +8,7 @@ use redis::{ErrorKind, ProtocolVersion, PushInfo, PushKind, RedisResult, ServerE
 use tokio::sync::mpsc;
 
 use super::dial::{Dialer, config, subscribe, timed_out};
-use super::place::Place;
+use super::place::ServerPlace;
 use crate::store::settings::{RedisUrl, Topology};
 use crate::tasks::Tasks;
 
@@ -27,7 +27,7 @@ const WAITING: usize = 64;
 
 impl Dialer {
     /// Listens to every sentinel until the soft stop: the one that leads a failover says it first, the others up to two seconds
-    /// later. Asked for more than once it does nothing more.
+    /// later. AskingNodes for more than once it does nothing more.
     pub(super) fn follow_sentinels(&self, tasks: &Tasks, jitter: fn() -> f64) {
         let Topology::Sentinel { master, urls, .. } = self.topology() else { return };
         if self.sentinels().following.swap(true, Ordering::Relaxed) {
@@ -64,7 +64,7 @@ impl Dialer {
         let (sender, queue) = mpsc::channel(WAITING);
         let config = config(PATIENCE).set_push_sender(move |push: PushInfo| sender.try_send(push));
         let asked = async {
-            let place = Place { db: 0, ..Place::of(url) };
+            let place = ServerPlace { db: 0, ..ServerPlace::of(url) };
             let client = place.client(&self.access().sentinel(), ProtocolVersion::RESP3, self.access())?;
             let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
             subscribe(connection, "SUBSCRIBE", CHANNEL).await

@@ -12,8 +12,8 @@ use std::time::Duration;
 use redis::Value;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::core::{Core, Request};
-use super::fault::Fault;
+use super::core::{Core, RedisRequest};
+use super::fault::CallFault;
 use super::link::{Link, Live};
 
 /// A caller that runs out of time while a connection is being made says nothing of Redis, if the attempt is not older than this.
@@ -27,7 +27,7 @@ const LITTLE: Duration = Duration::from_millis(20);
 impl Core {
     /// A call in its time. The first connection of all may take longer, and so may the one that takes the place of a connection
     /// which turned out to be closed: Redis closes those that are idle, and a call must not fail for that.
-    pub(super) async fn attempt(&self, request: Request<'_>, deadline: Duration) -> Result<Value, Fault> {
+    pub(super) async fn attempt(&self, request: RedisRequest<'_>, deadline: Duration) -> Result<Value, CallFault> {
         let link = &self.link;
         let connecting = if link.is_untried() { CONNECTING } else { Duration::ZERO };
         let ends = Instant::now() + deadline + connecting;
@@ -36,14 +36,14 @@ impl Core {
             None => Box::pin(connected(link, ends, link.live(false))).await?,
         };
         match over(link, &live, request, ends).await {
-            Err(Fault::Broken) => Box::pin(once_more(link, &live, request, ends + CONNECTING)).await,
+            Err(CallFault::Broken) => Box::pin(once_more(link, &live, request, ends + CONNECTING)).await,
             outcome => outcome,
         }
     }
 
     /// A call that has time. Where there is no answer after half of it, it is made once more over another connection; whichever
     /// answers first counts.
-    pub(super) async fn attempt_patiently(&self, request: Request<'_>, ends: Instant) -> Result<Value, Fault> {
+    pub(super) async fn attempt_patiently(&self, request: RedisRequest<'_>, ends: Instant) -> Result<Value, CallFault> {
         let link = &self.link;
         let now = Instant::now();
         let half = now + ends.saturating_duration_since(now) / 2;
@@ -54,7 +54,7 @@ impl Core {
         let mut first = pin!(over(link, &live, request, ends));
         tokio::select! {
             outcome = &mut first => return match outcome {
-                Err(Fault::Broken) => {
+                Err(CallFault::Broken) => {
                     let outcome = once_more(link, &live, request, ends).await;
                     self.until_it_works(request, ends, outcome).await
                 }
@@ -68,7 +68,7 @@ impl Core {
         });
         tokio::select! {
             outcome = &mut first => match outcome {
-                Err(Fault::Broken) => second.await,
+                Err(CallFault::Broken) => second.await,
                 outcome => outcome,
             },
             outcome = &mut second => match outcome {
@@ -79,8 +79,13 @@ impl Core {
     }
 
     /// A server that starts, or is about to become a master, is asked again for as long as there is time.
-    async fn until_it_works(&self, request: Request<'_>, ends: Instant, mut outcome: Result<Value, Fault>) -> Result<Value, Fault> {
-        while let Err(Fault::Broken | Fault::NotReady | Fault::ReadOnly) = &outcome
+    async fn until_it_works(
+        &self,
+        request: RedisRequest<'_>,
+        ends: Instant,
+        mut outcome: Result<Value, CallFault>,
+    ) -> Result<Value, CallFault> {
+        while let Err(CallFault::Broken | CallFault::NotReady | CallFault::ReadOnly) = &outcome
             && Instant::now() + AGAIN < ends
         {
             sleep(AGAIN).await;
@@ -93,7 +98,7 @@ impl Core {
     }
 
     /// A call that finds out whether Redis is well: made once, over whatever connection there is by then.
-    pub(super) async fn attempt_once(&self, request: Request<'_>, deadline: Duration) -> Result<Value, Fault> {
+    pub(super) async fn attempt_once(&self, request: RedisRequest<'_>, deadline: Duration) -> Result<Value, CallFault> {
         let ends = Instant::now() + deadline;
         let live = connected(&self.link, ends, self.link.live(true)).await?;
         over(&self.link, &live, request, ends).await
@@ -103,27 +108,27 @@ impl Core {
 async fn connected(
     link: &Arc<Link>,
     ends: Instant,
-    connecting: impl Future<Output = Result<Arc<Live>, Fault>>,
-) -> Result<Arc<Live>, Fault> {
-    timeout_at(ends, connecting).await.unwrap_or(Err(Fault::TimedOut)).map_err(|fault| match link.making_for() {
-        Some(making) if fault == Fault::TimedOut && making <= CONNECTING => Fault::Connecting,
+    connecting: impl Future<Output = Result<Arc<Live>, CallFault>>,
+) -> Result<Arc<Live>, CallFault> {
+    timeout_at(ends, connecting).await.unwrap_or(Err(CallFault::TimedOut)).map_err(|fault| match link.making_for() {
+        Some(making) if fault == CallFault::TimedOut && making <= CONNECTING => CallFault::Connecting,
         _ => fault,
     })
 }
 
-async fn over(link: &Arc<Link>, live: &Arc<Live>, request: Request<'_>, ends: Instant) -> Result<Value, Fault> {
+async fn over(link: &Arc<Link>, live: &Arc<Live>, request: RedisRequest<'_>, ends: Instant) -> Result<Value, CallFault> {
     let began = Instant::now();
     let answer = timeout_at(ends, request.send(live.wire())).await;
     let outcome = match answer {
-        Ok(answer) => answer.map_err(|error| Fault::from(&error)),
-        Err(_) if ends.saturating_duration_since(began) > LITTLE => Err(Fault::TimedOut),
-        Err(_) => Err(Fault::Connecting),
+        Ok(answer) => answer.map_err(|error| CallFault::from(&error)),
+        Err(_) if ends.saturating_duration_since(began) > LITTLE => Err(CallFault::TimedOut),
+        Err(_) => Err(CallFault::Connecting),
     };
     link.settle(live, outcome.as_ref().err().copied());
     outcome
 }
 
-async fn once_more(link: &Arc<Link>, closed: &Arc<Live>, request: Request<'_>, ends: Instant) -> Result<Value, Fault> {
+async fn once_more(link: &Arc<Link>, closed: &Arc<Live>, request: RedisRequest<'_>, ends: Instant) -> Result<Value, CallFault> {
     let live = connected(link, ends, link.again(closed)).await?;
     over(link, &live, request, ends).await
 }

@@ -10,13 +10,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::acknowledged::Acknowledged;
-use super::fault::Fault;
-use super::guard::{Guard, Kind};
+use super::fault::CallFault;
+use super::guard::{BreakerKind, SharedBreaker};
 use super::link::{ATTEMPT, Link};
 use super::metrics::{Counts, Op};
-use super::scripts::{self, Call};
-use super::types::Trouble;
-use super::wire::Wire;
+use super::scripts::{self, ScriptCall};
+use super::types::StoreError;
+use super::wire::RedisConnection;
 use crate::clock::Clock;
 use crate::tasks::Tasks;
 use crate::telemetry;
@@ -29,9 +29,9 @@ pub(super) struct Core {
     pub(super) link: Arc<Link>,
     /// For writes that replicas must have, if that is asked for.
     pub(super) acknowledged: Option<Acknowledged>,
-    pub(super) reads: Guard,
-    pub(super) writes: Guard,
-    pub(super) events: Guard,
+    pub(super) reads: SharedBreaker,
+    pub(super) writes: SharedBreaker,
+    pub(super) events: SharedBreaker,
     pub(super) counts: Arc<Counts>,
     pub(super) clock: Clock,
     pub(super) tasks: Tasks,
@@ -44,11 +44,11 @@ pub(super) struct Core {
 
 /// What is sent.
 #[derive(Clone, Copy)]
-pub(super) enum Request<'a> {
+pub(super) enum RedisRequest<'a> {
     Plain(&'a Cmd),
     /// Commands about keys in one slot, sent together; their answers are an array.
     Batch(&'a Pipeline),
-    Script(&'a Call),
+    Script(&'a ScriptCall),
 }
 
 // === impl Core ===
@@ -59,16 +59,16 @@ impl Core {
     pub(super) async fn call(
         self: &Arc<Self>,
         op: Op,
-        request: Request<'_>,
+        request: RedisRequest<'_>,
         deadline: Duration,
         patient: bool,
-    ) -> Result<Value, Trouble> {
+    ) -> Result<Value, StoreError> {
         let ends = Instant::now() + deadline;
         // What most calls do not need is boxed: a future carries room for all that it may await.
         let may = self.may(op) || (patient && Box::pin(self.may_soon(op, deadline, ends)).await);
         if !may {
             self.counts.spared(op);
-            return Err(Trouble::Open);
+            return Err(StoreError::Open);
         }
         let (started, span) = (self.clock.precise(), telemetry::redis_span(op.as_str()));
         let outcome =
@@ -81,8 +81,8 @@ impl Core {
         self.settled(op, fault, started);
         match outcome {
             // What is of another type is not what was looked for, and there is nothing else.
-            Err(Fault::WrongType) if !op.writes() => Ok(Value::Nil),
-            outcome => outcome.map_err(|_| Trouble::Failed),
+            Err(CallFault::WrongType) if !op.writes() => Ok(Value::Nil),
+            outcome => outcome.map_err(|_| StoreError::Failed),
         }
     }
 
@@ -104,33 +104,33 @@ impl Core {
     }
 
     /// Counts a call that was made, and learns from it.
-    pub(super) fn settled(self: &Arc<Self>, op: Op, fault: Option<Fault>, started: Duration) {
+    pub(super) fn settled(self: &Arc<Self>, op: Op, fault: Option<CallFault>, started: Duration) {
         self.counts.called(op, fault, self.clock.precise().saturating_sub(started));
         self.judge(op, fault);
     }
 
     /// What the outcome of a call says of Redis.
-    fn judge(self: &Arc<Self>, op: Op, fault: Option<Fault>) {
+    fn judge(self: &Arc<Self>, op: Op, fault: Option<CallFault>) {
         let (kind, fault) = match fault {
-            None | Some(Fault::WrongType) => return self.guard(op).success(),
-            Some(Fault::Connecting) => return,
+            None | Some(CallFault::WrongType) => return self.guard(op).success(),
+            Some(CallFault::Connecting) => return,
             // The trouble of this slot alone. A server alone that says so is a node of a cluster, and of no use.
-            Some(Fault::Migrating) if self.link.dialer().is_cluster() => return,
+            Some(CallFault::Migrating) if self.link.dialer().is_cluster() => return,
             // Whether a message may be published says nothing of the rest.
-            Some(Fault::Forbidden) if op == Op::Publish => return,
-            Some(fault) if fault.concerns_writes() => (Kind::Writes, fault),
+            Some(CallFault::Forbidden) if op == Op::Publish => return,
+            Some(fault) if fault.concerns_writes() => (BreakerKind::Writes, fault),
             Some(fault) => (kind(op), fault),
         };
-        let guard = if kind == Kind::Writes { &self.writes } else { &self.reads };
+        let guard = if kind == BreakerKind::Writes { &self.writes } else { &self.reads };
         if guard.failure(fault) {
             self.probe_until_well(kind);
         }
     }
 
-    fn probe_until_well(self: &Arc<Self>, kind: Kind) {
+    fn probe_until_well(self: &Arc<Self>, kind: BreakerKind) {
         let this = Arc::clone(self);
         self.tasks.background("redis_probe", async move {
-            let guard = if kind == Kind::Writes { &this.writes } else { &this.reads };
+            let guard = if kind == BreakerKind::Writes { &this.writes } else { &this.reads };
             let mut bell = guard.bell();
             loop {
                 guard.until_probe((this.jitter)(), &mut bell).await;
@@ -145,33 +145,33 @@ impl Core {
     }
 
     /// Whether a call of this kind works, in the time that a call has. Making a connection may take longer.
-    async fn probe(self: &Arc<Self>, kind: Kind) -> bool {
+    async fn probe(self: &Arc<Self>, kind: BreakerKind) -> bool {
         if within(ATTEMPT, self.link.live(true)).await.is_none_or(|live| live.is_err()) {
             return false;
         }
         let key = format!("{}:probe:{}", self.prefix, self.probes.fetch_add(1, Ordering::Relaxed) % PROBES);
         let started = self.clock.precise();
         let outcome = match kind {
-            Kind::Writes => {
+            BreakerKind::Writes => {
                 let call = scripts::PROBE.call().key(&key);
-                self.attempt_once(Request::Script(&call), self.timeout).await
+                self.attempt_once(RedisRequest::Script(&call), self.timeout).await
             }
-            _ => self.attempt_once(Request::Plain(redis::cmd("GET").arg(&key)), self.timeout).await,
+            _ => self.attempt_once(RedisRequest::Plain(redis::cmd("GET").arg(&key)), self.timeout).await,
         };
         self.counts.called(Op::Probe, outcome.as_ref().err().copied(), self.clock.precise().saturating_sub(started));
         outcome.is_ok()
     }
 
-    fn guard(&self, op: Op) -> &Guard {
+    fn guard(&self, op: Op) -> &SharedBreaker {
         if op.writes() { &self.writes } else { &self.reads }
     }
 }
 
-// === impl Request ===
+// === impl RedisRequest ===
 
-impl Request<'_> {
+impl RedisRequest<'_> {
     /// Sends it, a script's text too if the server does not know it, and waits for the answer.
-    pub(super) async fn send(self, mut wire: Wire) -> RedisResult<Value> {
+    pub(super) async fn send(self, mut wire: RedisConnection) -> RedisResult<Value> {
         match self {
             Self::Plain(cmd) => wire.ask(cmd).await,
             // Boxed: a hit has no need of them, and would carry room for each.
@@ -180,7 +180,7 @@ impl Request<'_> {
         }
     }
 
-    async fn run(mut wire: Wire, call: &Call) -> RedisResult<Value> {
+    async fn run(mut wire: RedisConnection, call: &ScriptCall) -> RedisResult<Value> {
         match wire.ask(&call.by_hash()).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => wire.ask(&call.by_text()).await,
             outcome => outcome,
@@ -188,8 +188,8 @@ impl Request<'_> {
     }
 }
 
-fn kind(op: Op) -> Kind {
-    if op.writes() { Kind::Writes } else { Kind::Reads }
+fn kind(op: Op) -> BreakerKind {
+    if op.writes() { BreakerKind::Writes } else { BreakerKind::Reads }
 }
 
 async fn within<T>(deadline: Duration, work: impl Future<Output = T>) -> Option<T> {

@@ -14,7 +14,7 @@ use redis::{AsyncConnectionConfig, ConnectionInfo, ErrorKind, ProtocolVersion, R
 
 use super::access::Access;
 use super::cluster::{Nodes, REDIRECTS, Redirect};
-use super::place::{Place, tcp};
+use super::place::{ServerPlace, tcp};
 use super::sentinels::{Master, Sentinels};
 use super::types::PATIENT;
 use crate::store::settings::{RedisSettings, RedisUrl, Topology};
@@ -94,7 +94,7 @@ impl Dialer {
         let config = || config(connect).set_push_sender(sender());
         match &self.topology {
             Topology::Standalone(url) => {
-                let connection = self.single(Place::of(url), ProtocolVersion::RESP3, &config()).await?;
+                let connection = self.single(ServerPlace::of(url), ProtocolVersion::RESP3, &config()).await?;
                 Ok((subscribe(connection, "SUBSCRIBE", channel).await?, None))
             }
             Topology::Sentinel { master, urls, .. } => {
@@ -116,12 +116,12 @@ impl Dialer {
 
     /// The known nodes of a cluster: of the configuration, and named by the cluster. Those tried in vain come last the next time;
     /// else nodes that are gone would take all the time there is.
-    fn places(&self, urls: &[RedisUrl]) -> Vec<Place> {
+    fn places(&self, urls: &[RedisUrl]) -> Vec<ServerPlace> {
         let tls = urls.first().is_some_and(|url| url.tls);
-        let mut places: Vec<Place> = urls.iter().map(|url| Place { db: 0, ..Place::of(url) }).collect();
+        let mut places: Vec<ServerPlace> = urls.iter().map(|url| ServerPlace { db: 0, ..ServerPlace::of(url) }).collect();
         for (host, port) in self.nodes.known() {
             if !places.iter().any(|place| place.host == host && place.port == port) {
-                places.push(Place { tls, host, port, db: 0 });
+                places.push(ServerPlace { tls, host, port, db: 0 });
             }
         }
         let first = self.nodes.turn() % places.len().max(1);
@@ -132,7 +132,7 @@ impl Dialer {
     /// Any node says which one has the channel, whether an address of the configuration names that one or not.
     async fn subscribed_in_cluster(
         &self,
-        mut place: Place,
+        mut place: ServerPlace,
         channel: &str,
         config: impl Fn() -> AsyncConnectionConfig,
     ) -> RedisResult<MultiplexedConnection> {
@@ -177,7 +177,7 @@ impl Dialer {
     /// A connection to one node of a cluster.
     pub(super) async fn node(&self, host: &str, port: u16) -> RedisResult<MultiplexedConnection> {
         let tls = matches!(&self.topology, Topology::Cluster(urls) if urls.first().is_some_and(|url| url.tls));
-        self.single(Place { tls, host: host.to_owned(), port, db: 0 }, ProtocolVersion::RESP2, &config(ASK)).await
+        self.single(ServerPlace { tls, host: host.to_owned(), port, db: 0 }, ProtocolVersion::RESP2, &config(ASK)).await
     }
 
     /// Whom the sentinels call the master, if it says so itself.
@@ -235,7 +235,7 @@ impl Dialer {
         config: &AsyncConnectionConfig,
     ) -> RedisResult<(MultiplexedConnection, Master)> {
         let (host, port) = master.clone();
-        let mut connection = self.single(Place { tls: first.tls, host, port, db: first.db }, protocol, config).await?;
+        let mut connection = self.single(ServerPlace { tls: first.tls, host, port, db: first.db }, protocol, config).await?;
         let role: RedisResult<Value> = redis::cmd("ROLE").query_async(&mut connection).await;
         match role {
             Ok(Value::Array(role)) if !role.first().is_some_and(|role| is(role, b"master")) => {
@@ -248,7 +248,7 @@ impl Dialer {
 
     /// What one sentinel says the master's address is.
     async fn master_address(&self, name: &str, sentinel: &RedisUrl) -> RedisResult<Master> {
-        let place = Place { db: 0, ..Place::of(sentinel) };
+        let place = ServerPlace { db: 0, ..ServerPlace::of(sentinel) };
         let asked = async {
             let client = place.client(&self.access.sentinel(), ProtocolVersion::RESP2, &self.access)?;
             let mut connection = client.get_multiplexed_async_connection_with_config(&config(ASK)).await?;
@@ -264,7 +264,7 @@ impl Dialer {
 
     pub(super) async fn single(
         &self,
-        place: Place,
+        place: ServerPlace,
         protocol: ProtocolVersion,
         config: &AsyncConnectionConfig,
     ) -> RedisResult<MultiplexedConnection> {

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::core::Core;
 use super::dial::timed_out;
-use super::fault::Fault;
+use super::fault::CallFault;
 use super::link::ATTEMPT;
 use super::sentinels::Master;
 use super::types::Event;
@@ -59,7 +59,7 @@ pub(super) async fn follow(core: Arc<Core>, channel: Arc<str>, heard: impl Fn(Ev
                 if !error.is_timeout() && !error.is_connection_refusal() {
                     core.link.dialer().access().reread().await;
                 }
-                Some(Fault::from(&error))
+                Some(CallFault::from(&error))
             }
         };
         // Nothing went wrong: there are new credentials, or there is a new master.
@@ -71,7 +71,7 @@ pub(super) async fn follow(core: Arc<Core>, channel: Arc<str>, heard: impl Fn(Ev
         } else {
             core.events.probed(false);
         }
-        if matches!(why, Fault::Forbidden | Fault::Unauthenticated) {
+        if matches!(why, CallFault::Forbidden | CallFault::Unauthenticated) {
             until_allowed(&core, version).await;
         } else {
             core.events.until_probe((core.jitter)(), &mut bell).await;
@@ -105,7 +105,7 @@ async fn subscribe(core: &Core, channel: &str) -> RedisResult<(MultiplexedConnec
 }
 
 /// Hands on what comes until nothing more can come.
-async fn hear(core: &Core, pushed: &mut Pushed, heard: &impl Fn(Event)) -> Fault {
+async fn hear(core: &Core, pushed: &mut Pushed, heard: &impl Fn(Event)) -> CallFault {
     while let Some((number, push)) = pushed.queue.recv().await {
         if number != pushed.last {
             continue;
@@ -128,12 +128,12 @@ async fn hear(core: &Core, pushed: &mut Pushed, heard: &impl Fn(Event)) -> Fault
             break;
         }
     }
-    Fault::Broken
+    CallFault::Broken
 }
 
 /// Asks the connection whether it is there until it is not. `None`:
 /// the credentials changed, or the sentinels announced another master.
-async fn watch(core: &Core, mut connection: MultiplexedConnection, master: Option<Master>, version: u64) -> Option<Fault> {
+async fn watch(core: &Core, mut connection: MultiplexedConnection, master: Option<Master>, version: u64) -> Option<CallFault> {
     let mut switched = core.link.dialer().sentinels().switched();
     for looks in 1_u32.. {
         let _asks_or_told = tokio::time::timeout(ASK, switched.changed()).await;
@@ -143,13 +143,13 @@ async fn watch(core: &Core, mut connection: MultiplexedConnection, master: Optio
         let ping = redis::cmd("PING");
         let asked = tokio::time::timeout(ANSWER, connection.send_packed_command(&ping));
         let answer = asked.await.unwrap_or_else(|_| Err(timed_out())).and_then(Value::extract_error);
-        match answer.as_ref().map_err(Fault::from) {
+        match answer.as_ref().map_err(CallFault::from) {
             // A user that may not ask is answered all the same.
-            Ok(_) | Err(Fault::Forbidden) => (),
+            Ok(_) | Err(CallFault::Forbidden) => (),
             Err(fault) => return Some(fault),
         }
         if looks.is_multiple_of(DEPOSED) && core.link.dialer().is_deposed(master.as_ref()).await {
-            return Some(Fault::ReadOnly);
+            return Some(CallFault::ReadOnly);
         }
     }
     None

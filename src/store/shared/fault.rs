@@ -5,7 +5,7 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 /// What went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum CallFault {
     /// No answer in time.
     TimedOut,
     /// No connection yet, and it is being made.
@@ -30,9 +30,9 @@ pub(super) enum Fault {
     Other,
 }
 
-// === impl Fault ===
+// === impl CallFault ===
 
-impl Fault {
+impl CallFault {
     /// Whether only writes are concerned.
     pub(super) fn concerns_writes(self) -> bool {
         matches!(self, Self::ReadOnly | Self::Full)
@@ -54,7 +54,7 @@ impl Fault {
     }
 }
 
-impl From<&RedisError> for Fault {
+impl From<&RedisError> for CallFault {
     fn from(error: &RedisError) -> Self {
         match error.kind() {
             ErrorKind::Io if error.is_timeout() => Self::TimedOut,
@@ -71,7 +71,7 @@ impl From<&RedisError> for Fault {
     }
 }
 
-impl Fault {
+impl CallFault {
     fn of_code(code: &str, detail: &str) -> Self {
         match code {
             "OOM" | "MISCONF" | "NOREPLICAS" => Self::Full,
@@ -91,33 +91,33 @@ impl Fault {
 mod tests {
     use redis::{ErrorKind, RedisError};
 
-    use super::Fault;
+    use super::CallFault;
 
     #[test]
     fn refusals_are_told_apart() {
         for (code, detail, fault) in [
-            ("OOM", "command not allowed", Fault::Full),
-            ("MISCONF", "", Fault::Full),
-            ("NOREPLICAS", "", Fault::Full),
-            ("WRONGPASS", "", Fault::Unauthenticated),
-            ("NOAUTH", "", Fault::Unauthenticated),
-            ("WRONGTYPE", "", Fault::WrongType),
-            ("BUSY", "", Fault::NotReady),
-            ("ERR", "Error running script (call to f_1): @user_script:1: -OOM command not allowed", Fault::Full),
-            ("ERR", "Error running script (call to f_1): @user_script:1: -READONLY You can't", Fault::ReadOnly),
-            ("ERR", "syntax error", Fault::Other),
+            ("OOM", "command not allowed", CallFault::Full),
+            ("MISCONF", "", CallFault::Full),
+            ("NOREPLICAS", "", CallFault::Full),
+            ("WRONGPASS", "", CallFault::Unauthenticated),
+            ("NOAUTH", "", CallFault::Unauthenticated),
+            ("WRONGTYPE", "", CallFault::WrongType),
+            ("BUSY", "", CallFault::NotReady),
+            ("ERR", "Error running script (call to f_1): @user_script:1: -OOM command not allowed", CallFault::Full),
+            ("ERR", "Error running script (call to f_1): @user_script:1: -READONLY You can't", CallFault::ReadOnly),
+            ("ERR", "syntax error", CallFault::Other),
         ] {
-            assert_eq!(Fault::of_code(code, detail), fault, "{code} {detail}");
+            assert_eq!(CallFault::of_code(code, detail), fault, "{code} {detail}");
         }
     }
 
     #[test]
     fn broken_connections_are_told_from_slow_ones() {
-        let io = |kind| Fault::from(&RedisError::from(std::io::Error::from(kind)));
-        assert_eq!(io(std::io::ErrorKind::TimedOut), Fault::TimedOut);
-        assert_eq!(io(std::io::ErrorKind::ConnectionReset), Fault::Broken);
-        assert_eq!(io(std::io::ErrorKind::ConnectionRefused), Fault::Broken);
-        assert_eq!(Fault::from(&RedisError::from((ErrorKind::AuthenticationFailed, "no"))), Fault::Unauthenticated);
-        assert_eq!(Fault::from(&RedisError::from((ErrorKind::ClusterConnectionNotFound, "no"))), Fault::Broken);
+        let io = |kind| CallFault::from(&RedisError::from(std::io::Error::from(kind)));
+        assert_eq!(io(std::io::ErrorKind::TimedOut), CallFault::TimedOut);
+        assert_eq!(io(std::io::ErrorKind::ConnectionReset), CallFault::Broken);
+        assert_eq!(io(std::io::ErrorKind::ConnectionRefused), CallFault::Broken);
+        assert_eq!(CallFault::from(&RedisError::from((ErrorKind::AuthenticationFailed, "no"))), CallFault::Unauthenticated);
+        assert_eq!(CallFault::from(&RedisError::from((ErrorKind::ClusterConnectionNotFound, "no"))), CallFault::Broken);
     }
 }

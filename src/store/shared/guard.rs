@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::breaker::{Breaker, BreakerState, Successes};
-use super::fault::Fault;
+use super::fault::CallFault;
 use super::metrics::Counts;
 use crate::clock::Clock;
 
@@ -17,8 +17,8 @@ use crate::clock::Clock;
 const HURRY: Duration = Duration::from_millis(50);
 
 /// A breaker that calls look at without a lock.
-pub(super) struct Guard {
-    kind: Kind,
+pub(super) struct SharedBreaker {
+    kind: BreakerKind,
     breaker: Mutex<Breaker>,
     /// 0: closed.
     shown: AtomicU8,
@@ -42,16 +42,16 @@ pub(super) struct Bell {
 
 /// What a breaker stands before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum BreakerKind {
     Reads,
     Writes,
     Events,
 }
 
-// === impl Guard ===
+// === impl SharedBreaker ===
 
-impl Guard {
-    pub(super) fn new(kind: Kind, clock: Clock, counts: Arc<Counts>, bell: Arc<Bell>) -> Self {
+impl SharedBreaker {
+    pub(super) fn new(kind: BreakerKind, clock: Clock, counts: Arc<Counts>, bell: Arc<Bell>) -> Self {
         let guard = Self {
             kind,
             breaker: Mutex::new(Breaker::new()),
@@ -87,7 +87,7 @@ impl Guard {
     }
 
     /// A call failed, and why. Returns whether that opened it: the caller starts the probes then.
-    pub(super) fn failure(&self, why: Fault) -> bool {
+    pub(super) fn failure(&self, why: CallFault) -> bool {
         let mut breaker = self.lock();
         self.failing.store(true, Ordering::Relaxed);
         let opened = breaker.failure(self.clock.moment(), &self.successes);
@@ -98,7 +98,7 @@ impl Guard {
     }
 
     /// Opens it, if it is not open already.
-    pub(super) fn trip(&self, why: Fault) {
+    pub(super) fn trip(&self, why: CallFault) {
         let mut breaker = self.lock();
         if breaker.state() == BreakerState::Closed {
             breaker.trip(self.clock.moment());
@@ -161,7 +161,7 @@ impl Guard {
         closed.is_some()
     }
 
-    fn opened(&self, why: Fault) {
+    fn opened(&self, why: CallFault) {
         self.show(BreakerState::Open);
         tracing::warn!(breaker = self.kind.as_str(), why = why.as_str(), "Redis is not used for a while: it failed too often");
     }
@@ -179,9 +179,9 @@ impl Guard {
     }
 }
 
-impl fmt::Debug for Guard {
+impl fmt::Debug for SharedBreaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guard").field("kind", &self.kind).field("state", &self.state()).finish_non_exhaustive()
+        f.debug_struct("SharedBreaker").field("kind", &self.kind).field("state", &self.state()).finish_non_exhaustive()
     }
 }
 
@@ -192,22 +192,22 @@ impl Bell {
         Arc::new(Self { open: Default::default(), closings: watch::Sender::new(0) })
     }
 
-    fn show(&self, kind: Kind, open: bool) {
+    fn show(&self, kind: BreakerKind, open: bool) {
         if let Some(shown) = self.open.get(kind as usize) {
             shown.store(open, Ordering::Relaxed);
         }
     }
 
     /// Whether another breaker than this one is closed.
-    fn is_closed_beside(&self, kind: Kind) -> bool {
+    fn is_closed_beside(&self, kind: BreakerKind) -> bool {
         let others = self.open.iter().enumerate().filter(|(index, _)| *index != kind as usize);
         others.into_iter().any(|(_, open)| !open.load(Ordering::Relaxed))
     }
 }
 
-// === impl Kind ===
+// === impl BreakerKind ===
 
-impl Kind {
+impl BreakerKind {
     fn as_str(self) -> &'static str {
         match self {
             Self::Reads => "reads",
@@ -224,9 +224,9 @@ mod tests {
 
     use tokio::time::{Instant, timeout};
 
-    use super::{Bell, Guard, Kind};
+    use super::{Bell, BreakerKind, SharedBreaker};
     use crate::clock::Clock;
-    use crate::store::shared::fault::Fault;
+    use crate::store::shared::fault::CallFault;
     use crate::store::shared::metrics::Counts;
     use crate::telemetry::Metrics;
 
@@ -234,11 +234,11 @@ mod tests {
     const SOON: Duration = Duration::from_secs(10);
 
     /// Breakers that have been open for so long that the next probe is half a minute away.
-    fn open(kinds: [Kind; 3]) -> [Arc<Guard>; 3] {
+    fn open(kinds: [BreakerKind; 3]) -> [Arc<SharedBreaker>; 3] {
         let (clock, counts, bell) = (Clock::manual(0), Arc::new(Counts::new(&Metrics::default())), Bell::new());
-        let guards = kinds.map(|kind| Arc::new(Guard::new(kind, clock.clone(), Arc::clone(&counts), Arc::clone(&bell))));
+        let guards = kinds.map(|kind| Arc::new(SharedBreaker::new(kind, clock.clone(), Arc::clone(&counts), Arc::clone(&bell))));
         for guard in &guards {
-            guard.trip(Fault::Broken);
+            guard.trip(CallFault::Broken);
             for _ in 0..12 {
                 guard.probe();
                 guard.probed(false);
@@ -248,7 +248,7 @@ mod tests {
         guards
     }
 
-    const ALL: [Kind; 3] = [Kind::Reads, Kind::Writes, Kind::Events];
+    const ALL: [BreakerKind; 3] = [BreakerKind::Reads, BreakerKind::Writes, BreakerKind::Events];
 
     #[tokio::test]
     async fn where_one_closes_the_others_probe_at_once() {

@@ -13,7 +13,7 @@ use super::breaker::BreakerState;
 use super::core::Core;
 use super::dial::Dialer;
 use super::events;
-use super::guard::{Bell, Guard, Kind};
+use super::guard::{Bell, BreakerKind, SharedBreaker};
 use super::link::Link;
 use super::metrics::Counts;
 use super::types::Event;
@@ -58,7 +58,7 @@ impl Shared {
         let counts = Arc::new(Counts::new(metrics));
         let dialer = Dialer::new(settings, access);
         let bell = Bell::new();
-        let guard = |kind| Guard::new(kind, clock.clone(), Arc::clone(&counts), Arc::clone(&bell));
+        let guard = |kind| SharedBreaker::new(kind, clock.clone(), Arc::clone(&counts), Arc::clone(&bell));
         let link = |dialer| Link::new(dialer, clock.clone(), tasks.clone(), jitter, Arc::clone(&counts));
         let waits = settings.wait_replicas > 0;
         let core = Core {
@@ -67,9 +67,9 @@ impl Shared {
                 Acknowledged::new(link, settings.wait_replicas, settings.wait_timeout)
             }),
             link: link(dialer),
-            reads: guard(Kind::Reads),
-            writes: guard(Kind::Writes),
-            events: guard(Kind::Events),
+            reads: guard(BreakerKind::Reads),
+            writes: guard(BreakerKind::Writes),
+            events: guard(BreakerKind::Events),
             counts: Arc::clone(&counts),
             clock,
             tasks,

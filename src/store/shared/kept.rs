@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use redis::Value;
 
-use super::core::{Core, Request};
+use super::core::{Core, RedisRequest};
 use super::metrics::Op;
-use super::scripts::Call;
-use super::types::Trouble;
+use super::scripts::ScriptCall;
+use super::types::StoreError;
 use crate::telemetry;
 
 impl Core {
@@ -18,11 +18,11 @@ impl Core {
         self: &Arc<Self>,
         op: Op,
         key: &str,
-        call: &Call,
+        call: &ScriptCall,
         deadline: Duration,
         patient: bool,
-    ) -> Result<(Value, bool), Trouble> {
-        let request = Request::Script(call);
+    ) -> Result<(Value, bool), StoreError> {
+        let request = RedisRequest::Script(call);
         let Some(acknowledged) = &self.acknowledged else { return Ok((self.call(op, request, deadline, patient).await?, true)) };
         let written = if self.may(op) {
             let (started, span) = (self.clock.precise(), telemetry::redis_span(op.as_str()));

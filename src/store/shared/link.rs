@@ -11,10 +11,10 @@ use redis::{RedisError, RedisResult};
 use tokio::sync::watch;
 
 use super::dial::{Dialer, timed_out};
-use super::fault::Fault;
+use super::fault::CallFault;
 use super::metrics::Counts;
 use super::sentinels::Master;
-use super::wire::Wire;
+use super::wire::RedisConnection;
 use crate::clock::{Clock, Moment};
 use crate::tasks::Tasks;
 
@@ -52,7 +52,7 @@ pub(super) struct Link {
 
 /// A connection in use.
 pub(super) struct Live {
-    wire: Wire,
+    wire: RedisConnection,
     master: Option<Master>,
     /// The version of the credentials that it was made with.
     version: u64,
@@ -70,7 +70,7 @@ struct Making {
     /// The last one of them, by when it was made.
     renewed: Option<Moment>,
     not_before: Moment,
-    fault: Fault,
+    fault: CallFault,
     refreshed: Option<Moment>,
 }
 
@@ -84,7 +84,7 @@ impl Link {
             renewals: 0,
             renewed: None,
             not_before: Moment::of_millis(0),
-            fault: Fault::Broken,
+            fault: CallFault::Broken,
             refreshed: None,
         };
         Arc::new(Self {
@@ -111,7 +111,7 @@ impl Link {
     }
 
     /// The connection, made first if there is none. `at_once`: even if an attempt failed just now.
-    pub(super) async fn live(self: &Arc<Self>, at_once: bool) -> Result<Arc<Live>, Fault> {
+    pub(super) async fn live(self: &Arc<Self>, at_once: bool) -> Result<Arc<Live>, CallFault> {
         if let Some(live) = self.live.load_full() {
             return Ok(live);
         }
@@ -127,7 +127,7 @@ impl Link {
     }
 
     /// Another connection than `old`, made first if there is none: for a call that got no answer over that one.
-    pub(super) async fn instead_of(self: &Arc<Self>, old: &Arc<Live>) -> Result<Arc<Live>, Fault> {
+    pub(super) async fn instead_of(self: &Arc<Self>, old: &Arc<Live>) -> Result<Arc<Live>, CallFault> {
         let mut attempts = self.attempts.subscribe();
         if let Some(live) = self.other_than(old) {
             return Ok(live);
@@ -145,7 +145,7 @@ impl Link {
     }
 
     /// What a call that found `old` closed is repeated over. A cluster's client replaces the connections to its nodes itself.
-    pub(super) async fn again(self: &Arc<Self>, old: &Arc<Live>) -> Result<Arc<Live>, Fault> {
+    pub(super) async fn again(self: &Arc<Self>, old: &Arc<Live>) -> Result<Arc<Live>, CallFault> {
         if self.dialer.is_cluster() {
             return Ok(self.live.load_full().unwrap_or_else(|| Arc::clone(old)));
         }
@@ -173,19 +173,19 @@ impl Link {
     }
 
     /// What an answer, or none, says of the connection.
-    pub(super) fn settle(self: &Arc<Self>, live: &Arc<Live>, fault: Option<Fault>) {
+    pub(super) fn settle(self: &Arc<Self>, live: &Arc<Live>, fault: Option<CallFault>) {
         let Some(fault) = fault else { return live.answered(self.dialer.is_cluster()) };
         match fault {
-            Fault::TimedOut if live.silent(self.dialer.is_cluster()) => self.lost(live),
-            Fault::TimedOut | Fault::Connecting => (),
-            Fault::Broken => self.lost(live),
+            CallFault::TimedOut if live.silent(self.dialer.is_cluster()) => self.lost(live),
+            CallFault::TimedOut | CallFault::Connecting => (),
+            CallFault::Broken => self.lost(live),
             // A replica was a master before: whoever is it now has to be found.
-            Fault::ReadOnly if !self.dialer.is_cluster() => self.renew(live),
-            Fault::Unauthenticated => {
+            CallFault::ReadOnly if !self.dialer.is_cluster() => self.renew(live),
+            CallFault::Unauthenticated => {
                 self.lost(live);
                 self.refresh();
             }
-            Fault::Forbidden => self.refresh(),
+            CallFault::Forbidden => self.refresh(),
             _ => live.answered(self.dialer.is_cluster()),
         }
     }
@@ -258,11 +258,11 @@ impl Link {
         self.follow();
     }
 
-    async fn dial(&self) -> RedisResult<(Wire, Option<Master>)> {
+    async fn dial(&self) -> RedisResult<(RedisConnection, Option<Master>)> {
         tokio::time::timeout(ATTEMPT, Box::pin(self.dialer.data())).await.unwrap_or_else(|_| Err(timed_out()))
     }
 
-    fn settle_attempt(&self, version: u64, outcome: RedisResult<(Wire, Option<Master>)>) {
+    fn settle_attempt(&self, version: u64, outcome: RedisResult<(RedisConnection, Option<Master>)>) {
         let now = self.clock.moment();
         let mut making = self.lock();
         making.since = None;
@@ -344,7 +344,7 @@ impl Link {
 // === impl Live ===
 
 impl Live {
-    pub(super) fn wire(&self) -> Wire {
+    pub(super) fn wire(&self) -> RedisConnection {
         self.wire.clone()
     }
 
@@ -363,10 +363,10 @@ impl Live {
     }
 }
 
-fn fault_of_attempt(error: &RedisError) -> Fault {
-    match Fault::from(error) {
+fn fault_of_attempt(error: &RedisError) -> CallFault {
+    match CallFault::from(error) {
         // Nothing was connected: whatever the client calls it.
-        Fault::WrongType | Fault::Other => Fault::Broken,
+        CallFault::WrongType | CallFault::Other => CallFault::Broken,
         fault => fault,
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
 use super::breaker::BreakerState;
-use super::fault::Fault;
+use super::fault::CallFault;
 use crate::telemetry::Metrics;
 
 /// What Redis is asked to do.
@@ -101,10 +101,10 @@ impl Counts {
     }
 
     /// A call that was made. `fault` is what went wrong.
-    pub(super) fn called(&self, op: Op, fault: Option<Fault>, took: Duration) {
+    pub(super) fn called(&self, op: Op, fault: Option<CallFault>, took: Duration) {
         match (fault, self.well.get(op.index())) {
             (None, Some(well)) => well.get_or_init(|| self.request(op, "ok")).inc(),
-            (fault, _) => self.request(op, fault.map_or("ok", Fault::as_str)).inc(),
+            (fault, _) => self.request(op, fault.map_or("ok", CallFault::as_str)).inc(),
         }
         let durations = if op.writes() { &self.writes } else { &self.reads };
         durations.observe(took.as_secs_f64());

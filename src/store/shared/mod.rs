@@ -32,5 +32,5 @@ pub use self::access::Access;
 pub use self::breaker::BreakerState;
 pub use self::handle::{Shared, State};
 pub use self::types::{
-    Claim, Claimed, Epoch, Event, Holder, Index, Lease, Mark, Note, Page, Placed, Put, Raised, Removed, Trouble,
+    Claim, Claimed, Epoch, Event, Holder, Index, Mark, Note, Page, Placed, Put, Raised, Removed, ReturnedLease, StoreError,
 };

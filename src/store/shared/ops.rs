@@ -6,11 +6,11 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use redis::{Cmd, Pipeline, Value};
 
-use super::core::{PROBES, Request};
+use super::core::{PROBES, RedisRequest};
 use super::handle::Shared;
 use super::metrics::Op;
-use super::scripts::{self, Call};
-use super::types::{Claim, Claimed, Holder, Mark, Note, PATIENT, Page, Placed, Put, Removed, Trouble};
+use super::scripts::{self, ScriptCall};
+use super::types::{Claim, Claimed, Holder, Mark, Note, PATIENT, Page, Placed, Put, Removed, StoreError};
 
 /// How many keys one command reads at most: a long one holds up all others.
 const AT_ONCE: usize = 256;
@@ -19,14 +19,14 @@ const LEAST: usize = 32;
 /// For how long members of a set outlive their time, in seconds.
 const GRACE: i64 = 24 * 3600;
 
-type Answer<T> = Result<T, Trouble>;
+type StoreResult<T> = Result<T, StoreError>;
 
 impl Shared {
     /// The values of keys in one slot.
     ///
     /// # Errors
     /// There is no answer.
-    pub async fn read(&self, keys: &[&str]) -> Answer<Vec<Option<Bytes>>> {
+    pub async fn read(&self, keys: &[&str]) -> StoreResult<Vec<Option<Bytes>>> {
         match keys {
             [] => Ok(Vec::new()),
             [key] => Ok(vec![maybe_bytes(self.plain(Op::Read, redis::cmd("GET").arg(key)).await?)?]),
@@ -38,7 +38,7 @@ impl Shared {
     ///
     /// # Errors
     /// There is no answer.
-    pub async fn read_timed(&self, keys: &[&str]) -> Answer<(Vec<Option<Bytes>>, Option<Duration>)> {
+    pub async fn read_timed(&self, keys: &[&str]) -> StoreResult<(Vec<Option<Bytes>>, Option<Duration>)> {
         let Some(first) = keys.first() else { return Ok((Vec::new(), None)) };
         let size = keys.iter().map(|key| key.len()).sum::<usize>();
         let (mut read, mut left) = (Cmd::with_capacity(1 + keys.len(), size + 4), Cmd::with_capacity(2, first.len() + 4));
@@ -47,12 +47,12 @@ impl Shared {
         // In one go, so that the time is that of this value and of no later one.
         let mut both = Pipeline::with_capacity(2);
         both.add_command(read).add_command(left);
-        let answer = array(self.ask(Op::Read, Request::Batch(&both), self.core.timeout).await?)?;
+        let answer = array(self.ask(Op::Read, RedisRequest::Batch(&both), self.core.timeout).await?)?;
         if answer.is_empty() {
             // It is of another type.
             return Ok((vec![None; keys.len()], None));
         }
-        let [values, left] = <[Value; 2]>::try_from(answer).map_err(|_| Trouble::Failed)?;
+        let [values, left] = <[Value; 2]>::try_from(answer).map_err(|_| StoreError::Failed)?;
         let values = if keys.len() == 1 { vec![maybe_bytes(values)?] } else { many(values, keys.len())? };
         Ok((values, time_left(&left)))
     }
@@ -61,7 +61,7 @@ impl Shared {
     ///
     /// # Errors
     /// There is no answer.
-    pub async fn left(&self, key: &str) -> Answer<Option<Duration>> {
+    pub async fn left(&self, key: &str) -> StoreResult<Option<Duration>> {
         Ok(time_left(&self.plain(Op::Read, redis::cmd("PTTL").arg(key)).await?))
     }
 
@@ -69,7 +69,7 @@ impl Shared {
     ///
     /// # Errors
     /// There is no answer.
-    pub async fn read_each(&self, keys: &[String]) -> Answer<Vec<Option<Bytes>>> {
+    pub async fn read_each(&self, keys: &[String]) -> StoreResult<Vec<Option<Bytes>>> {
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         let at_once = if self.core.link.dialer().is_cluster() { 1 } else { AT_ONCE };
         let reads = keys.chunks(at_once).map(|keys| self.read(keys));
@@ -80,7 +80,7 @@ impl Shared {
     ///
     /// # Errors
     /// There is no answer.
-    pub async fn read_groups<const N: usize>(&self, groups: &[[String; N]]) -> Answer<Vec<[Option<Bytes>; N]>> {
+    pub async fn read_groups<const N: usize>(&self, groups: &[[String; N]]) -> StoreResult<Vec<[Option<Bytes>; N]>> {
         let keys: Vec<&str> = groups.iter().flatten().map(String::as_str).collect();
         let reads = keys.chunks(self.groups_at_once(N) * N.max(1)).map(|keys| self.read(keys));
         let mut values = futures_util::future::try_join_all(reads).await?.into_iter().flatten();
@@ -91,22 +91,22 @@ impl Shared {
     ///
     /// # Errors
     /// There is no answer.
-    pub async fn any_there<const N: usize>(&self, groups: &[[String; N]]) -> Answer<Vec<bool>> {
+    pub async fn any_there<const N: usize>(&self, groups: &[[String; N]]) -> StoreResult<Vec<bool>> {
         let keys: Vec<&str> = groups.iter().flatten().map(String::as_str).collect();
         let asked = keys.chunks(self.groups_at_once(N) * N.max(1)).map(|keys| self.there(keys));
         let there = futures_util::future::try_join_all(asked).await?.concat();
         Ok(there.chunks(N.max(1)).map(|group| group.contains(&true)).collect())
     }
 
-    async fn there(&self, keys: &[&str]) -> Answer<Vec<bool>> {
+    async fn there(&self, keys: &[&str]) -> StoreResult<Vec<bool>> {
         let mut all = redis::pipe();
         for key in keys {
             all.cmd("PTTL").arg(key);
         }
-        let answer = array(self.ask(Op::Read, Request::Batch(&all), self.core.timeout).await?)?;
+        let answer = array(self.ask(Op::Read, RedisRequest::Batch(&all), self.core.timeout).await?)?;
         // What has no end says -1, and what is not there -2.
         let there: Vec<bool> = answer.iter().map(|left| *left != Value::Int(-2)).collect();
-        if there.len() == keys.len() { Ok(there) } else { Err(Trouble::Failed) }
+        if there.len() == keys.len() { Ok(there) } else { Err(StoreError::Failed) }
     }
 
     /// How many groups of so many keys are asked for together: in a cluster those that are in one slot.
@@ -118,7 +118,7 @@ impl Shared {
     ///
     /// # Errors
     /// There is no answer.
-    pub async fn members(&self, key: &str, most: usize) -> Answer<Vec<Bytes>> {
+    pub async fn members(&self, key: &str, most: usize) -> StoreResult<Vec<Bytes>> {
         let Some(last) = most.checked_sub(1) else { return Ok(Vec::new()) };
         let members = array(self.plain(Op::Members, redis::cmd("ZREVRANGE").arg(key).arg(0).arg(last)).await?)?;
         members.into_iter().map(bytes).collect()
@@ -128,7 +128,7 @@ impl Shared {
     ///
     /// # Errors
     /// There is no answer; the lease may have been taken.
-    pub async fn claim(&self, claim: &Claim<'_>) -> Answer<Claimed> {
+    pub async fn claim(&self, claim: &Claim<'_>) -> StoreResult<Claimed> {
         let mut call = scripts::CLAIM.call().key(claim.lease).key(claim.outcome).keys(claim.reads);
         let lapsed = claim.lapsed.map(|holder| holder.bytes());
         let lapsed = lapsed.as_ref().map_or(&[][..], |holder| &holder[..]);
@@ -137,7 +137,7 @@ impl Shared {
             call = call.bytes(followed);
         }
         let answer = array(self.script(Op::Claim, &call).await?)?;
-        let [won, holder, outcome, values] = <[Value; 4]>::try_from(answer).map_err(|_| Trouble::Failed)?;
+        let [won, holder, outcome, values] = <[Value; 4]>::try_from(answer).map_err(|_| StoreError::Failed)?;
         Ok(Claimed {
             won: number(&won)? == 1,
             holder: maybe_bytes(holder)?.and_then(|holder| Holder::read(&holder)),
@@ -150,7 +150,7 @@ impl Shared {
     ///
     /// # Errors
     /// There is no answer.
-    pub async fn extend(&self, lease: &str, holder: &Holder, ttl: Duration, anew: bool) -> Answer<bool> {
+    pub async fn extend(&self, lease: &str, holder: &Holder, ttl: Duration, anew: bool) -> StoreResult<bool> {
         let call = scripts::EXTEND.call().key(lease).bytes(&holder.bytes()).arg(millis(ttl)).arg(u8::from(anew));
         Ok(number(&self.script(Op::Extend, &call).await?)? == 1)
     }
@@ -159,7 +159,7 @@ impl Shared {
     ///
     /// # Errors
     /// There is no answer.
-    pub async fn release(&self, lease: &str, owner: &[u8; 16], outcome: Option<Note<'_>>) -> Answer<()> {
+    pub async fn release(&self, lease: &str, owner: &[u8; 16], outcome: Option<Note<'_>>) -> StoreResult<()> {
         let mut call = scripts::RELEASE.call().key(lease).bytes(owner);
         if let Some(outcome) = outcome {
             call = call.key(outcome.key).bytes(outcome.value).arg(millis(outcome.ttl));
@@ -171,7 +171,7 @@ impl Shared {
     ///
     /// # Errors
     /// There is no answer; the value may have been stored.
-    pub async fn put(&self, put: &Put<'_>) -> Answer<Placed> {
+    pub async fn put(&self, put: &Put<'_>) -> StoreResult<Placed> {
         // What has no generation is no base of anything: it is written over.
         let base = put.base.map(|base| format!("{base:016x}")).unwrap_or_default();
         let outcome = put.lease.and_then(|lease| lease.outcome);
@@ -204,7 +204,7 @@ impl Shared {
             Value::Int(2) => Ok(Placed::SignedOut),
             Value::Int(3) => Ok(Placed::Lost),
             Value::BulkString(stale) => Ok(Placed::Stale(stale.into())),
-            _ => Err(Trouble::Failed),
+            _ => Err(StoreError::Failed),
         }
     }
 
@@ -213,7 +213,7 @@ impl Shared {
     ///
     /// # Errors
     /// There is no answer; it may have been done.
-    pub async fn remove(&self, epoch: Note<'_>, keys: &[&str], always: bool) -> Answer<Removed> {
+    pub async fn remove(&self, epoch: Note<'_>, keys: &[&str], always: bool) -> StoreResult<Removed> {
         let call = scripts::REMOVE.call().key(epoch.key).keys(keys).bytes(epoch.value).arg(millis(epoch.ttl)).arg(u8::from(always));
         let (answer, have_it) = self.kept(Op::Remove, epoch.key, &call).await?;
         match answer {
@@ -223,7 +223,7 @@ impl Shared {
                 if have_it {
                     number(&existed).map(Removed::Done)
                 } else {
-                    Err(Trouble::Failed)
+                    Err(StoreError::Failed)
                 }
             }
         }
@@ -233,16 +233,16 @@ impl Shared {
     ///
     /// # Errors
     /// There is no answer; it may have been done.
-    pub async fn withdraw(&self, key: &str, generation: u64) -> Answer<()> {
+    pub async fn withdraw(&self, key: &str, generation: u64) -> StoreResult<()> {
         let call = scripts::WITHDRAW.call().key(key).arg(format!("{generation:016x}"));
-        self.ask(Op::Clear, Request::Script(&call), self.write_timeout).await.map(drop)
+        self.ask(Op::Clear, RedisRequest::Script(&call), self.write_timeout).await.map(drop)
     }
 
     /// The values of keys in one slot, each with what is left of its time.
     ///
     /// # Errors
     /// There is no answer.
-    pub async fn holds(&self, keys: &[&str]) -> Answer<Vec<Option<(Bytes, Duration)>>> {
+    pub async fn holds(&self, keys: &[&str]) -> StoreResult<Vec<Option<(Bytes, Duration)>>> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
@@ -254,14 +254,14 @@ impl Shared {
             let left = Duration::from_millis(number(&left).unwrap_or_default());
             held.push(maybe_bytes(value)?.map(|value| (value, left)));
         }
-        if held.len() == keys.len() { Ok(held) } else { Err(Trouble::Failed) }
+        if held.len() == keys.len() { Ok(held) } else { Err(StoreError::Failed) }
     }
 
     /// Keeps a value for a while.
     ///
     /// # Errors
     /// There is no answer.
-    pub async fn set(&self, note: Note<'_>) -> Answer<()> {
+    pub async fn set(&self, note: Note<'_>) -> StoreResult<()> {
         let mut cmd = redis::cmd("SET");
         self.plain(Op::Set, cmd.arg(note.key).arg(note.value).arg("PX").arg(millis(note.ttl))).await.map(drop)
     }
@@ -270,7 +270,7 @@ impl Shared {
     ///
     /// # Errors
     /// There is no answer; it may have been set.
-    pub async fn set_if_absent(&self, note: Note<'_>) -> Answer<bool> {
+    pub async fn set_if_absent(&self, note: Note<'_>) -> StoreResult<bool> {
         let mut cmd = redis::cmd("SET");
         let answer = self.plain(Op::Set, cmd.arg(note.key).arg(note.value).arg("NX").arg("PX").arg(millis(note.ttl))).await?;
         Ok(answer != Value::Nil)
@@ -291,7 +291,7 @@ impl Shared {
     ///
     /// # Errors
     /// There is no answer.
-    pub async fn clear(&self, keys: &[&str]) -> Answer<()> {
+    pub async fn clear(&self, keys: &[&str]) -> StoreResult<()> {
         if keys.is_empty() {
             return Ok(());
         }
@@ -303,7 +303,7 @@ impl Shared {
     ///
     /// # Errors
     /// There is no answer.
-    pub async fn join(&self, set: &str, member: &[u8], ttl: Duration) -> Answer<()> {
+    pub async fn join(&self, set: &str, member: &[u8], ttl: Duration) -> StoreResult<()> {
         let now = self.core.clock.unix();
         let ends = now.saturating_add(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX));
         let call = scripts::JOIN.call().key(set).bytes(member).arg(millis(ttl)).arg(ends).arg(now.saturating_sub(GRACE));
@@ -314,7 +314,7 @@ impl Shared {
     ///
     /// # Errors
     /// There is no answer.
-    pub async fn leave(&self, set: &str, members: &[Bytes]) -> Answer<()> {
+    pub async fn leave(&self, set: &str, members: &[Bytes]) -> StoreResult<()> {
         if members.is_empty() {
             return Ok(());
         }
@@ -331,7 +331,7 @@ impl Shared {
     ///
     /// # Errors
     /// There is no answer.
-    pub async fn page(&self, set: &str, after: Option<&Mark>, count: usize) -> Answer<Page> {
+    pub async fn page(&self, set: &str, after: Option<&Mark>, count: usize) -> StoreResult<Page> {
         let count = count.max(1);
         let mut most = count.saturating_add(1).max(LEAST);
         loop {
@@ -360,30 +360,30 @@ impl Shared {
     ///
     /// # Errors
     /// There is no answer; they may have been told.
-    pub async fn publish(&self, message: &[u8]) -> Answer<()> {
+    pub async fn publish(&self, message: &[u8]) -> StoreResult<()> {
         let command = if self.core.link.dialer().is_cluster() { "SPUBLISH" } else { "PUBLISH" };
         self.plain(Op::Publish, redis::cmd(command).arg(&*self.channel).arg(message)).await?;
         self.core.counts.sent.inc();
         Ok(())
     }
 
-    async fn plain(&self, op: Op, cmd: &Cmd) -> Answer<Value> {
-        self.ask(op, Request::Plain(cmd), self.core.timeout).await
+    async fn plain(&self, op: Op, cmd: &Cmd) -> StoreResult<Value> {
+        self.ask(op, RedisRequest::Plain(cmd), self.core.timeout).await
     }
 
-    async fn script(&self, op: Op, call: &Call) -> Answer<Value> {
-        self.ask(op, Request::Script(call), self.core.timeout).await
+    async fn script(&self, op: Op, call: &ScriptCall) -> StoreResult<Value> {
+        self.ask(op, RedisRequest::Script(call), self.core.timeout).await
     }
 
     /// Every call of this file goes through here. Each of them may be made twice where the first answer was lost: it says so.
-    async fn ask(&self, op: Op, request: Request<'_>, deadline: Duration) -> Answer<Value> {
+    async fn ask(&self, op: Op, request: RedisRequest<'_>, deadline: Duration) -> StoreResult<Value> {
         let deadline = if self.patient { deadline.max(PATIENT) } else { deadline };
         // Boxed, and its type forgotten: this future goes into many others, and next to a round trip that costs nothing.
         self.core.call(op, request, deadline, self.patient).boxed().await
     }
 
     /// A write that replicas must have, if the configuration asks for it. Returns the answer and whether they have it.
-    async fn kept(&self, op: Op, key: &str, call: &Call) -> Answer<(Value, bool)> {
+    async fn kept(&self, op: Op, key: &str, call: &ScriptCall) -> StoreResult<(Value, bool)> {
         let deadline = if self.patient { self.write_timeout.max(PATIENT) } else { self.write_timeout };
         Box::pin(self.core.kept(op, key, call, deadline, self.patient)).await
     }
@@ -400,53 +400,53 @@ fn time_left(value: &Value) -> Option<Duration> {
 }
 
 /// Members and scores in turn.
-fn marks(value: Value) -> Answer<Vec<Mark>> {
+fn marks(value: Value) -> StoreResult<Vec<Mark>> {
     let values = array(value)?;
     let mut marks = Vec::with_capacity(values.len() / 2);
     let mut values = values.into_iter();
     while let (Some(member), Some(score)) = (values.next(), values.next()) {
         let score = bytes(score)?;
-        let score = std::str::from_utf8(&score).ok().and_then(|score| score.parse().ok()).ok_or(Trouble::Failed)?;
+        let score = std::str::from_utf8(&score).ok().and_then(|score| score.parse().ok()).ok_or(StoreError::Failed)?;
         marks.push(Mark { score, member: bytes(member)? });
     }
     Ok(marks)
 }
 
-fn maybe_bytes(value: Value) -> Answer<Option<Bytes>> {
+fn maybe_bytes(value: Value) -> StoreResult<Option<Bytes>> {
     match value {
         Value::Nil => Ok(None),
         value => bytes(value).map(Some),
     }
 }
 
-fn bytes(value: Value) -> Answer<Bytes> {
+fn bytes(value: Value) -> StoreResult<Bytes> {
     match value {
         Value::BulkString(bytes) => Ok(bytes.into()),
         Value::SimpleString(text) => Ok(text.into()),
-        _ => Err(Trouble::Failed),
+        _ => Err(StoreError::Failed),
     }
 }
 
-fn array(value: Value) -> Answer<Vec<Value>> {
+fn array(value: Value) -> StoreResult<Vec<Value>> {
     match value {
         Value::Array(values) => Ok(values),
         // Nothing of the type that was asked for.
         Value::Nil => Ok(Vec::new()),
-        _ => Err(Trouble::Failed),
+        _ => Err(StoreError::Failed),
     }
 }
 
-fn many(value: Value, expected: usize) -> Answer<Vec<Option<Bytes>>> {
+fn many(value: Value, expected: usize) -> StoreResult<Vec<Option<Bytes>>> {
     let values = array(value)?;
     if values.len() != expected {
-        return Err(Trouble::Failed);
+        return Err(StoreError::Failed);
     }
     values.into_iter().map(maybe_bytes).collect()
 }
 
-fn number(value: &Value) -> Answer<u64> {
+fn number(value: &Value) -> StoreResult<u64> {
     match value {
-        Value::Int(number) => u64::try_from(*number).map_err(|_| Trouble::Failed),
-        _ => Err(Trouble::Failed),
+        Value::Int(number) => u64::try_from(*number).map_err(|_| StoreError::Failed),
+        _ => Err(StoreError::Failed),
     }
 }

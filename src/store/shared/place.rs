@@ -15,16 +15,16 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(3);
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(3));
 
 /// Where a server is.
-pub(super) struct Place {
+pub(super) struct ServerPlace {
     pub(super) tls: bool,
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) db: i64,
 }
 
-// === impl Place ===
+// === impl ServerPlace ===
 
-impl Place {
+impl ServerPlace {
     pub(super) fn of(url: &RedisUrl) -> Self {
         Self { tls: url.tls, host: url.host.clone(), port: url.port, db: url.db }
     }

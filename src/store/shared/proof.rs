@@ -9,8 +9,8 @@ use super::core::PROBES;
 use super::dial::timed_out;
 use super::handle::Shared;
 use super::scripts;
-use super::wire::Wire;
-use crate::finding::Problem;
+use super::wire::RedisConnection;
+use crate::finding::Complaint;
 use crate::store::settings::Topology;
 
 /// How long each step may take.
@@ -20,7 +20,7 @@ const DEFAULT_USER: &str = "default";
 
 /// What was tried.
 #[derive(Clone, Copy)]
-enum Step {
+enum ProofStep {
     Connect,
     Call,
     Subscribe,
@@ -57,10 +57,10 @@ impl Shared {
     ///
     /// # Errors
     /// Why it cannot be used, and what to do about it. Rights that are missing are named together.
-    pub async fn prove(&self) -> Result<Vec<Problem>, Problem> {
+    pub async fn prove(&self) -> Result<Vec<Complaint>, Complaint> {
         let dialer = self.core.link.dialer();
         let failed = |step| move |error: RedisError| self.problem(step, &error);
-        let (wire, _) = patiently(dialer.data()).await.map_err(failed(Step::Connect))?;
+        let (wire, _) = patiently(dialer.data()).await.map_err(failed(ProofStep::Connect))?;
         let mut missing = Missing::default();
         missing.take("ping", self.tried(&wire, &redis::cmd("PING")).await)?;
         // Keys in different slots: one may happen to belong to a node that is taken for a server of its own, and each node of a
@@ -78,7 +78,7 @@ impl Shared {
         let nobody_hears = || |_| Ok::<(), ()>(());
         let subscribe = if dialer.is_cluster() { "ssubscribe" } else { "subscribe" };
         let subscribed = patiently(dialer.subscribed(&self.channel, nobody_hears)).await;
-        missing.take(subscribe, self.allowed(Step::Subscribe, subscribed.map(drop)))?;
+        missing.take(subscribe, self.allowed(ProofStep::Subscribe, subscribed.map(drop)))?;
         match missing.problem(self) {
             Some(problem) => Err(problem),
             None => Ok(self.could_be_better(wire).await),
@@ -86,7 +86,7 @@ impl Shared {
     }
 
     /// Every command with this key.
-    async fn prove_key(&self, wire: &Wire, key: String) -> Result<Missing, Problem> {
+    async fn prove_key(&self, wire: &RedisConnection, key: String) -> Result<Missing, Complaint> {
         let mut missing = Missing::default();
         for (name, args) in COMMANDS {
             missing.take(name, self.tried(wire, redis::cmd(name).arg(&key).arg(args)).await)?;
@@ -99,18 +99,18 @@ impl Shared {
             both.cmd("ASKING").cmd("GET").arg(&key);
             let answers = patiently(wire.clone().ask_both(&key, both)).await;
             let asked = answers.and_then(|answers| answers.into_iter().next().unwrap_or(Value::Nil).extract_error());
-            missing.take("asking", self.allowed(Step::Call, asked.map(drop)))?;
+            missing.take("asking", self.allowed(ProofStep::Call, asked.map(drop)))?;
         }
         Ok(missing)
     }
 
-    async fn tried(&self, wire: &Wire, cmd: &Cmd) -> Result<Option<RedisError>, Problem> {
+    async fn tried(&self, wire: &RedisConnection, cmd: &Cmd) -> Result<Option<RedisError>, Complaint> {
         let answer = patiently(wire.clone().ask(cmd)).await;
-        self.allowed(Step::Call, answer.map(drop))
+        self.allowed(ProofStep::Call, answer.map(drop))
     }
 
     /// The refusal, if the user may not do it; an error of the value or of the script says that it may.
-    fn allowed(&self, step: Step, answer: redis::RedisResult<()>) -> Result<Option<RedisError>, Problem> {
+    fn allowed(&self, step: ProofStep, answer: redis::RedisResult<()>) -> Result<Option<RedisError>, Complaint> {
         let Err(error) = answer else { return Ok(None) };
         let detail = error.detail().unwrap_or_default();
         let in_script = detail.contains("ACL failure in script") || detail.contains("can't run this command");
@@ -125,7 +125,7 @@ impl Shared {
     }
 
     /// What works and puts at risk what must not be lost, as far as the user may ask.
-    async fn could_be_better(&self, mut wire: Wire) -> Vec<Problem> {
+    async fn could_be_better(&self, mut wire: RedisConnection) -> Vec<Complaint> {
         let dialer = self.core.link.dialer();
         let mut found = Vec::new();
         if let Topology::Sentinel { urls, .. } = dialer.topology() {
@@ -133,14 +133,14 @@ impl Shared {
             let listening = futures_util::future::join_all(listening).await;
             if listening.iter().any(|heard| heard.as_ref().is_err_and(is_forbidden)) {
                 let user = dialer.access().sentinel().username.unwrap_or_else(|| DEFAULT_USER.to_owned());
-                found.push(Problem::new(
+                found.push(Complaint::new(
                     "the user at the sentinels may not hear that there is another master: that takes up to six seconds, in \
                          which the old one may take writes that are lost",
                     format!("at each sentinel: ACL SETUSER {user} +subscribe &{CHANNEL}"),
                 ));
             }
             if patiently(wire.ask(&redis::cmd("ROLE"))).await.is_err_and(|error| is_forbidden(&error)) {
-                found.push(Problem::new(
+                found.push(Complaint::new(
                     "the Redis user may not ask whether a server is a master: that shows with the first write",
                     format!("ACL SETUSER {} +role", self.user()),
                 ));
@@ -153,7 +153,7 @@ impl Shared {
         for text in info("memory").await {
             let policy = field(&text, "maxmemory_policy").unwrap_or("noeviction");
             if policy != "noeviction" && field(&text, "maxmemory").is_some_and(|most| most != "0") {
-                found.push(Problem::new(
+                found.push(Complaint::new(
                     format!(
                         "`maxmemory-policy` is {policy}: a full server takes sign-ins, and the sign-outs that must not be forgotten"
                     ),
@@ -166,7 +166,7 @@ impl Shared {
             for text in info("replication").await {
                 // The field is there if and only if it is asked for.
                 if field(&text, "role") == Some("master") && field(&text, "min_slaves_good_slaves").is_none() {
-                    found.push(Problem::new(
+                    found.push(Complaint::new(
                         "`min-replicas-to-write` is 0: a master that is cut off from its replicas goes on taking writes, \
                      which the next failover undoes",
                         "CONFIG SET min-replicas-to-write 1, and CONFIG SET min-replicas-max-lag 5",
@@ -181,23 +181,24 @@ impl Shared {
         self.core.link.dialer().access().user().username.unwrap_or_else(|| DEFAULT_USER.to_owned())
     }
 
-    fn problem(&self, step: Step, error: &RedisError) -> Problem {
+    fn problem(&self, step: ProofStep, error: &RedisError) -> Complaint {
         match error.kind() {
             ErrorKind::AuthenticationFailed => refused_login(),
-            ErrorKind::MasterNameNotFoundBySentinel => Problem::new(
+            ErrorKind::MasterNameNotFoundBySentinel => Complaint::new(
                 "the sentinels know no master of this name, or it is none at the moment",
                 "write in `sentinel.master` what the sentinels' `monitor` lines call it",
             ),
-            ErrorKind::RESP3NotSupported => {
-                Problem::new("the server does not know RESP3", "use Redis 6 or later, Valkey, or a proxy that lets HELLO 3 through")
-            }
+            ErrorKind::RESP3NotSupported => Complaint::new(
+                "the server does not know RESP3",
+                "use Redis 6 or later, Valkey, or a proxy that lets HELLO 3 through",
+            ),
             ErrorKind::Server(ServerErrorKind::NoPerm) => self.forbidden(error),
-            ErrorKind::Server(ServerErrorKind::ReadOnly) => Problem::new(
+            ErrorKind::Server(ServerErrorKind::ReadOnly) => Complaint::new(
                 "the server is a replica and takes no writes",
                 "write the master's address, or name the sentinels or the cluster's nodes",
             ),
             ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::CrossSlot) => {
-                Problem::new("the server is a node of a cluster", "write its address under `cluster.urls` instead of `url`")
+                Complaint::new("the server is a node of a cluster", "write its address under `cluster.urls` instead of `url`")
             }
             ErrorKind::Server(
                 kind @ (ServerErrorKind::ClusterDown
@@ -211,7 +212,7 @@ impl Shared {
                     ServerErrorKind::TryAgain | ServerErrorKind::Ask => "has slots that are on their way to another node",
                     _ => "has slots that nobody serves",
                 };
-                Problem::new(format!("Redis {what}"), "wait until it is ready, or mend it")
+                Complaint::new(format!("Redis {what}"), "wait until it is ready, or mend it")
             }
             ErrorKind::Io | ErrorKind::ClusterConnectionNotFound | ErrorKind::InvalidClientConfig => self.unreachable(error),
             _ => coded(step, error),
@@ -219,11 +220,11 @@ impl Shared {
     }
 
     /// What may not be done before there is a connection.
-    fn forbidden(&self, error: &RedisError) -> Problem {
+    fn forbidden(&self, error: &RedisError) -> Complaint {
         let dialer = self.core.link.dialer();
         if error.detail().is_some_and(|detail| detail.contains("'sentinel")) {
             let user = dialer.access().sentinel().username.unwrap_or_else(|| DEFAULT_USER.to_owned());
-            return Problem::new(
+            return Complaint::new(
                 "the user at the sentinels may not ask for the master",
                 format!("at each sentinel: ACL SETUSER {user} +sentinel|get-master-addr-by-name +subscribe &{CHANNEL}"),
             );
@@ -233,10 +234,10 @@ impl Shared {
         } else {
             ("choose the database (SELECT)", "+select")
         };
-        Problem::new(format!("the Redis user may not {what}"), format!("ACL SETUSER {} {right}", self.user()))
+        Complaint::new(format!("the Redis user may not {what}"), format!("ACL SETUSER {} {right}", self.user()))
     }
 
-    fn unreachable(&self, error: &RedisError) -> Problem {
+    fn unreachable(&self, error: &RedisError) -> Complaint {
         let text = causes(error);
         let has = |needle: &str| text.contains(needle);
         if has("UnknownIssuer")
@@ -245,37 +246,37 @@ impl Shared {
             || has("BadSignature")
             || has("invalid peer certificate: Other")
         {
-            return Problem::new(
+            return Complaint::new(
                 "the server's certificate is not from a CA that is trusted",
                 "write the CA's certificate into `ca_file`",
             );
         }
         if has("invalid peer certificate") {
-            return Problem::new(
+            return Complaint::new(
                 "the server's certificate does not hold for this address, or not at this time",
                 "write an address that the certificate names, or have it renewed",
             );
         }
         if has("CertificateRequired") || (has("received fatal alert") && !self.core.link.dialer().access().has_certificate()) {
-            return Problem::new("the server asks for a client certificate", "write `client_cert` and `client_key`");
+            return Complaint::new("the server asks for a client certificate", "write `client_cert` and `client_key`");
         }
         if has("received fatal alert") {
-            return Problem::new(
+            return Complaint::new(
                 "the server refuses the client certificate",
                 "use one that the server's CA has issued and that is valid",
             );
         }
         if has("InvalidContentType") || has("corrupt message") {
-            return Problem::new("the server does not speak TLS there", "write redis:// or the port that speaks TLS");
+            return Complaint::new("the server does not speak TLS there", "write redis:// or the port that speaks TLS");
         }
         if error.is_timeout() {
-            return Problem::new(
+            return Complaint::new(
                 "Redis does not answer in time",
                 "check the address, the network between, whether Redis runs, and whether the \
                      port speaks TLS (rediss://) or not (redis://)",
             );
         }
-        Problem::new(
+        Complaint::new(
             "Redis cannot be reached",
             "check the address, whether Redis runs there, and whether it asks for TLS (rediss://) or not (redis://), or for \
                      a client certificate that its CA has issued (`client_cert`)",
@@ -287,7 +288,7 @@ impl Shared {
 
 impl Missing {
     /// Takes what came of a command.
-    fn take(&mut self, command: &'static str, tried: Result<Option<RedisError>, Problem>) -> Result<(), Problem> {
+    fn take(&mut self, command: &'static str, tried: Result<Option<RedisError>, Complaint>) -> Result<(), Complaint> {
         let Some(error) = tried? else { return Ok(()) };
         let detail = error.detail().unwrap_or_default();
         if detail.contains(" command") {
@@ -312,7 +313,7 @@ impl Missing {
         self.channel |= other.channel;
     }
 
-    fn problem(&self, shared: &Shared) -> Option<Problem> {
+    fn problem(&self, shared: &Shared) -> Option<Complaint> {
         let (prefix, channel) = (&shared.core.prefix, &shared.channel);
         let mut rights: Vec<String> = self.commands.iter().map(|command| format!("+{command}")).collect();
         let mut what = Vec::new();
@@ -328,7 +329,7 @@ impl Missing {
             rights.push(format!("&{channel}"));
         }
         let remedy = || format!("give it what is missing: ACL SETUSER {} {}", shared.user(), rights.join(" "));
-        (!what.is_empty()).then(|| Problem::new(format!("the Redis user may not {}", what.join(", and not ")), remedy()))
+        (!what.is_empty()).then(|| Complaint::new(format!("the Redis user may not {}", what.join(", and not ")), remedy()))
     }
 }
 
@@ -352,43 +353,45 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
-fn coded(step: Step, error: &RedisError) -> Problem {
+fn coded(step: ProofStep, error: &RedisError) -> Complaint {
     let (code, detail) = (error.code().unwrap_or_default(), error.detail().unwrap_or_default());
     match code {
-        "OOM" => Problem::new(
+        "OOM" => Complaint::new(
             "Redis is full and evicts nothing",
             "raise `maxmemory`; a policy that evicts takes sign-ins, and sign-outs that must not be forgotten",
         ),
         "MISCONF" => {
-            Problem::new("Redis takes no writes because it cannot save them", "mend its disk, or switch its snapshots off")
+            Complaint::new("Redis takes no writes because it cannot save them", "mend its disk, or switch its snapshots off")
         }
-        "NOREPLICAS" => Problem::new(
+        "NOREPLICAS" => Complaint::new(
             "Redis takes no writes because replicas are missing",
             "mend its replicas, or lower `min-replicas-to-write`",
         ),
         "NOAUTH" | "WRONGPASS" => refused_login(),
         _ if detail.contains("cluster support disabled") => {
-            Problem::new("the server is no node of a cluster", "write its address under `url` instead of `cluster.urls`")
+            Complaint::new("the server is no node of a cluster", "write its address under `url` instead of `cluster.urls`")
         }
-        _ if detail.contains("unknown command") && matches!(step, Step::Connect) => {
-            Problem::new("the server is no sentinel", "write the sentinels' addresses (port 26379 as a rule) under `sentinel.urls`")
-        }
-        _ if detail.contains("unknown command") => Problem::new(
+        _ if detail.contains("unknown command") && matches!(step, ProofStep::Connect) => Complaint::new(
+            "the server is no sentinel",
+            "write the sentinels' addresses (port 26379 as a rule) under `sentinel.urls`",
+        ),
+        _ if detail.contains("unknown command") => Complaint::new(
             "the server does not know a command that is used",
             "use Redis 6.2 or later, for a cluster 7 or later, or Valkey, and rename no commands",
         ),
         _ if detail.contains("DB index") => {
-            Problem::new("the server has no such database", "write a lower number after the port, or none")
+            Complaint::new("the server has no such database", "write a lower number after the port, or none")
         }
         // A code is from the server's list and quotes nothing.
-        _ => {
-            Problem::new(format!("Redis refuses with {}", if code.is_empty() { "an error" } else { code }), "look into Redis' log")
-        }
+        _ => Complaint::new(
+            format!("Redis refuses with {}", if code.is_empty() { "an error" } else { code }),
+            "look into Redis' log",
+        ),
     }
 }
 
-fn refused_login() -> Problem {
-    Problem::new("Redis refuses the user or the password", "check `username` and `password`, and the user at Redis (ACL GETUSER)")
+fn refused_login() -> Complaint {
+    Complaint::new("Redis refuses the user or the password", "check `username` and `password`, and the user at Redis (ACL GETUSER)")
 }
 
 async fn patiently<T>(work: impl Future<Output = redis::RedisResult<T>>) -> redis::RedisResult<T> {

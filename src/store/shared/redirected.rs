@@ -17,7 +17,7 @@ const IDLE: Duration = Duration::from_secs(3);
 
 /// Connections to nodes that asked for a command, for what the client does not follow to its end: it shares its connections between
 /// commands, and where `ASKING` and the command that it is for are not sent in one go another one comes between.
-pub(super) struct Asked {
+pub(super) struct AskingNodes {
     dialer: Dialer,
     connections: Mutex<HashMap<(String, u16), Redirected>>,
 }
@@ -28,9 +28,9 @@ struct Redirected {
     used: Instant,
 }
 
-// === impl Asked ===
+// === impl AskingNodes ===
 
-impl Asked {
+impl AskingNodes {
     pub(super) fn new(dialer: Dialer) -> Arc<Self> {
         Arc::new(Self { dialer, connections: Mutex::default() })
     }

@@ -12,7 +12,7 @@ pub(super) struct Lua {
 }
 
 /// A script's keys, which all stand in one slot, and its arguments.
-pub(super) struct Call {
+pub(super) struct ScriptCall {
     script: &'static Lua,
     keys: Vec<Vec<u8>>,
     args: Vec<Vec<u8>>,
@@ -45,14 +45,14 @@ impl Lua {
         Self { text, hash: Script::new(text).get_hash().to_owned() }
     }
 
-    pub(super) fn call(&'static self) -> Call {
-        Call { script: self, keys: Vec::new(), args: Vec::new() }
+    pub(super) fn call(&'static self) -> ScriptCall {
+        ScriptCall { script: self, keys: Vec::new(), args: Vec::new() }
     }
 }
 
-// === impl Call ===
+// === impl ScriptCall ===
 
-impl Call {
+impl ScriptCall {
     pub(super) fn key(mut self, key: &str) -> Self {
         self.keys.push(key.as_bytes().to_vec());
         self

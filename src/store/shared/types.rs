@@ -75,7 +75,7 @@ pub struct Put<'a> {
     /// Where the value is listed.
     pub index: Option<Index<'a>>,
     /// The lease that is given back in the same step.
-    pub lease: Option<Lease<'a>>,
+    pub lease: Option<ReturnedLease<'a>>,
     /// It must not be lost: it is waited for longer.
     pub grant: bool,
 }
@@ -106,7 +106,7 @@ pub struct Index<'a> {
 
 /// A lease that is given back.
 #[derive(Clone, Copy)]
-pub struct Lease<'a> {
+pub struct ReturnedLease<'a> {
     /// The lease's key.
     pub key: &'a str,
     /// Whose it should still be.
@@ -167,11 +167,13 @@ pub struct Page {
 }
 
 /// Why there is no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
     /// It was not tried: Redis failed too often a moment ago.
+    #[error("it was not tried: Redis failed too often a moment ago")]
     Open,
     /// It was tried, and failed or took too long. What was to be written may have been written.
+    #[error("it was tried, and failed or took too long")]
     Failed,
 }
 

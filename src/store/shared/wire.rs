@@ -10,43 +10,43 @@ use redis::{Cmd, Pipeline, ProtocolVersion, RedisResult, Value};
 
 use super::cluster::Redirect;
 use super::dial::{CONNECT, Dialer, config};
-use super::place::Place;
-use super::redirected::Asked;
+use super::place::ServerPlace;
+use super::redirected::AskingNodes;
 use super::sentinels::Master;
 use crate::store::settings::Topology;
 
 /// A connection that many calls share.
 #[derive(Clone)]
-pub(super) enum Wire {
+pub(super) enum RedisConnection {
     Single(MultiplexedConnection),
-    Cluster(ClusterConnection, Arc<Asked>),
+    Cluster(ClusterConnection, Arc<AskingNodes>),
 }
 
 // === impl Dialer ===
 
 impl Dialer {
     /// A connection for calls, and to which master it leads if there are sentinels.
-    pub(super) async fn data(&self) -> RedisResult<(Wire, Option<Master>)> {
+    pub(super) async fn data(&self) -> RedisResult<(RedisConnection, Option<Master>)> {
         match self.topology() {
             Topology::Standalone(url) => {
-                let connection = self.single(Place::of(url), ProtocolVersion::RESP2, &config(CONNECT)).await?;
-                Ok((Wire::Single(connection), None))
+                let connection = self.single(ServerPlace::of(url), ProtocolVersion::RESP2, &config(CONNECT)).await?;
+                Ok((RedisConnection::Single(connection), None))
             }
             Topology::Sentinel { master, urls, .. } => {
                 let (connection, master) = self.master(master, urls, ProtocolVersion::RESP2, || config(CONNECT)).await?;
-                Ok((Wire::Single(connection), Some(master)))
+                Ok((RedisConnection::Single(connection), Some(master)))
             }
             Topology::Cluster(urls) => {
                 let connection = self.cluster(urls)?.get_async_connection().await?;
-                Ok((Wire::Cluster(connection, Asked::new(self.clone())), None))
+                Ok((RedisConnection::Cluster(connection, AskingNodes::new(self.clone())), None))
             }
         }
     }
 }
 
-// === impl Wire ===
+// === impl RedisConnection ===
 
-impl Wire {
+impl RedisConnection {
     /// Sends a command and waits for its answer, however long that takes.
     pub(super) async fn ask(&mut self, cmd: &Cmd) -> RedisResult<Value> {
         use redis::aio::ConnectionLike as _;

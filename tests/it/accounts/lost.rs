@@ -115,8 +115,8 @@ async fn an_older_snapshot_undoes_no_sign_out_and_brings_no_used_refresh_token()
     }
 }
 
-/// The sign-out fails because Redis is gone, and it comes back empty: the replica that brought the sign-in first brings it again, and
-/// the one that renewed it must still know the successor.
+/// The sign-out fails because Redis is gone, and it comes back empty: the replica that brought the sign-in first brings it again,
+/// and the one that renewed it must still know the successor.
 #[tokio::test]
 async fn a_sign_out_that_fails_forgets_no_successor() {
     let (directory, names) = shop(1);

@@ -2,6 +2,7 @@
 //! pauses, back-offs and remembered refusals (contract, cache point 11).
 
 mod backoff;
+mod cause;
 mod counted;
 mod hanging;
 mod issuer;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokend::cache::{
-    Bypass, Cache, Fleet, LoadOutcome, Loaded, Parts, Permit, Query, RefreshLease, Settings, Unavailable, Wire, Work,
+    Bypass, Cache, ErrorCodec, Fleet, LoadOutcome, Loaded, Parts, Permit, Query, RefreshLease, Settings, Unavailable, Work,
 };
 use tokend::clock::Clock;
 use tokend::secret::Secret;
@@ -14,7 +14,7 @@ use tokend::store::{
 };
 use tokend::tasks::Tasks;
 use tokend::telemetry::Metrics;
-use tokend::token::{Grant, KeySpace, Partition, PartitionOwner, Times, TokenKey, VariantMembers};
+use tokend::token::{IssuedToken, KeySpace, Partition, PartitionOwner, Times, TokenKey, VariantMembers};
 use tokio::sync::Notify;
 
 use super::PATIENCE;
@@ -66,7 +66,7 @@ impl Replica {
     }
 
     fn made(fleet: Option<Arc<Fleet>>, store: Option<Arc<Shared>>, clock: Clock, tasks: Tasks, metrics: Metrics) -> Self {
-        let wire = Wire { write: |_, _| None, read: |_, _| None, late: || LATE };
+        let wire = ErrorCodec { write: |_, _| None, read: |_, _| None, late: || LATE };
         let cache = Cache::new(&Settings::default(), fleet, wire, &metrics, clock.clone(), tasks);
         Self { cache, store, clock, metrics }
     }
@@ -174,7 +174,7 @@ fn settings(url: &str) -> RedisSettings {
 }
 
 fn issued(now: i64) -> Loaded {
-    let grant = Grant {
+    let grant = IssuedToken {
         access_token: Secret::new("a.b.c"),
         token_type: "Bearer".to_owned(),
         scope: "a".to_owned(),

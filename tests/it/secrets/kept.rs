@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex};
 
 /// What is written to it, kept.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Kept(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Kept(Arc<Mutex<Vec<u8>>>);
 
 // === impl Kept ===
 
 impl Kept {
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         self.0.lock().expect("no panic").clone()
     }
 
     /// A collector of spans: takes whatever is posted to it, until the test's process ends.
-    pub(super) fn collector() -> (Self, String) {
+    pub(crate) fn collector() -> (Self, String) {
         let (kept, listener) = (Self::default(), TcpListener::bind("127.0.0.1:0").expect("a port"));
         let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
         let all = kept.clone();

@@ -1,7 +1,7 @@
 //! Canaries: every secret of every route, in good and failing ways, and none of them anywhere but in the body of a success.
 
 mod canaries;
-mod kept;
+pub(crate) mod kept;
 mod routes;
 
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! Users, passwords and certificates: right, wrong, changed and withdrawn.
 
-use tokend::store::{Access, BreakerState, Epoch, Lease, Note, Placed, Put, Topology};
+use tokend::store::{Access, BreakerState, Epoch, Note, Placed, Put, ReturnedLease, Topology};
 use tokio::sync::mpsc;
 
 use super::{LONG, PATIENCE, Store, password, password_file, settings, standalone, urls};
@@ -30,7 +30,7 @@ async fn a_user_with_the_prefix_alone_is_enough() {
     assert_eq!(store.shared.prove().await, Ok(vec![]));
     let (sender, mut heard) = mpsc::unbounded_channel();
     store.shared.listen(move |event| drop(sender.send(event)));
-    let lease = Lease { key: "tokend:{p}:l", owner: &[7; 16], outcome: None };
+    let lease = ReturnedLease { key: "tokend:{p}:l", owner: &[7; 16], outcome: None };
     let epoch = Some(Epoch { key: "tokend:{p}:e", named: &[0; 8] });
     let value = format!("{:016x}", 1);
     let put = Put {

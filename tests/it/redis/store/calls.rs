@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokend::store::{BreakerState, Claim, Epoch, Holder, Index, Lease, Mark, Note, Placed, Put, Raised, Removed, Shared};
+use tokend::store::{BreakerState, Claim, Epoch, Holder, Index, Mark, Note, Placed, Put, Raised, Removed, ReturnedLease, Shared};
 use tokio::sync::mpsc;
 
 use super::{LONG, PATIENCE, Store, standalone};
@@ -133,7 +133,7 @@ async fn a_put_is_refused_after_a_sign_out() {
 async fn a_put_finds_that_an_epoch_is_lost() {
     on_both(async |store, _server| {
         let value = value(1, "first");
-        let lease = Lease { key: LEASE, owner: &OWNER, outcome: None };
+        let lease = ReturnedLease { key: LEASE, owner: &OWNER, outcome: None };
         let named = Put { epoch: Some(Epoch { key: EPOCH, named: &NEW }), lease: Some(lease), ..put(&value, None) };
         assert!(store.set(LEASE, &OWNER).await);
         assert_eq!(store.shared.put(&named).await, Ok(Placed::Lost), "there is none");
@@ -214,7 +214,7 @@ async fn a_put_gives_the_lease_back_and_tells_the_followers() {
     on_both(async |store, server| {
         let (first, second) = (value(1, "first"), value(2, "second"));
         let told = [&OWNER[..], b"told"].concat();
-        let lease = Lease { key: LEASE, owner: &OWNER, outcome: Some(note(OUTCOME, &told)) };
+        let lease = ReturnedLease { key: LEASE, owner: &OWNER, outcome: Some(note(OUTCOME, &told)) };
         let stored = Put { lease: Some(lease), ..put(&first, None) };
         assert!(store.shared.claim(&claim(&OWNER, &[])).await.is_ok_and(|claimed| claimed.won));
         assert_eq!(store.shared.put(&stored).await, Ok(Placed::Stored));

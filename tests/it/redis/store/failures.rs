@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokend::store::{BreakerState, Event, Note, Topology, Trouble};
+use tokend::store::{BreakerState, Event, Note, StoreError, Topology};
 use tokio::sync::mpsc;
 
 use super::{LONG, PATIENCE, Store, now, parse, settings, standalone};
@@ -19,7 +19,7 @@ async fn until_open(store: &Store) {
         let started = now();
         let (read, written) = tokio::join!(store.shared.read(&["tokend:{a}:until"]), store.set("tokend:{a}:until", b"1"));
         assert!(started.elapsed() < Duration::from_millis(150) + SLACK, "{:?}", started.elapsed());
-        read == Err(Trouble::Open) && !written
+        read == Err(StoreError::Open) && !written
     })
     .await;
 }
@@ -36,7 +36,7 @@ async fn a_server_that_is_killed_is_used_again_when_it_is_back() {
     server.kill().await;
     until_open(&store).await;
     let started = now();
-    assert_eq!(store.shared.read(&["tokend:{a}:x"]).await, Err(Trouble::Open));
+    assert_eq!(store.shared.read(&["tokend:{a}:x"]).await, Err(StoreError::Open));
     assert!(started.elapsed() < Duration::from_millis(100), "an open breaker costs nothing");
     server.restart().await;
     let took = store.until_writes_work().await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokend::store::{BreakerState, Claim, Note, Placed, Put, Removed, Topology, Trouble};
+use tokend::store::{BreakerState, Claim, Note, Placed, Put, Removed, StoreError, Topology};
 
 use super::{LONG, PATIENCE, Store, now, settings, standalone, urls};
 use crate::support::redis::{Cluster, RedisServer};
@@ -41,7 +41,7 @@ async fn whoever_has_patience_is_answered_after_a_slow_answer() {
     let (_server, fault, store) = behind_a_network().await;
     // There and back: more than a call may take, and less than a second.
     fault.delay(Duration::from_millis(200));
-    assert_eq!(store.shared.read(&[KEY]).await, Err(Trouble::Failed));
+    assert_eq!(store.shared.read(&[KEY]).await, Err(StoreError::Failed));
     every_call_works(&store.shared.patient(), 1).await;
 }
 
@@ -51,7 +51,7 @@ async fn whoever_has_patience_waits_for_a_breaker_that_opened_a_moment_ago() {
     fault.freeze();
     // Those who have none open it while Redis pauses.
     futures_util::future::join_all((0..6).map(|_| store.shared.read(&[KEY]))).await;
-    assert_eq!(store.shared.read(&[KEY]).await, Err(Trouble::Open));
+    assert_eq!(store.shared.read(&[KEY]).await, Err(StoreError::Open));
     let patient = store.shared.patient();
     let (read, ()) = tokio::join!(patient.read(&[KEY]), async { fault.pass() });
     assert_eq!(read, Ok(vec![Some(Bytes::from_static(b"1"))]));
@@ -67,7 +67,7 @@ async fn a_breaker_that_has_been_open_for_longer_is_not_waited_for() {
         let started = now();
         let read = patient.read(&[KEY]).await;
         last = started.elapsed();
-        read == Err(Trouble::Open) && last < Duration::from_millis(100)
+        read == Err(StoreError::Open) && last < Duration::from_millis(100)
     })
     .await;
     println!("an open breaker costs {last:?}");

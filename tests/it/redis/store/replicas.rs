@@ -20,7 +20,7 @@ fn epoch(value: &[u8]) -> Note<'_> {
 }
 
 /// A put of something whose older value may be used up.
-async fn put(store: &Store, generation: u64) -> Result<Placed, tokend::store::Trouble> {
+async fn put(store: &Store, generation: u64) -> Result<Placed, tokend::store::StoreError> {
     let value = format!("{generation:016x}").into_bytes();
     let base = generation.checked_sub(1).filter(|base| *base > 0);
     let put = Put { key: "tokend:{p}:a", value: &value, ttl: LONG, base, epoch: None, index: None, lease: None, grant: true };

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tokend::finding::Problem;
+use tokend::finding::Complaint;
 use tokend::store::{RedisSettings, Topology};
 
 use super::topologies::behind;
@@ -29,7 +29,7 @@ fn as_tokend(settings: RedisSettings) -> RedisSettings {
     RedisSettings { username: Some("tokend".to_owned()), password: password("first-password"), ..settings }
 }
 
-async fn prove(settings: &RedisSettings) -> Result<Vec<Problem>, Problem> {
+async fn prove(settings: &RedisSettings) -> Result<Vec<Complaint>, Complaint> {
     Store::open(settings).shared.prove().await
 }
 

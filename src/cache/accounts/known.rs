@@ -44,7 +44,7 @@ impl CachedAccounts {
         Known { known: known.collect(), unsure }
     }
 
-    /// Signs out each of these accounts, by space and partition, as [`CachedAccounts::sign_out`] does. CachedAccounts of which
+    /// Signs out each of these accounts, by space and partition, as [`CachedAccounts::sign_out`] does. Accounts of which
     /// nothing stands are signed out together: the others are told, and then the store is asked of all at once.
     ///
     /// # Errors

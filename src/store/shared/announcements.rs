@@ -27,7 +27,7 @@ const WAITING: usize = 64;
 
 impl Dialer {
     /// Listens to every sentinel until the soft stop: the one that leads a failover says it first, the others up to two seconds
-    /// later. AskingNodes for more than once it does nothing more.
+    /// later. Asked for more than once it does nothing more.
     pub(super) fn follow_sentinels(&self, tasks: &Tasks, jitter: fn() -> f64) {
         let Topology::Sentinel { master, urls, .. } = self.topology() else { return };
         if self.sentinels().following.swap(true, Ordering::Relaxed) {

@@ -107,6 +107,13 @@ async fn every_file_is_compared_at_once_and_the_process_goes_on() {
     assert_eq!(serving.end_within(LONG).await.code(), Some(0));
 }
 
+/// SIGHUP ends it, also where whoever runs the tests had it ignored.
+fn in_a_terminal(args: &[&str]) -> Command {
+    let mut command = Command::new("/usr/bin/env");
+    command.arg("--default-signal=HUP").arg(binary()).args(args).env_clear();
+    command
+}
+
 /// A command that belongs to a terminal, and what it prints; it is killed with the test.
 struct Shown(Child, Said);
 
@@ -134,7 +141,7 @@ impl Drop for Shown {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_terminal_ends_the_demo_and_the_emulator_in_order() {
-    let mut demo = Shown::start(tokend(&["demo"]));
+    let mut demo = Shown::start(in_a_terminal(&["demo"]));
     let text = demo.says("Ctrl-C ends it").await;
     let (_, rest) = text.split_once("--cacert ").expect("a CA file");
     let ca = PathBuf::from(rest.split_ascii_whitespace().next().expect("a path"));
@@ -142,7 +149,7 @@ async fn a_closed_terminal_ends_the_demo_and_the_emulator_in_order() {
     signal(&demo.0, "HUP");
     assert_eq!(end_within(&mut demo.0, LONG).await.and_then(|status| status.code()), Some(0));
     assert!(!ca.exists(), "it leaves nothing behind");
-    let mut emulator = Shown::start(tokend(&["emulator", "--listen", "127.0.0.1:0"]));
+    let mut emulator = Shown::start(in_a_terminal(&["emulator", "--listen", "127.0.0.1:0"]));
     emulator.says("the emulator is at").await;
     signal(&emulator.0, "HUP");
     assert_eq!(end_within(&mut emulator.0, LONG).await.and_then(|status| status.code()), Some(0));

@@ -234,7 +234,7 @@ impl CachedToken {
         self.answer(variant, asked, true).is_some()
     }
 
-    /// As [`Stored::answers`]; without `superset` only the answer to the identical request will do. `Some(true)`: it is that
+    /// As [`CachedToken::answers`]; without `superset` only the answer to the identical request will do. `Some(true)`: it is that
     /// answer.
     pub fn answer(&self, variant: &Variant, asked: &str, superset: bool) -> Option<bool> {
         if self.facts.variant != *variant {

@@ -84,7 +84,7 @@ impl Lookups {
         let Some((stored, dated)) = self.covering(names, wanted, epoch).await? else { return Ok(None) };
         let facts = &stored.facts;
         let name = names.place(&wanted.partition).token(&names.entry(&facts.variant, &facts.asked));
-        Ok(Some(self.fleet.timed(&name, stored, dated).await))
+        Ok(self.fleet.timed(&name, stored, dated).await)
     }
 
     /// Looks for a token under its exact name.
@@ -191,7 +191,7 @@ impl Lookups {
     /// A token that another replica stored by its own clock ends when its key does.
     pub(super) async fn time(&self, name: &str, lookup: &mut Lookup) {
         if let Some(stored) = lookup.stored.take() {
-            lookup.stored = Some(self.fleet.timed(name, stored, lookup.dated).await);
+            lookup.stored = self.fleet.timed(name, stored, lookup.dated).await;
         }
     }
 }

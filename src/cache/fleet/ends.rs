@@ -15,15 +15,15 @@ impl Fleet {
     }
 
     /// A token that another replica stored by its own clock: it ends when its key does. Which clocks agree with this process' own
-    /// is remembered, so that few are asked about.
-    pub(in crate::cache) async fn timed(&self, name: &str, stored: CachedToken, dated: Dated) -> CachedToken {
+    /// is remembered, so that few are asked about. `None`: the store cannot say, or the key is gone by now; it may have ended.
+    pub(in crate::cache) async fn timed(&self, name: &str, stored: CachedToken, dated: Dated) -> Option<CachedToken> {
         if self.clocks.agrees(&dated.clock) {
-            return stored;
+            return Some(stored);
         }
-        let Ok(Some(left)) = self.store.left(name).await else { return stored };
+        let left = self.store.left(name).await.ok().flatten()?;
         let ends = self.now().saturating_add(whole_seconds(left));
         self.clocks.compare(dated, ends);
-        stored.ending_by(ends)
+        Some(stored.ending_by(ends))
     }
 
     /// A sign-in that another replica stored by its own clock: it ends when its key does.

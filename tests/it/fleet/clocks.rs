@@ -76,6 +76,19 @@ async fn nor_does_one_that_is_found_on_another_way() {
     lasts_an_hour(&told[1], NOW);
 }
 
+/// Whoever stored it has a clock that is ahead, and Redis does not say how long its key has: it may have ended.
+#[tokio::test]
+async fn what_nobody_can_date_is_not_served() {
+    let (stage, _) = replicas(AHEAD).await;
+    stage.answering_with(0, json!({"expires_in": 3600})).await;
+    let first = stage.graph(0).await;
+    let may_ask = async |rule: &str| stage.redis.admin().ask::<()>(&["ACL", "SETUSER", "default", rule]).await.expect("an answer");
+    may_ask("-pttl").await;
+    let second = stage.graph(1).await;
+    assert_eq!((second.source(), second.token() == first.token()), ("identity_provider", false));
+    may_ask("+pttl").await;
+}
+
 #[tokio::test]
 async fn a_short_token_is_not_served_past_its_end() {
     let (stage, clock) = replicas(AHEAD).await;

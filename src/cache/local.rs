@@ -229,7 +229,11 @@ impl LocalLevel {
             known |= shared.queue.forget(partition);
             known |= shared.recent.hide(partition);
         }
-        self.watches.mark(partition, None);
+        if self.shared.is_none() {
+            // In memory alone that is all of the sign-out. Else calls under way are told when it is done: what they bring of a
+            // refresh token must not be lost to a sign-out that fails.
+            self.watches.mark(partition, None);
+        }
         self.memory.remove(partition) || known
     }
 

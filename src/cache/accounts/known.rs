@@ -64,7 +64,11 @@ impl CachedAccounts {
         }
         // Before the store is asked again: what is stored until then is found there, and what comes later has been told.
         for some in unknown.chunks(AT_ONCE) {
-            join_all(some.iter().map(|(_, partition, _)| shared.fleet.tell_signed_out(partition, None))).await;
+            join_all(some.iter().map(|(_, partition, _)| {
+                self.local.forget(partition, None);
+                shared.fleet.tell_signed_out(partition, None)
+            }))
+            .await;
         }
         let there = any_of(&shared.fleet, &partitions(&unknown)).await;
         let said = there.as_ref().map(|_| ()).map_err(|why| *why);

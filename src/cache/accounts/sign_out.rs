@@ -75,6 +75,7 @@ impl CachedAccounts {
         let stands = known || members.iter().any(|members| !members.is_empty());
         if !stands {
             // Before the store is asked: what is stored until then is found there, and what comes later has been told.
+            self.local.forget(partition, None);
             shared.fleet.tell_signed_out(partition, None).await;
         }
         // The epoch is the account's under the names of each version: the highest of them is the one of all.

@@ -143,6 +143,41 @@ async fn a_sign_out_that_fails_forgets_no_successor() {
     }
 }
 
+/// The successor of a refresh token comes after a sign-out that failed, at the replica that could not do it.
+#[tokio::test]
+async fn a_sign_out_that_fails_loses_no_successor_on_its_way() {
+    let (directory, names) = shop(1);
+    let redis = RedisServer::start().await;
+    let urls = vec![redis.url(); 2];
+    let mut stage = Stage::made(Plan { redis: Some(redis), urls, directory: Some(directory), ..Plan::default() }).await;
+    for _ in 0..times(2) {
+        let user = stage.sign_in(0, "shop-offline", "orders.read", &names[0]).await;
+        let calls = stage.calls().await;
+        stage.emulator.script(json!({"on": {"endpoint": "token"}, "times": 1, "do": {"hold": true}})).await;
+        stage.redis().save().await;
+        let (client, account) = (stage.replicas[1].client.clone(), id(&user).to_owned());
+        let body = json!({"app": "shop-offline", "account": account, "scopes": "orders.read", FORCED: true});
+        let refresh = tokio::spawn(async move { client.post("/silent", &body).await });
+        stage.emulator.asked_times("token", calls + 1).await;
+        stage.redis.as_mut().expect("a Redis").kill().await;
+        assert_eq!(stage.sign_out(1, "shop-offline", id(&user)).await.status, 503);
+        stage.emulator.release().await;
+        let _served_or_not = refresh.await.expect("an end");
+        stage.redis.as_mut().expect("a Redis").restart().await;
+        for replica in [0, 1] {
+            eventually(PATIENCE, async || {
+                stage.tick();
+                let answer = stage.forced(replica, id(&user)).await;
+                assert!([200, 503].contains(&answer.status), "the family was revoked: {}", answer.text);
+                answer.status == 200
+            })
+            .await;
+        }
+        stage.sent_each_once().await;
+        stage.signed_out(0, 1, "shop-offline", id(&user)).await;
+    }
+}
+
 #[tokio::test]
 async fn who_signs_in_after_a_sign_out_is_signed_in_whatever_redis_loses() {
     let stage = Stage::sharing(2).await;

@@ -157,12 +157,13 @@ async fn a_sign_out_that_fails_loses_no_successor_on_its_way() {
         stage.redis().save().await;
         let (client, account) = (stage.replicas[1].client.clone(), id(&user).to_owned());
         let body = json!({"app": "shop-offline", "account": account, "scopes": "orders.read", FORCED: true});
-        let refresh = tokio::spawn(async move { client.post("/silent", &body).await });
+        let mut refresh = tokio::task::JoinSet::new();
+        refresh.spawn(async move { client.post("/silent", &body).await });
         stage.emulator.asked_times("token", calls + 1).await;
         stage.redis.as_mut().expect("a Redis").kill().await;
         assert_eq!(stage.sign_out(1, "shop-offline", id(&user)).await.status, 503);
         stage.emulator.release().await;
-        let _served_or_not = refresh.await.expect("an end");
+        let _served_or_not = refresh.join_all().await;
         stage.redis.as_mut().expect("a Redis").restart().await;
         for replica in [0, 1] {
             eventually(PATIENCE, async || {

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     fault::{Fault, Outcome},
     issued::{Person, Session},
+    jose,
     registration::App,
 };
 
@@ -78,6 +79,12 @@ impl<'a> Ask<'a> {
         let access = self.access(self.issuer(tenant), resource);
         let token = self.world.sign(&access.of_app(self.world));
         Value::Object(self.answer(token, access.lifetime))
+    }
+
+    /// Tokens for a user who has no session yet.
+    pub(crate) fn new_session(&self, person: Person, scope: String) -> Outcome<Value> {
+        let (client_id, place) = (self.client.client_id.clone(), self.place(&person));
+        self.user_answer(&Session { client_id, place, person, scope, nonce: None, sid: jose::random() })
     }
 
     /// Tokens for a user.

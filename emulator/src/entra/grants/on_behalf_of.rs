@@ -12,8 +12,8 @@ use crate::{
         tokens::Issuer,
     },
     fault::{Fault, Outcome},
-    issued::{Person, Session},
-    jose::{self, Jws},
+    issued::Person,
+    jose::Jws,
 };
 
 pub(crate) fn redeem(ask: &Ask<'_>) -> Outcome<Value> {
@@ -34,15 +34,7 @@ pub(crate) fn redeem(ask: &Ask<'_>) -> Outcome<Value> {
     }
     let person = subject(ask, &jws);
     ask.may(&person, "obo")?;
-    let session = Session {
-        client_id: ask.client.client_id.clone(),
-        place: ask.place(&person),
-        person,
-        scope,
-        nonce: None,
-        sid: jose::random(),
-    };
-    ask.user_answer(&session)
+    ask.new_session(person, scope)
 }
 
 /// Signature, issuer, audience, times: each with the number that Entra gives it.

@@ -9,8 +9,6 @@ use crate::{
         home::{person, user_at},
     },
     fault::{Fault, Outcome},
-    issued::Session,
-    jose,
     registration::UserState,
 };
 
@@ -32,13 +30,5 @@ pub(crate) fn redeem(ask: &Ask<'_>) -> Outcome<Value> {
     }
     let person = person(user);
     ask.may(&person, "password")?;
-    let session = Session {
-        client_id: ask.client.client_id.clone(),
-        place: ask.place(&person),
-        person,
-        scope,
-        nonce: None,
-        sid: jose::random(),
-    };
-    ask.user_answer(&session)
+    ask.new_session(person, scope)
 }

@@ -228,8 +228,7 @@ impl LocalLevel {
             }
             known |= shared.queue.forget(partition);
             known |= shared.recent.hide(partition);
-        }
-        if self.shared.is_none() {
+        } else {
             // In memory alone that is all of the sign-out. Else calls under way are told when it is done: what they bring of a
             // refresh token must not be lost to a sign-out that fails.
             self.watches.mark(partition, None);

@@ -33,6 +33,21 @@ impl Stage {
         assert_eq!(different.len(), sent.len(), "one was sent twice");
     }
 
+    /// Either replica renews the sign-in, sooner or later and without a used refresh token, until the user is signed out.
+    async fn serves_until_signed_out(&self, account: &str) {
+        for replica in [0, 1] {
+            eventually(PATIENCE, async || {
+                self.tick();
+                let answer = self.forced(replica, account).await;
+                assert!([200, 503].contains(&answer.status), "the family was revoked: {}", answer.text);
+                answer.status == 200
+            })
+            .await;
+        }
+        self.sent_each_once().await;
+        self.signed_out(0, 1, "shop-offline", account).await;
+    }
+
     /// How much of a kind a replica has brought back.
     pub(super) async fn restored(&self, replica: usize, kind: &str) -> f64 {
         self.metric(replica, &format!("tokend_cache_restored_total{{kind=\"{kind}\"}}")).await
@@ -44,6 +59,14 @@ impl Stage {
             self.redis().admin().ask::<()>(&["DEL", &key]).await.expect("gone");
         }
     }
+}
+
+/// Two replicas over one Redis, and so many users of the shop.
+async fn shop_sharing(users: usize) -> (Stage, Vec<String>) {
+    let (directory, names) = shop(users);
+    let redis = RedisServer::start().await;
+    let urls = vec![redis.url(); 2];
+    (Stage::made(Plan { redis: Some(redis), urls, directory: Some(directory), ..Plan::default() }).await, names)
 }
 
 #[tokio::test]
@@ -75,10 +98,7 @@ async fn after_a_flush_sign_outs_and_sign_ins_are_there_again_without_anybody_as
 /// The server starts again with a snapshot in which one user is still signed in and the other one's refresh token is a used one.
 #[tokio::test]
 async fn an_older_snapshot_undoes_no_sign_out_and_brings_no_used_refresh_token() {
-    let (directory, names) = shop(8);
-    let redis = RedisServer::start().await;
-    let urls = vec![redis.url(); 2];
-    let mut stage = Stage::made(Plan { redis: Some(redis), urls, directory: Some(directory), ..Plan::default() }).await;
+    let (mut stage, names) = shop_sharing(8).await;
     let rounds = times(8).div_ceil(8);
     for _ in 0..rounds {
         let mut users = Vec::new();
@@ -119,37 +139,21 @@ async fn an_older_snapshot_undoes_no_sign_out_and_brings_no_used_refresh_token()
 /// and the one that renewed it must still know the successor.
 #[tokio::test]
 async fn a_sign_out_that_fails_forgets_no_successor() {
-    let (directory, names) = shop(1);
-    let redis = RedisServer::start().await;
-    let urls = vec![redis.url(); 2];
-    let mut stage = Stage::made(Plan { redis: Some(redis), urls, directory: Some(directory), ..Plan::default() }).await;
+    let (mut stage, names) = shop_sharing(1).await;
     for _ in 0..times(2) {
         let user = stage.sign_in(0, "shop-offline", "orders.read", &names[0]).await;
         assert_eq!(stage.forced(1, id(&user)).await.source(), "identity_provider");
         stage.redis.as_mut().expect("a Redis").kill().await;
         assert_eq!(stage.sign_out(1, "shop-offline", id(&user)).await.status, 503);
         stage.redis.as_mut().expect("a Redis").restart().await;
-        for replica in [0, 1] {
-            eventually(PATIENCE, async || {
-                stage.tick();
-                let answer = stage.forced(replica, id(&user)).await;
-                assert!([200, 503].contains(&answer.status), "the family was revoked: {}", answer.text);
-                answer.status == 200
-            })
-            .await;
-        }
-        stage.sent_each_once().await;
-        stage.signed_out(0, 1, "shop-offline", id(&user)).await;
+        stage.serves_until_signed_out(id(&user)).await;
     }
 }
 
 /// The successor of a refresh token comes after a sign-out that failed, at the replica that could not do it.
 #[tokio::test]
 async fn a_sign_out_that_fails_loses_no_successor_on_its_way() {
-    let (directory, names) = shop(1);
-    let redis = RedisServer::start().await;
-    let urls = vec![redis.url(); 2];
-    let mut stage = Stage::made(Plan { redis: Some(redis), urls, directory: Some(directory), ..Plan::default() }).await;
+    let (mut stage, names) = shop_sharing(1).await;
     for _ in 0..times(2) {
         let user = stage.sign_in(0, "shop-offline", "orders.read", &names[0]).await;
         let calls = stage.calls().await;
@@ -165,17 +169,7 @@ async fn a_sign_out_that_fails_loses_no_successor_on_its_way() {
         stage.emulator.release().await;
         let _served_or_not = refresh.join_all().await;
         stage.redis.as_mut().expect("a Redis").restart().await;
-        for replica in [0, 1] {
-            eventually(PATIENCE, async || {
-                stage.tick();
-                let answer = stage.forced(replica, id(&user)).await;
-                assert!([200, 503].contains(&answer.status), "the family was revoked: {}", answer.text);
-                answer.status == 200
-            })
-            .await;
-        }
-        stage.sent_each_once().await;
-        stage.signed_out(0, 1, "shop-offline", id(&user)).await;
+        stage.serves_until_signed_out(id(&user)).await;
     }
 }
 

@@ -16,6 +16,7 @@ mod seat;
 mod settings;
 mod stream;
 mod wire;
+mod woken;
 
 #[cfg(test)]
 mod tests;

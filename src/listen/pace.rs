@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::meters::Reason;
 use super::occupant::{Occupant, Phase};
+use super::woken::Woken;
 
 /// The clock of one connection. It is set once for many requests:
 /// it is early at worst, looks what the connection is at, and goes on.
@@ -46,7 +48,8 @@ impl Pace {
 
     /// Polls a connection until it ends, or takes too long; once `stop` is over it is told to finish.
     pub(super) async fn drive<C: GracefulConnection>(mut self, mut connection: Pin<Box<C>>, stop: impl Future<Output = ()>) {
-        let mut stop = pin!(stop);
+        let stop = pin!(stop);
+        let mut stop = Woken::new(stop);
         let mut stopping = false;
         poll_fn(|cx| {
             loop {
@@ -54,7 +57,7 @@ impl Pace {
                 if connection.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(());
                 }
-                if !stopping && stop.as_mut().poll(cx).is_ready() {
+                if !stopping && stop.poll_unpin(cx).is_ready() {
                     stopping = true;
                     // A client that is gone without a word must not hold up the end.
                     self.told = Some(Instant::now());

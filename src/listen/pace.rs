@@ -13,6 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::meters::Reason;
 use super::occupant::{Occupant, Phase};
 use super::woken::Woken;
+use crate::clock::{CATCH_UP, STOOD_STILL};
 
 /// The clock of one connection. It is set once for many requests:
 /// it is early at worst, looks what the connection is at, and goes on.
@@ -25,6 +26,8 @@ pub(super) struct Pace {
     sleep: Pin<Box<Sleep>>,
     /// When an idle connection was told that it ends.
     told: Option<Instant>,
+    /// Until when it stays whatever it is at: the process stood still, and what came meanwhile is still to be read.
+    catching_up: Option<Instant>,
 }
 
 /// How long an idle connection stays beyond what its client was told: what is sent in the last moment still arrives.
@@ -38,7 +41,7 @@ impl Pace {
     pub(super) fn new(seat: &Arc<Occupant>, head: Duration, keep_alive: Option<Duration>) -> Self {
         let idle = keep_alive.map_or(head, |idle| idle.saturating_add(MARGIN));
         let sleep = Box::pin(sleep_until(Instant::now() + head));
-        Self { seat: Arc::clone(seat), head, idle, sleep, told: None }
+        Self { seat: Arc::clone(seat), head, idle, sleep, told: None, catching_up: None }
     }
 
     /// Waits until it is over with the connection, before anything of its first head has been read.
@@ -81,10 +84,15 @@ impl Pace {
             if let Some(until) = until
                 && until < self.sleep.deadline()
             {
-                self.sleep.as_mut().reset(until);
+                self.sleep.as_mut().reset(until.max(Instant::now()));
             }
             std::task::ready!(self.sleep.as_mut().poll(cx));
             let now = Instant::now();
+            if now.saturating_duration_since(self.sleep.deadline()) > STOOD_STILL {
+                self.catching_up = Some(now + CATCH_UP);
+                self.sleep.as_mut().reset(now + CATCH_UP);
+                continue;
+            }
             match until {
                 Some(until) if until <= now => return Poll::Ready(self.step(phase, now)),
                 Some(until) => self.sleep.as_mut().reset(until),
@@ -102,7 +110,8 @@ impl Pace {
         };
         // Whatever it has begun since it was told.
         let told = self.told.map(|told| told + self.head);
-        Some(told.unwrap_or_else(|| self.seat.moment(since) + time))
+        let until = told.unwrap_or_else(|| self.seat.moment(since) + time);
+        Some(self.catching_up.map_or(until, |caught_up| until.max(caught_up)))
     }
 
     fn step(&mut self, phase: Phase, now: Instant) -> PaceStep {

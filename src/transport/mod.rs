@@ -4,6 +4,7 @@
 //! kept connections are dropped when a call over one of them breaks or gets no answer in time. What must not fail for that reason
 //! goes over a connection of its own ([`Over::Fresh`]).
 
+mod awake;
 mod cause;
 mod client;
 mod roots;
@@ -161,7 +162,7 @@ impl Door {
         // The client's futures are many kilobytes: on the heap, and not in every future that waits for this one.
         let exchange = Box::pin(exchange(client, span, context, outgoing));
         let mut waiting = CallUnderWay(Some(span));
-        let outcome = tokio::time::timeout(deadline, exchange).await.unwrap_or(Err(TransportError::TimedOut));
+        let outcome = awake::within(deadline, exchange).await.unwrap_or(Err(TransportError::TimedOut));
         waiting.0 = None;
         if let Err(error) = &outcome {
             tracing::warn!(%correlation_id, causes = causes(error), "a call to an authority failed");

@@ -75,6 +75,32 @@ async fn of_a_holder_whose_redis_is_a_black_hole_nobody_sends_the_used_token() {
     in_mid_call(Trouble::BlackHole, 3).await;
 }
 
+/// The answer comes while its process stands still, and for longer than a call may take: it is read when the process goes on, and
+/// what it brings is kept.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_holder_that_is_stopped_for_longer_than_a_call_may_take_the_answer_is_read() {
+    let mut processes = Processes::calling_within("3s", RedisServer::start().await).await;
+    for count in portions(3) {
+        let accounts = processes.signed_in(count).await;
+        let sent = processes.sent().await.len();
+        processes.hold().await;
+        let first = processes.fleet.client(0).clone();
+        let holding = join_all(accounts.iter().map(|account| silent(&first, account, PART, true)));
+        let (held, ()) = tokio::join!(holding, async {
+            processes.sent_are(sent + count).await;
+            processes.fleet.signal(0, "STOP");
+            let clock = tokend::clock::Clock::system();
+            processes.emulator.unscript().await;
+            eventually(PATIENCE, async || clock.precise() >= Duration::from_millis(3500)).await;
+            processes.fleet.signal(0, "CONT");
+        });
+        for answer in held {
+            assert_eq!(answer.source(), "identity_provider");
+        }
+        processes.all_go_on(&accounts).await;
+    }
+}
+
 /// Nobody knows whether the token of one who died was used. Its account is not blocked for ever: after twice the longest call, from
 /// when the mark was seen, another one tries.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,6 +11,7 @@ mod online;
 mod roots;
 mod serve;
 mod shutdown;
+mod stopped;
 mod unread;
 mod workload;
 

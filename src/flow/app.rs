@@ -149,13 +149,18 @@ impl App {
         &self.canonical
     }
 
+    /// The id of its authority's own tenant, if it was learnt already whether there is one.
+    pub(super) fn known_own_tenant(&self) -> Option<Option<&str>> {
+        self.own_tenant.get().map(Option::as_deref)
+    }
+
     /// The id of its authority's own tenant, learnt once.
     pub(super) async fn own_tenant(
         &self,
         context: crate::telemetry::Context,
     ) -> Result<Option<&str>, crate::authority::AuthorityError> {
-        if let Some(known) = self.own_tenant.get() {
-            return Ok(known.as_deref());
+        if let Some(known) = self.known_own_tenant() {
+            return Ok(known);
         }
         let id = self.authority.own_tenant_id(context).await?;
         Ok(self.own_tenant.get_or_init(|| id).as_deref())

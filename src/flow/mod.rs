@@ -29,6 +29,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::future::{BoxFuture, Either, Ready, ready};
+
 pub use app::App;
 pub use catalogue::Flow;
 pub use metrics::Metrics;
@@ -38,10 +40,10 @@ pub use request::*;
 pub use settings::{ApiSettings, AppSettings, RefreshTokens, flow_names};
 pub use state::{Jitter, Means};
 
-use plan::{Asker, Plan};
+use plan::{Asker, Plan, Planning};
 use spine::{cached, once};
 use state::FlowState;
-use timed::Seen;
+use timed::Timed;
 
 use crate::authority::Stops;
 use crate::cache::ErrorCodec;
@@ -57,9 +59,36 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// How often it is looked whether a credential is new, for telling the other replicas.
 const FOLLOW: Duration = Duration::from_millis(250);
 
+/// What comes of a request: it is known at once where memory has the token. Everything else is on the heap, so that what a hit makes
+/// and moves is small.
+type Working<'a> = Either<Ready<Outcome>, BoxFuture<'a, Outcome>>;
+
 /// All flows over all apps; clones share everything.
 #[derive(Clone, Debug)]
 pub struct Service(Arc<FlowState>);
+
+/// Does what a request asks for.
+fn work<'a>(asker: Asker<'a>, request: &'a Request<'a>) -> Working<'a> {
+    let state = asker.state;
+    match grants::plan(asker, request) {
+        Err(refusal) => Either::Left(ready(Err(refusal.into()))),
+        Ok(Planning::Done(plan)) => carry_out(state, plan),
+        Ok(Planning::Waits(planning)) => Either::Right(Box::pin(async move {
+            match carry_out(state, planning.await?) {
+                Either::Left(known) => known.into_inner(),
+                Either::Right(work) => work.await,
+            }
+        })),
+    }
+}
+
+/// Gives a plan to its spine.
+fn carry_out<'a>(state: &'a Arc<FlowState>, plan: Plan<'a>) -> Working<'a> {
+    match plan {
+        Plan::Cached(plan) => cached::run(state, plan),
+        Plan::Once(plan) => Either::Right(Box::pin(once::run(state, *plan))),
+    }
+}
 
 // === impl Service ===
 
@@ -148,14 +177,13 @@ impl Service {
     /// There is no token, and why.
     pub async fn token(&self, caller: Caller, call: Call, request: &Request<'_>) -> Outcome {
         let (state, flow, common) = (&self.0, request.flow(), request.common());
-        let (app, seen) = (state.asked_of(caller, flow, common)?, Seen::of(&call));
-        let work = async {
-            match grants::plan(Asker { state, app: &app, caller, call }, request).await? {
-                Plan::Cached(plan) => cached::run(state, plan).await,
-                Plan::Once(plan) => Box::pin(once::run(state, *plan)).await,
-            }
+        let app = state.asked_of(caller, flow, common)?;
+        let timed = Timed::begin(state, &app, flow, &call);
+        let outcome = match work(Asker { state, app: &app, caller, call }, request) {
+            Either::Left(known) => known.into_inner(),
+            Either::Right(work) => work.await,
         };
-        state.timed((&app, flow, seen), (caller, common), work).await
+        timed.end(caller, common, outcome)
     }
 
     /// `POST /auth-code/url` (RFC 6749 §4.1.1 with RFC 7636).

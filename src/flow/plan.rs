@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
+
 use super::app::App;
 use super::catalogue::Flow;
 use super::issue::Expected;
 use super::members::ClaimsMember;
+use super::refusal::Refusal;
 use super::request::{Call, Common, OnBehalfOf};
 use super::state::FlowState;
 use crate::cache::Bypass;
@@ -19,6 +22,15 @@ pub(super) struct Asker<'a> {
     pub(super) app: &'a Arc<App>,
     pub(super) caller: Caller,
     pub(super) call: Call,
+}
+
+/// A plan, or what has to be waited for first.
+#[expect(clippy::large_enum_variant, reason = "a hit allocates nothing")]
+pub(super) enum Planning<'a> {
+    /// All that decides it was at hand.
+    Done(Plan<'a>),
+    /// The user's token has to be verified.
+    Waits(BoxFuture<'a, Result<Plan<'a>, Refusal>>),
 }
 
 /// What becomes of a request.

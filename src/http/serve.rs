@@ -63,14 +63,38 @@ impl RouteState {
             Ok(opened) => opened,
             Err(fault) => return Ok(self.frame.respond(&asked, Err(fault.into()))),
         };
-        let given = opened.given();
-        let outcome = match given {
-            Ok(mut given) => match (route.door)(&mut given) {
-                Ok(call) => call.ask(&self.flows, asked.caller, asked.call()).await.map_err(RequestError::Refused),
-                Err(fault) => Err(fault.into()),
-            },
-            Err(error) => Err(error),
+        let mut given = match opened.given() {
+            Ok(given) => given,
+            Err(error) => return Ok(self.frame.respond(&asked, Err(error))),
         };
+        let call = match (route.door)(&mut given) {
+            Ok(call) => call,
+            Err(fault) => return Ok(self.frame.respond(&asked, Err(fault.into()))),
+        };
+        let outcome = call.ask(&self.flows, asked.caller, asked.call()).await.map_err(RequestError::Refused);
         Ok(self.frame.respond(&asked, outcome))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::extract::Request;
+
+    use super::RouteState;
+    use crate::http::routes::Route;
+
+    /// Each request makes this future, moves it and has room allocated for it.
+    const MOST: usize = 2560;
+
+    fn size_of_output<A, B, C, F: Future>(_: impl FnOnce(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn what_a_hit_makes_and_moves_is_small() {
+        let size = size_of_output(|state: Arc<RouteState>, route: &'static Route, request: Request| state.serve(route, request));
+        assert!(size <= MOST, "{size} bytes: is something large awaited that belongs on the heap?");
     }
 }

@@ -72,18 +72,21 @@ impl Inbound {
         Self { authority, remembered: Cache::with_weighter(items, max_bytes, WeighVerified), clock }
     }
 
+    /// What is remembered of the token with this SHA-256. Nothing here waits.
+    pub fn remembered(&self, digest: &TokenDigest) -> Option<Verified> {
+        let now = self.clock.moment();
+        self.remembered.get(digest).filter(|verified| now < verified.until && !verified.key.is_withdrawn())
+    }
+
     /// The claims of a token whose SHA-256 is `digest`.
     ///
     /// # Errors
     /// The token is not accepted, or the keys cannot be had.
     pub async fn verify(&self, token: &str, digest: &TokenDigest, context: Context) -> Result<Verified, TokenRejected> {
-        let now = self.clock.moment();
-        if let Some(verified) = self.remembered.get(digest)
-            && now < verified.until
-            && !verified.key.is_withdrawn()
-        {
+        if let Some(verified) = self.remembered(digest) {
             return Ok(verified);
         }
+        let now = self.clock.moment();
         let verified = self.signed(token, context).await?;
         if now < verified.until {
             self.remembered.insert(*digest, verified.clone());

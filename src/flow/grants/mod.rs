@@ -5,17 +5,17 @@ mod client_credentials;
 mod on_behalf_of;
 mod silent;
 
-use super::plan::{Asker, CachedGrant, CachedPlan, Plan, Work};
+use super::plan::{Asker, CachedGrant, CachedPlan, Planning, Work};
 use super::refusal::Refusal;
 use super::request::Request;
 
 /// What is to be done for a request.
-pub(super) async fn plan<'a>(asker: Asker<'a>, request: &'a Request<'a>) -> Result<Plan<'a>, Refusal> {
+pub(super) fn plan<'a>(asker: Asker<'a>, request: &'a Request<'a>) -> Result<Planning<'a>, Refusal> {
     match request {
-        Request::ClientCredentials(common) => client_credentials::plan(asker, common),
-        Request::OnBehalfOf(request) => on_behalf_of::plan(asker, request).await,
-        Request::AuthCode(request) => auth_code::plan(asker, request),
-        Request::Silent(request) => silent::plan(asker, request),
+        Request::ClientCredentials(common) => client_credentials::plan(asker, common).map(Planning::Done),
+        Request::OnBehalfOf(request) => on_behalf_of::plan(asker, request),
+        Request::AuthCode(request) => auth_code::plan(asker, request).map(Planning::Done),
+        Request::Silent(request) => silent::plan(asker, request).map(Planning::Done),
     }
 }
 

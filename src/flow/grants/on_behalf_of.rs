@@ -7,58 +7,94 @@ use std::sync::Arc;
 
 use crate::authority::{OboGrant, UserIds};
 use crate::flow::about::Owner;
-use crate::flow::app::App;
+use crate::flow::app::{App, InboundGuard};
 use crate::flow::catalogue::Flow;
 use crate::flow::issue::Expected;
 use crate::flow::members::{self, ClaimsMember};
-use crate::flow::plan::{Asker, CachedGrant, CachedPlan, Plan, Work};
+use crate::flow::plan::{Asker, CachedGrant, CachedPlan, Plan, Planning, Work};
 use crate::flow::refusal::{Refusal, RefusalKind};
 use crate::flow::request::OnBehalfOf;
 use crate::flow::spine::failure::no_keys;
 use crate::flow::state::FlowState;
-use crate::inbound::{TokenRejected, Verdict};
+use crate::inbound::{TokenRejected, Verdict, Verified};
 use crate::oauth::{Claims, Form, GRANT_JWT_BEARER, GRANT_TOKEN_EXCHANGE, TOKEN_TYPE_ACCESS, is_refresh_token_type};
 use crate::secret::Secret;
 use crate::telemetry::Context;
 use crate::token::{PartitionOwner, Scopes, Tenant, TokenDigest, TokenKey, Turn, VariantMembers};
 
-/// What is to be done. The inbound token is judged first.
-pub(super) async fn plan<'a>(asker: Asker<'a>, request: &'a OnBehalfOf<'a>) -> Result<Plan<'a>, Refusal> {
-    let Asker { state, app, caller, call } = asker;
-    let (arrived, common) = (state.cache.generation(), &request.common);
+/// A request that lacks nothing but the judgement of its inbound token.
+struct Exchange<'a> {
+    asker: Asker<'a>,
+    request: &'a OnBehalfOf<'a>,
+    bearer: &'a str,
+    digest: TokenDigest,
+    /// The cache's generation when the request arrived.
+    arrived: u64,
+    scopes: &'a Scopes,
+    claims: ClaimsMember,
+    types: [Option<&'a str>; 2],
+    tenant: Result<Option<Tenant>, Refusal>,
+}
+
+/// What is to be done. The inbound token is judged first: at once where it was verified before.
+pub(super) fn plan<'a>(asker: Asker<'a>, request: &'a OnBehalfOf<'a>) -> Result<Planning<'a>, Refusal> {
+    let (state, app, common) = (asker.state, asker.app, &request.common);
+    let arrived = state.cache.generation();
     let scopes = members::scopes(state, common)?;
     members::target(app, common, scopes)?;
     let claims = ClaimsMember::read(common)?;
-    let [subject_token_type, requested_token_type] = exchange_types(app, request)?;
-    let named = app.tenant(common.tenant);
+    let types = exchange_types(app, request)?;
+    let tenant = app.tenant(common.tenant);
     let bearer = request.bearer.ok_or_else(|| {
         Refusal::new(Turn::User, RefusalKind::TokenMissing, "there is no user's token: send it as `Authorization: Bearer`")
     })?;
+    let guard = app.guard.as_ref().ok_or_else(|| {
+        let detail = "this app accepts no users' tokens: configure `apps.*.inbound` for it";
+        Refusal::new(Turn::Rights, RefusalKind::FlowNotAllowed, detail)
+    })?;
     let digest = TokenDigest::of(bearer);
-    let user = judged(state, app, (bearer, &digest), call.clone()).await?;
-    let tenant = tenant_of(app, named, common.tenant, &user)?;
-    let partition = app.space_of(caller).partition(owner_of(app, &user)?);
-    let members = claims.variant(app, common, tenant.as_ref());
-    let members = VariantMembers { subject_token_type, requested_token_type, assertion: Some(&digest), ..members };
-    let variant = app.usual.variant_of(&members);
-    Ok(Plan::Cached(CachedPlan {
-        flow: Flow::OnBehalfOf,
-        app,
-        call,
-        owner: caller,
-        bound: state.is_bound(caller),
-        key: TokenKey { partition, variant, scopes: scopes.folded(app.authority.matching()) },
-        owned: true,
-        search: None,
-        tenant,
-        assertion: Some(digest),
-        scopes,
-        common,
-        bypass: claims.bypass(arrived),
-        carried: bearer.len() + claims.carried() + members::carried(common),
-        claims,
-        grant: CachedGrant::OnBehalfOf { request, bearer, user },
-    }))
+    let exchange = Exchange { asker, request, bearer, digest, arrived, scopes, claims, types, tenant };
+    match judged_before(state, app, guard, &digest) {
+        Some(user) => exchange.of(user?).map(Planning::Done),
+        None => Ok(Planning::Waits(Box::pin(async move {
+            let context = exchange.asker.call.clone();
+            let user = judged(state, app, guard, (bearer, &digest), context).await?;
+            exchange.of(user)
+        }))),
+    }
+}
+
+// === impl Exchange ===
+
+impl<'a> Exchange<'a> {
+    /// What is to be done for this user.
+    fn of(self, user: Arc<Claims>) -> Result<Plan<'a>, Refusal> {
+        let Self { asker: Asker { state, app, caller, call }, request, bearer, digest, claims, scopes, .. } = self;
+        let (common, [subject_token_type, requested_token_type]) = (&request.common, self.types);
+        let tenant = tenant_of(app, self.tenant, common.tenant, &user)?;
+        let partition = app.space_of(caller).partition(owner_of(app, &user)?);
+        let members = claims.variant(app, common, tenant.as_ref());
+        let members = VariantMembers { subject_token_type, requested_token_type, assertion: Some(&digest), ..members };
+        let variant = app.usual.variant_of(&members);
+        Ok(Plan::Cached(CachedPlan {
+            flow: Flow::OnBehalfOf,
+            app,
+            call,
+            owner: caller,
+            bound: state.is_bound(caller),
+            key: TokenKey { partition, variant, scopes: scopes.folded(app.authority.matching()) },
+            owned: true,
+            search: None,
+            tenant,
+            assertion: Some(digest),
+            scopes,
+            common,
+            bypass: claims.bypass(self.arrived),
+            carried: bearer.len() + claims.carried() + members::carried(common),
+            claims,
+            grant: CachedGrant::OnBehalfOf { request, bearer, user },
+        }))
+    }
 }
 
 /// What is sent.
@@ -134,20 +170,21 @@ fn exchange_types<'a>(app: &App, request: &OnBehalfOf<'a>) -> Result<[Option<&'a
     Ok(types.map(|(_, value)| value.filter(|kind| *kind != TOKEN_TYPE_ACCESS)))
 }
 
+/// The user's claims, or why the token is not accepted, where all that decides it is at hand. `None`: something is not.
+fn judged_before(state: &FlowState, app: &App, guard: &InboundGuard, digest: &TokenDigest) -> Option<Result<Arc<Claims>, Refusal>> {
+    let verified = app.verifier.remembered(digest)?;
+    let own = if guard.policy.needs_own_tenant() { app.known_own_tenant()? } else { None };
+    Some(accepted(state, guard, verified, own))
+}
+
 /// The user's claims, if the token is this authority's, a user's access token, and for this app.
 async fn judged(
     state: &FlowState,
     app: &App,
+    guard: &InboundGuard,
     (bearer, digest): (&str, &TokenDigest),
     context: Context,
 ) -> Result<Arc<Claims>, Refusal> {
-    let guard = app.guard.as_ref().ok_or_else(|| {
-        Refusal::new(
-            Turn::Rights,
-            RefusalKind::FlowNotAllowed,
-            "this app accepts no users' tokens: configure `apps.*.inbound` for it",
-        )
-    })?;
     let verified = app.verifier.verify(bearer, digest, context.clone()).await.map_err(|rejection| match rejection {
         TokenRejected::Invalid(why) => invalid(why),
         TokenRejected::NoKeys(failure) => no_keys(failure, Some(state.clock.moment())),
@@ -157,6 +194,11 @@ async fn judged(
     } else {
         None
     };
+    accepted(state, guard, verified, own)
+}
+
+/// What the app's policy says of a token whose signature is good. `own` is the id of the authority's tenant, where that is needed.
+fn accepted(state: &FlowState, guard: &InboundGuard, verified: Verified, own: Option<&str>) -> Result<Arc<Claims>, Refusal> {
     match guard.policy.judge(&verified.claims, own, state.clock.unix()) {
         Verdict::Accepted => Ok(verified.claims),
         Verdict::Invalid(why) => Err(invalid(why)),

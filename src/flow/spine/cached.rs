@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::{BoxFuture, Either, Ready, ready};
 use tracing::{Instrument as _, Span};
 
 use super::failure::lost;
@@ -19,11 +20,25 @@ use crate::flow::trace;
 use crate::telemetry::{self, outgoing};
 use crate::token::{AnswerHead, Matching, TokenKey};
 
-/// Carries a plan out.
-pub(in crate::flow) async fn run(state: &Arc<FlowState>, mut plan: CachedPlan<'_>) -> Outcome {
-    match plan.search.take() {
-        None => state.acquire(&plan).await,
-        Some(search) => Box::pin(search::run(state, plan, search)).await,
+/// Why memory alone has no answer.
+enum Lack {
+    /// There is a token, and the shared store has to be asked first whether it still stands.
+    Unchecked,
+    /// There is none.
+    Missed(Miss),
+}
+
+/// Carries a plan out: at once, if memory has the token.
+pub(in crate::flow) fn run<'a>(
+    state: &'a Arc<FlowState>,
+    mut plan: CachedPlan<'a>,
+) -> Either<Ready<Outcome>, BoxFuture<'a, Outcome>> {
+    if let Some(search) = plan.search.take() {
+        return Either::Right(Box::pin(search::run(state, plan, search)));
+    }
+    match state.at_hand(&plan) {
+        Ok(answer) => Either::Left(ready(Ok(answer))),
+        Err(lack) => Either::Right(Box::pin(async move { state.past_hand(&plan, lack).await })),
     }
 }
 
@@ -32,26 +47,54 @@ pub(in crate::flow) async fn run(state: &Arc<FlowState>, mut plan: CachedPlan<'_
 impl FlowState {
     /// A token from memory, from the shared store, or from the authority by one flight for all who ask.
     pub(super) async fn acquire(self: &Arc<Self>, plan: &CachedPlan<'_>) -> Outcome {
-        let query = plan.query();
-        let mut look = self.cache.look(&query);
-        if let Look::Hit { unchecked: true, .. } = look {
-            Box::pin(self.cache.recheck(&query)).await;
-            look = self.cache.look(&query);
+        match self.at_hand(plan) {
+            Ok(answer) => Ok(answer),
+            Err(lack) => self.past_hand(plan, lack).await,
         }
-        let miss = match look {
-            Look::Hit { head, due: false, .. } => return Ok(hit(head, RefreshReason::NotApplicable)),
-            Look::Hit { head, due: true, .. } => {
-                let renewing = self.renew(plan, &query);
-                return Ok(hit(head, if renewing { RefreshReason::ProactivelyRefreshed } else { RefreshReason::NotApplicable }));
+    }
+
+    /// What memory has. Nothing here waits.
+    fn at_hand(self: &Arc<Self>, plan: &CachedPlan<'_>) -> Result<Answer, Lack> {
+        match self.look(plan) {
+            Look::Hit { unchecked: true, .. } => Err(Lack::Unchecked),
+            look => self.taken(plan, look).map_err(Lack::Missed),
+        }
+    }
+
+    /// The way of a request that memory alone cannot answer.
+    async fn past_hand(self: &Arc<Self>, plan: &CachedPlan<'_>, lack: Lack) -> Outcome {
+        let miss = match lack {
+            Lack::Missed(miss) => miss,
+            Lack::Unchecked => {
+                self.cache.recheck(&plan.query()).await;
+                match self.taken(plan, self.look(plan)) {
+                    Ok(answer) => return Ok(answer),
+                    Err(miss) => miss,
+                }
             }
-            Look::Miss(miss) => miss,
         };
-        // On the heap: a hit's future must not carry a miss's.
-        Box::pin(self.past_memory(plan, &query, miss)).await
+        // On the heap: most that is not checked stands.
+        Box::pin(self.past_memory(plan, miss)).await
+    }
+
+    fn look(&self, plan: &CachedPlan<'_>) -> Look {
+        self.cache.look(&plan.key, plan.takes_superset(), &plan.bypass)
+    }
+
+    /// The answer that was found; a token that is due is renewed.
+    fn taken(self: &Arc<Self>, plan: &CachedPlan<'_>, look: Look) -> Result<Answer, Miss> {
+        match look {
+            Look::Hit { head, due: true, .. } if self.renew(plan, &plan.query()) => {
+                Ok(hit(head, RefreshReason::ProactivelyRefreshed))
+            }
+            Look::Hit { head, .. } => Ok(hit(head, RefreshReason::NotApplicable)),
+            Look::Miss(miss) => Err(miss),
+        }
     }
 
     /// The way of a request for which memory has nothing. It has a span of its own, and all waiting happens in it.
-    async fn past_memory(self: &Arc<Self>, plan: &CachedPlan<'_>, query: &Query<'_>, miss: Miss) -> Outcome {
+    async fn past_memory(self: &Arc<Self>, plan: &CachedPlan<'_>, miss: Miss) -> Outcome {
+        let query = &plan.query();
         let (request, span) = (Span::current(), trace::begin(&plan.call, plan.app, plan.flow, false));
         let call = plan.call.inside(outgoing(plan.call.trace, &span));
         let way = async {
@@ -88,9 +131,9 @@ impl FlowState {
         Err(refusal)
     }
 
-    /// Whether memory has what is asked for.
+    /// Whether memory has what is asked for: a look that is not counted.
     pub(super) fn is_at_hand(&self, plan: &CachedPlan<'_>) -> bool {
-        self.cache.has(&plan.query())
+        self.cache.has(&plan.key, plan.takes_superset(), &plan.bypass)
     }
 
     /// Renews a token that is due, unless something remembered speaks against it: the caller has a valid one either way. Returns
@@ -136,13 +179,18 @@ impl FlowState {
 // === impl CachedPlan ===
 
 impl CachedPlan<'_> {
+    /// Whether a token for more scopes is an answer too.
+    fn takes_superset(&self) -> bool {
+        !self.bound && self.app.authority.matching() == Matching::Superset
+    }
+
     fn query(&self) -> Query<'_> {
         Query {
             by: &self.app.name,
             credential: self.app.credential.version(),
             key: &self.key,
             owned: self.owned,
-            superset: !self.bound && self.app.authority.matching() == Matching::Superset,
+            superset: self.takes_superset(),
             bypass: self.bypass,
         }
     }

@@ -8,6 +8,7 @@ mod authority;
 mod bare;
 mod load;
 mod memory;
+mod processes;
 mod server;
 mod statistics;
 mod versions;
@@ -28,10 +29,11 @@ fn main() {
     // Cargo passes `--bench`; a word beside it chooses a part.
     let words: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let only = words.first().cloned();
-    if let [part, old, new] = words.as_slice()
-        && part == "versions"
-    {
-        return versions::compare(old.as_ref(), new.as_ref());
+    match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["versions", old, new] => return versions::compare(old.as_ref(), new.as_ref()),
+        ["processes", rest @ ..] => return processes::report(rest.first().map(AsRef::as_ref)),
+        ["bare", port] => return server::serve_bare(port.parse().expect("a port")),
+        _ => {}
     }
     let wanted = |name: &str| only.as_deref().is_none_or(|only| name.contains(only));
     if wanted("memory") {

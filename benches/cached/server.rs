@@ -81,14 +81,36 @@ impl Server {
 
     /// A whole `tokend serve` of some build, configured as the others, with one worker so that two of them schedule alike.
     pub(crate) fn process(issuer: &Issuer, binary: &Path) -> Self {
+        Self::process_with(issuer, binary, "")
+    }
+
+    /// Such a process with a caller whose token is `TOKEN`.
+    pub(crate) fn process_for_a_caller(issuer: &Issuer, binary: &Path) -> Self {
+        Self::process_with(issuer, binary, &format!("callers: [{{name: a, token: {{inline: {TOKEN}}}}}]\n"))
+    }
+
+    fn process_with(issuer: &Issuer, binary: &Path, more: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("tokend.yaml");
         let [port, admin] = [free_port(), free_port()];
-        let callers = format!("callers: [{{name: a, token: {{inline: {TOKEN}}}}}]\n");
-        std::fs::write(&file, configuration(issuer, [port, admin], 256 << 20, &callers)).expect("a file");
-        let mut command = Command::new(binary);
-        command.args(["serve", "--config"]).arg(&file).env_clear().env("TOKIO_WORKER_THREADS", "1");
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a process");
+        std::fs::write(&file, configuration(issuer, [port, admin], 256 << 20, more)).expect("a file");
+        let mut command = on_one_core(binary);
+        command.args(["serve", "--config"]).arg(&file).env("TOKIO_WORKER_THREADS", "1");
+        let child = command.spawn().expect("a process");
+        Self::in_process(child, folder, port)
+    }
+
+    /// The bare server as a process of its own, with the same runtime.
+    pub(crate) fn bare_process() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let port = free_port();
+        let mut command = on_one_core(&std::env::current_exe().expect("this program"));
+        command.args(["bare", &port.to_string()]).env("TOKIO_WORKER_THREADS", "1");
+        let child = command.spawn().expect("a process");
+        Self::in_process(child, folder, port)
+    }
+
+    fn in_process(child: Child, folder: TempDir, port: u16) -> Self {
         for _ in 0..500 {
             if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 break;
@@ -143,6 +165,22 @@ fn cpu_of(thread: &Path) -> f64 {
     let text = std::fs::read_to_string(thread.join("schedstat")).unwrap_or_default();
     let nanoseconds: f64 = text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or_default();
     nanoseconds / 1000.0
+}
+
+/// A program alone on the first core: who asks it is on the other one.
+fn on_one_core(binary: &Path) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["-c", "0"]).arg(binary).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+/// The bare server on a port, until the process is ended.
+pub(crate) fn serve_bare(port: u16) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let listener = TcpListener::bind(("127.0.0.1", port)).expect("a free port");
+    // As in tokend, whoever waits for the end is no worker.
+    runtime.block_on(async move { tokio::task::spawn(serve_plainly(listener, bare::by_serde())).await.expect("a server") });
 }
 
 fn free_port() -> u16 {

@@ -21,7 +21,7 @@ pub(crate) fn compare(old: &Path, new: &Path) {
     ];
     let mut ratios = vec![Vec::new(); requests.len()];
     for pair in 0..PAIRS {
-        let (first, second) = (Server::process(&issuer, old), Server::process(&issuer, new));
+        let (first, second) = (Server::process_for_a_caller(&issuer, old), Server::process_for_a_caller(&issuer, new));
         for ((_, request), ratios) in requests.iter().zip(&mut ratios) {
             let measure = |server| Load::one(request.clone()).run(server).cpu_micros;
             // Fills caches and connections.

@@ -75,8 +75,8 @@ impl Clock {
     }
 }
 
-/// A timer that fires so much too late was not looked at: the process was stopped, or got no CPU. What came meanwhile has not been read
-/// yet, so that nobody may be told that it did not come.
+/// A timer that fires so much too late was not looked at: the process was stopped, or got no CPU. What came meanwhile has not been
+/// read yet, so that nobody may be told that it did not come.
 pub const STOOD_STILL: Duration = Duration::from_millis(250);
 
 /// What such a process gets to read what has come.

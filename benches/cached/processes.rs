@@ -1,6 +1,6 @@
 //! What a cached hit costs as its users see it: whole processes of release builds, the server alone on one core and `wrk` on the
-//! other, tokend beside a bare axum server that takes and gives the same members. And how long a hit takes while others ask for what
-//! is not cached.
+//! other, tokend beside a bare axum server that takes and gives the same members. And how long a hit takes while others ask for
+//! what is not cached.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -59,8 +59,8 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// How often it is looked whether a credential is new, for telling the other replicas.
 const FOLLOW: Duration = Duration::from_millis(250);
 
-/// What comes of a request: it is known at once where memory has the token. Everything else is on the heap, so that what a hit makes
-/// and moves is small.
+/// What comes of a request: it is known at once where memory has the token. Everything else is on the heap, so that what a hit
+/// makes and moves is small.
 type Working<'a> = Either<Ready<Outcome>, BoxFuture<'a, Outcome>>;
 
 /// All flows over all apps; clones share everything.

@@ -4,7 +4,7 @@
 export PATH := $(CURDIR)/.tools/node/bin:$(CURDIR)/.tools/cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lost-long test-deploy test-peers test-cluster bench bench-versions hostile-long suite-long test-histories-long lint
+.PHONY: help demo test lost-long test-deploy test-peers test-cluster bench bench-processes bench-versions hostile-long suite-long test-histories-long lint
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -49,6 +49,9 @@ lost-long: ## What Redis loses, a hundred times each: TIMES=100
 test-histories-long: ## Random requests and faults, ten minutes on each kind of shared cache, and what must hold whatever happens
 	tests/setup/base
 	cargo test --locked --test histories
+
+bench-processes: ## Cached hits of whole processes beside a bare axum server, by wrk and taskset on two cores; BINARY=path measures another build
+	cargo bench --locked --bench cached -- processes $(BINARY)
 
 bench-versions: ## CPU per cached request of two binaries in 30 pairs: OLD=path NEW=path
 	cargo bench --locked --bench cached -- versions $(OLD) $(NEW)

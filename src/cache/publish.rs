@@ -164,10 +164,11 @@ impl Publisher {
         None
     }
 
-    /// The token that somebody else stored under the name of this one.
+    /// The token that somebody else stored under the name of this one, if it is known when it ends.
     async fn opened(&self, way: &Way<'_>, theirs: &Bytes) -> Option<CachedToken> {
         self.shared.fleet.meet([theirs]).await;
-        self.shared.fleet.open_token(&way.token, theirs, &way.sought()).map(|(theirs, _)| theirs)
+        let (theirs, dated) = self.shared.fleet.open_token(&way.token, theirs, &way.sought())?;
+        self.shared.fleet.timed(&way.token, theirs, dated).await
     }
 
     /// Keeps nothing of an account that was signed out, and gives the lease back without an answer.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::clocks::Dated;
 use super::core::Fleet;
+use crate::store::Ring;
 use crate::token::{CachedToken, SignIn};
 
 // === impl Fleet ===
@@ -15,12 +16,15 @@ impl Fleet {
     }
 
     /// A token that another replica stored by its own clock: it ends when its key does. Which clocks agree with this process' own
-    /// is remembered, so that few are asked about. `None`: the store cannot say, or the key is gone by now; it may have ended.
+    /// is remembered, so that few are asked about. `None`: the store cannot say, or the token does not stand there any more; it may
+    /// have ended, and the key's time is another token's.
     pub(in crate::cache) async fn timed(&self, name: &str, stored: CachedToken, dated: Dated) -> Option<CachedToken> {
         if self.clocks.agrees(&dated.clock) {
             return Some(stored);
         }
-        let left = self.store.left(name).await.ok().flatten()?;
+        let (values, left) = self.store.read_timed(&[name]).await.ok()?;
+        let stands = values.first().and_then(Option::as_ref).and_then(|value| Ring::generation(value));
+        let left = left.filter(|_| stands == Some(stored.facts.shared))?;
         let ends = self.now().saturating_add(whole_seconds(left));
         self.clocks.compare(dated, ends);
         Some(stored.ending_by(ends))

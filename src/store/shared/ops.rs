@@ -57,14 +57,6 @@ impl Shared {
         Ok((values, time_left(&left)))
     }
 
-    /// What is left of a key's time; `None`: it is not there, or has no end.
-    ///
-    /// # Errors
-    /// There is no answer.
-    pub async fn left(&self, key: &str) -> StoreResult<Option<Duration>> {
-        Ok(time_left(&self.plain(Op::Read, redis::cmd("PTTL").arg(key)).await?))
-    }
-
     /// The values of keys in any slots. One failure fails all.
     ///
     /// # Errors

@@ -10,10 +10,12 @@ use tokend::clock::Clock;
 use super::keys::asked;
 use super::{MAIL_READ, Replica, Stage, USER_READ, level};
 use crate::support::redis::RedisServer;
-use crate::support::{Answer, Emulator, Fleet, GRAPH, NOW, Sidecar, configuration};
+use crate::support::{Answer, Emulator, Fault, Fleet, GRAPH, NOW, Sidecar, configuration, eventually};
 
 /// How far the first replica's clock is ahead, in seconds.
 const AHEAD: i64 = 600;
+/// Some time of a token's hour, in seconds.
+const LATER: u64 = 1200;
 
 /// Two replicas; the clock is the second one's.
 async fn replicas(ahead: i64) -> (Stage, Clock) {
@@ -87,6 +89,62 @@ async fn what_nobody_can_date_is_not_served() {
     let second = stage.graph(1).await;
     assert_eq!((second.source(), second.token() == first.token()), ("identity_provider", false));
     may_ask("+pttl").await;
+}
+
+/// A call takes its time, and when its token is to be stored, another replica's stands there, which is kept instead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_does_one_that_came_while_another_was_asked_for() {
+    let (stage, clock) = replicas(AHEAD).await;
+    stage.answering_with(1, json!({"hold": true, "expires_in": 3600})).await;
+    let (held, between) = tokio::join!(stage.graph(1), async {
+        stage.emulator.asked_times("token", 1).await;
+        stage.answering_with(1, json!({"expires_in": 3600})).await;
+        let between = stage.graph_with(0, &json!({"force_refresh": true})).await;
+        clock.advance(Duration::from_secs(LATER));
+        stage.elapse(LATER).await;
+        stage.emulator.release().await;
+        between
+    });
+    assert_eq!((held.source(), between.source()), ("identity_provider", "identity_provider"));
+    let kept = stage.graph(1).await;
+    assert_eq!((level(&kept), kept.token()), ("memory", between.token()));
+    let left = kept.json["expires_in"].as_u64().expect("a number");
+    assert!((3500 - LATER..=3600 - LATER).contains(&left), "{left} seconds are left of it by its answer");
+}
+
+/// Between a look and the question how long its key has, another replica replaces the token. What the new one has is not what is
+/// left of the old one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_time_of_its_successor_is_not_a_tokens_own() {
+    let mut stage = Stage::empty(RedisServer::start().await).await;
+    let way = Fault::to(format!("127.0.0.1:{}", stage.redis.port())).await;
+    let urls = [stage.redis.url(), format!("redis://{}", way.address())];
+    let clocks = [Clock::manual(NOW + AHEAD), Clock::manual(NOW)];
+    for (index, clock) in clocks.iter().enumerate() {
+        let yaml = stage.yaml(index).replace(&stage.redis.url(), &urls[index]).replace("timeout: 1s", "timeout: 10s");
+        let sidecar = Sidecar::start(&yaml, clock).await;
+        stage.replicas.push(Replica { sidecar, yaml });
+    }
+    stage.hearing(2).await;
+    stage.answering_with(0, json!({"expires_in": 3600})).await;
+    let first = stage.graph(0).await;
+    clocks.iter().for_each(|clock| clock.advance(Duration::from_secs(LATER)));
+    stage.elapse(LATER).await;
+    let gets = async || stage.redis.admin().ask::<String>(&["INFO", "commandstats"]).await.expect("an answer");
+    let calls = |text: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix("cmdstat_get:calls=")).unwrap_or("0");
+        line.split(',').next().and_then(|calls| calls.parse::<u64>().ok()).expect("a number")
+    };
+    let before = calls(&gets().await);
+    // Long enough for the other replica to come between two commands.
+    way.delay(Duration::from_millis(500));
+    let (second, third) = tokio::join!(stage.graph(1), async {
+        eventually(Duration::from_secs(30), async || calls(&gets().await) > before).await;
+        stage.graph_with(0, &json!({"force_refresh": true})).await
+    });
+    assert_ne!(third.token(), first.token());
+    let left = second.json["expires_in"].as_u64().expect("a number");
+    assert!(second.token() != first.token() || left <= 3600 - LATER, "the answer says {left} of the old token");
 }
 
 #[tokio::test]

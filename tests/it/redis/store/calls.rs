@@ -536,12 +536,10 @@ async fn what_is_left_of_a_key_is_read_with_it() {
         assert!(values == [Some(Bytes::from_static(b"value"))] && near(left), "{left:?}");
         let (values, left) = store.shared.read_timed(&[KEY, EPOCH]).await.expect("an answer");
         assert!(values == [Some(Bytes::from_static(b"value")), None] && near(left), "{left:?}");
-        assert!(near(store.shared.left(KEY).await.expect("an answer")));
         assert_eq!(store.shared.read_timed(&[EPOCH, KEY]).await.expect("an answer").1, None);
-        assert_eq!(store.shared.left(EPOCH).await, Ok(None));
         // What has no end.
         redis::cmd("PERSIST").arg(KEY).exec_async(&mut server.client().await).await.expect("an answer");
-        assert_eq!(store.shared.left(KEY).await, Ok(None));
+        assert_eq!(store.shared.read_timed(&[KEY]).await.expect("an answer").1, None);
         let groups = [[EPOCH, LEASE], [KEY, EPOCH], [EPOCH, KEY]].map(|group| group.map(str::to_owned));
         assert_eq!(store.shared.any_there(&groups).await, Ok(vec![false, true, true]));
         let value = || Some(Bytes::from_static(b"value"));

@@ -75,12 +75,9 @@ impl Clock {
     }
 }
 
-/// A timer that fires so much too late was not looked at: the process was stopped, or got no CPU. What came meanwhile has not been
-/// read yet, so that nobody may be told that it did not come.
-pub const STOOD_STILL: Duration = Duration::from_millis(250);
-
-/// What such a process gets to read what has come.
-pub const CATCH_UP: Duration = Duration::from_secs(1);
+/// How long somebody whose time is over is still listened to. A process that was stopped finds its timers over before it has read
+/// what waits in its sockets: whether something came in time is known only after one more look.
+pub const LAST_LOOK: Duration = Duration::from_millis(250);
 
 /// Time since this was first asked, by the machine's monotonic clock, whatever clock a test gives: for whether the process itself
 /// runs, of which a clock that stands still says nothing.

@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::meters::Reason;
 use super::occupant::{Occupant, Phase};
 use super::woken::Woken;
-use crate::clock::{CATCH_UP, STOOD_STILL};
+use crate::clock::LAST_LOOK;
 
 /// The clock of one connection. It is set once for many requests:
 /// it is early at worst, looks what the connection is at, and goes on.
@@ -26,8 +26,8 @@ pub(super) struct Pace {
     sleep: Pin<Box<Sleep>>,
     /// When an idle connection was told that it ends.
     told: Option<Instant>,
-    /// Until when it stays whatever it is at: the process stood still, and what came meanwhile is still to be read.
-    catching_up: Option<Instant>,
+    /// When a connection whose time is over is looked at for the last time.
+    last_look: Option<Instant>,
 }
 
 /// How long an idle connection stays beyond what its client was told: what is sent in the last moment still arrives.
@@ -41,7 +41,7 @@ impl Pace {
     pub(super) fn new(seat: &Arc<Occupant>, head: Duration, keep_alive: Option<Duration>) -> Self {
         let idle = keep_alive.map_or(head, |idle| idle.saturating_add(MARGIN));
         let sleep = Box::pin(sleep_until(Instant::now() + head));
-        Self { seat: Arc::clone(seat), head, idle, sleep, told: None, catching_up: None }
+        Self { seat: Arc::clone(seat), head, idle, sleep, told: None, last_look: None }
     }
 
     /// Waits until it is over with the connection, before anything of its first head has been read.
@@ -80,24 +80,23 @@ impl Pace {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<PaceStep> {
         loop {
             let phase = self.seat.phase();
-            let until = self.until(phase);
+            let until = self.until(phase).map(|until| self.last_look.map_or(until, |look| until.max(look)));
             if let Some(until) = until
                 && until < self.sleep.deadline()
             {
-                self.sleep.as_mut().reset(until.max(Instant::now()));
+                self.sleep.as_mut().reset(until);
             }
             std::task::ready!(self.sleep.as_mut().poll(cx));
             let now = Instant::now();
-            if now.saturating_duration_since(self.sleep.deadline()) > STOOD_STILL {
-                self.catching_up = Some(now + CATCH_UP);
-                self.sleep.as_mut().reset(now + CATCH_UP);
-                continue;
-            }
-            match until {
-                Some(until) if until <= now => return Poll::Ready(self.step(phase, now)),
-                Some(until) => self.sleep.as_mut().reset(until),
-                None => self.sleep.as_mut().reset(now + self.head),
-            }
+            let next = match until {
+                Some(until) if until <= now && self.last_look.take().is_some() => return Poll::Ready(self.step(phase, now)),
+                Some(until) if until <= now => *self.last_look.insert(now + LAST_LOOK),
+                until => {
+                    self.last_look = None;
+                    until.unwrap_or(now + self.head)
+                }
+            };
+            self.sleep.as_mut().reset(next);
         }
     }
 
@@ -110,8 +109,7 @@ impl Pace {
         };
         // Whatever it has begun since it was told.
         let told = self.told.map(|told| told + self.head);
-        let until = told.unwrap_or_else(|| self.seat.moment(since) + time);
-        Some(self.catching_up.map_or(until, |caught_up| until.max(caught_up)))
+        Some(told.unwrap_or_else(|| self.seat.moment(since) + time))
     }
 
     fn step(&mut self, phase: Phase, now: Instant) -> PaceStep {

@@ -1,30 +1,20 @@
-//! Waiting for an answer until a moment that passes only while this process runs. One that was stopped finds the moment over and
-//! the answer in its socket. What the answer brings, a successor of a used refresh token for one, must not be lost for that.
+//! Waiting for an answer for a time that passes only while this process runs. One that was stopped finds the time over and the answer
+//! in its socket. What the answer brings, a successor of a used refresh token for one, must not be lost for that.
 
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
-use crate::clock::{CATCH_UP, STOOD_STILL};
+use crate::clock::LAST_LOOK;
 
-/// What the work brings in this time. `None`: it has not come to an end.
+/// What the work brings in this time, or at a last look from when the time was seen to be over. `None`: it has not come to an end.
 pub(super) async fn within<F: Future>(time: Duration, work: F) -> Option<F::Output> {
-    // No time is too long to be configured.
-    let Some(until) = Instant::now().checked_add(time) else { return Some(work.await) };
-    by(until, CATCH_UP, work).await
-}
-
-async fn by<F: Future>(until: Instant, grace: Duration, work: F) -> Option<F::Output> {
     let mut work = pin!(work);
-    if let Ok(output) = timeout_at(until, work.as_mut()).await {
-        return Some(output);
+    match timeout(time, work.as_mut()).await {
+        Ok(output) => Some(output),
+        Err(_) => timeout(LAST_LOOK, work).await.ok(),
     }
-    let now = Instant::now();
-    if now.saturating_duration_since(until) < STOOD_STILL {
-        return None;
-    }
-    timeout_at(now + grace, work).await.ok()
 }
 
 #[cfg(test)]
@@ -32,9 +22,9 @@ mod tests {
     use std::future::pending;
     use std::time::Duration;
 
-    use tokio::time::{Instant, sleep};
+    use tokio::time::sleep;
 
-    use super::{STOOD_STILL, by, within};
+    use super::within;
 
     /// Work that is done a moment after its first look.
     async fn answer() -> &'static str {
@@ -43,18 +33,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_in_time_is_taken_and_a_late_one_is_not() {
+    async fn an_answer_is_taken_in_time_and_at_the_last_look() {
         assert_eq!(within(Duration::from_secs(60), answer()).await, Some("answer"));
         assert_eq!(within(Duration::MAX, answer()).await, Some("answer"), "no time is too long");
+        // As a process sees it that stood still meanwhile.
+        assert_eq!(within(Duration::ZERO, answer()).await, Some("answer"));
         assert_eq!(within(Duration::from_millis(1), pending::<()>()).await, None);
-    }
-
-    #[tokio::test]
-    async fn a_process_that_stood_still_reads_what_came_meanwhile() {
-        let grace = Duration::from_secs(60);
-        assert_eq!(by(Instant::now() - STOOD_STILL, grace, answer()).await, Some("answer"));
-        assert_eq!(by(Instant::now() - STOOD_STILL, Duration::ZERO, pending::<()>()).await, None, "once, and no longer");
-        // Nobody was stopped: the moment is just over.
-        assert_eq!(by(Instant::now(), grace, pending::<()>()).await, None);
     }
 }

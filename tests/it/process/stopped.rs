@@ -9,8 +9,13 @@ use tokend::clock::Clock;
 use super::{Serving, stage, tokend};
 use crate::support::{GRAPH, configuration, eventually};
 
-/// How many connections find their time over at once.
-const CONNECTIONS: usize = 8;
+const SOON: Duration = Duration::from_secs(30);
+/// How many connections there are, and how far apart they begin: the time of some is long over when the process goes on, and that of
+/// others a moment ago.
+const CONNECTIONS: u32 = 32;
+const APART: Duration = Duration::from_millis(50);
+/// How long an idle connection stays: a second more than its client is told.
+const STAYS: Duration = Duration::from_secs(2);
 
 /// An idle connection's time passes while the process is stopped. A client that sends a request on it before the process goes on is
 /// within its rights, and is answered.
@@ -29,15 +34,16 @@ async fn a_request_that_came_meanwhile_is_answered_on_a_connection_whose_time_wa
         "POST /client-credentials HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
-    let mut connections: Vec<TcpStream> = (0..CONNECTIONS).map(|_| TcpStream::connect(&address).expect("a connection")).collect();
-    for connection in &mut connections {
-        ask(connection, &request);
-        answered(connection);
+    let (clock, mut connections) = (Clock::system(), Vec::new());
+    for number in 0..CONNECTIONS {
+        eventually(SOON, async || clock.precise() >= APART * number).await;
+        let mut connection = TcpStream::connect(&address).expect("a connection");
+        ask(&mut connection, &request);
+        answered(&mut connection);
+        connections.push(connection);
     }
     serving.signal("STOP");
-    // An idle connection stays for a second more than its client is told.
-    let clock = Clock::system();
-    eventually(Duration::from_secs(30), async || clock.precise() >= Duration::from_secs(3)).await;
+    eventually(SOON, async || clock.precise() >= STAYS + APART * (CONNECTIONS / 2)).await;
     for connection in &mut connections {
         ask(connection, &request);
     }

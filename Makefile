@@ -4,7 +4,7 @@
 export PATH := $(CURDIR)/.tools/node/bin:$(CURDIR)/.tools/cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lost-long test-deploy test-peers test-cluster bench bench-processes bench-versions hostile-long suite-long test-histories-long lint
+.PHONY: help demo test lost-long test-deploy test-peers test-peers-long test-cluster bench bench-processes bench-versions hostile-long suite-long test-histories-long lint
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -25,9 +25,13 @@ test-deploy: ## The chart, the images, the rules and dashboards, by helm, promto
 	tests/setup/compose
 	cargo test --locked --test deploy -- $$(cat .tools/images/left-out 2>/dev/null)
 
-test-peers: ## tokend against Keycloak, the oidc-provider and MSAL
+test-peers: ## tokend against Keycloak; the emulator under msal-node, msal-go and the Azure SDKs for JavaScript, Go and Python
 	tests/setup/peers
 	cargo test --locked --test peers
+
+test-peers-long: ## The emulator under msal4j and the Azure SDK for Java
+	tests/setup/peers-long
+	cargo test --locked --test peers-long
 
 # The images have to be in the cluster: tests/setup/cluster leaves them in .tools/images as archives. Few threads: every test has an
 # authority, a tokend or two and an app of its own.
@@ -63,7 +67,7 @@ hostile-long: ## What hostile callers and answers cost, in figures; BINARIES='pa
 lint: ## Format, clippy, docs; licenses and sources too when cargo-deny is there (tests/setup/deny)
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	cargo clippy --locked --test peers --test deploy --test cluster --test histories -- -D warnings
+	cargo clippy --locked --test peers --test peers-long --test deploy --test cluster --test histories -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --workspace --no-deps
 	@if command -v cargo-deny >/dev/null; then \
 		set -x; cargo deny --locked --workspace check bans licenses sources; \

@@ -78,6 +78,7 @@ static TABLE: &[Row] = &[
     plain(700_024, 401, CLIENT, None, "The client assertion is not within its valid time range."),
     plain(700_027, 401, CLIENT, None, "The certificate with the identifier used to sign the client assertion is not registered."),
     plain(700_030, 401, CLIENT, None, "The certificate is invalid: its subject name and issuer are not authorized."),
+    plain(70025, 401, CLIENT, None, "The client has no configured federated identity credentials."),
     plain(700_211, 401, CLIENT, None, "No matching federated identity record found for the assertion's issuer."),
     plain(700_212, 401, CLIENT, None, "No matching federated identity record found for the assertion's audience."),
     plain(700_213, 401, CLIENT, None, "No matching federated identity record found for the assertion's subject."),
@@ -93,6 +94,8 @@ static TABLE: &[Row] = &[
     plain(9_000_411, 400, REQUEST, None, "The request is not properly formatted: a parameter is duplicated."),
     plain(9_002_313, 400, REQUEST, None, "The request is malformed or invalid."),
     plain(50049, 400, "invalid_instance", None, "Unknown or invalid instance."),
+    plain(28000, 400, REQUEST, None, "The value of scope is not valid because it contains more than one resource."),
+    plain(28003, 400, REQUEST, None, "The value of scope cannot be empty for a code of more than one resource."),
     plain(70011, 400, "invalid_scope", None, "The provided value for the scope is not valid."),
     plain(
         1_002_012,
@@ -109,7 +112,6 @@ static TABLE: &[Row] = &[
     plain(70018, 400, "bad_verification_code", None, "The device code is not valid."),
     plain(70019, 400, "code_expired", None, "The verification code has expired."),
     plain(70020, 400, "expired_token", None, "The device code has expired."),
-    plain(70025, 400, "authorization_declined", None, "The user declined the request of the device."),
     // Passwords and accounts.
     plain(50126, 400, GRANT, None, "Error validating credentials due to invalid username or password."),
     plain(50034, 400, GRANT, None, "The user account does not exist in the directory."),
@@ -156,7 +158,7 @@ mod tests {
             50013, 500_133, 500_131, 50076, 50079, 50074, 50072, 50078, 50158, 53000, 53001, 53002, 53003, 50097, 50131, 65001,
             65004, 70000, 70008, 700_082, 70043, 50173, 50132, 50133, 54005, 501_481, 50011, 70002, 7_000_215, 7_000_222, 700_027,
             50012, 700_030, 700_016, 700_011, 90002, 50049, 70011, 1_002_012, 500_011, 70003, 70016, 70018, 70019, 70020, 50126,
-            50034, 50055, 50057, 50053, 50194, 50196, 90033,
+            50034, 50055, 50057, 50053, 50194, 50196, 90033, 28000, 28003, 70025,
         ] {
             assert!(is_known(code), "{code}");
         }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::{
     jose::{Jws, PublicKey},
+    registration::Federated,
     world::World,
 };
 
@@ -16,6 +17,24 @@ pub(crate) fn jwks_verifies(jwks: &Value, jws: &Jws) -> bool {
     let kid = jws.header.get("kid");
     let mut meant = keys.filter(|key| kid.is_none() || key.get("kid").is_none() || key.get("kid") == kid);
     meant.any(|key| PublicKey::from_jwk(key).is_some_and(|key| key.verify(jws)))
+}
+
+/// Whether the issuer that is trusted is the assertion's.
+pub(crate) fn trusts(world: &World, trust: &Federated, jws: &Jws) -> bool {
+    match &trust.realm {
+        Some(realm) => {
+            world.origins.iter().chain([&world.origin]).any(|origin| jws.text("iss") == format!("{origin}/oidc/{realm}"))
+        }
+        None => trust.issuer == jws.text("iss"),
+    }
+}
+
+/// Whether the keys of the issuer that is trusted signed the assertion.
+pub(crate) fn verifies(world: &World, trust: &Federated, jws: &Jws) -> bool {
+    match &trust.realm {
+        Some(_) => world.keys().published_as(jws.head("kid")).is_some_and(|key| key.verify(jws)),
+        None => jwks_verifies(&trust.jwks, jws),
+    }
 }
 
 /// `exp` and, if there, `nbf` or `iat`, against the clock. Returns `exp`, or what is wrong.

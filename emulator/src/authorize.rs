@@ -22,15 +22,17 @@ pub(crate) struct Wish<'a> {
     pub(crate) world: &'a World,
     pub(crate) call: &'a Call,
     fields: Vec<(String, String)>,
-    /// RFC 9207.
-    pub(crate) issuer: String,
+    /// What an answer with a code has beside it.
+    pub(crate) more: Vec<(String, String)>,
+    /// Who answers (RFC 9207), where the authority says so.
+    issuer: Option<String>,
 }
 
 // === impl Wish ===
 
 impl<'a> Wish<'a> {
-    pub(crate) fn new(world: &'a World, call: &'a Call, issuer: String) -> Self {
-        Self { world, call, fields: call.query_or_form(), issuer }
+    pub(crate) fn new(world: &'a World, call: &'a Call, issuer: Option<String>) -> Self {
+        Self { world, call, fields: call.query_or_form(), more: Vec::new(), issuer }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
@@ -38,8 +40,9 @@ impl<'a> Wish<'a> {
         found.filter(|value| !value.is_empty())
     }
 
-    pub(crate) fn may_go_to(&self, registered: &[String]) -> bool {
-        self.get("redirect_uri").is_some_and(|uri| registered.iter().any(|one| one == uri) && Url::parse(uri).is_ok())
+    /// Whether the redirect URI is one of those that are registered, as the authority compares them.
+    pub(crate) fn may_go_to(&self, registered: &[String], is: impl Fn(&str, &str) -> bool) -> bool {
+        self.get("redirect_uri").is_some_and(|uri| registered.iter().any(|one| is(one, uri)) && Url::parse(uri).is_ok())
     }
 
     pub(crate) fn is_silent(&self) -> bool {
@@ -83,7 +86,8 @@ impl<'a> Wish<'a> {
             used: false,
         };
         let code = self.world.issued().add_code(code, now);
-        self.respond(vec![("code".to_owned(), code), ("session_state".to_owned(), jose::random())])
+        let answer = vec![("code".to_owned(), code), ("session_state".to_owned(), jose::random())];
+        self.respond(answer.into_iter().chain(self.more.clone()).collect())
     }
 
     pub(crate) fn refuse(&self, fault: &Fault) -> Answer {
@@ -97,7 +101,7 @@ impl<'a> Wish<'a> {
 
     fn respond(&self, mut fields: Vec<(String, String)>) -> Answer {
         fields.extend(self.get("state").map(|state| ("state".to_owned(), state.to_owned())));
-        fields.push(("iss".to_owned(), self.issuer.clone()));
+        fields.extend(self.issuer.clone().map(|issuer| ("iss".to_owned(), issuer)));
         let to = self.get("redirect_uri").unwrap_or_default();
         let mode = self.get("response_mode").unwrap_or("query");
         if mode == "form_post" {

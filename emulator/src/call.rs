@@ -4,6 +4,8 @@ use hyper::{HeaderMap, Method, header::CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+const FORM: &str = "application/x-www-form-urlencoded";
+
 /// What scripts and the record call the thing that was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -16,6 +18,10 @@ pub(crate) enum Endpoint {
     Instance,
     UserRealm,
     DeviceApprove,
+    UserInfo,
+    Revocation,
+    Introspection,
+    EndSession,
     Control,
     Other,
 }
@@ -53,11 +59,12 @@ impl Call {
     pub(crate) fn new(parts: hyper::http::request::Parts, body: Vec<u8>) -> Self {
         let path = parts.uri.path().to_owned();
         let (endpoint, place) = classify(&path);
-        let is_form = parts
-            .headers
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| value.starts_with("application/x-www-form-urlencoded"));
+        let kind = parts.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
+        let is_form = match kind {
+            Some(kind) => kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(FORM)),
+            // Entra takes it for one: azure-identity for Java says nothing of its device code requests.
+            None => matches!(place, Place::Entra(_) | Place::Adfs),
+        };
         let form = if is_form { pairs(&body) } else { Vec::new() };
         let mut call = Self {
             method: parts.method,
@@ -108,6 +115,11 @@ impl Call {
         names.find(|(at, name)| self.form.iter().take(*at).any(|(other, _)| other == name)).map(|(_, name)| name)
     }
 
+    /// Whether a path of Entra's is of its second version.
+    pub(crate) fn is_v2(&self) -> bool {
+        self.path.to_ascii_lowercase().contains("/v2.0/")
+    }
+
     /// The tenant or realm as it stands in the path.
     pub(crate) fn tenant(&self) -> Option<&str> {
         match &self.place {
@@ -122,24 +134,31 @@ fn pairs(encoded: &[u8]) -> Vec<(String, String)> {
     url::form_urlencoded::parse(encoded).into_owned().collect()
 }
 
+/// Entra and AD FS look at no letter's case (msal-go asks for `/common/UserRealm/…`), a generic issuer at each.
 fn classify(path: &str) -> (Endpoint, Place) {
-    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-    let entra = |tenant: &str| Place::Entra(tenant.to_owned());
+    let sent: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let lower = path.to_ascii_lowercase();
+    let parts: Vec<&str> = lower.trim_start_matches('/').split('/').collect();
+    match sent.as_slice() {
+        ["_emulator", ..] => return (Endpoint::Control, Place::None),
+        ["oidc", realm, rest @ ..] => return (oidc(rest), Place::Realm((*realm).to_owned())),
+        _ => {}
+    }
+    // The tenant stays as it was sent.
+    let entra = || Place::Entra(sent.first().copied().unwrap_or_default().to_owned());
     match parts.as_slice() {
-        ["_emulator", ..] => (Endpoint::Control, Place::None),
-        ["common", "discovery", "instance"] => (Endpoint::Instance, entra("common")),
-        ["common", "userrealm", _] => (Endpoint::UserRealm, entra("common")),
-        ["oidc", realm, rest @ ..] => (oidc(rest), Place::Realm((*realm).to_owned())),
+        ["common", "discovery", "instance"] => (Endpoint::Instance, entra()),
+        ["common", "userrealm", _] => (Endpoint::UserRealm, entra()),
         ["adfs", ".well-known", "openid-configuration"] => (Endpoint::Discovery, Place::Adfs),
         ["adfs", "discovery", "keys"] => (Endpoint::Keys, Place::Adfs),
         ["adfs", "deviceapprove"] => (Endpoint::DeviceApprove, Place::Adfs),
         ["adfs", "oauth2", what] => (oauth(what), Place::Adfs),
-        [tenant, ".well-known", "openid-configuration"] | [tenant, "v2.0", ".well-known", "openid-configuration"] => {
-            (Endpoint::Discovery, entra(tenant))
+        [_, ".well-known", "openid-configuration"] | [_, "v2.0", ".well-known", "openid-configuration"] => {
+            (Endpoint::Discovery, entra())
         }
-        [tenant, "discovery", "keys"] | [tenant, "discovery", "v2.0", "keys"] => (Endpoint::Keys, entra(tenant)),
-        [tenant, "deviceapprove"] => (Endpoint::DeviceApprove, entra(tenant)),
-        [tenant, "oauth2", "v2.0", what] => (oauth(what), entra(tenant)),
+        [_, "discovery", "keys"] | [_, "discovery", "v2.0", "keys"] => (Endpoint::Keys, entra()),
+        [_, "deviceapprove"] => (Endpoint::DeviceApprove, entra()),
+        [_, "oauth2", "v2.0", what] => (oauth(what), entra()),
         _ => (Endpoint::Other, Place::None),
     }
 }
@@ -149,6 +168,7 @@ fn oauth(what: &str) -> Endpoint {
         "token" => Endpoint::Token,
         "devicecode" => Endpoint::DeviceCode,
         "authorize" => Endpoint::Authorize,
+        "logout" => Endpoint::EndSession,
         _ => Endpoint::Other,
     }
 }
@@ -159,6 +179,12 @@ fn oidc(rest: &[&str]) -> Endpoint {
         ["jwks"] => Endpoint::Keys,
         ["token"] => Endpoint::Token,
         ["authorize"] => Endpoint::Authorize,
+        ["device"] => Endpoint::DeviceCode,
+        ["deviceapprove"] => Endpoint::DeviceApprove,
+        ["userinfo"] => Endpoint::UserInfo,
+        ["revoke"] => Endpoint::Revocation,
+        ["introspect"] => Endpoint::Introspection,
+        ["logout"] => Endpoint::EndSession,
         _ => Endpoint::Other,
     }
 }

@@ -79,10 +79,27 @@ impl Directory {
                 return wrong(format!("user {}: mfa has obo, password, refresh; not {flow:?}", user.username));
             }
         }
-        match self.realms.iter().find(|realm| realm.audiences.is_empty()) {
-            Some(realm) => wrong(format!("realm {}: audiences is empty", realm.name)),
-            None => Ok(()),
+        if let Some(realm) = self.realms.iter().find(|realm| realm.audiences.is_empty()) {
+            return wrong(format!("realm {}: audiences is empty", realm.name));
         }
+        self.check_federated()
+    }
+
+    /// An identity is another issuer's, with its keys, or a realm's.
+    fn check_federated(&self) -> Result<(), StartError> {
+        let apps = self.apps.iter().flat_map(|app| app.federated.iter().map(move |trust| (&app.name, trust)));
+        let clients = self.realms.iter().flat_map(|realm| &realm.clients);
+        let clients = clients.flat_map(|client| client.federated.iter().map(move |trust| (&client.client_id, trust)));
+        for (owner, trust) in apps.chain(clients) {
+            let text = match &trust.realm {
+                Some(name) if self.realm(name).is_none() => format!("no realm {name:?}"),
+                Some(_) if !trust.issuer.is_empty() || !trust.jwks.is_null() => "realm stands alone".to_owned(),
+                None if trust.issuer.is_empty() || trust.jwks.is_null() => "issuer and jwks are missing, or realm".to_owned(),
+                _ => continue,
+            };
+            return Err(StartError::Directory(format!("{owner}: federated: {text}")));
+        }
+        Ok(())
     }
 
     fn read_certificates(&mut self, now: SystemTime) -> Result<(), StartError> {
@@ -156,5 +173,14 @@ mod tests {
         assert!(error.is_some_and(|text| text.contains("contosi")));
         let error = parse(&BUILT_IN.replacen("[\"User.Read\"]", "[\"User.Reed\"]", 1)).err();
         assert!(error.is_some_and(|text| text.contains("User.Reed")));
+        for (other, word) in [
+            (r#"{"realm": "shopp", "#, "shopp"),
+            (r#"{"realm": "shop", "issuer": "https://cluster", "#, "alone"),
+            (r#"{"issuer": "https://cluster", "#, "jwks"),
+            ("{", "issuer"),
+        ] {
+            let error = parse(&BUILT_IN.replacen(r#"{"realm": "shop", "#, other, 1)).err().unwrap_or_default();
+            assert!(error.contains("federated") && error.contains(word), "{other}: {error}");
+        }
     }
 }

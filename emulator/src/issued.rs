@@ -218,6 +218,24 @@ impl Issued {
         Ok((session, next))
     }
 
+    /// The session of a rotating refresh token that may still be used.
+    pub(crate) fn live(&self, refresh_token: &str, client_id: &str) -> Option<Session> {
+        let refresh = self.refresh.get(refresh_token).filter(|refresh| refresh.session.client_id == client_id && !refresh.used)?;
+        (!self.revoked.contains(&refresh.session.sid)).then(|| refresh.session.clone())
+    }
+
+    /// Ends a sign-in by its `sid`, or an access token by its `jti`.
+    pub(crate) fn revoke(&mut self, id: &str) {
+        if !id.is_empty() {
+            self.revoked.insert(id.to_owned());
+        }
+    }
+
+    /// Whether any of these was revoked.
+    pub(crate) fn is_revoked(&self, ids: &[&str]) -> bool {
+        ids.iter().any(|id| self.revoked.contains(*id))
+    }
+
     fn note(&mut self, session: &Session, redemption: Redemption) {
         if !self.families.contains_key(&session.sid) {
             let (client_id, username) = (session.client_id.clone(), session.person.username.clone());

@@ -8,13 +8,14 @@
 //!
 //! A kind of authority is a folder (`entra`, `oidc`) with its routes, its grants, its tokens and how clients prove themselves to
 //! it. What kinds share stands beside the folders: `world` (the state of all), `directory` (who is known), `issued` (what may come
-//! back), `keys` and `jose` (signing), `assertion` and `authorize` (what is checked everywhere), `fault` (a refusal in either
-//! spelling).
+//! back), `keys` and `jose` (signing), `assertion`, `authorize`, `basic` and `pairing` (what is checked everywhere), `fault` (a
+//! refusal in either spelling).
 
 mod aadsts;
 mod answer;
 mod assertion;
 mod authorize;
+mod basic;
 mod call;
 mod certificate;
 mod control;
@@ -28,6 +29,7 @@ mod keys;
 mod listen;
 mod oidc;
 mod page;
+mod pairing;
 mod record;
 mod registration;
 mod replacement;

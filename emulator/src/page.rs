@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use hyper::StatusCode;
+use url::Url;
 
 use crate::answer::Answer;
 
@@ -72,6 +73,15 @@ pub(crate) fn device(code: &str, people: &[(String, String)]) -> Answer {
         buttons(people)
     );
     document(StatusCode::OK, "Approve a device", &body)
+}
+
+/// Back to an app, with the `state` that it gave.
+pub(crate) fn back(to: &str, state: Option<&str>) -> Answer {
+    let Ok(mut url) = Url::parse(to) else { return problem("The address to go back to is no URL.") };
+    if let Some(state) = state {
+        url.query_pairs_mut().append_pair("state", state);
+    }
+    Answer::redirect(url.as_str())
 }
 
 /// `response_mode=form_post`: the answer travels as a form that submits itself.

@@ -82,11 +82,16 @@ pub(crate) struct Certificate {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Federated {
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) issuer: String,
+    /// In place of `issuer` and `jwks`: a realm of this emulator, whose URL and keys are known once it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) realm: Option<String>,
     pub(crate) subject: String,
     #[serde(default = "exchange_audience")]
     pub(crate) audience: String,
     /// The issuer's key set, in full: this emulator calls nobody.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
     pub(crate) jwks: Value,
 }
 
@@ -152,6 +157,12 @@ pub(crate) struct Client {
     pub(crate) federated: Vec<Federated>,
     #[serde(default)]
     pub(crate) redirect_uris: Vec<String>,
+    /// Where the browser may be sent after a sign-out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) post_logout_redirect_uris: Vec<String>,
+    /// Seconds that its assertions may live.
+    #[serde(default = "five_minutes")]
+    pub(crate) assertion_lifetime: i64,
     /// Names of this client as an API: one of them (or its client id) must be in the `aud` of a token it exchanges.
     #[serde(default)]
     pub(crate) audiences: Vec<String>,
@@ -180,6 +191,10 @@ fn hour() -> i64 {
 
 fn quarter() -> i64 {
     900
+}
+
+fn five_minutes() -> i64 {
+    300
 }
 
 fn exchange_audience() -> String {

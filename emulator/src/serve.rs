@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     answer::{Answer, Dress},
+    basic,
     call::{Call, Endpoint, Place},
     control, entra,
     jose::Jws,
@@ -114,7 +115,7 @@ fn facts(world: &World, call: &Call) -> Facts {
 
 /// The client of a request that names it only in its credential.
 fn authenticated_as(call: &Call) -> Option<String> {
-    let basic = call.header("authorization").and_then(oidc::client::basic).map(|(id, _)| id);
+    let basic = basic::sent(call).map(|(id, _)| id);
     basic.or_else(|| Some(Jws::parse(call.param("client_assertion")?)?.text("sub").to_owned()))
 }
 

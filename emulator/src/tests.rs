@@ -1,10 +1,12 @@
 //! Tests over the wire: a real emulator, real TLS, and a client that knows only its directory.
 
 mod assertions;
+mod clients;
 mod codes;
 mod entra;
 mod oidc;
 mod scripted;
+mod sessions;
 
 use std::{
     collections::HashMap,

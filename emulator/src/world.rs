@@ -42,11 +42,15 @@ impl World {
         clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
     ) -> Self {
         let port = address.port();
-        let host = hosts.first().map_or_else(|| address.to_string(), |host| format!("{host}:{port}"));
-        let names = ["127.0.0.1", "localhost", "[::1]"].into_iter().chain(hosts.iter().map(String::as_str));
+        let own = match address {
+            SocketAddr::V4(address) => address.ip().to_string(),
+            SocketAddr::V6(address) => format!("[{}]", address.ip()),
+        };
+        let host = with_port(hosts.first().unwrap_or(&own), port);
+        let names: Vec<&str> = ["127.0.0.1", "localhost", "[::1]"].into_iter().chain(hosts.iter().map(String::as_str)).collect();
         Self {
             origin: format!("https://{host}"),
-            origins: names.map(|name| format!("https://{name}:{port}")).collect(),
+            origins: names.iter().map(|name| format!("https://{}", with_port(name, port))).collect(),
             host,
             ca_pem,
             directory,
@@ -110,7 +114,30 @@ impl World {
     }
 }
 
+/// A host as URLs have it: the port that https has anyway is left out, as every client does that takes a URL apart.
+fn with_port(host: &str, port: u16) -> String {
+    if port == 443 { host.to_owned() } else { format!("{host}:{port}") }
+}
+
 /// A panic in one request must not take the emulator from the tests that follow.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_port;
+
+    #[test]
+    fn the_port_of_https_is_in_no_url() {
+        for (host, port, written) in [
+            ("127.0.0.1", 443, "127.0.0.1"),
+            ("[::1]", 443, "[::1]"),
+            ("emulator.ns.svc", 443, "emulator.ns.svc"),
+            ("emulator.ns.svc", 8443, "emulator.ns.svc:8443"),
+            ("[::1]", 80, "[::1]:80"),
+        ] {
+            assert_eq!(with_port(host, port), written);
+        }
+    }
 }

@@ -11,6 +11,7 @@ use crate::{
     call::Call,
     entra::{device, home},
     issued::Decision,
+    oidc::realm,
     world::World,
 };
 
@@ -97,8 +98,9 @@ fn decide(world: &World, body: &[u8]) -> Done {
     let decision = match (&approve.user, approve.deny) {
         (_, true) => Decision::Denied,
         (Some(name), false) => {
-            let user = world.directory.user(name).ok_or_else(|| format!("no user {name:?}"))?;
-            Decision::Approved(home::person(user))
+            let user = world.directory.user(name).map(home::person);
+            let user = user.or_else(|| world.directory.realms.iter().find_map(|realm| realm.user(name)).map(realm::person));
+            Decision::Approved(user.ok_or_else(|| format!("no user {name:?}"))?)
         }
         (None, false) => return Err("`user` says who approves".to_owned()),
     };

@@ -87,6 +87,22 @@ impl<'a> Ask<'a> {
         self.user_answer(&Session { client_id, place, person, scope, nonce: None, sid: jose::random() })
     }
 
+    /// Tokens for a user who has a session. A scope that is sent counts, and may be another resource's; what the user agreed to at
+    /// once may be of several, of which a token is for one.
+    pub(crate) fn again(&self, session: Session) -> Outcome<Value> {
+        if let Some(scope) = self.call.param("scope") {
+            return self.user_answer(&Session { scope: scope.to_owned(), ..session });
+        }
+        if scopes::parse_all(self.world, &session.person.tenant, &session.scope)?.len() > 1 {
+            return Err(Fault::says(
+                28003,
+                "Provided value for the input parameter scope cannot be empty when requesting an access token using the provided \
+                 authorization code. Please specify a valid scope.",
+            ));
+        }
+        self.user_answer(&session)
+    }
+
     /// Tokens for a user.
     pub(crate) fn user_answer(&self, session: &Session) -> Outcome<Value> {
         let (world, person) = (self.world, &session.person);

@@ -7,6 +7,7 @@ use super::{
     tokens::Proof,
 };
 use crate::{
+    basic,
     call::Call,
     fault::{Fault, Outcome},
     registration::App,
@@ -30,9 +31,13 @@ pub(crate) fn needed<'a>(call: &'a Call, name: &str) -> Outcome<&'a str> {
         .ok_or_else(|| Fault::says(900_144, format!("The request body must contain the following parameter: '{name}'.")))
 }
 
-/// The registration that `client_id` names, if it may be used here.
+/// The registration that `client_id` names, or the Authorization header, if it may be used here.
 pub(crate) fn client<'a>(world: &'a World, call: &Call, home: Home<'a>) -> Outcome<&'a App> {
-    known_client(world, needed(call, "client_id")?, home)
+    let Some((id, _)) = basic::sent(call) else { return known_client(world, needed(call, "client_id")?, home) };
+    if call.param("client_id").is_some_and(|other| !other.eq_ignore_ascii_case(&id)) {
+        return Err(Fault::says(9_002_313, "client_id and the Authorization header are of two clients."));
+    }
+    known_client(world, &id, home)
 }
 
 /// What `claims` asks for of the access token: client capabilities and authentication contexts.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    assertion::{SKEW, jwks_verifies, lifetime, within},
+    assertion::{SKEW, lifetime, trusts, verifies, within},
     call::{Call, Place},
     certificate::Parsed,
     fault::{Fault, Outcome},
@@ -19,8 +19,9 @@ const LIFETIME: i64 = 600;
 pub(crate) fn check(world: &World, call: &Call, client: &App, text: &str) -> Outcome<()> {
     let jws = Jws::parse(text).ok_or_else(|| Fault::says(50012, "The client assertion is not a signed token."))?;
     let own = jws.text("iss").eq_ignore_ascii_case(&client.client_id);
-    if !own && !client.federated.is_empty() {
-        let trust = federated(client, &jws)?;
+    // Whoever names itself by a URL is another issuer.
+    if !own && jws.text("iss").contains("://") {
+        let trust = federated(world, client, &jws)?;
         return check_federated(world, trust, &jws);
     }
     if !own || !jws.text("sub").eq_ignore_ascii_case(&client.client_id) {
@@ -65,11 +66,15 @@ fn certificate<'a>(client: &'a App, jws: &Jws) -> Outcome<&'a Parsed> {
     registered.into_iter().find(meant).ok_or_else(|| Fault::aadsts(700_027))
 }
 
-fn federated<'a>(client: &'a App, jws: &Jws) -> Outcome<&'a Federated> {
+fn federated<'a>(world: &World, client: &'a App, jws: &Jws) -> Outcome<&'a Federated> {
+    if client.federated.is_empty() {
+        let (id, name) = (&client.client_id, &client.name);
+        return Err(Fault::says(70025, format!("The client '{id}'({name}) has no configured federated identity credentials.")));
+    }
     let says = |code: u32, what: &str, value: &str| {
         Err(Fault::says(code, format!("No matching federated identity record found for presented assertion {what} '{value}'.")))
     };
-    let issued: Vec<&Federated> = client.federated.iter().filter(|trust| trust.issuer == jws.text("iss")).collect();
+    let issued: Vec<&Federated> = client.federated.iter().filter(|trust| trusts(world, trust, jws)).collect();
     if issued.is_empty() {
         return says(700_211, "issuer", jws.text("iss"));
     }
@@ -85,7 +90,7 @@ fn federated<'a>(client: &'a App, jws: &Jws) -> Outcome<&'a Federated> {
 
 /// Another issuer's token: no bound on its lifetime and no thumbprint, but its key set must have signed it.
 fn check_federated(world: &World, trust: &Federated, jws: &Jws) -> Outcome<()> {
-    if !jwks_verifies(&trust.jwks, jws) {
+    if !verifies(world, trust, jws) {
         return Err(Fault::says(700_027, "Client assertion failed signature validation by the federated issuer's keys."));
     }
     within(world, jws).map(|_| ()).map_err(|text| Fault::says(700_024, text))

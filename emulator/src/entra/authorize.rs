@@ -1,27 +1,24 @@
 //! Entra's authorize endpoint: a sign-in page, or with `prompt=none` an answer at once.
 
+use url::Url;
+
 use super::{
     home::{self, Home},
     scopes,
-    tokens::Issuer,
+    tokens::client_info,
 };
 use crate::{answer::Answer, authorize::Wish, call::Call, fault::Fault, page, registration::App, world::World};
 
 pub(crate) fn serve(world: &World, call: &Call) -> Answer {
-    let mut wish = Wish::new(world, call, String::new());
+    // Neither Entra nor AD FS says who answers.
+    let wish = Wish::new(world, call, None);
     let known = home::home(world, call)
         .and_then(|home| home::known_client(world, wish.get("client_id").unwrap_or_default(), home).map(|client| (home, client)));
     let (home, client) = match known {
         Ok(known) => known,
         Err(fault) => return page::problem(&fault.description(world, call)),
     };
-    let first = match home {
-        Home::Tenant(tenant) => Issuer::Tenant(&tenant.id),
-        Home::Many => Issuer::Tenant(&client.tenant),
-        Home::Adfs => Issuer::Adfs,
-    };
-    wish.issuer = first.v2(world);
-    if !wish.may_go_to(&client.redirect_uris) {
+    if !wish.may_go_to(&client.redirect_uris, is_registered) {
         let text = format!(
             "The redirect URI '{}' specified in the request does not match the redirect URIs configured for the application '{}'.",
             wish.get("redirect_uri").unwrap_or_default(),
@@ -30,6 +27,17 @@ pub(crate) fn serve(world: &World, call: &Call) -> Answer {
         return page::problem(&Fault::says(50011, text).description(world, call));
     }
     sign_in(wish, home, client)
+}
+
+/// Exactly, but for the port of a program on the user's own machine, which takes whichever is free (RFC 8252 §7.3).
+fn is_registered(registered: &str, sent: &str) -> bool {
+    let local = |text: &str| {
+        let mut url = Url::parse(text).ok().filter(|url| url.scheme() == "http")?;
+        let host = url.host_str()?.to_owned();
+        url.set_port(None).ok()?;
+        ["localhost", "127.0.0.1"].contains(&host.as_str()).then_some(url)
+    };
+    registered == sent || local(registered).is_some_and(|url| local(sent) == Some(url))
 }
 
 fn sign_in(mut wish: Wish<'_>, home: Home<'_>, client: &App) -> Answer {
@@ -51,18 +59,21 @@ fn sign_in(mut wish: Wish<'_>, home: Home<'_>, client: &App) -> Answer {
     let place = match home {
         Home::Adfs => "adfs".to_owned(),
         Home::Tenant(_) | Home::Many => {
-            wish.issuer = Issuer::Tenant(&person.tenant).v2(world);
+            if wish.get("client_info") == Some("1") {
+                wish.more.push(("client_info".to_owned(), client_info(&person)));
+            }
             person.tenant.clone()
         }
     };
-    let asked = match scopes::parse(world, &person.tenant, wish.get("scope").unwrap_or_default()) {
-        Ok(asked) => asked,
+    let all = match scopes::parse_all(world, &person.tenant, wish.get("scope").unwrap_or_default()) {
+        Ok(all) => all,
         Err(fault) => return wish.refuse(&fault),
     };
     if wish.get("consent").is_some() {
-        asked.consent(world, client, &person);
+        all.iter().for_each(|asked| asked.consent(world, client, &person));
     }
-    if let Err(mut fault) = asked.grant(world, client, &person) {
+    let refused = all.iter().find_map(|asked| asked.grant(world, client, &person).err());
+    if let Some(mut fault) = refused {
         if fault.code == Some(65001) {
             // Here it is an error of its own; at the token endpoint it is a kind of invalid_grant.
             "consent_required".clone_into(&mut fault.error);

@@ -1,7 +1,8 @@
-//! How a client proves itself at Entra's token endpoint: a secret or an assertion, always in the form.
+//! How a client proves itself at Entra's token endpoint: a secret in the form or by HTTP Basic, or an assertion.
 
 use super::{assertion, tokens::Proof};
 use crate::{
+    basic,
     call::Call,
     fault::{Fault, Outcome},
     registration::App,
@@ -12,8 +13,13 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 
 /// Checks what was sent. Nothing sent is [`Proof::None`], which [`required`] refuses where it must.
 pub(crate) fn prove(world: &World, call: &Call, client: &App) -> Outcome<Proof> {
-    match (call.param("client_secret"), call.param("client_assertion")) {
-        (Some(_), Some(_)) => Err(Fault::says(9_002_313, "Both client_secret and client_assertion were sent.")),
+    // An empty one is none, as in the form.
+    let basic = basic::sent(call).map(|(_, secret)| secret).filter(|secret| !secret.is_empty());
+    if basic.is_some() && call.param("client_secret").is_some() {
+        return Err(Fault::says(9_002_313, "A secret was sent in the Authorization header and in client_secret."));
+    }
+    match (basic.as_deref().or(call.param("client_secret")), call.param("client_assertion")) {
+        (Some(_), Some(_)) => Err(Fault::says(9_002_313, "Both a secret and client_assertion were sent.")),
         (Some(secret), None) => check_secret(client, secret).map(|()| Proof::Secret),
         (None, Some(text)) => {
             let kind = call.param("client_assertion_type").unwrap_or_default();

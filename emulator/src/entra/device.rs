@@ -12,14 +12,11 @@ use crate::{
     answer::Answer,
     call::Call,
     fault::{Fault, Outcome},
-    issued::{Decision, Device, Session},
-    jose, page,
+    issued::Decision,
+    page,
+    pairing::{self, DeviceProblem, INTERVAL, LIFETIME},
     world::World,
 };
-
-const LIFETIME: i64 = 900;
-/// Letters that nobody mistakes for others.
-const LETTERS: &[u8] = b"BCDFGHJKLMNPQRSTVWXZ";
 
 pub(crate) fn start(world: &World, call: &Call) -> Outcome<Value> {
     let home = home::home(world, call)?;
@@ -33,62 +30,29 @@ pub(crate) fn start(world: &World, call: &Call) -> Outcome<Value> {
     if let Home::Tenant(tenant) = home {
         scopes::parse(world, &tenant.id, scope)?;
     }
-    let user_code = user_code();
-    let now = world.now();
-    let device = Device {
-        client_id: client.client_id.clone(),
-        place,
-        scope: scope.to_owned(),
-        user_code: user_code.clone(),
-        expires: now + LIFETIME,
-        decision: Decision::Pending,
-    };
-    let device_code = world.issued().add_device(device, now);
+    let codes = pairing::begin(world, &client.client_id, place, scope);
     let uri = format!("{}/{}/deviceapprove", world.origin, call.tenant().unwrap_or("common"));
+    // As at Entra, there is no `verification_uri_complete`.
     Ok(json!({
-        "user_code": user_code,
-        "device_code": device_code,
+        "user_code": codes.user_code,
+        "device_code": codes.device_code,
         "verification_uri": uri,
-        "verification_uri_complete": format!("{uri}?user_code={user_code}"),
         "expires_in": LIFETIME,
-        "interval": 5,
-        "message": format!("To sign in, open the page {uri} and enter the code {user_code}."),
+        "interval": INTERVAL,
+        "message": format!("To sign in, open the page {uri} and enter the code {}.", codes.user_code),
     }))
-}
-
-fn user_code() -> String {
-    let letter = |byte: u8| LETTERS.get(usize::from(byte) % LETTERS.len()).copied().map_or('B', char::from);
-    rand::random::<[u8; 9]>().map(letter).into_iter().collect()
 }
 
 /// One poll. Nobody is asked for a credential here, but one that is sent must be good.
 pub(crate) fn poll(ask: &Ask<'_>) -> Outcome<Value> {
     let code = needed(ask.call, "device_code")?;
-    let now = ask.world.now();
-    let session = {
-        let mut grants = ask.world.issued();
-        let device = grants.device(code).filter(|device| device.client_id == ask.client.client_id);
-        let device = device.ok_or_else(|| Fault::aadsts(70018))?;
-        if device.expires <= now {
-            return Err(Fault::aadsts(70020));
-        }
-        let person = match &device.decision {
-            Decision::Pending => return Err(Fault::aadsts(70016)),
-            Decision::Denied => return Err(Fault::aadsts(70025)),
-            Decision::Redeemed => return Err(Fault::says(54005, "The device code was already redeemed.")),
-            Decision::Approved(person) => person.clone(),
-        };
-        let place = device.place.clone().unwrap_or_else(|| person.tenant.clone());
-        device.decision = Decision::Redeemed;
-        Session {
-            client_id: device.client_id.clone(),
-            place,
-            person,
-            scope: device.scope.clone(),
-            nonce: None,
-            sid: jose::random(),
-        }
-    };
+    let session = pairing::redeem(ask.world, code, &ask.client.client_id).map_err(|problem| match problem {
+        DeviceProblem::Unknown => Fault::aadsts(70018),
+        DeviceProblem::Expired => Fault::aadsts(70020),
+        DeviceProblem::Pending => Fault::aadsts(70016),
+        DeviceProblem::Denied => Fault::plain("authorization_declined", "The user declined the request of the device."),
+        DeviceProblem::Redeemed => Fault::says(54005, "The device code was already redeemed."),
+    })?;
     ask.at_home(&session)?;
     ask.user_answer(&session)
 }

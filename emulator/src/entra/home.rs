@@ -20,7 +20,9 @@ pub(crate) enum Home<'a> {
 /// The tenant that the path names.
 pub(crate) fn home<'a>(world: &'a World, call: &Call) -> Outcome<Home<'a>> {
     match &call.place {
-        Place::Entra(segment) if ["common", "organizations", "consumers"].contains(&segment.as_str()) => Ok(Home::Many),
+        Place::Entra(segment) if ["common", "organizations", "consumers"].iter().any(|name| segment.eq_ignore_ascii_case(name)) => {
+            Ok(Home::Many)
+        }
         Place::Entra(segment) => match world.directory.tenant(segment) {
             Some(tenant) => Ok(Home::Tenant(tenant)),
             None => Err(Fault::says(

@@ -8,6 +8,7 @@ mod client;
 pub(crate) mod device;
 mod grants;
 pub(crate) mod home;
+mod logout;
 mod metadata;
 pub(crate) mod routes;
 mod scopes;

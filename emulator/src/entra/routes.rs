@@ -3,7 +3,7 @@
 use hyper::{Method, StatusCode};
 use serde_json::Value;
 
-use super::{authorize, device, grants, metadata};
+use super::{authorize, device, grants, logout, metadata};
 use crate::{
     answer::Answer,
     call::{Call, Endpoint},
@@ -21,6 +21,7 @@ pub(crate) fn serve(world: &World, call: &Call) -> Answer {
         (Endpoint::DeviceCode, &Method::POST) => answered(world, call, device::start(world, call)).no_store(),
         (Endpoint::Authorize, &Method::GET | &Method::POST) => authorize::serve(world, call),
         (Endpoint::DeviceApprove, &Method::GET | &Method::POST) => device::page(world, call),
+        (Endpoint::EndSession, &Method::GET | &Method::POST) => logout::serve(world, call),
         (Endpoint::Other, _) => Answer::not_found(),
         _ => Answer::text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n"),
     }

@@ -8,6 +8,8 @@ use crate::{
 };
 
 const GRAPH: &str = "https://graph.microsoft.com";
+/// Scopes that are of no resource.
+const RESERVED: [&str; 4] = ["openid", "profile", "email", "offline_access"];
 
 /// A `scope` parameter, understood.
 pub(crate) struct Asked<'a> {
@@ -28,9 +30,10 @@ pub(crate) struct Granted {
     pub(crate) scope: String,
 }
 
-/// The resource of a client credentials request, whose scope has exactly one form.
+/// The resource of a client credentials request, whose scope has exactly one form. Reserved ones are not looked at: msal-go and
+/// msal4j send them with this grant too.
 pub(crate) fn default_of<'a>(world: &'a World, tenant: &str, scope: &str) -> Outcome<&'a App> {
-    let mut scopes = scope.split_whitespace();
+    let mut scopes = scope.split_whitespace().filter(|one| !is_reserved(one));
     let (Some(only), None) = (scopes.next(), scopes.next()) else {
         return Err(not_default(scope));
     };
@@ -38,37 +41,55 @@ pub(crate) fn default_of<'a>(world: &'a World, tenant: &str, scope: &str) -> Out
     world.directory.resource(name, tenant).ok_or_else(|| no_resource(name, tenant))
 }
 
-/// Takes a user flow's `scope` apart. Without a resource it is Graph's, as at Entra.
+fn is_reserved(scope: &str) -> bool {
+    RESERVED.iter().any(|name| name.eq_ignore_ascii_case(scope))
+}
+
+/// Takes a user flow's `scope` apart, which is of one resource wherever a token comes of it.
 pub(crate) fn parse<'a>(world: &'a World, tenant: &str, scope: &str) -> Outcome<Asked<'a>> {
-    let has = |name: &str| scope.split_whitespace().any(|one| one.eq_ignore_ascii_case(name));
-    let reserved = ["openid", "profile", "email", "offline_access"];
-    let mut resource: Option<&App> = None;
-    let mut wanted = Vec::new();
-    for one in scope.split_whitespace().filter(|one| !reserved.iter().any(|name| name.eq_ignore_ascii_case(one))) {
-        let (prefix, name) = one.rsplit_once('/').unwrap_or(("", one));
-        let asked = if prefix.is_empty() { GRAPH } else { prefix };
-        let found = world.directory.resource(asked, tenant).ok_or_else(|| no_resource(asked, tenant))?;
-        if resource.is_some_and(|other| other.client_id != found.client_id) {
-            return Err(Fault::says(70011, format!("The provided value for the scope '{scope}' is of more than one resource.")));
-        }
-        resource = Some(found);
-        wanted.push((prefix.to_owned(), name.to_owned()));
+    let mut all = parse_all(world, tenant, scope)?;
+    match all.pop() {
+        Some(only) if all.is_empty() => Ok(only),
+        _ => Err(Fault::says(
+            28000,
+            format!(
+                "Provided value for the input parameter scope is not valid because it contains more than one resource. Scope \
+                 {scope} is not valid."
+            ),
+        )),
     }
-    let resource = match resource {
-        Some(resource) => resource,
-        None if scope.trim().is_empty() => {
-            return Err(Fault::says(900_144, "The request body must contain the following parameter: 'scope'."));
-        }
-        None => world.directory.resource(GRAPH, tenant).ok_or_else(|| no_resource(GRAPH, tenant))?,
-    };
-    Ok(Asked {
+}
+
+/// Takes a user flow's `scope` apart, a part for each resource. A user may consent to several at once. Without a resource it is
+/// Graph's, as at Entra.
+pub(crate) fn parse_all<'a>(world: &'a World, tenant: &str, scope: &str) -> Outcome<Vec<Asked<'a>>> {
+    let has = |name: &str| scope.split_whitespace().any(|one| one.eq_ignore_ascii_case(name));
+    let of = |resource: &'a App| Asked {
         resource,
-        wanted,
+        wanted: Vec::new(),
         openid: has("openid"),
         profile: has("profile"),
         email: has("email"),
         offline_access: has("offline_access"),
-    })
+    };
+    let mut all: Vec<Asked<'a>> = Vec::new();
+    for one in scope.split_whitespace().filter(|one| !is_reserved(one)) {
+        let (prefix, name) = one.rsplit_once('/').unwrap_or(("", one));
+        let asked = if prefix.is_empty() { GRAPH } else { prefix };
+        let found = world.directory.resource(asked, tenant).ok_or_else(|| no_resource(asked, tenant))?;
+        let wanted = (prefix.to_owned(), name.to_owned());
+        match all.iter_mut().find(|asked| asked.resource.client_id == found.client_id) {
+            Some(asked) => asked.wanted.push(wanted),
+            None => all.push(Asked { wanted: vec![wanted], ..of(found) }),
+        }
+    }
+    if scope.trim().is_empty() {
+        return Err(Fault::says(900_144, "The request body must contain the following parameter: 'scope'."));
+    }
+    if all.is_empty() {
+        all.push(of(world.directory.resource(GRAPH, tenant).ok_or_else(|| no_resource(GRAPH, tenant))?));
+    }
+    Ok(all)
 }
 
 fn not_default(scope: &str) -> Box<Fault> {

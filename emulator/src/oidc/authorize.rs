@@ -12,11 +12,11 @@ use crate::{
 };
 
 pub(crate) fn serve(world: &World, call: &Call, realm: &Realm) -> Answer {
-    let wish = Wish::new(world, call, issuer(world, realm));
+    let wish = Wish::new(world, call, Some(issuer(world, realm)));
     let Some(client) = realm.client(wish.get("client_id").unwrap_or_default()) else {
         return page::problem("No such client in this realm.");
     };
-    if !wish.may_go_to(&client.redirect_uris) {
+    if !wish.may_go_to(&client.redirect_uris, |registered, sent| registered == sent) {
         return page::problem("The redirect_uri is not registered for this client.");
     }
     sign_in(&wish, realm, client)

@@ -2,31 +2,15 @@
 
 use crate::{
     assertion::{self, SKEW},
+    basic,
     call::Call,
     fault::{Fault, Outcome},
-    jose::{self, Jws},
+    jose::Jws,
     registration::{Client, Realm},
     world::World,
 };
 
-/// Seconds that an assertion may live.
-const LIFETIME: i64 = 300;
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-
-/// Id and secret of a Basic header, each form-encoded before they were joined (RFC 6749 §2.3.1).
-pub(crate) fn basic(header: &str) -> Option<(String, String)> {
-    let (scheme, encoded) = header.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let joined = String::from_utf8(jose::decode(encoded.trim())?).ok()?;
-    let (id, secret) = joined.split_once(':')?;
-    let decoded = |text: &str| {
-        let pair = format!("v={}", text.replace('&', "%26"));
-        url::form_urlencoded::parse(pair.as_bytes()).next().map(|(_, value)| value.into_owned())
-    };
-    Some((decoded(id)?, decoded(secret)?))
-}
 
 /// The client that proved itself, by a method that the realm offers.
 pub(crate) fn prove<'a>(world: &World, call: &Call, realm: &'a Realm) -> Outcome<&'a Client> {
@@ -36,7 +20,7 @@ pub(crate) fn prove<'a>(world: &World, call: &Call, realm: &'a Realm) -> Outcome
         return Err(Fault::plain("invalid_request", "More than one way of client authentication was used."));
     }
     let (method, client) = if let Some(header) = header {
-        let (id, secret) = basic(header).ok_or_else(|| refused(realm, "The Authorization header is malformed."))?;
+        let (id, secret) = basic::basic(header).ok_or_else(|| refused(realm, "The Authorization header is malformed."))?;
         ("client_secret_basic", with_secret(realm, &id, &secret)?)
     } else if let Some(secret) = call.param("client_secret") {
         ("client_secret_post", with_secret(realm, call.param("client_id").unwrap_or_default(), secret)?)
@@ -95,10 +79,10 @@ fn with_assertion<'a>(world: &World, call: &Call, realm: &'a Realm, text: &str) 
 /// Another issuer's token about the client (RFC 7523 §3): it may be used until it ends, and has what claims its issuer gives it.
 fn federated<'a>(world: &World, client: &'a Client, jws: &Jws) -> Result<&'a Client, String> {
     let trusts = client.federated.iter();
-    let mut trusts = trusts.filter(|trust| trust.issuer == jws.text("iss") && trust.subject == jws.text("sub"));
+    let mut trusts = trusts.filter(|trust| assertion::trusts(world, trust, jws) && trust.subject == jws.text("sub"));
     let trust = trusts.find(|trust| jws.audiences().contains(&trust.audience.as_str()));
     let trust = trust.ok_or("iss, sub and aud of the assertion are not of an identity that the client trusts.")?;
-    if !assertion::jwks_verifies(&trust.jwks, jws) {
+    if !assertion::verifies(world, trust, jws) {
         return Err("The assertion's signature is not by a key of its issuer.".to_owned());
     }
     assertion::within(world, jws).map(|_| client)
@@ -111,8 +95,9 @@ fn check_claims(world: &World, realm: &Realm, client: &Client, jws: &Jws) -> Res
         return Err("The assertion's aud is neither the issuer nor the token endpoint.".to_owned());
     }
     let expires = assertion::within(world, jws)?;
-    if assertion::lifetime(world, jws, expires) > LIFETIME + SKEW {
-        return Err("The assertion lives longer than 5 minutes.".to_owned());
+    let limit = client.assertion_lifetime;
+    if assertion::lifetime(world, jws, expires) > limit + SKEW {
+        return Err(format!("The assertion lives longer than {limit} seconds."));
     }
     if jws.text("jti").is_empty() {
         return Err("The assertion has no jti.".to_owned());
@@ -122,17 +107,4 @@ fn check_claims(world: &World, realm: &Realm, client: &Client, jws: &Jws) -> Res
         return Err("The assertion's jti was used before.".to_owned());
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::basic;
-    use crate::jose::encode;
-
-    #[test]
-    fn basic_is_form_encoded() {
-        let header = format!("Basic {}", encode("a%3Ab:s+1%2B%26"));
-        assert_eq!(basic(&header), Some(("a:b".to_owned(), "s 1+&".to_owned())));
-        assert_eq!(basic("Bearer x"), None);
-    }
 }

@@ -1,32 +1,26 @@
-//! The grants of a realm: client credentials, code, rotating refresh tokens, and token exchange (RFC 8693).
+//! The grants of a realm: client credentials, code, rotating refresh tokens, and token exchange (RFC 8693). The device code's is
+//! with its page.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
-    client,
-    realm::{check_scopes, issuer},
-    tokens::{self, RealmAccess},
+    ask::{RealmAsk, needed},
+    client, device,
+    realm::issuer,
 };
 use crate::{
     call::Call,
     fault::{Fault, Outcome},
     issued::{CodeProblem, Person, RefreshProblem, Session},
     jose::Jws,
-    registration::{Client, Realm},
+    registration::Realm,
     world::World,
 };
 
 pub(crate) const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+pub(crate) const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
-
-/// A token request whose client has proved itself.
-pub(crate) struct RealmAsk<'a> {
-    pub(crate) world: &'a World,
-    pub(crate) call: &'a Call,
-    pub(crate) realm: &'a Realm,
-    pub(crate) client: &'a Client,
-}
 
 /// The token endpoint: what is common to all grants, and which method has which.
 pub(crate) fn redeem(world: &World, call: &Call, realm: &Realm) -> Outcome<Value> {
@@ -40,12 +34,9 @@ pub(crate) fn redeem(world: &World, call: &Call, realm: &Realm) -> Outcome<Value
         "authorization_code" => ask.authorization_code(),
         "refresh_token" => ask.refresh_token(),
         EXCHANGE => ask.token_exchange(),
+        DEVICE => device::poll(&ask),
         other => Err(Fault::plain("unsupported_grant_type", format!("The grant {other} is not supported."))),
     }
-}
-
-pub(crate) fn needed<'a>(call: &'a Call, name: &str) -> Outcome<&'a str> {
-    call.param(name).ok_or_else(|| Fault::plain("invalid_request", format!("The parameter {name} is missing.")))
 }
 
 // === impl RealmAsk ===
@@ -72,10 +63,7 @@ impl RealmAsk<'_> {
             };
             Fault::plain("invalid_grant", text)
         })?;
-        self.is_of_this_realm(&session)?;
-        let offline = session.scope.split_whitespace().any(|one| one == "offline_access");
-        let refresh = offline.then(|| self.world.issued().add_refresh(session.clone()));
-        self.user_answer(&session, &session.scope, refresh)
+        self.begin(&session)
     }
 
     pub(crate) fn refresh_token(&self) -> Outcome<Value> {
@@ -133,58 +121,13 @@ impl RealmAsk<'_> {
         if jws.time("exp").is_none_or(|exp| exp <= self.world.now()) {
             return Err(refused("The subject token has expired."));
         }
+        if self.world.issued().is_revoked(&[jws.text("jti"), jws.text("sid")]) {
+            return Err(refused("The subject token was revoked."));
+        }
         let mine = |aud: &&str| *aud == self.client.client_id || self.client.audiences.iter().any(|one| one == aud);
         if !jws.audiences().iter().any(mine) {
             return Err(refused("The subject token is not meant for this client."));
         }
         Ok(jws)
-    }
-
-    fn is_of_this_realm(&self, session: &Session) -> Outcome<()> {
-        if session.place == format!("oidc/{}", self.realm.name) {
-            return Ok(());
-        }
-        Err(Fault::plain("invalid_grant", "The grant was issued elsewhere."))
-    }
-
-    /// The scope that was sent, else the other.
-    fn scope(&self, otherwise: &str) -> Outcome<String> {
-        let scope = self.call.param("scope").unwrap_or(otherwise);
-        check_scopes(self.realm, scope)?;
-        Ok(scope.to_owned())
-    }
-
-    /// The APIs that the token is for: those named, else the realm's first.
-    fn audience(&self) -> Outcome<Vec<String>> {
-        let named: Vec<String> = self.call.params("audience").chain(self.call.params("resource")).map(str::to_owned).collect();
-        let known = |name: &String| self.realm.audiences.contains(name) || self.realm.client(name).is_some();
-        if let Some(unknown) = named.iter().find(|name| !known(name)) {
-            return Err(Fault::plain("invalid_target", format!("The target {unknown} is not known.")));
-        }
-        Ok(if named.is_empty() { self.realm.audiences.iter().take(1).cloned().collect() } else { named })
-    }
-
-    fn user_answer(&self, session: &Session, scope: &str, refresh: Option<String>) -> Outcome<Value> {
-        let mut body = self.answer(Some(&session.person), Some(&session.sid), scope)?;
-        if scope.split_whitespace().any(|one| one == "openid") {
-            let token = body.get("access_token").and_then(Value::as_str).unwrap_or_default();
-            let claims = tokens::id_claims(self.world, self.realm, &self.client.client_id, session, token);
-            body.insert("id_token".to_owned(), json!(self.world.sign(&claims)));
-        }
-        if let Some(refresh) = refresh {
-            body.insert("refresh_token".to_owned(), json!(refresh));
-        }
-        Ok(Value::Object(body))
-    }
-
-    fn answer(&self, person: Option<&Person>, sid: Option<&str>, scope: &str) -> Outcome<Map<String, Value>> {
-        let lifetime = self.call.lifetime.unwrap_or(self.realm.token_lifetime);
-        let access = RealmAccess { client_id: &self.client.client_id, audience: self.audience()?, person, sid, scope, lifetime };
-        let mut body = Map::new();
-        body.insert("access_token".to_owned(), json!(access.sign(self.world, self.realm)));
-        body.insert("token_type".to_owned(), json!("Bearer"));
-        body.insert("expires_in".to_owned(), json!(lifetime));
-        body.insert("scope".to_owned(), json!(scope));
-        Ok(body)
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    grants::EXCHANGE,
+    grants::{DEVICE, EXCHANGE},
     realm::{COMMON, issuer},
 };
 use crate::{registration::Realm, world::World};
@@ -16,9 +16,14 @@ pub(crate) fn configuration(world: &World, realm: &Realm) -> Value {
         "authorization_endpoint": format!("{issuer}/authorize"),
         "token_endpoint": format!("{issuer}/token"),
         "jwks_uri": format!("{issuer}/jwks"),
+        "userinfo_endpoint": format!("{issuer}/userinfo"),
+        "revocation_endpoint": format!("{issuer}/revoke"),
+        "introspection_endpoint": format!("{issuer}/introspect"),
+        "device_authorization_endpoint": format!("{issuer}/device"),
+        "end_session_endpoint": format!("{issuer}/logout"),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "fragment", "form_post"],
-        "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token", EXCHANGE],
+        "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token", DEVICE, EXCHANGE],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256"],
         "scopes_supported": scopes,

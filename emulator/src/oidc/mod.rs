@@ -1,9 +1,14 @@
 //! A generic OpenID Connect issuer: what any standard server does, and nothing of Entra's.
 
+mod ask;
 mod authorize;
-pub(crate) mod client;
+mod client;
+mod device;
 mod grants;
+mod inspect;
+mod logout;
 mod metadata;
 pub(crate) mod realm;
 pub(crate) mod routes;
 pub(crate) mod tokens;
+mod userinfo;

@@ -1,11 +1,13 @@
 //! A generic OpenID Connect issuer, `/oidc/{realm}`: its routes.
 
 use hyper::{Method, StatusCode};
+use serde_json::Value;
 
-use super::{authorize, grants, metadata::configuration};
+use super::{authorize, device, grants, inspect, logout, metadata::configuration, userinfo};
 use crate::{
     answer::Answer,
     call::{Call, Endpoint},
+    fault::Outcome,
     world::World,
 };
 
@@ -15,11 +17,24 @@ pub(crate) fn serve(world: &World, call: &Call, name: &str) -> Answer {
         (Endpoint::Discovery, &Method::GET) => Answer::ok(configuration(world, realm)),
         (Endpoint::Keys, &Method::GET) => Answer::ok(world.keys().jwks(None, None)),
         (Endpoint::Authorize, &Method::GET | &Method::POST) => authorize::serve(world, call, realm),
-        (Endpoint::Token, &Method::POST) => match grants::redeem(world, call, realm) {
-            Ok(body) => Answer::ok(body).no_store(),
+        (Endpoint::EndSession, &Method::GET | &Method::POST) => logout::serve(world, call, realm),
+        (Endpoint::UserInfo, &Method::GET | &Method::POST) => userinfo::serve(world, call, realm),
+        (Endpoint::DeviceApprove, &Method::GET | &Method::POST) => device::approve(world, call, realm),
+        (Endpoint::Token, &Method::POST) => answered(world, call, grants::redeem(world, call, realm)),
+        (Endpoint::DeviceCode, &Method::POST) => answered(world, call, device::start(world, call, realm)),
+        (Endpoint::Introspection, &Method::POST) => answered(world, call, inspect::introspect(world, call, realm)),
+        (Endpoint::Revocation, &Method::POST) => match inspect::revoke(world, call, realm) {
+            Ok(()) => Answer::bytes(StatusCode::OK, Vec::new()),
             Err(fault) => fault.answer(world, call, false).no_store(),
         },
         (Endpoint::Other, _) => Answer::not_found(),
         _ => Answer::text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n"),
+    }
+}
+
+fn answered(world: &World, call: &Call, outcome: Outcome<Value>) -> Answer {
+    match outcome {
+        Ok(body) => Answer::ok(body).no_store(),
+        Err(fault) => fault.answer(world, call, false).no_store(),
     }
 }

@@ -5,11 +5,21 @@ use serde_json::{Map, Value, json};
 use super::realm::issuer;
 use crate::{
     issued::{Person, Session},
-    jose::{self, put},
+    jose::{self, Jws, put},
     keys::Which,
     registration::Realm,
     world::World,
 };
+
+/// An access token of this realm that is good now: signed, in time, and not revoked with its sign-in or alone.
+pub(crate) fn read(world: &World, realm: &Realm, text: &str) -> Option<Jws> {
+    let jws = Jws::parse(text).filter(|jws| jws.head("typ") == "at+jwt" && jws.text("iss") == issuer(world, realm))?;
+    let key = world.keys().published_as(jws.head("kid"))?;
+    let good = key.verify(&jws)
+        && jws.time("exp").is_some_and(|exp| exp > world.now())
+        && !world.issued().is_revoked(&[jws.text("jti"), jws.text("sid")]);
+    good.then_some(jws)
+}
 
 /// All that an access token of a realm is made of.
 pub(crate) struct RealmAccess<'a> {
@@ -68,6 +78,9 @@ pub(crate) fn id_claims(
     put(&mut claims, "name", &person.name);
     put(&mut claims, "email", &person.email);
     put(&mut claims, "at_hash", jose::encode(jose::sha256(access_token).get(..16).unwrap_or_default()));
+    if !session.sid.is_empty() {
+        put(&mut claims, "sid", &session.sid);
+    }
     if let Some(nonce) = &session.nonce {
         put(&mut claims, "nonce", nonce);
     }

@@ -92,7 +92,7 @@ async fn refusals_of_client_credentials() -> Tested {
         (with("client_id", "11111111-1111-1111-1111-111111111111"), (400, 700_016)),
         (with("client_id", ""), (400, 900_144)),
         (with("scope", "api://orders/access_as_user"), (400, 1_002_012)),
-        (with("scope", "api://orders/.default offline_access"), (400, 1_002_012)),
+        (with("scope", "api://orders/.default api://billing/.default"), (400, 1_002_012)),
         (with("scope", "api://nothing/.default"), (400, 500_011)),
         (with("grant_type", "magic"), (400, 70003)),
         (with("claims", "{"), (400, 9_000_410)),
@@ -193,7 +193,7 @@ async fn on_behalf_of_checks_the_assertion() -> Tested {
         (json!({"user": "fay@fabrikam.example"}), scope, 50013),
         (json!({}), "Mail.Read", 65001),
         (json!({}), "api://billing/invoices.burn", 70011),
-        (json!({}), "api://billing/invoices.read User.Read", 70011),
+        (json!({}), "api://billing/invoices.read User.Read", 28000),
         (json!({}), "api://nothing/x", 500_011),
     ] {
         let assertion = house.mint(order(what.clone())).await?;
@@ -267,7 +267,8 @@ async fn a_device_waits_for_its_user() -> Tested {
         let pending = house.token(&poll).await?.json()?;
         assert_eq!(pending["error"], "authorization_pending");
     }
-    let page = house.call(house.client.get(started["verification_uri_complete"].as_str().unwrap_or_default())).await?;
+    let page = format!("{}?user_code={user_code}", started["verification_uri"].as_str().unwrap_or_default());
+    let page = house.call(house.client.get(page)).await?;
     assert!(page.text.contains(user_code) && page.text.contains("Ana Moreira"));
     let approve = format!("/{CONTOSO}/deviceapprove");
     assert_eq!(house.form(&approve, &[("user_code", user_code), ("user", "ana@contoso.example")]).await?.status, 200);

@@ -144,10 +144,15 @@ pub(crate) async fn code(emulator: &Emulator, client: &Client, app: &str, scopes
     assert_eq!(url.status, 200, "{}", url.text);
     let back = emulator.sign_in(url.member("authorization_url")).await;
     assert_eq!(parameter(&back, "state"), url.member("state"), "{back}");
-    json!({
+    let mut body = json!({
         "app": app, "scopes": scopes, "redirect_uri": REDIRECT_URI, "code": parameter(&back, "code"),
-        "code_verifier": url.member("code_verifier"), "nonce": url.member("nonce"), "iss": parameter(&back, "iss"),
-    })
+        "code_verifier": url.member("code_verifier"), "nonce": url.member("nonce"),
+    });
+    // Entra does not say who answers.
+    if let Some((_, issuer)) = back.query_pairs().find(|(name, _)| name == "iss") {
+        body["iss"] = json!(issuer);
+    }
+    body
 }
 
 /// The usual configuration, with its files written.

@@ -8,7 +8,7 @@ use crate::{
         client,
     },
     fault::{Fault, Outcome},
-    issued::{CodeProblem, Session},
+    issued::CodeProblem,
 };
 
 pub(crate) fn redeem(ask: &Ask<'_>) -> Outcome<Value> {
@@ -28,7 +28,5 @@ pub(crate) fn redeem(ask: &Ask<'_>) -> Outcome<Value> {
         CodeProblem::Verifier => Fault::aadsts(501_481),
     })?;
     ask.at_home(&session)?;
-    // The scope of the redemption counts if it is sent, and may be another resource's.
-    let scope = ask.call.param("scope").unwrap_or(&session.scope).to_owned();
-    ask.user_answer(&Session { scope, ..session })
+    ask.again(session)
 }

@@ -109,7 +109,6 @@ fn for_principal(ask: &Ask<'_>, scope: &str) -> Outcome<Value> {
         Home::Tenant(tenant) => tenant.id.as_str(),
         Home::Many | Home::Adfs => ask.client.tenant.as_str(),
     };
-    let bare: Vec<&str> = scope.split_whitespace().filter(|one| !["openid", "profile", "offline_access"].contains(one)).collect();
-    let resource = scopes::default_of(ask.world, tenant, &bare.join(" "))?;
+    let resource = scopes::default_of(ask.world, tenant, scope)?;
     Ok(ask.app_answer(tenant, resource))
 }

@@ -21,6 +21,5 @@ pub(crate) fn redeem(ask: &Ask<'_>) -> Outcome<Value> {
         session.ok_or_else(|| Fault::says(70000, "The provided value for the 'refresh_token' parameter is not valid."))?;
     ask.at_home(&session)?;
     ask.may(&session.person, "refresh")?;
-    let scope = ask.call.param("scope").unwrap_or(&session.scope).to_owned();
-    ask.user_answer(&Session { scope, nonce: None, ..session })
+    ask.again(Session { nonce: None, ..session })
 }

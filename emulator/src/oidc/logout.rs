@@ -1,0 +1,42 @@
+//! The end of a session as an app asks for it (OpenID Connect RP-Initiated Logout 1.0).
+
+use hyper::StatusCode;
+
+use super::realm::issuer;
+use crate::{answer::Answer, call::Call, jose::Jws, page, registration::Realm, world::World};
+
+/// Ends the sign-in that the hint is of, with all its refresh tokens, and sends the browser back where the client registered it.
+pub(crate) fn serve(world: &World, call: &Call, realm: &Realm) -> Answer {
+    let parameters = call.query_or_form();
+    let find = |name: &str| parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let hint = match find("id_token_hint").map(|text| hint(world, realm, text)) {
+        Some(None) => return page::problem("The id_token_hint was not issued here."),
+        Some(Some(jws)) => Some(jws),
+        None => None,
+    };
+    let audience = hint.as_ref().and_then(|jws| jws.audiences().first().map(|aud| (*aud).to_owned()));
+    let named = find("client_id").map(str::to_owned);
+    if audience.is_some() && named.is_some() && audience != named {
+        return page::problem("The id_token_hint is another client's.");
+    }
+    let client = audience.or(named).and_then(|id| realm.client(&id));
+    let back = match (find("post_logout_redirect_uri"), client) {
+        (None, _) => None,
+        (Some(uri), Some(client)) if client.post_logout_redirect_uris.iter().any(|one| one == uri) => Some(uri),
+        _ => return page::problem("The post_logout_redirect_uri is not registered for a client that was named."),
+    };
+    if let Some(jws) = hint {
+        world.issued().revoke(jws.text("sid"));
+    }
+    match back {
+        Some(uri) => page::back(uri, find("state")),
+        None => page::note(StatusCode::OK, "Signed out", "You may close this page."),
+    }
+}
+
+/// An id token of this realm, which may have expired.
+fn hint(world: &World, realm: &Realm, text: &str) -> Option<Jws> {
+    let jws = Jws::parse(text)?;
+    let key = world.keys().published_as(jws.head("kid"))?;
+    (key.verify(&jws) && jws.text("iss") == issuer(world, realm)).then_some(jws)
+}

@@ -14,7 +14,7 @@ pub(super) async fn plan<'a>(asker: Asker<'a>, request: &'a Request<'a>) -> Resu
     match request {
         Request::ClientCredentials(common) => client_credentials::plan(asker, common),
         Request::OnBehalfOf(request) => on_behalf_of::plan(asker, request).await,
-        Request::AuthCode(request) => auth_code::plan(asker, request),
+        Request::AuthCode(request) => auth_code::plan(asker, request).await,
         Request::Silent(request) => silent::plan(asker, request),
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::authority::{OboGrant, UserIds};
+use crate::authority::{MetadataDocument, OboGrant, UserIds};
 use crate::flow::about::Owner;
 use crate::flow::app::App;
 use crate::flow::catalogue::Flow;
@@ -148,18 +148,24 @@ async fn judged(
             "this app accepts no users' tokens: configure `apps.*.inbound` for it",
         )
     })?;
-    let verified = app.verifier.verify(bearer, digest, context.clone()).await.map_err(|rejection| match rejection {
-        TokenRejected::Invalid(why) => invalid(why),
-        TokenRejected::NoKeys(failure) => no_keys(failure, Some(state.clock.moment())),
+    let policy = &guard.policy;
+    let no_keys = |failure| no_keys(failure, Some(state.clock.moment()));
+    let verified = app.verifier.verify((bearer, digest), &app.client_id, context.clone()).await;
+    let verified = verified.map_err(|rejected| match rejected {
+        TokenRejected::NoKeys(failure) => no_keys(failure),
+        rejected => invalid(&policy.explain(bearer, &rejected)),
     })?;
-    let own = if guard.policy.needs_own_tenant() {
-        app.own_tenant(context).await.map_err(|failure| no_keys(failure, Some(state.clock.moment())))?
+    let document = if policy.needs_issuer_form() {
+        Some(app.authority.document(verified.version, context.clone()).await.map_err(no_keys)?)
     } else {
         None
     };
-    match guard.policy.judge(&verified.claims, own, state.clock.unix()) {
+    let form = document.as_deref().map(MetadataDocument::issuer_form).transpose().map_err(no_keys)?;
+    let own = if policy.needs_own_tenant() { app.own_tenant(context).await.map_err(no_keys)? } else { None };
+    match policy.judge(&verified.claims, form, own, state.clock.unix()) {
         Verdict::Accepted => Ok(verified.claims),
         Verdict::Invalid(why) => Err(invalid(why)),
+        Verdict::Elsewhere => Err(invalid(&policy.elsewhere(&verified.claims))),
         Verdict::InsufficientScope => {
             let detail = "the user's token has none of the scopes in `apps.*.inbound.scopes`";
             Err(Refusal::new(Turn::Rights, RefusalKind::InsufficientScope, detail))

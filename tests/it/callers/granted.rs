@@ -97,6 +97,8 @@ async fn a_wider_grant_is_beyond_the_api_however_it_is_spelt() {
     ] {
         stage.emulator.script(json!({"on": {"endpoint": "token"}, "times": 1, "do": answer})).await;
         is_beyond(&stage.client(0, "clerk").post("/client-credentials", &json!({"api": "shop-stock"})).await);
+        // The refusal is remembered for five seconds.
+        stage.clock.advance(Duration::from_secs(6));
     }
     let list = json!({"set": {"scope": ["stock.read"]}});
     stage.emulator.script(json!({"on": {"endpoint": "token"}, "times": 1, "do": list})).await;

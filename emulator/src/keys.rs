@@ -1,5 +1,6 @@
 //! The keys that tokens are signed with, their publication as a JWKS, and their rotation.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use aws_lc_rs::{error::Unspecified, rsa::KeySize, signature::RsaKeyPair};
@@ -21,6 +22,8 @@ pub(crate) enum Which {
     Old,
     /// One that was never published.
     Unknown,
+    /// The app's own, as Entra has for apps with mapped claims: published only to whoever names the app.
+    Mapped,
 }
 
 /// A private key with its name. Signing happens outside the lock around [`Keys`].
@@ -36,6 +39,8 @@ pub(crate) struct Keys {
     /// Old keys that are still in the JWKS, counted from the newest.
     kept: usize,
     unknown: Option<Arc<SigningKey>>,
+    /// By the app's client id.
+    mapped: HashMap<String, Arc<SigningKey>>,
 }
 
 // === impl SigningKey ===
@@ -76,7 +81,8 @@ impl SigningKey {
 
 impl Keys {
     pub(crate) fn generate() -> Result<Self, Unspecified> {
-        Ok(Self { current: SigningKey::generate()?, tenant: SigningKey::generate()?, old: Vec::new(), kept: 0, unknown: None })
+        let [current, tenant] = [SigningKey::generate()?, SigningKey::generate()?];
+        Ok(Self { current, tenant, old: Vec::new(), kept: 0, unknown: None, mapped: HashMap::new() })
     }
 
     /// A new current key; the previous ones stay published only if `keep_old`.
@@ -97,13 +103,29 @@ impl Keys {
         json!({ "keys": keys })
     }
 
+    /// The key of an app with mapped claims, as it is published; none if no token was signed with it.
+    pub(crate) fn mapped_jwk(&self, client_id: &str, issuer: Option<&str>) -> Option<Value> {
+        self.mapped.get(client_id).map(|key| key.jwk(issuer))
+    }
+
     fn published(&self) -> impl Iterator<Item = &Arc<SigningKey>> {
         std::iter::once(&self.current).chain(self.old.iter().rev().take(self.kept))
     }
 
     /// The key named; none if there is no old one yet.
     pub(crate) fn choose(&mut self, which: Which) -> Option<Arc<SigningKey>> {
+        self.choose_for(which, "")
+    }
+
+    /// The key named, for tokens of an app.
+    pub(crate) fn choose_for(&mut self, which: Which, client_id: &str) -> Option<Arc<SigningKey>> {
         match which {
+            Which::Mapped => {
+                if !self.mapped.contains_key(client_id) {
+                    self.mapped.insert(client_id.to_owned(), SigningKey::generate().ok()?);
+                }
+                self.mapped.get(client_id).cloned()
+            }
             Which::Current => Some(Arc::clone(&self.current)),
             Which::Tenant => Some(Arc::clone(&self.tenant)),
             Which::Old => self.old.last().cloned(),

@@ -36,6 +36,8 @@ struct On {
     user: Option<String>,
     /// Part of the `scope` parameter.
     scope: Option<String>,
+    /// Part of the path.
+    path: Option<String>,
 }
 
 /// What happens to them.
@@ -104,6 +106,7 @@ pub(crate) struct Facts {
     /// Every way to call the user that the request is about.
     pub(crate) user: Vec<String>,
     pub(crate) scope: String,
+    pub(crate) path: String,
 }
 
 #[derive(Default)]
@@ -206,6 +209,7 @@ impl On {
             && among(&self.tenant, &facts.tenant)
             && among(&self.user, &facts.user)
             && self.scope.as_ref().is_none_or(|part| facts.scope.contains(part))
+            && self.path.as_ref().is_none_or(|part| facts.path.contains(part))
     }
 }
 

@@ -110,6 +110,7 @@ fn facts(world: &World, call: &Call) -> Facts {
         client_id: find("client_id").or_else(|| authenticated_as(call)),
         user: users(world, call, find("login_hint")),
         scope: find("scope").unwrap_or_default(),
+        path: call.path.clone(),
     }
 }
 

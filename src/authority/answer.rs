@@ -62,6 +62,17 @@ pub enum AuthorityError {
     /// An answer that is none.
     #[error("the answer cannot be used: {0}")]
     Invalid(&'static str),
+    /// A metadata document of another issuer than the one that is configured (AUT-6).
+    #[error(
+        "the metadata document says that it is the issuer `{said}`, and `issuer` in the configuration is `{configured}`: find out \
+         which is right, and write it letter by letter as the document does"
+    )]
+    OtherIssuer {
+        /// As the document says.
+        said: Box<str>,
+        /// As the configuration says.
+        configured: Box<str>,
+    },
 }
 
 // === impl AuthorityError ===
@@ -78,7 +89,7 @@ impl AuthorityError {
             Self::Refused { retry_after, .. } | Self::Throttled { retry_after, .. } | Self::Unavailable { retry_after, .. } => {
                 *retry_after
             }
-            Self::NotSent(_) | Self::Broken(_) | Self::Busy | Self::TimedOut | Self::Invalid(_) => None,
+            Self::NotSent(_) | Self::Broken(_) | Self::Busy | Self::TimedOut | Self::Invalid(_) | Self::OtherIssuer { .. } => None,
         }
     }
 
@@ -98,7 +109,9 @@ impl AuthorityError {
     pub fn causes(&self) -> Option<String> {
         match self {
             Self::Refused { .. } | Self::Throttled { .. } | Self::Unavailable { .. } => None,
-            Self::NotSent(_) | Self::Broken(_) | Self::Busy | Self::TimedOut | Self::Invalid(_) => Some(causes(self)),
+            Self::NotSent(_) | Self::Broken(_) | Self::Busy | Self::TimedOut | Self::Invalid(_) | Self::OtherIssuer { .. } => {
+                Some(causes(self))
+            }
         }
     }
 
@@ -129,8 +142,8 @@ pub(super) fn document<T: DeserializeOwned>(reply: Result<Reply, TransportError>
     let reply = reply?;
     let retry_after = pause(&reply.headers, now);
     match reply.status {
-        StatusCode::OK => {
-            serde_json::from_slice(text(&reply.body)).map_err(|_| AuthorityError::Invalid("the document is not what it should be"))
+        status if status.is_success() => {
+            serde_json::from_slice(text(&reply.body)).map_err(|_| AuthorityError::Invalid("the document is no JSON object"))
         }
         StatusCode::TOO_MANY_REQUESTS => Err(AuthorityError::Throttled { body: None, retry_after }),
         status if status.is_server_error() => Err(AuthorityError::Unavailable { status: status.as_u16(), body: None, retry_after }),
@@ -159,7 +172,7 @@ pub(super) fn token(
         }
         // Also with 200: some servers report errors so.
         (status, Some(body)) => Err(AuthorityError::Refused { status: status.as_u16(), body, retry_after }),
-        (StatusCode::OK, None) => success(body),
+        (status, None) if status.is_success() => success(body),
         _ => Err(AuthorityError::Invalid("the answer is no OAuth answer")),
     }
 }
@@ -218,6 +231,18 @@ mod tests {
     fn rsp_6_every_shape_of_answer() {
         assert!(read(200, r#"{"access_token":"t"}"#, &[]).is_ok());
         assert!(read(200, "\u{feff}{\"access_token\":\"t\"}", &[]).is_ok());
+        for status in [201, 202, 203, 206, 299] {
+            assert!(read(status, r#"{"access_token":"t"}"#, &[]).is_ok(), "{status}");
+            assert!(matches!(read(status, "", &[]), Err(AuthorityError::Invalid(_))), "{status}");
+        }
+        for nothing in [r#""""#, r#"" ""#, "null", "[]", "{}", "false"] {
+            let body = format!(r#"{{"error":{nothing},"access_token":"t"}}"#);
+            assert!(read(200, &body, &[]).is_ok(), "{body}");
+            assert!(matches!(read(400, &body, &[]), Err(AuthorityError::Invalid(_))), "{body}");
+        }
+        let twice = r#"{"error":"invalid_request","error":"invalid_grant","error_description":"a","error_description":"b"}"#;
+        let refused = read(400, twice, &[]);
+        assert!(matches!(&refused, Err(AuthorityError::Refused { body, .. }) if body.error == "invalid_grant"), "{refused:?}");
         assert!(matches!(read(200, "<html>", &[]), Err(AuthorityError::Invalid(_))));
         assert!(matches!(read(200, "{}", &[]), Err(AuthorityError::Invalid(_))));
         assert!(matches!(read(200, r#"{"error":"invalid_grant"}"#, &[]), Err(AuthorityError::Refused { .. })));

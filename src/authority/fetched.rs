@@ -79,6 +79,13 @@ impl<T: Send + Sync + 'static> Fetched<T> {
         }
     }
 
+    /// The document, if there is one that is at most `age` old.
+    pub fn fresh(&self, clock: &Clock, age: Duration) -> Option<Arc<T>> {
+        let state = self.lock();
+        let is_fresh = state.fetched.is_some_and(|fetched| clock.moment().since(fetched) < age);
+        state.value.as_ref().filter(|_| is_fresh).map(Arc::clone)
+    }
+
     /// The document fetched anew, unless it was asked for within `cooldown`: then what came of that.
     ///
     /// # Errors

@@ -117,7 +117,7 @@ fn describe(failure: &AuthorityError) -> (&'static str, &'static str) {
         AuthorityError::Broken(_) => ("none", "broken"),
         AuthorityError::Busy => ("none", "busy"),
         AuthorityError::TimedOut => ("none", "timeout"),
-        AuthorityError::Invalid(_) => ("other", "invalid_answer"),
+        AuthorityError::Invalid(_) | AuthorityError::OtherIssuer { .. } => ("other", "invalid_answer"),
     }
 }
 
@@ -133,6 +133,7 @@ fn body_of(failure: &AuthorityError) -> Option<&ErrorBody> {
         | AuthorityError::Broken(_)
         | AuthorityError::Busy
         | AuthorityError::TimedOut
-        | AuthorityError::Invalid(_) => None,
+        | AuthorityError::Invalid(_)
+        | AuthorityError::OtherIssuer { .. } => None,
     }
 }

@@ -4,8 +4,11 @@
 
 mod answer;
 mod cloud;
+mod decoding;
+mod document;
 mod fetched;
-mod issuer_forms;
+mod foreign;
+mod issuer_form;
 mod jwks;
 mod metrics;
 mod profile;
@@ -15,9 +18,11 @@ mod throttle;
 mod token_endpoint;
 
 pub use answer::AuthorityError;
+pub use decoding::Decoding;
+pub use document::MetadataDocument;
 pub use fetched::Fetched;
-pub use issuer_forms::IssuerForms;
-pub use jwks::{Decoding, Keys, SigningKey};
+pub use issuer_form::IssuerForm;
+pub use jwks::{SignedToken, Signer, SigningKey};
 pub use metrics::Metrics;
 pub use profile::{AccessTokenForm, Endpoints, IssuerRule, OboGrant, Profile, UserIds};
 pub use server::{Authority, TokenVersion};

@@ -33,6 +33,8 @@ pub struct Profile {
     pub issuers: IssuerRule,
     /// Whether it also issues tokens of an older version, which other keys sign.
     pub v1_tokens: bool,
+    /// Whether it may sign tokens for an app with keys of that app's own, which it publishes to whoever names the app.
+    pub keys_by_app: bool,
     /// How users' access tokens say what they are.
     pub access_tokens: AccessTokenForm,
     /// How a user is known.
@@ -112,6 +114,7 @@ pub(super) const ENTRA: Profile = Profile {
     endpoints: Endpoints::Derived,
     issuers: IssuerRule::PerTenant,
     v1_tokens: true,
+    keys_by_app: true,
     access_tokens: AccessTokenForm::Delegated,
     user_ids: UserIds::ObjectInTenant,
     on_behalf_of: OboGrant::JwtBearer,
@@ -136,6 +139,7 @@ pub(super) const OIDC: Profile = Profile {
     endpoints: Endpoints::Discovered,
     issuers: IssuerRule::Configured,
     v1_tokens: false,
+    keys_by_app: false,
     access_tokens: AccessTokenForm::AnyIssuer,
     user_ids: UserIds::Subject,
     on_behalf_of: OboGrant::TokenExchange,

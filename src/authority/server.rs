@@ -1,6 +1,7 @@
 //! One authorization server: its documents, its keys and its endpoints.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::header::ACCEPT;
@@ -10,9 +11,9 @@ use url::Url;
 
 use super::answer::{self, AuthorityError};
 use super::cloud;
+use super::document::{MetadataDocument, shown};
 use super::fetched::Fetched;
-use super::issuer_forms::IssuerForms;
-use super::jwks::{Keys, SigningKey};
+use super::jwks::{Keys, SignedToken, Signer};
 use super::metrics::Metrics;
 use super::profile::{Endpoints, Profile};
 use super::settings::{Address, AssertionAudience, CallSettings, Settings, is_loopback};
@@ -36,8 +37,9 @@ pub struct Authority {
     pub(super) door: Door,
     pub(super) calls: CallSettings,
     pub(super) permits: Semaphore,
-    current: Published,
-    v1: Option<Published>,
+    published: Published,
+    /// What it publishes of the keys that are an app's own, by the app's client id: no more than there are apps.
+    of_clients: Mutex<HashMap<Arc<str>, Arc<Published>>>,
     pub(super) clock: Clock,
     tasks: Tasks,
     pub(super) metrics: Metrics,
@@ -52,18 +54,35 @@ pub enum TokenVersion {
     V1,
 }
 
-/// What an authority publishes about tokens of one version.
+/// What an authority publishes about its tokens, or about those of one client.
 #[derive(Debug)]
 struct Published {
-    metadata: Fetched<Metadata>,
+    client: Option<Arc<str>>,
+    current: VersionPublished,
+    v1: VersionPublished,
+}
+
+/// What is published about tokens of one version.
+#[derive(Debug)]
+struct VersionPublished {
+    metadata: Fetched<MetadataDocument>,
     keys: Keys,
 }
 
 // === impl Published ===
 
 impl Published {
-    fn new() -> Self {
-        Self { metadata: Fetched::new("metadata"), keys: Keys::new() }
+    fn new(authority: &Address, client: Option<Arc<str>>) -> Self {
+        let of_version =
+            || VersionPublished { metadata: Fetched::new("metadata"), keys: Keys::new(authority.to_string(), client.clone()) };
+        Self { current: of_version(), v1: of_version(), client }
+    }
+
+    fn of(&self, version: TokenVersion) -> &VersionPublished {
+        match version {
+            TokenVersion::Current => &self.current,
+            TokenVersion::V1 => &self.v1,
+        }
     }
 }
 
@@ -72,7 +91,6 @@ impl Published {
 impl Authority {
     /// Makes an authority; nothing is asked of it until somebody needs something.
     pub fn new(settings: &Settings, calls: CallSettings, door: Door, clock: Clock, tasks: Tasks, metrics: Metrics) -> Arc<Self> {
-        let v1 = settings.address.profile().v1_tokens.then(Published::new);
         door.count_replaced(metrics.replaced.clone());
         Arc::new(Self {
             address: settings.address.clone(),
@@ -80,8 +98,8 @@ impl Authority {
             door,
             permits: Semaphore::new(calls.concurrency),
             calls,
-            current: Published::new(),
-            v1,
+            published: Published::new(&settings.address, None),
+            of_clients: Mutex::default(),
             clock,
             tasks,
             metrics,
@@ -132,67 +150,82 @@ impl Authority {
         self.address.tenant()
     }
 
-    /// The issuers of an Entra cloud's tokens.
-    pub fn issuer_forms(&self) -> IssuerForms {
-        let host = self.address.host();
-        let origin = format!("{}://{}", self.address.url().scheme(), cloud::canonical(&host));
-        IssuerForms::new(&origin, cloud::v1_issuer(&host).unwrap_or(&origin))
-    }
-
     /// The id of the own tenant: from the address, or from the issuer of the metadata where the address has a domain name. `None`:
     /// the authority has no tenant of its own.
     ///
     /// # Errors
-    /// The metadata cannot be had, or its issuer is not the cloud's.
+    /// The metadata cannot be had, or its issuer is no tenant's.
     pub async fn own_tenant_id(self: &Arc<Self>, context: Context) -> Result<Option<String>, AuthorityError> {
         match self.tenant() {
             None => Ok(None),
             Some(tenant) if tenant.is_any() => Ok(None),
             Some(tenant) if tenant.is_guid() => Ok(Some(tenant.to_string())),
             Some(_) => {
-                let metadata = self.metadata(context).await?;
-                let forms = self.issuer_forms();
-                let id = forms.tenant_in(&metadata.issuer).filter(|id| uuid::Uuid::try_parse(id).is_ok()).map(str::to_owned);
-                id.map(Some).ok_or(AuthorityError::Invalid("the metadata document names no tenant of this cloud as its issuer"))
+                let document = self.document(TokenVersion::Current, context).await?;
+                let id = document.issuer_form()?.own().map(str::to_owned);
+                id.map(Some).ok_or(AuthorityError::Invalid("the `issuer` of the metadata document has no tenant's id in it"))
             }
         }
     }
 
-    /// The metadata document.
+    /// The metadata document about tokens of one version.
     ///
     /// # Errors
     /// It cannot be had, or, at an OIDC issuer, it is another issuer's (AUT-6).
-    pub async fn metadata(self: &Arc<Self>, context: Context) -> Result<Arc<Metadata>, AuthorityError> {
-        self.metadata_of(TokenVersion::Current, context).await
-    }
-
-    fn published(&self, version: TokenVersion) -> &Published {
-        match (version, &self.v1) {
-            (TokenVersion::V1, Some(v1)) => v1,
-            _ => &self.current,
+    pub async fn document(
+        self: &Arc<Self>,
+        version: TokenVersion,
+        context: Context,
+    ) -> Result<Arc<MetadataDocument>, AuthorityError> {
+        // Most often it is there, and then nothing has to be made for its fetch.
+        match self.known_document(version) {
+            Some(document) => Ok(document),
+            None => self.document_of(&self.published, version, context).await,
         }
     }
 
-    async fn metadata_of(self: &Arc<Self>, version: TokenVersion, context: Context) -> Result<Arc<Metadata>, AuthorityError> {
-        let this = Arc::clone(self);
-        let fetch = Box::pin(async move { this.fetch_metadata(version, context).await });
-        self.published(version).metadata.get(&self.clock, &self.tasks, METADATA_AGE, fetch).await
+    /// The metadata document for tokens of this version, if it is at hand. Nothing here waits.
+    pub fn known_document(&self, version: TokenVersion) -> Option<Arc<MetadataDocument>> {
+        self.published.of(version).metadata.fresh(&self.clock, METADATA_AGE)
     }
 
-    async fn fetch_metadata(&self, version: TokenVersion, context: Context) -> Result<Metadata, AuthorityError> {
+    async fn document_of(
+        self: &Arc<Self>,
+        published: &Published,
+        version: TokenVersion,
+        context: Context,
+    ) -> Result<Arc<MetadataDocument>, AuthorityError> {
+        let (this, client) = (Arc::clone(self), published.client.clone());
+        let fetch = Box::pin(async move { this.fetch_metadata(version, client.as_deref(), context).await });
+        published.of(version).metadata.get(&self.clock, &self.tasks, METADATA_AGE, fetch).await
+    }
+
+    async fn fetch_metadata(
+        &self,
+        version: TokenVersion,
+        client: Option<&str>,
+        context: Context,
+    ) -> Result<MetadataDocument, AuthorityError> {
         const DOCUMENT: &str = ".well-known/openid-configuration";
-        let url = match (self.address.issuer(), self.tenant(), version) {
+        let mut url = match (self.address.issuer(), self.tenant(), version) {
             (Some(issuer), ..) => Url::parse(&format!("{}/{DOCUMENT}", issuer.trim_end_matches('/'))).ok(),
             (None, Some(tenant), TokenVersion::Current) => self.path(&format!("{tenant}/v2.0/{DOCUMENT}")),
             (None, Some(tenant), TokenVersion::V1) => self.path(&format!("{tenant}/{DOCUMENT}")),
             (None, None, _) => self.path(DOCUMENT),
         };
+        if let (Some(url), Some(client)) = (&mut url, client) {
+            url.query_pairs_mut().append_pair("appid", client);
+        }
         let metadata: Metadata = self.fetch(url, "discovery", context).await?;
         // OpenID Connect Discovery §4.3: another issuer's document would hand our secret to that issuer's endpoints.
-        if self.address.issuer().is_some_and(|issuer| metadata.issuer != issuer) {
-            return Err(AuthorityError::Invalid("the metadata document names another issuer than the one configured"));
+        if let Some(configured) = self.address.issuer() {
+            match metadata.issuer.as_deref() {
+                Some(said) if said == configured => {}
+                Some(said) => return Err(AuthorityError::OtherIssuer { said: shown(said).into(), configured: configured.into() }),
+                None => return Err(AuthorityError::Invalid("the metadata document has no `issuer`")),
+            }
         }
-        Ok(metadata)
+        Ok(MetadataDocument::new(metadata))
     }
 
     /// Fetches a JSON document, a second time over a new connection if there was no answer over a kept one.
@@ -242,8 +275,8 @@ impl Authority {
         match self.profile().endpoints {
             Endpoints::Derived => self.derived(tenant, "token").ok_or(AuthorityError::Invalid("the token endpoint is no URL")),
             Endpoints::Discovered => {
-                let metadata = self.metadata(context).await?;
-                self.named(metadata.token_endpoint.as_deref(), "the metadata document names no usable token_endpoint")
+                let document = self.document(TokenVersion::Current, context).await?;
+                self.named(document.metadata.token_endpoint.as_deref(), "the metadata document has no usable `token_endpoint`")
             }
         }
     }
@@ -262,10 +295,10 @@ impl Authority {
                 self.derived(tenant, "authorize").ok_or(AuthorityError::Invalid("the authorization endpoint is no URL"))
             }
             Endpoints::Discovered => {
-                let metadata = self.metadata(context).await?;
+                let document = self.document(TokenVersion::Current, context).await?;
                 self.named(
-                    metadata.authorization_endpoint.as_deref(),
-                    "the metadata document names no usable authorization_endpoint",
+                    document.metadata.authorization_endpoint.as_deref(),
+                    "the metadata document has no usable `authorization_endpoint`",
                 )
             }
         }
@@ -289,22 +322,56 @@ impl Authority {
         self.address.url().join(&format!("/{path}")).ok()
     }
 
-    /// The key with this id, fetching the set if it is not known and was not asked for lately.
+    /// Who signed a token for a client, fetching the keys if none of them can be the one and they were not asked for lately. Keys
+    /// that are the client's own are asked for where no other key can be the one.
     ///
     /// # Errors
-    /// The keys cannot be had. `Ok(None)`: they can, and this is not one of them.
-    pub async fn key(
+    /// The keys cannot be had.
+    pub async fn signer(
         self: &Arc<Self>,
         version: TokenVersion,
-        kid: Option<&str>,
+        client_id: &str,
+        signed: &SignedToken<'_>,
         context: Context,
-    ) -> Result<Option<Arc<SigningKey>>, AuthorityError> {
-        let this = Arc::clone(self);
+    ) -> Result<Signer, AuthorityError> {
+        let signer = self.signer_of(&self.published, version, signed, context.clone()).await?;
+        if !matches!(signer, Signer::Unpublished) || !self.profile().keys_by_app {
+            return Ok(signer);
+        }
+        let own = self.published_for(client_id);
+        match self.signer_of(&own, version, signed, context).await {
+            // An authority that has nothing to say about one app has no key of its own for it.
+            Err(AuthorityError::Invalid(_)) => Ok(signer),
+            outcome => outcome,
+        }
+    }
+
+    async fn signer_of(
+        self: &Arc<Self>,
+        published: &Published,
+        version: TokenVersion,
+        signed: &SignedToken<'_>,
+        context: Context,
+    ) -> Result<Signer, AuthorityError> {
+        let (this, client) = (Arc::clone(self), published.client.clone());
         let fetch = Box::pin(async move {
-            let metadata = this.metadata_of(version, context.clone()).await?;
-            let url = this.named(metadata.jwks_uri.as_deref(), "the metadata document names no usable jwks_uri")?;
+            let own = client.as_deref().map(|client| this.published_for(client));
+            let published = own.as_deref().unwrap_or(&this.published);
+            let document = this.document_of(published, version, context.clone()).await?;
+            let url = this.named(document.metadata.jwks_uri.as_deref(), "the metadata document has no usable `jwks_uri`")?;
             this.fetch(Some(url), "keys", context).await
         });
-        self.published(version).keys.find(kid, &self.clock, &self.tasks, fetch).await
+        published.of(version).keys.signer(signed, &self.clock, &self.tasks, fetch).await
+    }
+
+    fn published_for(&self, client_id: &str) -> Arc<Published> {
+        let mut of_clients = self.of_clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(published) = of_clients.get(client_id) {
+            return Arc::clone(published);
+        }
+        let client: Arc<str> = client_id.into();
+        let published = Arc::new(Published::new(&self.address, Some(Arc::clone(&client))));
+        of_clients.insert(client, Arc::clone(&published));
+        published
     }
 }

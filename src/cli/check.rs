@@ -43,7 +43,12 @@ async fn tokens(prepared: &Prepared, parts: &Parts) -> u8 {
     for name in names {
         let call = Context::untraced(Uuid::new_v4());
         match service.probe(call, &name).await {
-            Ok(()) => out(&format!("{name}: the authority gives it tokens\n")),
+            Ok(()) => {
+                out(&format!("{name}: the authority gives it tokens\n"));
+                for problem in service.foreign_issuers(Context::untraced(Uuid::new_v4()), &name).await {
+                    err(&format!("warning: apps.{name}.authority: {}\n  remedy: {}\n", problem.reason, problem.remedy));
+                }
+            }
             Err(refusal) => {
                 code = 1;
                 let said = refusal.answer.as_ref().and_then(|answer| answer.error_description.as_deref()).unwrap_or_default();

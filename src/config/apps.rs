@@ -24,7 +24,34 @@ pub(super) fn apps(
                       AZURE_FEDERATED_TOKEN_FILE; `tokend demo` needs none";
         report.missing("apps", Complaint::new("no app is configured", remedy));
     }
-    raw.into_iter().filter_map(|(name, raw)| app(name, raw.unwrap_or_default(), environment, report)).collect()
+    let read = raw.into_iter().filter_map(|(name, raw)| app(name, raw.unwrap_or_default(), environment, report));
+    let mut apps: Vec<flow::AppSettings> = read.collect();
+    client_audiences(&mut apps, report);
+    apps
+}
+
+/// At an issuer every id token has a client id for its audience: where an app takes tokens for one, it is said, and noted.
+fn client_audiences(apps: &mut [flow::AppSettings], report: &mut Report<'_>) {
+    const REMEDY: &str = "have the issuer give access tokens an audience of their own, and list that: for a client id a token has to \
+                          show `typ: at+jwt`, or a claim `scope`, `scp` or `client_id`";
+    let clients: Vec<_> = apps.iter().map(|app| (app.name.clone(), app.authority.address.clone(), app.client_id.clone())).collect();
+    for app in apps {
+        let Some(inbound) = app.inbound.as_mut().filter(|_| !app.authority.address.profile().access_tokens.has_own_audience())
+        else {
+            continue;
+        };
+        for (name, address, client) in &clients {
+            let is_own = *name == app.name;
+            let is_said = is_own || *client != app.client_id && !inbound.clients.contains(client);
+            if *address != app.authority.address || !is_said || !inbound.audiences.contains(client) {
+                continue;
+            }
+            let whose = if is_own { "the app's own client id".to_owned() } else { format!("the client id of the app `{name}`") };
+            let reason = format!("one of them is {whose}, which ID tokens have for their audience too");
+            report.warning(&join(&join("apps", &app.name), "inbound.audiences"), Complaint::new(reason, REMEDY));
+            inbound.clients.push(client.clone());
+        }
+    }
 }
 
 fn app(name: String, raw: raw::App, environment: &BTreeMap<String, String>, report: &mut Report<'_>) -> Option<flow::AppSettings> {
@@ -153,7 +180,7 @@ fn inbound(path: &str, raw: raw::Inbound, address: Option<&Address>, report: &mu
     }
     let scopes = scopes(&join(path, "scopes"), raw.scopes, report);
     let tenants = inbound_tenants(&join(path, "tenants"), raw.tenants, address, report);
-    inbound::Settings { audiences, scopes: scopes.iter().map(str::to_owned).collect(), tenants }
+    inbound::Settings { audiences, scopes: scopes.iter().map(str::to_owned).collect(), clients: Vec::new(), tenants }
 }
 
 /// A multi-tenant app says whose users it accepts; any other app accepts those of its own tenant and cannot say anything else.

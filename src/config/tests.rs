@@ -30,6 +30,44 @@ fn keys(findings: &Findings) -> Vec<&str> {
     findings.iter().map(|finding| finding.key.as_str()).collect()
 }
 
+/// What is said of the audiences of apps at one issuer and at an Entra-style authority: each is its client id and its audience.
+fn about_audiences(apps: &[(&str, &str)]) -> Vec<(String, String)> {
+    let app = |(index, (client, audience)): (usize, &(&str, &str))| {
+        let at = if client.starts_with("entra") {
+            "authority: https://login.example/contoso.example"
+        } else {
+            "issuer: https://id.example"
+        };
+        format!(
+            "  a{index}: {{{at}, client_id: {client}, credential: {{secret: {{file: /s}}}}, inbound: {{audiences: [{audience}]}}}}\n"
+        )
+    };
+    let (settings, findings) = yaml(&format!("apps:\n{}", apps.iter().enumerate().map(app).collect::<String>()), &[]);
+    assert!(settings.is_some() && findings.iter().all(|finding| finding.severity == Severity::Warning), "{findings:?}");
+    findings.iter().map(|finding| (finding.key.clone(), finding.reason.clone())).collect()
+}
+
+#[test]
+fn an_audience_that_is_a_client_id_at_an_issuer_is_a_warning() {
+    let own = about_audiences(&[("shop", "\"https://orders.example\", shop")]);
+    assert!(own.len() == 1 && own[0].0 == "apps.a0.inbound.audiences" && own[0].1.contains("the app's own client id"), "{own:?}");
+    let others = about_audiences(&[("shop", "orders"), ("orders", "api")]);
+    assert!(
+        others.len() == 1 && others[0].0 == "apps.a0.inbound.audiences" && others[0].1.contains("of the app `a1`"),
+        "{others:?}"
+    );
+    assert_eq!(about_audiences(&[("shop", "shop, orders"), ("orders", "api")]).len(), 2);
+    assert_eq!(about_audiences(&[("shop", "shop"), ("shop", "api")]).len(), 1, "one client id, said once");
+    // At an Entra-style authority the client id is an audience of its own, and a token shows by `scp` what it is.
+    assert_eq!(about_audiences(&[("entra-shop", "entra-shop"), ("shop", "entra-shop")]), []);
+    let (settings, _) = yaml(
+        "apps:\n  a: {issuer: https://id.example, client_id: c, credential: {secret: {file: /s}}, inbound: {audiences: [c, x]}}\n",
+        &[],
+    );
+    let inbound = settings.and_then(|mut settings| settings.apps.pop()).and_then(|app| app.inbound);
+    assert_eq!(inbound.map(|inbound| inbound.clients), Some(vec!["c".to_owned()]));
+}
+
 const TLS: &str = "tls: {cert: {file: /c}, key: {file: /k}}\n";
 const APP: &str = "apps: {a: {issuer: https://id.example, client_id: c, credential: {secret: {file: /s}}}}\n";
 

@@ -88,7 +88,7 @@ impl App {
         let capabilities = if profile.capabilities { settings.client_capabilities.clone() } else { Vec::new() };
         let guard = settings.inbound.as_ref().map(|inbound| {
             let issuers = match profile.issuers {
-                IssuerRule::PerTenant => Issuers::PerTenant { tenants: inbound.tenants.clone(), forms: authority.issuer_forms() },
+                IssuerRule::PerTenant => Issuers::PerTenant(inbound.tenants.clone()),
                 IssuerRule::Configured => Issuers::One(canonical.clone()),
             };
             InboundGuard { policy: Policy::new(inbound, &settings.client_id, issuers, profile.access_tokens) }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::app::App;
 use super::refusal::{Refusal, RefusalKind};
 use super::spine::failure::no_keys;
+use crate::authority::{IssuerForm, TokenVersion, UserIds};
 use crate::inbound::{SKEW, TokenRejected};
 use crate::oauth::Claims;
 use crate::telemetry::Context;
@@ -27,17 +28,26 @@ pub(super) async fn verify(
     IdTokenWanted { nonce, tenant, now }: IdTokenWanted<'_>,
     context: Context,
 ) -> Result<Arc<Claims>, Refusal> {
-    let verified = app.verifier.signed(id_token, context.clone()).await.map_err(|rejection| match rejection {
-        TokenRejected::Invalid(why) => mismatch(&format!("the id token is not accepted: {why}")),
+    let verified = app.verifier.signed(id_token, &app.client_id, context.clone()).await;
+    let verified = verified.map_err(|rejected| match rejected {
         TokenRejected::NoKeys(failure) => no_keys(failure, None),
+        rejected => mismatch(&format!("the id token is not accepted: {rejected}")),
     })?;
     let claims = &verified.claims;
     let own = match tenant {
         Some(tenant) if tenant.is_guid() => Some(tenant.as_str()),
         Some(_) => None,
-        None => app.own_tenant(context).await.map_err(|failure| no_keys(failure, None))?,
+        None => app.own_tenant(context.clone()).await.map_err(|failure| no_keys(failure, None))?,
     };
-    let wrong = issuer(app, claims, own)
+    let wrong = match app.authority.address.issuer() {
+        Some(issuer) => (claims.iss.as_deref() != Some(issuer)).then_some("its issuer is not the app's"),
+        None => {
+            let document = app.authority.document(verified.version, context).await.map_err(|failure| no_keys(failure, None))?;
+            issuer(document.issuer_form().map_err(|failure| no_keys(failure, None))?, claims, own)
+        }
+    };
+    let wrong = wrong
+        .or_else(|| kind(app, claims))
         .or_else(|| (!claims.aud.has(&app.client_id)).then_some("its audience is not this app"))
         .or_else(|| authorized_party(app, claims))
         .or_else(|| claims.exp.is_none_or(|exp| now >= exp.saturating_add(SKEW)).then_some("it has expired"))
@@ -51,31 +61,48 @@ pub(super) async fn verify(
 }
 
 /// RFC 9207: an answer of another issuer must not reach this one's token endpoint.
-pub(super) fn check_answers_issuer(app: &App, given: Option<&str>, tenant: Option<&Tenant>) -> Result<(), Refusal> {
+pub(super) async fn check_answers_issuer(
+    app: &App,
+    given: Option<&str>,
+    tenant: Option<&Tenant>,
+    context: Context,
+) -> Result<(), Refusal> {
     let Some(given) = given else { return Ok(()) };
     let expected = match app.authority.address.issuer() {
         Some(issuer) => given == issuer,
         None => {
             // A tenant that is named by its domain, or not at all, has an id that is not known here.
             let known = tenant.or(app.authority.tenant()).filter(|tenant| tenant.is_guid());
-            let id = app.authority.issuer_forms().tenant_in(given).and_then(Tenant::parse).filter(Tenant::is_guid);
+            let document =
+                app.authority.document(TokenVersion::Current, context).await.map_err(|failure| no_keys(failure, None))?;
+            let form = document.issuer_form().map_err(|failure| no_keys(failure, None))?;
+            let id = form.tenant_in(given).and_then(Tenant::parse).filter(Tenant::is_guid);
             id.is_some_and(|id| known.is_none_or(|known| *known == id))
         }
     };
     if expected { Ok(()) } else { Err(mismatch("`iss` is not the app's issuer: the answer came from somebody else")) }
 }
 
-fn issuer(app: &App, claims: &Claims, own: Option<&str>) -> Option<&'static str> {
+fn issuer(form: &IssuerForm, claims: &Claims, own: Option<&str>) -> Option<&'static str> {
     let issuer = claims.iss.as_deref().unwrap_or_default();
-    if let Some(expected) = app.authority.address.issuer() {
-        return (issuer != expected).then_some("its issuer is not the app's");
-    }
     let tid = claims.tid.as_deref().unwrap_or_default();
-    if uuid::Uuid::try_parse(tid).is_err() || app.authority.issuer_forms().tenant_in(issuer) != Some(tid) {
-        return Some("its issuer is not its tenant's");
+    if uuid::Uuid::try_parse(tid).is_err() || !form.is_of(issuer, tid) {
+        return Some("its issuer is not the one that the authority's metadata names for its tenant");
     }
     let other = own.is_some_and(|own| !own.eq_ignore_ascii_case(tid));
     other.then_some("its tenant is not the one that was asked")
+}
+
+/// What other tokens of the authority look like, which say nothing of a sign-in (RFC 8725 §3.12).
+fn kind(app: &App, claims: &Claims) -> Option<&'static str> {
+    if claims.has_events {
+        return Some("it tells of an event");
+    }
+    if claims.is_at_jwt {
+        return Some("its `typ` is an access token's");
+    }
+    let is_nobodys = app.authority.profile().user_ids == UserIds::Subject && claims.sub.as_deref().is_none_or(str::is_empty);
+    is_nobodys.then_some("it has no `sub`, so that nobody knows whose it is")
 }
 
 /// OpenID Connect §3.1.3.7, points 4 and 5.

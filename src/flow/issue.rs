@@ -90,12 +90,13 @@ pub(super) fn granted(matching: Matching, asked: &Scopes, grant: &IssuedToken) -
     if folded == same && !folded.contains(' ') { "".into() } else { folded.into() }
 }
 
+/// An access token that comes without its type is a bearer token: there is no other kind that would not have to say so.
 fn token_type(answered: Option<&str>, exchange: bool) -> Result<String, AuthorityError> {
-    match answered {
+    match answered.map(str::trim) {
+        None => Ok("Bearer".to_owned()),
         Some(kind) if kind.eq_ignore_ascii_case("bearer") => Ok("Bearer".to_owned()),
         Some(kind) if exchange && kind.eq_ignore_ascii_case("N_A") => Ok("N_A".to_owned()),
         Some(_) => Err(AuthorityError::Invalid("its token_type is not the one asked for")),
-        None => Err(AuthorityError::Invalid("it has no token_type")),
     }
 }
 
@@ -167,12 +168,13 @@ mod tests {
     use crate::token::Scopes;
 
     #[test]
-    fn rsp_2_token_type_comes_in_any_case_and_must_be_there() {
+    fn rsp_2_token_type_comes_in_any_case_or_not_at_all() {
         assert_eq!(token_type(Some("bEARER"), false), Ok("Bearer".to_owned()));
         assert_eq!(token_type(Some("N_A"), true), Ok("N_A".to_owned()));
         assert!(token_type(Some("N_A"), false).is_err());
         assert!(token_type(Some("pop"), false).is_err());
-        assert!(token_type(None, false).is_err());
+        assert!(token_type(Some(""), false).is_err() && token_type(Some(""), true).is_err());
+        assert_eq!((token_type(None, false), token_type(None, true)), (Ok("Bearer".to_owned()), Ok("Bearer".to_owned())));
     }
 
     #[test]

@@ -48,6 +48,7 @@ use timed::Timed;
 use crate::authority::Stops;
 use crate::cache::ErrorCodec;
 use crate::caller::{Caller, Callers};
+use crate::finding::Complaint;
 use crate::token::Account;
 
 /// How refusals travel to other replicas.
@@ -169,6 +170,14 @@ impl Service {
     pub async fn probe(&self, call: Call, app: &str) -> Result<(), Arc<Refusal>> {
         let app = self.0.app_of(&Common { app: Some(app), ..Common::default() })?;
         probe::run(&app, call).await
+    }
+
+    /// What is odd about the issuers that an app's authority names: what `tokend check --online` says beside the probe.
+    pub async fn foreign_issuers(&self, call: Call, app: &str) -> Vec<Complaint> {
+        match self.0.app_of(&Common { app: Some(app), ..Common::default() }) {
+            Ok(app) => app.authority.foreign_issuers(call).await,
+            Err(_) => Vec::new(),
+        }
     }
 
     /// A token, by the flow whose request it is.

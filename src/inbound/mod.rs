@@ -1,5 +1,6 @@
 //! Whose token is this: a signature becomes claims, which are remembered; what the claims are worth is judged on every request.
 
+mod advice;
 mod policy;
 mod settings;
 mod signature;

@@ -1,7 +1,7 @@
 //! What verified claims are worth to one app: audience, issuer, times, kind and scopes, judged on every request by a pure function.
 
 use super::settings::{Settings, Tenants};
-use crate::authority::{AccessTokenForm, IssuerForms};
+use crate::authority::{AccessTokenForm, IssuerForm};
 use crate::oauth::Claims;
 
 /// Accepted difference between two clocks, in seconds.
@@ -10,23 +10,19 @@ pub const SKEW: i64 = 60;
 /// One app's policy, with what its authority adds.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    audiences: Vec<String>,
-    client_id: String,
-    scopes: Vec<String>,
+    pub(super) audiences: Vec<String>,
+    /// The app's client id, and those of other apps that are among the audiences.
+    clients: Vec<String>,
+    pub(super) scopes: Vec<String>,
     issuers: Issuers,
-    form: AccessTokenForm,
+    pub(super) form: AccessTokenForm,
 }
 
 /// Whose tokens are looked at.
 #[derive(Clone, Debug)]
 pub enum Issuers {
-    /// Those of an authority where each tenant has its own issuer.
-    PerTenant {
-        /// Which tenants.
-        tenants: Tenants,
-        /// What their issuers look like.
-        forms: IssuerForms,
-    },
+    /// Those of an authority where each tenant has its own issuer, of which its documents have the form: of these tenants.
+    PerTenant(Tenants),
     /// One issuer's.
     One(String),
 }
@@ -38,6 +34,8 @@ pub enum Verdict {
     Accepted,
     /// Not accepted, and why.
     Invalid(&'static str),
+    /// Not accepted: it is for another API.
+    Elsewhere,
     /// Accepted, but without a scope that the app asks for.
     InsufficientScope,
 }
@@ -51,40 +49,43 @@ impl Policy {
         if form.has_own_audience() {
             audiences.push(client_id.to_owned());
         }
-        Self { audiences, client_id: client_id.to_owned(), scopes: settings.scopes.clone(), issuers, form }
+        let clients = std::iter::once(client_id.to_owned()).chain(settings.clients.iter().cloned()).collect();
+        Self { audiences, clients, scopes: settings.scopes.clone(), issuers, form }
     }
 
-    /// Judges the claims of a token on whose behalf something is asked, at a time in seconds since the Unix epoch. `own` is the id
-    /// of the authority's own tenant, where it has one.
-    pub fn judge(&self, claims: &Claims, own: Option<&str>, now: i64) -> Verdict {
-        let checks = [self.times(claims, now), self.audience(claims), self.issuer(claims, own), self.kind(claims)];
-        checks.into_iter().flatten().next().map_or_else(|| self.scope(claims), Verdict::Invalid)
+    /// Judges the claims of a token on whose behalf something is asked, at a time in seconds since the Unix epoch. `form` is what
+    /// the document about its version says of issuers, `own` the id of the authority's own tenant, where it has one.
+    pub fn judge(&self, claims: &Claims, form: Option<&IssuerForm>, own: Option<&str>, now: i64) -> Verdict {
+        if let Some(why) = times(claims, now) {
+            return Verdict::Invalid(why);
+        }
+        if !self.is_for(claims) {
+            return Verdict::Elsewhere;
+        }
+        let wrong = self.issuer(claims, form, own).or_else(|| self.kind(claims));
+        wrong.map_or_else(|| self.scope(claims), Verdict::Invalid)
+    }
+
+    /// Whether what documents say of issuers is needed to judge.
+    pub fn needs_issuer_form(&self) -> bool {
+        matches!(&self.issuers, Issuers::PerTenant(_))
     }
 
     /// Whether the own tenant's id is needed to judge.
     pub fn needs_own_tenant(&self) -> bool {
-        matches!(&self.issuers, Issuers::PerTenant { tenants: Tenants::Own, .. })
+        matches!(&self.issuers, Issuers::PerTenant(Tenants::Own))
     }
 
-    fn times(&self, claims: &Claims, now: i64) -> Option<&'static str> {
-        match (claims.exp, claims.nbf) {
-            (None, _) => Some("it has no exp"),
-            (Some(exp), _) if now >= exp.saturating_add(SKEW) => Some("it has expired"),
-            (_, Some(nbf)) if now < nbf.saturating_sub(SKEW) => Some("it is not valid yet"),
-            _ => None,
-        }
+    /// Whether a token is for the app.
+    pub fn is_for(&self, claims: &Claims) -> bool {
+        self.audiences.iter().any(|audience| claims.aud.has(audience))
     }
 
-    fn audience(&self, claims: &Claims) -> Option<&'static str> {
-        let accepted = self.audiences.iter().any(|audience| claims.aud.has(audience));
-        (!accepted).then_some("its audience is not one of the app's `inbound.audiences`")
-    }
-
-    fn issuer(&self, claims: &Claims, own: Option<&str>) -> Option<&'static str> {
+    fn issuer(&self, claims: &Claims, form: Option<&IssuerForm>, own: Option<&str>) -> Option<&'static str> {
         let Some(issuer) = &claims.iss else { return Some("it has no iss") };
-        let (tenants, forms) = match &self.issuers {
+        let tenants = match &self.issuers {
             Issuers::One(expected) => return (issuer != expected).then_some("its issuer is not the app's"),
-            Issuers::PerTenant { tenants, forms } => (tenants, forms),
+            Issuers::PerTenant(tenants) => tenants,
         };
         let tid = claims.tid.as_deref().filter(|tid| uuid::Uuid::try_parse(tid).is_ok());
         let Some(tid) = tid else { return Some("it has no tenant id") };
@@ -96,7 +97,8 @@ impl Policy {
         if !allowed {
             return Some("its tenant is not one that the app accepts");
         }
-        (forms.tenant_in(issuer) != Some(tid)).then_some("its issuer is not its tenant's")
+        let is_its_tenants = form.is_some_and(|form| form.is_of(issuer, tid));
+        (!is_its_tenants).then_some("its issuer is not the one that the authority's metadata names for its tenant")
     }
 
     /// Access tokens only: an id token proves a sign-in to its own client and nothing to an API.
@@ -114,6 +116,9 @@ impl Policy {
             let delegated = claims.scp.as_deref().is_some_and(|scopes| !scopes.trim().is_empty());
             return (!delegated).then_some("it is no access token of a user: it has no scp");
         }
+        if claims.is_of_an_app() {
+            return Some("it is an app's token: there is no user to act for");
+        }
         let typ = claims.typ.as_deref().unwrap_or_default();
         let kinds = ["ID", "Refresh", "Offline", "Logout"];
         if claims.at_hash.is_some() || claims.c_hash.is_some() || kinds.iter().any(|kind| kind.eq_ignore_ascii_case(typ)) {
@@ -121,8 +126,8 @@ impl Policy {
         }
         // Every id token has the client id for its audience, and not all have a claim that no access token has.
         let says_so = claims.is_at_jwt || [&claims.scope, &claims.scp, &claims.client_id].iter().any(|claim| claim.is_some());
-        if claims.aud.has(&self.client_id) && !says_so {
-            return Some("its audience is the app's client id, and nothing says that it is no id token");
+        if self.clients.iter().any(|client| claims.aud.has(client)) && !says_so {
+            return Some("its audience is an app's client id, and nothing says that it is no id token");
         }
         None
     }
@@ -137,20 +142,28 @@ impl Policy {
     }
 }
 
+fn times(claims: &Claims, now: i64) -> Option<&'static str> {
+    match (claims.exp, claims.nbf) {
+        (None, _) => Some("it has no exp"),
+        (Some(exp), _) if now >= exp.saturating_add(SKEW) => Some("it has expired"),
+        (_, Some(nbf)) if now < nbf.saturating_sub(SKEW) => Some("it is not valid yet"),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Issuers, Policy, Settings, Tenants, Verdict};
-    use crate::authority::{AccessTokenForm, IssuerForms};
+    use crate::authority::{AccessTokenForm, IssuerForm};
     use crate::oauth::{Audience, Claims};
 
     const TID: &str = "8eaef023-2b34-4da1-9baa-8bc8c9d6a490";
     const OTHER: &str = "11111111-2b34-4da1-9baa-8bc8c9d6a490";
 
     fn entra(tenants: Tenants) -> Policy {
-        let settings =
-            Settings { audiences: vec!["api://orders".to_owned()], scopes: vec!["access".to_owned()], tenants: tenants.clone() };
-        let forms = IssuerForms::new("https://h", "https://sts");
-        Policy::new(&settings, "client", Issuers::PerTenant { tenants, forms }, AccessTokenForm::Delegated)
+        let (audiences, scopes) = (vec!["api://orders".to_owned()], vec!["access".to_owned()]);
+        let settings = Settings { audiences, scopes, tenants: tenants.clone(), ..Settings::default() };
+        Policy::new(&settings, "client", Issuers::PerTenant(tenants), AccessTokenForm::Delegated)
     }
 
     fn claims() -> Claims {
@@ -166,7 +179,11 @@ mod tests {
     }
 
     fn judge(policy: &Policy, claims: &Claims, now: i64) -> Verdict {
-        policy.judge(claims, Some(TID), now)
+        policy.judge(claims, Some(&v2()), Some(TID), now)
+    }
+
+    fn v2() -> IssuerForm {
+        IssuerForm::of("https://h/{tenantid}/v2.0")
     }
 
     #[test]
@@ -174,7 +191,11 @@ mod tests {
         let policy = entra(Tenants::Own);
         assert_eq!(judge(&policy, &claims(), 500), Verdict::Accepted);
         let v1 = Claims { iss: Some(format!("https://sts/{TID}/")), ..claims() };
-        assert_eq!(judge(&policy, &v1, 500), Verdict::Accepted);
+        let form = IssuerForm::of(&format!("https://sts/{OTHER}/"));
+        assert_eq!(policy.judge(&v1, Some(&form), Some(TID), 500), Verdict::Accepted);
+        // One version's issuer is not the other's, and without a document there is none.
+        assert!(matches!(judge(&policy, &v1, 500), Verdict::Invalid(_)));
+        assert!(matches!(policy.judge(&v1, None, Some(TID), 500), Verdict::Invalid(_)));
         let bare = Claims { aud: Audience::Many(vec!["x".to_owned(), "client".to_owned()]), ..claims() };
         assert_eq!(judge(&policy, &bare, 500), Verdict::Accepted);
     }
@@ -183,8 +204,6 @@ mod tests {
     fn refuses_what_is_not_a_users_token_for_this_app() {
         let policy = entra(Tenants::Own);
         let bad = [
-            Claims { aud: Audience::One("api://other".to_owned()), ..claims() },
-            Claims { aud: Audience::None, ..claims() },
             Claims { iss: Some(format!("https://evil/{TID}/v2.0")), ..claims() },
             Claims { iss: None, ..claims() },
             Claims { tid: Some(OTHER.to_owned()), iss: Some(format!("https://h/{OTHER}/v2.0")), ..claims() },
@@ -200,6 +219,9 @@ mod tests {
         ];
         for claims in bad {
             assert!(matches!(judge(&policy, &claims, 500), Verdict::Invalid(_)), "{claims:?}");
+        }
+        for aud in [Audience::One("api://other".to_owned()), Audience::None] {
+            assert_eq!(judge(&policy, &Claims { aud, ..claims() }, 500), Verdict::Elsewhere);
         }
         let other_scope = Claims { scp: Some("other".to_owned()), ..claims() };
         assert_eq!(judge(&policy, &other_scope, 500), Verdict::InsufficientScope);
@@ -217,7 +239,7 @@ mod tests {
 
     #[test]
     fn tenants_are_the_own_the_listed_or_every() {
-        let unknown = entra(Tenants::Own).judge(&claims(), None, 500);
+        let unknown = entra(Tenants::Own).judge(&claims(), Some(&v2()), None, 500);
         assert!(matches!(unknown, Verdict::Invalid(_)));
         assert_eq!(judge(&entra(Tenants::Listed(vec![TID.to_uppercase()])), &claims(), 500), Verdict::Accepted);
         assert!(matches!(judge(&entra(Tenants::Listed(vec![OTHER.to_owned()])), &claims(), 500), Verdict::Invalid(_)));
@@ -246,7 +268,8 @@ mod tests {
             Claims { is_key_bound: true, ..good.clone() },
             Claims { has_events: true, ..good.clone() },
             Claims { token_use: Some("id".to_owned()), ..good.clone() },
-            Claims { aud: Audience::One("client".to_owned()), ..good.clone() },
+            Claims { sub: Some("client".to_owned()), client_id: Some("client".to_owned()), ..good.clone() },
+            Claims { idtyp: Some("app".to_owned()), ..good.clone() },
             Claims { iss: Some("https://id/".to_owned()), ..good.clone() },
         ];
         for claims in bad {
@@ -265,6 +288,11 @@ mod tests {
             exp: Some(1000),
             ..Claims::default()
         };
+        let listed = Settings { clients: vec!["other".to_owned()], audiences: vec!["other".to_owned()], ..Settings::default() };
+        let listed = Policy::new(&listed, "client", Issuers::One("https://id".to_owned()), AccessTokenForm::AnyIssuer);
+        let other = Claims { aud: Audience::One("other".to_owned()), ..bare.clone() };
+        assert!(matches!(judge(&listed, &other, 500), Verdict::Invalid(why) if why.contains("client id")), "another app's");
+        assert_eq!(judge(&listed, &Claims { scope: some(), ..other }, 500), Verdict::Accepted);
         let both = Audience::Many(vec!["orders".to_owned(), "client".to_owned()]);
         for claims in [bare.clone(), Claims { aud: both, ..bare.clone() }] {
             assert!(matches!(judge(&policy, &claims, 500), Verdict::Invalid(why) if why.contains("client id")), "{claims:?}");

@@ -7,6 +7,8 @@ pub struct Settings {
     pub audiences: Vec<String>,
     /// One of these has to be among the token's scopes, if any is named.
     pub scopes: Vec<String>,
+    /// Those of the audiences that are client ids of other apps at the issuer, whose id tokens have them too.
+    pub clients: Vec<String>,
     /// Which tenants' users a multi-tenant app accepts.
     pub tenants: Tenants,
 }

@@ -7,15 +7,16 @@ use std::time::Duration;
 use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, Validation};
+use jsonwebtoken::Algorithm;
+use jsonwebtoken::crypto::verify;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::authority::{Authority, AuthorityError, Decoding, SigningKey, TokenVersion};
+use crate::authority::{Authority, AuthorityError, Decoding, SignedToken, Signer, SigningKey, TokenVersion};
 use crate::clock::{Clock, Moment};
-use crate::oauth::{Claims, unverified};
+use crate::oauth::{Claims, ClaimsFault, no_text};
 use crate::telemetry::Context;
 use crate::token::TokenDigest;
 
@@ -37,16 +38,32 @@ pub struct Inbound {
 pub struct Verified {
     /// The claims.
     pub claims: Arc<Claims>,
+    /// Which document says what its issuer has to be.
+    pub version: TokenVersion,
     key: Arc<SigningKey>,
     until: Moment,
 }
 
-/// Why a token has no claims.
+/// Why a token has no claims. Nothing of it is quoted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenRejected {
-    /// It is not accepted, with a reason that quotes nothing of it.
+    /// It is not accepted.
     #[error("{0}")]
     Invalid(&'static str),
+    /// It is no token that could be read here at all.
+    #[error("it is no JWT signed with RS, PS or ES, or EdDSA")]
+    NoJwt,
+    /// A member of its header has another shape.
+    #[error("`{member}` in its header is {found}, where a text belongs")]
+    Header {
+        /// Which member.
+        member: &'static str,
+        /// What it is.
+        found: &'static str,
+    },
+    /// Its claims cannot be read.
+    #[error("{0}")]
+    Claims(ClaimsFault),
     /// The keys cannot be had, so nothing can be said about it.
     #[error("the keys cannot be had")]
     NoKeys(#[source] AuthorityError),
@@ -72,22 +89,28 @@ impl Inbound {
         Self { authority, remembered: Cache::with_weighter(items, max_bytes, WeighVerified), clock }
     }
 
-    /// What is remembered of the token with this SHA-256. Nothing here waits.
-    pub fn remembered(&self, digest: &TokenDigest) -> Option<Verified> {
+    /// What is remembered of the token with this SHA-256 for a client. Nothing here waits.
+    pub fn remembered(&self, digest: &TokenDigest, client_id: &str) -> Option<Verified> {
         let now = self.clock.moment();
-        self.remembered.get(digest).filter(|verified| now < verified.until && !verified.key.is_withdrawn())
+        let stands = |verified: &Verified| now < verified.until && !verified.key.is_withdrawn() && verified.key.is_for(client_id);
+        self.remembered.get(digest).filter(stands)
     }
 
-    /// The claims of a token whose SHA-256 is `digest`.
+    /// The claims of a token for a client, whose SHA-256 goes with it.
     ///
     /// # Errors
     /// The token is not accepted, or the keys cannot be had.
-    pub async fn verify(&self, token: &str, digest: &TokenDigest, context: Context) -> Result<Verified, TokenRejected> {
-        if let Some(verified) = self.remembered(digest) {
+    pub async fn verify(
+        &self,
+        (token, digest): (&str, &TokenDigest),
+        client_id: &str,
+        context: Context,
+    ) -> Result<Verified, TokenRejected> {
+        if let Some(verified) = self.remembered(digest, client_id) {
             return Ok(verified);
         }
         let now = self.clock.moment();
-        let verified = self.signed(token, context).await?;
+        let verified = self.signed(token, client_id, context).await?;
         if now < verified.until {
             self.remembered.insert(*digest, verified.clone());
         }
@@ -98,28 +121,37 @@ impl Inbound {
     ///
     /// # Errors
     /// As [`Inbound::verify`].
-    pub async fn signed(&self, token: &str, context: Context) -> Result<Verified, TokenRejected> {
+    pub async fn signed(&self, token: &str, client_id: &str, context: Context) -> Result<Verified, TokenRejected> {
         let now = self.clock.moment();
         let header = TokenHeader::read(token)?;
-        let version = self.version(token)?;
-        let key = self.authority.key(version, header.kid.as_deref(), context).await.map_err(TokenRejected::NoKeys)?;
-        let key = key.ok_or(TokenRejected::Invalid("it is signed with a key that its authority does not publish"))?;
-        let mut claims = check(token, &key, &header.alg)?;
+        let mut claims = Claims::read(&part(token, 1).ok_or(TokenRejected::NoJwt)?).map_err(TokenRejected::Claims)?;
         claims.is_at_jwt = header.is_at_jwt();
+        let version = self.version(&claims);
+        let is_by = |key: &SigningKey| is_signed_by(token, key, &header.alg);
+        let signed = SignedToken { kid: header.kid.as_deref(), algorithm: &header.alg, is_by: &is_by };
+        let signer = self.authority.signer(version, client_id, &signed, context).await.map_err(TokenRejected::NoKeys)?;
+        let key = match signer {
+            Signer::Key(key) => key,
+            Signer::Unpublished => {
+                return Err(TokenRejected::Invalid("it is signed with a key that its authority does not publish"));
+            }
+            Signer::Unfit => return Err(TokenRejected::Invalid("its algorithm does not fit the key that it names")),
+            Signer::Forged => return Err(TokenRejected::Invalid("its signature is not valid")),
+        };
         key_may_sign_for(&key, &claims)?;
         let left = claims.exp.map_or(0, |exp| exp.saturating_sub(self.clock.unix()).max(0));
         let left = Duration::from_secs(u64::try_from(left).unwrap_or(0)).min(REMEMBERED);
-        Ok(Verified { claims: Arc::new(claims), key, until: now.after(left) })
+        Ok(Verified { claims: Arc::new(claims), version, key, until: now.after(left) })
     }
 
-    /// Which keys sign it: Entra signs v1 tokens with keys whose issuer is the v1 one.
-    fn version(&self, token: &str) -> Result<TokenVersion, TokenRejected> {
-        if !self.authority.profile().v1_tokens {
-            return Ok(TokenVersion::Current);
-        }
-        let claims = unverified(token).ok_or(TokenRejected::Invalid("its claims cannot be read"))?;
-        let v2 = claims.iss.is_some_and(|issuer| issuer.ends_with("/v2.0"));
-        Ok(if v2 { TokenVersion::Current } else { TokenVersion::V1 })
+    /// Which keys sign it and which document names its issuer: Entra has others for v1 tokens.
+    fn version(&self, claims: &Claims) -> TokenVersion {
+        let is_v1 = match claims.ver.as_deref() {
+            Some("1.0") => true,
+            Some("2.0") => false,
+            _ => !claims.iss.as_deref().is_some_and(|issuer| issuer.ends_with("/v2.0")),
+        };
+        if is_v1 && self.authority.profile().v1_tokens { TokenVersion::V1 } else { TokenVersion::Current }
     }
 }
 
@@ -149,8 +181,8 @@ impl TokenHeader {
         if token.len() > LONGEST {
             return Err(TokenRejected::Invalid("it is too long"));
         }
-        let read = part(token, 0).and_then(|json| serde_json::from_slice::<Self>(&json).ok());
-        let header = read.ok_or(TokenRejected::Invalid("it is no JWT signed with RS, PS or ES, or EdDSA"))?;
+        let json = part(token, 0).ok_or(TokenRejected::NoJwt)?;
+        let header: Self = serde_json::from_slice(&json).map_err(|_| Self::fault(&json))?;
         if header.crit.is_some() {
             return Err(TokenRejected::Invalid("its header has critical extensions that are not understood"));
         }
@@ -163,6 +195,12 @@ impl TokenHeader {
             "RS256" | "RS384" | "RS512" | "PS256" | "PS384" | "PS512" | "ES256" | "ES384" | "ES512" | "EdDSA" => Ok(header),
             _ => Err(TokenRejected::Invalid("its algorithm is not accepted, which are RS, PS or ES (256, 384, 512), or EdDSA")),
         }
+    }
+
+    /// What is wrong with a header that could not be read.
+    fn fault(json: &[u8]) -> TokenRejected {
+        let found = no_text(json, &["alg", "kid", "typ"]);
+        found.map_or(TokenRejected::NoJwt, |(member, found)| TokenRejected::Header { member, found })
     }
 
     /// RFC 9068 §2.1.
@@ -179,29 +217,19 @@ fn part(token: &str, index: usize) -> Option<Vec<u8>> {
     parts.clone().nth(index).filter(|_| is_whole).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok())
 }
 
-/// Verifies the signature alone; what the claims are worth is the policy's to say.
-fn check(token: &str, key: &SigningKey, algorithm: &str) -> Result<Claims, TokenRejected> {
-    const BAD: TokenRejected = TokenRejected::Invalid("its signature or its claims are not valid");
-    if !key.fits(algorithm) {
-        return Err(TokenRejected::Invalid("its algorithm does not fit the key that it names"));
+/// Whether a key that fits the algorithm signed a token.
+fn is_signed_by(token: &str, key: &SigningKey, algorithm: &str) -> bool {
+    let Some((signed, signature)) = token.rsplit_once('.') else { return false };
+    match &key.decoding {
+        Decoding::Usual(decoding) => {
+            let algorithm = algorithm.parse::<Algorithm>();
+            algorithm.is_ok_and(|algorithm| verify(signature, signed.as_bytes(), decoding, algorithm).unwrap_or(false))
+        }
+        // ES512 (RFC 7518 §3.4).
+        Decoding::P521(point) => part(token, 2).is_some_and(|signature| {
+            UnparsedPublicKey::new(&ECDSA_P521_SHA512_FIXED, point).verify(signed.as_bytes(), &signature).is_ok()
+        }),
     }
-    let decoding = match &key.decoding {
-        Decoding::Usual(decoding) => decoding,
-        Decoding::P521(point) => return check_p521(token, point).ok_or(BAD),
-    };
-    let mut validation = Validation::new(algorithm.parse::<Algorithm>().map_err(|_| BAD)?);
-    validation.required_spec_claims.clear();
-    validation.validate_exp = false;
-    validation.validate_nbf = false;
-    validation.validate_aud = false;
-    jsonwebtoken::decode::<Claims>(token, decoding, &validation).map(|data| data.claims).map_err(|_| BAD)
-}
-
-/// ES512 (RFC 7518 §3.4).
-fn check_p521(token: &str, point: &[u8]) -> Option<Claims> {
-    let (signed, _) = token.rsplit_once('.')?;
-    UnparsedPublicKey::new(&ECDSA_P521_SHA512_FIXED, point).verify(signed.as_bytes(), &part(token, 2)?).ok()?;
-    serde_json::from_slice(&part(token, 1)?).ok()
 }
 
 /// Entra publishes, per key, whose tokens it signs: without this, one tenant's key could sign for another tenant.

@@ -4,6 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+use super::shape;
 
 /// The claims of an access token or an id token.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -59,6 +62,15 @@ pub struct Claims {
     /// Cognito: `access` or `id`.
     #[serde(default)]
     pub token_use: Option<String>,
+    /// Entra: `1.0` or `2.0`.
+    #[serde(default, deserialize_with = "shown")]
+    pub ver: Option<String>,
+    /// Okta: who asked for the token.
+    #[serde(default, deserialize_with = "shown")]
+    pub cid: Option<String>,
+    /// Auth0: the grant that it comes of.
+    #[serde(default, deserialize_with = "shown")]
+    pub gty: Option<String>,
     /// Whether there is a `cnf` (RFC 7800 §3.1): the token is bound to a key.
     #[serde(default, rename = "cnf", deserialize_with = "present")]
     pub is_key_bound: bool,
@@ -95,6 +107,27 @@ pub enum Audience {
     None,
 }
 
+/// Why claims cannot be read: which of them is not what it should be. No value is quoted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClaimsFault {
+    /// They are no JSON object.
+    #[error("its claims are no JSON object")]
+    NoObject,
+    /// A claim has another shape.
+    #[error("its claim `{claim}` is {found}, where {wanted} belongs")]
+    Shape {
+        /// Which claim.
+        claim: &'static str,
+        /// What it is.
+        found: &'static str,
+        /// What belongs there.
+        wanted: &'static str,
+    },
+    /// A claim is there twice: who else reads it may see the other one (RFC 7519 §4).
+    #[error("one of its claims is there twice")]
+    Twice,
+}
+
 /// Entra's `client_info`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct ClientInfo {
@@ -112,8 +145,70 @@ impl Claims {
         let names = [&self.preferred_username, &self.upn, &self.email, &self.name, &self.nonce];
         let subjects = [&self.iss, &self.sub, &self.tid, &self.oid, &self.azp];
         let kinds = [&self.scp, &self.scope, &self.idtyp, &self.at_hash, &self.c_hash, &self.typ, &self.client_id, &self.token_use];
-        names.into_iter().chain(subjects).chain(kinds).filter_map(Option::as_deref).chain(self.aud.iter())
+        let others = [&self.ver, &self.cid, &self.gty];
+        names.into_iter().chain(subjects).chain(kinds).chain(others).filter_map(Option::as_deref).chain(self.aud.iter())
     }
+
+    /// Reads the claims of a token.
+    ///
+    /// # Errors
+    /// What is wrong with them, by name.
+    pub fn read(json: &[u8]) -> Result<Self, ClaimsFault> {
+        // A list would be read as the claims in their order.
+        if json.trim_ascii_start().first() != Some(&b'{') {
+            return Err(ClaimsFault::NoObject);
+        }
+        serde_json::from_slice(json).map_err(|_| ClaimsFault::of(json))
+    }
+
+    /// Whether it is of an app that acts for itself, as the servers say that who say it: Entra's `idtyp`, a subject that is the
+    /// client (RFC 9068 §2.2, Okta, Cognito), Auth0's grant, the name of Keycloak's service accounts.
+    pub fn is_of_an_app(&self) -> bool {
+        let clients = [&self.client_id, &self.azp, &self.cid].into_iter().flatten();
+        let is_client = |client: &String| self.sub.as_ref() == Some(client);
+        let is_account = |client: &String| {
+            let account = self.preferred_username.as_deref().and_then(|name| name.strip_prefix("service-account-"));
+            account.is_some_and(|account| account.eq_ignore_ascii_case(client))
+        };
+        self.idtyp.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case("app"))
+            || self.gty.as_deref() == Some("client-credentials")
+            || clients.into_iter().any(|client| is_client(client) || is_account(client))
+    }
+}
+
+// === impl ClaimsFault ===
+
+impl ClaimsFault {
+    /// What is wrong with claims that could not be read.
+    fn of(json: &[u8]) -> Self {
+        const TEXTS: [&str; 11] = ["iss", "sub", "tid", "oid", "idtyp", "azp", "at_hash", "c_hash", "typ", "nonce", "token_use"];
+        let Ok(Value::Object(members)) = serde_json::from_slice(json) else { return Self::NoObject };
+        let text = || shape::not_text_in(&members, &TEXTS).map(|(claim, found)| (claim, found, "a text"));
+        let list = || misshapen(&members, &["aud", "scp", "scope"], is_texts, "a text or a list of texts");
+        let date = || misshapen(&members, &["exp", "nbf"], |value| as_date(value).is_some(), "a number of seconds");
+        match text().or_else(list).or_else(date) {
+            Some((claim, found, wanted)) => Self::Shape { claim, found, wanted },
+            None => Self::Twice,
+        }
+    }
+}
+
+type Misshapen = (&'static str, &'static str, &'static str);
+
+/// The first of these members that is there and not what it should be.
+fn misshapen(
+    members: &Map<String, Value>,
+    names: &[&'static str],
+    is_good: impl Fn(&Value) -> bool,
+    wanted: &'static str,
+) -> Option<Misshapen> {
+    let there = names.iter().filter_map(|name| members.get(*name).map(|value| (*name, value)));
+    let bad = there.filter(|(_, value)| !value.is_null() && !is_good(value)).map(|(name, value)| (name, shape::name_of(value)));
+    bad.map(|(name, found)| (name, if found == "a list" { "a list with something else in it" } else { found }, wanted)).next()
+}
+
+fn is_texts(value: &Value) -> bool {
+    value.is_string() || value.as_array().is_some_and(|list| list.iter().all(Value::is_string))
 }
 
 // === impl Audience ===
@@ -177,16 +272,21 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error>
 }
 
 /// NumericDate (RFC 7519 §2): a number, which some servers send with a fraction.
-#[expect(clippy::cast_possible_truncation, reason = "the range is checked first")]
 fn date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
-    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
-    let whole = number.as_i64().or_else(|| number.as_f64().filter(|float| float.abs() < 1e15).map(|float| float as i64));
-    whole.map(Some).ok_or_else(|| serde::de::Error::custom("not a date"))
+    match Value::deserialize(deserializer)? {
+        Value::Null => Ok(None),
+        value => as_date(&value).map(Some).ok_or_else(|| serde::de::Error::custom("not a date")),
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the range is checked first")]
+fn as_date(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_f64().filter(|float| float.abs() < 1e15).map(|float| float as i64))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Audience, Claims, ClientInfo};
+    use super::{Audience, Claims, ClaimsFault, ClientInfo};
 
     #[test]
     fn rsp_4_client_info_is_complete_or_nothing() {
@@ -205,6 +305,50 @@ mod tests {
         let claims: Claims = serde_json::from_str(r#"{"scp":["a","b"],"scope":"c d","name":{"x":1},"email":null}"#)?;
         assert_eq!((claims.scp.as_deref(), claims.scope.as_deref(), claims.name), (Some("a b"), Some("c d"), None));
         assert!(serde_json::from_str::<Claims>(r#"{"iss":1}"#).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_claim_of_another_shape_is_named() {
+        for (text, expected) in [
+            (r#"{"sub":7}"#, "its claim `sub` is a number, where a text belongs"),
+            (r#"{"sub":["ana"],"iss":"i"}"#, "its claim `sub` is a list, where a text belongs"),
+            (r#"{"tid":{}}"#, "its claim `tid` is an object, where a text belongs"),
+            (r#"{"oid":true}"#, "its claim `oid` is true or false, where a text belongs"),
+            (r#"{"aud":7}"#, "its claim `aud` is a number, where a text or a list of texts belongs"),
+            (
+                r#"{"aud":["a",null]}"#,
+                "its claim `aud` is a list with something else in it, where a text or a list of texts belongs",
+            ),
+            (r#"{"scp":{}}"#, "its claim `scp` is an object, where a text or a list of texts belongs"),
+            (r#"{"exp":"1"}"#, "its claim `exp` is a text, where a number of seconds belongs"),
+            (r#"{"exp":1e300}"#, "its claim `exp` is a number, where a number of seconds belongs"),
+            (r#"{"sub":"ana","sub":"ben"}"#, "one of its claims is there twice"),
+            ("[]", "its claims are no JSON object"),
+            ("{", "its claims are no JSON object"),
+        ] {
+            let said = Claims::read(text.as_bytes()).map_err(|fault: ClaimsFault| fault.to_string());
+            assert_eq!(said.err().as_deref(), Some(expected), "{text}");
+        }
+        assert!(Claims::read(br#"{"sub":null,"name":7,"ver":2,"x":[]}"#).is_ok());
+    }
+
+    #[test]
+    fn an_apps_token_is_known_by_what_servers_say_of_it() -> Result<(), serde_json::Error> {
+        for (text, is_app) in [
+            (r#"{"sub":"a","idtyp":"app"}"#, true),
+            (r#"{"sub":"a","client_id":"a"}"#, true),
+            (r#"{"sub":"a","azp":"a"}"#, true),
+            (r#"{"sub":"a","cid":"a"}"#, true),
+            (r#"{"sub":"a@clients","azp":"a","gty":"client-credentials"}"#, true),
+            (r#"{"sub":"u","azp":"Shop","preferred_username":"service-account-shop"}"#, true),
+            (r#"{"sub":"u","azp":"shop","preferred_username":"service-account-other"}"#, false),
+            (r#"{"sub":"u","azp":"shop","preferred_username":"shop","gty":"password"}"#, false),
+            (r#"{"sub":"u","idtyp":"user"}"#, false),
+            (r#"{"azp":"a"}"#, false),
+        ] {
+            assert_eq!(serde_json::from_str::<Claims>(text)?.is_of_an_app(), is_app, "{text}");
+        }
         Ok(())
     }
 

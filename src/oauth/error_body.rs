@@ -1,51 +1,55 @@
 //! What an authority says when it refuses: RFC 6749 §5.2, and the members that Entra adds.
 
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
+
+use super::members::members;
 
 /// How many AADSTS numbers are kept: Entra sends one or two, and they travel with every refusal.
 const MOST_CODES: usize = 16;
 
 /// An OAuth error answer. Numbers in `error_codes` are passed on and never drive a branch (ERR-9).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ErrorBody {
-    /// RFC 6749 §5.2 `error`.
+    /// RFC 6749 §5.2 `error`, never empty.
     pub error: String,
     /// RFC 6749 §5.2 `error_description`; cut and cleared of secrets before it leaves `authority`.
-    #[serde(default, deserialize_with = "lenient")]
     pub error_description: Option<String>,
     /// Entra: a finer reason (`consent_required`, `basic_action`, …).
-    #[serde(default, deserialize_with = "lenient")]
     pub suberror: Option<String>,
     /// Entra: AADSTS numbers.
-    #[serde(default, deserialize_with = "lenient_numbers")]
     pub error_codes: Vec<u64>,
     /// Entra: how it classifies the error itself.
-    #[serde(default, deserialize_with = "lenient")]
     pub classification: Option<String>,
     /// A claims challenge, as JSON text (OpenID Connect §5.5).
-    #[serde(default, deserialize_with = "lenient")]
     pub claims: Option<String>,
     /// Entra: the id of the request in its logs.
-    #[serde(default, deserialize_with = "lenient")]
     pub trace_id: Option<String>,
     /// Entra: the `client-request-id` it saw.
-    #[serde(default, deserialize_with = "lenient")]
     pub correlation_id: Option<String>,
 }
 
-/// A member of the wrong type counts as absent: one odd member must not hide the error itself.
-fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(match serde_json::Value::deserialize(deserializer)? {
-        serde_json::Value::String(text) => Some(text),
-        _ => None,
-    })
-}
+// === impl ErrorBody ===
 
-fn lenient_numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>, D::Error> {
-    Ok(match serde_json::Value::deserialize(deserializer)? {
-        serde_json::Value::Array(list) => list.iter().filter_map(serde_json::Value::as_u64).take(MOST_CODES).collect(),
-        _ => Vec::new(),
-    })
+/// A member of the wrong type counts as absent: one odd member must not hide the error itself. Without an error that says something
+/// it is none.
+impl<'de> Deserialize<'de> for ErrorBody {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const NAMES: [&str; 8] =
+            ["error", "error_description", "suberror", "error_codes", "classification", "claims", "trace_id", "correlation_id"];
+        let [error, error_description, suberror, error_codes, classification, claims, trace_id, correlation_id] =
+            members(deserializer, NAMES)?;
+        Ok(Self {
+            error: error.text().ok_or_else(|| D::Error::missing_field("error"))?,
+            error_description: error_description.text(),
+            suberror: suberror.text(),
+            error_codes: error_codes.numbers().into_iter().take(MOST_CODES).collect(),
+            classification: classification.text(),
+            claims: claims.text(),
+            trace_id: trace_id.text(),
+            correlation_id: correlation_id.text(),
+        })
+    }
 }
 
 #[cfg(test)]

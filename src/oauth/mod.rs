@@ -6,11 +6,13 @@ mod error_body;
 mod form;
 mod identifiers;
 mod keys;
+mod members;
 mod metadata;
 mod proof;
+mod shape;
 mod token_response;
 
-pub use claims::{Audience, Claims, ClientInfo, unverified};
+pub use claims::{Audience, Claims, ClaimsFault, ClientInfo, unverified};
 pub use claims_request::{ClaimsError, challenge, merge};
 pub use error_body::ErrorBody;
 pub use form::Form;
@@ -20,4 +22,5 @@ pub use identifiers::{
 pub use keys::{Key, KeySet};
 pub use metadata::Metadata;
 pub use proof::{AssertionForm, Proof, SecretPlace};
+pub use shape::no_text;
 pub use token_response::TokenResponse;

@@ -2,72 +2,82 @@
 
 use serde::{Deserialize, Deserializer};
 
+use super::members::members;
 use crate::secret::Secret;
 
 /// RFC 6749 §5.1 with the members of OpenID Connect §3.1.3.3, RFC 8693 §2.2.1 and Entra.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub struct TokenResponse {
     /// RFC 6749 §5.1; absent is an invalid answer.
-    #[serde(default, deserialize_with = "secret")]
     pub access_token: Option<Secret>,
-    /// RFC 6749 §5.1; any case.
-    #[serde(default, deserialize_with = "text")]
+    /// RFC 6749 §5.1; any case. Empty: it is there and no text.
     pub token_type: Option<String>,
     /// Seconds; `None` if missing or no number (RSP-1).
-    #[serde(default, deserialize_with = "seconds")]
     pub expires_in: Option<i64>,
     /// Entra: seconds (RSP-7).
-    #[serde(default, deserialize_with = "seconds")]
     pub ext_expires_in: Option<i64>,
     /// Entra: seconds until the token is due for renewal (RSP-7).
-    #[serde(default, deserialize_with = "seconds")]
     pub refresh_in: Option<i64>,
-    /// What was granted; absent means what was asked (RSP-3).
-    #[serde(default, deserialize_with = "text")]
+    /// What was granted, with spaces between; absent means what was asked (RSP-3).
     pub scope: Option<String>,
     /// OpenID Connect §3.1.3.3.
-    #[serde(default, deserialize_with = "secret")]
     pub id_token: Option<Secret>,
     /// RFC 6749 §6.
-    #[serde(default, deserialize_with = "secret")]
     pub refresh_token: Option<Secret>,
     /// Seconds that the refresh token lasts, where the server says so: Keycloak and others (0: for ever), Entra under another name.
-    #[serde(default, alias = "refresh_token_expires_in", deserialize_with = "seconds")]
     pub refresh_expires_in: Option<i64>,
     /// Entra: base64url of `{"uid","utid"}` (RSP-4).
-    #[serde(default, deserialize_with = "text")]
     pub client_info: Option<String>,
     /// RFC 8693 §2.2.1.
-    #[serde(default, deserialize_with = "text")]
     pub issued_token_type: Option<String>,
 }
 
-fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(match serde_json::Value::deserialize(deserializer)? {
-        serde_json::Value::String(text) if !text.is_empty() => Some(text),
-        _ => None,
-    })
-}
+// === impl TokenResponse ===
 
-fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
-    text(deserializer).map(|text| text.map(Secret::new))
-}
-
-/// A number, or a text that is one; a fraction is cut off.
-fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
-    Ok(match serde_json::Value::deserialize(deserializer)? {
-        serde_json::Value::Number(number) => number.as_i64().or_else(|| number.as_f64().and_then(whole)),
-        serde_json::Value::String(text) => {
-            let text = text.trim();
-            text.parse().ok().or_else(|| text.parse::<f64>().ok().and_then(whole))
-        }
-        _ => None,
-    })
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "the range is checked first")]
-fn whole(number: f64) -> Option<i64> {
-    (number.abs() < 1e15).then_some(number as i64)
+impl<'de> Deserialize<'de> for TokenResponse {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const NAMES: [&str; 12] = [
+            "access_token",
+            "token_type",
+            "expires_in",
+            "ext_expires_in",
+            "refresh_in",
+            "scope",
+            "id_token",
+            "refresh_token",
+            "refresh_expires_in",
+            "refresh_token_expires_in",
+            "client_info",
+            "issued_token_type",
+        ];
+        let [
+            access_token,
+            token_type,
+            expires_in,
+            ext_expires_in,
+            refresh_in,
+            scope,
+            id_token,
+            refresh_token,
+            refresh_expires_in,
+            refresh_token_expires_in,
+            client_info,
+            issued_token_type,
+        ] = members(deserializer, NAMES)?;
+        Ok(Self {
+            access_token: access_token.secret(),
+            token_type: (!token_type.says_nothing()).then(|| token_type.text().unwrap_or_default()),
+            expires_in: expires_in.seconds(),
+            ext_expires_in: ext_expires_in.seconds(),
+            refresh_in: refresh_in.seconds(),
+            scope: scope.words(),
+            id_token: id_token.secret(),
+            refresh_token: refresh_token.secret(),
+            refresh_expires_in: refresh_expires_in.seconds().or_else(|| refresh_token_expires_in.seconds()),
+            client_info: client_info.text(),
+            issued_token_type: issued_token_type.text(),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -93,6 +103,45 @@ mod tests {
         ] {
             let parsed = parse(&format!(r#"{{"access_token":"t","expires_in":{text}}}"#));
             assert_eq!(parsed.map(|response| response.expires_in), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn rsp_8_two_spellings_of_one_and_a_member_twice_are_read() {
+        for (text, ends) in [
+            (r#"{"access_token":"t","refresh_expires_in":60,"refresh_token_expires_in":90}"#, Some(60)),
+            (r#"{"refresh_token_expires_in":"90","access_token":"x","access_token":"t"}"#, Some(90)),
+            (r#"{"access_token":"t","refresh_expires_in":"never","refresh_token_expires_in":90,"scope":1}"#, Some(90)),
+            (r#"{"access_token":"t","access_token":null,"refresh_expires_in":0}"#, Some(0)),
+        ] {
+            let response = parse(text).unwrap_or_else(|| panic!("{text}"));
+            assert_eq!(response.access_token.as_ref().map(crate::secret::Secret::expose), Some("t"), "{text}");
+            assert_eq!(response.refresh_expires_in, ends, "{text}");
+        }
+    }
+
+    #[test]
+    fn rsp_3_a_scope_is_a_text_or_a_list() {
+        for (scope, expected) in [
+            (r#""a b""#, Some("a b")),
+            (r#"["a","b"]"#, Some("a b")),
+            (r#"["a b",null,"c",7]"#, Some("a b c")),
+            ("[]", None),
+            (r#"" ""#, None),
+            ("null", None),
+        ] {
+            let response = parse(&format!(r#"{{"scope":{scope}}}"#)).unwrap_or_else(|| panic!("{scope}"));
+            assert_eq!(response.scope.as_deref(), expected, "{scope}");
+        }
+    }
+
+    #[test]
+    fn rsp_2_a_token_type_is_there_not_there_or_no_text() {
+        for (kind, expected) in
+            [(r#""pop""#, Some("pop")), ("null", None), (r#""""#, None), ("7", Some("")), (r#"["Bearer"]"#, Some(""))]
+        {
+            let response = parse(&format!(r#"{{"token_type":{kind}}}"#)).unwrap_or_else(|| panic!("{kind}"));
+            assert_eq!(response.token_type.as_deref(), expected, "{kind}");
         }
     }
 

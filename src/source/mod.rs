@@ -15,7 +15,7 @@ pub use retry::Repeat;
 
 use self::call_time::CallTime;
 use self::retry::{Attempt, NextStep};
-use crate::authority::{Authority, AuthorityError, CallPermit, Endpoints, TokenRequest};
+use crate::authority::{Authority, AuthorityError, CallPermit, Endpoints, TokenRequest, TokenVersion};
 use crate::clock::Clock;
 use crate::credential::{Credential, CredentialError, ProofTarget, UsedCredential};
 use crate::finding::Complaint;
@@ -190,11 +190,11 @@ impl TokenClient {
 
     async fn prove(&self, endpoint: &Url, context: Context) -> Result<(Proof, UsedCredential), SourceError> {
         let (authority, profile) = (&self.authority, self.authority.profile());
-        let metadata = match profile.endpoints {
+        let document = match profile.endpoints {
             Endpoints::Derived => None,
-            Endpoints::Discovered => Some(authority.metadata(context).await.map_err(SourceError::Before)?),
+            Endpoints::Discovered => Some(authority.document(TokenVersion::Current, context).await.map_err(SourceError::Before)?),
         };
-        let announced = metadata.as_deref();
+        let announced = document.as_deref().map(|document| &document.metadata);
         let target = ProofTarget {
             audience: authority.audience_of_assertions(endpoint),
             assertion: profile.assertion,

@@ -138,6 +138,11 @@ async fn an_id_token_at_an_issuer_is_held_to_the_same() {
         (json!({"azp": "shop-orders"}), "azp"),
         (json!({"iss": "https://elsewhere.example"}), "issuer"),
         (json!({"nonce": "another"}), "nonce"),
+        (json!({"sub": null}), "`sub`"),
+        (json!({"sub": ""}), "`sub`"),
+        (json!({"sub": 7}), "`sub` is a number"),
+        (json!({"sub": ["eva"]}), "`sub` is a list"),
+        (json!({"events": {"http://schemas.openid.net/event/backchannel-logout": {}}}), "event"),
     ] {
         let world = World::new().await;
         let code = world.code("shop-web", "orders.read", "eva").await;
@@ -147,6 +152,13 @@ async fn an_id_token_at_an_issuer_is_held_to_the_same() {
         let id_token = world.emulator.mint(order).await;
         world.emulator.script(json!({"on": {"endpoint": "token"}, "do": {"set": {"id_token": id_token}}})).await;
         world.redeem(&code).await.refused(400, "invalid_id_token", word);
+    }
+}
+
+#[tokio::test]
+async fn an_access_token_is_no_id_token() {
+    for typ in ["at+jwt", "application/at+jwt", "AT+JWT"] {
+        refused(json!({"header": {"typ": typ}}), "`typ`").await;
     }
 }
 

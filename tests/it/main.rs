@@ -23,6 +23,7 @@ mod hostile;
 mod id_token;
 mod inbound;
 mod leases;
+mod metadata;
 mod metrics;
 mod msal_python;
 mod oidc_provider;

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, World};
+use crate::support::{Answer, GRAPH, World};
 
 /// A world whose token endpoint always does this.
 async fn doing(what: Value) -> World {
@@ -85,14 +85,124 @@ async fn rsp_2_the_token_type_is_read_in_any_case() {
 }
 
 #[tokio::test]
-async fn rsp_2_a_missing_or_other_token_type_is_no_answer() {
+async fn rsp_2_another_token_type_is_no_answer() {
     let world = World::new().await;
-    for odd in [json!(null), json!("pop"), json!("DPoP"), json!("N_A"), json!(""), json!(7)] {
+    for odd in [json!("pop"), json!("DPoP"), json!("N_A"), json!("mtls_pop"), json!(7), json!(["Bearer"]), json!({})] {
         now_doing(&world, json!({"set": {"token_type": odd}})).await;
         refused_as_garbage(&world).await;
     }
     now_doing(&world, json!({"delay_ms": 0})).await;
     assert_eq!(world.graph().await.member("token_source"), "identity_provider", "nothing was kept");
+}
+
+#[tokio::test]
+async fn rsp_2_a_missing_token_type_is_bearer() {
+    let world = World::new().await;
+    for nothing in [json!(null), json!(""), json!("  ")] {
+        now_doing(&world, json!({"set": {"token_type": nothing}})).await;
+        assert_eq!(renewed(&world).await.member("token_type"), "Bearer", "{nothing}");
+        assert_eq!(world.graph().await.member("token_source"), "cache", "{nothing}");
+        assert_eq!(obo(&world).await.member("token_type"), "Bearer", "{nothing}");
+    }
+    now_doing(&world, raw(200, r#"{"access_token":"t","token_type":null,"expires_in":3600}"#)).await;
+    assert_eq!(renewed(&world).await.member("token_type"), "Bearer");
+    // Beside no token it is no answer still.
+    now_doing(&world, raw(200, r#"{"expires_in":3600}"#)).await;
+    renewed(&world).await.refused(502, "invalid_authority_response", "access_token");
+}
+
+#[tokio::test]
+async fn rsp_6_every_2xx_with_a_token_is_an_answer() {
+    let world = World::new().await;
+    for status in [200, 201, 202, 203, 206, 226, 299] {
+        now_doing(&world, raw(status, &format!(r#"{{"access_token":"t{status}","expires_in":3600}}"#))).await;
+        assert_eq!(renewed(&world).await.member("access_token"), format!("t{status}"));
+        assert_eq!(world.graph().await.member("token_source"), "cache", "{status}");
+    }
+    for status in [201, 204, 205] {
+        now_doing(&world, raw(status, "")).await;
+        renewed(&world).await.refused(502, "invalid_authority_response", "");
+    }
+}
+
+#[tokio::test]
+async fn rsp_6_an_error_that_says_nothing_is_none() {
+    let world = World::new().await;
+    for nothing in [r#""""#, r#""  ""#, "null", "false", "{}", "0"] {
+        now_doing(&world, raw(200, &format!(r#"{{"error":{nothing},"error_description":"","access_token":"t"}}"#))).await;
+        assert_eq!(renewed(&world).await.member("access_token"), "t", "{nothing}");
+        now_doing(&world, raw(400, &format!(r#"{{"error":{nothing}}}"#))).await;
+        renewed(&world).await.refused(502, "invalid_authority_response", "");
+    }
+    // One that says something is one, whatever is beside it.
+    now_doing(&world, raw(200, r#"{"error":"invalid_scope","access_token":"t"}"#)).await;
+    renewed(&world).await.refused(400, "invalid_scope", "");
+}
+
+#[tokio::test]
+async fn rsp_8_a_member_that_is_there_twice_is_read() {
+    let world = World::new().await;
+    for (members, expires_in) in [
+        (r#""expires_in":60,"expires_in":3600"#, 3600),
+        (r#""expires_in":3600,"expires_in":null"#, 3600),
+        (r#""scope":"a","expires_in":"3600","scope":"b","x":1,"x":{}"#, 3600),
+        (r#""expires_in":3600,"refresh_expires_in":60,"refresh_token_expires_in":60"#, 3600),
+    ] {
+        now_doing(&world, raw(200, &format!(r#"{{"access_token":"u","access_token":"t","token_type":"Bearer",{members}}}"#))).await;
+        let answer = renewed(&world).await;
+        assert_eq!((answer.member("access_token"), &answer.json["expires_in"]), ("t", &json!(expires_in)), "{members}");
+    }
+    now_doing(
+        &world,
+        raw(400, r#"{"error":"invalid_grant","error":"invalid_scope","error_description":"x","error_description":"y"}"#),
+    )
+    .await;
+    let answer = renewed(&world).await;
+    answer.refused(400, "invalid_scope", "");
+    assert_eq!(answer.member("error_description"), "y");
+}
+
+#[tokio::test]
+async fn rsp_8_a_refresh_token_may_say_its_end_in_two_spellings() {
+    let both = json!({"refresh_expires_in": 7200, "refresh_token_expires_in": 7200, "expires_in": 600});
+    for members in
+        [both, json!({"refresh_token_expires_in": "7200"}), json!({"refresh_expires_in": null, "refresh_token_expires_in": 0})]
+    {
+        let world = setting(members).await;
+        let code = world.code("shop-web", "orders.read", "eva").await;
+        let answer = world.redeem(&code).await;
+        answer.token();
+        assert_eq!(answer.json["account"]["home_account_id"], "f2a6-eva", "{}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn rsp_3_what_was_granted_is_kept_as_a_list_too() {
+    const GRANTED: [&str; 2] = ["https://graph.microsoft.com/User.Read", "https://graph.microsoft.com/Mail.Read"];
+    let world = World::new().await;
+    for scope in [json!(GRANTED), json!([GRANTED.join(" ")]), json!([GRANTED[0], null, 7, GRANTED[1], {}])] {
+        now_doing(&world, json!({"set": {"scope": scope}})).await;
+        let user = world.emulator.user_token("ana@contoso.example").await;
+        let answer = world.obo(&user).await;
+        answer.token();
+        assert_eq!(answer.member("scope"), GRANTED.join(" "), "{scope}");
+        let other = world.obo_as("orders", GRANTED[1], &user).await;
+        assert_eq!(other.member("token_source"), "cache", "{scope}: {}", other.text);
+    }
+    for nothing in [json!([]), json!([null]), json!(""), json!(7)] {
+        now_doing(&world, json!({"set": {"scope": nothing}})).await;
+        assert_eq!(obo(&world).await.member("scope"), GRANTED[0], "{nothing}");
+    }
+}
+
+/// An answer as it stands.
+fn raw(status: u16, body: &str) -> Value {
+    json!({"raw": {"status": status, "headers": {"content-type": "application/json"}, "body": body}})
+}
+
+/// A token for the app `daemon`, past the cache.
+async fn renewed(world: &World) -> Answer {
+    world.app_token(json!({"app": "daemon", "scopes": [GRAPH], "force_refresh": true})).await
 }
 
 #[tokio::test]

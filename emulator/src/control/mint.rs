@@ -75,7 +75,8 @@ pub(crate) fn mint(world: &World, text: &[u8]) -> Result<Value, String> {
     keys::merge(&mut claims, &order.claims);
     // Kept even if null: null removes a member that signing would add.
     header.extend(order.header.clone());
-    let key = world.keys().choose(order.key).ok_or("there is no old key yet: rotate first")?;
+    let resource = app(world, &order.app).map_or("", |app| &app.client_id);
+    let key = world.keys().choose_for(order.key, resource).ok_or("there is no old key yet: rotate first")?;
     let token = key.sign(&header, &claims).ok_or("signing failed")?;
     Ok(json!({"token": token, "claims": claims}))
 }

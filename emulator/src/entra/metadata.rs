@@ -23,6 +23,10 @@ pub(crate) fn configuration(world: &World, call: &Call) -> Outcome<Value> {
     let at = format!("{origin}/{base}");
     let issuer = if v2 { format!("{origin}/{issuer}/v2.0") } else { format!("{origin}/{issuer}/") };
     let keys = if v2 { "discovery/v2.0/keys" } else { "discovery/keys" };
+    let keys = match named_app(call) {
+        Some(app) => format!("{keys}?appid={app}"),
+        None => keys.to_owned(),
+    };
     Ok(json!({
         "token_endpoint": format!("{at}/oauth2/v2.0/token"),
         "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt", "client_secret_basic"],
@@ -67,13 +71,21 @@ fn adfs(world: &World) -> Value {
 /// The key set. Only the v2 form says whose issuer a key is for, and only there is the key of a single tenant.
 pub(crate) fn keys(world: &World, call: &Call) -> Outcome<Value> {
     home(world, call)?;
-    if call.place == Place::Adfs || !call.is_v2() {
-        return Ok(world.keys().jwks(None, None));
-    }
-    let shared = format!("{}/{{tenantid}}/v2.0", world.origin);
-    let first = world.directory.tenants.first();
+    let is_v2 = call.place != Place::Adfs && call.is_v2();
+    let shared = is_v2.then(|| format!("{}/{{tenantid}}/v2.0", world.origin));
+    let first = world.directory.tenants.first().filter(|_| is_v2);
     let tenant = first.map(|tenant| format!("{}/{}/v2.0", world.origin, tenant.id));
-    Ok(world.keys().jwks(Some(&shared), tenant.as_deref()))
+    let mut set = world.keys().jwks(shared.as_deref(), tenant.as_deref());
+    let mapped = named_app(call).and_then(|app| world.keys().mapped_jwk(&app, shared.as_deref()));
+    if let (Some(keys), Some(mapped)) = (set["keys"].as_array_mut(), mapped) {
+        keys.push(mapped);
+    }
+    Ok(set)
+}
+
+/// The app whose own keys are asked for too.
+fn named_app(call: &Call) -> Option<String> {
+    call.query_or_form().into_iter().find(|(name, _)| name == "appid").map(|(_, value)| value)
 }
 
 /// Which host names are one cloud. Only this host is a known one, with its port or, as some clients ask (msal4j), without.

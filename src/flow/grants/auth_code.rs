@@ -23,7 +23,7 @@ struct Code<'a> {
 }
 
 /// What is to be done.
-pub(super) fn plan<'a>(asker: Asker<'a>, request: &'a AuthCode<'a>) -> Result<Plan<'a>, Refusal> {
+pub(super) async fn plan<'a>(asker: Asker<'a>, request: &'a AuthCode<'a>) -> Result<Plan<'a>, Refusal> {
     let Asker { state, app, caller, call } = asker;
     let common = &request.common;
     let scopes = members::scopes(state, common)?;
@@ -37,7 +37,7 @@ pub(super) fn plan<'a>(asker: Asker<'a>, request: &'a AuthCode<'a>) -> Result<Pl
         return Err(Refusal::member(detail));
     }
     let tenant = app.tenant(common.tenant)?;
-    check_answers_issuer(app, request.iss, tenant.as_ref())?;
+    check_answers_issuer(app, request.iss, tenant.as_ref(), call.clone()).await?;
     let claims = ClaimsMember::read(common)?;
     let variant = app.usual.variant_of(&claims.variant(app, common, tenant.as_ref()));
     let code = Code { request, code, redirect_uri, scopes, claims: claims.merged(app) };

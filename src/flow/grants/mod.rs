@@ -14,7 +14,7 @@ pub(super) fn plan<'a>(asker: Asker<'a>, request: &'a Request<'a>) -> Result<Pla
     match request {
         Request::ClientCredentials(common) => client_credentials::plan(asker, common).map(Planning::Done),
         Request::OnBehalfOf(request) => on_behalf_of::plan(asker, request),
-        Request::AuthCode(request) => auth_code::plan(asker, request).map(Planning::Done),
+        Request::AuthCode(request) => Ok(Planning::Waits(Box::pin(auth_code::plan(asker, request)))),
         Request::Silent(request) => silent::plan(asker, request).map(Planning::Done),
     }
 }

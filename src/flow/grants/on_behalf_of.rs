@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::authority::{OboGrant, UserIds};
+use crate::authority::{IssuerForm, MetadataDocument, OboGrant, UserIds};
 use crate::flow::about::Owner;
 use crate::flow::app::{App, InboundGuard};
 use crate::flow::catalogue::Flow;
@@ -16,7 +16,7 @@ use crate::flow::refusal::{Refusal, RefusalKind};
 use crate::flow::request::OnBehalfOf;
 use crate::flow::spine::failure::no_keys;
 use crate::flow::state::FlowState;
-use crate::inbound::{TokenRejected, Verdict, Verified};
+use crate::inbound::{Policy, TokenRejected, Verdict, Verified};
 use crate::oauth::{Claims, Form, GRANT_JWT_BEARER, GRANT_TOKEN_EXCHANGE, TOKEN_TYPE_ACCESS, is_refresh_token_type};
 use crate::secret::Secret;
 use crate::telemetry::Context;
@@ -172,9 +172,12 @@ fn exchange_types<'a>(app: &App, request: &OnBehalfOf<'a>) -> Result<[Option<&'a
 
 /// The user's claims, or why the token is not accepted, where all that decides it is at hand. `None`: something is not.
 fn judged_before(state: &FlowState, app: &App, guard: &InboundGuard, digest: &TokenDigest) -> Option<Result<Arc<Claims>, Refusal>> {
-    let verified = app.verifier.remembered(digest)?;
-    let own = if guard.policy.needs_own_tenant() { app.known_own_tenant()? } else { None };
-    Some(accepted(state, guard, verified, own))
+    let policy = &guard.policy;
+    let verified = app.verifier.remembered(digest, &app.client_id)?;
+    let document = if policy.needs_issuer_form() { Some(app.authority.known_document(verified.version)?) } else { None };
+    let form = document.as_deref().map(MetadataDocument::issuer_form).transpose().ok()?;
+    let own = if policy.needs_own_tenant() { app.known_own_tenant()? } else { None };
+    Some(accepted(state, policy, verified, (form, own)))
 }
 
 /// The user's claims, if the token is this authority's, a user's access token, and for this app.
@@ -185,23 +188,35 @@ async fn judged(
     (bearer, digest): (&str, &TokenDigest),
     context: Context,
 ) -> Result<Arc<Claims>, Refusal> {
-    let verified = app.verifier.verify(bearer, digest, context.clone()).await.map_err(|rejection| match rejection {
-        TokenRejected::Invalid(why) => invalid(why),
-        TokenRejected::NoKeys(failure) => no_keys(failure, Some(state.clock.moment())),
+    let policy = &guard.policy;
+    let no_keys = |failure| no_keys(failure, Some(state.clock.moment()));
+    let verified = app.verifier.verify((bearer, digest), &app.client_id, context.clone()).await;
+    let verified = verified.map_err(|rejected| match rejected {
+        TokenRejected::NoKeys(failure) => no_keys(failure),
+        rejected => invalid(&policy.explain(bearer, &rejected)),
     })?;
-    let own = if guard.policy.needs_own_tenant() {
-        app.own_tenant(context).await.map_err(|failure| no_keys(failure, Some(state.clock.moment())))?
+    let document = if policy.needs_issuer_form() {
+        Some(app.authority.document(verified.version, context.clone()).await.map_err(no_keys)?)
     } else {
         None
     };
-    accepted(state, guard, verified, own)
+    let form = document.as_deref().map(MetadataDocument::issuer_form).transpose().map_err(no_keys)?;
+    let own = if policy.needs_own_tenant() { app.own_tenant(context).await.map_err(no_keys)? } else { None };
+    accepted(state, policy, verified, (form, own))
 }
 
-/// What the app's policy says of a token whose signature is good. `own` is the id of the authority's tenant, where that is needed.
-fn accepted(state: &FlowState, guard: &InboundGuard, verified: Verified, own: Option<&str>) -> Result<Arc<Claims>, Refusal> {
-    match guard.policy.judge(&verified.claims, own, state.clock.unix()) {
+/// What the app's policy says of a token whose signature is good, by the form of its authority's issuers and the id of the
+/// authority's own tenant, where these are needed.
+fn accepted(
+    state: &FlowState,
+    policy: &Policy,
+    verified: Verified,
+    (form, own): (Option<&IssuerForm>, Option<&str>),
+) -> Result<Arc<Claims>, Refusal> {
+    match policy.judge(&verified.claims, form, own, state.clock.unix()) {
         Verdict::Accepted => Ok(verified.claims),
         Verdict::Invalid(why) => Err(invalid(why)),
+        Verdict::Elsewhere => Err(invalid(&policy.elsewhere(&verified.claims))),
         Verdict::InsufficientScope => {
             let detail = "the user's token has none of the scopes in `apps.*.inbound.scopes`";
             Err(Refusal::new(Turn::Rights, RefusalKind::InsufficientScope, detail))

@@ -98,6 +98,10 @@ fn refusal_of(flow: Flow, tenant: Option<&Tenant>, failure: AuthorityError, unti
             let detail = format!("the authority's answer cannot be used: {what}");
             Refusal::new(Turn::Operator, RefusalKind::InvalidAuthorityResponse, detail).retrying(retry)
         }
+        other @ AuthorityError::OtherIssuer { .. } => {
+            let detail = format!("the authority's answer cannot be used: {other}");
+            Refusal::new(Turn::Operator, RefusalKind::InvalidAuthorityResponse, detail).retrying(retry)
+        }
     }
 }
 

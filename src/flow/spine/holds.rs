@@ -185,7 +185,7 @@ impl Keys {
                 (stops, if stops == Stops::Request { REFUSED } else { CLIENT })
             }
             // Garbage says nothing of other requests.
-            AuthorityError::Invalid(_) => (Stops::Request, REFUSED),
+            AuthorityError::Invalid(_) | AuthorityError::OtherIssuer { .. } => (Stops::Request, REFUSED),
             AuthorityError::Unavailable { .. }
             | AuthorityError::NotSent(_)
             | AuthorityError::Broken(_)

@@ -87,6 +87,25 @@ async fn kept(stage: &Stage) -> (f64, usize) {
 }
 
 #[tokio::test]
+async fn a_wider_grant_is_beyond_the_api_however_it_is_spelt() {
+    let stage = stage(None, 1).await;
+    let twice = r#"{"access_token":"eyJ","expires_in":3600,"scope":"stock.read","scope":"stock.read stock.write"}"#;
+    for answer in [
+        json!({"set": {"scope": ["stock.read", "stock.write"]}}),
+        json!({"set": {"scope": ["stock.read stock.write", null]}}),
+        json!({"raw": {"status": 201, "body": twice}}),
+    ] {
+        stage.emulator.script(json!({"on": {"endpoint": "token"}, "times": 1, "do": answer})).await;
+        is_beyond(&stage.client(0, "clerk").post("/client-credentials", &json!({"api": "shop-stock"})).await);
+        // The refusal is remembered for five seconds.
+        stage.clock.advance(Duration::from_secs(6));
+    }
+    let list = json!({"set": {"scope": ["stock.read"]}});
+    stage.emulator.script(json!({"on": {"endpoint": "token"}, "times": 1, "do": list})).await;
+    stage.client(0, "clerk").post("/client-credentials", &json!({"api": "shop-stock"})).await.token();
+}
+
+#[tokio::test]
 async fn members_that_say_what_a_token_is_good_for_are_refused_by_name() {
     let stage = stage(None, 1).await;
     let clerk = stage.client(0, "clerk");

@@ -143,7 +143,8 @@ async fn garbage_from_the_authority_is_502() {
         json!({"status": 400, "body": "<html>"}),
         json!({"status": 404, "body": ""}),
         json!({"status": 302, "headers": {"location": "https://attacker.example/"}, "body": ""}),
-        json!({"status": 200, "body": {"access_token": "t", "expires_in": 3600}}),
+        json!({"status": 200, "body": {"token_type": "Bearer", "expires_in": 3600}}),
+        json!({"status": 200, "body": {"access_token": "t", "token_type": 7, "expires_in": 3600}}),
         json!({"status": 200, "body": {"access_token": "t", "token_type": "pop", "expires_in": 3600}}),
     ] {
         for flow in FLOWS {

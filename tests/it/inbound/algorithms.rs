@@ -13,16 +13,16 @@ use super::{encoded, is_refused, part};
 use crate::support::World;
 
 /// A key pair and what its authority publishes of it.
-struct Signer {
+pub(super) struct Signer {
     private: EncodingKey,
-    public: Value,
+    pub(super) public: Value,
 }
 
 // === impl Signer ===
 
 impl Signer {
     /// A key named `kid`; `more` changes what is published, null takes a member away.
-    fn new(kid: &str, kind: &'static SignatureAlgorithm, algorithm: Algorithm, more: Value) -> Self {
+    pub(super) fn new(kid: &str, kind: &'static SignatureAlgorithm, algorithm: Algorithm, more: Value) -> Self {
         let pem = KeyPair::generate_for(kind).expect("a key").serialize_pem();
         let rsa = format!("{algorithm:?}").starts_with('R');
         let private = if rsa { EncodingKey::from_rsa_pem(pem.as_bytes()) } else { EncodingKey::from_ec_pem(pem.as_bytes()) };
@@ -39,7 +39,7 @@ impl Signer {
         Self { private, public }
     }
 
-    fn sign(&self, kid: Option<&str>, algorithm: Algorithm, claims: &Value) -> String {
+    pub(super) fn sign(&self, kid: Option<&str>, algorithm: Algorithm, claims: &Value) -> String {
         let mut header = Header::new(algorithm);
         header.kid = kid.map(str::to_owned);
         jsonwebtoken::encode(&header, claims, &self.private).expect("a token")
@@ -47,7 +47,7 @@ impl Signer {
 }
 
 /// A world whose authority publishes these keys and answers every assertion.
-async fn publishing(signers: &[&Signer]) -> (World, Value) {
+pub(super) async fn publishing(signers: &[&Signer]) -> (World, Value) {
     let world = World::new().await;
     let keys: Vec<&Value> = signers.iter().map(|signer| &signer.public).collect();
     let body = json!({"status": 200, "body": {"keys": keys}});

@@ -19,7 +19,7 @@ async fn a_key_that_was_never_published_is_refused() {
 #[tokio::test]
 async fn unknown_key_ids_fetch_the_keys_once_in_thirty_seconds() {
     let world = World::new().await;
-    let fetched = async || world.emulator.asked("keys").await.len();
+    let fetched = async || self::fetched(&world, false).await;
     world.obo(&world.emulator.user_token(ANA).await).await.token();
     assert_eq!(fetched().await, 1);
     let strangers = async |first: u32| {
@@ -37,6 +37,13 @@ async fn unknown_key_ids_fetch_the_keys_once_in_thirty_seconds() {
     world.clock.advance(Duration::from_secs(31));
     strangers(40).await;
     assert_eq!(fetched().await, before + 2);
+    assert!((2..=3).contains(&self::fetched(&world, true).await), "those of the app are asked for no more often");
+}
+
+/// How often the keys were fetched: those of all apps, or those of one app.
+async fn fetched(world: &World, of_app: bool) -> usize {
+    let asked = world.emulator.asked("keys").await;
+    asked.iter().filter(|request| request["query"].as_str().is_some_and(|query| query.starts_with("appid=") == of_app)).count()
 }
 
 #[tokio::test]
@@ -50,7 +57,7 @@ async fn unknown_key_ids_at_the_same_time_are_one_fetch() {
     }
     let answers = futures_util::future::join_all(tokens.iter().map(|token| world.obo(token))).await;
     answers.iter().for_each(|answer| is_refused(answer, "publish"));
-    assert_eq!(world.emulator.asked("keys").await.len(), 2);
+    assert_eq!((fetched(&world, false).await, fetched(&world, true).await), (2, 1));
 }
 
 #[tokio::test]

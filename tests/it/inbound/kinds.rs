@@ -165,6 +165,30 @@ async fn the_client_id_is_an_audience_at_an_issuer_only_if_it_is_listed() {
 }
 
 #[tokio::test]
+async fn an_apps_token_at_an_issuer_is_refused() {
+    let world = World::new().await;
+    // The subject is the client (RFC 9068 §2.2).
+    let own = shop(json!({"kind": "app", "client": "shop-web", "user": null}));
+    let by = |claims: Value| shop(json!({"claims": claims}));
+    for order in [
+        own,
+        by(json!({"idtyp": "app"})),
+        by(json!({"sub": "shop-web", "azp": "shop-web"})),
+        by(json!({"sub": "0oa1", "client_id": null, "azp": null, "cid": "0oa1"})),
+        by(json!({"sub": "x@clients", "gty": "client-credentials"})),
+        by(json!({"azp": "shop-web", "preferred_username": "service-account-shop-web"})),
+    ] {
+        let token = world.emulator.mint(order.clone()).await;
+        is_refused(&obo_as(&world, "shop", &token).await, "app's token");
+    }
+    assert!(world.emulator.asked("token").await.is_empty());
+    for claims in [json!({"gty": "password"}), json!({"preferred_username": "service-account-x"}), json!({"idtyp": "user"})] {
+        let token = world.emulator.mint(by(claims)).await;
+        obo_as(&world, "shop", &token).await.token();
+    }
+}
+
+#[tokio::test]
 async fn another_issuers_token_is_refused() {
     let world = World::new().await;
     let origin = &world.emulator.origin;

@@ -2,6 +2,9 @@
 
 mod algorithms;
 mod claims;
+mod elsewhere;
+mod issuers;
+mod key_sets;
 mod keys;
 mod kinds;
 mod remembered;

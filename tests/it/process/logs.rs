@@ -55,6 +55,36 @@ async fn every_line_is_json_and_a_failed_request_has_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_cannot_be_read_is_said_once_with_its_id() {
+    let (emulator, _files, serving) = serving("{format: json}").await;
+    let tenant = emulator.directory["tenants"][0]["id"].as_str().expect("an id");
+    let mut keys = emulator.client.get(&format!("/{tenant}/discovery/v2.0/keys")).await.json;
+    let odd = [
+        json!({"kty": "RSA", "kid": "short", "n": "AQAB", "e": "AQAB"}),
+        json!({"kty": "EC", "crv": "secp256k1", "kid": "curve", "x": "AQ", "y": "AQ"}),
+        json!({"kty": "AKP", "kid": "later\n\u{1b}[31m", "alg": "ML-DSA-65"}),
+        json!({"kty": "oct", "k": "c2VjcmV0LWNhbmFyeQ"}),
+    ];
+    keys["keys"].as_array_mut().expect("keys").extend(odd);
+    emulator.script(json!({"on": {"endpoint": "keys"}, "times": 0, "do": {"raw": {"body": keys}}})).await;
+    let body = json!({"app": "orders", "scopes": ["https://graph.microsoft.com/User.Read"]});
+    for user in ["ana@contoso.example", "ben@contoso.example", "ana@contoso.example"] {
+        serving.client.post_as("/obo", &emulator.user_token(user).await, &body).await.token();
+    }
+    eventually(std::time::Duration::from_secs(5), async || serving.output().matches("cannot be read").count() >= 4).await;
+    let output = serving.output();
+    let lines: Vec<Value> = output.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let about: Vec<&Value> =
+        lines.iter().filter(|line| line["message"].as_str().is_some_and(|text| text.contains("key of the authority"))).collect();
+    for (kid, reason) in [("short", "17 bits"), ("curve", "`crv`"), ("later[31m", "`kty`"), ("", "`kty`")] {
+        let of_key: Vec<_> = about.iter().filter(|line| line["kid"] == kid).collect();
+        assert!(of_key.len() == 1 && of_key[0]["reason"].as_str().is_some_and(|why| why.contains(reason)), "{kid}: {about:#?}");
+        assert!(of_key[0]["authority"].as_str().is_some_and(|name| name.starts_with(&emulator.origin)), "{kid}: {about:#?}");
+    }
+    assert!(about.len() == 4 && !output.contains("c2VjcmV0LWNhbmFyeQ"), "{output}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lines_for_people_say_the_same() {
     let (emulator, _files, serving) = serving("{format: text}").await;
     fail_once(&emulator, &serving).await;

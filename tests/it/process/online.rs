@@ -1,5 +1,7 @@
 //! `tokend check --online`: one token for each app, and the authority's own words where there is none.
 
+use serde_json::json;
+
 use super::{run, said, stage, tokend};
 use crate::support::{Emulator, configuration};
 
@@ -37,6 +39,55 @@ async fn what_does_not_work_is_1_with_the_authoritys_words() {
     assert!(line("lost").contains("AADSTS"), "{text}");
     assert!(line("web").contains("gives it tokens"), "the others are asked all the same: {text}");
     assert!(!text.contains("wrong-secret-canary") && !text.contains(Emulator::secret(emulator.app("web"))), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_that_is_another_than_the_configured_one_is_shown_with_it() {
+    for (written, right) in [("/oidc/shop/", "/oidc/shop"), ("/oidc/shop//", "/oidc/shop")] {
+        let (emulator, files) = stage().await;
+        let config = files.path().join("tokend.yaml");
+        let origin = &emulator.origin;
+        let yaml = configuration(&emulator, &files).replace(&format!("{origin}/oidc/shop\""), &format!("{origin}{written}\""));
+        std::fs::write(&config, yaml).expect("a file");
+        let mut command = tokend(&["check", "--online", "--config"]);
+        command.arg(&config);
+        let (code, text) = said(&run(command).await);
+        assert_eq!(code, 1, "{text}");
+        let line = text.lines().find(|line| line.starts_with("shop: ")).expect("a line");
+        for issuer in [format!("`{origin}{written}`"), format!("`{origin}{right}`")] {
+            assert!(line.contains(&issuer), "{issuer}: {text}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_that_is_foreign_to_the_authority_is_a_warning() {
+    for (said_issuer, is_foreign) in [
+        ("https://login.elsewhere.example/TID/v2.0", true),
+        ("https://login.microsoftonline.com/TID/v2.0", true),
+        ("7", true),
+        ("ORIGIN/TID/v2.0", false),
+    ] {
+        let (emulator, files) = stage().await;
+        let config = files.path().join("tokend.yaml");
+        std::fs::write(&config, configuration(&emulator, &files)).expect("a file");
+        let tenant = emulator.directory["tenants"][0]["id"].as_str().expect("an id");
+        let issuer = said_issuer.replace("TID", tenant).replace("ORIGIN", &emulator.origin);
+        let issuer = if issuer == "7" { json!(7) } else { json!(issuer) };
+        let on = json!({"endpoint": "discovery", "path": "/v2.0/"});
+        emulator.script(json!({"on": on, "times": 0, "do": {"set": {"issuer": issuer}}})).await;
+        let mut command = tokend(&["check", "--online", "--config"]);
+        command.arg(&config);
+        let (code, text) = said(&run(command).await);
+        assert_eq!(code, 0, "{text}");
+        let line = text.lines().find(|line| line.starts_with("warning: apps.orders.authority: "));
+        assert_eq!(line.is_some(), is_foreign, "{text}");
+        if let (Some(line), Some(issuer)) = (line, issuer.as_str()) {
+            let host = emulator.origin.trim_start_matches("https://");
+            assert!(line.contains(&format!("`{issuer}`")) && line.contains(&format!("`{host}`")), "{line}");
+        }
+        assert!(!text.contains("warning: apps.shop.authority"), "{text}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 
+use super::strange::StrangeAnswer;
 use super::throttle::retry_after;
 use crate::oauth::{ErrorBody, TokenResponse};
 use crate::secret::redact;
@@ -62,6 +63,9 @@ pub enum AuthorityError {
     /// An answer that is none.
     #[error("the answer cannot be used: {0}")]
     Invalid(&'static str),
+    /// An answer that is none, with what it looks like.
+    #[error("the answer cannot be used: {0}")]
+    Strange(Box<StrangeAnswer>),
 }
 
 // === impl AuthorityError ===
@@ -78,7 +82,7 @@ impl AuthorityError {
             Self::Refused { retry_after, .. } | Self::Throttled { retry_after, .. } | Self::Unavailable { retry_after, .. } => {
                 *retry_after
             }
-            Self::NotSent(_) | Self::Broken(_) | Self::Busy | Self::TimedOut | Self::Invalid(_) => None,
+            Self::NotSent(_) | Self::Broken(_) | Self::Busy | Self::TimedOut | Self::Invalid(_) | Self::Strange(_) => None,
         }
     }
 
@@ -98,7 +102,17 @@ impl AuthorityError {
     pub fn causes(&self) -> Option<String> {
         match self {
             Self::Refused { .. } | Self::Throttled { .. } | Self::Unavailable { .. } => None,
-            Self::NotSent(_) | Self::Broken(_) | Self::Busy | Self::TimedOut | Self::Invalid(_) => Some(causes(self)),
+            Self::NotSent(_) | Self::Broken(_) | Self::Busy | Self::TimedOut | Self::Invalid(_) | Self::Strange(_) => {
+                Some(causes(self))
+            }
+        }
+    }
+
+    /// Why the network brought no answer, in one word, where that is known.
+    pub(super) fn why(&self) -> Option<&'static str> {
+        match self {
+            Self::NotSent(cause) | Self::Broken(cause) => Some(cause.why().as_str()),
+            _ => None,
         }
     }
 

@@ -27,8 +27,9 @@ pub(super) async fn verify(
     IdTokenWanted { nonce, tenant, now }: IdTokenWanted<'_>,
     context: Context,
 ) -> Result<Arc<Claims>, Refusal> {
+    let context = context.for_app(&app.label);
     let verified = app.verifier.signed(id_token, context.clone()).await.map_err(|rejection| match rejection {
-        TokenRejected::Invalid(why) => mismatch(&format!("the id token is not accepted: {why}")),
+        TokenRejected::Invalid(why) => mismatch(&format!("the id token is not accepted: {why}"), why),
         TokenRejected::NoKeys(failure) => no_keys(failure, None),
     })?;
     let claims = &verified.claims;
@@ -45,7 +46,7 @@ pub(super) async fn verify(
             nonce.is_some_and(|nonce| claims.nonce.as_deref() != Some(nonce)).then_some("its nonce is not the one given as `nonce`")
         });
     match wrong {
-        Some(wrong) => Err(mismatch(&format!("the id token is not accepted: {wrong}"))),
+        Some(wrong) => Err(mismatch(&format!("the id token is not accepted: {wrong}"), wrong)),
         None => Ok(Arc::clone(&verified.claims)),
     }
 }
@@ -62,7 +63,8 @@ pub(super) fn check_answers_issuer(app: &App, given: Option<&str>, tenant: Optio
             id.is_some_and(|id| known.is_none_or(|known| *known == id))
         }
     };
-    if expected { Ok(()) } else { Err(mismatch("`iss` is not the app's issuer: the answer came from somebody else")) }
+    let wrong = "`iss` is not the app's issuer: the answer came from somebody else";
+    if expected { Ok(()) } else { Err(mismatch(wrong, wrong)) }
 }
 
 fn issuer(app: &App, claims: &Claims, own: Option<&str>) -> Option<&'static str> {
@@ -87,6 +89,6 @@ fn authorized_party(app: &App, claims: &Claims) -> Option<&'static str> {
     }
 }
 
-fn mismatch(detail: &str) -> Refusal {
-    Refusal::new(Turn::Caller, RefusalKind::InvalidIdToken, detail)
+fn mismatch(detail: &str, reason: &'static str) -> Refusal {
+    Refusal::new(Turn::Caller, RefusalKind::InvalidIdToken, detail).because(reason)
 }

@@ -66,7 +66,14 @@ impl RouteState {
         let given = opened.given();
         let outcome = match given {
             Ok(mut given) => match (route.door)(&mut given) {
-                Ok(call) => call.ask(&self.flows, asked.caller, asked.call()).await.map_err(RequestError::Refused),
+                Ok(call) => match call.ask(&self.flows, asked.caller, asked.call()).await {
+                    Ok(reply) => Ok(reply),
+                    Err(refusal) => {
+                        let app = call.app(&self.flows);
+                        let app = app.as_ref().map(|app| app.name.as_str());
+                        return Ok(self.frame.respond_about(&asked, app, Err(RequestError::Refused(refusal))));
+                    }
+                },
                 Err(fault) => Err(fault.into()),
             },
             Err(error) => Err(error),

@@ -308,6 +308,7 @@ async fn over_a_socket_even_the_heads_that_are_refused_get_a_problem() {
         connections: 8,
         keep_alive: Some(Duration::from_secs(1)),
         reserve: 0,
+        spares: 0,
         per_address: None,
         heads: 1 << 20,
         header_timeout: Duration::from_millis(500),

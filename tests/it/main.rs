@@ -34,6 +34,7 @@ mod responses;
 mod rotation;
 mod secrets;
 mod smoke;
+mod status;
 mod support;
 mod tls;
 mod wire;

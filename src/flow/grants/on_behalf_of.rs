@@ -148,6 +148,7 @@ async fn judged(
             "this app accepts no users' tokens: configure `apps.*.inbound` for it",
         )
     })?;
+    let context = context.for_app(&app.label);
     let verified = app.verifier.verify(bearer, digest, context.clone()).await.map_err(|rejection| match rejection {
         TokenRejected::Invalid(why) => invalid(why),
         TokenRejected::NoKeys(failure) => no_keys(failure, Some(state.clock.moment())),
@@ -162,13 +163,14 @@ async fn judged(
         Verdict::Invalid(why) => Err(invalid(why)),
         Verdict::InsufficientScope => {
             let detail = "the user's token has none of the scopes in `apps.*.inbound.scopes`";
-            Err(Refusal::new(Turn::Rights, RefusalKind::InsufficientScope, detail))
+            let refusal = Refusal::new(Turn::Rights, RefusalKind::InsufficientScope, detail);
+            Err(refusal.because("it has none of the scopes in `inbound.scopes`"))
         }
     }
 }
 
-fn invalid(why: &str) -> Refusal {
-    Refusal::new(Turn::User, RefusalKind::InvalidToken, format!("the user's token is not accepted: {why}"))
+fn invalid(why: &'static str) -> Refusal {
+    Refusal::new(Turn::User, RefusalKind::InvalidToken, format!("the user's token is not accepted: {why}")).because(why)
 }
 
 /// At a multi-tenant authority the tenant is the user's own.

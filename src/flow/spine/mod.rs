@@ -4,7 +4,7 @@
 //! always brings something new. `job` is work that goes on without its caller, and `bound` is about callers that may have less than
 //! is granted. `refresh` is the way of a refresh token, and `send` is one call with the app's proof.
 //!
-//! After a call that failed, `failure` says whose turn it is, and `outcome` what becomes of a grant that may be used up. `holds`
+//! After a call that failed, `failure` says whose turn it is, `remedy` what to do, and `outcome` what becomes of a grant that may be used up. `holds`
 //! says what the failure stops, on the `evidence` of tenants; `remember` keeps that here and in the other replicas.
 
 mod bound;
@@ -16,6 +16,7 @@ mod job;
 pub(super) mod once;
 mod outcome;
 mod refresh;
+mod remedy;
 mod remember;
 mod search;
 pub(super) mod send;

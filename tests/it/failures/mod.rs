@@ -4,14 +4,18 @@
 mod backoff;
 mod cause;
 mod counted;
+mod endless;
 mod hanging;
 mod issuer;
+mod line;
 mod outage;
 mod pause;
 pub(crate) mod reach;
 mod refused;
 mod retry;
 mod silent;
+mod strange;
+mod unreached;
 
 use serde_json::{Value, json};
 

@@ -32,9 +32,9 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Cuts `text` to `limit` bytes and replaces every occurrence of the secrets by `[redacted]`: raw, percent-encoded, with the escapes
-/// of JSON or HTML, or in base64, of whichever alphabet and whatever stands around it there. One that begins before the cut and goes
-/// on behind it is left out.
+/// Cuts `text` to `limit` bytes and replaces every occurrence of the secrets by `[redacted]`: raw, percent-encoded, with the
+/// escapes of JSON or HTML, or in base64, of whichever alphabet and whatever stands around it there. One that begins before the
+/// cut and goes on behind it is left out.
 ///
 /// Which characters are escaped differs from writer to writer, as does the case of the digits, so that every character may stand in
 /// either form, and a space may be a plus. Secrets shorter than six bytes are left alone: they would turn ordinary words into holes
@@ -125,9 +125,9 @@ fn cut(text: &str, limit: usize) -> (&str, bool) {
     (kept.get(..escape).unwrap_or_default(), true)
 }
 
-/// How a secret reads in a text whose escapes are decoded: as it is; decoded itself, where it has what looks like an escape and the
-/// writer left that alone; and each of them without its first digits or its first character, which what stands right before it makes
-/// part of an escape.
+/// How a secret reads in a text whose escapes are decoded: as it is; decoded itself, where it has what looks like an escape and
+/// the writer left that alone; and each of them without its first digits or its first character, which what stands right before it
+/// makes part of an escape.
 fn ways_to_read(secret: &[u8], escapes: &[Escape]) -> Vec<Vec<u8>> {
     let whole: Vec<u8> = secret.iter().copied().map(plain).collect();
     let decoded = Reading::decoded(secret, escapes).bytes;
@@ -234,7 +234,8 @@ impl Escape {
             Self::Html => (b'&', LONGEST_ENTITY + 1),
         };
         let from = text.len().saturating_sub(longest);
-        let (at, _) = text.iter().enumerate().skip(from).find(|(_, byte)| **byte == mark)?;
+        let mut marks = text.iter().enumerate().skip(from).filter(|(_, byte)| **byte == mark).map(|(at, _)| at);
+        let at = if self == Self::Html { marks.next_back() } else { marks.next() }?;
         if self == Self::Html && text.get(at..)?.contains(&b';') {
             return None;
         }

@@ -16,16 +16,16 @@ const LONGEST: usize = 128;
 
 /// What of a reply is told if it turns out to be none.
 #[derive(Debug)]
-pub(super) struct Look {
+pub(super) struct ReplyLook {
     status: StatusCode,
     content_type: Option<String>,
     location: Option<String>,
     is_blank: bool,
 }
 
-// === impl Look ===
+// === impl ReplyLook ===
 
-impl Look {
+impl ReplyLook {
     /// A look at a reply from `url`, before it is read; `None`: there is no reply.
     pub(super) fn at(reply: &Result<Reply, TransportError>, url: &Url) -> Option<Self> {
         let Reply { status, headers, body } = reply.as_ref().ok()?;
@@ -37,8 +37,8 @@ impl Look {
         })
     }
 
-    /// Says of an answer that cannot be used what it was: an answer to `purpose` from `url`. `secrets` are the request's, which must
-    /// not come back.
+    /// Says of an answer that cannot be used what it was: an answer to `purpose` from `url`. `secrets` are the request's, which
+    /// must not come back.
     pub(super) fn named(&self, failure: AuthorityError, (url, purpose): (&Url, &str), secrets: &[&str]) -> AuthorityError {
         let AuthorityError::Invalid(why) = failure else { return failure };
         let clean = |text: &str| redact(text, LONGEST, secrets).into_boxed_str();
@@ -83,7 +83,7 @@ mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
     use url::Url;
 
-    use super::{AuthorityError, Look};
+    use super::{AuthorityError, ReplyLook};
     use crate::transport::Reply;
 
     fn named(status: u16, headers: &[(&'static str, &str)], body: &'static str) -> AuthorityError {
@@ -93,7 +93,7 @@ mod tests {
         };
         let headers: HeaderMap = headers.iter().map(header).collect();
         let reply = Reply { status: StatusCode::from_u16(status).unwrap(), headers, body: Bytes::from_static(body.as_bytes()) };
-        let look = Look::at(&Ok(reply), &url).unwrap();
+        let look = ReplyLook::at(&Ok(reply), &url).unwrap();
         let purpose = "urn:ietf:params:oauth:grant-type:jwt-bearer";
         look.refused(look.named(AuthorityError::Invalid("it is none"), (&url, purpose), &["s3cr3t-canary"]))
     }

@@ -13,7 +13,7 @@ use super::cloud;
 use super::fetched::Fetched;
 use super::issuer_forms::IssuerForms;
 use super::jwks::{Keys, SigningKey};
-use super::look::Look;
+use super::look::ReplyLook;
 use super::metrics::Metrics;
 use super::profile::{Endpoints, Profile};
 use super::record::{CallRecord, EndedCall, Record};
@@ -231,7 +231,7 @@ impl Authority {
         let outgoing = Outgoing { method: Method::GET, url, headers, body: None, until: None, over, purpose };
         let (started, span) = (self.clock.precise(), outgoing.span(&context, resend));
         let reply = self.door.send_in(&span, context.clone(), outgoing, self.calls.half()).await;
-        let look = Look::at(&reply, url);
+        let look = ReplyLook::at(&reply, url);
         let result = answer::document(reply, self.clock.wall()).map_err(|failure| match &look {
             Some(look) => look.named(failure, (url, purpose), &[]),
             None => failure,

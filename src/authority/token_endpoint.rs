@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::answer::{self, AuthorityError};
-use super::look::Look;
+use super::look::ReplyLook;
 use super::record::EndedCall;
 use super::server::Authority;
 use crate::oauth::{Form, Proof, TokenResponse};
@@ -109,7 +109,7 @@ impl CallPermit<'_> {
         let mut secrets = request.grant.secrets();
         secrets.extend(proof.secrets());
         let reply = authority.door.send_in(&span, context.clone(), outgoing, request.patience).await;
-        let look = Look::at(&reply, url);
+        let look = ReplyLook::at(&reply, url);
         let result = answer::token(reply, &secrets, authority.clock.wall()).map_err(|failure| match &look {
             Some(look) => look.refused(look.named(failure, (url, grant), &secrets)),
             None => failure,

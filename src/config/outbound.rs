@@ -60,8 +60,8 @@ fn of_environment(environment: &BTreeMap<String, String>, no_proxy: &[String], r
     proxy(&whole).map_err(|problem| report.error_at(None, name, problem)).ok()
 }
 
-/// What keeps an entry from ever meaning a host: `*` alone, a name, one after `.` or `*.`, an address, a network; each but the first
-/// and the last with a port, if it is for that alone.
+/// What keeps an entry from ever meaning a host: `*` alone, a name, one after `.` or `*.`, an address, a network; each but the
+/// first and the last with a port, if it is for that alone.
 fn odd(entry: &str) -> Option<Complaint> {
     let host = match entry.rsplit_once(':') {
         Some((host, port)) if !host.contains(':') || host.ends_with(']') => {

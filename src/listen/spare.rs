@@ -1,5 +1,5 @@
-//! Descriptors that are kept for a listener. Where the process has used up all it may have open, nothing can be accepted: a listener
-//! that has to answer all the same gives one of these up, and gets it back when the connection is over.
+//! Descriptors that are kept for a listener. Where the process has used up all it may have open, nothing can be accepted: a
+//! listener that has to answer all the same gives one of these up, and gets it back when the connection is over.
 
 use std::io;
 use std::os::unix::net::UnixDatagram;

@@ -18,7 +18,7 @@ const LISTS: [&str; 3] = ["error_codes", "apps", "listeners"];
 pub(super) struct JsonLines;
 
 /// The members of one line.
-struct Members(String);
+struct LineMembers(String);
 
 // === impl JsonLines ===
 
@@ -31,7 +31,7 @@ where
         let metadata = event.metadata();
         let mut timestamp = String::new();
         SystemTime.format_time(&mut Writer::new(&mut timestamp))?;
-        let mut members = Members("{".to_owned());
+        let mut members = LineMembers("{".to_owned());
         members.text("timestamp", &timestamp);
         members.text("level", metadata.level().as_str());
         event.record(&mut members);
@@ -40,9 +40,9 @@ where
     }
 }
 
-// === impl Members ===
+// === impl LineMembers ===
 
-impl Members {
+impl LineMembers {
     fn text(&mut self, name: &str, text: &str) {
         self.value(name, &Value::from(text));
     }
@@ -56,7 +56,7 @@ impl Members {
     }
 }
 
-impl Visit for Members {
+impl Visit for LineMembers {
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.value(field.name(), &Value::from(value));
     }

@@ -73,8 +73,8 @@ impl Proxy {
         self.matcher.intercept(&uri)
     }
 
-    /// Asks the proxy once more for a way to a server, only to hear the status by which it refuses: the client does not tell. `None`:
-    /// nothing more can be known. One that is spoken to over TLS is not asked.
+    /// Asks the proxy once more for a way to a server, only to hear the status by which it refuses: the client does not tell.
+    /// `None`: nothing more can be known. One that is spoken to over TLS is not asked.
     pub(super) async fn status(&self, url: &Url) -> Option<u16> {
         let proxy = self.intercepts(url).filter(|_| self.url.scheme() == "http")?;
         let (host, port) = (url.host_str()?, url.port_or_known_default()?);

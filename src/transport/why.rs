@@ -101,11 +101,13 @@ impl Why {
 
     fn of_tls(error: &rustls::Error) -> Self {
         use CertificateError::{
-            Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext, UnknownIssuer,
+            BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext,
+            UnknownIssuer,
         };
         match error {
             rustls::Error::InvalidCertificate(certificate) => match certificate {
-                UnknownIssuer => Self::UnknownCa,
+                // A CA of the same name and with another key is another CA.
+                UnknownIssuer | BadSignature => Self::UnknownCa,
                 Expired | ExpiredContext { .. } => Self::Expired,
                 NotValidYet | NotValidYetContext { .. } => Self::NotYetValid,
                 NotValidForName | NotValidForNameContext { .. } => Self::WrongName,
@@ -212,7 +214,9 @@ mod tests {
             (tls(CertificateError::NotValidYet), Why::NotYetValid),
             (tls(CertificateError::NotValidForName), Why::WrongName),
             (tls(named), Why::CaAsServer),
-            (tls(CertificateError::BadSignature), Why::Certificate),
+            (tls(CertificateError::BadSignature), Why::UnknownCa),
+            (tls(CertificateError::Revoked), Why::Certificate),
+            (io::Error::from(io::ErrorKind::TimedOut), Why::ConnectTimeout),
             (io::Error::other(rustls::Error::HandshakeNotComplete), Why::Tls),
         ] {
             assert_eq!(Why::of(&error), why, "{error:?}");

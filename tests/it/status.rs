@@ -32,7 +32,7 @@ async fn an_authority_is_told_by_its_last_success_and_its_last_error() {
             "status 401",
         ),
         (json!({"raw": {"status": 503, "body": "canary"}}), "unavailable", "status 503"),
-        (json!({"throttle": {"status": 429, "retry_after": 30}}), "throttled", "fewer requests"),
+        (json!({"throttle": {"status": 429, "retry_after": "30"}}), "throttled", "fewer requests"),
     ] {
         world.later(3600);
         world.emulator.unscript().await;
@@ -56,7 +56,7 @@ async fn what_is_held_is_told_with_its_end() {
     for (app, error, stops, seconds) in [
         ("daemon", json!({"error": {"status": 401, "error": "invalid_client"}}), "credential", 60),
         ("web", json!({"error": {"status": 400, "error": "unauthorized_client"}}), "grant", 60),
-        ("billing", json!({"throttle": {"status": 429, "retry_after": 30}}), "pause", 30),
+        ("billing", json!({"throttle": {"status": 429, "retry_after": "30"}}), "pause", 30),
         ("shop", json!({"error": {"status": 400, "error": "invalid_scope"}}), "request", 5),
     ] {
         world.emulator.unscript().await;

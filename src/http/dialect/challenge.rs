@@ -1,4 +1,5 @@
-//! `WWW-Authenticate` of every 401, and of a 403 for want of a scope (RFC 6750 §3), in a form that an API can forward to its own client as it stands.
+//! `WWW-Authenticate` of every 401, and of a 403 for want of a scope (RFC 6750 §3), in a form that an API can forward to its own
+//! client as it stands.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -82,7 +83,7 @@ mod tests {
     fn what_is_too_long_for_a_header_is_left_to_the_body() {
         let uri = "https://login.example/t/oauth2/v2.0/authorize";
         for (length, has_claims, has_uri) in
-            [(10, true, true), (2230, true, true), (2270, true, false), (2350, false, true), (8000, false, true)]
+            [(10, true, true), (2150, true, true), (2230, true, false), (2350, false, true), (8000, false, true)]
         {
             let text = challenge(&refusal(RefusalKind::Refused, Some(&"c".repeat(length)), Some(uri)));
             let text = text.to_str().unwrap();

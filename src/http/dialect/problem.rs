@@ -101,7 +101,8 @@ pub(super) fn failure(failure: &RequestFailure<'_>, correlation_id: Uuid) -> Res
     }
     if let Some(refusal) = failure.refusal
         // RFC 6750 §3.1: the status of a missing scope is 403, and it has a challenge all the same.
-        && (failure.status == StatusCode::UNAUTHORIZED || refusal.kind == RefusalKind::InsufficientScope)
+        && (failure.status == StatusCode::UNAUTHORIZED
+            || (failure.status == StatusCode::FORBIDDEN && refusal.kind == RefusalKind::InsufficientScope))
     {
         headers.insert(WWW_AUTHENTICATE, challenge(refusal));
     }

@@ -4,7 +4,6 @@
 mod backoff;
 mod cause;
 mod counted;
-mod endless;
 mod hanging;
 mod issuer;
 mod line;

@@ -24,7 +24,10 @@ use utoipa_axum::routes;
 use crate::listen::{Gate, Peer, Trespass};
 use crate::telemetry::Metrics;
 
-pub use report::{AppReport, BreakerReport, CacheReport, CredentialReport, RedisReport, ReloadReport, Report, TlsReport};
+pub use report::{
+    AppReport, AuthorityReport, BreakerReport, CacheReport, CallErrorReport, CredentialReport, HoldReport, RedisReport,
+    ReloadReport, Report, TlsReport,
+};
 
 /// Whether requests shall come: a latch of the lifecycle, never a look at Redis or an authority.
 pub type Ready = Arc<dyn Fn() -> bool + Send + Sync>;

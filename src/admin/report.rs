@@ -14,6 +14,8 @@ pub struct Report {
     pub ready: bool,
     /// The apps, by name.
     pub apps: Vec<AppReport>,
+    /// The authorities where they are registered.
+    pub authorities: Vec<AuthorityReport>,
     /// The token listener's certificate; null where it speaks plain HTTP.
     pub tls: Option<TlsReport>,
     /// The cache.
@@ -44,6 +46,47 @@ pub struct CredentialReport {
     pub expires_on: Option<i64>,
     /// What is wrong with it; null if nothing is.
     pub problem: Option<String>,
+}
+
+/// One authority. All times are RFC 3339 in UTC.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct AuthorityReport {
+    /// Its address.
+    pub authority: String,
+    /// The apps that are registered there, by name.
+    pub apps: Vec<String>,
+    /// When it last did what it was asked; null if it never has since the start.
+    pub last_success: Option<String>,
+    /// The last call that failed since the start; null if none has.
+    pub last_error: Option<CallErrorReport>,
+    /// What is not asked of it now, because it failed a moment ago.
+    pub held: Vec<HoldReport>,
+}
+
+/// A call to an authority that failed.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct CallErrorReport {
+    /// When.
+    pub at: String,
+    /// What it was for: a grant, `discovery` or `keys`.
+    pub purpose: String,
+    /// Why, as `tokend_authority_calls_total` labels it.
+    pub error: String,
+    /// Why, in words.
+    pub cause: String,
+}
+
+/// Failures of one kind that are remembered for an app.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct HoldReport {
+    /// The app whose requests failed.
+    pub app: String,
+    /// What they stop: `credential`, `tenant`, `grant`, `request`, `pause` or `partition`.
+    pub stops: String,
+    /// How many there are.
+    pub count: u64,
+    /// When the last of them is over.
+    pub until: String,
 }
 
 /// The certificate of the token listener.

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 
+use super::strange::StrangeAnswer;
 use super::throttle::retry_after;
 use crate::oauth::{ErrorBody, TokenResponse};
 use crate::secret::redact;
@@ -73,6 +74,9 @@ pub enum AuthorityError {
         /// As the configuration says.
         configured: Box<str>,
     },
+    /// An answer that is none, with what it looks like.
+    #[error("the answer cannot be used: {0}")]
+    Strange(Box<StrangeAnswer>),
 }
 
 // === impl AuthorityError ===
@@ -89,7 +93,13 @@ impl AuthorityError {
             Self::Refused { retry_after, .. } | Self::Throttled { retry_after, .. } | Self::Unavailable { retry_after, .. } => {
                 *retry_after
             }
-            Self::NotSent(_) | Self::Broken(_) | Self::Busy | Self::TimedOut | Self::Invalid(_) | Self::OtherIssuer { .. } => None,
+            Self::NotSent(_)
+            | Self::Broken(_)
+            | Self::Busy
+            | Self::TimedOut
+            | Self::Invalid(_)
+            | Self::OtherIssuer { .. }
+            | Self::Strange(_) => None,
         }
     }
 
@@ -109,9 +119,21 @@ impl AuthorityError {
     pub fn causes(&self) -> Option<String> {
         match self {
             Self::Refused { .. } | Self::Throttled { .. } | Self::Unavailable { .. } => None,
-            Self::NotSent(_) | Self::Broken(_) | Self::Busy | Self::TimedOut | Self::Invalid(_) | Self::OtherIssuer { .. } => {
-                Some(causes(self))
-            }
+            Self::NotSent(_)
+            | Self::Broken(_)
+            | Self::Busy
+            | Self::TimedOut
+            | Self::Invalid(_)
+            | Self::OtherIssuer { .. }
+            | Self::Strange(_) => Some(causes(self)),
+        }
+    }
+
+    /// Why the network brought no answer, in one word, where that is known.
+    pub(super) fn why(&self) -> Option<&'static str> {
+        match self {
+            Self::NotSent(cause) | Self::Broken(cause) => Some(cause.why().as_str()),
+            _ => None,
         }
     }
 

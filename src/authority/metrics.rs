@@ -18,6 +18,9 @@ pub struct Metrics {
     pub(super) replaced: IntCounter,
 }
 
+/// Where authorities answer, in seconds: the last one is the usual bound of a call.
+const CALL_BUCKETS: [f64; 9] = [0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
+
 /// The error values of a refusal that get a label of their own; every other is `other`, so that an authority cannot make series.
 const REFUSALS: [&str; 12] = [
     "invalid_request",
@@ -62,7 +65,8 @@ impl Metrics {
                 "Calls to authorities, by grant (or `discovery`, `keys`), status class and OAuth error.",
                 &["grant", "status", "error"],
             ),
-            durations: metrics.durations(
+            durations: metrics.durations_within(
+                &CALL_BUCKETS,
                 "authority_call_duration_seconds",
                 "How long a call to an authority took, without waiting for its turn.",
                 &["grant"],
@@ -77,8 +81,8 @@ impl Metrics {
         }
     }
 
-    /// A call that was made; `span` is told why it failed.
-    pub(super) fn call(&self, grant: &str, span: &Span, failure: Option<&AuthorityError>, took: Duration) {
+    /// A call that was made; `span` is told why it failed. Returns the label of that.
+    pub(super) fn call(&self, grant: &str, span: &Span, failure: Option<&AuthorityError>, took: Duration) -> &'static str {
         let error = self.count(grant, failure);
         self.durations.with_label_values(&[short(grant)]).observe(took.as_secs_f64());
         if let Some(failure) = failure {
@@ -88,6 +92,7 @@ impl Metrics {
                 telemetry::call_explained(span, suberror, &body.error_codes, body.trace_id.as_deref());
             }
         }
+        error
     }
 
     /// A call that was not made, or broken off by the bound on all of them together.
@@ -117,7 +122,7 @@ fn describe(failure: &AuthorityError) -> (&'static str, &'static str) {
         AuthorityError::Broken(_) => ("none", "broken"),
         AuthorityError::Busy => ("none", "busy"),
         AuthorityError::TimedOut => ("none", "timeout"),
-        AuthorityError::Invalid(_) | AuthorityError::OtherIssuer { .. } => ("other", "invalid_answer"),
+        AuthorityError::Invalid(_) | AuthorityError::OtherIssuer { .. } | AuthorityError::Strange(_) => ("other", "invalid_answer"),
     }
 }
 
@@ -134,6 +139,7 @@ fn body_of(failure: &AuthorityError) -> Option<&ErrorBody> {
         | AuthorityError::Busy
         | AuthorityError::TimedOut
         | AuthorityError::Invalid(_)
-        | AuthorityError::OtherIssuer { .. } => None,
+        | AuthorityError::OtherIssuer { .. }
+        | AuthorityError::Strange(_) => None,
     }
 }

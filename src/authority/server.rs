@@ -14,8 +14,10 @@ use super::cloud;
 use super::document::{MetadataDocument, shown};
 use super::fetched::Fetched;
 use super::jwks::{Keys, SignedToken, Signer};
+use super::look::ReplyLook;
 use super::metrics::Metrics;
 use super::profile::{Endpoints, Profile};
+use super::record::{CallRecord, EndedCall, Record};
 use super::settings::{Address, AssertionAudience, CallSettings, Settings, is_loopback};
 use crate::clock::Clock;
 use crate::oauth::Metadata;
@@ -42,7 +44,7 @@ pub struct Authority {
     of_clients: Mutex<HashMap<Arc<str>, Arc<Published>>>,
     pub(super) clock: Clock,
     tasks: Tasks,
-    pub(super) metrics: Metrics,
+    pub(super) record: Record,
 }
 
 /// Which key set verifies a token: Entra's v1 tokens are signed by keys whose `issuer` is the v1 one.
@@ -100,10 +102,15 @@ impl Authority {
             calls,
             published: Published::new(&settings.address, None),
             of_clients: Mutex::default(),
+            record: Record::new(metrics, clock.clone()),
             clock,
             tasks,
-            metrics,
         })
+    }
+
+    /// When it last did what it was asked, and when it last did not.
+    pub fn record(&self) -> CallRecord {
+        self.record.last()
     }
 
     /// How its calls are bounded.
@@ -255,10 +262,15 @@ impl Authority {
     ) -> Result<T, AuthorityError> {
         let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
         let outgoing = Outgoing { method: Method::GET, url, headers, body: None, until: None, over, purpose };
-        let (started, span) = (self.clock.moment(), outgoing.span(&context, resend));
-        let reply = self.door.send_in(&span, context, outgoing, self.calls.half()).await;
-        let result = answer::document(reply, self.clock.wall());
-        self.metrics.call(purpose, &span, result.as_ref().err(), self.clock.moment().since(started));
+        let (started, span) = (self.clock.precise(), outgoing.span(&context, resend));
+        let reply = self.door.send_in(&span, context.clone(), outgoing, self.calls.half()).await;
+        let look = ReplyLook::at(&reply, url);
+        let result = answer::document(reply, self.clock.wall()).map_err(|failure| match &look {
+            Some(look) => look.named(failure, (url, purpose), &[]),
+            None => failure,
+        });
+        let took = self.clock.precise().saturating_sub(started);
+        self.record.ended(&EndedCall { purpose, url, context: &context, span: &span, took }, result.as_ref().err());
         result
     }
 
@@ -341,7 +353,7 @@ impl Authority {
         let own = self.published_for(client_id);
         match self.signer_of(&own, version, signed, context).await {
             // An authority that has nothing to say about one app has no key of its own for it.
-            Err(AuthorityError::Invalid(_)) => Ok(signer),
+            Err(AuthorityError::Invalid(_) | AuthorityError::Strange(_)) => Ok(signer),
             outcome => outcome,
         }
     }

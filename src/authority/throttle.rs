@@ -1,6 +1,7 @@
 //! What is remembered of failures, so that a failing authority is not asked again before it makes sense (contract, cache point 11).
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use quick_cache::sync::{Cache, DefaultLifecycle};
@@ -37,6 +38,19 @@ pub struct Hold<E> {
     pub stops: Stops,
     /// Names the record that replicas share of it; zero if there is none. A record that was heeded once is not heeded again.
     pub record: u64,
+    /// Whose request it was that failed: an app's name.
+    pub app: Arc<str>,
+}
+
+/// A failure that stands, as it is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StandingHold {
+    /// What it stops.
+    pub stops: Stops,
+    /// Until when.
+    pub until: Moment,
+    /// Whose request it was that failed: an app's name.
+    pub app: Arc<str>,
 }
 
 /// What a failure stops, the widest first.
@@ -145,9 +159,10 @@ impl<E: Clone> Holds<E> {
         self.of(hold.stops).insert(key, hold);
     }
 
-    /// What those that stand now stop, in no order.
-    pub fn all_standing(&self, now: Moment) -> impl Iterator<Item = Stops> {
-        self.held.iter().flat_map(Cache::iter).filter(move |(_, hold)| now < hold.until).map(|(_, hold)| hold.stops)
+    /// Those that stand now, in no order.
+    pub fn all_standing(&self, now: Moment) -> impl Iterator<Item = StandingHold> {
+        let standing = self.held.iter().flat_map(Cache::iter).filter(move |(_, hold)| now < hold.until);
+        standing.map(|(_, Hold { stops, until, app, .. })| StandingHold { stops, until, app })
     }
 
     /// Forgets: a success clears its key (ERR-8).
@@ -195,7 +210,7 @@ pub(super) fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
-    use super::{Hold, HoldKey, Holds, Stops, retry_after};
+    use super::{Hold, HoldKey, Holds, StandingHold, Stops, retry_after};
     use crate::clock::{Clock, Moment};
 
     #[test]
@@ -212,7 +227,7 @@ mod tests {
     }
 
     fn hold(until: Moment, stops: Stops, record: u64) -> Hold<&'static str> {
-        Hold { until, failures: 1, failure: "no", stops, record }
+        Hold { until, failures: 1, failure: "no", stops, record, app: "app".into() }
     }
 
     #[test]
@@ -222,7 +237,9 @@ mod tests {
         let standing = |key: u8| holds.standing(Stops::Pause, &HoldKey::new([key; 32]), clock.moment()).is_some();
         assert_eq!((standing(1), standing(2)), (true, false));
         assert!(holds.standing(Stops::Request, &HoldKey::new([1; 32]), clock.moment()).is_none());
-        assert_eq!(holds.all_standing(clock.moment()).collect::<Vec<_>>(), [Stops::Pause]);
+        let until = clock.moment().after(Duration::from_secs(5));
+        let told = StandingHold { stops: Stops::Pause, until, app: "app".into() };
+        assert_eq!(holds.all_standing(clock.moment()).collect::<Vec<_>>(), [told]);
         clock.advance(Duration::from_secs(5));
         assert!(!standing(1));
         assert_eq!(

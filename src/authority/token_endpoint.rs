@@ -10,6 +10,8 @@ use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::answer::{self, AuthorityError};
+use super::look::ReplyLook;
+use super::record::EndedCall;
 use super::server::Authority;
 use crate::oauth::{Form, Proof, TokenResponse};
 use crate::telemetry::Context;
@@ -53,7 +55,7 @@ impl Authority {
 
     /// Counts a call that is not made, or not made any more, and says why.
     pub fn not_made(&self, grant: &Form, failure: AuthorityError) -> AuthorityError {
-        self.metrics.not_made(grant.grant(), failure)
+        self.record.metrics.not_made(grant.grant(), failure)
     }
 
     /// What OAuth defines, and what the authority logs and counts by, where it does (REQ-11).
@@ -102,12 +104,18 @@ impl CallPermit<'_> {
             over: if request.fresh { Over::Fresh } else { Over::Kept },
             purpose: grant,
         };
-        let (started, span) = (authority.clock.moment(), outgoing.span(&context, request.resend));
+        let url = request.endpoint;
+        let (started, span) = (authority.clock.precise(), outgoing.span(&context, request.resend));
         let mut secrets = request.grant.secrets();
         secrets.extend(proof.secrets());
-        let reply = authority.door.send_in(&span, context, outgoing, request.patience).await;
-        let result = answer::token(reply, &secrets, authority.clock.wall());
-        authority.metrics.call(grant, &span, result.as_ref().err(), authority.clock.moment().since(started));
+        let reply = authority.door.send_in(&span, context.clone(), outgoing, request.patience).await;
+        let look = ReplyLook::at(&reply, url);
+        let result = answer::token(reply, &secrets, authority.clock.wall()).map_err(|failure| match &look {
+            Some(look) => look.refused(look.named(failure, (url, grant), &secrets)),
+            None => failure,
+        });
+        let took = authority.clock.precise().saturating_sub(started);
+        authority.record.ended(&EndedCall { purpose: grant, url, context: &context, span: &span, took }, result.as_ref().err());
         result
     }
 }

@@ -53,6 +53,9 @@ async fn tokens(prepared: &Prepared, parts: &Parts) -> u8 {
                 code = 1;
                 let said = refusal.answer.as_ref().and_then(|answer| answer.error_description.as_deref()).unwrap_or_default();
                 out(&format!("{name}: {}: {} {said}\n", refusal.error(), refusal.detail));
+                if let Some(cause) = &refusal.cause {
+                    out(&format!("  cause: {cause}\n"));
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::print::{err, out};
@@ -18,6 +18,9 @@ use crate::telemetry::{self, Metrics};
 
 /// The exit status of a start that failed.
 const FAILED: u8 = 1;
+
+/// How many apps are named when tokend starts.
+const MOST_NAMED: usize = 100;
 
 /// How long blocking work may hold up the end of the process.
 const LINGER: Duration = Duration::from_secs(1);
@@ -91,7 +94,7 @@ fn load(file: Option<PathBuf>, environment: BTreeMap<String, String>) -> Result<
 }
 
 fn serve(config: Option<PathBuf>, environment: BTreeMap<String, String>) -> u8 {
-    let (prepared, settings) = match load(config, environment) {
+    let (prepared, settings) = match load(config.clone(), environment) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
@@ -99,6 +102,7 @@ fn serve(config: Option<PathBuf>, environment: BTreeMap<String, String>) -> u8 {
         Ok(telemetry) => telemetry,
         Err(problem) => return failed(&format!("{}: {}", problem.reason, problem.remedy)),
     };
+    tell_of_start(config.as_deref(), &settings);
     tell_of(Descriptors::raise(), &settings);
     let metrics = Metrics::default();
     telemetry.observe(&metrics);
@@ -121,6 +125,22 @@ fn serve(config: Option<PathBuf>, environment: BTreeMap<String, String>) -> u8 {
     // Last, when nothing can make a span any more.
     telemetry.flush();
     code
+}
+
+/// The first line: what runs here, and by which configuration.
+fn tell_of_start(file: Option<&Path>, settings: &Settings) {
+    let apps: Vec<&str> = settings.apps.iter().map(|app| app.name.as_str()).take(MOST_NAMED).collect();
+    let addresses = settings.listen.addresses.iter().chain(&settings.admin.addresses);
+    let listeners: Vec<String> = addresses.map(Address::to_string).collect();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        file = file.map(|file| file.display().to_string()),
+        apps = ?apps,
+        app_count = settings.apps.len(),
+        cache = if settings.cache.redis.is_some() { "redis" } else { "memory" },
+        listeners = ?listeners,
+        "starting"
+    );
 }
 
 /// Says how many descriptors there are, and what the listeners get of them; that it is too little was among the findings.

@@ -29,6 +29,8 @@ const ADMIN_SHARE: usize = 8;
 const ADMIN_CONNECTIONS: usize = 256;
 /// Of these for this machine: probes that run in the container.
 const ADMIN_RESERVE: usize = 16;
+/// Descriptors that are kept for probes: kubelet and Prometheus come one at a time.
+const ADMIN_SPARES: usize = 4;
 const ADMIN_PER_ADDRESS: usize = 32;
 /// Probes and scrapes say all at once.
 const ADMIN_HEADER_TIMEOUT: Duration = Duration::from_secs(1);
@@ -92,6 +94,7 @@ pub(super) fn listeners(
         header: limits.header,
         connections: CONNECTIONS.max(limits.concurrency.saturating_mul(2)),
         reserve: 0,
+        spares: 0,
         per_address: None,
         heads: bounds.heads - bounds.heads / ADMIN_SHARE,
         keep_alive: Some(bounds.keep_alive),
@@ -104,6 +107,7 @@ pub(super) fn listeners(
         header: ADMIN_HEADER.min(limits.header),
         connections: ADMIN_CONNECTIONS,
         reserve: ADMIN_RESERVE,
+        spares: ADMIN_SPARES,
         per_address: Some(ADMIN_PER_ADDRESS),
         heads: bounds.heads / ADMIN_SHARE,
         keep_alive: None,

@@ -2,6 +2,7 @@
 //! from `outbound` and from the variables that every program takes.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use url::Url;
@@ -14,10 +15,17 @@ use crate::transport::{NamedRoots, Settings};
 
 const REMEDY: &str = "write http://HOST:PORT; https:// where the proxy itself speaks TLS";
 
+const REMEDY_OF_ENTRY: &str = "write a name (with all below it), *.NAME, an address, a network such as 10.0.0.0/8, HOST:PORT, or *";
+
 /// Reads `outbound`. HTTPS_PROXY counts where it names no proxy, and NO_PROXY with it: authorities beyond loopback are https.
 pub(super) fn outbound(raw: Option<raw::Outbound>, environment: &BTreeMap<String, String>, report: &mut Report<'_>) -> Settings {
     let raw = raw.unwrap_or_default();
     let mut no_proxy = words("outbound.no_proxy", raw.no_proxy, report);
+    for (index, host) in no_proxy.iter().enumerate() {
+        if let Some(problem) = odd(host) {
+            report.warning(&format!("outbound.no_proxy.{index}"), problem);
+        }
+    }
     let proxy = match raw.proxy {
         Some(text) => {
             let proxy = report.take("outbound.proxy", proxy(&text.0));
@@ -28,8 +36,14 @@ pub(super) fn outbound(raw: Option<raw::Outbound>, environment: &BTreeMap<String
             proxy
         }
         None => {
-            let exempt = first(environment, &["NO_PROXY", "no_proxy"]).map_or("", |(_, list)| list);
-            no_proxy.extend(exempt.split(',').map(str::trim).filter(|host| !host.is_empty()).map(str::to_owned));
+            if let Some((name, list)) = first(environment, &["NO_PROXY", "no_proxy"]) {
+                for host in list.split(|c: char| c == ',' || c.is_whitespace()).filter(|host| !host.is_empty()) {
+                    if let Some(problem) = odd(host) {
+                        report.warning_at(name, problem);
+                    }
+                    no_proxy.push(host.to_owned());
+                }
+            }
             of_environment(environment, &no_proxy, report)
         }
     };
@@ -44,6 +58,34 @@ fn of_environment(environment: &BTreeMap<String, String>, no_proxy: &[String], r
     // Here, and by custom, the scheme may be left out.
     let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     proxy(&whole).map_err(|problem| report.error_at(None, name, problem)).ok()
+}
+
+/// What keeps an entry from ever meaning a host: `*` alone, a name, one after `.` or `*.`, an address, a network; each but the
+/// first and the last with a port, if it is for that alone.
+fn odd(entry: &str) -> Option<Complaint> {
+    let host = match entry.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+            if port.parse::<u16>().is_err() {
+                return Some(Complaint::new("an entry has no port behind its colon", REMEDY_OF_ENTRY));
+            }
+            host
+        }
+        _ => entry,
+    };
+    let bare = host.strip_prefix("*.").or_else(|| host.strip_prefix('.')).unwrap_or(host);
+    let address = bare.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(bare);
+    let is_network = || {
+        let Some((address, length)) = address.split_once('/') else { return false };
+        let most = match address.parse::<IpAddr>() {
+            Ok(IpAddr::V4(_)) => 32,
+            Ok(IpAddr::V6(_)) => 128,
+            Err(_) => return false,
+        };
+        length.parse::<u8>().is_ok_and(|length| length <= most)
+    };
+    let is_name = || !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let is_good = entry == "*" || address.parse::<IpAddr>().is_ok() || is_network() || is_name();
+    (!is_good).then(|| Complaint::new("an entry is no host, and so exempts none", REMEDY_OF_ENTRY))
 }
 
 /// A proxy's URL: what it may say beside scheme, host and port is a user with a password.
@@ -115,6 +157,29 @@ mod tests {
         let roots = read("", &[("SSL_CERT_FILE", "/ca.pem"), ("SSL_CERT_DIR", "/a::/b")]).unwrap().roots;
         assert_eq!(roots.file.as_deref(), Some(Path::new("/ca.pem")));
         assert_eq!(roots.directories, [Path::new("/a"), Path::new("/b")]);
+    }
+
+    /// The keys of the warnings.
+    fn warned(text: &str, variables: &[(&str, &str)]) -> Vec<String> {
+        let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let (settings, findings) = parse(&format!("{APP}{text}"), Format::Yaml, "t.yaml", &environment);
+        assert!(settings.is_some(), "{findings:?}");
+        findings.iter().map(|finding| finding.key.clone()).collect()
+    }
+
+    #[test]
+    fn an_entry_of_no_proxy_that_exempts_nobody_is_told() {
+        let good = "a.example, .b.example, *.c.example, *.c.example:8443, 10.0.0.0/8, 10.1.2.3, 10.1.2.3:443, ::1, [::1]:443, fd00::/8, a_b, *";
+        assert_eq!(warned("", &[("NO_PROXY", good)]), [""; 0]);
+        let quoted: Vec<String> = good.split(", ").map(|entry| format!("'{entry}'")).collect();
+        assert_eq!(warned(&format!("outbound: {{no_proxy: [{}]}}", quoted.join(", ")), &[]), [""; 0]);
+        for bad in ["http://a.example", "a*.example", "10.0.0.0/33", "a.example:", "a.example:x", "a.example/path", "fd00::/129"] {
+            assert_eq!(warned("", &[("NO_PROXY", bad)]), ["NO_PROXY"], "{bad}");
+            assert_eq!(warned(&format!("outbound: {{no_proxy: [a, '{bad}']}}"), &[]), ["outbound.no_proxy.1"], "{bad}");
+        }
+        // By commas, by spaces, or by both.
+        let settings = read("", &[("NO_PROXY", "a.example b.example,  c.example")]).unwrap();
+        assert_eq!(settings.no_proxy, ["a.example", "b.example", "c.example"]);
     }
 
     #[test]

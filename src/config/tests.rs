@@ -461,6 +461,30 @@ fn a_federated_token_is_a_file_or_a_variable() {
 }
 
 #[test]
+fn headers_for_a_collector_over_plain_http_beyond_loopback_are_a_finding() {
+    for (endpoint, key) in [
+        ("http://collector.example:4318", Some("otlp.endpoint")),
+        ("http://10.1.2.3:4318", Some("otlp.endpoint")),
+        ("http://[2001:db8::1]:4318", Some("otlp.endpoint")),
+        ("https://collector.example:4318", None),
+        ("http://127.0.0.1:4318", None),
+        ("http://127.9.9.9:4318", None),
+        ("http://[::1]:4318", None),
+        ("http://localhost:4318", None),
+    ] {
+        let text = format!("{APP}otlp: {{endpoint: '{endpoint}', headers: {{file: /headers}}}}\n");
+        let (settings, findings) = yaml(&text, &[]);
+        assert_eq!((settings.is_some(), keys(&findings)), (true, key.into_iter().collect()), "{endpoint}");
+        assert!(keys(&yaml(&format!("{APP}otlp: {{endpoint: '{endpoint}'}}\n"), &[]).1).is_empty(), "without headers: {endpoint}");
+        let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint), ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=canary")];
+        let (_, findings) = yaml(APP, &variables);
+        let expected: Vec<&str> = key.map(|_| "OTEL_EXPORTER_OTLP_ENDPOINT").into_iter().collect();
+        assert_eq!(keys(&findings), expected, "{endpoint}");
+        assert!(!format!("{findings:?}").contains("canary"), "{findings:?}");
+    }
+}
+
+#[test]
 fn otel_variables_count_where_otlp_is_not_in_the_file() {
     let endpoint = |settings: Option<Settings>| {
         settings.and_then(|settings| settings.telemetry.otlp).map(|otlp| (otlp.endpoint.to_string(), otlp.sample_ratio))

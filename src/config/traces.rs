@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use url::{Host, Url};
+
 use super::apis::web_url;
 use super::report::Report;
 use super::scalar::{Form as _, Text};
@@ -49,6 +51,11 @@ fn configured(raw: raw::Otlp, environment: &BTreeMap<String, String>, report: &m
     };
     let sample_ratio = report.take("otlp.sample_ratio", ratio(raw.sample_ratio.map_or(RATIO, |scalar| scalar.0)));
     let headers = raw.headers.map(|place| source::source("otlp.headers", place, environment, report));
+    if let (Some(Some(_)), Some(endpoint)) = (&headers, &endpoint)
+        && is_readable_on_the_way(endpoint)
+    {
+        report.warning("otlp.endpoint", readable("`otlp.headers`"));
+    }
     Some(telemetry::Otlp { endpoint: endpoint?, sample_ratio: sample_ratio?, headers: headers.flatten() })
 }
 
@@ -79,12 +86,35 @@ fn standard(environment: &BTreeMap<String, String>, report: &mut Report<'_>) -> 
         let place = Place::Value(Secret::new(get(name)?));
         Some(Source { key: name.to_owned(), file: None, place })
     });
+    if let (Some(headers), Some(endpoint)) = (&headers, &endpoint)
+        && is_readable_on_the_way(endpoint)
+    {
+        report.warning_at(variable, readable(&headers.key));
+    }
     let sample_ratio = sampler(get("OTEL_TRACES_SAMPLER"), get("OTEL_TRACES_SAMPLER_ARG"), report);
     Some(telemetry::Otlp { endpoint: endpoint?, sample_ratio: sample_ratio?, headers })
 }
 
+/// Whether what is sent there can be read by whoever is on the way.
+fn is_readable_on_the_way(endpoint: &Url) -> bool {
+    endpoint.scheme() == "http"
+        && match endpoint.host() {
+            Some(Host::Domain(name)) => name != "localhost" && !name.ends_with(".localhost"),
+            Some(Host::Ipv4(address)) => !address.is_loopback(),
+            Some(Host::Ipv6(address)) => !address.is_loopback(),
+            None => false,
+        }
+}
+
+fn readable(headers: &str) -> Complaint {
+    Complaint::new(
+        format!("{headers} go there over plain http beyond loopback, where anybody on the way can read them"),
+        "write an https:// URL, send spans to a collector on this machine, or leave the headers out",
+    )
+}
+
 /// The URL for traces is used as it is; ours gets its path appended, so the path is taken off.
-fn without_path(text: &str) -> Result<url::Url, Complaint> {
+fn without_path(text: &str) -> Result<Url, Complaint> {
     let base = text.strip_suffix(TRACES).ok_or_else(|| {
         Complaint::new(
             format!("it does not end in {TRACES}"),

@@ -51,6 +51,8 @@ pub struct App {
     pub(super) ledger: Ledger,
     /// Whether its file is being read because another replica told of a new one.
     pub(super) reading: AtomicBool,
+    /// Its name, as it travels with its calls.
+    pub(super) label: Arc<str>,
     canonical: String,
     own_tenant: OnceLock<Option<String>>,
 }
@@ -95,6 +97,7 @@ impl App {
         });
         Self {
             name: settings.name.clone(),
+            label: settings.name.as_str().into(),
             client_id: settings.client_id.clone(),
             told: AtomicU64::new(credential.version()),
             ledger: Ledger::default(),

@@ -28,10 +28,11 @@ pub(super) async fn verify(
     IdTokenWanted { nonce, tenant, now }: IdTokenWanted<'_>,
     context: Context,
 ) -> Result<Arc<Claims>, Refusal> {
+    let context = context.for_app(&app.label);
     let verified = app.verifier.signed(id_token, &app.client_id, context.clone()).await;
     let verified = verified.map_err(|rejected| match rejected {
         TokenRejected::NoKeys(failure) => no_keys(failure, None),
-        rejected => mismatch(&format!("the id token is not accepted: {rejected}")),
+        rejected => mismatch(&format!("the id token is not accepted: {rejected}"), rejected.reason()),
     })?;
     let claims = &verified.claims;
     let own = match tenant {
@@ -55,7 +56,7 @@ pub(super) async fn verify(
             nonce.is_some_and(|nonce| claims.nonce.as_deref() != Some(nonce)).then_some("its nonce is not the one given as `nonce`")
         });
     match wrong {
-        Some(wrong) => Err(mismatch(&format!("the id token is not accepted: {wrong}"))),
+        Some(wrong) => Err(mismatch(&format!("the id token is not accepted: {wrong}"), wrong)),
         None => Ok(Arc::clone(&verified.claims)),
     }
 }
@@ -80,7 +81,8 @@ pub(super) async fn check_answers_issuer(
             id.is_some_and(|id| known.is_none_or(|known| *known == id))
         }
     };
-    if expected { Ok(()) } else { Err(mismatch("`iss` is not the app's issuer: the answer came from somebody else")) }
+    let wrong = "`iss` is not the app's issuer: the answer came from somebody else";
+    if expected { Ok(()) } else { Err(mismatch(wrong, wrong)) }
 }
 
 fn issuer(form: &IssuerForm, claims: &Claims, own: Option<&str>) -> Option<&'static str> {
@@ -114,6 +116,6 @@ fn authorized_party(app: &App, claims: &Claims) -> Option<&'static str> {
     }
 }
 
-fn mismatch(detail: &str) -> Refusal {
-    Refusal::new(Turn::Caller, RefusalKind::InvalidIdToken, detail)
+fn mismatch(detail: &str, reason: &'static str) -> Refusal {
+    Refusal::new(Turn::Caller, RefusalKind::InvalidIdToken, detail).because(reason)
 }

@@ -45,7 +45,7 @@ use spine::{cached, once};
 use state::FlowState;
 use timed::Timed;
 
-use crate::authority::Stops;
+use crate::authority::{StandingHold, Stops};
 use crate::cache::ErrorCodec;
 use crate::caller::{Caller, Callers};
 use crate::finding::Complaint;
@@ -154,8 +154,18 @@ impl Service {
 
     /// How many remembered failures stop something now, by what they stop.
     pub fn holds(&self) -> [(Stops, usize); Stops::ALL.len()] {
-        let standing: Vec<Stops> = self.0.remembered.all_standing(self.0.clock.moment()).collect();
+        let standing: Vec<Stops> = self.standing_holds().map(|hold| hold.stops).collect();
         Stops::ALL.map(|stops| (stops, standing.iter().filter(|other| **other == stops).count()))
+    }
+
+    /// The remembered failures that stop something now, in no order.
+    pub fn standing_holds(&self) -> impl Iterator<Item = StandingHold> {
+        self.0.remembered.all_standing(self.0.clock.moment())
+    }
+
+    /// The app that a request means, for the log: whether its caller may use it is not asked.
+    pub fn app_meant(&self, request: &Common<'_>) -> Option<Arc<App>> {
+        self.0.app_of(request).ok()
     }
 
     /// The apps, in no order.

@@ -22,6 +22,8 @@ pub struct Refusal {
     pub answer: Option<Box<ErrorBody>>,
     /// Why the authority said nothing, for the log: no answer tells how the network looks.
     pub cause: Option<Box<str>>,
+    /// Which check a token failed, for the log: a text of ours that says nothing of the token.
+    pub reason: Option<&'static str>,
     /// Where the user is sent to satisfy a claims challenge.
     pub authorization_uri: Option<String>,
     /// Whether only this replica suffers from it, so that it says nothing to the others: a file of its own, its own way out.
@@ -147,6 +149,7 @@ impl Refusal {
             retry: Retry::Never,
             answer: None,
             cause: None,
+            reason: None,
             authorization_uri: None,
             local: false,
         }
@@ -167,6 +170,12 @@ impl Refusal {
     pub fn retrying(mut self, retry: Retry) -> Self {
         self.retry = retry;
         self
+    }
+
+    /// This refusal, because a token failed this check.
+    #[must_use]
+    pub(super) fn because(self, reason: &'static str) -> Self {
+        Self { reason: Some(reason), ..self }
     }
 
     /// This refusal, as this replica's own trouble.

@@ -33,7 +33,7 @@ pub(super) async fn url(
     response_mode(request.response_mode)?;
     let claims = ClaimsMember::read(common)?;
     let tenant = app.tenant(common.tenant)?;
-    let endpoint = app.authority.authorization_endpoint(tenant.as_ref(), call).await;
+    let endpoint = app.authority.authorization_endpoint(tenant.as_ref(), call.for_app(&app.label)).await;
     let mut url = endpoint.map_err(|failure| refuse(Flow::AuthCode, failure, None))?;
     let (state, nonce) = (given_or_random(request.state, "state")?, given_or_random(request.nonce, "nonce")?);
     let code_verifier = random()?;

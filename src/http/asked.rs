@@ -44,7 +44,7 @@ impl Asked {
             Ok(correlation_id) => (correlation_id, Ok(())),
             Err(fault) => (new_id(), Err(fault)),
         };
-        let mut call = Call { correlation_id, trace, state, arrived };
+        let mut call = Call { correlation_id, trace, state, arrived, app: None };
         let span = request_span(&call, path.template, request.method().as_str());
         call.trace = outgoing(trace, &span);
         (Self { correlation_id, call, path, caller: Caller::ANYONE }, span, fault)

@@ -19,7 +19,7 @@ use super::routes::{BodyKind, Route};
 use super::settings::Settings;
 use crate::caller::Callers;
 use crate::clock::Clock;
-use crate::flow::loggable;
+use crate::flow::{Flow, loggable};
 use crate::telemetry::{Metrics, Sampler};
 
 /// What every route shares.
@@ -91,6 +91,11 @@ impl Frame {
 
     /// Ends a request, in the dialect of its path.
     pub(super) fn respond(&self, asked: &Asked, outcome: Result<FlowReply, RequestError>) -> Response {
+        self.respond_about(asked, None, outcome)
+    }
+
+    /// Ends a request that means an app of the configuration.
+    pub(super) fn respond_about(&self, asked: &Asked, app: Option<&str>, outcome: Result<FlowReply, RequestError>) -> Response {
         match outcome {
             Ok(reply) => asked.path.dialect.success(&reply, asked.correlation_id, self.clock.unix()),
             Err(error) => {
@@ -100,7 +105,7 @@ impl Frame {
                 let failure = RequestFailure::of(&error, &self.clock);
                 let response = asked.path.dialect.failure(&failure, asked.correlation_id);
                 let caller = self.callers.as_ref().and_then(|callers| callers.name(asked.caller));
-                log(asked, caller, &failure, response.status());
+                log(asked, (app, caller), &failure, response.status());
                 response
             }
         }
@@ -113,17 +118,21 @@ impl Frame {
 }
 
 /// The one line of a failed request. Never a description: it is the authority's text, and may name a user.
-fn log(asked: &Asked, caller: Option<&str>, failure: &RequestFailure<'_>, status: StatusCode) {
+fn log(asked: &Asked, (app, caller): (Option<&str>, Option<&str>), failure: &RequestFailure<'_>, status: StatusCode) {
     let answer = failure.answer();
     let error_codes = answer.map(|answer| &answer.error_codes).filter(|codes| !codes.is_empty());
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(
                 correlation_id = %asked.correlation_id,
+                app,
+                flow = asked.path.flow.map(Flow::as_str),
+                door = asked.path.dialect.door(),
                 route = asked.path.template,
                 caller,
                 status = status.as_u16(),
                 error = loggable(failure.error),
+                reason = failure.reason,
                 cause = failure.refusal.and_then(|refusal| refusal.cause.as_deref()),
                 suberror = answer.and_then(|answer| answer.suberror.as_deref()).map(loggable),
                 error_codes = error_codes.map(tracing::field::debug),

@@ -1,5 +1,7 @@
 //! From an error to the facts of its answer: the one place that chooses a status. How they look is the dialect's.
 
+use std::borrow::Cow;
+
 use http::StatusCode;
 
 use super::fault::{Fault, FaultKind, RequestError};
@@ -20,6 +22,8 @@ pub(super) struct RequestFailure<'a> {
     pub(super) detail: &'a str,
     /// The authority's value where it said one, else tokend's own.
     pub(super) error: &'a str,
+    /// Which check failed, for the log: a text of ours.
+    pub(super) reason: Option<&'static str>,
     /// Whether the same request can succeed later.
     pub(super) retryable: bool,
     /// In how many seconds, where that is known.
@@ -46,6 +50,7 @@ impl<'a> RequestFailure<'a> {
             title: title_of(refusal.kind),
             detail: &refusal.detail,
             error: refusal.error(),
+            reason: refusal.reason,
             retryable: refusal.retry != Retry::Never,
             retry_after: retry_after(refusal.retry, clock),
             refusal: Some(refusal),
@@ -59,6 +64,11 @@ impl<'a> RequestFailure<'a> {
             title: fault.kind.title(),
             detail: &fault.detail,
             error: fault.kind.as_str(),
+            // One that was put together may have a name that the caller gave.
+            reason: match &fault.detail {
+                Cow::Borrowed(detail) => Some(*detail),
+                Cow::Owned(_) => None,
+            },
             retryable: fault.kind.retryable(),
             retry_after: (fault.kind == FaultKind::Overloaded).then_some(1),
             refusal: None,

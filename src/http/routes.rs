@@ -7,6 +7,7 @@ use utoipa::openapi::HttpMethod;
 use super::dialect::Dialect;
 use super::doors::{DoorFn, accounts, rest};
 use super::members::{Member, MemberSet};
+use crate::flow::Flow;
 
 /// One route.
 pub(super) struct Route {
@@ -38,6 +39,8 @@ pub(super) struct Path {
     pub(super) proof: ProofPlace,
     /// How answers look.
     pub(super) dialect: Dialect,
+    /// The flow that is asked there, for the log; none where several are, or none is.
+    pub(super) flow: Option<Flow>,
 }
 
 /// Where a request shows who its caller is.
@@ -103,7 +106,7 @@ const ACCOUNT: Path = Path::rest("/accounts/{home_account_id}");
 /// All routes of the token listener.
 pub(super) static ROUTES: [Route; 8] = [
     Route {
-        path: Path::rest("/client-credentials"),
+        path: Path::rest("/client-credentials").of_flow(Flow::ClientCredentials),
         method: RouteMethod::Post,
         body: BodyKind::Json(
             "ClientCredentialsRequest",
@@ -121,7 +124,7 @@ pub(super) static ROUTES: [Route; 8] = [
         },
     },
     Route {
-        path: Path::rest("/obo"),
+        path: Path::rest("/obo").of_flow(Flow::OnBehalfOf),
         method: RouteMethod::Post,
         body: BodyKind::Json(
             "OnBehalfOfRequest",
@@ -139,7 +142,7 @@ pub(super) static ROUTES: [Route; 8] = [
         },
     },
     Route {
-        path: Path::rest("/auth-code/url"),
+        path: Path::rest("/auth-code/url").of_flow(Flow::AuthCode),
         method: RouteMethod::Post,
         body: BodyKind::Json("AuthCodeUrlRequest", "What `/auth-code/url` takes. `redirect_uri` is needed."),
         bearer: false,
@@ -166,7 +169,7 @@ pub(super) static ROUTES: [Route; 8] = [
         },
     },
     Route {
-        path: Path::rest("/auth-code"),
+        path: Path::rest("/auth-code").of_flow(Flow::AuthCode),
         method: RouteMethod::Post,
         body: BodyKind::Json("AuthCodeRequest", "What `/auth-code` takes. `code` and `redirect_uri` are needed."),
         bearer: false,
@@ -181,7 +184,7 @@ pub(super) static ROUTES: [Route; 8] = [
         },
     },
     Route {
-        path: Path::rest("/silent"),
+        path: Path::rest("/silent").of_flow(Flow::Silent),
         method: RouteMethod::Post,
         body: BodyKind::Json(
             "SilentRequest",
@@ -253,7 +256,12 @@ pub(super) static ROUTES: [Route; 8] = [
 impl Path {
     /// A path of tokend's own REST API.
     const fn rest(template: &'static str) -> Self {
-        Self { template, judged: true, proof: ProofPlace::Header, dialect: Dialect::Problem }
+        Self { template, judged: true, proof: ProofPlace::Header, dialect: Dialect::Problem, flow: None }
+    }
+
+    /// This path, where a flow is asked.
+    const fn of_flow(self, flow: Flow) -> Self {
+        Self { flow: Some(flow), ..self }
     }
 
     /// The path that a request names, by the very text that the router matches.

@@ -71,8 +71,14 @@ impl RouteState {
             Ok(call) => call,
             Err(fault) => return Ok(self.frame.respond(&asked, Err(fault.into()))),
         };
-        let outcome = call.ask(&self.flows, asked.caller, asked.call()).await.map_err(RequestError::Refused);
-        Ok(self.frame.respond(&asked, outcome))
+        match call.ask(&self.flows, asked.caller, asked.call()).await {
+            Ok(reply) => Ok(self.frame.respond(&asked, Ok(reply))),
+            Err(refusal) => {
+                let app = call.app(&self.flows);
+                let app = app.as_ref().map(|app| app.name.as_str());
+                Ok(self.frame.respond_about(&asked, app, Err(RequestError::Refused(refusal))))
+            }
+        }
     }
 }
 

@@ -69,6 +69,21 @@ pub enum TokenRejected {
     NoKeys(#[source] AuthorityError),
 }
 
+// === impl TokenRejected ===
+
+impl TokenRejected {
+    /// Which check it failed, for the log: one of few texts.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Invalid(why) => why,
+            Self::NoJwt => "it is no JWT",
+            Self::Header { .. } => "a member of its header has another shape",
+            Self::Claims(_) => "its claims cannot be read",
+            Self::NoKeys(_) => "the keys cannot be had",
+        }
+    }
+}
+
 #[derive(Clone)]
 struct WeighVerified;
 

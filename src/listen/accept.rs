@@ -19,6 +19,7 @@ use super::meters::Meters;
 use super::occupant::ConnectionPlace;
 use super::places::Places;
 use super::seat::Origin;
+use super::spare::Spares;
 use super::{Peer, Settings, Tls};
 use crate::tasks::Tasks;
 
@@ -26,6 +27,8 @@ use crate::tasks::Tasks;
 struct Acceptor<A> {
     connections: Arc<Connections<A>>,
     places: Arc<Places>,
+    /// Descriptors for those who come when there are none left.
+    spares: Option<Arc<Spares>>,
     tasks: Tasks,
     stop: CancellationToken,
 }
@@ -48,6 +51,7 @@ pub fn serve<A: App>(
     let acceptor = Arc::new(Acceptor {
         connections: Arc::new(Connections::new(app, settings, tasks, stop)),
         places: Places::new(settings, meters, listener),
+        spares: (settings.spares > 0).then(|| Arc::new(Spares::new(settings.spares))),
         tasks: tasks.clone(),
         stop: stop.clone(),
     });
@@ -83,6 +87,7 @@ impl<A: App> Acceptor<A> {
                     let place = self.places.enter(Origin::of(&peer)).await;
                     self.take_tcp(stream, peer, place, tls);
                 }
+                Err(error) if self.gives_up_a_spare(&error) => {}
                 Err(error) => back_off(&error, &mut pause).await,
             }
         }
@@ -97,6 +102,7 @@ impl<A: App> Acceptor<A> {
                     let place = self.places.enter(Origin::Here).await;
                     self.take_unix(stream, place);
                 }
+                Err(error) if self.gives_up_a_spare(&error) => {}
                 Err(error) => back_off(&error, &mut pause).await,
             }
         }
@@ -181,7 +187,20 @@ impl<A: App> Acceptor<A> {
     /// Runs a connection. It is boxed because a future that others are wrapped around is there twice, once before its first poll
     /// and once after; and this is what somebody takes who has done nothing but connect.
     fn begin(&self, connection: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.awaited("connection", Box::pin(connection));
+        match self.spares.clone() {
+            None => self.tasks.awaited("connection", Box::pin(connection)),
+            Some(spares) => self.tasks.awaited(
+                "connection",
+                Box::pin(async move {
+                    connection.await;
+                    spares.refill();
+                }),
+            ),
+        }
+    }
+
+    fn gives_up_a_spare(&self, error: &io::Error) -> bool {
+        self.spares.as_ref().is_some_and(|spares| spares.give_up(error))
     }
 }
 

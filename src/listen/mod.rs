@@ -14,6 +14,7 @@ mod peer;
 mod places;
 mod seat;
 mod settings;
+mod spare;
 mod stream;
 mod wire;
 mod woken;

@@ -31,6 +31,8 @@ pub struct Settings {
     pub connections: usize,
     /// How many of these are kept for connections from this machine.
     pub reserve: usize,
+    /// Descriptors that are kept for further connections, for when the process has none left.
+    pub spares: usize,
     /// Connections without a complete head that one remote address may have; all of this machine counts as one. `None`: a quarter
     /// of `connections`.
     pub per_address: Option<usize>,

@@ -41,6 +41,7 @@ pub(super) fn usual(addresses: Vec<Address>) -> Settings {
         header: 4096,
         connections: 8,
         reserve: 0,
+        spares: 0,
         per_address: Some(usize::MAX),
         heads: 1 << 20,
         keep_alive: Some(Duration::from_millis(100)),

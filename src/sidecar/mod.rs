@@ -2,6 +2,7 @@
 //!
 //! `check` stops after prepare, `serve` goes on, and both show the same findings. Nothing serves before `run`.
 
+mod authorities;
 mod descriptors;
 mod listener;
 mod parts;
@@ -27,7 +28,7 @@ use crate::listen::{self, Address, BindError, Bound, Certificate};
 use crate::reload::{self, Contents, Reloads};
 use crate::source::TokenClient;
 use crate::telemetry;
-use crate::transport::{Door, Roots};
+use crate::transport::{Door, Roots, is_ca_for_host};
 
 pub use descriptors::Descriptors;
 pub use parts::Parts;
@@ -127,6 +128,14 @@ fn open_door(settings: &Settings, app: &AppSettings, roots: &mut Roots, findings
             }
         },
     };
+    if let (Some(pem), Some(host)) = (&ca, authority.address.url().host())
+        && is_ca_for_host(pem.bytes(), &host)
+    {
+        let reason = "a CA's certificate in it is for the authority's own host: a server that shows it is not trusted";
+        let remedy =
+            "have a certificate made that is no CA's (basicConstraints CA:FALSE), or one that this CA issues for the server";
+        findings.warning(authority.file.as_deref(), &key, Complaint::new(reason, remedy));
+    }
     let loopback = is_loopback(authority.address.url());
     let open = |tls| Door::open(&settings.outbound, tls, settings.calls.connect_timeout, loopback);
     match roots.tls(ca.as_ref().map(Contents::bytes)).and_then(open) {
@@ -253,7 +262,7 @@ impl Sidecar {
         let meters = listen::Meters::new(&metrics);
         let router = http::router(service.clone(), &settings.http, &clock, &metrics, sampler);
         listen::serve(token, router, &settings.listen, &tasks, tasks.soft(), &meters, "token");
-        let report = report::reporter(service, cache, followed, certificate, tasks.clone(), readiness.clone(), clock.unix());
+        let report = report::reporter(service, cache, followed, certificate, tasks.clone(), readiness.clone(), clock);
         let ready = readiness.clone();
         let router = admin::router(metrics, Arc::new(move || ready.is_ready()), report, &settings.http.hosts);
         listen::serve(admin, router, &settings.admin, &tasks, tasks.soft(), &meters, "admin");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::admin::{AppReport, BreakerReport, CacheReport, CredentialReport, RedisReport, ReloadReport, Report};
 use crate::cache::{Cache, Fleet};
+use crate::clock::Clock;
 use crate::flow::{self, App, Service};
 use crate::lifecycle::Readiness;
 use crate::listen::Certificate;
@@ -11,6 +12,7 @@ use crate::store::BreakerState;
 use crate::tasks::Tasks;
 use crate::telemetry::{self, Metrics};
 
+use super::authorities::authority_reports;
 use super::listener;
 use super::shared::Followed;
 
@@ -22,8 +24,9 @@ pub(super) fn reporter(
     certificate: Option<Certificate>,
     tasks: Tasks,
     readiness: Readiness,
-    started: i64,
+    clock: Clock,
 ) -> Arc<dyn Fn() -> Report + Send + Sync> {
+    let started = clock.unix();
     Arc::new(move || {
         let mut apps: Vec<&Arc<App>> = service.apps().collect();
         apps.sort_unstable_by(|a, b| a.name.cmp(&b.name));
@@ -33,6 +36,7 @@ pub(super) fn reporter(
             started,
             ready: readiness.is_ready(),
             apps: apps.iter().map(|app| app_report(app)).collect(),
+            authorities: authority_reports(&service, &apps, &clock),
             tls: certificate.as_ref().map(listener::report),
             cache: CacheReport {
                 entries: u64::try_from(memory.partitions()).unwrap_or(u64::MAX),

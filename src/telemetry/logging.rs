@@ -10,6 +10,7 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::registry::LookupSpan;
 
+use super::json::JsonLines;
 use super::settings::{Format, Level, Settings};
 
 /// The name that our own log lines and spans carry as the first part of their target.
@@ -26,7 +27,7 @@ where
     // A line that cannot be written is lost: reporting that on standard error would panic when standard error is what broke.
     let base = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false).log_internal_errors(false);
     let lines: Box<dyn Layer<S> + Send + Sync> = match settings.format {
-        Format::Json => Box::new(base.json().flatten_event(true).with_current_span(false).with_span_list(false)),
+        Format::Json => Box::new(base.event_format(JsonLines)),
         Format::Text => Box::new(base.compact()),
     };
     let ours = LevelFilter::from(settings.level);

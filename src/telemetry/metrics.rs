@@ -39,10 +39,15 @@ impl Metrics {
         gauges
     }
 
-    /// Histograms of seconds under `tokend_{name}`.
-    #[expect(clippy::expect_used, reason = "names and labels are literals: a bad one fails the first test that builds a sidecar")]
+    /// Histograms of seconds under `tokend_{name}`, for what happens in this process.
     pub fn durations(&self, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
-        let opts = HistogramOpts::from(opts(name, help)).buckets(DURATION_BUCKETS.to_vec());
+        self.durations_within(&DURATION_BUCKETS, name, help, labels)
+    }
+
+    /// Histograms of seconds under `tokend_{name}`, with these buckets.
+    #[expect(clippy::expect_used, reason = "names and labels are literals: a bad one fails the first test that builds a sidecar")]
+    pub fn durations_within(&self, buckets: &[f64], name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+        let opts = HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec());
         let histograms = HistogramVec::new(opts, labels).expect("a valid metric");
         self.register(name, Box::new(histograms.clone()));
         histograms

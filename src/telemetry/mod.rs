@@ -5,6 +5,7 @@
 //! they leave through `lines`, sampled spans through `otlp`.
 
 mod calls;
+mod json;
 mod lines;
 mod logging;
 mod metrics;

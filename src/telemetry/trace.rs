@@ -31,6 +31,8 @@ pub struct Context {
     pub state: Option<Arc<str>>,
     /// When the edge took the request, by `Clock::precise`.
     pub arrived: Duration,
+    /// The app that a call is made for, once that is known, for the log.
+    pub app: Option<Arc<str>>,
 }
 
 // === impl Context ===
@@ -38,7 +40,13 @@ pub struct Context {
 impl Context {
     /// A request that belongs to no trace.
     pub fn untraced(correlation_id: Uuid) -> Self {
-        Self { correlation_id, trace: Trace::default(), state: None, arrived: Duration::ZERO }
+        Self { correlation_id, trace: Trace::default(), state: None, arrived: Duration::ZERO, app: None }
+    }
+
+    /// This context for calls that are made for an app.
+    #[must_use]
+    pub fn for_app(self, app: &Arc<str>) -> Self {
+        Self { app: Some(Arc::clone(app)), ..self }
     }
 
     /// This context for calls that are made inside another span of the trace.

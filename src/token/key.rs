@@ -201,17 +201,41 @@ impl KeySpace {
         let mut context = self.partitions.clone();
         match owner {
             PartitionOwner::App(tenant) => named(&mut context, "app", tenant.as_bytes()),
-            PartitionOwner::Account(id) => named(&mut context, "account", id.as_bytes()),
-            PartitionOwner::User(oid, tid) => {
-                add(&mut context, b"account");
-                prefix(&mut context, oid.len() + 1 + tid.len());
-                for part in [oid, ".", tid] {
-                    context.update(part.as_bytes());
-                }
+            PartitionOwner::Account(id) => {
+                let numbers = id.split_once('.').and_then(|(oid, tid)| in_lower_case(oid, tid));
+                named(&mut context, "account", numbers.as_ref().map_or(id.as_bytes(), |numbers| numbers));
             }
+            PartitionOwner::User(oid, tid) => match in_lower_case(oid, tid) {
+                Some(numbers) => named(&mut context, "account", &numbers),
+                None => {
+                    add(&mut context, b"account");
+                    prefix(&mut context, oid.len() + 1 + tid.len());
+                    for part in [oid, ".", tid] {
+                        context.update(part.as_bytes());
+                    }
+                }
+            },
         }
         Partition(finish(context))
     }
+}
+
+/// An account id that is two GUIDs, as Entra's are: numbers, whose digits mean the same in either case (RFC 9562 §4). `None`: it is
+/// another one, such as an issuer's `sub`, of which every letter counts (OpenID Connect Core §2).
+fn in_lower_case(oid: &str, tid: &str) -> Option<[u8; 73]> {
+    let is_guid = |text: &str| {
+        let fits =
+            |(index, byte): (usize, u8)| if matches!(index, 8 | 13 | 18 | 23) { byte == b'-' } else { byte.is_ascii_hexdigit() };
+        text.len() == 36 && text.bytes().enumerate().all(fits)
+    };
+    if !is_guid(oid) || !is_guid(tid) {
+        return None;
+    }
+    let mut id = [b'.'; 73];
+    for (to, from) in id.iter_mut().zip(oid.bytes().chain([b'.']).chain(tid.bytes())) {
+        *to = from.to_ascii_lowercase();
+    }
+    Some(id)
 }
 
 impl std::fmt::Debug for KeySpace {
@@ -610,5 +634,26 @@ mod tests {
     fn cch_21_members_cannot_be_shifted() {
         assert_ne!(FlightKey::of(&[b"fmi_path", b"value"]), FlightKey::of(&[b"fmi_pat", b"hvalue"]));
         assert_ne!(challenge_hash("a"), challenge_hash("b"));
+    }
+
+    #[test]
+    fn an_account_id_of_two_guids_is_compared_without_case_and_no_other() {
+        let space = KeySpace::new("host", "client");
+        let (oid, tid) = ("0f0a4f0e-9d5b-4a4f-8f3f-9b110a4f5f3f", "8eaef023-2b34-4da1-9baa-8bc8c9d6a490");
+        let usual = space.partition(PartitionOwner::Account(&format!("{oid}.{tid}")));
+        for (oid, tid) in
+            [(oid.to_uppercase(), tid.to_owned()), (oid.to_owned(), tid.to_uppercase()), (oid.to_uppercase(), tid.to_uppercase())]
+        {
+            assert_eq!(space.partition(PartitionOwner::Account(&format!("{oid}.{tid}"))), usual, "{oid}.{tid}");
+            assert_eq!(space.partition(PartitionOwner::User(&oid, &tid)), usual, "{oid}.{tid}");
+        }
+        for (one, other) in [
+            ("abc.def", "abc.DEF"),
+            ("sub", "SUB"),
+            (oid, &oid.to_uppercase()),
+            (&format!("x{oid}.{tid}"), &format!("X{oid}.{tid}")),
+        ] {
+            assert_ne!(space.partition(PartitionOwner::Account(one)), space.partition(PartitionOwner::Account(other)), "{one}");
+        }
     }
 }

@@ -1,10 +1,15 @@
 //! How the clients of a door are made: the same each time, so that one can take the place of another.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
+use url::Url;
 
+use super::cause::Cause;
+use super::proxy::Proxy;
 use super::settings::Settings;
+use super::why::Why;
 use crate::finding::Complaint;
 
 /// Which connection a request goes over.
@@ -16,9 +21,6 @@ pub enum Over {
     Fresh,
 }
 
-/// Hosts that no proxy is asked for: this machine, and the metadata address of clouds.
-const NEVER_PROXIED: &str = "localhost,127.0.0.0/8,::1,169.254.169.254";
-
 /// How long a connection is kept that nobody uses.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -29,7 +31,7 @@ const PING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs
 /// Makes the clients of one door.
 pub(super) struct Maker {
     tls: rustls::ClientConfig,
-    proxy: Option<reqwest::Proxy>,
+    proxy: Option<Arc<Proxy>>,
     connect_timeout: Duration,
 }
 
@@ -42,14 +44,19 @@ impl Maker {
         connect_timeout: Duration,
         loopback: bool,
     ) -> Result<Self, Complaint> {
-        // The client takes `*` for every name, and for no address.
-        let everywhere = settings.no_proxy.iter().any(|host| host == "*");
-        let proxy = settings.proxy.as_ref().filter(|_| !loopback && !everywhere).map(|proxy| {
-            let proxy = reqwest::Proxy::all(proxy.clone())
-                .map_err(|_| Complaint::new("the proxy cannot be used", "write `outbound.proxy` as http://HOST:PORT"))?;
-            Ok(proxy.no_proxy(reqwest::NoProxy::from_string(&exempt(settings))))
-        });
-        Ok(Self { tls, proxy: proxy.transpose()?, connect_timeout })
+        let proxy = if loopback { None } else { Proxy::of(settings)? };
+        Ok(Self { tls, proxy, connect_timeout })
+    }
+
+    /// A cause with what the proxy says by itself, where the client knows only that it made no way.
+    pub(super) async fn explained(&self, cause: Cause, url: &Url) -> Cause {
+        match (cause.why(), &self.proxy) {
+            (Why::Proxy(None), Some(proxy)) => match proxy.status(url).await {
+                Some(status) => Cause::at(url.host_str().unwrap_or_default(), Why::Proxy(Some(status)), "no tunnel"),
+                None => cause,
+            },
+            _ => cause,
+        }
     }
 
     /// Makes a client that keeps its connections, or one that has a new one for each request. TLS sessions are shared by all: they
@@ -73,34 +80,8 @@ impl Maker {
             Over::Fresh => builder.pool_max_idle_per_host(0),
         };
         if let Some(proxy) = &self.proxy {
-            builder = builder.proxy(proxy.clone());
+            builder = builder.proxy(proxy.for_client());
         }
         builder.build().map_err(|_| Complaint::new("no client can be made", "report this as a defect of tokend"))
-    }
-}
-
-/// The hosts that no proxy is asked for, as NO_PROXY has them.
-fn exempt(settings: &Settings) -> String {
-    settings.no_proxy.iter().map(String::as_str).chain([NEVER_PROXIED]).collect::<Vec<_>>().join(",")
-}
-
-#[cfg(test)]
-mod tests {
-    use hyper_util::client::proxy::matcher::Matcher;
-
-    use super::{Settings, exempt};
-
-    #[test]
-    fn some_hosts_are_never_proxied() {
-        let settings = Settings { no_proxy: vec!["10.0.0.0/8".to_owned(), ".corp.example".to_owned()], ..Settings::default() };
-        // What stands behind the client's own judgement of such a list.
-        let matcher = Matcher::builder().all("http://proxy.example:3128").no(exempt(&settings)).build();
-        let proxied = |host: &str| matcher.intercept(&format!("https://{host}/t").parse().unwrap()).is_some();
-        for host in ["localhost", "127.0.0.1", "127.1.2.3", "[::1]", "169.254.169.254", "10.1.2.3", "id.corp.example"] {
-            assert!(!proxied(host), "{host}");
-        }
-        for host in ["login.microsoftonline.com", "169.254.169.253", "11.1.2.3"] {
-            assert!(proxied(host), "{host}");
-        }
     }
 }

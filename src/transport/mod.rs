@@ -7,9 +7,12 @@
 mod awake;
 mod cause;
 mod client;
+mod proxy;
 mod roots;
 mod settings;
+mod shown;
 mod until;
+mod why;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -27,6 +30,8 @@ pub use cause::{Cause, causes};
 pub use client::Over;
 pub use roots::{Origin, Roots};
 pub use settings::{NamedRoots, Settings};
+pub use shown::is_ca_for_host;
+pub use why::Why;
 
 use self::client::Maker;
 use self::until::{TooLate, Until};
@@ -155,7 +160,7 @@ impl Door {
         outgoing: Outgoing<'_>,
         deadline: Duration,
     ) -> Result<Reply, TransportError> {
-        let correlation_id = context.correlation_id;
+        let url = outgoing.url;
         context.trace = telemetry::outgoing(context.trace, span);
         let kept = (outgoing.over == Over::Kept).then(|| self.0.kept.load_full());
         let client = kept.as_deref().unwrap_or(&self.0.fresh);
@@ -164,9 +169,10 @@ impl Door {
         let mut waiting = CallUnderWay(Some(span));
         let outcome = awake::within(deadline, exchange).await.unwrap_or(Err(TransportError::TimedOut));
         waiting.0 = None;
-        if let Err(error) = &outcome {
-            tracing::warn!(%correlation_id, causes = causes(error), "a call to an authority failed");
-        }
+        let outcome = match outcome {
+            Err(TransportError::Connect(cause)) => Err(TransportError::Connect(self.0.maker.explained(cause, url).await)),
+            outcome => outcome,
+        };
         if let (Some(used), Err(TransportError::Broken(_) | TransportError::TimedOut)) = (&kept, &outcome) {
             self.replace(used);
         }
@@ -209,6 +215,8 @@ async fn exchange(
     context: Context,
     outgoing: Outgoing<'_>,
 ) -> Result<Reply, TransportError> {
+    let host = outgoing.url.host_str().unwrap_or_default();
+    let classify = |error| classify(error, host);
     let mut request = client.request(outgoing.method, outgoing.url.clone()).headers(outgoing.headers);
     if context.trace.is_some() {
         request = request.header("traceparent", context.trace.to_string());
@@ -261,9 +269,9 @@ impl TransportError {
 }
 
 /// Reqwest's errors quote URLs: what goes further has their causes without.
-fn classify(error: reqwest::Error) -> TransportError {
+fn classify(error: reqwest::Error, host: &str) -> TransportError {
     let error = error.without_url();
-    let cause = Cause::new(causes(&error));
+    let cause = Cause::of(&error, host);
     if error.is_timeout() && !error.is_connect() {
         TransportError::TimedOut
     } else if error.is_connect() || TooLate::is_cause_of(&error) {

@@ -35,6 +35,7 @@ mod responses;
 mod rotation;
 mod secrets;
 mod smoke;
+mod status;
 mod support;
 mod tls;
 mod wire;

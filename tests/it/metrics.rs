@@ -7,7 +7,7 @@ use serde_json::json;
 use tokend::clock::Clock;
 
 use crate::support::redis::RedisServer;
-use crate::support::{Emulator, Fleet, GRAPH, configuration, eventually};
+use crate::support::{Emulator, Fleet, GRAPH, Sidecar, configuration, eventually};
 
 type Labels = &'static [(&'static str, &'static [&'static str])];
 
@@ -270,4 +270,25 @@ async fn what_a_process_shows_is_in_the_list() {
     }
     let series = text.lines().filter(|line| !line.starts_with('#')).count();
     assert!((300..1500).contains(&series), "{series} series");
+}
+
+#[tokio::test]
+async fn calls_to_authorities_are_measured_precisely_and_where_authorities_answer() {
+    let emulator = Emulator::start(&Clock::system()).await;
+    let files = tempfile::tempdir().expect("a folder");
+    let sidecar = Sidecar::start(&configuration(&emulator, &files), &Clock::system()).await;
+    for app in ["daemon", "shop"] {
+        sidecar.client.post("/client-credentials", &json!({"app": app, "scopes": [GRAPH]})).await;
+    }
+    let text = sidecar.admin.get("/metrics").await;
+    for grant in ["client_credentials", "discovery"] {
+        let sum = text.sample(&format!("tokend_authority_call_duration_seconds_sum{{grant=\"{grant}\"}}"));
+        assert!(sum > 0.0 && (sum * 1000.0).fract() > 0.0, "{grant}: {sum} is no measure in whole milliseconds");
+    }
+    let bounds = text.text.lines().filter_map(|line| {
+        let rest = line.strip_prefix("tokend_authority_call_duration_seconds_bucket{grant=\"discovery\",le=\"")?;
+        rest.split('"').next().map(str::to_owned)
+    });
+    let bounds: Vec<String> = bounds.collect();
+    assert_eq!(bounds, ["0.025", "0.05", "0.1", "0.25", "0.5", "1", "2", "4", "8", "+Inf"]);
 }

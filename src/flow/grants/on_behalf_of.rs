@@ -188,12 +188,13 @@ async fn judged(
     (bearer, digest): (&str, &TokenDigest),
     context: Context,
 ) -> Result<Arc<Claims>, Refusal> {
+    let context = context.for_app(&app.label);
     let policy = &guard.policy;
     let no_keys = |failure| no_keys(failure, Some(state.clock.moment()));
     let verified = app.verifier.verify((bearer, digest), &app.client_id, context.clone()).await;
     let verified = verified.map_err(|rejected| match rejected {
         TokenRejected::NoKeys(failure) => no_keys(failure),
-        rejected => invalid(&policy.explain(bearer, &rejected)),
+        rejected => because(&policy.explain(bearer, &rejected), rejected.reason()),
     })?;
     let document = if policy.needs_issuer_form() {
         Some(app.authority.document(verified.version, context.clone()).await.map_err(no_keys)?)
@@ -216,16 +217,22 @@ fn accepted(
     match policy.judge(&verified.claims, form, own, state.clock.unix()) {
         Verdict::Accepted => Ok(verified.claims),
         Verdict::Invalid(why) => Err(invalid(why)),
-        Verdict::Elsewhere => Err(invalid(&policy.elsewhere(&verified.claims))),
+        Verdict::Elsewhere => Err(because(&policy.elsewhere(&verified.claims), "it is for another audience")),
         Verdict::InsufficientScope => {
             let detail = "the user's token has none of the scopes in `apps.*.inbound.scopes`";
-            Err(Refusal::new(Turn::Rights, RefusalKind::InsufficientScope, detail))
+            let refusal = Refusal::new(Turn::Rights, RefusalKind::InsufficientScope, detail);
+            Err(refusal.because("it has none of the scopes in `inbound.scopes`"))
         }
     }
 }
 
-fn invalid(why: &str) -> Refusal {
-    Refusal::new(Turn::User, RefusalKind::InvalidToken, format!("the user's token is not accepted: {why}"))
+fn invalid(why: &'static str) -> Refusal {
+    because(why, why)
+}
+
+/// As [`invalid`], where the caller is told more than the log, whose texts are a closed set.
+fn because(why: &str, reason: &'static str) -> Refusal {
+    Refusal::new(Turn::User, RefusalKind::InvalidToken, format!("the user's token is not accepted: {why}")).because(reason)
 }
 
 /// At a multi-tenant authority the tenant is the user's own.

@@ -77,7 +77,8 @@ impl Job {
         if !may {
             let until = self.state.clock.moment().after(BEYOND);
             let refusal = Arc::new(beyond_api());
-            let hold = Hold { until, failures: 1, failure: refusal, stops: Stops::Request, record: 0 };
+            let app = Arc::clone(&self.app.label);
+            let hold = Hold { until, failures: 1, failure: refusal, stops: Stops::Request, record: 0, app };
             self.state.remembered.hold(beyond(&self.lane, &self.key), hold);
         }
         may

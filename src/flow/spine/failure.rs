@@ -1,6 +1,7 @@
 //! From what an authority said to a refusal: whose turn it is, decided by `error`, `suberror`, `claims` and flow, never by AADSTS
 //! numbers (ERR-5, ERR-7, ERR-9).
 
+use super::remedy::remedy;
 use crate::authority::AuthorityError;
 use crate::cache::{Lost, Unavailable};
 use crate::clock::{Clock, Moment};
@@ -61,12 +62,7 @@ fn refusal_of(flow: Flow, tenant: Option<&Tenant>, failure: AuthorityError, unti
     match failure {
         AuthorityError::Refused { body, .. } => {
             let turn = turn(flow, tenant.is_some(), &body);
-            let detail = match turn {
-                Turn::User => "the authority asks for the user: sign in again, with `claims` if there are any",
-                Turn::Caller => "the authority does not accept the request: see `error_description`",
-                Turn::Rights => "the authority does not let this app act here: see `suberror`",
-                _ => "the authority refuses the app: check its credential and registration",
-            };
+            let detail = remedy(turn, &body);
             let retry = until.map_or(Retry::Never, Retry::At);
             Refusal { answer: Some(body), ..Refusal::new(turn, RefusalKind::Refused, detail) }.retrying(retry)
         }
@@ -102,16 +98,23 @@ fn refusal_of(flow: Flow, tenant: Option<&Tenant>, failure: AuthorityError, unti
             let detail = format!("the authority's answer cannot be used: {other}");
             Refusal::new(Turn::Operator, RefusalKind::InvalidAuthorityResponse, detail).retrying(retry)
         }
+        AuthorityError::Strange(strange) => {
+            let detail = format!("the authority's answer cannot be used: {strange}: {}", strange.remedy());
+            let retry = if strange.is_final() { Retry::Never } else { retry };
+            Refusal::new(Turn::Operator, RefusalKind::InvalidAuthorityResponse, detail).retrying(retry)
+        }
     }
 }
 
 /// Nothing can be said of the token, so it is not the user's turn. `now` is given where the same request can succeed later.
 pub(in crate::flow) fn no_keys(failure: AuthorityError, now: Option<Moment>) -> Refusal {
     let until = now.zip(failure.retry_after()).map(|(now, pause)| now.after(pause));
+    let is_final = matches!(&failure, AuthorityError::Strange(strange) if strange.is_final());
     let lower = refuse(Flow::OnBehalfOf, failure, None);
     let detail = format!("the authority's keys cannot be had: {}", lower.detail);
     let refusal = Refusal::new(Turn::Unavailable, RefusalKind::KeysUnavailable, detail);
-    Refusal { cause: lower.cause, ..refusal }.retrying(until.map_or(Retry::Backoff, Retry::At))
+    let retry = if is_final { Retry::Never } else { until.map_or(Retry::Backoff, Retry::At) };
+    Refusal { cause: lower.cause, ..refusal }.retrying(retry)
 }
 
 /// The refusal where nothing is known of an account.

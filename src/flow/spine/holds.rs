@@ -185,7 +185,9 @@ impl Keys {
                 (stops, if stops == Stops::Request { REFUSED } else { CLIENT })
             }
             // Garbage says nothing of other requests.
-            AuthorityError::Invalid(_) | AuthorityError::OtherIssuer { .. } => (Stops::Request, REFUSED),
+            AuthorityError::Invalid(_) | AuthorityError::OtherIssuer { .. } | AuthorityError::Strange(_) => {
+                (Stops::Request, REFUSED)
+            }
             AuthorityError::Unavailable { .. }
             | AuthorityError::NotSent(_)
             | AuthorityError::Broken(_)
@@ -215,9 +217,9 @@ impl Keys {
     }
 
     /// Holds this request alone, here alone.
-    pub(super) fn hold_request(&self, remembered: &Remembered, until: Moment, refusal: &Arc<Refusal>) {
+    pub(super) fn hold_request(&self, remembered: &Remembered, app: &Arc<str>, until: Moment, refusal: &Arc<Refusal>) {
         let failure = Arc::clone(refusal);
-        remembered.hold(self.request, Hold { until, failures: 1, failure, stops: Stops::Request, record: 0 });
+        remembered.hold(self.request, Hold { until, failures: 1, failure, stops: Stops::Request, record: 0, app: Arc::clone(app) });
     }
 
     /// A success clears what was remembered of its partition, of its request, and of the client here (ERR-8). A pause that the
@@ -242,11 +244,11 @@ impl Stop {
 
     /// Remembers a refusal, and returns what was remembered. If it concerns others, they are not told what the authority said to
     /// this caller: that may name the user.
-    pub(super) fn remember(self, remembered: &Remembered, refusal: &Arc<Refusal>) -> RememberedRefusal {
+    pub(super) fn remember(self, remembered: &Remembered, app: &Arc<str>, refusal: &Arc<Refusal>) -> RememberedRefusal {
         let said = if self.concerns_others() { Arc::new(self.for_others(refusal)) } else { Arc::clone(refusal) };
         let Self { key, stops, until, failures } = self;
         let record = rand::random();
-        remembered.hold(key, Hold { until, failures, failure: Arc::clone(&said), stops, record });
+        remembered.hold(key, Hold { until, failures, failure: Arc::clone(&said), stops, record, app: Arc::clone(app) });
         RememberedRefusal { key, stops, until, record, refusal: said }
     }
 
@@ -320,7 +322,7 @@ mod tests {
         let (clock, remembered) = (Clock::manual(0), remembered());
         let refusal = Arc::new(Refusal::new(Turn::Operator, RefusalKind::Refused, "no"));
         if let Some(stop) = Keys::of(&USUAL).stop(failure, &remembered, &clock, 0.5) {
-            stop.remember(&remembered, &refusal);
+            stop.remember(&remembered, &"app".into(), &refusal);
         }
         assert!(Keys::of(&USUAL).standing(&remembered, clock.moment()).is_some(), "{failure:?}");
         others.iter().map(|other| Keys::of(other).standing(&remembered, clock.moment()).is_some()).collect()
@@ -446,7 +448,11 @@ mod tests {
         let (clock, remembered) = (Clock::manual(0), remembered());
         let keys = Keys::of(&USUAL);
         let stop = keys.stop(&error(401, "invalid_client"), &remembered, &clock, 0.5).unwrap();
-        keys.widened(stop).remember(&remembered, &Arc::new(Refusal::new(Turn::Operator, RefusalKind::Refused, "no")));
+        keys.widened(stop).remember(
+            &remembered,
+            &"app".into(),
+            &Arc::new(Refusal::new(Turn::Operator, RefusalKind::Refused, "no")),
+        );
         let standing = |subject: Subject<'_>| Keys::of(&subject).standing(&remembered, clock.moment()).is_some();
         assert!(standing(Subject { tenant: ("fabrikam", Standing::Other), flow: Flow::AuthCode, ..USUAL }));
         assert!(!standing(Subject { credential_version: 2, ..USUAL }));

@@ -4,8 +4,9 @@
 //! always brings something new. `job` is work that goes on without its caller, and `bound` is about callers that may have less than
 //! is granted. `refresh` is the way of a refresh token, and `send` is one call with the app's proof.
 //!
-//! After a call that failed, `failure` says whose turn it is, and `outcome` what becomes of a grant that may be used up. `holds`
-//! says what the failure stops, on the `evidence` of tenants; `remember` keeps that here and in the other replicas.
+//! After a call that failed, `failure` says whose turn it is, `remedy` what to do, and `outcome` what becomes of a grant that may
+//! be used up. `holds` says what the failure stops, on the `evidence` of tenants; `remember` keeps that here and in the other
+//! replicas.
 
 mod bound;
 pub(super) mod cached;
@@ -16,6 +17,7 @@ mod job;
 pub(super) mod once;
 mod outcome;
 mod refresh;
+mod remedy;
 mod remember;
 mod search;
 pub(super) mod send;

@@ -161,7 +161,7 @@ impl Refresh {
     fn unavailable(&self, job: &Job, why: Unavailable) -> Arc<Refusal> {
         let refusal = Arc::new(unavailable(why));
         let until = job.state.clock.moment().after(ASK_AGAIN);
-        job.keys(job.app.credential.version()).hold_request(&job.state.remembered, until, &refusal);
+        job.keys(job.app.credential.version()).hold_request(&job.state.remembered, &job.app.label, until, &refusal);
         refusal
     }
 
@@ -224,7 +224,7 @@ impl Refresh {
         let refusal = Arc::new(refuse(job.flow, failure, None));
         // Of the successor, which is what the next one would send.
         let until = job.state.clock.moment().after(UNUSABLE);
-        job.keys(version).hold_request(&job.state.remembered, until, &refusal);
+        job.keys(version).hold_request(&job.state.remembered, &job.app.label, until, &refusal);
         refusal
     }
 

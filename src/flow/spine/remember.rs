@@ -34,7 +34,7 @@ impl FlowState {
     /// Remembers a refusal for as long as it stops what it stops, here and in the other replicas.
     pub(super) async fn remember(&self, app: &App, keys: &Keys, stop: Stop, refusal: &Arc<Refusal>) {
         let stop = if stop.stops == Stops::Tenant && self.proves(app, keys).await { keys.widened(stop) } else { stop };
-        let RememberedRefusal { key, stops, until, record, refusal } = stop.remember(&self.remembered, refusal);
+        let RememberedRefusal { key, stops, until, record, refusal } = stop.remember(&self.remembered, &app.label, refusal);
         let now = self.clock.moment();
         if let Some(fleet) = self.cache.fleet()
             && let Some(written) = wire::write_hold(stops, record, &refusal, now)
@@ -108,7 +108,7 @@ impl FlowState {
             };
             let failures = self.remembered.failures(*stops, key, now).saturating_add(1);
             let told = Arc::new(failure.remembered(until, now));
-            self.remembered.hold(*key, Hold { until, failures, failure, stops: *stops, record });
+            self.remembered.hold(*key, Hold { until, failures, failure, stops: *stops, record, app: Arc::clone(&app.label) });
             Some(told)
         })
     }

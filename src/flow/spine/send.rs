@@ -60,7 +60,7 @@ impl From<source::GrantOutcome> for Sent {
 
 /// Sends a grant.
 pub(in crate::flow) async fn run(app: &App, form: &Form, tenant: Option<&Tenant>, repeat: Repeat, context: Context) -> Sent {
-    app.source.send(&GrantCall { form, tenant, repeat, context }).await.into()
+    app.source.send(&GrantCall { form, tenant, repeat, context: context.for_app(&app.label) }).await.into()
 }
 
 /// Sends once what may be sent only under a refresh lease. The lease is told which generation is sent at the last moment, when only
@@ -72,7 +72,7 @@ pub(in crate::flow) async fn run_in(
     turn: Option<(&cache::RefreshLease, u64)>,
     context: Context,
 ) -> Sent {
-    let call = GrantCall { form, tenant, repeat: Repeat::Never, context };
+    let call = GrantCall { form, tenant, repeat: Repeat::Never, context: context.for_app(&app.label) };
     let Some((turn, generation)) = turn else { return app.source.send(&call).await.into() };
     let ready = match app.source.ready(&call).await {
         Ok(ready) => ready,

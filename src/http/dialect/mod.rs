@@ -22,6 +22,13 @@ pub(super) enum Dialect {
 // === impl Dialect ===
 
 impl Dialect {
+    /// What the log calls the doors whose answers look so.
+    pub(super) fn door(self) -> &'static str {
+        match self {
+            Self::Problem => "rest",
+        }
+    }
+
     /// The answer to a request that got what it asked for.
     pub(super) fn success(self, reply: &FlowReply, correlation_id: Uuid, now: i64) -> Response {
         match self {

@@ -100,7 +100,9 @@ pub(super) fn failure(failure: &RequestFailure<'_>, correlation_id: Uuid) -> Res
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     if let Some(refusal) = failure.refusal
-        && failure.status == StatusCode::UNAUTHORIZED
+        // RFC 6750 §3.1: the status of a missing scope is 403, and it has a challenge all the same.
+        && (failure.status == StatusCode::UNAUTHORIZED
+            || (failure.status == StatusCode::FORBIDDEN && refusal.kind == RefusalKind::InsufficientScope))
     {
         headers.insert(WWW_AUTHENTICATE, challenge(refusal));
     }

@@ -107,6 +107,10 @@ pub(super) fn problem(status: StatusCode, description: &str) -> Response {
                            in base64 and `authorization_uri`. Ready to be forwarded.";
         answer = answer.header("www-authenticate", header(description, text()));
     }
+    if status == StatusCode::FORBIDDEN {
+        let description = "`Bearer error=\"insufficient_scope\"` where the user's token lacks a scope; else it is not there.";
+        answer = answer.header("www-authenticate", header(description, text()));
+    }
     if status == StatusCode::METHOD_NOT_ALLOWED {
         answer = answer.header("allow", header("The methods that the route takes.", text()));
     }

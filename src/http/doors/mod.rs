@@ -11,7 +11,7 @@ use futures_util::FutureExt as _;
 use super::fault::Fault;
 use super::members::{Members, Text};
 use crate::caller::Caller;
-use crate::flow::{self, Accounts, Answer, AuthCodeUrl, AuthorizationUrl, Call, Listing, Refusal, Service};
+use crate::flow::{self, Accounts, Answer, App, AuthCodeUrl, AuthorizationUrl, Call, Common, Listing, Refusal, Service};
 use crate::token::Account;
 
 /// One door: what a request asks of the flows.
@@ -53,6 +53,17 @@ fn text<'a>(member: &'a Option<Text<'_>>) -> Option<&'a str> {
 // === impl FlowCall ===
 
 impl FlowCall<'_> {
+    /// The app that is meant, for the log.
+    pub(super) fn app(&self, service: &Service) -> Option<Arc<App>> {
+        let by_name = |app: Option<&str>| service.app_meant(&Common { app, ..Common::default() });
+        match self {
+            Self::Token(request) => service.app_meant(request.common()),
+            Self::AuthCodeUrl(request) => service.app_meant(&request.common),
+            Self::ListAccounts(listing) => by_name(listing.app),
+            Self::GetAccount { app, .. } | Self::SignOut { app, .. } => by_name(*app),
+        }
+    }
+
     /// Asks. What is large and seldom needed is boxed: this future is made for every request, and is as large as its largest part.
     pub(super) async fn ask(&self, service: &Service, caller: Caller, call: Call) -> Result<FlowReply, Arc<Refusal>> {
         match self {

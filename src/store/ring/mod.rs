@@ -29,6 +29,9 @@ use crate::telemetry::Metrics;
 
 /// The least time between two reads of the file because a key id is not known.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How many different things are said of values that cannot be opened, and the longest key id that is quoted.
+const MOST_SAID: usize = 16;
+const LONGEST_KID: usize = 64;
 /// What names records where nothing is sealed: names are no secret there, but one way to make them is enough.
 const PUBLIC: &[u8] = b"tokend: the key of names in plaintext";
 
@@ -44,6 +47,8 @@ struct Inner {
     /// When the file was last read because of an unknown key id.
     asked: Mutex<Option<Moment>>,
     counts: OnceLock<Counts>,
+    /// What was said of values that cannot be opened: each reason once, with each key.
+    said: Mutex<BTreeSet<(Unreadable, String)>>,
 }
 
 /// What was read, by key, and what could not be read.
@@ -66,7 +71,7 @@ pub struct Opened {
 }
 
 /// Why a value cannot be opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unreadable {
     /// A later release wrote it.
     Newer,
@@ -93,7 +98,8 @@ impl Ring {
                 (Some(keys), naming)
             }
         };
-        let inner = Inner { keys, naming, clock: clock.clone(), asked: Mutex::default(), counts: OnceLock::new() };
+        let inner =
+            Inner { keys, naming, clock: clock.clone(), asked: Mutex::default(), counts: OnceLock::new(), said: Mutex::default() };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -167,7 +173,31 @@ impl Ring {
         if let (Err(why), Some(counts)) = (&opened, self.0.counts.get()) {
             counts.of(*why).inc();
         }
+        if let Err(why) = opened {
+            self.tell(why, value);
+        }
         opened
+    }
+
+    /// Says once why values cannot be opened, with the key that sealed them: the metric says how many there are.
+    fn tell(&self, why: Unreadable, value: &[u8]) {
+        // Whoever can write into Redis can write any key id.
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        let kid = Header::read(value).map_or(&b""[..], |header| header.kid);
+        let kid = if kid.len() <= LONGEST_KID && kid.iter().all(plain) { String::from_utf8_lossy(kid) } else { "other".into() };
+        let mut said = self.0.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.len() >= MOST_SAID || !said.insert((why, kid.clone().into_owned())) {
+            return;
+        }
+        drop(said);
+        let kid = (!kid.is_empty()).then_some(kid.as_ref());
+        let remedy = why.remedy();
+        tracing::warn!(
+            reason = why.as_str(),
+            kid,
+            remedy,
+            "a record of the shared cache cannot be opened; further ones are counted"
+        );
     }
 
     fn judge(&self, key: &str, value: &[u8], versions: Versions) -> Result<Opened, Unreadable> {
@@ -243,9 +273,9 @@ impl Ring {
             metrics.counters("cache_undecipherable_total", "Shared values that cannot be opened, by reason.", &["reason"]);
         let counts = Counts {
             reads: metrics.counters("key_ring_reads_total", "Shared values opened, by key.", &["kid"]),
-            newer: undecipherable.with_label_values(&["newer"]),
-            unknown_key: undecipherable.with_label_values(&["unknown_key"]),
-            garbage: undecipherable.with_label_values(&["garbage"]),
+            newer: undecipherable.with_label_values(&[Unreadable::Newer.as_str()]),
+            unknown_key: undecipherable.with_label_values(&[Unreadable::UnknownKey.as_str()]),
+            garbage: undecipherable.with_label_values(&[Unreadable::Garbage.as_str()]),
         };
         let reads = counts.reads.clone();
         if self.0.counts.set(counts).is_err() {
@@ -280,6 +310,31 @@ impl fmt::Debug for Ring {
 impl fmt::Debug for Opened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Opened").field("generation", &self.generation).field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+// === impl Unreadable ===
+
+impl Unreadable {
+    /// The label, and the word of the log.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Newer => "newer",
+            Self::UnknownKey => "unknown_key",
+            Self::Garbage => "garbage",
+        }
+    }
+
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::Newer => "a later release wrote it: update this replica, or have the others write the version that it reads",
+            Self::UnknownKey => {
+                "it was sealed under a key that is not in the key ring: give this replica the key ring of the others"
+            }
+            Self::Garbage => {
+                "it was changed, cut off, or written by somebody else: look who else uses this Redis and `cache.redis.key_prefix`"
+            }
+        }
     }
 }
 

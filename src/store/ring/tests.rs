@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::reload::{Place, Source};
 use crate::secret::Secret;
 use crate::store::settings::{Encryption, Version, Versions};
-use crate::telemetry::Metrics;
+use crate::telemetry::{self, Metrics};
 
 /// Keys in base64: 32 bytes of 0, of 1 and so on.
 const NAME: &str = "name:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
@@ -296,4 +296,59 @@ async fn a_file_that_hangs_is_waited_for_together_and_for_a_second() {
     // What is known opens as ever.
     assert!(reads(&ring(&[NAME, A]), &replica.ring).await.is_ok());
     assert_eq!(replica.ring.reload_state().1, 1);
+}
+
+/// The lines that are logged meanwhile.
+fn logged(work: impl FnOnce()) -> Vec<serde_json::Value> {
+    #[derive(Clone, Default)]
+    struct Kept(Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let (lines, settings) = (Kept::default(), telemetry::Settings::default());
+    let writer = lines.clone();
+    let (subscriber, _) = telemetry::subscriber(&settings, move || writer.clone()).unwrap();
+    // While one subscriber alone is alive, whatever another test's thread reaches first would be switched off for this one as well.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
+    tracing::subscriber::with_default(subscriber, work);
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn what_cannot_be_opened_is_a_log_line_once_for_each_reason_and_key() {
+    let (ours, theirs, others) = (ring(&[NAME, A]), ring(&[NAME, B]), ring(&[NAME, C]));
+    let sealed = |ring: &Ring, version| ring.seal(KEY, 1, version, b"canary").unwrap();
+    let lines = logged(|| {
+        for _ in 0..100 {
+            for value in [sealed(&theirs, 9), sealed(&others, 9), sealed(&ours, 10), b"canary".to_vec(), Vec::new()] {
+                assert!(ours.open(KEY, &value, VERSIONS).is_err());
+            }
+        }
+        // What somebody else writes as a key id is not repeated.
+        for number in 0..100_u8 {
+            let mut strange = sealed(&theirs, 9);
+            // Behind the generation, the version and its length.
+            strange[18] = number;
+            assert!(ours.open(KEY, &strange, VERSIONS).is_err());
+        }
+    });
+    let said: Vec<_> = lines.iter().map(|line| (line["reason"].as_str().unwrap(), line["kid"].as_str())).collect();
+    for expected in [("unknown_key", Some("b")), ("unknown_key", Some("c")), ("newer", Some("a")), ("garbage", None)] {
+        assert_eq!(said.iter().filter(|said| **said == expected).count(), 1, "{expected:?}: {said:?}");
+    }
+    assert!(lines.len() <= 16, "{}", lines.len());
+    for line in &lines {
+        assert!(line["message"].as_str().unwrap().contains("cannot be opened") && line["remedy"].is_string(), "{line}");
+        assert!(!line.to_string().contains("canary"), "{line}");
+    }
 }

@@ -100,3 +100,29 @@ async fn what_redis_has_lost_is_no_sign_out() {
     }
     assert_eq!(stage.calls().await, 1);
 }
+
+#[tokio::test]
+async fn an_entra_account_is_the_same_in_capitals_and_an_issuers_is_not() {
+    for stage in Stage::both().await {
+        let last = stage.last();
+        let signed = stage.sign_in(0, "orders", USER_READ, ANA).await;
+        let (oid, tid) = id(&signed).split_once('.').expect("two ids");
+        for other in [id(&signed).to_uppercase(), format!("{}.{tid}", oid.to_uppercase()), format!("{oid}.{}", tid.to_uppercase())]
+        {
+            assert_ne!(other, id(&signed));
+            for replica in [0, last] {
+                assert_eq!(stage.silent(replica, "orders", &other, USER_READ).await.token(), signed.token(), "{other}");
+                assert_eq!(stage.account(replica, "orders", &other).await.member("home_account_id"), id(&signed), "{other}");
+            }
+        }
+        assert_eq!(stage.sign_out(last, "orders", &id(&signed).to_uppercase()).await.status, 204);
+        assert_eq!(stage.account(0, "orders", id(&signed)).await.status, 404);
+        let eva = stage.sign_in(0, "shop-offline", "orders.read", "eva").await;
+        let capitals = id(&eva).to_uppercase();
+        is_unknown(
+            &stage.silent(0, "shop-offline", &capitals, "orders.read").await,
+            &stage.account(0, "shop-offline", &capitals).await,
+        );
+        assert_eq!(stage.silent(0, "shop-offline", id(&eva), "orders.read").await.token(), eva.token());
+    }
+}

@@ -86,3 +86,20 @@ async fn nothing_that_an_authority_says_breaks_out_of_the_header() {
     assert!(!header.contains("invalid_token") && !header.contains("y=\"z"), "{header}");
     assert_eq!(answer.header("set-cookie"), "");
 }
+
+#[tokio::test]
+async fn a_challenge_that_is_too_long_for_a_header_stands_in_the_body_alone() {
+    let world = World::new().await;
+    for (length, in_header) in [(100, true), (2000, true), (4000, false), (8000, false)] {
+        let claims = json!({"access_token": {"x": {"value": "v".repeat(length)}}}).to_string();
+        let answer = refused(&world, Flow::Obo, json!({"status": 400, "error": "interaction_required", "claims": claims})).await;
+        assert_eq!((answer.status, answer.member("claims")), (401, claims.as_str()), "{length}");
+        let header = answer.header("www-authenticate");
+        assert!(
+            header.starts_with("Bearer error=\"insufficient_claims\"") && header.len() <= 3 * 1024,
+            "{length}: {}",
+            header.len()
+        );
+        assert_eq!(header.contains("claims=\"ey"), in_header, "{length}: {header}");
+    }
+}

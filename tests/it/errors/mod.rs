@@ -4,6 +4,7 @@ mod challenge;
 mod ids;
 mod matrix;
 mod redaction;
+mod remedies;
 mod retry;
 mod said;
 

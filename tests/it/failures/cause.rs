@@ -8,10 +8,10 @@ use tokend::telemetry::{self, Format, Level, Settings};
 use crate::secrets::kept::Kept;
 use crate::support::{Client, GRAPH, Relay, World};
 
-const ID: &str = "6f0a4f0e-9d5b-4a4f-8f3f-9b110a4f5f3f";
+pub(super) const ID: &str = "6f0a4f0e-9d5b-4a4f-8f3f-9b110a4f5f3f";
 
 /// The lines that are logged with [`ID`]. All runs on one thread, so that every task logs where this can see it.
-fn logged(work: impl Future<Output = ()>) -> Vec<Value> {
+pub(super) fn logged(work: impl Future<Output = ()>) -> Vec<Value> {
     let lines = Kept::default();
     let writer = lines.clone();
     let settings = Settings { level: Level::Info, format: Format::Json, otlp: None };
@@ -28,7 +28,7 @@ fn logged(work: impl Future<Output = ()>) -> Vec<Value> {
 }
 
 /// The cause that the line of the failed request gives.
-fn cause(lines: &[Value]) -> &str {
+pub(super) fn cause(lines: &[Value]) -> &str {
     let line = lines.iter().find(|line| line["message"] == "request failed").unwrap_or_else(|| panic!("{lines:?}"));
     line["cause"].as_str().unwrap_or_else(|| panic!("{line}"))
 }

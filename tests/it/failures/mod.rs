@@ -6,12 +6,15 @@ mod cause;
 mod counted;
 mod hanging;
 mod issuer;
+mod line;
 mod outage;
 mod pause;
 pub(crate) mod reach;
 mod refused;
 mod retry;
 mod silent;
+mod strange;
+mod unreached;
 
 use serde_json::{Value, json};
 

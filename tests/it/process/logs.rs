@@ -50,7 +50,8 @@ async fn every_line_is_json_and_a_failed_request_has_one() {
         (&line["route"], &line["status"], &line["error"]),
         (&json!("/client-credentials"), &json!(502), &json!("invalid_client"))
     );
-    assert_eq!(line["error_codes"], "[7000215]");
+    assert_eq!(line["error_codes"], json!([7_000_215]), "a list, and no text that looks like one");
+    assert_eq!((&line["app"], &line["flow"], &line["door"]), (&json!("daemon"), &json!("client_credentials"), &json!("rest")));
     assert!(uuid::Uuid::try_parse(line["authority_trace_id"].as_str().unwrap_or_default()).is_ok(), "{line}");
 }
 
@@ -82,6 +83,20 @@ async fn a_key_that_cannot_be_read_is_said_once_with_its_id() {
         assert!(of_key[0]["authority"].as_str().is_some_and(|name| name.starts_with(&emulator.origin)), "{kid}: {about:#?}");
     }
     assert!(about.len() == 4 && !output.contains("c2VjcmV0LWNhbmFyeQ"), "{output}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_line_says_what_runs_and_by_which_configuration() {
+    let (_emulator, files, serving) = serving("{format: json}").await;
+    let output = serving.output();
+    let lines = output.lines().map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("{line}")));
+    let line = lines.into_iter().find(|line| line["message"] == "starting").unwrap_or_else(|| panic!("{output}"));
+    assert_eq!((&line["version"], &line["cache"]), (&json!(env!("CARGO_PKG_VERSION")), &json!("memory")));
+    assert_eq!(line["file"], json!(files.path().join("tokend.yaml").display().to_string()));
+    let apps = line["apps"].as_array().unwrap_or_else(|| panic!("{line}"));
+    assert!(apps.contains(&json!("daemon")) && apps.contains(&json!("shop-web")) && line["app_count"] == apps.len(), "{line}");
+    let listeners = line["listeners"].as_array().unwrap_or_else(|| panic!("{line}"));
+    assert!(listeners.len() >= 2 && listeners.iter().all(|place| place.as_str().is_some_and(|text| text.contains(':'))), "{line}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -101,4 +101,25 @@ async fn an_authority_that_is_down_is_1() {
     let (code, text) = said(&run(command).await);
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("daemon: authority_unavailable: "), "{text}");
+    assert!(text.contains("  cause: no connection was made: 127.0.0.1: the connection was refused: check host and port"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_an_authority_gives_no_answer_is_told() {
+    for (from, to, words) in [
+        ("127.0.0.1", "login.test.invalid", "login.test.invalid: its name is not known"),
+        ("ca.pem", "other.pem", "its certificate is of a CA that is not trusted: name the CA's certificate as `ca_file`"),
+        ("/oidc/shop", "/oidc/nothing", "status 404"),
+    ] {
+        let (emulator, files) = stage().await;
+        let config = files.path().join("tokend.yaml");
+        let own = rcgen::generate_simple_self_signed(vec!["x".to_owned()]).expect("a certificate").cert.pem();
+        let text = configuration(&emulator, &files).replace(from, to);
+        std::fs::write(files.path().join("other.pem"), own).expect("a file");
+        std::fs::write(&config, text).expect("a file");
+        let mut command = tokend(&["check", "--online", "--config"]);
+        command.arg(&config);
+        let (code, text) = said(&run(command).await);
+        assert!(code == 1 && text.contains(words), "no {words:?} in {text}");
+    }
 }

@@ -135,12 +135,21 @@ pub(crate) struct Realm {
     pub(crate) users: Vec<RealmUser>,
     #[serde(default = "quarter")]
     pub(crate) token_lifetime: i64,
+    /// Seconds that a client's clock may differ from the realm's.
+    #[serde(default = "minute")]
+    pub(crate) assertion_skew: i64,
+    /// Seconds that a client's assertion may live.
+    #[serde(default = "five_minutes")]
+    pub(crate) assertion_lifetime: i64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Client {
     pub(crate) client_id: String,
+    /// The only way in which it may prove itself, of those that the realm offers; none: any of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) token_endpoint_auth_method: Option<String>,
     #[serde(default)]
     pub(crate) secrets: Vec<String>,
     #[serde(default)]
@@ -176,6 +185,14 @@ fn two() -> u8 {
 
 fn hour() -> i64 {
     3_599
+}
+
+fn minute() -> i64 {
+    60
+}
+
+fn five_minutes() -> i64 {
+    300
 }
 
 fn quarter() -> i64 {

@@ -98,14 +98,14 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     /// Looks in memory. Nothing here waits.
     pub fn look(&self, query: &Query<'_>) -> Look {
-        let found = self.local.find(&query.key.partition, &query.key.variant, &query.key.scopes, query.superset, &query.bypass);
+        let found = self.local.find(query.sought());
         self.metrics.looked(found.as_ref().map(|found| found.unchecked).map_err(|miss| *miss));
         found.map_or_else(Look::Miss, |found| Look::Hit { head: found.flown.head, due: found.due, unchecked: found.unchecked })
     }
 
     /// Whether memory has what is asked for: a look that is not counted.
     pub fn has(&self, query: &Query<'_>) -> bool {
-        self.local.find(&query.key.partition, &query.key.variant, &query.key.scopes, query.superset, &query.bypass).is_ok()
+        self.local.find(query.sought()).is_ok()
     }
 
     /// Asks the shared store whether a token in memory still stands: nobody signed out, and nobody replaced it. One request asks;
@@ -194,7 +194,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         async move {
             let _until_it_ends = permit;
             // Between the caller's look and this flight another one may have ended and stored what is wanted.
-            match this.local.find(&wanted.partition, &wanted.variant, &wanted.asked, wanted.superset, &wanted.bypass) {
+            match this.local.find(wanted.sought()) {
                 Ok(found) if !found.unchecked && (!found.due || kind == FlightKind::Awaited) => return Some(Ok(found.flown)),
                 _ => {}
             }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 
+use super::date;
 use crate::secret::Secret;
 
 /// RFC 6749 §5.1 with the members of OpenID Connect §3.1.3.3, RFC 8693 §2.2.1 and Entra.
@@ -16,6 +17,9 @@ pub struct TokenResponse {
     /// Seconds; `None` if missing or no number (RSP-1).
     #[serde(default, deserialize_with = "seconds")]
     pub expires_in: Option<i64>,
+    /// When it ends, in seconds since the Unix epoch: what older servers say in place of `expires_in`, or beside it (RSP-1).
+    #[serde(default, deserialize_with = "moment")]
+    pub expires_on: Option<i64>,
     /// Entra: seconds (RSP-7).
     #[serde(default, deserialize_with = "seconds")]
     pub ext_expires_in: Option<i64>,
@@ -65,6 +69,13 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D:
     })
 }
 
+/// As [`seconds`], or a text that is a date.
+fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    let date = value.as_str().and_then(date::unix);
+    Ok(date.or_else(|| seconds(value).ok().flatten()))
+}
+
 #[expect(clippy::cast_possible_truncation, reason = "the range is checked first")]
 fn whole(number: f64) -> Option<i64> {
     (number.abs() < 1e15).then_some(number as i64)
@@ -93,6 +104,23 @@ mod tests {
         ] {
             let parsed = parse(&format!(r#"{{"access_token":"t","expires_in":{text}}}"#));
             assert_eq!(parsed.map(|response| response.expires_in), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn rsp_1_an_end_comes_in_every_shape() {
+        for (text, expected) in [
+            ("1795300000", Some(1_795_300_000)),
+            ("\"1795300000\"", Some(1_795_300_000)),
+            ("1795300000.5", Some(1_795_300_000)),
+            ("\"2026-11-21T22:26:40Z\"", Some(1_795_300_000)),
+            ("\"11/21/2026 22:26:40\"", Some(1_795_300_000)),
+            ("null", None),
+            ("\"soon\"", None),
+            ("{}", None),
+        ] {
+            let parsed = parse(&format!(r#"{{"access_token":"t","expires_on":{text}}}"#));
+            assert_eq!(parsed.map(|response| (response.expires_on, response.expires_in)), Some((expected, None)), "{text}");
         }
     }
 

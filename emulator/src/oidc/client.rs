@@ -9,8 +9,6 @@ use crate::{
     world::World,
 };
 
-/// Seconds that an assertion may live.
-const LIFETIME: i64 = 300;
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// Id and secret of a Basic header, each form-encoded before they were joined (RFC 6749 §2.3.1).
@@ -47,6 +45,9 @@ pub(crate) fn prove<'a>(world: &World, call: &Call, realm: &'a Realm) -> Outcome
     };
     if !realm.token_endpoint_auth_methods_supported.iter().any(|one| one == method) {
         return Err(refused(realm, &format!("This realm does not support {method}.")));
+    }
+    if client.token_endpoint_auth_method.as_ref().is_some_and(|only| only != method) {
+        return Err(refused(realm, &format!("This client is not registered for {method}.")));
     }
     if call.param("client_id").is_some_and(|id| id != client.client_id) {
         return Err(Fault::plain("invalid_request", "client_id is another client's."));
@@ -101,7 +102,7 @@ fn federated<'a>(world: &World, client: &'a Client, jws: &Jws) -> Result<&'a Cli
     if !assertion::jwks_verifies(&trust.jwks, jws) {
         return Err("The assertion's signature is not by a key of its issuer.".to_owned());
     }
-    assertion::within(world, jws).map(|_| client)
+    assertion::within(world, jws, SKEW).map(|_| client)
 }
 
 fn check_claims(world: &World, realm: &Realm, client: &Client, jws: &Jws) -> Result<(), String> {
@@ -110,9 +111,10 @@ fn check_claims(world: &World, realm: &Realm, client: &Client, jws: &Jws) -> Res
     if !jws.audiences().iter().any(|aud| mine.iter().any(|one| one == aud)) {
         return Err("The assertion's aud is neither the issuer nor the token endpoint.".to_owned());
     }
-    let expires = assertion::within(world, jws)?;
-    if assertion::lifetime(world, jws, expires) > LIFETIME + SKEW {
-        return Err("The assertion lives longer than 5 minutes.".to_owned());
+    let skew = realm.assertion_skew;
+    let expires = assertion::within(world, jws, skew)?;
+    if assertion::lifetime(world, jws, expires) > realm.assertion_lifetime + skew {
+        return Err(format!("The assertion lives longer than {} seconds.", realm.assertion_lifetime));
     }
     if jws.text("jti").is_empty() {
         return Err("The assertion has no jti.".to_owned());

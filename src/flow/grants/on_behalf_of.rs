@@ -45,6 +45,7 @@ pub(super) async fn plan<'a>(asker: Asker<'a>, request: &'a OnBehalfOf<'a>) -> R
         flow: Flow::OnBehalfOf,
         app,
         call,
+        asker: caller,
         owner: caller,
         bound: state.is_bound(caller),
         key: TokenKey { partition, variant, scopes: scopes.folded(app.authority.matching()) },

@@ -17,7 +17,7 @@ use crate::flow::request::{Answer, Outcome, RefreshReason, TokenSource};
 use crate::flow::state::FlowState;
 use crate::flow::trace;
 use crate::telemetry::{self, outgoing};
-use crate::token::{AnswerHead, Matching, TokenKey};
+use crate::token::{AnswerHead, Matching, RoomTaker, TokenKey};
 
 /// Carries a plan out.
 pub(in crate::flow) async fn run(state: &Arc<FlowState>, mut plan: CachedPlan<'_>) -> Outcome {
@@ -142,9 +142,16 @@ impl CachedPlan<'_> {
             credential: self.app.credential.version(),
             key: &self.key,
             owned: self.owned,
-            superset: !self.bound && self.app.authority.matching() == Matching::Superset,
+            taker: RoomTaker::new(self.asker.index(), self.app.usual.is(&self.key.variant)),
+            superset: !self.bound && self.may_be_more() && self.app.authority.matching() == Matching::Superset,
             bypass: self.bypass,
         }
+    }
+
+    /// Whether a token for more scopes may be an answer. Reserved scopes alone say only that the user is meant, so that any token
+    /// of the user's will do; an app's own token is for a resource, and they name none.
+    fn may_be_more(&self) -> bool {
+        self.owned || !self.key.scopes.is_empty()
     }
 
     /// What the work for it carries of the request, in bytes.

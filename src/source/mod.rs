@@ -14,12 +14,12 @@ use url::Url;
 pub use retry::Repeat;
 
 use self::call_time::CallTime;
-use self::retry::{Attempt, NextStep, is_client_taken};
+use self::retry::{Attempt, NextStep, is_about_client, is_client_taken};
 use crate::authority::{Authority, AuthorityError, CallPermit, Endpoints, TokenRequest};
 use crate::clock::Clock;
 use crate::credential::{Credential, CredentialError, ProofTarget, UsedCredential};
 use crate::finding::Complaint;
-use crate::oauth::{Form, Proof, SecretPlace, TokenResponse};
+use crate::oauth::{Form, GRANT_TOKEN_EXCHANGE, Proof, SecretPlace, TokenResponse};
 use crate::tasks::Tasks;
 use crate::telemetry::Context;
 use crate::token::Tenant;
@@ -140,7 +140,7 @@ impl TokenClient {
                     }
                     TimedAttempt { attempt, time }
                 }
-                NextStep::Reprove => match self.with_another_proof(TimedAttempt { attempt, time }, used).await {
+                NextStep::Reprove => match self.with_another_proof((call, &failure), TimedAttempt { attempt, time }, used).await {
                     Some(step) => step,
                     None => return Err(failure.into()),
                 },
@@ -214,12 +214,19 @@ impl TokenClient {
     /// The attempt with another proof, after the client was refused: with the credential that its file has by now (ASN-6), else
     /// with the secret where it is announced to be taken as well (ASN-8). A client that is refused has redeemed nothing (RFC 6749
     /// §5.2), so that the latter is for every grant.
-    async fn with_another_proof(&self, step: TimedAttempt, used: &UsedCredential) -> Option<TimedAttempt> {
+    async fn with_another_proof(
+        &self,
+        (call, refused): (&GrantCall<'_>, &AuthorityError),
+        step: TimedAttempt,
+        used: &UsedCredential,
+    ) -> Option<TimedAttempt> {
         let TimedAttempt { attempt, time } = step;
         if attempt.may_reread() && self.is_replaced(used).await {
             return attempt.with_new_credential().map(|attempt| self.timed(attempt));
         }
-        let attempt = attempt.with_secret_in(used.other?)?;
+        let names_target = call.form.grant() == GRANT_TOKEN_EXCHANGE || call.form.has("audience");
+        let other = used.other.filter(|_| is_about_client(refused, names_target))?;
+        let attempt = attempt.with_secret_in(other)?;
         Some(TimedAttempt { attempt, time })
     }
 
@@ -240,7 +247,7 @@ impl ReadyGrant<'_> {
         let (mut outcome, step) = Box::pin(self.sent(until)).await;
         if let Err(failure) = &outcome
             && step.attempt.next(failure, step.time.left()) == NextStep::Reprove
-            && let Some(step) = client.with_another_proof(step, &used).await
+            && let Some(step) = client.with_another_proof((call, failure), step, &used).await
         {
             match client.ready_for(call, &endpoint, step, &mut used).await {
                 Ok(ready) => (outcome, _) = Box::pin(ready.sent(until)).await,

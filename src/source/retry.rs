@@ -92,6 +92,12 @@ pub(super) fn is_client_taken(outcome: &Result<TokenResponse, AuthorityError>) -
     }
 }
 
+/// Whether a refusal of the client is about how it proved itself. Keycloak says `invalid_client` with 400 of an unknown audience, so
+/// that where a target is named only 401 says so.
+pub(super) fn is_about_client(failure: &AuthorityError, names_target: bool) -> bool {
+    is_credential_refused(failure) && (!names_target || matches!(failure, AuthorityError::Refused { status: 401, .. }))
+}
+
 /// Whether the authority refused the client's proof.
 fn is_credential_refused(failure: &AuthorityError) -> bool {
     let AuthorityError::Refused { status, body, .. } = failure else { return false };
@@ -103,7 +109,7 @@ fn is_credential_refused(failure: &AuthorityError) -> bool {
 mod tests {
     use std::time::Duration;
 
-    use super::{Attempt, NextStep, Repeat, is_client_taken};
+    use super::{Attempt, NextStep, Repeat, is_about_client, is_client_taken};
     use crate::authority::AuthorityError;
     use crate::oauth::{ErrorBody, SecretPlace};
     use crate::transport::Cause;
@@ -188,6 +194,19 @@ mod tests {
         // A new credential may have the other place as well.
         let new = Attempt::first(Repeat::Once).with_new_credential().unwrap();
         assert_eq!(new.with_secret_in(SecretPlace::Header).map(|attempt| attempt.place), Some(Some(SecretPlace::Header)));
+    }
+
+    #[test]
+    fn asn_8_what_may_be_about_the_target_says_nothing_of_the_secret() {
+        for (failure, anyhow, with_target) in [
+            (refused(401, "invalid_client"), true, true),
+            (refused(401, "unauthorized_client"), true, true),
+            (refused(400, "invalid_client"), true, false),
+            (refused(400, "invalid_target"), false, false),
+            (broken(), false, false),
+        ] {
+            assert_eq!((is_about_client(&failure, false), is_about_client(&failure, true)), (anyhow, with_target), "{failure:?}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! The model knows nothing of caches: a request says whose token it asks for, and a token of the emulator says whose it is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{ANA, BEN, ORDERS, Stage, THREE, USER_READ};
 use crate::support::redis::RedisServer;
-use crate::support::{Answer, Fault, GRAPH, code};
+use crate::support::{Answer, Client, Fault, GRAPH, code};
 
 /// How many answers are looked at, half of them with memory alone.
 const ANSWERS: usize = 20_000;
@@ -238,16 +238,21 @@ async fn begun(stage: &Stage, directory: &Directory) -> Vec<String> {
     join_all(orders.map(|order| stage.emulator.mint(order))).await
 }
 
+/// Who asks the replicas of a stage: making a client costs more than many answers.
+fn clients(stage: &Stage) -> Vec<BTreeMap<&'static str, Client>> {
+    let of_one = |replica| THREE.iter().map(|(caller, _)| (*caller, stage.client(replica, caller))).collect();
+    (0..=stage.last()).map(of_one).collect()
+}
+
 /// Asks, and compares. Returns whether there was a token, and whether it came from a cache.
 async fn asked(
-    stage: &Stage,
-    replica: usize,
+    clients: &BTreeMap<&'static str, Client>,
     bearers: &[String],
     directory: &Directory,
     question: &Question,
     is_calm: bool,
 ) -> (bool, bool) {
-    let client = stage.client(replica, question.caller);
+    let client = &clients[question.caller];
     let answer = match question.bearer {
         Some(bearer) => client.post_as(question.path, &bearers[bearer], &question.body).await,
         None => client.post(question.path, &question.body).await,
@@ -293,6 +298,7 @@ async fn every_answer_is_about_whom_it_was_asked_for_with_and_without_redis_and_
     let ben = directory.user("web", BEN).id;
     let stages = [&alone, &shared];
     let bearers = [begun(&alone, &directory).await, begun(&shared, &directory).await];
+    let (of_alone, of_shared) = (clients(&alone), clients(&shared));
     let (mut answers, mut tokens, mut cached, mut faults) = (0, 0, 0, BTreeSet::new());
     for round in 0.. {
         if answers >= ANSWERS {
@@ -310,15 +316,13 @@ async fn every_answer_is_about_whom_it_was_asked_for_with_and_without_redis_and_
         }
         let questions: Vec<Question> = (0..AT_ONCE).map(|_| directory.question(&mut dice)).collect();
         let replica = dice.below(2);
-        let (in_memory, over_redis) = tokio::join!(
-            join_all(questions.iter().map(|question| asked(&alone, 0, &bearers[0], &directory, question, fault >= 3))),
-            join_all(
-                questions
-                    .iter()
-                    .enumerate()
-                    .map(|(index, question)| { asked(&shared, (replica + index) % 2, &bearers[1], &directory, question, false) })
-            ),
-        );
+        let (in_memory, over_redis) =
+            tokio::join!(
+                join_all(questions.iter().map(|question| asked(&of_alone[0], &bearers[0], &directory, question, fault >= 3))),
+                join_all(questions.iter().enumerate().map(|(index, question)| {
+                    asked(&of_shared[(replica + index) % 2], &bearers[1], &directory, question, false)
+                })),
+            );
         for (is_token, is_cached) in in_memory.into_iter().chain(over_redis) {
             answers += 1;
             tokens += usize::from(is_token);

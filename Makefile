@@ -4,7 +4,7 @@
 export PATH := $(CURDIR)/.tools/node/bin:$(CURDIR)/.tools/cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lost-long test-deploy test-peers test-peers-long test-cluster bench bench-processes bench-versions hostile-long suite-long test-histories-long lint
+.PHONY: help demo test fuzz lost-long test-deploy test-peers test-peers-long test-cluster bench bench-processes bench-versions hostile-long suite-long test-histories-long lint
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -41,6 +41,9 @@ test-cluster: ## tokend in the Kubernetes that KUBECONFIG names
 
 bench: ## The benchmarks
 	cargo bench --locked
+
+fuzz: ## Foreign bytes at every parser, for FUZZ_SECONDS=600 each; FUZZ_SEED=number, TARGETS=names
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) cargo test --locked --test fuzz -- $(TARGETS)
 
 suite-long: ## The whole suite ten times: a test that fails once is a fault
 	for run in 1 2 3 4 5 6 7 8 9 10; do cargo test --locked --workspace || exit 1; done

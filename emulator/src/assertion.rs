@@ -37,12 +37,12 @@ pub(crate) fn verifies(world: &World, trust: &Federated, jws: &Jws) -> bool {
     }
 }
 
-/// `exp` and, if there, `nbf` or `iat`, against the clock. Returns `exp`, or what is wrong.
-pub(crate) fn within(world: &World, jws: &Jws) -> Result<i64, String> {
+/// `exp` and, if there, `nbf` or `iat`, against a clock that may differ by so many seconds. Returns `exp`, or what is wrong.
+pub(crate) fn within(world: &World, jws: &Jws, skew: i64) -> Result<i64, String> {
     let now = world.now();
     let expires = jws.time("exp").ok_or("Client assertion has no expiry.")?;
     let begins = jws.time("nbf").or_else(|| jws.time("iat")).unwrap_or(now);
-    if expires + SKEW <= now || begins - SKEW > now {
+    if expires + skew <= now || begins - skew > now {
         return Err(format!("Client assertion is not within its valid time range: {begins} to {expires}, and it is {now}."));
     }
     Ok(expires)

@@ -140,12 +140,21 @@ pub(crate) struct Realm {
     pub(crate) users: Vec<RealmUser>,
     #[serde(default = "quarter")]
     pub(crate) token_lifetime: i64,
+    /// Seconds that a client's clock may differ from the realm's.
+    #[serde(default = "minute")]
+    pub(crate) assertion_skew: i64,
+    /// Seconds that a client's assertion may live.
+    #[serde(default = "five_minutes")]
+    pub(crate) assertion_lifetime: i64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Client {
     pub(crate) client_id: String,
+    /// The only way in which it may prove itself, of those that the realm offers; none: any of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) token_endpoint_auth_method: Option<String>,
     #[serde(default)]
     pub(crate) secrets: Vec<String>,
     #[serde(default)]
@@ -160,9 +169,9 @@ pub(crate) struct Client {
     /// Where the browser may be sent after a sign-out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) post_logout_redirect_uris: Vec<String>,
-    /// Seconds that its assertions may live.
-    #[serde(default = "five_minutes")]
-    pub(crate) assertion_lifetime: i64,
+    /// Seconds that its assertions may live, where that is not what the realm says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) assertion_lifetime: Option<i64>,
     /// Names of this client as an API: one of them (or its client id) must be in the `aud` of a token it exchanges.
     #[serde(default)]
     pub(crate) audiences: Vec<String>,
@@ -189,12 +198,16 @@ fn hour() -> i64 {
     3_599
 }
 
-fn quarter() -> i64 {
-    900
+fn minute() -> i64 {
+    60
 }
 
 fn five_minutes() -> i64 {
     300
+}
+
+fn quarter() -> i64 {
+    900
 }
 
 fn exchange_audience() -> String {

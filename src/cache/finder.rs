@@ -77,7 +77,8 @@ impl TokenFinder {
         }
         // If nobody here knows when a token was stored, it counts as older than every request.
         let generation = if fresh { self.local.next() } else { 0 };
-        self.local.remember(&way.wanted.partition, stored.clone(), generation, &way.since);
+        let found = stored.clone().asked_by(way.wanted.taker);
+        self.local.remember(&way.wanted.partition, found, generation, &way.since);
         let exact = stored.facts.asked == way.wanted.asked;
         Some(FlightOutcome { head: stored.head(), level: CacheLevel::Shared, exact, generation })
     }

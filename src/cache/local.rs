@@ -9,11 +9,11 @@ use super::again::Again;
 use super::freshness::{Freshness, judge, lifetime_is_credible};
 use super::level::SharedLevel;
 use super::outcome::{CacheLevel, FlightOutcome, Loaded, Miss};
-use super::query::{Bypass, OwnedQuery};
+use super::query::{Bypass, OwnedQuery, SoughtToken};
 use super::watches::{Watch, Watches};
 use crate::clock::{Clock, Moment};
 use crate::store::Memory;
-use crate::token::{AnswerHead, CachedToken, Epoch, Facts, Partition, SignIn, Variant};
+use crate::token::{AnswerHead, CachedToken, Epoch, Facts, Partition, SignIn};
 
 /// The level of this process alone.
 #[derive(Debug)]
@@ -54,7 +54,8 @@ pub(super) fn written(head: AnswerHead, wanted: &OwnedQuery, loaded: &Loaded, ep
         epoch,
         ..Facts::default()
     };
-    if loaded.kept && lifetime_is_credible(times) { head.keep(times, facts) } else { None }
+    let kept = if loaded.kept && lifetime_is_credible(times) { head.keep(times, facts) } else { None };
+    kept.map(|stored| stored.asked_by(wanted.taker))
 }
 
 // === impl LocalLevel ===
@@ -87,14 +88,8 @@ impl LocalLevel {
     }
 
     /// Looks for a token, without counting it.
-    pub(super) fn find(
-        &self,
-        partition: &Partition,
-        variant: &Variant,
-        asked: &str,
-        superset: bool,
-        bypass: &Bypass,
-    ) -> Result<Found, Miss> {
+    pub(super) fn find(&self, sought: SoughtToken<'_>) -> Result<Found, Miss> {
+        let SoughtToken { partition, variant, asked, superset, bypass, taker } = sought;
         let now = self.clock.unix();
         let expired = Cell::new(false);
         let judged = |stored: &CachedToken| {
@@ -111,7 +106,10 @@ impl LocalLevel {
                     expired.set(true);
                     None
                 }
-                freshness => Some(Ok(Found { flown, due: freshness == Freshness::RefreshDue, unchecked })),
+                freshness => {
+                    stored.user.used_by(taker);
+                    Some(Ok(Found { flown, due: freshness == Freshness::RefreshDue, unchecked }))
+                }
             }
         };
         let found = self.memory.find_map(partition, judged);

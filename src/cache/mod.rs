@@ -46,7 +46,7 @@ pub use freshness::{Freshness, judge, lifetime_is_credible, refresh_point};
 pub use lead::ErrorCodec;
 pub use outcome::{CacheLevel, FlightOutcome, LoadOutcome, Loaded, Look, Miss};
 pub use pacing::Jitter;
-pub use query::{Bypass, Query};
+pub use query::{Bypass, Query, SoughtToken};
 pub use queue::Room;
 pub use settings::Settings;
 pub use tokens::Cache;

@@ -1,7 +1,7 @@
 //! What is looked for, and which token at hand must not be the answer.
 
 use super::outcome::FlightOutcome;
-use crate::token::{AnswerHead, CachedToken, FlightKey, Partition, TokenDigest, TokenKey, Variant};
+use crate::token::{AnswerHead, CachedToken, FlightKey, Partition, RoomTaker, TokenDigest, TokenKey, Variant};
 
 /// What is looked for.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +14,8 @@ pub struct Query<'a> {
     pub key: &'a TokenKey<'a>,
     /// Whether the partition is a user's, who can sign out.
     pub owned: bool,
+    /// Who asks: tokens of one partition give way to those of others when there are too many.
+    pub taker: RoomTaker,
     /// Whether a token for more scopes is an answer too; without, only the one that the identical request brought.
     pub superset: bool,
     /// Which token at hand must not be the answer.
@@ -44,12 +46,30 @@ pub enum Bypass {
     },
 }
 
+/// What memory is searched for: as much of a [`Query`] as a look needs.
+#[derive(Clone, Copy, Debug)]
+pub struct SoughtToken<'a> {
+    /// Whose it is.
+    pub partition: &'a Partition,
+    /// The members of its key beside the scopes.
+    pub variant: &'a Variant,
+    /// The folded scopes that are asked for.
+    pub asked: &'a str,
+    /// Whether a token for more scopes is an answer too.
+    pub superset: bool,
+    /// Which token at hand must not be the answer.
+    pub bypass: &'a Bypass,
+    /// Who asks.
+    pub taker: RoomTaker,
+}
+
 /// A query that outlives its request.
 #[derive(Clone, Debug)]
 pub(super) struct OwnedQuery {
     pub(super) flight: FlightKey,
     pub(super) partition: Partition,
     pub(super) owned: bool,
+    pub(super) taker: RoomTaker,
     pub(super) variant: Variant,
     pub(super) asked: Box<str>,
     pub(super) superset: bool,
@@ -82,11 +102,22 @@ impl Query<'_> {
             flight: self.flight(),
             partition: self.key.partition,
             owned: self.owned,
+            taker: self.taker,
             variant: self.key.variant,
             asked: (*self.key.scopes).into(),
             superset: self.superset,
             bypass: self.bypass,
         }
+    }
+}
+
+// === impl OwnedQuery ===
+
+impl OwnedQuery {
+    /// What memory is searched for.
+    pub(super) fn sought(&self) -> SoughtToken<'_> {
+        let Self { partition, variant, asked, superset, bypass, taker, .. } = self;
+        SoughtToken { partition, variant, asked, superset: *superset, bypass, taker: *taker }
     }
 }
 
@@ -149,7 +180,7 @@ impl Bypass {
 #[cfg(test)]
 mod tests {
     use super::{Bypass, Query};
-    use crate::token::{Partition, TokenDigest, TokenKey, Variant};
+    use crate::token::{Partition, RoomTaker, TokenDigest, TokenKey, Variant};
 
     /// Leases and outcomes stand in Redis under these.
     #[test]
@@ -161,7 +192,8 @@ mod tests {
             (Bypass::Older { than: 1, challenge: 5 }, "ea325d47d53a6a90f47d0580242211eed42a68dc78f54f92a5d6c3abf4ae72d2"),
             (Bypass::Token { than: 2, sha256, challenge: 5 }, "ea325d47d53a6a90f47d0580242211eed42a68dc78f54f92a5d6c3abf4ae72d2"),
         ] {
-            let query = Query { by: "app", credential: 3, key: &key, owned: true, superset: true, bypass };
+            let taker = RoomTaker::default();
+            let query = Query { by: "app", credential: 3, key: &key, owned: true, taker, superset: true, bypass };
             let name: String = query.flight().iter().map(|byte| format!("{byte:02x}")).collect();
             assert_eq!(name, expected, "{bypass:?}");
         }

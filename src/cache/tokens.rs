@@ -13,7 +13,7 @@ use super::local::LocalLevel;
 use super::metrics::LocalMetrics;
 use super::outcome::{FlightOutcome, LoadOutcome, Loaded, Look};
 use super::publish::Publisher;
-use super::query::{Bypass, OwnedQuery, Query};
+use super::query::{OwnedQuery, Query, SoughtToken};
 use super::recheck::Recheck;
 use super::settings::Settings;
 use super::way::EarlierLookup;
@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::store::Memory;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
-use crate::token::{AnswerHead, FlightKey, TokenKey};
+use crate::token::{AnswerHead, FlightKey};
 
 /// The cache of one process, and its part in the one that replicas share. `E` is what a failed load says.
 #[derive(Debug)]
@@ -97,15 +97,15 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 
     /// Looks in memory. Nothing here waits. It takes what it needs of a [`Query`]: a hit needs no more.
-    pub fn look(&self, key: &TokenKey<'_>, superset: bool, bypass: &Bypass) -> Look {
-        let found = self.local.find(&key.partition, &key.variant, &key.scopes, superset, bypass);
+    pub fn look(&self, sought: SoughtToken<'_>) -> Look {
+        let found = self.local.find(sought);
         self.metrics.looked(found.as_ref().map(|found| found.unchecked).map_err(|miss| *miss));
         found.map_or_else(Look::Miss, |found| Look::Hit { head: found.flown.head, due: found.due, unchecked: found.unchecked })
     }
 
     /// Whether memory has what is asked for: a look that is not counted.
-    pub fn has(&self, key: &TokenKey<'_>, superset: bool, bypass: &Bypass) -> bool {
-        self.local.find(&key.partition, &key.variant, &key.scopes, superset, bypass).is_ok()
+    pub fn has(&self, sought: SoughtToken<'_>) -> bool {
+        self.local.find(sought).is_ok()
     }
 
     /// Asks the shared store whether a token in memory still stands: nobody signed out, and nobody replaced it. One request asks;
@@ -194,7 +194,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         async move {
             let _until_it_ends = permit;
             // Between the caller's look and this flight another one may have ended and stored what is wanted.
-            match this.local.find(&wanted.partition, &wanted.variant, &wanted.asked, wanted.superset, &wanted.bypass) {
+            match this.local.find(wanted.sought()) {
                 Ok(found) if !found.unchecked && (!found.due || kind == FlightKind::Awaited) => return Some(Ok(found.flown)),
                 _ => {}
             }

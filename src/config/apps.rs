@@ -9,7 +9,7 @@ use super::shape::join;
 use super::{name, raw, source};
 use crate::authority::Address;
 use crate::finding::Complaint;
-use crate::token::{ScopeError, Scopes, Tenant};
+use crate::token::{Scopes, Tenant};
 use crate::{authority, credential, flow, inbound};
 
 /// Reads all apps.
@@ -67,7 +67,14 @@ fn app(name: String, raw: raw::App, environment: &BTreeMap<String, String>, repo
         pointless(&path, address, &members, report);
     }
     let client_id = client_id(&at("client_id"), raw.client_id, report);
-    let credential = source::credential(&at("credential"), raw.credential, environment, report);
+    let mut credential = source::credential(&at("credential"), raw.credential, environment, report);
+    if let (Some(address), Some(credential::Settings::Secret { method, .. })) = (&address, &mut credential)
+        && address.issuer().is_none()
+        && method.take().is_some()
+    {
+        let reason = format!("it has no effect at {}, where the secret stands in the form", address.profile().title);
+        report.warning(&at("credential.secret.method"), Complaint::new(reason, "remove it"));
+    }
     if let (Some(address), Some(credential::Settings::Certificate { sha1: true, .. })) = (&address, &credential)
         && !address.profile().assertion.has_thumbprint()
     {
@@ -228,12 +235,15 @@ fn tenants(path: &str, raw: Option<List>, report: &mut Report<'_>) -> Vec<Tenant
 /// A list of scopes; one text may hold several, separated by spaces.
 pub(super) fn scopes(path: &str, raw: Option<List>, report: &mut Report<'_>) -> Scopes {
     let list = entries(path, raw);
-    let parsed = Scopes::from_list(list.iter().flat_map(|(_, text)| text.split_ascii_whitespace())).map_err(|error| match error {
-        ScopeError::Duplicate => Complaint::new("a scope is listed twice", "list each scope once"),
-        ScopeError::Empty | ScopeError::BadCharacter => Complaint::new(
-            "a scope has characters that scopes do not have",
-            "write the scopes as the api's documentation does, without quotes",
-        ),
+    let texts = || list.iter().flat_map(|(_, text)| text.split_ascii_whitespace());
+    let parsed = Scopes::from_list(texts()).map_err(|_| {
+        let remedy = "write the scopes as the api's documentation does, without quotes";
+        Complaint::new("a scope has characters that scopes do not have", remedy)
+    });
+    // A request may do so; here it is a slip of whoever meant another one.
+    let parsed = parsed.and_then(|scopes| {
+        let is_each_once = scopes.iter().count() == texts().count();
+        is_each_once.then_some(scopes).ok_or_else(|| Complaint::new("a scope is listed twice", "list each scope once"))
     });
     report.take(path, parsed).unwrap_or_default()
 }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::scalar::{Later, List, Mode, Scalar, Size, Text};
 use crate::authority::AssertionAudience;
 use crate::caller::AccountRights;
+use crate::credential::SecretMethod;
 use crate::flow::RefreshTokens;
 use crate::telemetry::{Format, Level};
 
@@ -64,7 +65,7 @@ pub(super) struct App {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Credential {
-    pub(super) secret: Option<RawPlace>,
+    pub(super) secret: Option<ClientSecret>,
     pub(super) certificate: Option<Certificate>,
     pub(super) pfx: Option<Later>,
     pub(super) private_key: Option<Later>,
@@ -78,6 +79,15 @@ pub(super) struct RawPlace {
     pub(super) file: Option<Text>,
     pub(super) env: Option<Text>,
     pub(super) inline: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClientSecret {
+    pub(super) file: Option<Text>,
+    pub(super) env: Option<Text>,
+    pub(super) inline: Option<Text>,
+    pub(super) method: Option<Scalar<SecretMethod>>,
 }
 
 #[derive(Default, Deserialize)]

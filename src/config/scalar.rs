@@ -10,6 +10,7 @@ use super::node::Node;
 use super::text;
 use crate::authority::AssertionAudience;
 use crate::caller::AccountRights;
+use crate::credential::SecretMethod;
 use crate::flow::RefreshTokens;
 use crate::telemetry::{Format, Level};
 
@@ -174,6 +175,18 @@ impl Form for AssertionAudience {
         match text {
             "issuer" => Some(Self::Issuer),
             "token_endpoint" => Some(Self::TokenEndpoint),
+            _ => None,
+        }
+    }
+}
+
+impl Form for SecretMethod {
+    const EXPECTED: &'static str = "where a client secret stands|write basic for the header, or post for the form";
+
+    fn text(text: &str) -> Option<Self> {
+        match text {
+            "basic" => Some(Self::Basic),
+            "post" => Some(Self::Post),
             _ => None,
         }
     }

@@ -28,7 +28,7 @@ pub(super) fn credential(
         not_yet(&join(path, kind), value.as_ref(), "use `secret`, `certificate` or `federated_token`", report);
     }
     match (raw.secret, raw.certificate, raw.federated_token) {
-        (Some(place), None, None) => source(&join(path, "secret"), place, environment, report).map(credential::Settings::Secret),
+        (Some(secret), None, None) => client_secret(&join(path, "secret"), secret, environment, report),
         (None, Some(certificate), None) => self::certificate(&join(path, "certificate"), certificate, environment, report),
         (None, None, Some(place)) => {
             source(&join(path, "federated_token"), place, environment, report).map(credential::Settings::FederatedToken)
@@ -42,6 +42,17 @@ pub(super) fn credential(
             None
         }
     }
+}
+
+fn client_secret(
+    path: &str,
+    raw: raw::ClientSecret,
+    environment: &BTreeMap<String, String>,
+    report: &mut Report<'_>,
+) -> Option<credential::Settings> {
+    let place = raw::RawPlace { file: raw.file, env: raw.env, inline: raw.inline };
+    let method = raw.method.map(|scalar| scalar.0);
+    Some(credential::Settings::Secret { source: source(path, place, environment, report)?, method })
 }
 
 fn certificate(

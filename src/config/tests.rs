@@ -106,6 +106,8 @@ fn every_value_of_the_good_file_arrives() {
         ("0012", Some(&inbound::Tenants::Every))
     );
     assert_eq!(everyone.credential.source().key, "apps.everyone.credential.secret.env");
+    let basic = Some(credential::SecretMethod::Basic);
+    assert!(matches!(&shop.credential, credential::Settings::Secret { method, .. } if *method == basic));
     assert!(matches!(&orders.credential, credential::Settings::Certificate { sha1: true, kid: Some(kid), .. } if kid == "key-1"));
     assert_eq!((orders.authority.key.as_str(), orders.tenants.len()), ("apps.orders", 1));
     assert!(shop.offline_access && shop.authority.address.issuer().is_some());
@@ -332,6 +334,37 @@ fn a_listener_over_tls_is_a_certificate_and_its_key() {
 }
 
 #[test]
+fn a_secret_says_where_it_stands() {
+    let of = |place: &str, method: &str| {
+        let credential = format!("credential: {{secret: {{file: /s, method: {method}}}}}");
+        yaml(&format!("apps: {{a: {{{place}, client_id: c, {credential}}}}}\n"), &[])
+    };
+    let issuer = "issuer: \"https://id.example\"";
+    let key = "apps.a.credential.secret.method";
+    for (text, method) in [("basic", credential::SecretMethod::Basic), ("post", credential::SecretMethod::Post)] {
+        let (settings, findings) = of(issuer, text);
+        assert!(findings.is_empty(), "{findings:?}");
+        let settings = settings.unwrap();
+        let is_said = |app: &flow::AppSettings| match &app.credential {
+            credential::Settings::Secret { method: said, .. } => *said == Some(method),
+            _ => false,
+        };
+        assert!(settings.apps.iter().all(is_said), "{text}");
+        // At Entra it always stands in the form.
+        let (settings, findings) = of("authority: \"https://login.microsoftonline.com/contoso.example\"", text);
+        assert!(findings.iter().all(|finding| finding.severity == Severity::Warning));
+        assert_eq!(keys(&findings), [key]);
+        let is_left = |app: &flow::AppSettings| matches!(&app.credential, credential::Settings::Secret { method: None, .. });
+        assert!(settings.unwrap().apps.iter().all(is_left));
+    }
+    for bad in ["client_secret_basic", "header", "Basic", "true", "[basic]"] {
+        let (settings, findings) = of(issuer, bad);
+        assert!(settings.is_none(), "{bad}");
+        assert_eq!(keys(&findings), [key], "{bad}");
+    }
+}
+
+#[test]
 fn the_environment_goes_over_the_file() {
     let variables = [
         ("TOKEND_LISTEN", "[127.0.0.1:1, '[::1]:1']"),
@@ -426,7 +459,7 @@ fn a_workload_identity_is_defined_by_what_its_webhook_sets() {
         let (settings, findings) = variables(&[(name, "/x")]);
         assert_eq!(keys(&findings), ["AZURE_FEDERATED_TOKEN_FILE"], "{name}");
         let chosen = match &settings.unwrap().apps[0].credential {
-            credential::Settings::Secret(_) => "secret",
+            credential::Settings::Secret { .. } => "secret",
             credential::Settings::Certificate { .. } => "certificate",
             credential::Settings::FederatedToken(_) => "federated_token",
         };

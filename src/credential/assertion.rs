@@ -22,8 +22,11 @@ const REUSED_MARGIN: i64 = 60;
 /// For how many token endpoints an assertion is kept: a request may name a tenant, or come with a user's token of one.
 const MOST: usize = 256;
 
-/// How long an assertion lasts that is sent once, in seconds (ASN-5).
+/// How long an assertion lasts that is sent once, in seconds from when it says that it was made (ASN-5).
 const FRESH_LIFETIME: i64 = 60;
+/// How long before it is sent such an assertion says that it was made, in seconds: the issuer's clock may be behind, and many take
+/// nothing that was made in what is their future.
+const BACK_DATED: i64 = 5;
 
 /// Algorithms in the order they are preferred, where the server announces what it takes.
 const PREFERRED: [(&str, Algorithm); 6] = [
@@ -88,8 +91,9 @@ impl AssertionSigner {
         let (assertion, ends) = match target.assertion {
             AssertionForm::Thumbprint => self.reused(ask, tasks).await?,
             AssertionForm::Announced => {
-                let ends = now + FRESH_LIFETIME;
-                (sign(ask, self.announced_header(target)?, ends, tasks).await?, ends)
+                let ends = now - BACK_DATED + FRESH_LIFETIME;
+                let header = self.announced_header(target)?;
+                (sign(AssertionRequest { now: now - BACK_DATED, ..ask }, header, ends, tasks).await?, ends)
             }
         };
         Ok(Proof::assertion(client_id, assertion, ends - EARLY))
@@ -171,7 +175,7 @@ mod tests {
 
     use jsonwebtoken::Algorithm;
 
-    use super::{EARLY, FRESH_LIFETIME, MOST, REUSED_LIFETIME, REUSED_MARGIN};
+    use super::{BACK_DATED, EARLY, FRESH_LIFETIME, MOST, REUSED_LIFETIME, REUSED_MARGIN};
     use crate::clock::Clock;
     use crate::credential::{Credential, ProofTarget, Settings};
     use crate::oauth::{AssertionForm, SecretPlace};
@@ -195,12 +199,12 @@ mod tests {
 
     fn entra(audience: &str) -> ProofTarget<'_> {
         let (assertion, secret) = (AssertionForm::Thumbprint, SecretPlace::Body);
-        ProofTarget { audience, assertion, secret, methods: None, algorithms: None }
+        ProofTarget { audience, assertion, secret, instead: None, methods: None, algorithms: None }
     }
 
     fn oidc(algorithms: Option<&[String]>) -> ProofTarget<'_> {
         let (assertion, secret) = (AssertionForm::Announced, SecretPlace::Header);
-        ProofTarget { audience: "https://issuer", assertion, secret, methods: None, algorithms }
+        ProofTarget { audience: "https://issuer", assertion, secret, instead: None, methods: None, algorithms }
     }
 
     async fn header_and_jti(
@@ -232,7 +236,7 @@ mod tests {
     #[tokio::test]
     async fn an_assertion_that_waited_is_not_sent_in_its_last_seconds() {
         let (clock, credential) = (Clock::manual(1_000_000), credential(false));
-        let left = [(entra("https://h/t/oauth2/v2.0/token"), REUSED_LIFETIME), (oidc(None), FRESH_LIFETIME)];
+        let left = [(entra("https://h/t/oauth2/v2.0/token"), REUSED_LIFETIME), (oidc(None), FRESH_LIFETIME - BACK_DATED)];
         for (target, lifetime) in left {
             let (proof, _) = credential.prove("client", target, &clock, &Tasks::default()).await.unwrap();
             let late = clock.unix() + lifetime - EARLY;
@@ -265,8 +269,10 @@ mod tests {
         let (header, first) = header_and_jti(&credential, target, &clock).await;
         assert_eq!(
             (header.alg, first["exp"].as_i64(), &first["aud"]),
-            (Algorithm::RS256, Some(1_000_060), &serde_json::json!("https://issuer"))
+            (Algorithm::RS256, Some(1_000_055), &serde_json::json!("https://issuer"))
         );
+        // An issuer whose clock is behind by five seconds takes it, and so does one that allows a minute.
+        assert_eq!((first["iat"].as_i64(), first["nbf"].as_i64()), (Some(999_995), Some(999_995)));
         assert_ne!(header_and_jti(&credential, target, &clock).await.1["jti"], first["jti"]);
         let only = ["PS512".to_owned()];
         let target = oidc(Some(&only));

@@ -110,6 +110,7 @@ mod tests {
         audience: "https://h/t/oauth2/v2.0/token",
         assertion: AssertionForm::Thumbprint,
         secret: SecretPlace::Body,
+        instead: None,
         methods: None,
         algorithms: None,
     };

@@ -14,12 +14,13 @@ use std::sync::Arc;
 pub use certificate::ClientKey;
 pub use federated::WorkloadToken;
 pub use proving::{CredentialError, ProofTarget};
-pub use settings::Settings;
+pub use settings::{SecretMethod, Settings};
 
 use self::assertion::{AssertionRequest, AssertionSigner};
+use self::client_secret::SecretPlaces;
 use crate::clock::Clock;
 use crate::finding::{Complaint, certificate_ending};
-use crate::oauth::Proof;
+use crate::oauth::{Proof, SecretPlace};
 use crate::reload::{Parse, Reloading, Reloads, Versioned};
 use crate::secret::Secret;
 use crate::tasks::Tasks;
@@ -30,6 +31,8 @@ pub struct Credential {
     followed: Arc<Reloading<Material>>,
     /// For keys alone.
     signer: AssertionSigner,
+    /// For secrets alone.
+    places: SecretPlaces,
 }
 
 /// What the contents of a credential's file have become.
@@ -50,6 +53,8 @@ pub struct UsedCredential {
     pub version: u64,
     /// The contents of the file.
     pub contents: u64,
+    /// Where else its secret may stand, if the client is refused with this proof.
+    pub other: Option<SecretPlace>,
 }
 
 // === impl Credential ===
@@ -60,14 +65,19 @@ impl Credential {
     /// # Errors
     /// It cannot be read, or it is not what it should be.
     pub fn load(settings: &Settings) -> Result<Self, Complaint> {
-        let (parse, signer): (Parse<Material>, _) = match settings {
-            Settings::Secret(_) => (|bytes| client_secret::parse(bytes).map(Material::Secret), AssertionSigner::default()),
-            Settings::Certificate { sha1, kid, .. } => {
-                (|bytes| ClientKey::parse(bytes).map(Arc::new).map(Material::Key), AssertionSigner::new(*sha1, kid.clone()))
+        let (mut signer, mut places) = (AssertionSigner::default(), SecretPlaces::default());
+        let parse: Parse<Material> = match settings {
+            Settings::Secret { method, .. } => {
+                places = SecretPlaces::new(*method);
+                |bytes| client_secret::parse(bytes).map(Material::Secret)
             }
-            Settings::FederatedToken(_) => (|bytes| WorkloadToken::parse(bytes).map(Material::Bearer), AssertionSigner::default()),
+            Settings::Certificate { sha1, kid, .. } => {
+                signer = AssertionSigner::new(*sha1, kid.clone());
+                |bytes| ClientKey::parse(bytes).map(Arc::new).map(Material::Key)
+            }
+            Settings::FederatedToken(_) => |bytes| WorkloadToken::parse(bytes).map(Material::Bearer),
         };
-        Ok(Self { followed: Reloading::load(settings.source().clone(), parse)?, signer })
+        Ok(Self { followed: Reloading::load(settings.source().clone(), parse)?, signer, places })
     }
 
     /// Follows the credential's file.
@@ -136,9 +146,13 @@ impl Credential {
             self.followed.reread().await;
         }
         let current = self.followed.current();
-        let (used, now) = (UsedCredential::of(&current), clock.unix());
+        let (mut used, now) = (UsedCredential::of(&current), clock.unix());
         let proof = match &current.value {
-            Material::Secret(secret) => client_secret::proof(client_id, secret, target)?,
+            Material::Secret(secret) => {
+                let (proof, other) = self.places.proof(client_id, secret, target)?;
+                used.other = other;
+                proof
+            }
             Material::Key(key) => {
                 let ask = AssertionRequest { client_id, target, key, version: used.version, now };
                 self.signer.proof(ask, tasks).await?
@@ -146,6 +160,11 @@ impl Credential {
             Material::Bearer(token) => token.proof(client_id, now).ok_or_else(|| self.has_ended())?,
         };
         Ok((proof, used))
+    }
+
+    /// The server took the secret there, after it was refused elsewhere.
+    pub fn works_in(&self, place: SecretPlace) {
+        self.places.works_in(place);
     }
 
     /// What is said where there is no token that has not ended.
@@ -196,6 +215,6 @@ impl Material {
 
 impl UsedCredential {
     fn of(current: &Versioned<Material>) -> Self {
-        Self { version: current.value.identity().unwrap_or(current.version), contents: current.version }
+        Self { version: current.value.identity().unwrap_or(current.version), contents: current.version, other: None }
     }
 }

@@ -16,6 +16,8 @@ pub struct ProofTarget<'a> {
     pub assertion: AssertionForm,
     /// Where a secret stands if nothing is announced.
     pub secret: SecretPlace,
+    /// Where it stands this time, because it was refused elsewhere.
+    pub instead: Option<SecretPlace>,
     /// What is announced: `token_endpoint_auth_methods_supported`.
     pub methods: Option<&'a [String]>,
     /// What is announced: `token_endpoint_auth_signing_alg_values_supported`.

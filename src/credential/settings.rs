@@ -6,7 +6,12 @@ use crate::reload::Source;
 #[derive(Clone, Debug)]
 pub enum Settings {
     /// `credential.secret`.
-    Secret(Source),
+    Secret {
+        /// Where it is.
+        source: Source,
+        /// Where it stands in a request; `None`: as the server announces.
+        method: Option<SecretMethod>,
+    },
     /// `credential.certificate`: PEM with the private key and the chain.
     Certificate {
         /// Where the PEM text is.
@@ -20,13 +25,22 @@ pub enum Settings {
     FederatedToken(Source),
 }
 
+/// Where a client secret stands in a request, as the app is registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretMethod {
+    /// `client_secret_basic`: in the header `Authorization`.
+    Basic,
+    /// `client_secret_post`: in the form.
+    Post,
+}
+
 // === impl Settings ===
 
 impl Settings {
     /// Where its text comes from.
     pub fn source(&self) -> &Source {
         match self {
-            Self::Secret(source) | Self::Certificate { source, .. } | Self::FederatedToken(source) => source,
+            Self::Secret { source, .. } | Self::Certificate { source, .. } | Self::FederatedToken(source) => source,
         }
     }
 }

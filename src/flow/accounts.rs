@@ -17,7 +17,7 @@ use super::spine::failure::{broken_off, unavailable};
 use super::state::FlowState;
 use crate::cache::{Cursor, Known, Mark, Work};
 use crate::caller::Caller;
-use crate::token::{Account, KeySpace, Partition, PartitionOwner, Turn};
+use crate::token::{KeySpace, Partition, PartitionOwner, SignedInAccount, Turn};
 
 /// How many accounts a listing brings if nothing else is said, and at most.
 const USUAL: usize = 100;
@@ -47,7 +47,7 @@ pub(super) async fn list(state: &FlowState, app: &App, caller: Caller, listing: 
         asked.push(async move { (index, space, state.cache.accounts().page(space.id(), cursor, limit).await) }.boxed());
     }
     let mut pages = stream::iter(asked).buffered(OWNERS);
-    let (mut accounts, mut complete): (Vec<Account>, bool) = (Vec::new(), true);
+    let (mut accounts, mut complete): (Vec<SignedInAccount>, bool) = (Vec::new(), true);
     while let Some((index, space, page)) = pages.next().await {
         let room = limit - accounts.len();
         if room == 0 {
@@ -59,10 +59,12 @@ pub(super) async fn list(state: &FlowState, app: &App, caller: Caller, listing: 
             page = state.cache.accounts().page(space.id(), None, room).await.map_err(unavailable)?;
         }
         complete &= page.complete;
-        for account in page.accounts {
+        for listed in page.accounts {
             // One user may have signed in through several callers.
-            if index == 0 || !accounts.iter().any(|known| known.home_account_id == account.home_account_id) {
-                accounts.push(account);
+            let id = &listed.account.home_account_id;
+            match accounts.iter_mut().find(|known| index > 0 && known.account.home_account_id == *id) {
+                Some(known) => known.join(&listed),
+                None => accounts.push(listed),
             }
         }
         if page.next.is_some() {
@@ -73,7 +75,7 @@ pub(super) async fn list(state: &FlowState, app: &App, caller: Caller, listing: 
 }
 
 /// One account.
-pub(super) async fn one(state: &FlowState, app: &App, caller: Caller, id: &str) -> Result<Account, Refusal> {
+pub(super) async fn one(state: &FlowState, app: &App, caller: Caller, id: &str) -> Result<SignedInAccount, Refusal> {
     let id = account(app, Some(id), "home_account_id")?;
     let mut places: Vec<_> =
         spaces(state, app, caller).into_iter().map(|space| (*space.id(), space.partition(PartitionOwner::Account(id)))).collect();
@@ -89,7 +91,7 @@ pub(super) async fn one(state: &FlowState, app: &App, caller: Caller, id: &str) 
     for (space, partition) in &places {
         let signed = state.cache.accounts().signed(space, partition).await.map_err(unavailable)?;
         if let Some(sign_in) = signed.sign_in {
-            return Ok(sign_in.account.clone());
+            return Ok(sign_in.listed());
         }
     }
     Err(unknown())

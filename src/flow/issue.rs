@@ -6,7 +6,7 @@ use crate::authority::{AuthorityError, UserIds};
 use crate::cache::{lifetime_is_credible, refresh_point};
 use crate::oauth::{Claims, ClientInfo, TokenResponse, is_refresh_token_type, unverified};
 use crate::secret::Secret;
-use crate::token::{Account, IssuedToken, Matching, Scopes, Tenant, Times};
+use crate::token::{Account, IssuedToken, Matching, Scopes, Tenant, Times, id_at_home};
 
 /// What is known of a grant before its answer comes.
 #[derive(Clone, Debug)]
@@ -51,18 +51,21 @@ pub(super) fn issue(
         return Err(AuthorityError::Invalid("its issued_token_type is a refresh token's"));
     }
     let scope = scope(response.scope, &expected.asked)?;
-    let times = times([response.expires_in, response.ext_expires_in, response.refresh_in], received);
+    let lifetime = response.expires_in.or_else(|| response.expires_on.map(|ends| ends.saturating_sub(received.on)));
+    let times = times([lifetime, response.ext_expires_in, response.refresh_in], received);
     let id_claims = response.id_token.as_ref().map(Secret::expose).and_then(unverified);
     let info = response.client_info.as_deref().and_then(ClientInfo::parse);
     let (account, tenant_id) = match &expected.owner {
         Owner::App => (None, tenant_of(app, expected, None)),
         Owner::Known(account) => {
             let tenant = tenant_of(app, expected, id_claims.as_ref()).or_else(|| account.tenant_id.clone());
-            let username = id_claims.as_ref().and_then(username).or_else(|| account.username.clone());
-            (Some(Account { username, tenant_id: tenant.clone(), ..account.clone() }), tenant)
+            (Some(known(account, id_claims.as_ref(), tenant.clone())), tenant)
         }
         Owner::User(inbound) | Owner::SignedIn(inbound) => {
-            let tenant = tenant_of(app, expected, id_claims.as_ref().or(Some(inbound)));
+            // Where another tenant is asked than the inbound token's own, that one says nothing of it.
+            let inbound_says = expected.tenant.is_none().then_some(&**inbound);
+            let says = id_claims.as_ref().filter(|id| id.tid.is_some()).or(inbound_says);
+            let tenant = tenant_of(app, expected, says);
             (account(app, info, id_claims.as_ref(), inbound, tenant.clone()), tenant)
         }
     };
@@ -129,6 +132,19 @@ fn tenant_of(app: &App, expected: &Expected, claims: Option<&Claims>) -> Option<
     claims.and_then(|claims| claims.tid.clone()).or_else(|| expected.tenant.as_ref().map(Tenant::to_string)).or(own)
 }
 
+/// The account of a user who signed in before, as the tenant knows it that issued the token: a guest has another id in each.
+fn known(account: &Account, id: Option<&Claims>, tenant_id: Option<String>) -> Account {
+    let said = id.filter(|id| id.tid.is_some()).and_then(|id| id.oid.clone().or_else(|| id.sub.clone()));
+    let elsewhere = tenant_id.as_deref().filter(|tenant| account.tenant_id.as_deref() != Some(*tenant));
+    let local = said.or_else(|| id_at_home(&account.home_account_id, elsewhere?));
+    Account {
+        local_account_id: local.unwrap_or_else(|| account.local_account_id.clone()),
+        username: id.and_then(username).or_else(|| account.username.clone()),
+        tenant_id,
+        ..account.clone()
+    }
+}
+
 /// The account. On where the user is at home, `client_info` is trusted first, then the id token, then the validated inbound token.
 fn account(
     app: &App,
@@ -144,7 +160,11 @@ fn account(
             (None, Some(oid), Some(tid)) => Some(format!("{oid}.{tid}")),
             (None, ..) => inbound.sub.clone(),
         };
-        (home, id.and_then(of_user).or_else(|| of_user(inbound)))
+        // In its own tenant a token is about the user's id there; at home that is the one in the account's name.
+        let at_home = home.as_deref().and_then(|home| id_at_home(home, tenant_id.as_deref()?));
+        let is_here = tenant_id.is_none() || inbound.tid == tenant_id;
+        let inbound = is_here.then(|| of_user(inbound)).flatten().or(at_home).or_else(|| of_user(inbound));
+        (home, id.and_then(of_user).or(inbound))
     } else {
         // Nothing but `sub` is sure to be the server's own word: other claims may be what users wrote.
         (inbound.sub.clone(), inbound.sub.clone())

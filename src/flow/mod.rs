@@ -49,7 +49,7 @@ use crate::authority::{StandingHold, Stops};
 use crate::cache::ErrorCodec;
 use crate::caller::{Caller, Callers};
 use crate::finding::Complaint;
-use crate::token::Account;
+use crate::token::SignedInAccount;
 
 /// How refusals travel to other replicas.
 pub const WIRE: ErrorCodec<Arc<Refusal>> = ErrorCodec { write: wire::write, read: wire::read, late: wire::late };
@@ -232,7 +232,7 @@ impl Service {
     ///
     /// # Errors
     /// There is no such app or account, or the cache cannot be asked.
-    pub async fn account(&self, caller: Caller, app: Option<&str>, home_account_id: &str) -> Result<Account, Arc<Refusal>> {
+    pub async fn account(&self, caller: Caller, app: Option<&str>, home_account_id: &str) -> Result<SignedInAccount, Arc<Refusal>> {
         let app = self.0.allowed(caller, None, &Common { app, ..Common::default() })?;
         Ok(accounts::one(&self.0, &app, caller, home_account_id).await?)
     }

@@ -47,6 +47,8 @@ pub(super) struct CachedPlan<'a> {
     pub(super) flow: Flow,
     pub(super) app: &'a Arc<App>,
     pub(super) call: Call,
+    /// Who asks.
+    pub(super) asker: Caller,
     /// Whose account it is, if it is a user's.
     pub(super) owner: Caller,
     /// Whether the caller may have a token for its api only: one that is good for more is neither served nor kept.

@@ -6,7 +6,7 @@ use super::catalogue::Flow;
 use super::refusal::Refusal;
 use crate::caller::Beyond;
 use crate::telemetry::Context;
-use crate::token::{Account, AnswerHead, Scopes};
+use crate::token::{AnswerHead, Scopes, SignedInAccount};
 
 /// What travels with a request through every layer.
 pub type Call = Context;
@@ -152,7 +152,7 @@ pub struct Listing<'a> {
 pub struct Accounts {
     /// The accounts, in no order. One may be listed twice: if it is renewed during the listing, or if it signed in through several
     /// callers.
-    pub accounts: Vec<Account>,
+    pub accounts: Vec<SignedInAccount>,
     /// False where an account that is signed in may be missing on this page: it waits to be listed, or cannot be read here. If it
     /// is true on all pages, none is missing.
     pub complete: bool,

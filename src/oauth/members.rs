@@ -6,6 +6,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::date;
 use crate::secret::Secret;
 
 /// How many entries of a list are kept: more scopes fit into no answer that is accepted.
@@ -105,6 +106,14 @@ impl SentMember {
             }
             Self::Absent | Self::List(_) | Self::Odd => None,
         }
+    }
+}
+
+impl SentMember {
+    /// As [`SentMember::seconds`], or a text that is a date: seconds since the Unix epoch.
+    pub(super) fn moment(&self) -> Option<i64> {
+        let date = if let Self::Text(text) = self { date::unix(text) } else { None };
+        date.or_else(|| self.seconds())
     }
 }
 

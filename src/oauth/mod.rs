@@ -2,6 +2,7 @@
 
 mod claims;
 mod claims_request;
+mod date;
 mod error_body;
 mod form;
 mod identifiers;

@@ -14,6 +14,8 @@ pub struct TokenResponse {
     pub token_type: Option<String>,
     /// Seconds; `None` if missing or no number (RSP-1).
     pub expires_in: Option<i64>,
+    /// When it ends, in seconds since the Unix epoch: what older servers say in place of `expires_in`, or beside it (RSP-1).
+    pub expires_on: Option<i64>,
     /// Entra: seconds (RSP-7).
     pub ext_expires_in: Option<i64>,
     /// Entra: seconds until the token is due for renewal (RSP-7).
@@ -36,10 +38,11 @@ pub struct TokenResponse {
 
 impl<'de> Deserialize<'de> for TokenResponse {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        const NAMES: [&str; 12] = [
+        const NAMES: [&str; 13] = [
             "access_token",
             "token_type",
             "expires_in",
+            "expires_on",
             "ext_expires_in",
             "refresh_in",
             "scope",
@@ -54,6 +57,7 @@ impl<'de> Deserialize<'de> for TokenResponse {
             access_token,
             token_type,
             expires_in,
+            expires_on,
             ext_expires_in,
             refresh_in,
             scope,
@@ -68,6 +72,7 @@ impl<'de> Deserialize<'de> for TokenResponse {
             access_token: access_token.secret(),
             token_type: (!token_type.says_nothing()).then(|| token_type.text().unwrap_or_default()),
             expires_in: expires_in.seconds(),
+            expires_on: expires_on.moment(),
             ext_expires_in: ext_expires_in.seconds(),
             refresh_in: refresh_in.seconds(),
             scope: scope.words(),
@@ -142,6 +147,23 @@ mod tests {
         {
             let response = parse(&format!(r#"{{"token_type":{kind}}}"#)).unwrap_or_else(|| panic!("{kind}"));
             assert_eq!(response.token_type.as_deref(), expected, "{kind}");
+        }
+    }
+
+    #[test]
+    fn rsp_1_an_end_comes_in_every_shape() {
+        for (text, expected) in [
+            ("1795300000", Some(1_795_300_000)),
+            ("\"1795300000\"", Some(1_795_300_000)),
+            ("1795300000.5", Some(1_795_300_000)),
+            ("\"2026-11-21T22:26:40Z\"", Some(1_795_300_000)),
+            ("\"11/21/2026 22:26:40\"", Some(1_795_300_000)),
+            ("null", None),
+            ("\"soon\"", None),
+            ("{}", None),
+        ] {
+            let parsed = parse(&format!(r#"{{"access_token":"t","expires_on":{text}}}"#));
+            assert_eq!(parsed.map(|response| (response.expires_on, response.expires_in)), Some((expected, None)), "{text}");
         }
     }
 

@@ -14,12 +14,12 @@ use url::Url;
 pub use retry::Repeat;
 
 use self::call_time::CallTime;
-use self::retry::{Attempt, NextStep};
+use self::retry::{Attempt, NextStep, is_about_client, is_client_taken};
 use crate::authority::{Authority, AuthorityError, CallPermit, Endpoints, TokenRequest, TokenVersion};
 use crate::clock::Clock;
 use crate::credential::{Credential, CredentialError, ProofTarget, UsedCredential};
 use crate::finding::Complaint;
-use crate::oauth::{Form, Proof, TokenResponse};
+use crate::oauth::{Form, GRANT_TOKEN_EXCHANGE, Proof, SecretPlace, TokenResponse};
 use crate::tasks::Tasks;
 use crate::telemetry::Context;
 use crate::token::Tenant;
@@ -140,9 +140,9 @@ impl TokenClient {
                     }
                     TimedAttempt { attempt, time }
                 }
-                NextStep::Reread(again) => match (self.is_replaced(used).await, again) {
-                    (true, Some(attempt)) => self.timed(attempt),
-                    _ => return Err(failure.into()),
+                NextStep::Reprove => match self.with_another_proof((call, &failure), TimedAttempt { attempt, time }, used).await {
+                    Some(step) => step,
+                    None => return Err(failure.into()),
                 },
                 NextStep::GiveUp => return Err(failure.into()),
             };
@@ -171,7 +171,7 @@ impl TokenClient {
         let not_made = |failure| SourceError::Authority(self.authority.not_made(call.form, failure));
         loop {
             // On the heap, and gone before the wait.
-            let proving = timeout(step.time.left(), Box::pin(self.prove(endpoint, call.context.clone())));
+            let proving = timeout(step.time.left(), Box::pin(self.prove(endpoint, step.attempt.place, call.context.clone())));
             let (proof, by) = proving.await.map_err(|_| not_made(AuthorityError::TimedOut))??;
             *used = by;
             let since = Instant::now();
@@ -188,7 +188,12 @@ impl TokenClient {
         }
     }
 
-    async fn prove(&self, endpoint: &Url, context: Context) -> Result<(Proof, UsedCredential), SourceError> {
+    async fn prove(
+        &self,
+        endpoint: &Url,
+        instead: Option<SecretPlace>,
+        context: Context,
+    ) -> Result<(Proof, UsedCredential), SourceError> {
         let (authority, profile) = (&self.authority, self.authority.profile());
         let document = match profile.endpoints {
             Endpoints::Derived => None,
@@ -199,10 +204,30 @@ impl TokenClient {
             audience: authority.audience_of_assertions(endpoint),
             assertion: profile.assertion,
             secret: profile.secret,
+            instead,
             methods: announced.and_then(|metadata| metadata.token_endpoint_auth_methods_supported.as_deref()),
             algorithms: announced.and_then(|metadata| metadata.token_endpoint_auth_signing_alg_values_supported.as_deref()),
         };
         Ok(self.credential.prove(&self.client_id, target, &self.clock, &self.tasks).await?)
+    }
+
+    /// The attempt with another proof, after the client was refused: with the credential that its file has by now (ASN-6), else
+    /// with the secret where it is announced to be taken as well (ASN-8). A client that is refused has redeemed nothing (RFC 6749
+    /// §5.2), so that the latter is for every grant.
+    async fn with_another_proof(
+        &self,
+        (call, refused): (&GrantCall<'_>, &AuthorityError),
+        step: TimedAttempt,
+        used: &UsedCredential,
+    ) -> Option<TimedAttempt> {
+        let TimedAttempt { attempt, time } = step;
+        if attempt.may_reread() && self.is_replaced(used).await {
+            return attempt.with_new_credential().map(|attempt| self.timed(attempt));
+        }
+        let names_target = call.form.grant() == GRANT_TOKEN_EXCHANGE || call.form.has("audience");
+        let other = used.other.filter(|_| is_about_client(refused, names_target))?;
+        let attempt = attempt.with_secret_in(other)?;
+        Some(TimedAttempt { attempt, time })
     }
 
     /// Reads the credential again that was refused: the file may have been replaced since it was last compared (ASN-6). Returns
@@ -218,13 +243,16 @@ impl TokenClient {
 impl ReadyGrant<'_> {
     /// Sends the grant, until `until` at the latest.
     pub async fn send(self, until: Option<Instant>) -> GrantOutcome {
-        let (client, used) = (self.client, self.used);
-        let (outcome, TimedAttempt { attempt, time }) = Box::pin(self.sent(until)).await;
+        let (client, call, endpoint, mut used) = (self.client, self.call, self.endpoint.clone(), self.used);
+        let (mut outcome, step) = Box::pin(self.sent(until)).await;
         if let Err(failure) = &outcome
-            && let NextStep::Reread(_) = attempt.next(failure, time.left())
+            && step.attempt.next(failure, step.time.left()) == NextStep::Reprove
+            && let Some(step) = client.with_another_proof((call, failure), step, &used).await
         {
-            // The grant is not sent again all the same; the next one has another proof.
-            client.is_replaced(&used).await;
+            match client.ready_for(call, &endpoint, step, &mut used).await {
+                Ok(ready) => (outcome, _) = Box::pin(ready.sent(until)).await,
+                Err(error) => return GrantOutcome { outcome: Err(error), version: used.version },
+            }
         }
         GrantOutcome { outcome: outcome.map_err(SourceError::Authority), version: used.version }
     }
@@ -243,7 +271,13 @@ impl ReadyGrant<'_> {
         let Attempt { resend, fresh, .. } = step.attempt;
         let patience = step.attempt.patience(calls.timeout, calls.half()).min(left);
         let request = TokenRequest { endpoint: &endpoint, grant: call.form, proof: &proof, resend, fresh, patience, until };
-        (permit.send_once(request, call.context.clone()).await, step)
+        let outcome = permit.send_once(request, call.context.clone()).await;
+        if let Some(place) = step.attempt.place
+            && is_client_taken(&outcome)
+        {
+            client.credential.works_in(place);
+        }
+        (outcome, step)
     }
 }
 

@@ -2,15 +2,16 @@
 //!
 //! There is no time-out in here: freshness decides at each look, and a sweep removes what has ended.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
-use crate::token::{CachedToken, Partition, SignIn, SpaceId};
+use crate::token::{CachedToken, Partition, RoomTaker, SignIn, SpaceId};
 
-/// The most tokens of one partition; the oldest leave first.
+/// The most tokens of one partition; of whoever has most of them the oldest leave first.
 const MOST_TOKENS: usize = 256;
 /// The most bytes of one partition.
 const MOST_BYTES: usize = 256 * 1024;
@@ -83,9 +84,11 @@ impl Memory {
         }
         let stays = |kept: &&CachedToken| kept.expires_on > now && !identical(kept);
         let mut tokens: Vec<CachedToken> = old.iter().flat_map(|list| list.iter()).filter(stays).cloned().collect();
+        if let Some(old) = old.iter().flat_map(|list| list.iter()).find(identical) {
+            stored.user.succeed(&old.user);
+        }
         tokens.push(stored);
-        let excess = excess(&tokens);
-        tokens.drain(..excess);
+        fit(&mut tokens);
         self.partitions.insert(partition, tokens.into());
     }
 
@@ -189,16 +192,25 @@ where
     }
 }
 
-/// How many of the oldest tokens have to go for the rest to fit.
-fn excess(tokens: &[CachedToken]) -> usize {
-    let mut bytes: usize = tokens.iter().map(CachedToken::weight).sum();
-    let mut out = tokens.len().saturating_sub(MOST_TOKENS);
-    bytes -= tokens.iter().take(out).map(CachedToken::weight).sum::<usize>();
-    while bytes > MOST_BYTES && out + 1 < tokens.len() {
-        bytes -= tokens.get(out).map_or(0, CachedToken::weight);
-        out += 1;
+/// Removes tokens until the rest fits, never the last one: of whoever takes most of the room, the oldest.
+fn fit(tokens: &mut Vec<CachedToken>) {
+    while tokens.len() > 1 {
+        let too_many = tokens.len() > MOST_TOKENS;
+        let measure = |token: &CachedToken| if too_many { 1 } else { token.weight() };
+        let mut taken: BTreeMap<RoomTaker, usize> = BTreeMap::new();
+        for token in tokens.iter() {
+            *taken.entry(token.user.taker()).or_default() += measure(token);
+        }
+        if !too_many && taken.values().sum::<usize>() <= MOST_BYTES {
+            return;
+        }
+        let room = |token: &CachedToken| taken.get(&token.user.taker()).copied().unwrap_or_default();
+        let older = tokens.len() - 1;
+        // The first of those that are as large: the list is in the order in which they came.
+        let Some(most) = tokens.iter().take(older).map(room).max() else { return };
+        let Some(at) = tokens.iter().take(older).position(|token| room(token) == most) else { return };
+        tokens.remove(at);
     }
-    out
 }
 
 impl fmt::Debug for Memory {
@@ -211,7 +223,7 @@ impl fmt::Debug for Memory {
 mod tests {
     use super::{MOST_TOKENS, Memory, Partition};
     use crate::secret::Secret;
-    use crate::token::{CachedToken, Facts, IssuedToken, Times};
+    use crate::token::{CachedToken, Facts, IssuedToken, RoomTaker, Times};
 
     fn stored(asked: &str, expires_on: i64, size: usize) -> CachedToken {
         let times = Times { received_on: 0, expires_on: Some(expires_on), ext_expires_on: None, refresh_on: None };
@@ -263,6 +275,34 @@ mod tests {
         assert!(ends(&memory, Partition::new([2; 32]), "s9").is_some());
     }
 
+    /// As `stored`, for somebody.
+    fn of(taker: RoomTaker, asked: &str, size: usize) -> CachedToken {
+        stored(asked, 100, size).asked_by(taker)
+    }
+
+    #[test]
+    fn whoever_asks_for_many_pushes_out_nobody_elses() {
+        let partition = Partition::new([1; 32]);
+        let [usual, unusual] = [true, false].map(|is_usual| RoomTaker::new(Some(0), is_usual));
+        let other = RoomTaker::new(Some(1), true);
+        for (taker, size) in [(unusual, 10), (usual, 10), (unusual, 10_000), (usual, 10_000)] {
+            let memory = Memory::new(64 << 20);
+            memory.put(partition, of(other, "others", size), 0, |_| true);
+            memory.put(partition, of(RoomTaker::new(Some(0), !taker.is_usual), "own", size), 0, |_| true);
+            // What both use is nobody's alone.
+            memory.put(partition, of(taker, "both", size), 0, |_| true);
+            let used = memory.find_map(&partition, |token| (*token.facts.asked == *"both").then(|| token.user.used_by(other)));
+            assert!(used.is_some());
+            for index in 0..2 * MOST_TOKENS {
+                memory.put(partition, of(taker, &format!("s{index}"), size), 0, |_| true);
+            }
+            for asked in ["others", "own", "both", "s511"] {
+                assert!(ends(&memory, partition, asked).is_some(), "{asked} of {size} bytes");
+            }
+            assert!(ends(&memory, partition, "s0").is_none(), "{size}");
+        }
+    }
+
     #[test]
     fn the_whole_is_bounded_in_bytes_and_new_partitions_get_in() {
         let memory = Memory::new(1 << 20);
@@ -279,6 +319,6 @@ mod tests {
     #[test]
     fn what_surrounds_a_token_weighs_little() {
         let stored = stored("https://graph.microsoft.com/.default", 100, 1600);
-        assert!(stored.weight() + super::PARTITION_OVERHEAD <= 2200, "{}", stored.weight());
+        assert!(stored.weight() + super::PARTITION_OVERHEAD <= 2208, "{}", stored.weight());
     }
 }

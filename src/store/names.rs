@@ -107,7 +107,7 @@ impl Names {
             let (entry, rest) = member.split_first_chunk::<SHORT>()?;
             let (kind, scopes) = rest.split_first_chunk::<TAG>()?;
             let covers = |scope: &[u8; TAG]| scopes.chunks_exact(TAG).any(|granted| granted == scope);
-            (*kind == variant && !wanted.is_empty() && wanted.iter().all(covers)).then_some(IndexEntry(*entry))
+            (*kind == variant && wanted.iter().all(covers)).then_some(IndexEntry(*entry))
         })
     }
 

@@ -295,6 +295,11 @@ impl UsualVariant {
         VariantMembers { tenant: &self.tenant, capabilities: &self.capabilities, ..VariantMembers::default() }
     }
 
+    /// Whether this is the variant of the members that are usual.
+    pub fn is(&self, variant: &Variant) -> bool {
+        self.variant == *variant
+    }
+
     /// The variant of these members, which is at hand where they are the usual ones.
     pub fn variant_of(&self, members: &VariantMembers<'_>) -> Variant {
         let beside_assertion = VariantMembers { assertion: None, ..*members };

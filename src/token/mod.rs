@@ -2,6 +2,7 @@
 
 mod account;
 mod key;
+mod room;
 mod scopes;
 mod sign_in;
 mod stored;
@@ -9,11 +10,12 @@ mod tenant;
 mod turn;
 mod within;
 
-pub use account::Account;
+pub use account::{Account, SignedInAccount, id_at_home};
 pub use key::{
     CredentialName, FlightKey, HoldKey, KeySpace, Lane, Partition, PartitionOwner, SpaceId, TokenDigest, TokenKey, UsualVariant,
     Variant, VariantMembers, challenge_hash,
 };
+pub use room::{RoomTaker, TokenUser};
 pub use scopes::{Matching, ScopeError, Scopes};
 pub use sign_in::SignIn;
 pub use stored::{AnswerHead, CachedToken, Epoch, Facts, IssuedToken, Times};

@@ -22,8 +22,6 @@ pub enum Matching {
 pub enum ScopeError {
     /// An empty scope, or none at all where one is needed.
     Empty,
-    /// One scope twice.
-    Duplicate,
     /// A character that RFC 6749 §3.3 does not allow.
     BadCharacter,
 }
@@ -37,10 +35,10 @@ impl Scopes {
     /// No scopes.
     pub const NONE: Self = Self(Vec::new());
 
-    /// Reads scopes one by one.
+    /// Reads scopes one by one; one that is named twice counts once.
     ///
     /// # Errors
-    /// An empty scope, the same text twice, or a character outside RFC 6749 §3.3.
+    /// An empty scope, or a character outside RFC 6749 §3.3.
     pub fn from_list<'a>(list: impl IntoIterator<Item = &'a str>) -> Result<Self, ScopeError> {
         let mut scopes = Self::default();
         for scope in list {
@@ -50,10 +48,7 @@ impl Scopes {
             if !scope.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E)) {
                 return Err(ScopeError::BadCharacter);
             }
-            if scopes.has(scope, Matching::Identical) {
-                return Err(ScopeError::Duplicate);
-            }
-            scopes.0.push(scope.into());
+            scopes.add(scope, Matching::Identical);
         }
         Ok(scopes)
     }
@@ -101,7 +96,7 @@ impl Scopes {
         self.iter().any(|mine| same(mine, scope, matching))
     }
 
-    /// These scopes and `more`, no scope twice in any case (REQ-3).
+    /// These scopes and `more`, none of `more` that is there in any case (REQ-3).
     #[must_use]
     pub fn with(&self, more: &[&str]) -> Self {
         let mut union = self.clone();
@@ -111,10 +106,24 @@ impl Scopes {
         union
     }
 
-    /// These scopes and the three that every user flow sends.
+    /// Those of these scopes that are among `granted`, letter by letter.
+    #[must_use]
+    pub fn within(&self, granted: &Self) -> Self {
+        let granted: HashSet<&str> = granted.iter().collect();
+        Self(self.iter().filter(|scope| granted.contains(scope)).map(Box::from).collect())
+    }
+
+    /// Whether these are the scopes of `other`, in any order, letter by letter.
+    pub fn are(&self, other: &Self) -> bool {
+        self.iter().collect::<HashSet<_>>() == other.iter().collect::<HashSet<_>>()
+    }
+
+    /// These scopes and the three that every user flow sends, each once whatever its case (REQ-3).
     #[must_use]
     pub fn with_reserved(&self) -> Self {
-        self.with(&RESERVED)
+        let mut seen = HashSet::new();
+        let once = self.iter().filter(|scope| seen.insert(scope.to_ascii_lowercase())).map(Box::from).collect();
+        Self(once).with(&RESERVED)
     }
 
     /// One text for a cache key: sorted, lower-cased and without the reserved scopes where the authority compares that way.
@@ -178,12 +187,31 @@ mod tests {
     }
 
     #[test]
-    fn refuses_empty_duplicate_and_foreign_characters() {
+    fn refuses_empty_and_foreign_characters() {
         assert_eq!(Scopes::from_text("  "), Err(ScopeError::Empty));
         assert_eq!(Scopes::from_list([""]), Err(ScopeError::Empty));
-        assert_eq!(Scopes::from_list(["a", "a"]), Err(ScopeError::Duplicate));
         assert_eq!(Scopes::from_list(["a\"b"]), Err(ScopeError::BadCharacter));
         assert_eq!(Scopes::from_list(["a b"]), Err(ScopeError::BadCharacter));
+    }
+
+    #[test]
+    fn a_scope_that_is_named_twice_counts_once() -> Result<(), ScopeError> {
+        for (named, counted) in [("a a", "a"), ("a b a", "a b"), ("b a a b c b", "b a c"), ("a A a", "a A"), ("a b c d", "a b c d")]
+        {
+            assert_eq!(Scopes::from_text(named)?.to_string(), counted, "{named}");
+            assert_eq!(Scopes::from_list(named.split(' '))?.to_string(), counted, "{named}");
+        }
+        // Where case is none, it is one scope that goes out.
+        let sent = Scopes::from_text("User.Read user.read OPENID openid")?.with_reserved();
+        assert_eq!(sent.to_string(), "User.Read OPENID profile offline_access");
+        Ok(())
+    }
+
+    #[test]
+    fn scopes_are_cut_and_compared_letter_by_letter() {
+        let [asked, granted] = ["c a B", "openid a b"].map(Scopes::granted);
+        assert_eq!(asked.within(&granted).to_string(), "a");
+        assert!(asked.are(&Scopes::granted("B c a c")) && !asked.are(&granted) && !asked.are(&Scopes::granted("a b c")));
     }
 
     #[test]

@@ -2,10 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use super::account::Account;
+use super::account::{Account, SignedInAccount};
 use super::key::SpaceId;
+use super::scopes::Scopes;
 use super::stored::Epoch;
 use crate::secret::Secret;
+
+/// The names of what is kept of a sign-in beside its first members. What stands under them is text.
+const ASKED: &str = "asked";
+const GRANTED: &str = "granted";
+const TENANTS: &str = "tenants";
+
+/// How many tenants are remembered of an account.
+const MOST_TENANTS: usize = 64;
 
 /// What is kept of a sign-in until the user signs out.
 #[derive(Clone, Debug)]
@@ -37,6 +46,65 @@ impl SignIn {
         for (name, bytes) in &old.more {
             self.more.entry(name.clone()).or_insert_with(|| bytes.clone());
         }
+        old.listed().tenants.iter().for_each(|tenant| self.add_tenant(tenant));
+    }
+
+    /// Keeps what the user signed in for, and what was granted of it; `None`: that was not said.
+    pub fn set_scopes(&mut self, asked: &Scopes, granted: Option<&Scopes>) {
+        self.note(ASKED, asked.to_string());
+        self.set_granted(granted);
+    }
+
+    /// Keeps what was granted.
+    pub fn set_granted(&mut self, granted: Option<&Scopes>) {
+        self.note(GRANTED, granted.map(Scopes::to_string).unwrap_or_default());
+    }
+
+    /// What the user signed in for; `None` where that is not known.
+    pub fn asked(&self) -> Option<Scopes> {
+        self.noted(ASKED).map(Scopes::granted)
+    }
+
+    /// What was granted (RFC 6749 §5.1); `None` where that is not known.
+    pub fn granted(&self) -> Option<Scopes> {
+        self.noted(GRANTED).map(Scopes::granted).filter(|granted| !granted.is_empty())
+    }
+
+    /// Remembers that a tenant has issued a token for the account.
+    pub fn add_tenant(&mut self, tenant: &str) {
+        let mut tenants = self.noted(TENANTS).unwrap_or_default().to_owned();
+        // The one where it signed in goes without saying.
+        if self.account.tenant_id.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(tenant)) {
+            return;
+        }
+        if tenants.split(' ').any(|known| known.eq_ignore_ascii_case(tenant)) || tenants.split(' ').count() >= MOST_TENANTS {
+            return;
+        }
+        if !tenants.is_empty() {
+            tenants.push(' ');
+        }
+        tenants.push_str(tenant);
+        self.note(TENANTS, tenants);
+    }
+
+    /// The account as it is listed.
+    pub fn listed(&self) -> SignedInAccount {
+        let account = self.account.clone();
+        let mut tenants: Vec<String> = account.tenant_id.iter().cloned().collect();
+        for tenant in self.noted(TENANTS).into_iter().flat_map(|text| text.split(' ')).filter(|tenant| !tenant.is_empty()) {
+            if !tenants.iter().any(|known| known.eq_ignore_ascii_case(tenant)) {
+                tenants.push(tenant.to_owned());
+            }
+        }
+        SignedInAccount { account, tenants }
+    }
+
+    fn noted(&self, name: &str) -> Option<&str> {
+        self.more.get(name).and_then(|bytes| std::str::from_utf8(bytes).ok())
+    }
+
+    fn note(&mut self, name: &str, text: String) {
+        self.more.insert(name.to_owned(), text.into_bytes());
     }
 
     /// What it weighs in memory, in bytes.

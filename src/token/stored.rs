@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::account::Account;
 use super::key::Variant;
+use super::room::{RoomTaker, TokenUser};
 use super::scopes::covers;
 use crate::clock::Moment;
 use crate::secret::Secret;
@@ -88,6 +89,8 @@ pub struct CachedToken {
     pub refresh_on: i64,
     /// What it answers.
     pub facts: Facts,
+    /// Who uses it.
+    pub user: TokenUser,
 }
 
 /// The written first part of an answer: a JSON object without its closing brace.
@@ -202,6 +205,7 @@ impl AnswerHead {
             received_on: times.received_on,
             refresh_on,
             facts,
+            user: TokenUser::default(),
         })
     }
 
@@ -229,6 +233,13 @@ impl CachedToken {
         AnswerHead { text: self.head.clone(), token: self.token.clone(), expires_on: Some(self.expires_on) }
     }
 
+    /// This token, which somebody has asked for.
+    #[must_use]
+    pub fn asked_by(mut self, taker: RoomTaker) -> Self {
+        self.user = TokenUser::of(taker);
+        self
+    }
+
     /// Whether it answers a request for these folded scopes.
     pub fn answers(&self, variant: &Variant, asked: &str) -> bool {
         self.answer(variant, asked, true).is_some()
@@ -241,8 +252,9 @@ impl CachedToken {
             return None;
         }
         let identical = *self.facts.asked == *asked;
-        let covering = || superset && !self.facts.granted.is_empty() && covers(&self.facts.granted, asked);
-        (identical || covering()).then_some(identical)
+        // Reserved scopes alone leave nothing to be covered: any token of the user's will do (CCH-2).
+        let covering = || asked.is_empty() || (!self.facts.granted.is_empty() && covers(&self.facts.granted, asked));
+        (identical || (superset && covering())).then_some(identical)
     }
 
     /// When the store that replicas share was last asked about it.
@@ -292,6 +304,7 @@ impl Clone for CachedToken {
             received_on: self.received_on,
             refresh_on: self.refresh_on,
             facts: self.facts.clone(),
+            user: self.user.clone(),
         }
     }
 }
@@ -438,6 +451,12 @@ mod tests {
         let exact = |asked| stored.and_then(|stored| stored.answer(&Variant::new([0; 32]), asked, false));
         assert_eq!((exact("a b declined"), exact("a"), exact("declined")), (Some(true), None, None));
         assert_eq!(stored.and_then(|stored| stored.answer(&Variant::new([0; 32]), "a", true)), Some(false));
+        // Nothing is left of reserved scopes; they say whose token is meant, where one for more may be the answer.
+        for granted in ["a b", ""] {
+            let stored = grant.write().keep(&grant.times, facts("a", granted)).unwrap();
+            let any = |superset| stored.answer(&Variant::new([0; 32]), "", superset);
+            assert_eq!((any(true), any(false)), (Some(false), None), "{granted}");
+        }
         Ok(())
     }
 

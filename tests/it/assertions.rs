@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tokend::clock::Clock;
 
-use crate::support::{Emulator, GRAPH, NOW, Stage, World, python};
+use crate::support::{Emulator, GRAPH, NOW, Sidecar, Stage, World, configuration, python};
 
 /// An app with a certificate that signs the old way.
 const SHA1: &str = "  daemon-sha1: {authority: \"ORIGIN/TENANT\", ca_file: FILES/ca.pem, client_id: \
@@ -170,8 +170,9 @@ async fn asn_5_assertions_at_an_issuer_are_used_once_and_short() {
     let jti: std::collections::BTreeSet<String> = jti(&world).await.iter().map(Value::to_string).collect();
     assert_eq!(jti.len(), 3);
     let claims = part(&sent(&world).await[0], 1);
-    assert_eq!(claims["exp"].as_i64(), Some(NOW + 60));
-    assert_eq!((&claims["iat"], &claims["nbf"]), (&json!(NOW), &json!(NOW)));
+    // Back-dated, and all the same no longer than a minute.
+    assert_eq!(claims["exp"].as_i64(), Some(NOW + 55));
+    assert_eq!((&claims["iat"], &claims["nbf"]), (&json!(NOW - 5), &json!(NOW - 5)));
 }
 
 #[tokio::test]
@@ -207,5 +208,21 @@ async fn asn_5_an_assertion_that_waited_too_long_for_a_permit_is_signed_anew() {
     assert_eq!((first.status, second.status), (200, 200), "{} {}", first.text, second.text);
     let asked = world.emulator.asked_times("token", 2).await;
     let signed = part(asked[1]["form"]["client_assertion"].as_str().expect("an assertion"), 1);
-    assert_eq!(signed["iat"], NOW + 31, "half of its time was over");
+    assert_eq!(signed["iat"], NOW + 31 - 5, "half of its time was over");
+}
+
+#[tokio::test]
+async fn asn_5_an_issuer_takes_an_assertion_whose_clock_is_behind_or_that_limits_it_to_a_minute() {
+    // It allows for nothing: neither for clocks that differ, nor for a second more.
+    for (behind, limit) in [(0, 60), (5, 60), (4, 300)] {
+        let mut directory = Emulator::built_in();
+        directory["realms"][0]["assertion_skew"] = json!(0);
+        directory["realms"][0]["assertion_lifetime"] = json!(limit);
+        let emulator = Emulator::start_with(&Clock::manual(NOW - behind), Some(&directory)).await;
+        let files = tempfile::tempdir().expect("a folder");
+        let yaml = configuration(&emulator, &files);
+        let sidecar = Sidecar::start(&yaml, &Clock::manual(NOW)).await;
+        let answer = sidecar.client.post("/client-credentials", &json!({"app": "shop-cert", "scopes": "stock.read"})).await;
+        assert_eq!(answer.status, 200, "{behind} s behind, at most {limit} s: {}", answer.text);
+    }
 }

@@ -82,10 +82,12 @@ async fn asn_6_an_issuers_client_alike() {
     let world = with("shop.secret", |_| "the-one-before".to_owned()).await;
     let ask = || world.app_token(json!({"app": "shop", "scopes": "stock.read"}));
     ask().await.refused(502, "invalid_client", "credential");
+    // In both ways that the issuer announces.
+    assert_eq!(world.statuses().await, [401, 401]);
     world.write("shop.secret", world.emulator.shop("shop-orders")["secrets"][0].as_str().unwrap());
     world.later(60);
     assert_eq!(ask().await.status, 200);
-    assert_eq!(world.statuses().await, [401, 401, 200]);
+    assert_eq!(world.statuses().await, [401, 401, 401, 200]);
 }
 
 #[tokio::test]

@@ -53,6 +53,37 @@ async fn rsp_1_a_lifetime_may_be_a_text() {
 }
 
 #[tokio::test]
+async fn rsp_1_an_end_serves_where_no_lifetime_is_said() {
+    let world = World::new().await;
+    let ends = world.clock.unix() + 10_000;
+    let date = "2026-11-22T00:00:00Z";
+    for (said, expected) in [
+        (json!({"expires_in": null, "expires_on": ends}), ends),
+        (json!({"expires_in": null, "expires_on": ends.to_string()}), ends),
+        (json!({"expires_in": "soon", "expires_on": ends}), ends),
+        (json!({"expires_in": null, "expires_on": date}), 1_795_305_600),
+        // A lifetime that is said goes before it.
+        (json!({"expires_in": 7200, "expires_on": ends}), 0),
+    ] {
+        now_doing(&world, json!({"set": said})).await;
+        let body = json!({"app": "daemon", "scopes": [crate::support::GRAPH], "force_refresh": true});
+        let answer = world.app_token(body).await;
+        let now = world.clock.unix();
+        let expected = if expected == 0 { now + 7200 } else { expected };
+        assert_eq!(answer.json["expires_on"].as_i64(), Some(expected), "{said}");
+        assert_eq!(answer.json["expires_in"].as_i64(), Some(expected - now), "{said}");
+        assert_eq!(world.graph().await.token(), answer.token(), "it is kept: {said}");
+    }
+    // What has ended, or says nothing, is given out once.
+    for odd in [json!(world.clock.unix() - 1), json!(0), json!("2020-01-01T00:00:00Z"), json!("tomorrow"), json!([ends])] {
+        now_doing(&world, json!({"set": {"expires_in": null, "expires_on": odd}})).await;
+        let body = json!({"app": "daemon", "scopes": [crate::support::GRAPH], "force_refresh": true});
+        let answer = world.app_token(body).await;
+        assert_eq!((answer.source(), &answer.json["expires_in"]), ("identity_provider", &Value::Null), "{odd}");
+    }
+}
+
+#[tokio::test]
 async fn rsp_1_a_token_without_a_credible_lifetime_is_served_once() {
     let world = World::new().await;
     for odd in [json!(null), json!(0), json!(-1), json!("-3600"), json!("soon"), json!([3600]), json!(315_360_001), json!(9e18)] {

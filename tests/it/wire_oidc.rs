@@ -258,6 +258,87 @@ async fn a_secret_goes_into_the_header_where_only_that_is_announced() {
     proved_by_basic(&world.emulator.asked("token").await[0]);
 }
 
+/// A world whose issuer takes a secret in both ways, and one client's in this one alone.
+async fn registered_for(client: &str, method: &str) -> World {
+    let mut directory = Emulator::built_in();
+    directory["realms"][0]["token_endpoint_auth_methods_supported"] = json!(["client_secret_post", "client_secret_basic"]);
+    let clients = directory["realms"][0]["clients"].as_array_mut().expect("clients");
+    let client = clients.iter_mut().find(|entry| entry["client_id"] == client).expect("the client");
+    client["token_endpoint_auth_method"] = json!(method);
+    let apps = "  posting: {issuer: \"ORIGIN/oidc/shop\", ca_file: FILES/ca.pem, client_id: shop-orders, \
+                credential: {secret: {file: FILES/shop.secret, method: post}}}\n  \
+                basic: {issuer: \"ORIGIN/oidc/shop\", ca_file: FILES/ca.pem, client_id: shop-orders, \
+                credential: {secret: {file: FILES/shop.secret, method: basic}}}";
+    World::staged(Stage { directory: Some(directory), apps, ..Stage::default() }).await
+}
+
+/// How each call proved the client, and what came of it.
+async fn proofs(world: &World) -> Vec<(&'static str, u64)> {
+    let asked = world.emulator.asked("token").await;
+    let proof = |request: &Value| if request["headers"]["authorization"].is_null() { "post" } else { "basic" };
+    asked.iter().map(|request| (proof(request), request["status"].as_u64().unwrap_or_default())).collect()
+}
+
+#[tokio::test]
+async fn asn_8_a_client_of_one_method_is_proved_by_the_other_announced_one_which_is_remembered() {
+    let world = registered_for("shop-orders", "client_secret_basic").await;
+    for scopes in ["stock.read", "orders.read", "orders.write"] {
+        world.app_token(json!({"app": "shop", "scopes": scopes})).await.token();
+    }
+    assert_eq!(proofs(&world).await, [("post", 401), ("basic", 200), ("basic", 200), ("basic", 200)]);
+}
+
+#[tokio::test]
+async fn asn_8_a_code_and_a_refresh_token_find_the_other_method_too() {
+    // Whoever is not known has redeemed nothing: the code is good still.
+    let world = registered_for("shop-web", "client_secret_basic").await;
+    let code = world.code("shop-web", "orders.read", "eva").await;
+    world.redeem(&code).await.token();
+    assert_eq!(proofs(&world).await, [("post", 401), ("basic", 200)]);
+    // Nor has it used up what is good for one use.
+    let offline = "  offline: {issuer: \"ORIGIN/oidc/shop\", ca_file: FILES/ca.pem, client_id: shop-web, offline_access: true, \
+                   credential: {secret: {file: FILES/shop-web.secret}}}";
+    let world = World::staged(Stage { apps: offline, ..Stage::default() }).await;
+    let signed = world.redeem(&world.code("offline", "orders.read", "eva").await).await;
+    let refused = json!({"error": {"status": 401, "error": "invalid_client"}});
+    world.emulator.script(json!({"on": {"grant_type": "refresh_token"}, "do": refused})).await;
+    world.later(100_000);
+    let account = &signed.json["account"]["home_account_id"];
+    let silent = json!({"app": "offline", "account": account, "scopes": "orders.read"});
+    world.sidecar.client.post("/silent", &silent).await.token();
+    assert_eq!(proofs(&world).await, [("post", 200), ("post", 401), ("basic", 200)]);
+}
+
+#[tokio::test]
+async fn asn_8_what_is_remembered_is_given_up_when_it_works_no_more() {
+    let world = registered_for("shop-orders", "client_secret_basic").await;
+    stock(&world, "shop").await.token();
+    let refused = json!({"error": {"status": 401, "error": "invalid_client"}});
+    world.emulator.script(json!({"on": {"endpoint": "token"}, "times": 2, "do": refused})).await;
+    world.app_token(json!({"app": "shop", "scopes": "orders.read"})).await.refused(502, "invalid_client", "credential");
+    world.later(60);
+    world.app_token(json!({"app": "shop", "scopes": "orders.read"})).await.token();
+    let expected = [("post", 401), ("basic", 200), ("basic", 401), ("post", 401), ("basic", 200)];
+    assert_eq!(proofs(&world).await, expected);
+}
+
+#[tokio::test]
+async fn asn_8_the_configured_method_is_the_only_one() {
+    for (app, method, other) in [("basic", "client_secret_basic", "posting"), ("posting", "client_secret_post", "basic")] {
+        let world = registered_for("shop-orders", method).await;
+        stock(&world, app).await.token();
+        world.app_token(json!({"app": other, "scopes": "orders.read"})).await.refused(502, "invalid_client", "credential");
+        let sent = |app: &str| if app == "basic" { "basic" } else { "post" };
+        assert_eq!(proofs(&world).await, [(sent(app), 200), (sent(other), 401)]);
+    }
+    // Also where nothing is announced.
+    let world = registered_for("shop-orders", "client_secret_post").await;
+    let nothing = json!({"token_endpoint_auth_methods_supported": null});
+    world.emulator.script(json!({"on": {"endpoint": "discovery"}, "times": 0, "do": {"set": nothing}})).await;
+    stock(&world, "posting").await.token();
+    assert_eq!(proofs(&world).await, [("post", 200)]);
+}
+
 #[tokio::test]
 async fn an_issuer_that_announces_nothing_gets_the_header() {
     let world = announcing(json!(["client_secret_basic"]), json!([])).await;

@@ -38,7 +38,7 @@ pub(crate) fn check(world: &World, call: &Call, client: &App, text: &str) -> Out
             format!("Client assertion audience claim does not match Realm issuer: it has {:?}.", jws.audiences()),
         ));
     }
-    let expires = within(world, &jws).map_err(|text| Fault::says(700_024, text))?;
+    let expires = within(world, &jws, SKEW).map_err(|text| Fault::says(700_024, text))?;
     if lifetime(world, &jws, expires) > LIFETIME + SKEW {
         return Err(Fault::says(700_024, "Client assertion lives longer than 10 minutes."));
     }
@@ -93,7 +93,7 @@ fn check_federated(world: &World, trust: &Federated, jws: &Jws) -> Outcome<()> {
     if !verifies(world, trust, jws) {
         return Err(Fault::says(700_027, "Client assertion failed signature validation by the federated issuer's keys."));
     }
-    within(world, jws).map(|_| ()).map_err(|text| Fault::says(700_024, text))
+    within(world, jws, SKEW).map(|_| ()).map_err(|text| Fault::says(700_024, text))
 }
 
 /// Entra itself does not refuse a repeated `jti`; it does here if the directory or the script says so.

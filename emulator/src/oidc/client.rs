@@ -32,6 +32,9 @@ pub(crate) fn prove<'a>(world: &World, call: &Call, realm: &'a Realm) -> Outcome
     if !realm.token_endpoint_auth_methods_supported.iter().any(|one| one == method) {
         return Err(refused(realm, &format!("This realm does not support {method}.")));
     }
+    if client.token_endpoint_auth_method.as_ref().is_some_and(|only| only != method) {
+        return Err(refused(realm, &format!("This client is not registered for {method}.")));
+    }
     if call.param("client_id").is_some_and(|id| id != client.client_id) {
         return Err(Fault::plain("invalid_request", "client_id is another client's."));
     }
@@ -85,7 +88,7 @@ fn federated<'a>(world: &World, client: &'a Client, jws: &Jws) -> Result<&'a Cli
     if !assertion::verifies(world, trust, jws) {
         return Err("The assertion's signature is not by a key of its issuer.".to_owned());
     }
-    assertion::within(world, jws).map(|_| client)
+    assertion::within(world, jws, SKEW).map(|_| client)
 }
 
 fn check_claims(world: &World, realm: &Realm, client: &Client, jws: &Jws) -> Result<(), String> {
@@ -94,9 +97,10 @@ fn check_claims(world: &World, realm: &Realm, client: &Client, jws: &Jws) -> Res
     if !jws.audiences().iter().any(|aud| mine.iter().any(|one| one == aud)) {
         return Err("The assertion's aud is neither the issuer nor the token endpoint.".to_owned());
     }
-    let expires = assertion::within(world, jws)?;
-    let limit = client.assertion_lifetime;
-    if assertion::lifetime(world, jws, expires) > limit + SKEW {
+    let skew = realm.assertion_skew;
+    let expires = assertion::within(world, jws, skew)?;
+    let limit = client.assertion_lifetime.unwrap_or(realm.assertion_lifetime);
+    if assertion::lifetime(world, jws, expires) > limit + skew {
         return Err(format!("The assertion lives longer than {limit} seconds."));
     }
     if jws.text("jti").is_empty() {

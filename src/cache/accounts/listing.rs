@@ -11,7 +11,7 @@ use super::unlisted::Member;
 use crate::cache::epochs::epoch_of;
 use crate::cache::level::SharedLevel;
 use crate::store::{BreakerState, Mark, Names, SHARDS, StoreError, read_sign_in};
-use crate::token::{Account, Partition, SignIn, SpaceId};
+use crate::token::{Partition, SignIn, SignedInAccount, SpaceId};
 
 /// How many sets are asked at once first, and twice as many each time that they do not fill the page: an app with many users has
 /// enough in one, and one with few has nothing in most.
@@ -40,7 +40,7 @@ pub enum Cursor {
 #[derive(Clone, Debug)]
 pub struct Listed {
     /// The accounts.
-    pub accounts: Vec<Account>,
+    pub accounts: Vec<SignedInAccount>,
     /// Where the listing goes on, if it does.
     pub next: Option<Cursor>,
     /// False where an account that is signed in may be missing: it waits to be listed or stored, or cannot be read here.
@@ -117,14 +117,14 @@ impl CachedAccounts {
         space: &SpaceId,
         sets: &[Set<'_>],
         entries: Vec<ListedMember>,
-        accounts: &mut Vec<Account>,
+        accounts: &mut Vec<SignedInAccount>,
     ) -> Result<bool, Unavailable> {
         let tags = entries.iter().filter_map(|entry| Some((sets.get(entry.set)?.names, &entry.mark.member)));
         let behind = self.behind(shared, space, &tags.collect::<Vec<_>>()).await?;
         let (mut all_read, mut gone) = (true, Vec::new());
         for (entry, behind) in entries.into_iter().zip(behind) {
             match behind {
-                Behind::Account(signed) if signed.1.expires_on > self.clock.unix() => accounts.push(signed.1.account),
+                Behind::Account(signed) if signed.1.expires_on > self.clock.unix() => accounts.push(signed.1.listed()),
                 Behind::Account(_) | Behind::Other => {}
                 Behind::Unreadable => all_read = false,
                 Behind::Gone => gone.push(entry),
@@ -233,7 +233,7 @@ impl CachedAccounts {
         };
         let all = self.local.memory().sign_ins(space, after, self.clock.unix());
         let last = all.get(limit.saturating_sub(1)).map(|(partition, _)| *partition).filter(|_| all.len() > limit);
-        let accounts = all.into_iter().take(limit).map(|(_, sign_in)| sign_in.account.clone()).collect();
+        let accounts = all.into_iter().take(limit).map(|(_, sign_in)| sign_in.listed()).collect();
         Listed { accounts, next: last.map(Cursor::Memory), complete: true }
     }
 }

@@ -34,6 +34,7 @@ pub(super) fn plan<'a>(asker: Asker<'a>, common: &'a Common<'a>) -> Result<Plan<
         flow: Flow::ClientCredentials,
         app,
         call,
+        asker: caller,
         // It is the app's, whoever asks.
         owner: Caller::ANYONE,
         bound: state.is_bound(caller),

@@ -80,6 +80,7 @@ impl<'a> Exchange<'a> {
             flow: Flow::OnBehalfOf,
             app,
             call,
+            asker: caller,
             owner: caller,
             bound: state.is_bound(caller),
             key: TokenKey { partition, variant, scopes: scopes.folded(app.authority.matching()) },

@@ -26,6 +26,7 @@ pub(super) fn plan<'a>(asker: Asker<'a>, request: &'a Silent<'a>) -> Result<Plan
         flow: Flow::Silent,
         app,
         call,
+        asker: caller,
         owner: caller,
         bound: state.is_bound(caller),
         key: TokenKey { partition, variant, scopes: scopes.folded(app.authority.matching()) },

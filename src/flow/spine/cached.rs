@@ -10,7 +10,7 @@ use super::failure::lost;
 use super::holds::{Asked, Keys, keys};
 use super::job::{Job, refresh_token};
 use super::search;
-use crate::cache::{self, CacheLevel, FlightOutcome, Look, Miss, Query};
+use crate::cache::{self, CacheLevel, FlightOutcome, Look, Miss, Query, SoughtToken};
 use crate::flow::grants::work;
 use crate::flow::plan::CachedPlan;
 use crate::flow::refusal::{Refusal, RefusalKind, loggable};
@@ -18,7 +18,7 @@ use crate::flow::request::{Answer, Outcome, RefreshReason, TokenSource};
 use crate::flow::state::FlowState;
 use crate::flow::trace;
 use crate::telemetry::{self, outgoing};
-use crate::token::{AnswerHead, Matching, TokenKey};
+use crate::token::{AnswerHead, Matching, RoomTaker, TokenKey};
 
 /// Why memory alone has no answer.
 enum Lack {
@@ -78,7 +78,7 @@ impl FlowState {
     }
 
     fn look(&self, plan: &CachedPlan<'_>) -> Look {
-        self.cache.look(&plan.key, plan.takes_superset(), &plan.bypass)
+        self.cache.look(plan.sought())
     }
 
     /// The answer that was found; a token that is due is renewed.
@@ -133,7 +133,7 @@ impl FlowState {
 
     /// Whether memory has what is asked for: a look that is not counted.
     pub(super) fn is_at_hand(&self, plan: &CachedPlan<'_>) -> bool {
-        self.cache.has(&plan.key, plan.takes_superset(), &plan.bypass)
+        self.cache.has(plan.sought())
     }
 
     /// Renews a token that is due, unless something remembered speaks against it: the caller has a valid one either way. Returns
@@ -181,7 +181,19 @@ impl FlowState {
 impl CachedPlan<'_> {
     /// Whether a token for more scopes is an answer too.
     fn takes_superset(&self) -> bool {
-        !self.bound && self.app.authority.matching() == Matching::Superset
+        !self.bound && self.may_be_more() && self.app.authority.matching() == Matching::Superset
+    }
+
+    /// Who takes room in memory for it.
+    fn taker(&self) -> RoomTaker {
+        RoomTaker::new(self.asker.index(), self.app.usual.is(&self.key.variant))
+    }
+
+    /// What memory is searched for: a hit needs nothing else.
+    fn sought(&self) -> SoughtToken<'_> {
+        let TokenKey { partition, variant, scopes } = &self.key;
+        let (superset, taker) = (self.takes_superset(), self.taker());
+        SoughtToken { partition, variant, asked: scopes, superset, bypass: &self.bypass, taker }
     }
 
     fn query(&self) -> Query<'_> {
@@ -190,9 +202,16 @@ impl CachedPlan<'_> {
             credential: self.app.credential.version(),
             key: &self.key,
             owned: self.owned,
+            taker: self.taker(),
             superset: self.takes_superset(),
             bypass: self.bypass,
         }
+    }
+
+    /// Whether a token for more scopes may be an answer. Reserved scopes alone say only that the user is meant, so that any token
+    /// of the user's will do; an app's own token is for a resource, and they name none.
+    fn may_be_more(&self) -> bool {
+        self.owned || !self.key.scopes.is_empty()
     }
 
     /// What the work for it carries of the request, in bytes.

@@ -23,7 +23,7 @@ use crate::flow::state::FlowState;
 use crate::flow::trace;
 use crate::oauth::TokenResponse;
 use crate::telemetry::{self, outgoing};
-use crate::token::{AnswerHead, IssuedToken, Lane, Matching, PartitionOwner, Retry, TokenKey};
+use crate::token::{AnswerHead, IssuedToken, Lane, Matching, PartitionOwner, Retry, RoomTaker, Scopes, TokenKey};
 
 /// Carries a plan out: once, whatever happens, and detached from the caller, who may leave but must not lose what is sent.
 pub(in crate::flow) async fn run(state: &Arc<FlowState>, mut plan: OncePlan) -> Outcome {
@@ -105,7 +105,12 @@ impl Redemption {
         };
         let space = app.space_of(plan.owner);
         let partition = space.partition(PartitionOwner::Account(&account.home_account_id));
-        let sign_in = sign_in(space, account.clone(), &renewed_by, &grant, None);
+        let mut sign_in = sign_in(space, account.clone(), &renewed_by, &grant, None);
+        if !app.authority.profile().reserved_scopes {
+            let granted = Scopes::granted(&grant.scope);
+            sign_in.set_scopes(&plan.scopes, Some(&granted).filter(|granted| !granted.is_empty()));
+        }
+        grant.tenant_id.iter().for_each(|tenant| sign_in.add_tenant(tenant));
         // First what is good for one sign-in only, and before the answer: nobody may be told of a sign-in that is lost.
         if state.cache.accounts().keep_sign_in(space.id(), &partition, sign_in).await == Kept::Stale {
             tracing::warn!(app = app.name, correlation_id = %plan.call.correlation_id, "a sign-in was not kept: it was overtaken, or what stands there was written by another release or under another key ring");
@@ -118,6 +123,7 @@ impl Redemption {
             credential: app.credential.version(),
             key: &key,
             owned: true,
+            taker: RoomTaker::new(plan.owner.index(), true),
             superset: matching == Matching::Superset,
             bypass: Bypass::Older { than: 0, challenge: 0 },
         };

@@ -20,11 +20,11 @@ use crate::flow::about::{self, Owner};
 use crate::flow::app::App;
 use crate::flow::issue::{Expected, granted, issue};
 use crate::flow::plan::Refresh;
-use crate::flow::refusal::{Refusal, overloaded};
+use crate::flow::refusal::{Refusal, RefusalKind, overloaded};
 use crate::flow::settings::RefreshTokens;
-use crate::oauth::{Form, GRANT_REFRESH_TOKEN, TokenResponse};
+use crate::oauth::{ErrorBody, Form, GRANT_REFRESH_TOKEN, TokenResponse};
 use crate::secret::Secret;
-use crate::token::{Account, IssuedToken, KeySpace, SignIn};
+use crate::token::{Account, IssuedToken, KeySpace, Matching, Scopes, SignIn, Turn};
 
 /// How long a refresh token is kept if its server does not say how long it lasts, in seconds: as long as Entra's.
 const USUAL_LIFETIME: i64 = 90 * 24 * 3600;
@@ -35,6 +35,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 const SETTLES: u32 = 3;
 /// How long a request is held after an answer of no use: each further one would cost a refresh token.
 const UNUSABLE: Duration = Duration::from_secs(5);
+/// What tokend itself adds to a sign-in at an issuer.
+const OF_SIGN_IN: [&str; 2] = ["openid", "offline_access"];
 /// How long a request is held if the shared store could not answer it.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -54,6 +56,17 @@ impl Renewal {
     }
 }
 
+/// What a refresh asks an issuer for (RFC 6749 §6).
+#[derive(Debug, PartialEq, Eq)]
+enum RefreshScope {
+    /// What the sign-in was for: nothing is said of it, and this is granted again as far as that is known.
+    Own(Option<Scopes>),
+    /// These of it, and what else is sent for them to stay what the sign-in was granted.
+    Part { meant: Scopes, sent: Scopes },
+    /// Nothing that is asked for was granted.
+    Nothing,
+}
+
 /// What is kept of a sign-in. `old` is the refresh token that stays good if the answer brings none (REQ-5).
 pub(super) fn sign_in(space: &KeySpace, account: Account, renewal: &Renewal, grant: &IssuedToken, old: Option<&SignIn>) -> SignIn {
     let now = grant.times.received_on;
@@ -70,6 +83,45 @@ pub(super) fn sign_in(space: &KeySpace, account: Account, renewal: &Renewal, gra
         sign_in.descend_from(old);
     }
     sign_in
+}
+
+// === impl RefreshScope ===
+
+impl RefreshScope {
+    /// What is asked for with the refresh token of a sign-in; `offline` says whether the app asks for refresh tokens by a scope,
+    /// and `bound` whether what is more than was asked for now is of no use.
+    ///
+    /// No more than was granted: servers refuse what the user did not agree to. And `offline_access` with it, where it was granted:
+    /// some servers take a list without it for a wish to give it up.
+    fn of(asked: &Scopes, sign_in: &SignIn, offline: bool, bound: bool) -> Self {
+        let granted = sign_in.granted();
+        let is_more = |granted: &Scopes| !asked.contain(&granted.to_string(), Matching::Identical);
+        let is_too_much = bound && granted.as_ref().is_none_or(is_more);
+        let is_own = asked.is_empty() || (!is_too_much && sign_in.asked().is_some_and(|own| own.are(asked)));
+        let of_sign_in: &[&str] = if offline { &OF_SIGN_IN } else { &OF_SIGN_IN[..1] };
+        let Some(granted) = granted else {
+            let (meant, sent) = (asked.clone(), asked.with(of_sign_in));
+            return if is_own { Self::Own(None) } else { Self::Part { meant, sent } };
+        };
+        let meant = asked.within(&granted);
+        let of_sign_in = Scopes::granted(&OF_SIGN_IN.join(" ")).within(&granted);
+        let sent = meant.with(&of_sign_in.iter().collect::<Vec<_>>());
+        if is_own || sent.are(&granted) {
+            Self::Own(Some(granted))
+        } else if meant.is_empty() {
+            Self::Nothing
+        } else {
+            Self::Part { meant, sent }
+        }
+    }
+
+    /// What stands in the request.
+    fn sent(&self) -> Option<String> {
+        match self {
+            Self::Part { sent, .. } => Some(sent.to_string()),
+            Self::Own(_) | Self::Nothing => None,
+        }
+    }
 }
 
 // === impl Refresh ===
@@ -131,16 +183,20 @@ impl Refresh {
         loop {
             let Some(sign_in) = signed.sign_in.clone() else { return Err(no_tokens().into()) };
             let Some(token) = sign_in.refresh_token.clone() else { return Err(no_tokens().into()) };
+            let scope = self.scope(job, &sign_in);
+            if scope == Some(RefreshScope::Nothing) {
+                return Err(not_granted().into());
+            }
             // The process ends, and nobody waits any more: there may be no time left to keep what would come back.
             if job.state.tasks.soft().is_cancelled() && is_unwanted() {
                 return Err(broken_off().into());
             }
             let _room = room(job)?;
-            let form = self.form(&job.app, token.clone());
+            let form = self.form(&job.app, scope.as_ref(), token.clone());
             let turn = turn.map(|turn| (turn, sign_in.shared));
             let sent = send::run_in(&job.app, &form, self.tenant.as_ref(), turn, job.call.clone()).await;
             let trouble = match sent.outcome {
-                Ok(response) => return self.keep(job, (&signed, &sign_in), (response, sent.version)).await,
+                Ok(response) => return self.keep(job, (&signed, &sign_in), scope, (response, sent.version)).await,
                 Err(SendError::Turn(why)) => return Err(self.unavailable(job, why)),
                 Err(trouble) => trouble,
             };
@@ -179,6 +235,7 @@ impl Refresh {
         &self,
         job: &Job,
         (over, old): (&Signed, &SignIn),
+        scope: Option<RefreshScope>,
         (mut response, version): (TokenResponse, u64),
     ) -> Result<Loaded, Arc<Refusal>> {
         let (state, app) = (&job.state, &job.app);
@@ -188,12 +245,22 @@ impl Refresh {
             // Not even its refresh token is kept. If the one that was sent is void now, the user has to sign in again.
             return Err(self.once(job, version).failed(state, SendError::Authority(failure)).await);
         }
-        let expected = Expected { asked: self.scopes.clone(), tenant: self.tenant.clone(), owner, exchange: false };
+        let is_said = response.scope.is_some();
+        let (asked, is_own) = match scope {
+            // RFC 6749 §5.1: what is not said is as it was asked for.
+            Some(RefreshScope::Own(granted)) => (granted.unwrap_or_else(|| self.scopes.clone()), true),
+            Some(RefreshScope::Part { meant, .. }) => (meant, false),
+            Some(RefreshScope::Nothing) | None => (self.scopes.clone(), false),
+        };
+        let expected = Expected { asked, tenant: self.tenant.clone(), owner, exchange: false };
         let issued = issue(app, &expected, response, state.received());
         let kept = match &issued {
             Ok(grant) => {
-                // The account as it signed in: this token may be another tenant's.
-                let sign_in = sign_in(app.space_of(job.owner), old.account.clone(), &renewal, grant, Some(old));
+                let mut sign_in = sign_in(app.space_of(job.owner), self.account(old, grant), &renewal, grant, Some(old));
+                if is_own && is_said {
+                    sign_in.set_granted(Some(&Scopes::granted(&grant.scope)));
+                }
+                grant.tenant_id.iter().for_each(|tenant| sign_in.add_tenant(tenant));
                 self.kept(job, sign_in, over).await
             }
             // The rest of the answer is no good, but the old refresh token may be spent all the same.
@@ -247,9 +314,25 @@ impl Refresh {
         kept
     }
 
-    fn form(&self, app: &App, token: Secret) -> Form {
+    /// The account as it is known by where it signed in: this token may be another tenant's, where the user has another id. What
+    /// the user is called now is what it is called.
+    fn account(&self, old: &SignIn, grant: &IssuedToken) -> Account {
+        let username = grant.account.as_ref().and_then(|account| account.username.clone());
+        Account { username: username.or_else(|| old.account.username.clone()), ..old.account.clone() }
+    }
+
+    /// What an issuer is asked for; `None` where all that was ever consented to can be asked for.
+    fn scope(&self, job: &Job, sign_in: &SignIn) -> Option<RefreshScope> {
+        let is_issuer = !job.app.authority.profile().reserved_scopes;
+        is_issuer.then(|| RefreshScope::of(&self.scopes, sign_in, job.app.offline_access, job.bound))
+    }
+
+    fn form(&self, app: &App, scope: Option<&RefreshScope>, token: Secret) -> Form {
         let profile = app.authority.profile();
-        let scope = if profile.reserved_scopes { Some(self.scopes.with_reserved().to_string()) } else { self.narrowed() };
+        let scope = match scope {
+            Some(scope) => scope.sent(),
+            None => Some(self.scopes.with_reserved().to_string()),
+        };
         Form::default()
             .with("grant_type", GRANT_REFRESH_TOKEN)
             .with_some("scope", scope)
@@ -258,11 +341,6 @@ impl Refresh {
             .with_some("resource", self.resource.clone())
             .with_some("claims", self.claims.clone())
             .with_secret("refresh_token", token)
-    }
-
-    /// RFC 6749 §6: without `scope` everything that was granted is meant.
-    fn narrowed(&self) -> Option<String> {
-        (!self.scopes.is_empty()).then(|| self.scopes.with(&["openid"]).to_string())
     }
 
     fn once<'a>(&'a self, job: &'a Job, version: u64) -> SentOnce<'a> {
@@ -288,6 +366,97 @@ fn room(job: &Job) -> Result<Option<Room>, Arc<Refusal>> {
     room.map(Some).ok_or_else(|| Arc::new(overloaded("limits.queue", &state.clock)))
 }
 
+/// The refusal of a request for nothing that the user agreed to, as the authority would refuse it (RFC 6749 §6).
+fn not_granted() -> Refusal {
+    let detail = "the authority granted none of these `scopes` when the user signed in: leave `scopes` out for those that it did \
+                  grant, or sign the user in for these";
+    let answer = ErrorBody { error: "invalid_scope".to_owned(), ..ErrorBody::default() };
+    Refusal { answer: Some(Box::new(answer)), ..Refusal::new(Turn::Caller, RefusalKind::Refused, detail) }
+}
+
 fn is_invalid_grant(trouble: &SendError) -> bool {
     matches!(trouble, SendError::Authority(AuthorityError::Refused { body, .. }) if body.error == "invalid_grant")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{RefreshScope, Scopes, SignIn};
+    use crate::token::{Account, SpaceId};
+
+    fn sign_in(asked: Option<&str>, granted: Option<&str>) -> SignIn {
+        let account = Account {
+            home_account_id: "sub".to_owned(),
+            local_account_id: "sub".to_owned(),
+            username: None,
+            environment: "host".to_owned(),
+            tenant_id: None,
+        };
+        let (space, more) = (SpaceId::new([4; 32]), BTreeMap::new());
+        let mut sign_in =
+            SignIn { account, refresh_token: None, expires_on: 0, space, epoch: None, lineage: [0; 16], more, shared: 0 };
+        if let Some(asked) = asked {
+            sign_in.set_scopes(&Scopes::granted(asked), granted.map(Scopes::granted).as_ref());
+        }
+        sign_in
+    }
+
+    /// What stands in the request: `-` for no scope, `!` for no request.
+    fn sent(asked: &str, sign_in: &SignIn, offline: bool) -> String {
+        match RefreshScope::of(&Scopes::granted(asked), sign_in, offline, false) {
+            RefreshScope::Nothing => "!".to_owned(),
+            scope => scope.sent().unwrap_or_else(|| "-".to_owned()),
+        }
+    }
+
+    #[test]
+    fn req_15_a_refresh_asks_for_no_more_than_was_granted() {
+        let less = sign_in(Some("a b"), Some("openid offline_access a"));
+        let all = sign_in(Some("a b"), Some("openid offline_access a b c"));
+        let plain = sign_in(Some("a b"), Some("a b"));
+        for (asked, sign_in, expected) in [
+            // The sign-in's own, in any order, and whatever was granted of it.
+            ("b a", &less, "-"),
+            ("", &less, "-"),
+            ("a b", &all, "-"),
+            ("a b", &plain, "-"),
+            // All that was granted, by other words.
+            ("a", &less, "-"),
+            ("a b c", &all, "-"),
+            // A part of it, with what keeps the refresh token what it is.
+            ("a", &all, "a openid offline_access"),
+            ("c x", &all, "c openid offline_access"),
+            ("a openid", &all, "a openid offline_access"),
+            ("a", &plain, "a"),
+            // Letter by letter.
+            ("A b", &all, "b openid offline_access"),
+            ("b", &less, "!"),
+            ("x y", &all, "!"),
+        ] {
+            assert_eq!(sent(asked, sign_in, true), expected, "{asked}");
+            assert_eq!(sent(asked, sign_in, false), expected, "{asked}");
+        }
+    }
+
+    #[test]
+    fn req_15_a_caller_that_may_have_certain_apis_alone_names_their_scopes_where_more_was_granted() {
+        let bound = |sign_in: &SignIn| RefreshScope::of(&Scopes::granted("a b"), sign_in, true, true).sent();
+        assert_eq!(bound(&sign_in(Some("a b"), Some("openid offline_access a"))), None);
+        let (more, unknown) = (sign_in(Some("a b"), Some("openid offline_access a b c")), sign_in(Some("a b"), None));
+        for sign_in in [more, unknown] {
+            assert_eq!(bound(&sign_in).as_deref(), Some("a b openid offline_access"));
+        }
+    }
+
+    #[test]
+    fn req_15_where_the_grant_is_not_known_the_scopes_go_as_they_came_and_offline_access_is_not_lost() {
+        for sign_in in [sign_in(Some("a b"), None), sign_in(None, None)] {
+            assert_eq!(sent("a", &sign_in, true), "a openid offline_access");
+            assert_eq!(sent("a", &sign_in, false), "a openid");
+            assert_eq!(sent("", &sign_in, true), "-");
+        }
+        assert_eq!(sent("b a", &sign_in(Some("a b"), None), true), "-");
+        assert_eq!(sent("b a", &sign_in(None, None), true), "b a openid offline_access");
+    }
 }

@@ -15,7 +15,7 @@ use utoipa::openapi::{
 use super::dialect::{Document, ErrorValue};
 use super::routes::{BodyKind, ROUTES, Route};
 use crate::flow::{Accounts, AuthorizationUrl};
-use crate::token::Account;
+use crate::token::{Account, SignedInAccount};
 
 use responses::{STATUSES, component, problem};
 use schemas::TokenAnswer;
@@ -82,6 +82,7 @@ fn components() -> Components {
         .schema_from::<TokenAnswer>()
         .schema_from::<AuthorizationUrl>()
         .schema_from::<Account>()
+        .schema_from::<SignedInAccount>()
         .schema_from::<Accounts>()
         .schema_from::<Document<'static>>()
         .schema_from::<ErrorValue>()

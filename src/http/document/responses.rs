@@ -12,7 +12,7 @@ use super::super::routes::{BodyKind, Gives, Route};
 use super::parameters::{text, uuid};
 use super::schemas::TokenAnswer;
 use crate::flow::{Accounts, AuthorizationUrl};
-use crate::token::Account;
+use crate::token::SignedInAccount;
 
 /// The statuses of problems, and when they are given.
 pub(super) const STATUSES: [(StatusCode, &str); 12] = [
@@ -73,7 +73,7 @@ fn success(gives: Gives) -> (StatusCode, Response) {
         Gives::Token => (TokenAnswer::name(), "A token."),
         Gives::Url => (AuthorizationUrl::name(), "The URL, and what has to be kept until the code comes back."),
         Gives::Accounts => (Accounts::name(), "Some accounts, and where the listing goes on."),
-        Gives::Account => (Account::name(), "The account."),
+        Gives::Account => (SignedInAccount::name(), "The account."),
         Gives::Nothing => return (StatusCode::NO_CONTENT, answer("The account is signed out.").build()),
     };
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();

@@ -12,7 +12,7 @@ use super::fault::Fault;
 use super::members::{Members, Text};
 use crate::caller::Caller;
 use crate::flow::{self, Accounts, Answer, App, AuthCodeUrl, AuthorizationUrl, Call, Common, Listing, Refusal, Service};
-use crate::token::Account;
+use crate::token::SignedInAccount;
 
 /// One door: what a request asks of the flows.
 pub(super) type DoorFn = for<'a> fn(&'a mut DoorInput<'_>) -> Result<FlowCall<'a>, Fault>;
@@ -41,7 +41,7 @@ pub(super) enum FlowReply {
     Token(Answer),
     Url(AuthorizationUrl),
     Accounts(Accounts),
-    Account(Account),
+    Account(SignedInAccount),
     /// It is done, and there is nothing to say.
     Done,
 }

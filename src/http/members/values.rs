@@ -143,7 +143,6 @@ impl ScopeFault {
     fn sentence(self) -> &'static str {
         match self {
             Self::Bad(ScopeError::Empty) => "is empty or has an empty scope; name at least one scope, or leave the member out",
-            Self::Bad(ScopeError::Duplicate) => "names a scope twice; name each scope once",
             Self::Bad(ScopeError::BadCharacter) => {
                 "has a character that no scope may have (RFC 6749 §3.3); a scope is printable ASCII without spaces, quotes and backslashes"
             }

@@ -81,11 +81,72 @@ async fn at_an_issuer_the_scopes_may_be_fewer() {
         let fewer = stage.silent(stage.last(), "shop-offline", id(&signed), "stock.read").await;
         assert_eq!((fewer.source(), fewer.member("refresh_reason")), ("identity_provider", "no_cached_access_token"));
         let form = &stage.emulator.asked("token").await[1]["form"];
-        assert_eq!((&form["scope"], form.get("client_info")), (&json!("stock.read openid"), None));
+        assert_eq!((&form["scope"], form.get("client_info")), (&json!("stock.read openid offline_access"), None));
         assert_eq!(stage.silent(0, "shop-offline", id(&signed), "stock.read").await.token(), fewer.token());
-        // More than the user agreed to is the caller's mistake.
+        // More than the user agreed to is the caller's mistake, and is asked of nobody.
+        let calls = stage.calls().await;
         let more = stage.silent(0, "shop-offline", id(&signed), "orders.write").await;
         more.refused(400, "invalid_scope", "authority");
+        assert_eq!(stage.calls().await, calls);
+    }
+}
+
+/// The scopes that the last refresh asked for.
+async fn asked_for(stage: &Stage) -> Option<String> {
+    let asked = stage.emulator.asked("token").await;
+    let last = asked.iter().rfind(|call| call["grant_type"] == "refresh_token").expect("a refresh");
+    last["form"]["scope"].as_str().map(str::to_owned)
+}
+
+#[tokio::test]
+async fn req_15_a_refresh_asks_for_no_more_than_was_granted() {
+    for stage in Stage::both().await {
+        // The user agreed to less than was asked for.
+        let granted = json!({"scope": "openid offline_access orders.read"});
+        stage.emulator.script(json!({"on": {"endpoint": "token", "user": "eva"}, "times": 0, "do": {"set": granted}})).await;
+        let signed = stage.sign_in(0, "shop-offline", "orders.read stock.read", "eva").await;
+        let ask = async |scopes: &str| {
+            stage.later(EXPIRED);
+            let answer = stage.silent(stage.last(), "shop-offline", id(&signed), scopes).await;
+            answer.token();
+            asked_for(&stage).await
+        };
+        // What the sign-in was for, in any order: it goes without saying. So does all that was granted.
+        for own in ["orders.read stock.read", "stock.read orders.read", "orders.read"] {
+            assert_eq!(ask(own).await, None, "{own}");
+        }
+        // Of what goes beyond it the rest is left, and the wish for refresh tokens stays.
+        stage.emulator.unscript().await;
+        let signed = stage.sign_in(0, "shop-offline", "orders.read orders.write stock.read", "sam").await;
+        for (scopes, sent) in [
+            ("stock.read", "stock.read openid offline_access"),
+            ("stock.read nothing.of.this", "stock.read openid offline_access"),
+            ("orders.write openid stock.read", "orders.write openid stock.read offline_access"),
+        ] {
+            stage.later(EXPIRED);
+            stage.silent(0, "shop-offline", id(&signed), scopes).await.token();
+            assert_eq!(asked_for(&stage).await.as_deref(), Some(sent), "{scopes}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn reserved_scopes_alone_are_answered_by_any_token_of_the_user() {
+    for stage in Stage::both().await {
+        let signed = stage.sign_in(0, "web", ORDERS, ANA).await;
+        for scopes in ["openid", "profile offline_access", "OpenID profile", "offline_access openid profile openid"] {
+            for replica in [0, stage.last()] {
+                let answer = stage.silent(replica, "web", id(&signed), scopes).await;
+                assert_eq!((answer.token(), answer.source()), (signed.token(), "cache"), "{scopes}");
+            }
+        }
+        assert_eq!(stage.calls().await, 1);
+        // With nothing at hand it is one call, and its answer serves them all.
+        stage.later(EXPIRED);
+        let renewed = stage.silent(0, "web", id(&signed), "openid").await;
+        assert_eq!(renewed.source(), "identity_provider");
+        assert_eq!(stage.silent(stage.last(), "web", id(&signed), "profile").await.token(), renewed.token());
+        assert_eq!(stage.calls().await, 2);
     }
 }
 

@@ -85,13 +85,11 @@ async fn a_member_of_the_wrong_type_is_400() {
 #[tokio::test]
 async fn scopes_that_are_none_are_400() {
     let many: Vec<String> = (0..300).map(|number| format!("s{number}")).collect();
-    let cases: [(Value, &str); 12] = [
+    let cases: [(Value, &str); 10] = [
         (json!([]), "empty"),
         (json!(""), "empty"),
         (json!("  "), "empty"),
         (json!(["canary", ""]), "empty"),
-        (json!(["canary", "canary"]), "twice"),
-        (json!("canary canary"), "twice"),
         (json!(["canary b"]), "character"),
         (json!("caf\u{e9}"), "character"),
         (json!(["a\"b"]), "character"),

@@ -174,7 +174,7 @@ async fn another_callers_wider_token_is_not_served_wherever_it_is() {
         // Renewed for the api alone, it is good for that alone.
         stage.clock.advance(Duration::from_secs(EXPIRED));
         let own = silent(&stage, 0, "clerk", "shop-read", &id(&signed)).await;
-        assert_eq!((own.source(), own.member("scope")), ("identity_provider", "orders.read openid"));
+        assert_eq!((own.source(), own.member("scope")), ("identity_provider", "orders.read openid offline_access"));
         assert_eq!(silent(&stage, stage.last(), "clerk", "shop-read", &id(&signed)).await.token(), own.token());
     }
 }

@@ -2,8 +2,10 @@
 
 mod all;
 mod granted;
+mod identities;
 mod owners;
 mod rights;
+mod room;
 mod rotation;
 mod secrecy;
 mod tokens;

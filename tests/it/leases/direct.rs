@@ -145,7 +145,8 @@ fn key() -> TokenKey<'static> {
 }
 
 fn query<'a>(key: &'a TokenKey<'a>) -> Query<'a> {
-    Query { by: "shop", credential: 1, key, owned: true, superset: false, bypass: Bypass::None }
+    let taker = tokend::token::RoomTaker::default();
+    Query { by: "shop", credential: 1, key, owned: true, taker, superset: false, bypass: Bypass::None }
 }
 
 fn partition() -> Partition {

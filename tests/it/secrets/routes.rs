@@ -29,7 +29,7 @@ pub(super) async fn app_tokens(world: &World, all: &mut Canaries) {
             json!({"app": "daemon", "scopes": [GRAPH], "tenant": canary}),
             json!({"app": "daemon", "scopes": [GRAPH], "claims": canary}),
             json!({"app": "daemon", "scopes": [GRAPH], "access_token_sha256": canary}),
-            json!({"app": "daemon", "scopes": [canary, canary]}),
+            json!({"app": "daemon", "scopes": [canary, "a b"]}),
             json!({"client_secret": canary}),
             json!({"force_refresh": canary}),
         ] {

@@ -1,0 +1,42 @@
+//! PEM texts and tokens in files: keys with certificates, trusted roots, workload tokens. Of a text that is refused it is said why,
+//! and nothing of it is told.
+
+use rustls::RootCertStore;
+use tokend::credential::{ClientKey, Credential, Settings, WorkloadToken};
+use tokend::finding::Complaint;
+use tokend::pem::add_roots;
+use tokend::reload::{Place, Source};
+use tokend::secret::Secret;
+
+use super::holds;
+use crate::bench::Ready;
+
+pub(super) fn ready() -> Ready {
+    let takes = |input: &[u8]| {
+        told(input, ClientKey::parse(input).err())?;
+        told(input, WorkloadToken::parse(input).err())?;
+        told(input, add_roots(&mut RootCertStore::empty(), input, "write a CA").err())?;
+        if let Ok(text) = std::str::from_utf8(input) {
+            let source = Source { key: "secret".to_owned(), file: None, place: Place::Value(Secret::new(text)) };
+            told(input, Credential::load(&Settings::Secret { source, method: None }).err())?;
+        }
+        Ok(())
+    };
+    Ready { seeds: vec![certified(&rcgen::PKCS_RSA_SHA256), certified(&rcgen::PKCS_ECDSA_P256_SHA256)], takes: Box::new(takes) }
+}
+
+/// A key of this kind and a certificate of it: none stands in the repository.
+fn certified(kind: &'static rcgen::SignatureAlgorithm) -> Vec<u8> {
+    let key = rcgen::KeyPair::generate_for(kind).expect("a key");
+    let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters").self_signed(&key);
+    format!("{}{}", key.serialize_pem(), certificate.expect("a certificate").pem()).into_bytes()
+}
+
+/// A refusal has a reason and a remedy, and shows no line of what was refused.
+fn told(input: &[u8], refused: Option<Complaint>) -> Result<(), String> {
+    let Some(complaint) = refused else { return Ok(()) };
+    let text = format!("{complaint:?}");
+    holds(!complaint.reason.is_empty(), || "it is refused for nothing".to_owned())?;
+    let is_shown = String::from_utf8_lossy(input).lines().map(str::trim).any(|line| line.len() >= 40 && text.contains(line));
+    holds(!is_shown, || format!("it tells what it was: {text}"))
+}

@@ -1,0 +1,344 @@
+//! Whose token an answer brings, held against whose it must be: random requests of callers for apps, users and tenants, to a
+//! process with memory alone and to replicas that share a Redis, while the authority and Redis fail now and then.
+//!
+//! The model knows nothing of caches: a request says whose token it asks for, and a token of the emulator says whose it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use super::{ANA, BEN, ORDERS, Stage, THREE, USER_READ};
+use crate::support::redis::RedisServer;
+use crate::support::{Answer, Client, Fault, GRAPH, code};
+
+/// How many answers are looked at, half of them with memory alone.
+const ANSWERS: usize = 20_000;
+/// How many requests are under way at a time.
+const AT_ONCE: usize = 40;
+
+const FAY: &str = "fay@fabrikam.example";
+const CONTOSO: &str = "8eaef023-2b34-4da1-9baa-8bc8c9d6a490";
+const FABRIKAM: &str = "3f1c7a52-6d0b-4c8e-9a47-51e2d8b6f0c3";
+const BILLING: &str = "api://billing/.default";
+const INVOICES: &str = "api://billing/invoices.read";
+
+/// Who signed in through which caller, and to which app.
+const SIGNED_IN: [(&str, &str, &str); 5] =
+    [("alpha", "web", ANA), ("beta", "web", ANA), ("beta", "web", BEN), ("alpha", "partner", FAY), ("beta", "partner", ANA)];
+
+/// Numbers that a seed decides.
+struct Dice(u64);
+
+/// What is asked.
+#[derive(Clone, Debug)]
+struct Question {
+    caller: &'static str,
+    path: &'static str,
+    body: Value,
+    /// The inbound token, by its place among those that were minted.
+    bearer: Option<usize>,
+    /// What the token has to say; `None`: there is nobody whose token it could be.
+    expected: Option<Identity>,
+}
+
+/// Whose a token is, and what it is good for.
+#[derive(Clone, Debug, PartialEq)]
+struct Identity {
+    client: String,
+    tenant: Option<&'static str>,
+    /// The user's id, and what the account of the answer is called.
+    user: Option<(String, String, String)>,
+    /// A scope of it, or the resource that it is for.
+    good_for: String,
+}
+
+/// A user: the name, the id where the token is issued, and the home account id.
+#[derive(Clone, Debug)]
+struct User {
+    name: &'static str,
+    app: &'static str,
+    tenant: Option<&'static str>,
+    id: String,
+    home: String,
+}
+
+/// What both stages have in common, read of the directory.
+struct Directory(Value);
+
+// === impl Dice ===
+
+impl Dice {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).expect("31 bits") % bound
+    }
+
+    fn one_of<T: Clone>(&mut self, some: &[T]) -> T {
+        some[self.below(some.len())].clone()
+    }
+}
+
+// === impl Directory ===
+
+impl Directory {
+    fn client(&self, app: &str) -> String {
+        let registered = match app {
+            "orders" => "orders-api",
+            "shop" => return "shop-orders".to_owned(),
+            other => other,
+        };
+        let apps = self.0["apps"].as_array().expect("apps").iter();
+        apps.into_iter().find(|entry| entry["name"] == registered).expect("an app")["client_id"].as_str().expect("an id").to_owned()
+    }
+
+    fn user(&self, app: &'static str, name: &'static str) -> User {
+        if app == "shop" {
+            let users = self.0["realms"][0]["users"].as_array().expect("users");
+            let entry = users.iter().find(|entry| entry["username"] == name).expect("a user");
+            let sub = entry["sub"].as_str().expect("a sub").to_owned();
+            return User { name, app, tenant: None, id: sub.clone(), home: sub };
+        }
+        let users = self.0["users"].as_array().expect("users");
+        let entry = users.iter().find(|entry| entry["username"] == name).expect("a user");
+        let tenant = if entry["tenant"] == "fabrikam" || entry["tenant"] == FABRIKAM { FABRIKAM } else { CONTOSO };
+        let id = entry["object_id"].as_str().expect("an id").to_owned();
+        User { name, app, tenant: Some(tenant), home: format!("{id}.{tenant}"), id }
+    }
+
+    /// Those for whom inbound tokens are minted, twice each.
+    fn inbound(&self) -> Vec<User> {
+        let users = [("orders", ANA), ("orders", BEN), ("partner", ANA), ("partner", FAY), ("shop", "eva"), ("shop", "sam")];
+        users.iter().flat_map(|(app, name)| [self.user(app, name), self.user(app, name)]).collect()
+    }
+
+    /// A question, and whose token the answer has to bring.
+    fn question(&self, dice: &mut Dice) -> Question {
+        let caller = dice.one_of(&["alpha", "beta", "desk"]);
+        let mut question = match dice.below(3) {
+            0 => self.of_app(dice, caller),
+            1 => self.on_behalf(dice, caller),
+            _ => self.silent(dice, caller),
+        };
+        match dice.below(20) {
+            0 => question.body["force_refresh"] = json!(true),
+            1 | 2 => {
+                let value = dice.below(5);
+                question.body["client_claims"] = json!(format!(r#"{{"access_token":{{"acrs":{{"value":"c{value}"}}}}}}"#));
+            }
+            _ => {}
+        }
+        question
+    }
+
+    fn of_app(&self, dice: &mut Dice, caller: &'static str) -> Question {
+        let (app, tenant, scopes) = dice.one_of(&[
+            ("daemon", Some(CONTOSO), GRAPH),
+            ("daemon", Some(CONTOSO), BILLING),
+            ("orders", Some(CONTOSO), GRAPH),
+            ("orders", Some(CONTOSO), BILLING),
+            ("partner", Some(CONTOSO), GRAPH),
+            ("partner", Some(FABRIKAM), GRAPH),
+            ("shop", None, "stock.read"),
+            ("shop", None, "orders.read"),
+        ]);
+        let mut body = json!({"app": app, "scopes": scopes});
+        if app == "partner" {
+            body["tenant"] = json!(tenant);
+        }
+        let expected = Identity { client: self.client(app), tenant, user: None, good_for: good_for(scopes) };
+        Question { caller, path: "/client-credentials", body, bearer: None, expected: Some(expected) }
+    }
+
+    fn on_behalf(&self, dice: &mut Dice, caller: &'static str) -> Question {
+        let users = self.inbound();
+        let bearer = dice.below(users.len());
+        let user = &users[bearer];
+        let scopes = match user.app {
+            "orders" => dice.one_of(&[USER_READ, INVOICES]),
+            "partner" => USER_READ,
+            _ => dice.one_of(&["stock.read", "orders.read"]),
+        };
+        let body = json!({"app": user.app, "scopes": scopes});
+        Question { caller, path: "/obo", body, bearer: Some(bearer), expected: Some(self.of(user, scopes)) }
+    }
+
+    fn silent(&self, dice: &mut Dice, caller: &'static str) -> Question {
+        let (app, name) = dice.one_of(&[("web", ANA), ("web", BEN), ("partner", ANA), ("partner", FAY)]);
+        let user = self.user(app, name);
+        let scopes = if app == "web" { dice.one_of(&[ORDERS, USER_READ]) } else { USER_READ };
+        // Whoever sees all accounts has it wherever it is.
+        let is_known = SIGNED_IN.iter().any(|known| (known.0 == caller || caller == "desk") && known.1 == app && known.2 == name);
+        let body = json!({"app": app, "account": user.home, "scopes": scopes});
+        let expected = is_known.then(|| self.of(&user, scopes));
+        Question { caller, path: "/silent", body, bearer: None, expected }
+    }
+
+    fn of(&self, user: &User, scopes: &str) -> Identity {
+        let said = (user.id.clone(), user.home.clone(), user.name.to_owned());
+        Identity { client: self.client(user.app), tenant: user.tenant, user: Some(said), good_for: good_for(scopes) }
+    }
+
+    /// What an answer says of itself, and its token.
+    fn said(&self, answer: &Answer) -> Identity {
+        let part = answer.token().split('.').nth(1).expect("a JWT").to_owned();
+        let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).expect("base64url")).expect("claims");
+        let text = |name: &str| claims[name].as_str().map(str::to_owned);
+        let is_of_realm = claims["tid"].is_null();
+        let client = text("appid").or_else(|| text("azp")).expect("a client");
+        let account = &answer.json["account"];
+        let id = if is_of_realm { text("sub").filter(|sub| *sub != client) } else { text("scp").and_then(|_| text("oid")) };
+        let user = id.map(|id| {
+            let shown = |name: &str| account[name].as_str().unwrap_or_default().to_owned();
+            (id, shown("home_account_id"), shown("username"))
+        });
+        assert_eq!(user.is_none(), account.is_null(), "an account, and no user: {}", answer.text);
+        let tenant = [CONTOSO, FABRIKAM].into_iter().find(|tenant| claims["tid"] == *tenant);
+        assert_eq!(answer.json["tenant_id"].as_str(), tenant, "{}", answer.text);
+        let good_for = if is_of_realm { text("scope") } else { text("aud") };
+        Identity { client, tenant, user, good_for: good_for.expect("what it is for") }
+    }
+}
+
+/// What a token for these scopes says that it is for.
+fn good_for(scopes: &str) -> String {
+    match scopes {
+        GRAPH | USER_READ => "https://graph.microsoft.com".to_owned(),
+        BILLING | INVOICES => "api://billing".to_owned(),
+        ORDERS => "2c5f3a0e-6f0a-4f0e-9d5b-0a4f5f3f9b11".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+/// A stage with its users signed in, and the tokens that were minted for it.
+async fn begun(stage: &Stage, directory: &Directory) -> Vec<String> {
+    for (caller, app, user) in SIGNED_IN {
+        let client = stage.client(0, caller);
+        let scopes = if app == "web" { ORDERS } else { USER_READ };
+        let body = code(&stage.emulator, &client, app, scopes, user).await;
+        let answer = client.post("/auth-code", &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+    let orders = directory.inbound().into_iter().map(|user| {
+        let claims = json!({"exp": 4_000_000_000_u64});
+        match user.app {
+            "shop" => {
+                let app = "https://orders.shop.example";
+                json!({"realm": "shop", "app": app, "user": user.name, "scopes": "orders.read", "claims": claims})
+            }
+            app => {
+                let app = if app == "orders" { "orders-api" } else { app };
+                json!({"app": app, "user": user.name, "scopes": "access_as_user", "claims": claims})
+            }
+        }
+    });
+    join_all(orders.map(|order| stage.emulator.mint(order))).await
+}
+
+/// Who asks the replicas of a stage: making a client costs more than many answers.
+fn clients(stage: &Stage) -> Vec<BTreeMap<&'static str, Client>> {
+    let of_one = |replica| THREE.iter().map(|(caller, _)| (*caller, stage.client(replica, caller))).collect();
+    (0..=stage.last()).map(of_one).collect()
+}
+
+/// Asks, and compares. Returns whether there was a token, and whether it came from a cache.
+async fn asked(
+    clients: &BTreeMap<&'static str, Client>,
+    bearers: &[String],
+    directory: &Directory,
+    question: &Question,
+    is_calm: bool,
+) -> (bool, bool) {
+    let client = &clients[question.caller];
+    let answer = match question.bearer {
+        Some(bearer) => client.post_as(question.path, &bearers[bearer], &question.body).await,
+        None => client.post(question.path, &question.body).await,
+    };
+    match &question.expected {
+        Some(expected) if answer.status == 200 => assert_eq!(directory.said(&answer), *expected, "{question:?}"),
+        Some(_) => assert!(!is_calm && answer.status >= 429, "{question:?}: {} {}", answer.status, answer.text),
+        // Nobody signed in: there is no token, whatever fails.
+        None => assert!(answer.status == 401 || (!is_calm && answer.status >= 429), "{question:?}: {}", answer.text),
+    }
+    (answer.status == 200, answer.member("token_source") == "cache")
+}
+
+/// Lets the authority fail for some requests.
+async fn fail(stage: &Stage, dice: &mut Dice, ben: &str) {
+    let mixed_up = URL_SAFE_NO_PAD.encode(json!({"uid": ben, "utid": CONTOSO}).to_string());
+    let times = 1 + dice.below(8);
+    let rules = [
+        json!({"on": {"endpoint": "token"}, "times": times, "do": {"error": {"status": 500, "error": "server_error"}}}),
+        json!({"on": {"endpoint": "token"}, "times": times, "do": {"throttle": {"status": 429, "retry_after": "3"}}}),
+        json!({"on": {"endpoint": "token"}, "times": times, "do": {"close": true}}),
+        json!({"on": {"endpoint": "token"}, "times": times, "do": {"raw": {"body": "<html>"}}}),
+        json!({"on": {"endpoint": "token"}, "times": times, "do": {"delay_ms": 30}}),
+        // About somebody else than it was asked for.
+        json!({"on": {"endpoint": "token", "user": ANA}, "times": times, "do": {"set": {"client_info": mixed_up}}}),
+    ];
+    stage.emulator.script(dice.one_of(&rules)).await;
+}
+
+#[tokio::test]
+async fn every_answer_is_about_whom_it_was_asked_for_with_and_without_redis_and_with_faults() {
+    let mut dice = Dice(u64::from(rand::random::<u32>()));
+    let alone = Stage::memory(&THREE).await;
+    let redis = RedisServer::start().await;
+    let network = Fault::to(redis.url().trim_start_matches("redis://").trim_end_matches('/')).await;
+    let direct = redis.url();
+    let mut shared = Stage::empty(Some(redis)).await;
+    shared.base = shared.base.replace(&direct, &format!("redis://{}", network.address()));
+    for _ in 0..2 {
+        shared.add(&THREE).await;
+    }
+    let directory = Directory(alone.emulator.directory.clone());
+    let ben = directory.user("web", BEN).id;
+    let stages = [&alone, &shared];
+    let bearers = [begun(&alone, &directory).await, begun(&shared, &directory).await];
+    let (of_alone, of_shared) = (clients(&alone), clients(&shared));
+    let (mut answers, mut tokens, mut cached, mut faults) = (0, 0, 0, BTreeSet::new());
+    for round in 0.. {
+        if answers >= ANSWERS {
+            break;
+        }
+        let fault = if round % 3 == 2 { dice.below(4) } else { 4 };
+        faults.insert(fault);
+        match fault {
+            0..=2 => {
+                let seed = dice.0;
+                join_all(stages.map(async |stage| fail(stage, &mut Dice(seed), &ben).await)).await;
+            }
+            3 => network.cut(),
+            _ => {}
+        }
+        let questions: Vec<Question> = (0..AT_ONCE).map(|_| directory.question(&mut dice)).collect();
+        let replica = dice.below(2);
+        let (in_memory, over_redis) =
+            tokio::join!(
+                join_all(questions.iter().map(|question| asked(&of_alone[0], &bearers[0], &directory, question, fault >= 3))),
+                join_all(questions.iter().enumerate().map(|(index, question)| {
+                    asked(&of_shared[(replica + index) % 2], &bearers[1], &directory, question, false)
+                })),
+            );
+        for (is_token, is_cached) in in_memory.into_iter().chain(over_redis) {
+            answers += 1;
+            tokens += usize::from(is_token);
+            cached += usize::from(is_cached);
+        }
+        // What was remembered of failures is over, and tokens come of age.
+        network.pass();
+        let later = Duration::from_secs(if fault < 3 { 200 } else { u64::try_from(dice.below(300)).expect("seconds") });
+        for stage in stages {
+            if fault < 3 {
+                stage.emulator.unscript().await;
+            }
+            stage.clock.advance(later);
+        }
+    }
+    // It says nothing if there is nothing to compare.
+    assert!(tokens * 10 > answers * 6 && cached * 10 > answers * 3, "{tokens} tokens, {cached} of them cached");
+    assert!(faults.len() == 5 && tokens > cached, "{faults:?}");
+}

@@ -92,8 +92,8 @@ pub(super) fn is_client_taken(outcome: &Result<TokenResponse, AuthorityError>) -
     }
 }
 
-/// Whether a refusal of the client is about how it proved itself. Keycloak says `invalid_client` with 400 of an unknown audience, so
-/// that where a target is named only 401 says so.
+/// Whether a refusal of the client is about how it proved itself. Keycloak says `invalid_client` with 400 of an unknown audience:
+/// where a target is named, only 401 says so.
 pub(super) fn is_about_client(failure: &AuthorityError, names_target: bool) -> bool {
     is_credential_refused(failure) && (!names_target || matches!(failure, AuthorityError::Refused { status: 401, .. }))
 }

@@ -1,5 +1,5 @@
-//! Waiting for an answer for a time that passes only while this process runs. One that was stopped finds the time over and the answer
-//! in its socket. What the answer brings, a successor of a used refresh token for one, must not be lost for that.
+//! Waiting for an answer for a time that passes only while this process runs. One that was stopped finds the time over and the
+//! answer in its socket. What the answer brings, a successor of a used refresh token for one, must not be lost for that.
 
 use std::pin::pin;
 use std::time::Duration;

@@ -155,7 +155,14 @@ impl<'a> Account<'a> {
             let is_now = op.span.meets(loss.span, 0, settle);
             is_since && (is_now || loss.what == What::Eviction || killed)
         });
-        let excused = signed_out || revoked || refused || (waits && killed) || lost;
+        // A replica that does not know a sign-out, because it started since, cannot make a sign-in that is known to be a later one
+        // while Redis does not know the sign-out either.
+        let mistaken = losses(history).any(|loss| loss.span.meets(sign_in.span, 0, settle))
+            && self.sign_outs.iter().any(|out| {
+                let between = Span { begin: out.span.begin, end: sign_in.span.end };
+                out.span.begin < sign_in.span.begin && history.kills(between).any(|(killed, _)| killed == sign_in.replica)
+            });
+        let excused = signed_out || revoked || refused || mistaken || (waits && killed) || lost;
         (!excused).then_some(sign_in)
     }
 }

@@ -215,6 +215,12 @@ fn an_account_that_is_signed_out_by_nobody_is_found() {
     assert_eq!(broken(&with(&[kill, loss], of(ops()))), nothing());
     assert_eq!(broken(&with(&[(What::Loss, 39_000, 39_500)], of(ops()))), nothing());
     assert_eq!(broken(&with(&[(What::Eviction, 20_000, 21_000)], of(ops()))), nothing());
+    // Whoever made it has started since an earlier sign-out, which Redis has just lost.
+    let again = || vec![sign_out(0, 1_000), sign_in(0, 10_000, "a"), unknown(1, 40_000)];
+    let (forgets, started) = ((What::Flush, 9_000, 12_000), |replica| (What::Kill(replica), 5_000, 6_000));
+    assert_eq!(broken(&with(&[forgets, started(0)], of(again()))), nothing());
+    assert_eq!(broken(&with(&[forgets, started(1)], of(again()))), [Invariant::SignedIn]);
+    assert_eq!(broken(&with(&[started(0)], of(again()))), [Invariant::SignedIn]);
     // Somebody tried to sign it out, and nobody knows what came of it.
     let mut tried = ops();
     tried.push(refused(Kind::SignOut, 2, 30_000, 503));

@@ -10,8 +10,8 @@ use super::{Serving, stage, tokend};
 use crate::support::{GRAPH, configuration, eventually};
 
 const SOON: Duration = Duration::from_secs(30);
-/// How many connections there are, and how far apart they begin: the time of some is long over when the process goes on, and that of
-/// others a moment ago.
+/// How many connections there are, and how far apart they begin: the time of some is long over when the process goes on, and that
+/// of others since a moment ago.
 const CONNECTIONS: u32 = 32;
 const APART: Duration = Duration::from_millis(50);
 /// How long an idle connection stays: a second more than its client is told.

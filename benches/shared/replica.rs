@@ -8,7 +8,7 @@ use tokend::cache::{Bypass, Cache, CacheLevel, ErrorCodec, Fleet, Loaded, Parts,
 use tokend::clock::Clock;
 use tokend::reload::{Place, Source};
 use tokend::secret::Secret;
-use tokend::store::{Access, Encryption, RedisSettings, RedisUrl, Ring, Shared, Topology, VERSIONS};
+use tokend::store::{Access, Encryption, NodeNames, RedisSettings, RedisUrl, Ring, Shared, Topology, VERSIONS};
 use tokend::tasks::Tasks;
 use tokend::telemetry::Metrics;
 use tokend::token::{IssuedToken, KeySpace, Partition, PartitionOwner, Times, TokenKey, Variant, VariantMembers};
@@ -128,6 +128,7 @@ fn settings(url: &str) -> RedisSettings {
         key: "cache.redis".to_owned(),
         file: None,
         topology: Topology::Standalone(RedisUrl::parse(url).expect("an address")),
+        node_names: NodeNames::default(),
         username: None,
         password: None,
         ca_file: None,

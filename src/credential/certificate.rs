@@ -90,9 +90,12 @@ impl std::fmt::Debug for ClientKey {
     }
 }
 
+/// What a block of PEM holds.
+type Der = zeroize::Zeroizing<Vec<u8>>;
+
 enum PrivateKey {
-    Pkcs1(zeroize::Zeroizing<Vec<u8>>),
-    Pkcs8(zeroize::Zeroizing<Vec<u8>>),
+    Pkcs1(Der),
+    Pkcs8(Der),
 }
 
 // === impl PrivateKey ===
@@ -120,7 +123,7 @@ impl PrivateKey {
     }
 }
 
-fn split(contents: &[u8]) -> Result<(PrivateKey, Vec<zeroize::Zeroizing<Vec<u8>>>), Complaint> {
+fn split(contents: &[u8]) -> Result<(PrivateKey, Vec<Der>), Complaint> {
     let (mut key, mut certificates) = (None, Vec::new());
     for (kind, der) in pem::blocks(contents)? {
         let found = match kind {
@@ -145,7 +148,7 @@ fn split(contents: &[u8]) -> Result<(PrivateKey, Vec<zeroize::Zeroizing<Vec<u8>>
 }
 
 /// The certificates of the key: the first in good files, any in others; two where one takes the place of the other.
-fn matching(certificates: &[zeroize::Zeroizing<Vec<u8>>], public_key: &[u8]) -> Result<Vec<Leaf>, Complaint> {
+fn matching(certificates: &[Der], public_key: &[u8]) -> Result<Vec<Leaf>, Complaint> {
     let mut leaves = Vec::new();
     for der in certificates {
         let (_, parsed) = x509_parser::parse_x509_certificate(der)

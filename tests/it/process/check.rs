@@ -240,18 +240,19 @@ async fn misspelt_keys_and_unreadable_files_are_told_at_once() {
         std::fs::write(files.path().join(name), text).expect("a file");
     }
     let (nowhere, empty, garbage, token) = (path("nowhere"), path("empty"), path("garbage"), path("token"));
-    let yaml = format!(
-        "apps:\n  \
-           misspelt: {{authority: https://login.microsoftonline.com/t, clientid: c, credential: {{secret: {{file: '{nowhere}'}}}}}}\n  \
-           homeless: {{client_id: c, ca_file: '{garbage}', credential: {{certificate: {{file: '{garbage}'}}}}}}\n  \
-           bare: {{issuer: https://id.example, client_id: c, ca_file: '{nowhere}'}}\n\
-         callers:\n  - {{nam: web, token: {{file: '{token}'}}}}\n\
-         tls: {{certt: {{file: '{garbage}'}}, key: {{file: '{garbage}'}}}}\n\
-         otlp: {{endpoint: 'http://127.0.0.1:4318', headers: {{file: '{garbage}'}}, ratio: 1}}\n\
-         cache: {{redis: {{ur: 'rediss://a', password: {{file: '{empty}'}}, ca_file: '{garbage}', \
-         encryption: {{key_ring: {{file: '{nowhere}'}}}}}}}}\n\
-         log: {{levl: info}}\n"
-    );
+    let yaml = [
+        "apps:".to_owned(),
+        format!("  misspelt: {{authority: https://login.example/t, clientid: c, credential: {{secret: {{file: '{nowhere}'}}}}}}"),
+        format!("  homeless: {{client_id: c, ca_file: '{garbage}', credential: {{certificate: {{file: '{garbage}'}}}}}}"),
+        format!("  bare: {{issuer: https://id.example, client_id: c, ca_file: '{nowhere}'}}"),
+        format!("callers: [{{nam: web, token: {{file: '{token}'}}}}]"),
+        format!("tls: {{certt: {{file: '{garbage}'}}, key: {{file: '{garbage}'}}}}"),
+        format!("otlp: {{endpoint: 'http://127.0.0.1:4318', headers: {{file: '{garbage}'}}, ratio: 1}}"),
+        format!("cache: {{redis: {{ur: 'rediss://a', password: {{file: '{empty}'}}, ca_file: '{garbage}', "),
+        format!("  encryption: {{key_ring: {{file: '{nowhere}'}}}}}}}}"),
+        "log: {levl: info}".to_owned(),
+    ]
+    .join("\n");
     let config = files.path().join("tokend.yaml");
     std::fs::write(&config, yaml).expect("a file");
     let (code, text) = said(&run(check(&config)).await);

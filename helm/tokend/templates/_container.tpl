@@ -164,10 +164,10 @@ volumes of the app; there the files are 0444, and the mount is the boundary.
 {{- $parts | toJson -}}
 {{- end }}
 
-{{/* The name of a Secret, evaluated: (list "the.value" template $). A failure if Kubernetes would refuse it. */}}
+{{/* The name of a Secret, evaluated: (list "the.value" template $). A failure if Kubernetes would refuse it; that there is none is for the checks. */}}
 {{- define "tokend.secretName" -}}
 {{- $name := tpl (toString (default "" (index . 1))) (index . 2) -}}
-{{- if or (gt (len $name) 253) (not (regexMatch "^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$" $name)) -}}
+{{- if and (index . 1) (or (gt (len $name) 253) (not (regexMatch "^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$" $name))) -}}
 {{- fail (printf "%s: %q is no name of a Secret. Write lower-case letters, digits, `-` and `.` between them, 253 at most." (index . 0) $name) -}}
 {{- end -}}
 {{- $name -}}

@@ -40,16 +40,30 @@ pub struct Complaint {
     pub remedy: String,
 }
 
-/// How long before its end a certificate is worth a finding, in seconds.
-const ENDS_SOON: i64 = 30 * 24 * 3600;
+/// The known name that is closest to `name`, if one is close.
+pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let name = name.to_ascii_lowercase().replace('-', "_");
+    let (known, distance) = known.iter().map(|known| (*known, distance(&name, known))).min_by_key(|(_, distance)| *distance)?;
+    (distance <= 2 && distance < known.len().min(name.len())).then_some(known)
+}
 
-/// That a certificate has ended, or soon does; both times in seconds since the Unix epoch.
-pub fn certificate_ending(ends: i64, now: i64) -> Option<String> {
-    let left = ends - now;
-    if left <= 0 {
-        return Some("the certificate has expired".to_owned());
+/// The edit distance of two short names.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, left) in a.chars().take(64).enumerate() {
+        let mut diagonal = i;
+        let mut last = i + 1;
+        let mut next = vec![last];
+        for (right, above) in b.iter().zip(row.iter().skip(1)) {
+            let cost = diagonal + usize::from(left != *right);
+            last = cost.min(last + 1).min(above + 1);
+            diagonal = *above;
+            next.push(last);
+        }
+        row = next;
     }
-    (left < ENDS_SOON).then(|| format!("the certificate ends in {} days", left / 86_400))
+    row.last().copied().unwrap_or_default()
 }
 
 // === impl Complaint ===
@@ -113,5 +127,21 @@ impl fmt::Display for Finding {
         };
         let place = self.file.as_deref().unwrap_or("environment");
         write!(f, "{severity}: {place}: {}: {}\n  remedy: {}", self.key, self.reason, self.remedy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{distance, nearest};
+
+    #[test]
+    fn the_nearest_name_is_found() {
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(nearest("client-id", &["client_id", "credential"]), Some("client_id"));
+        assert_eq!(nearest("clientid", &["client_id", "credential"]), Some("client_id"));
+        for near in ["scope", "Scopes", "scoeps"] {
+            assert_eq!(nearest(near, &["app", "scopes", "scheme"]), Some("scopes"), "{near}");
+        }
+        assert_eq!(nearest("x", &["apps", "url"]), None);
     }
 }

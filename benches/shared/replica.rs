@@ -8,10 +8,10 @@ use tokend::cache::{Bypass, Cache, CacheLevel, ErrorCodec, Fleet, Loaded, Parts,
 use tokend::clock::Clock;
 use tokend::reload::{Place, Source};
 use tokend::secret::Secret;
-use tokend::store::{Access, Encryption, RedisSettings, RedisUrl, Ring, Shared, Topology, VERSIONS};
+use tokend::store::{Access, Encryption, NodeNames, RedisSettings, RedisUrl, Ring, Shared, Topology, VERSIONS};
 use tokend::tasks::Tasks;
 use tokend::telemetry::Metrics;
-use tokend::token::{IssuedToken, KeySpace, Partition, PartitionOwner, Times, TokenKey, Variant, VariantMembers};
+use tokend::token::{IssuedToken, KeySpace, Partition, PartitionOwner, RoomTaker, Times, TokenKey, Variant, VariantMembers};
 
 /// Sealing is measured, not secrecy: these keys are for nothing else.
 const KEY_RING: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\nname:Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=\n";
@@ -92,7 +92,15 @@ impl Replica {
     /// What a request does that has found nothing in memory. Returns where it was found.
     pub(crate) async fn load(&self, tokens: &Tokens, index: usize) -> CacheLevel {
         let key = TokenKey { partition: tokens.partitions[index], variant: self.variant, scopes: SCOPES.into() };
-        let query = Query { by: "shop", credential: 1, key: &key, owned: tokens.owned, superset: true, bypass: Bypass::None };
+        let query = Query {
+            by: "shop",
+            credential: 1,
+            key: &key,
+            owned: tokens.owned,
+            taker: RoomTaker::default(),
+            superset: true,
+            bypass: Bypass::None,
+        };
         // Nothing is issued before Redis was asked: a hit pays for no token.
         let issue = |permit| {
             let (calls, now) = (Arc::clone(&self.calls), self.clock.unix());
@@ -128,6 +136,7 @@ fn settings(url: &str) -> RedisSettings {
         key: "cache.redis".to_owned(),
         file: None,
         topology: Topology::Standalone(RedisUrl::parse(url).expect("an address")),
+        node_names: NodeNames::default(),
         username: None,
         password: None,
         ca_file: None,

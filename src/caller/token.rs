@@ -11,14 +11,14 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use super::settings::Settings;
 use crate::finding::{Complaint, Findings};
-use crate::reload::{PATIENCE, Reloading};
+use crate::reload::{OuterBlanks, PATIENCE, Reloading};
 
 /// 128 bits in base64url without padding.
 const SHORTEST: usize = 22;
 /// More is no token but a file in the wrong place; a header that is longer is not even hashed.
 const LONGEST: usize = 1024;
 
-const REMEDY: &str = "write one token per line, such as `openssl rand -base64 33` prints";
+const REMEDY: &str = "write one token per line, such as `openssl rand -base64 33` prints; a line that begins with # is a comment";
 
 /// The tokens of all callers; clones share everything.
 #[derive(Clone, Debug)]
@@ -69,7 +69,12 @@ impl CallerTokens {
                 })
             });
             match tokens {
-                Ok(tokens) => loaded.push((caller.clone(), tokens)),
+                Ok(tokens) => {
+                    if let Some(problem) = tokens.oddity(OuterBlanks::Passed) {
+                        findings.warning(source.file.as_deref(), &source.key, problem);
+                    }
+                    loaded.push((caller.clone(), tokens));
+                }
                 Err(problem) => {
                     findings.error(source.file.as_deref(), &source.key, problem);
                     good = false;
@@ -142,7 +147,8 @@ impl Tokens {
         let mut hashes = Vec::new();
         for (number, line) in (1..).zip(text.lines()) {
             let token = line.trim();
-            if token.is_empty() {
+            // What is commented out is no token any more.
+            if token.is_empty() || token.starts_with('#') {
                 continue;
             }
             if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -235,12 +241,18 @@ mod tests {
     #[test]
     fn a_file_has_a_token_in_each_line() {
         let long = "x".repeat(1025);
-        for (text, count) in [(A.to_owned(), 1), (format!("{A}\r\n\n  {B} \n"), 2), ("~".repeat(1024), 1)] {
+        for (text, count) in [
+            (A.to_owned(), 1),
+            (format!("{A}\r\n\n  {B} \n"), 2),
+            ("~".repeat(1024), 1),
+            (format!("#{B}\n{A}\n  # {C}\n\t#{C}\n"), 1),
+        ] {
             assert_eq!(Tokens::parse(text.as_bytes()).unwrap().0.len(), count, "{text}");
         }
         for (text, word) in [
             ("", "no token"),
             ("\n \n", "no token"),
+            (&format!("#{A}\n # {B}\n"), "no token"),
             ("canary-canary-canary1", "line 1"),
             (&format!("{A}\ncanary"), "line 2"),
             ("canary canary canary canary", "line 1"),

@@ -75,14 +75,15 @@ pub fn run(command: Command, environment: BTreeMap<String, String>) -> u8 {
 
 /// Settings whose files are loaded; else the findings are shown, and the exit status says so.
 fn load(file: Option<PathBuf>, environment: BTreeMap<String, String>) -> Result<(Prepared, Settings), u8> {
-    let (settings, mut findings) = config::load(&Input { file, environment });
-    let Some(mut settings) = settings else { return Err(bad(&findings)) };
+    let (draft, mut findings) = config::draft(&Input { file, environment });
+    let Some(mut settings) = draft else { return Err(bad(&findings)) };
+    let is_usable = !findings.has_errors();
     if let Some(problem) = Descriptors::raise().divide(&mut settings) {
         findings.warning(None, "RLIMIT_NOFILE", problem);
     }
     let (prepared, more) = sidecar::prepare(settings.clone(), &Clock::system());
     findings.extend(more);
-    match prepared {
+    match prepared.filter(|_| is_usable) {
         Some(prepared) => {
             if !findings.is_empty() {
                 err(&render(&findings));

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use super::report::Report;
 use super::scalar::{List, Scalar, Text};
 use super::shape::join;
-use super::{name, raw, source};
+use super::{host, name, raw, source};
 use crate::authority::Address;
 use crate::finding::Complaint;
+use crate::reload::Source;
 use crate::token::{Scopes, Tenant};
 use crate::{authority, credential, flow, inbound};
 
@@ -87,13 +88,16 @@ fn app(name: String, raw: raw::App, environment: &BTreeMap<String, String>, repo
     let ca_file = raw.ca_file.and_then(|file| source::filled(&at("ca_file"), file, report)).map(PathBuf::from);
     let (file, key) = report.place(&path);
     let assertion_audience = raw.assertion_audience.map_or_else(Default::default, |scalar| scalar.0);
-    let address = address?;
+    // What has a finding already has something in its place, so that the app's files are looked at all the same.
+    let address = address.or_else(|| Address::oidc("https://issuer.invalid", false).ok())?;
+    let credential =
+        credential.unwrap_or_else(|| credential::Settings::Secret { source: Source::missing(&at("credential")), method: None });
     let refresh_tokens = raw.refresh_tokens.map_or_else(|| flow::RefreshTokens::usual(&address), |scalar| scalar.0);
     Some(flow::AppSettings {
         name,
         authority: authority::Settings { key, file, address, ca_file, assertion_audience },
-        client_id: client_id?,
-        credential: credential?,
+        client_id: client_id.unwrap_or_default(),
+        credential,
         inbound,
         tenants,
         client_capabilities,
@@ -122,8 +126,8 @@ fn address(
     let insecure_http = insecure_http.is_some_and(|scalar| scalar.0);
     let key = join(path, "authority");
     match (entra, issuer) {
-        (Some(text), None) => report.take(&key, Address::entra(&text.0, insecure_http)),
-        (None, Some(text)) => report.take(&join(path, "issuer"), Address::oidc(&text.0, insecure_http)),
+        (Some(text), None) => served(&key, Address::entra(&text.0, insecure_http), report),
+        (None, Some(text)) => served(&join(path, "issuer"), Address::oidc(&text.0, insecure_http), report),
         (Some(_), Some(_)) => {
             let problem = Complaint::new(
                 "`authority` and `issuer` are both given",
@@ -139,6 +143,12 @@ fn address(
             None
         }
     }
+}
+
+fn served(path: &str, address: Result<Address, Complaint>, report: &mut Report<'_>) -> Option<Address> {
+    let address = report.take(path, address)?;
+    host::judge(path, address.url().host_str().unwrap_or_default(), report);
+    Some(address)
 }
 
 /// Which members are given that not every kind of authority has.

@@ -16,6 +16,40 @@ const CERTIFICATE: &str = "AZURE_CLIENT_CERTIFICATE_PATH";
 const PASSWORD: &str = "AZURE_CLIENT_CERTIFICATE_PASSWORD";
 const HOST: &str = "AZURE_AUTHORITY_HOST";
 const FEDERATED: &str = "AZURE_FEDERATED_TOKEN_FILE";
+const TENANTS: &str = "AZURE_ADDITIONALLY_ALLOWED_TENANTS";
+
+/// What the Azure SDKs take and this version does not: why, and what to do instead.
+const UNUSED: [(&str, &str, &str); 6] = [
+    (
+        PASSWORD,
+        "certificates under a password are not available in this version, and nothing is decrypted with it",
+        "mount the key and its chain as PEM without a password, and unset it",
+    ),
+    (
+        "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN",
+        "the certificate's chain is not sent in this version (authentication by subject name and issuer)",
+        "register the certificate itself with the app, and unset it",
+    ),
+    (
+        "AZURE_REGIONAL_AUTHORITY_NAME",
+        "regional endpoints are not used in this version: tokens come from the global one",
+        "unset it",
+    ),
+    ("MSAL_FORCE_REGION", "regional endpoints are not used in this version: tokens come from the global one", "unset it"),
+    ("AZURE_USERNAME", "users do not sign in by a password here", "unset it, and let the app sign its users in (`/auth-code`)"),
+    ("AZURE_PASSWORD", "users do not sign in by a password here", "unset it, and let the app sign its users in (`/auth-code`)"),
+];
+
+/// What people write in place of a host: the clouds' names, and the host of each.
+const CLOUDS: [(&str, &str); 7] = [
+    ("azurecloud", "login.microsoftonline.com"),
+    ("azurepubliccloud", "login.microsoftonline.com"),
+    ("azurepublic", "login.microsoftonline.com"),
+    ("azureusgovernment", "login.microsoftonline.us"),
+    ("azuregovernment", "login.microsoftonline.us"),
+    ("azurechinacloud", "login.partner.microsoftonline.cn"),
+    ("azurechina", "login.partner.microsoftonline.cn"),
+];
 
 const AUTHORITY: &str = "apps.default.authority";
 const CLIENT_ID: &str = "apps.default.client_id";
@@ -40,15 +74,39 @@ pub(super) fn layers(environment: &BTreeMap<String, String>, report: &mut Report
     if let Some(client) = get(CLIENT) {
         layers.push(layer(CLIENT_ID, CLIENT, client.to_owned()));
     }
+    layers.extend(get(TENANTS).and_then(|list| tenants(list, report)));
     layers.extend(credential(get(SECRET).is_some(), get(CERTIFICATE), get(FEDERATED), report));
-    if get(SECRET).is_none() && get(PASSWORD).is_some() {
-        let problem = Complaint::new(
-            "certificates under a password are not available in this version",
-            "mount the key and its chain as PEM without a password",
-        );
-        report.error_at(None, PASSWORD, problem);
-    }
+    unused(get, report);
     layers
+}
+
+/// A warning for each variable that is set and has no effect: whoever set it counts on it.
+fn unused<'a>(get: impl Fn(&str) -> Option<&'a str>, report: &mut Report<'_>) {
+    for (name, reason, remedy) in UNUSED {
+        let is_off = |value: &str| matches!(value.to_ascii_lowercase().as_str(), "false" | "0" | "no");
+        if get(name).is_some_and(|value| !is_off(value)) {
+            report.warning_at(name, Complaint::new(reason, remedy));
+        }
+    }
+}
+
+/// Further tenants, separated by `;` as the Azure SDKs have it, or by `,`. A `*` allows every tenant there; here each has a name.
+fn tenants(list: &str, report: &mut Report<'_>) -> Option<Layer> {
+    let mut names: Vec<&str> = list.split([';', ',']).map(str::trim).filter(|name| !name.is_empty()).collect();
+    if names.contains(&"*") {
+        let problem = Complaint::new(
+            "`*` allows no tenant: a request may name those that are listed",
+            "list the ids of the tenants, separated by `;`; or name `organizations` in AZURE_TENANT_ID for an app of many tenants",
+        );
+        report.warning_at(TENANTS, problem);
+        names.retain(|name| *name != "*");
+    }
+    let values = names.into_iter().map(|name| Value::new(None, ValueKind::String(name.to_owned()))).collect();
+    Some(Layer {
+        path: ["apps", "default", "tenants"].map(str::to_owned).to_vec(),
+        variable: TENANTS.to_owned(),
+        value: Value::new(None, ValueKind::Array(values)),
+    })
 }
 
 fn authority(tenant: &str, host: Option<&str>, report: &mut Report<'_>) -> Option<Layer> {
@@ -56,6 +114,11 @@ fn authority(tenant: &str, host: Option<&str>, report: &mut Report<'_>) -> Optio
         let problem =
             Complaint::new("it is no tenant id and no domain name", "set it to the directory (tenant) id of the app registration");
         refuse(AUTHORITY, TENANT, problem, report);
+        return None;
+    }
+    if let Some((_, known)) = host.and_then(|host| CLOUDS.iter().find(|(cloud, _)| cloud.eq_ignore_ascii_case(host))) {
+        let problem = Complaint::new("it is the name of a cloud and no host", format!("write {known}"));
+        refuse(AUTHORITY, HOST, problem, report);
         return None;
     }
     let variable = if host.is_some() { HOST } else { TENANT };

@@ -78,7 +78,9 @@ fn caller(
         flow_names().find(|name| *name == text).ok_or_else(|| Complaint::new("no flow has this name", remedy()))
     });
     let accounts = raw.accounts.map_or(AccountRights::Own, |scalar| scalar.0);
-    Some(Settings { name: name?, token: token?, rights: Rights { apps, apis, flows, accounts } })
+    // Without a name there is a finding, and its file is looked at all the same.
+    let name = name.unwrap_or_else(|| path.to_owned());
+    Some(Settings { name, token: token?, rights: Rights { apps, apis, flows, accounts } })
 }
 
 /// A list of names. An empty one would allow nothing at all, and is more often meant to allow everything.

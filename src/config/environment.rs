@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use ::config::{Value, ValueKind};
 
 use super::report::Report;
+use super::shape;
 use super::text::{self, Layer};
-use super::{name, shape};
-use crate::finding::Complaint;
+use crate::finding::{Complaint, nearest};
 
 /// All of ours begin with it.
 const PREFIX: &str = "TOKEND_";
@@ -125,7 +125,7 @@ fn unknown(variable: &str) -> Complaint {
     let first = rest.split("__").next().unwrap_or_default();
     let remedy = if let Some(key) = one_underscore {
         format!("levels are separated by two underscores: {PREFIX}{}__…", key.to_ascii_uppercase())
-    } else if let Some(near) = name::nearest(first, known) {
+    } else if let Some(near) = nearest(first, known) {
         format!("did you mean {PREFIX}{}…?", near.to_ascii_uppercase())
     } else {
         format!("unset it; after {PREFIX} comes one of: {}", known.join(", ").to_ascii_uppercase())

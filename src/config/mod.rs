@@ -2,7 +2,8 @@
 //!
 //! Two stages. First the text, with the environment laid over it, becomes a tree and then raw shapes whose members may all be
 //! absent (`text`, `environment`, `azure`, `shape`). Then the raw shapes become the settings of the parts (`apps`, `apis`,
-//! `service`, `traces`). Both stages collect findings and go on, so that an operator mends a configuration in one go. No file but
+//! `service`, `traces`). Both stages collect findings and go on, so that an operator mends a configuration in one go:
+//! what is missing or wrong has something in its place until then (`draft`), and such settings are never run. No file but
 //! the configuration itself is opened here, and the environment is a parameter.
 
 mod apis;
@@ -12,6 +13,7 @@ mod bounds;
 mod callers;
 mod environment;
 mod format;
+mod host;
 mod listeners;
 mod name;
 mod node;
@@ -53,6 +55,12 @@ pub struct Input {
 
 /// Reads the file and the environment. There are settings only where no finding is an error.
 pub fn load(input: &Input) -> (Option<Settings>, Findings) {
+    usable(draft(input))
+}
+
+/// Reads the file and the environment. Where a finding is an error, the settings are good for one thing: to look at the files that
+/// they name, so that what is wrong with those is told in the same go.
+pub fn draft(input: &Input) -> (Option<Settings>, Findings) {
     let Some(path) = &input.file else { return read(None, None, &input.environment) };
     let name = path.display().to_string();
     match contents(path) {
@@ -67,7 +75,11 @@ pub fn load(input: &Input) -> (Option<Settings>, Findings) {
 
 /// Reads a text as if it stood in a file called `name`, and the environment over it.
 pub fn parse(text: &str, format: Format, name: &str, environment: &BTreeMap<String, String>) -> (Option<Settings>, Findings) {
-    read(Some((text, format)), Some(name), environment)
+    usable(read(Some((text, format)), Some(name), environment))
+}
+
+fn usable((settings, findings): (Option<Settings>, Findings)) -> (Option<Settings>, Findings) {
+    (settings.filter(|_| !findings.has_errors()), findings)
 }
 
 fn contents(path: &Path) -> Result<String, Complaint> {
@@ -87,7 +99,7 @@ fn read(text: Option<(&str, Format)>, name: Option<&str>, environment: &BTreeMap
         Ok(file) => {
             let tree = layered(file, environment, &mut report);
             let settings = assemble(shape::shape(tree, &mut report), environment, &mut report);
-            (settings.filter(|_| !report.has_errors()), report.finish())
+            (Some(settings), report.finish())
         }
         Err(text::Syntax { position, problem }) => {
             let key =
@@ -119,17 +131,17 @@ fn layered(file: ::config::Config, environment: &BTreeMap<String, String>, repor
 }
 
 /// Raw shapes become settings; every part is read, whatever is wrong with another.
-fn assemble(mut raw: raw::Root, environment: &BTreeMap<String, String>, report: &mut Report<'_>) -> Option<Settings> {
+fn assemble(mut raw: raw::Root, environment: &BTreeMap<String, String>, report: &mut Report<'_>) -> Settings {
     let names: Vec<String> = raw.apps.iter().flat_map(BTreeMap::keys).cloned().collect();
     let bounds = listeners::bounds(&mut raw.limits, report);
     let (limits, detached) = service::limits(raw.limits, raw.hosts, report);
     let guard =
         tls::ListenerGuard { tls: raw.tls.is_some(), callers: raw.callers.as_ref().is_some_and(|callers| !callers.is_empty()) };
     let (mut listen, admin) = listeners::listeners(raw.listen, raw.admin_listen, raw.listen_mode, (&limits, bounds), guard, report);
-    listen.tls = raw.tls.and_then(|raw| tls::tls(raw, &listen.addresses, environment, report));
+    listen.tls = raw.tls.map(|raw| tls::tls(raw, &listen.addresses, environment, report));
     let apis: Vec<String> = raw.apis.iter().flat_map(BTreeMap::keys).cloned().collect();
     let callers = callers::callers(raw.callers, &callers::KnownNames { apps: &names, apis: &apis }, environment, report);
-    let settings = Settings {
+    Settings {
         listen,
         admin,
         apps: apps::apps(raw.apps, environment, report),
@@ -141,6 +153,5 @@ fn assemble(mut raw: raw::Root, environment: &BTreeMap<String, String>, report: 
         shutdown: service::shutdown(raw.shutdown),
         telemetry: traces::telemetry(raw.log, raw.otlp, environment, report),
         http: limits,
-    };
-    Some(settings)
+    }
 }

@@ -31,35 +31,9 @@ fn is_like_a_token(name: &str) -> bool {
     name.starts_with("eyJ") || (name.len() >= 16 && has(u8::is_ascii_digit) && (mixed || !separated))
 }
 
-/// The known name that is closest to `name`, if one is close.
-pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    let name = name.to_ascii_lowercase().replace('-', "_");
-    let (known, distance) = known.iter().map(|known| (*known, distance(&name, known))).min_by_key(|(_, distance)| *distance)?;
-    (distance <= 2 && distance < known.len().min(name.len())).then_some(known)
-}
-
-/// The edit distance of two short names.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, left) in a.chars().take(64).enumerate() {
-        let mut diagonal = i;
-        let mut last = i + 1;
-        let mut next = vec![last];
-        for (right, above) in b.iter().zip(row.iter().skip(1)) {
-            let cost = diagonal + usize::from(left != *right);
-            last = cost.min(last + 1).min(above + 1);
-            diagonal = *above;
-            next.push(last);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{distance, is_valid, nearest, shown};
+    use super::{is_valid, shown};
 
     #[test]
     fn secrets_in_the_place_of_names_are_not_shown() {
@@ -70,14 +44,6 @@ mod tests {
         for plain in ["client-id", "clientId", "authority_url", "assertion_audience_v2"] {
             assert_eq!(shown(plain), plain);
         }
-    }
-
-    #[test]
-    fn the_nearest_name_is_found() {
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(nearest("client-id", &["client_id", "credential"]), Some("client_id"));
-        assert_eq!(nearest("clientid", &["client_id", "credential"]), Some("client_id"));
-        assert_eq!(nearest("x", &["apps", "url"]), None);
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use url::Url;
 
 use super::apps::words;
-use super::raw;
 use super::report::Report;
+use super::{host, raw};
 use crate::finding::Complaint;
 use crate::transport::{NamedRoots, Settings};
 
@@ -29,6 +29,9 @@ pub(super) fn outbound(raw: Option<raw::Outbound>, environment: &BTreeMap<String
     let proxy = match raw.proxy {
         Some(text) => {
             let proxy = report.take("outbound.proxy", proxy(&text.0));
+            if let Some(host) = proxy.as_ref().and_then(Url::host_str) {
+                host::judge("outbound.proxy", host, report);
+            }
             if proxy.as_ref().is_some_and(|url| url.password().is_some()) && !report.is_from_a_variable("outbound.proxy") {
                 let remedy = "set it by the variable TOKEND_OUTBOUND__PROXY from a secret";
                 report.warning("outbound.proxy", Complaint::new("a password stands in the configuration itself", remedy));

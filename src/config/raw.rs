@@ -171,6 +171,7 @@ pub(super) struct Sentinel {
 #[serde(deny_unknown_fields)]
 pub(super) struct Cluster {
     pub(super) urls: Option<List>,
+    pub(super) node_names: Option<Entries<Text>>,
 }
 
 #[derive(Default, Deserialize)]

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use super::apps::entries;
 use super::bounds::duration;
-use super::raw;
 use super::report::Report;
 use super::scalar::{List, Scalar, Text};
 use super::shape::join;
 use super::source::{self, filled};
+use super::{host, raw};
 use crate::finding::Complaint;
 use crate::http;
 use crate::reload::Source;
-use crate::store::{Encryption, RedisSettings, RedisUrl, Topology, VERSIONS};
+use crate::store::{Encryption, NodeNames, RedisSettings, RedisUrl, Topology, VERSIONS};
 
 const PATH: &str = "cache.redis";
 /// What all keys in Redis begin with.
@@ -43,7 +43,7 @@ pub(super) fn redis(
     limits: &http::Settings,
     environment: &BTreeMap<String, String>,
     report: &mut Report<'_>,
-) -> Option<RedisSettings> {
+) -> RedisSettings {
     let at = |member: &str| join(PATH, member);
     let (username, password) = login(PATH, raw.username, raw.password, environment, report);
     let mut path = |member: &str, raw: Option<Text>| raw.and_then(|text| filled(&at(member), text, report)).map(PathBuf::from);
@@ -57,29 +57,51 @@ pub(super) fn redis(
     let (wait_replicas, wait_timeout) = waiting(raw.wait_replicas, raw.wait_timeout, limits, report);
     let write_version = write_version(&at("write_version"), raw.write_version, report);
     // Last, because it may blame the whole, and nothing is said to be missing from what is blamed already.
-    let topology = topology(raw.url, raw.sentinel, raw.cluster, environment, report);
+    let mut cluster = raw.cluster;
+    let node_names = node_names(cluster.as_mut().and_then(|cluster| cluster.node_names.take()), report);
+    let topology = topology(raw.url, raw.sentinel, cluster, environment, report);
     if let Some(topology) = &topology {
         tls(topology, &given, report);
     }
     let (file, key) = report.place(PATH);
-    Some(RedisSettings {
+    // What has a finding already has something in its place, so that the files are looked at all the same.
+    RedisSettings {
         key,
         file,
-        topology: topology?,
+        topology: topology.unwrap_or_else(nowhere),
+        node_names,
         username,
         password,
         ca_file,
         client_cert,
         client_key,
-        key_prefix: key_prefix?,
-        encryption: encryption?,
+        key_prefix: key_prefix.unwrap_or_default(),
+        encryption: encryption.unwrap_or(Encryption::Plaintext),
         timeout,
         write_timeout,
-        wait_replicas: wait_replicas?,
+        wait_replicas: wait_replicas.unwrap_or_default(),
         wait_timeout,
-        write_version: write_version?,
+        write_version: write_version.unwrap_or_default(),
         versions: VERSIONS,
-    })
+    }
+}
+
+/// What nodes announce, and what they are called.
+fn node_names(raw: Option<raw::Entries<Text>>, report: &mut Report<'_>) -> NodeNames {
+    let path = join(PATH, "cluster.node_names");
+    let mut names = NodeNames::default();
+    for (number, (announced, name)) in (1..).zip(raw.unwrap_or_default()) {
+        // Without a name it is blamed already, or has no value.
+        let Text(name) = name.unwrap_or(Text(String::new()));
+        if let Err(Complaint { reason, remedy }) = names.add(&announced, &name) {
+            report.error(&path, Complaint::new(format!("entry {number}: {reason}"), remedy));
+        }
+    }
+    names
+}
+
+fn nowhere() -> Topology {
+    Topology::Standalone(RedisUrl { tls: false, host: String::new(), port: 0, db: 0 })
 }
 
 fn timeouts(
@@ -148,7 +170,7 @@ fn topology(
 ) -> Option<Topology> {
     match (url, sentinel, cluster) {
         (Some(Text(text)), None, None) => {
-            let url = report.take(&join(PATH, "url"), RedisUrl::parse(&text))?;
+            let url = url_at(&join(PATH, "url"), &text, report)?;
             open_network(&join(PATH, "url"), std::slice::from_ref(&url), report);
             Some(Topology::Standalone(url))
         }
@@ -203,7 +225,7 @@ fn urls(path: &str, raw: Option<List>, report: &mut Report<'_>) -> Option<Vec<Re
         );
         return None;
     }
-    let parsed: Vec<_> = list.iter().map(|(key, text)| report.take(key, RedisUrl::parse(text))).collect();
+    let parsed: Vec<_> = list.iter().map(|(key, text)| url_at(key, text, report)).collect();
     let urls = parsed.into_iter().collect::<Option<Vec<_>>>()?;
     let first = urls.first()?;
     if urls.iter().any(|url| url.tls != first.tls) {
@@ -217,6 +239,12 @@ fn urls(path: &str, raw: Option<List>, report: &mut Report<'_>) -> Option<Vec<Re
     }
     open_network(path, &urls, report);
     Some(urls)
+}
+
+fn url_at(path: &str, text: &str, report: &mut Report<'_>) -> Option<RedisUrl> {
+    let url = report.take(path, RedisUrl::parse(text))?;
+    host::judge(path, &url.host, report);
+    Some(url)
 }
 
 /// Records are sealed; the password and everything else that is said is not.

@@ -76,11 +76,6 @@ impl<'a> Report<'a> {
         self.variables.iter().any(|(set, _)| is_within(path, set))
     }
 
-    /// Whether one of the findings is an error.
-    pub(super) fn has_errors(&self) -> bool {
-        self.findings.has_errors()
-    }
-
     /// The findings.
     pub(super) fn finish(self) -> Findings {
         self.findings

@@ -65,7 +65,7 @@ impl Form for u64 {
     const EXPECTED: &'static str = "a whole number|write digits only";
 
     fn text(text: &str) -> Option<Self> {
-        text.parse().ok()
+        digits(text)?.parse().ok()
     }
 
     fn number(number: u64) -> Option<Self> {
@@ -132,7 +132,7 @@ impl Form for Mode {
     // YAML hands over `0660` as the number 660: its digits are the octal text, and are read as such. A number that was octal
     // already (`0o660`, which is 432) fails the test for the owner's rights, so that it cannot become a mode that nobody meant.
     fn text(text: &str) -> Option<Self> {
-        let mode = u32::from_str_radix(text.strip_prefix("0o").unwrap_or(text), 8).ok()?;
+        let mode = u32::from_str_radix(digits(text.strip_prefix("0o").unwrap_or(text))?, 8).ok()?;
         (mode <= 0o777 && mode & 0o600 == 0o600).then_some(Self(mode))
     }
 
@@ -214,6 +214,11 @@ impl Form for AccountRights {
             _ => None,
         }
     }
+}
+
+/// The text, if it is digits alone: Rust's own parsers take a sign as well.
+fn digits(text: &str) -> Option<&str> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then_some(text)
 }
 
 /// Digits, and what follows them.

@@ -67,7 +67,9 @@ fn hosts(raw: Option<List>, report: &mut Report<'_>) -> Vec<String> {
             .map(|host| host.to_string())
             .map_err(|_| Complaint::new("it is no host name", "write a host name or an address without scheme, port and path"))
     };
-    list.iter().filter_map(|(key, text)| report.take(key, host(text))).collect()
+    let hosts: Vec<_> = list.iter().filter_map(|(key, text)| Some((key, report.take(key, host(text))?))).collect();
+    hosts.iter().for_each(|(key, host)| super::host::judge(key, host, report));
+    hosts.into_iter().map(|(_, host)| host).collect()
 }
 
 /// Reads `cache`.
@@ -84,7 +86,7 @@ pub(super) fn cache(
         report.error("cache.memory.max_bytes", Complaint::new("it is less than 1MiB", "write at least 1MiB; the default is 64MiB"));
     }
     let recheck = duration("cache.recheck", raw.recheck, default.recheck, report);
-    let redis = raw.redis.and_then(|raw| redis::redis(raw, limits, environment, report));
+    let redis = raw.redis.map(|raw| redis::redis(raw, limits, environment, report));
     cache::Settings { max_bytes, recheck, flights: detached.flights, queue: detached.queue, redis }
 }
 

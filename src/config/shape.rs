@@ -9,7 +9,7 @@ use super::name;
 use super::node::{Node, ShapeError};
 use super::raw;
 use super::report::Report;
-use crate::finding::Complaint;
+use crate::finding::{Complaint, nearest};
 
 /// Reads the whole tree.
 pub(super) fn shape(mut tree: Value, report: &mut Report<'_>) -> raw::Root {
@@ -43,7 +43,7 @@ fn problem(fault: &ShapeError, last: Option<&Segment>) -> Complaint {
         ShapeError::Unknown(known) => {
             let written = if let Some(Segment::Map { key }) = last { key.as_str() } else { "" };
             let list = known.join(", ");
-            let remedy = match name::nearest(written, known) {
+            let remedy = match nearest(written, known) {
                 Some(near) => format!("did you mean `{near}`? The keys here are: {list}"),
                 None => format!("remove it, or use one of the keys here: {list}"),
             };

@@ -439,6 +439,92 @@ fn azure_variables_define_the_app_default_where_there_is_none() {
     assert_eq!(keys(&findings), ["AZURE_AUTHORITY_HOST"]);
 }
 
+/// The app `default` of a certificate and these variables.
+fn azure(more: &[(&str, &str)]) -> (Option<Settings>, Findings) {
+    let usual = [("AZURE_TENANT_ID", "t"), ("AZURE_CLIENT_ID", "c"), ("AZURE_CLIENT_CERTIFICATE_PATH", "/p")];
+    let mut all = environment(&usual);
+    all.extend(environment(more));
+    load(&Input { file: None, environment: all })
+}
+
+#[test]
+fn no_azure_variable_is_passed_over_in_silence() {
+    for name in [
+        "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN",
+        "AZURE_REGIONAL_AUTHORITY_NAME",
+        "AZURE_CLIENT_CERTIFICATE_PASSWORD",
+        "AZURE_USERNAME",
+        "AZURE_PASSWORD",
+        "MSAL_FORCE_REGION",
+    ] {
+        for more in [&[(name, "canary")][..], &[(name, "canary"), ("AZURE_CLIENT_SECRET", "s")]] {
+            let (settings, findings) = azure(more);
+            let found: Vec<_> = findings.iter().filter(|finding| finding.key == name).collect();
+            let [finding] = found.as_slice() else { panic!("{name}: {findings:?}") };
+            assert!(finding.severity == Severity::Warning && finding.remedy.contains("unset it"), "{finding:?}");
+            assert!(settings.is_some() && !format!("{findings:?}").contains("canary"), "{name}");
+        }
+    }
+    for off in ["", "false", "0", "False"] {
+        let (_, findings) = azure(&[("AZURE_CLIENT_SEND_CERTIFICATE_CHAIN", off)]);
+        assert!(findings.is_empty(), "{off}: {findings:?}");
+    }
+}
+
+#[test]
+fn further_tenants_of_the_azure_sdks_are_those_of_the_app() {
+    let tenants = |list: &str| {
+        let (settings, findings) = azure(&[("AZURE_ADDITIONALLY_ALLOWED_TENANTS", list)]);
+        let names = settings.map(|settings| settings.apps[0].tenants.iter().map(|tenant| tenant.as_str().to_owned()).collect());
+        (names.unwrap_or_else(Vec::new), keys(&findings).join(" "))
+    };
+    let none = String::new();
+    assert_eq!(tenants("contoso.example"), (vec!["contoso.example".to_owned()], none.clone()));
+    let two = vec!["contoso.example".to_owned(), "8eaef023-2b34-4da1-9baa-8bc8c9d6a490".to_owned()];
+    assert_eq!(tenants("contoso.example; 8eaef023-2b34-4da1-9baa-8bc8c9d6a490;"), (two.clone(), none));
+    assert_eq!(
+        tenants("*;contoso.example,8eaef023-2b34-4da1-9baa-8bc8c9d6a490"),
+        (two, "AZURE_ADDITIONALLY_ALLOWED_TENANTS".to_owned())
+    );
+    let (names, keys) = tenants("contoso.example;a b");
+    assert!(names.is_empty() && keys.starts_with("AZURE_ADDITIONALLY_ALLOWED_TENANTS"), "{keys}");
+}
+
+#[test]
+fn the_name_of_a_cloud_is_no_host_of_it() {
+    for (cloud, host) in [
+        ("AzurePublicCloud", "login.microsoftonline.com"),
+        ("AZURECHINACLOUD", "login.partner.microsoftonline.cn"),
+        ("AzureUSGovernment", "login.microsoftonline.us"),
+    ] {
+        let (settings, findings) = azure(&[("AZURE_AUTHORITY_HOST", cloud)]);
+        assert!(settings.is_none() && keys(&findings) == ["AZURE_AUTHORITY_HOST"], "{findings:?}");
+        assert!(findings.iter().all(|finding| finding.remedy.contains(host)), "{findings:?}");
+    }
+}
+
+#[test]
+fn a_host_name_that_is_no_host_is_a_warning() {
+    let app = |url: &str| format!("apps: {{a: {{issuer: 'https://{url}', client_id: c, credential: {{secret: {{file: /s}}}}}}}}\n");
+    let redis = |url: &str| format!("{APP}cache: {{redis: {{{url}, encryption: {{key_ring: {{file: /r}}}}}}}}\n");
+    for (text, key) in [
+        (app("id..example"), "apps.a.issuer"),
+        (app("-id.example/x"), "apps.a.issuer"),
+        (redis("url: 'rediss://cache,other:6380'"), "cache.redis.url"),
+        (redis("url: 'rediss://$(HOST):6380'"), "cache.redis.url"),
+        (redis("cluster: {urls: ['rediss://a:1', 'rediss://10.0.0:1']}"), "cache.redis.cluster.urls[1]"),
+        (format!("{APP}hosts: [a.internal, a-.internal]\n"), "hosts[1]"),
+        (format!("{APP}outbound: {{proxy: 'http://proxy..internal:3128'}}\n"), "outbound.proxy"),
+    ] {
+        let (settings, findings) = yaml(&text, &[]);
+        assert!(settings.is_some() && keys(&findings) == [key], "{text}: {findings:?}");
+        assert!(findings.iter().all(|finding| finding.reason.contains("no host name") && finding.severity == Severity::Warning));
+    }
+    for good in ["id.example", "id", "10.0.0.1", "[::1]", "my_id.example", "bücher.example"] {
+        assert!(yaml(&app(good), &[]).1.is_empty(), "{good}");
+    }
+}
+
 #[test]
 fn a_workload_identity_is_defined_by_what_its_webhook_sets() {
     let variables = |more: &[(&str, &str)]| {

@@ -7,6 +7,7 @@ use super::report::Report;
 use super::source::{public_source, source};
 use crate::finding::Complaint;
 use crate::listen::{Address, TlsSettings};
+use crate::reload::Source;
 
 /// What stands before the token listener.
 #[derive(Clone, Copy)]
@@ -42,7 +43,7 @@ pub(super) fn tls(
     addresses: &[Address],
     environment: &BTreeMap<String, String>,
     report: &mut Report<'_>,
-) -> Option<TlsSettings> {
+) -> TlsSettings {
     let (has_cert, has_key) = (raw.cert.is_some(), raw.key.is_some());
     for (member, there) in [("cert", has_cert), ("key", has_key)] {
         if !there {
@@ -57,9 +58,7 @@ pub(super) fn tls(
     }
     let cert = raw.cert.and_then(|place| public_source("tls.cert", place, environment, report));
     let key = raw.key.and_then(|place| source("tls.key", place, environment, report));
-    let client_ca = match raw.client_ca {
-        None => Some(None),
-        Some(place) => public_source("tls.client_ca", place, environment, report).map(Some),
-    };
-    Some(TlsSettings { cert: cert?, key: key?, client_ca: client_ca? })
+    let client_ca = raw.client_ca.and_then(|place| public_source("tls.client_ca", place, environment, report));
+    let cert = cert.unwrap_or_else(|| Source::missing("tls.cert"));
+    TlsSettings { cert, key: key.unwrap_or_else(|| Source::missing("tls.key")), client_ca }
 }

@@ -109,7 +109,7 @@ impl AssertionSigner {
             return Ok((entry.assertion.clone(), entry.ends));
         }
         let ends = now + REUSED_LIFETIME;
-        let assertion = sign(ask, self.thumbprint_header(key), ends, tasks).await?;
+        let assertion = sign(ask, self.thumbprint_header(key, now), ends, tasks).await?;
         if reused.len() >= MOST
             && let Some(first) = reused.iter().min_by_key(|(_, entry)| entry.ends).map(|(endpoint, _)| endpoint.clone())
         {
@@ -119,12 +119,12 @@ impl AssertionSigner {
         Ok((assertion, ends))
     }
 
-    fn thumbprint_header(&self, key: &ClientKey) -> Header {
+    fn thumbprint_header(&self, key: &ClientKey, now: i64) -> Header {
         let mut header = Header::new(if self.sha1 { Algorithm::RS256 } else { Algorithm::PS256 });
         if self.sha1 {
-            header.x5t = Some(key.x5t().to_owned());
+            header.x5t = Some(key.x5t(now).to_owned());
         } else {
-            header.x5t_s256 = Some(key.x5t_s256().to_owned());
+            header.x5t_s256 = Some(key.x5t_s256(now).to_owned());
         }
         header.kid.clone_from(&self.kid);
         header

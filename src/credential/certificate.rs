@@ -5,16 +5,24 @@ use aws_lc_rs::signature::KeyPair as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use rustls_pki_types::pem::{PemObject as _, SectionKind};
+use rustls_pki_types::pem::SectionKind;
 
 use crate::finding::Complaint;
+use crate::pem::{self, Validity};
 
 /// A key that signs, and what names it.
 pub struct ClientKey {
     signing: EncodingKey,
+    /// At least one; a certificate and the one that takes its place may stand side by side.
+    leaves: Vec<Leaf>,
+}
+
+/// A certificate of the key: what names it, and when it holds.
+#[derive(Debug)]
+struct Leaf {
     sha1: String,
     sha256: String,
-    not_after: i64,
+    validity: Validity,
 }
 
 const REMEDY: &str =
@@ -34,29 +42,40 @@ impl ClientKey {
         if !(2048..=4096).contains(&bits) {
             return Err(Complaint::new(format!("its RSA key has {bits} bits"), "use a key of 2048 to 4096 bits"));
         }
-        let leaf = matching(&certificates, pair.public_key().as_ref())?;
+        let leaves = matching(&certificates, pair.public_key().as_ref())?;
         let signing = key.signing()?;
         // A key that cannot sign shows here, and not in the first request.
         jsonwebtoken::encode(&Header::new(Algorithm::PS256), &serde_json::json!({}), &signing)
             .map_err(|_| Complaint::new("its key cannot sign", REMEDY))?;
-        let sha1 = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, leaf.der);
-        let sha256 = digest::digest(&digest::SHA256, leaf.der);
-        Ok(Self { signing, sha1: URL_SAFE_NO_PAD.encode(sha1), sha256: URL_SAFE_NO_PAD.encode(sha256), not_after: leaf.not_after })
+        Ok(Self { signing, leaves })
     }
 
-    /// When the certificate ends, in seconds since the Unix epoch.
+    /// When the last of its certificates ends, in seconds since the Unix epoch.
     pub fn not_after(&self) -> i64 {
-        self.not_after
+        self.leaves.iter().map(|leaf| leaf.validity.ends).max().unwrap_or_default()
     }
 
-    /// The certificate's SHA-1 thumbprint, base64url without padding (RFC 7515 §4.1.7).
-    pub(super) fn x5t(&self) -> &str {
-        &self.sha1
+    /// That no certificate holds now, or that the last one soon ends.
+    pub(super) fn ending(&self, now: i64, remedy: &str) -> Option<Complaint> {
+        let leaf = self.leaf(now)?;
+        let one_follows = leaf.validity.holds(now) && self.not_after() > leaf.validity.ends;
+        if one_follows { None } else { leaf.validity.problem(now, remedy) }
     }
 
-    /// The certificate's SHA-256 thumbprint, base64url without padding (RFC 7515 §4.1.8).
-    pub(super) fn x5t_s256(&self) -> &str {
-        &self.sha256
+    /// The SHA-1 thumbprint of the certificate that holds now, base64url without padding (RFC 7515 §4.1.7).
+    pub(super) fn x5t(&self, now: i64) -> &str {
+        self.leaf(now).map_or("", |leaf| &leaf.sha1)
+    }
+
+    /// The SHA-256 thumbprint of the certificate that holds now, base64url without padding (RFC 7515 §4.1.8).
+    pub(super) fn x5t_s256(&self, now: i64) -> &str {
+        self.leaf(now).map_or("", |leaf| &leaf.sha256)
+    }
+
+    /// The first certificate that holds; where none does, the one that ends last.
+    fn leaf(&self, now: i64) -> Option<&Leaf> {
+        let holds = self.leaves.iter().find(|leaf| leaf.validity.holds(now));
+        holds.or_else(|| self.leaves.iter().max_by_key(|leaf| leaf.validity.ends))
     }
 
     /// The key.
@@ -67,24 +86,24 @@ impl ClientKey {
 
 impl std::fmt::Debug for ClientKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ClientKey").field("x5t_s256", &self.sha256).field("not_after", &self.not_after).finish_non_exhaustive()
+        f.debug_struct("ClientKey").field("leaves", &self.leaves).finish_non_exhaustive()
     }
 }
 
-enum PrivateKey {
-    Pkcs1(zeroize::Zeroizing<Vec<u8>>),
-    Pkcs8(zeroize::Zeroizing<Vec<u8>>),
-}
+/// What a block of PEM holds.
+type Der = zeroize::Zeroizing<Vec<u8>>;
 
-struct Leaf<'a> {
-    der: &'a [u8],
-    not_after: i64,
+enum PrivateKey {
+    Pkcs1(Der),
+    Pkcs8(Der),
 }
 
 // === impl PrivateKey ===
 
 impl PrivateKey {
     fn pair(&self) -> Result<aws_lc_rs::rsa::KeyPair, Complaint> {
+        let (Self::Pkcs1(der) | Self::Pkcs8(der)) = self;
+        pem::long_enough(der)?;
         let pair = match self {
             Self::Pkcs1(der) => aws_lc_rs::rsa::KeyPair::from_der(der),
             Self::Pkcs8(der) => aws_lc_rs::rsa::KeyPair::from_pkcs8(der),
@@ -104,17 +123,16 @@ impl PrivateKey {
     }
 }
 
-fn split(contents: &[u8]) -> Result<(PrivateKey, Vec<Vec<u8>>), Complaint> {
+fn split(contents: &[u8]) -> Result<(PrivateKey, Vec<Der>), Complaint> {
     let (mut key, mut certificates) = (None, Vec::new());
-    for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(contents) {
-        let (kind, der) = section.map_err(|_| Complaint::new("its PEM text cannot be read", REMEDY))?;
+    for (kind, der) in pem::blocks(contents)? {
         let found = match kind {
             SectionKind::Certificate => {
                 certificates.push(der);
                 continue;
             }
-            SectionKind::RsaPrivateKey => PrivateKey::Pkcs1(der.into()),
-            SectionKind::PrivateKey => PrivateKey::Pkcs8(der.into()),
+            SectionKind::RsaPrivateKey => PrivateKey::Pkcs1(der),
+            SectionKind::PrivateKey => PrivateKey::Pkcs8(der),
             SectionKind::EcPrivateKey => return Err(Complaint::new("its private key is an EC key", REMEDY)),
             _ => continue,
         };
@@ -125,26 +143,28 @@ fn split(contents: &[u8]) -> Result<(PrivateKey, Vec<Vec<u8>>), Complaint> {
     if certificates.is_empty() {
         return Err(Complaint::new("it has no certificate", REMEDY));
     }
-    let missing = if contents.windows(21).any(|window| window == b"ENCRYPTED PRIVATE KEY") {
-        "its private key is encrypted"
-    } else {
-        "it has no private key"
-    };
-    let key = key.ok_or_else(|| Complaint::new(missing, REMEDY))?;
-    Ok((key, certificates))
+    let missing = || pem::encrypted(contents).unwrap_or_else(|| Complaint::new("it has no private key", REMEDY));
+    Ok((key.ok_or_else(missing)?, certificates))
 }
 
-/// The certificate of the key: the first in good files, any in others.
-fn matching<'a>(certificates: &'a [Vec<u8>], public_key: &[u8]) -> Result<Leaf<'a>, Complaint> {
+/// The certificates of the key: the first in good files, any in others; two where one takes the place of the other.
+fn matching(certificates: &[Der], public_key: &[u8]) -> Result<Vec<Leaf>, Complaint> {
+    let mut leaves = Vec::new();
     for der in certificates {
         let (_, parsed) = x509_parser::parse_x509_certificate(der)
             .map_err(|_| Complaint::new("one of its certificates cannot be read", REMEDY))?;
         if parsed.public_key().subject_public_key.data.as_ref() == public_key {
-            return Ok(Leaf { der, not_after: parsed.validity().not_after.timestamp() });
+            let validity = Validity::of(der).ok_or_else(|| Complaint::new("one of its certificates cannot be read", REMEDY))?;
+            let thumbprint = |algorithm| URL_SAFE_NO_PAD.encode(digest::digest(algorithm, der));
+            let (sha1, sha256) = (thumbprint(&digest::SHA1_FOR_LEGACY_USE_ONLY), thumbprint(&digest::SHA256));
+            leaves.push(Leaf { sha1, sha256, validity });
         }
     }
-    Err(Complaint::new(
-        "no certificate in it belongs to its private key",
-        "put the key beside the certificate that was made from it",
-    ))
+    if leaves.is_empty() {
+        return Err(Complaint::new(
+            "no certificate in it belongs to its private key",
+            "put the key beside the certificate that was made from it",
+        ));
+    }
+    Ok(leaves)
 }

@@ -19,9 +19,9 @@ pub use settings::{SecretMethod, Settings};
 use self::assertion::{AssertionRequest, AssertionSigner};
 use self::client_secret::SecretPlaces;
 use crate::clock::Clock;
-use crate::finding::{Complaint, certificate_ending};
+use crate::finding::Complaint;
 use crate::oauth::{Proof, SecretPlace};
-use crate::reload::{Parse, Reloading, Reloads, Versioned};
+use crate::reload::{OuterBlanks, Parse, Reloading, Reloads, Versioned};
 use crate::secret::Secret;
 use crate::tasks::Tasks;
 
@@ -119,11 +119,17 @@ impl Credential {
                 "the token has expired",
                 "see to it that whoever mounts the token renews it: tokend follows it",
             )),
-            Material::Key(_) => certificate_ending(ends, now).map(|reason| {
-                Complaint::new(reason, "register a new certificate with the app, and replace the file: tokend follows it")
-            }),
+            Material::Key(key) => {
+                key.ending(now, "register a new certificate with the app, and replace the file: tokend follows it")
+            }
             Material::Secret(_) | Material::Bearer(_) => None,
         })
+    }
+
+    /// What its text holds that is hardly meant, where every character of it is sent.
+    pub fn oddity(&self) -> Option<Complaint> {
+        let is_secret = self.followed.look(|current| matches!(current.value, Material::Secret(_)));
+        is_secret.then(|| self.followed.oddity(OuterBlanks::Count)).flatten()
     }
 
     /// Why its newest contents were refused, and how often that happened.

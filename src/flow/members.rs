@@ -195,12 +195,16 @@ fn sha256(text: &str) -> Result<TokenDigest, Refusal> {
 }
 
 fn unhex(text: &str, out: &mut [u8; 32]) -> bool {
-    out.iter_mut().enumerate().all(|(index, byte)| {
-        text.get(2 * index..2 * index + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()).is_some_and(|value| {
-            *byte = value;
-            true
+    // Digit by digit: `from_str_radix` takes a sign for one.
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    rest.is_empty()
+        && pairs.len() == out.len()
+        && out.iter_mut().zip(pairs).all(|(byte, [high, low])| {
+            let value = digit(*high).zip(digit(*low)).map(|(high, low)| high << 4 | low);
+            *byte = value.unwrap_or_default();
+            value.is_some()
         })
-    })
 }
 
 #[cfg(test)]
@@ -215,6 +219,11 @@ mod tests {
         let base64 = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg";
         assert_eq!(sha256(hex).ok(), sha256(base64).ok());
         assert!(sha256(hex).is_ok());
+        let signed = |sign: &str| format!("{}{sign}{}", &hex[..62], &hex[63..]);
+        for bad in [signed("+"), signed("-"), signed(" "), format!("+{}", &hex[1..]), "é".repeat(32)] {
+            assert!(sha256(&bad).is_err(), "{bad}");
+        }
+        assert_eq!(sha256(&hex.to_uppercase()).ok(), sha256(hex).ok());
         for bad in ["", "abc", "zz86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "+++="] {
             assert!(sha256(bad).is_err(), "{bad}");
         }

@@ -114,7 +114,7 @@ fn broke(_: axum::Error) -> Fault {
 /// A request without a body and without a type is told that its body is missing, not that its type is wrong.
 fn judge_type(headers: &HeaderMap, empty: bool) -> Result<(), Fault> {
     let wrong = |detail| Err(Fault::new(FaultKind::UnsupportedMediaType, detail));
-    if headers.contains_key(CONTENT_ENCODING) {
+    if !headers.get_all(CONTENT_ENCODING).iter().all(|value| is_identity(value.as_bytes())) {
         return wrong("the body is compressed; send it as it is, without `Content-Encoding`");
     }
     let mut types = headers.get_all(CONTENT_TYPE).iter();
@@ -125,15 +125,62 @@ fn judge_type(headers: &HeaderMap, empty: bool) -> Result<(), Fault> {
     }
 }
 
-/// RFC 9110 §8.3.1, with no parameter but `charset=utf-8`, which changes nothing.
+/// Codings that change nothing (RFC 9110 §8.4), which some clients name.
+fn is_identity(value: &[u8]) -> bool {
+    value
+        .split(|byte| *byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"))
+}
+
+/// RFC 9110 §8.3.1. JSON has no parameters (RFC 8259 §11): those that are given say nothing, except that a charset has to be what
+/// JSON is written in.
 fn is_json(value: &[u8]) -> bool {
     const JSON: &[u8] = b"application/json";
     if value == JSON {
         return true;
     }
-    let mut parts = value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-    let json = parts.next().is_some_and(|media| media.eq_ignore_ascii_case(JSON));
-    json && parts.all(|part| part.eq_ignore_ascii_case(b"charset=utf-8") || part.eq_ignore_ascii_case(b"charset=\"utf-8\""))
+    let (media, parameters) = value.split_at(value.iter().position(|byte| *byte == b';').unwrap_or(value.len()));
+    media.trim_ascii().eq_ignore_ascii_case(JSON) && are_harmless(parameters)
+}
+
+/// `;` and `name=value` as often as one likes, with nothing after a `;` as well (RFC 9110 §5.6.6).
+fn are_harmless(mut rest: &[u8]) -> bool {
+    const CHARSETS: [&[u8]; 3] = [b"utf-8", b"utf8", b"us-ascii"];
+    loop {
+        rest = rest.trim_ascii_start();
+        let Some((b';', after)) = rest.split_first() else { return rest.is_empty() };
+        rest = after.trim_ascii_start();
+        if rest.first().is_none_or(|byte| *byte == b';') {
+            continue;
+        }
+        let Some((name, after)) = token(rest) else { return false };
+        let Some((b'=', after)) = after.split_first() else { return false };
+        let Some((value, after)) = quoted(after).or_else(|| token(after)) else { return false };
+        if name.eq_ignore_ascii_case(b"charset") && !CHARSETS.iter().any(|charset| value.eq_ignore_ascii_case(charset)) {
+            return false;
+        }
+        rest = after;
+    }
+}
+
+/// A token (RFC 9110 §5.6.2), and what follows it.
+fn token(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let end = text.iter().position(|byte| !is_token(byte)).unwrap_or(text.len());
+    (end > 0).then(|| text.split_at(end))
+}
+
+/// The inside of a quoted string (RFC 9110 §5.6.4) with its escapes, and what follows it.
+fn quoted(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (b'"', inside) = text.split_first()? else { return None };
+    let mut escaped = false;
+    let end = inside.iter().position(|byte| {
+        let ends = *byte == b'"' && !escaped;
+        escaped = *byte == b'\\' && !escaped;
+        ends
+    })?;
+    Some((inside.get(..end)?, inside.get(end + 1..)?))
 }
 
 // === impl Share ===
@@ -166,9 +213,19 @@ mod tests {
 
     #[test]
     fn takes_json_only() {
-        for good in
-            ["application/json", "Application/JSON", "application/json; charset=utf-8", "application/json;CHARSET=\"UTF-8\""]
-        {
+        for good in [
+            "application/json",
+            "Application/JSON",
+            "application/json; charset=utf-8",
+            "application/json;CHARSET=\"UTF-8\"",
+            "application/json;",
+            "application/json ; ",
+            "application/json;;charset=utf8;",
+            "application/json; charset=us-ascii",
+            "application/json; odata.metadata=minimal; charset=utf-8",
+            "application/json; version=1.0",
+            "application/json; profile=\"https://a.example/b;c=\\\"d\\\"\"",
+        ] {
             assert!(is_json(good.as_bytes()), "{good}");
         }
         for bad in [
@@ -178,6 +235,15 @@ mod tests {
             "application/x-www-form-urlencoded",
             "application/json; charset=latin1",
             "application/json, text/plain",
+            "application/json; charset",
+            "application/json; charset=",
+            "application/json; charset=utf-8; charset=utf-16",
+            "application/json; charset=\"utf-16\"",
+            "application/json; a=\"b",
+            "application/json; a=b c",
+            "application/json; a=b, text/plain",
+            "application/json charset=utf-8",
+            ";application/json",
         ] {
             assert!(!is_json(bad.as_bytes()), "{bad}");
         }
@@ -204,6 +270,11 @@ mod tests {
             (&[("content-type", "text/plain")], "", Some(FaultKind::UnsupportedMediaType)),
             (&[json, json], "{}", Some(FaultKind::UnsupportedMediaType)),
             (&[json, ("content-encoding", "gzip")], "{}", Some(FaultKind::UnsupportedMediaType)),
+            (&[json, ("content-encoding", "identity, gzip")], "{}", Some(FaultKind::UnsupportedMediaType)),
+            (&[json, ("content-encoding", "identity"), ("content-encoding", "br")], "{}", Some(FaultKind::UnsupportedMediaType)),
+            (&[json, ("content-encoding", "identity")], "{}", None),
+            (&[json, ("content-encoding", "Identity, identity")], "{}", None),
+            (&[json, ("content-encoding", "")], "{}", None),
         ] {
             let read = bodies.json(&headers(list), Body::from(body)).await;
             assert_eq!(read.err().map(|fault| fault.kind), want, "{list:?}");

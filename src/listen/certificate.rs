@@ -13,14 +13,13 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::time_provider::TimeProvider;
 use rustls::{InconsistentKeys, RootCertStore, ServerConfig};
-use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use x509_parser::extensions::GeneralName;
 
 use super::TlsSettings;
 use crate::clock::Clock;
 use crate::finding::Complaint;
-use crate::pem::add_roots;
+use crate::pem::{self, Validity, add_roots};
 use crate::reload::{Contents, Reloading, Reloads, Source, Versioned};
 
 /// A listener's certificate with its key, and the CAs of its clients if they have to show one; clones share it.
@@ -33,7 +32,7 @@ pub(super) struct Identity {
     pub(super) config: Arc<ServerConfig>,
     /// Whom the certificate names.
     pub(super) names: CertificateNames,
-    not_after: i64,
+    validity: Validity,
 }
 
 /// The names of a certificate (RFC 6125 §6.4), for the rules on `Host`.
@@ -70,10 +69,10 @@ impl Certificate {
             (client_ca.as_ref(), |text| roots(text).map(drop)),
         ];
         // Each alone first: whatever is wrong with one, the others are looked at as well.
-        let problem = |source: &Source, part: PemPart| source.read().and_then(|contents| part(contents.bytes())).err();
-        let each = parts.iter().filter_map(|(source, part)| Some((source.as_ref()?, part)));
-        let problems: Vec<_> = each.filter_map(|(source, part)| Some(((*source).clone(), problem(source, *part)?))).collect();
-        if !problems.is_empty() {
+        let problem = |source: &Source, part: PemPart| source.parsed(part).err();
+        let each = parts.iter().filter_map(|(source, part)| Some((source.filter(|source| !source.is_missing())?, part)));
+        let problems: Vec<_> = each.filter_map(|(source, part)| Some((source.clone(), problem(source, *part)?))).collect();
+        if !problems.is_empty() || cert.is_missing() || key.is_missing() {
             return Err(problems);
         }
         let sources = [Some(cert), Some(key), client_ca.as_ref()].into_iter().flatten().cloned().collect();
@@ -94,7 +93,12 @@ impl Certificate {
 
     /// When the certificate in force ends, in seconds since the Unix epoch.
     pub fn expires_on(&self) -> i64 {
-        self.0.current().value.not_after
+        self.validity().ends
+    }
+
+    /// From when to when the certificate in force holds.
+    pub fn validity(&self) -> Validity {
+        self.0.current().value.validity
     }
 
     /// Why the newest contents were refused, and how often that happened.
@@ -120,22 +124,22 @@ impl Identity {
         let [cert, key, rest @ ..] = parts else {
             return Err(Complaint::new("there is no certificate with its key", "write `tls.cert` and `tls.key`"));
         };
-        let chain = of("tls.cert", chain(cert.bytes()))?;
         let key = of("tls.key", private_key(key.bytes()))?;
+        let chain = first_that_holds(of("tls.cert", chain(cert.bytes()))?, &key, clock.unix());
         let roots = rest.first().map(|ca| of("tls.client_ca", roots(ca.bytes()))).transpose()?;
-        let (not_after, names) = of("tls.cert", describe(&chain))?;
+        let (validity, names) = of("tls.cert", describe(&chain))?;
         let provider = Arc::new(aws_lc_rs::default_provider());
         let certified = CertifiedKey::from_der(chain, key, &provider).map_err(unfit)?;
         let config = configure(certified, roots, provider, clock).map_err(|error| {
             Complaint::new(format!("TLS cannot be set up with it: {error}"), "use certificates of RSA, ECDSA or Ed25519 keys")
         })?;
-        Ok(Self { config: Arc::new(config), names, not_after })
+        Ok(Self { config: Arc::new(config), names, validity })
     }
 }
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity").field("names", &self.names).field("not_after", &self.not_after).finish_non_exhaustive()
+        f.debug_struct("Identity").field("names", &self.names).field("validity", &self.validity).finish_non_exhaustive()
     }
 }
 
@@ -176,22 +180,14 @@ fn of<T>(key: &str, part: Result<T, Complaint>) -> Result<T, Complaint> {
 
 fn chain(contents: &[u8]) -> Result<Vec<CertificateDer<'static>>, Complaint> {
     const REMEDY: &str = "write the listener's certificate as PEM (-----BEGIN CERTIFICATE-----), and its chain after it";
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(contents)
-        .collect::<Result<_, _>>()
-        .map_err(|_| Complaint::new("it holds a certificate that cannot be read", REMEDY))?;
-    if chain.is_empty() {
-        return Err(Complaint::new("it holds no certificate", REMEDY));
-    }
+    let chain = pem::certificates(contents, REMEDY)?;
     describe(&chain)?;
     Ok(chain)
 }
 
 fn private_key(contents: &[u8]) -> Result<PrivateKeyDer<'static>, Complaint> {
     const REMEDY: &str = "write the private key as PEM (-----BEGIN PRIVATE KEY-----), not encrypted";
-    let key = PrivateKeyDer::from_pem_slice(contents).map_err(|_| {
-        let encrypted = contents.windows(9).any(|window| window == b"ENCRYPTED");
-        Complaint::new(if encrypted { "its private key is encrypted" } else { "it holds no private key that can be read" }, REMEDY)
-    })?;
+    let key = pem::private_key(contents, REMEDY)?;
     aws_lc_rs::sign::any_supported_type(&key)
         .map_err(|_| Complaint::new("its private key is of no kind that TLS uses", "use an RSA, ECDSA or Ed25519 key"))?;
     Ok(key)
@@ -204,15 +200,30 @@ fn roots(contents: &[u8]) -> Result<RootCertStore, Complaint> {
     Ok(store)
 }
 
-/// When the first certificate of a chain ends, and whom it names.
-fn describe(chain: &[CertificateDer<'_>]) -> Result<(i64, CertificateNames), Complaint> {
-    let leaf = chain.first().and_then(|der| x509_parser::parse_x509_certificate(der).ok());
-    let Some((_, leaf)) = leaf else {
+/// The chain, and in front of it the first certificate of the key that holds now, if any of them does: a certificate and the one
+/// that takes its place may stand side by side. The others of the key leave.
+fn first_that_holds(chain: Vec<CertificateDer<'static>>, key: &PrivateKeyDer<'_>, now: i64) -> Vec<CertificateDer<'static>> {
+    let public = aws_lc_rs::sign::any_supported_type(key).ok().and_then(|key| key.public_key().map(|public| public.to_vec()));
+    let is_leaf = |der: &CertificateDer<'_>| {
+        let parsed = x509_parser::parse_x509_certificate(der).ok();
+        public.is_some() && parsed.map(|(_, parsed)| parsed.public_key().raw.to_vec()) == public
+    };
+    let (leaves, others): (Vec<_>, Vec<_>) = chain.iter().partition(|der| is_leaf(der));
+    match leaves.iter().find(|der| Validity::of(der).is_some_and(|validity| validity.holds(now))) {
+        Some(leaf) if leaves.len() > 1 => std::iter::once(*leaf).chain(others).cloned().collect(),
+        _ => chain,
+    }
+}
+
+/// When the first certificate of a chain holds, and whom it names.
+fn describe(chain: &[CertificateDer<'_>]) -> Result<(Validity, CertificateNames), Complaint> {
+    let leaf = chain.first().and_then(|der| x509_parser::parse_x509_certificate(der).ok().zip(Validity::of(der)));
+    let Some(((_, leaf), validity)) = leaf else {
         return Err(Complaint::new("its first certificate cannot be read", "have the certificate issued anew (X.509 v3)"));
     };
     let names = leaf.subject_alternative_name().ok().flatten();
     let names = names.iter().flat_map(|names| &names.value.general_names).filter_map(Name::of).collect();
-    Ok((leaf.validity().not_after.timestamp(), CertificateNames(names)))
+    Ok((validity, CertificateNames(names)))
 }
 
 fn unfit(error: rustls::Error) -> Complaint {

@@ -77,7 +77,11 @@ impl Address {
         if let Ok(address) = text.parse::<SocketAddr>() {
             return Ok(vec![Self::Tcp(address)]);
         }
-        let port = |port: &str| port.parse::<u16>().map_err(|_| Complaint::new("the port is no number up to 65535", remedy));
+        let port = |port: &str| {
+            let digits = Some(port).filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+            let number = digits.and_then(|port| port.parse::<u16>().ok());
+            number.ok_or_else(|| Complaint::new("the port is no number up to 65535", remedy))
+        };
         match text.rsplit_once(':') {
             Some(("localhost", number)) => {
                 let port = port(number)?;

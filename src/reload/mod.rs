@@ -7,11 +7,13 @@
 mod reads;
 mod reloads;
 mod source;
+mod text;
 mod value;
 
 pub use reads::PATIENCE;
 pub use reloads::Reloads;
 pub use source::{Contents, Place, Source, read};
+pub use text::OuterBlanks;
 pub use value::{Parse, Reloading, Versioned};
 
 #[cfg(test)]

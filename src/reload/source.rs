@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::text::{self, OuterBlanks};
 use crate::finding::Complaint;
 use crate::secret::Secret;
 use crate::tasks;
@@ -35,13 +36,23 @@ pub enum Place {
     Value(Secret),
 }
 
-/// What a file holds: bytes, wiped when they are dropped.
+/// What a file holds, without a byte order mark: bytes, wiped when they are dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Contents(Zeroizing<Vec<u8>>);
 
 // === impl Source ===
 
 impl Source {
+    /// What stands in the place of a source that the configuration lacks, until that is mended; `key` is where it should be.
+    pub fn missing(key: &str) -> Self {
+        Self { key: key.to_owned(), file: None, place: Place::Value(Secret::new("")) }
+    }
+
+    /// Whether it is one that the configuration lacks: no other value is empty.
+    pub fn is_missing(&self) -> bool {
+        matches!(&self.place, Place::Value(text) if text.expose().is_empty())
+    }
+
     /// Reads the contents at the start of the process, which waits for a file for ten seconds.
     ///
     /// # Errors
@@ -49,15 +60,24 @@ impl Source {
     pub fn read(&self) -> Result<Contents, Complaint> {
         match &self.place {
             Place::Value(secret) => Ok(Contents::of(secret)),
-            Place::File(path) => read(path).map_err(|error| unreadable(path, &error)),
+            Place::File(path) => read(path).map_err(|error| unreadable(&error)).and_then(Contents::in_utf_8),
         }
+    }
+
+    /// Reads the contents as [`Source::read`] does, and makes something of them.
+    ///
+    /// # Errors
+    /// The file cannot be read, or `parse` refuses its contents.
+    pub fn parsed<T>(&self, parse: impl FnOnce(&[u8]) -> Result<T, Complaint>) -> Result<T, Complaint> {
+        let contents = self.read()?;
+        parse(contents.bytes()).map_err(|problem| contents.explained(problem))
     }
 
     /// Reads the contents however long it takes: for a thread that nobody waits for.
     pub(super) fn read_now(&self) -> Result<Contents, Complaint> {
         match &self.place {
             Place::Value(secret) => Ok(Contents::of(secret)),
-            Place::File(path) => contents(path).map_err(|error| unreadable(path, &error)),
+            Place::File(path) => contents(path).map_err(|error| unreadable(&error)).and_then(Contents::in_utf_8),
         }
     }
 }
@@ -84,24 +104,40 @@ fn contents(path: &Path) -> io::Result<Contents> {
     // One byte more than may be there.
     let read = File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
     if u64::try_from(read).is_ok_and(|read| read <= LARGEST) {
-        Ok(Contents(bytes))
+        Ok(Contents(text::unmarked(bytes)))
     } else {
         Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 4 MiB"))
     }
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> Complaint {
-    Complaint::new(
-        format!("the file {} cannot be read: {error}", path.display()),
-        "mount the file, or mend its path or its permissions",
-    )
+/// The path is not repeated: a secret may stand in its place.
+fn unreadable(error: &io::Error) -> Complaint {
+    Complaint::new(format!("the file cannot be read: {error}"), "mount the file, or mend its path or its permissions")
 }
 
 // === impl Contents ===
 
 impl Contents {
     fn of(secret: &Secret) -> Self {
-        Self(Zeroizing::new(secret.expose().as_bytes().to_vec()))
+        Self(text::unmarked(Zeroizing::new(secret.expose().as_bytes().to_vec())))
+    }
+
+    fn in_utf_8(self) -> Result<Self, Complaint> {
+        text::foreign(self.bytes()).map_or(Ok(self), Err)
+    }
+
+    /// What is wrong with the contents, and what they hold that nobody sees: that may be why.
+    pub(super) fn explained(&self, problem: Complaint) -> Complaint {
+        match text::seen(self.bytes(), OuterBlanks::Passed) {
+            Some(seen) => Complaint::new(format!("{}; {seen}", problem.reason), problem.remedy),
+            None => problem,
+        }
+    }
+
+    /// What the contents hold that is hardly meant. It is a part of them all the same.
+    pub fn oddity(&self, blanks: OuterBlanks) -> Option<Complaint> {
+        let seen = text::seen(self.bytes(), blanks)?;
+        Some(Complaint::new(format!("{seen}, which counts as a part of it"), "write it without, unless it is meant"))
     }
 
     /// The bytes; every use is a place to look at in a review.

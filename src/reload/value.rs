@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use aws_lc_rs::digest::{Context, SHA256};
 
 use super::reads::{PATIENCE, Reads};
 use super::source::{Contents, Place, Source};
+use super::text::OuterBlanks;
 use crate::finding::Complaint;
 use crate::tasks;
 
@@ -37,7 +38,9 @@ pub struct Reloading<T> {
     parse: Join<T>,
     follows: Follows<T>,
     current: ArcSwap<Versioned<T>>,
-    // Only the thread that reads touches it.
+    /// Set where somebody asked for oddities: those of later contents are logged.
+    blanks: OnceLock<OuterBlanks>,
+    // Only the thread that reads touches it, and whoever asks for oddities at the start.
     contents: Mutex<Vec<Contents>>,
     problem: ArcSwapOption<Complaint>,
     failures: AtomicU64,
@@ -83,7 +86,7 @@ impl<T: Send + Sync + 'static> Reloading<T> {
 
     fn load_all(key: String, sources: Vec<Source>, parse: Join<T>, follows: Follows<T>) -> Result<Arc<Self>, Complaint> {
         let contents: Vec<Contents> = sources.iter().map(Source::read).collect::<Result<_, _>>()?;
-        let value = parse(&contents)?;
+        let value = parse(&contents).map_err(|problem| explained(&contents, problem))?;
         let version = version_of(&contents);
         Ok(Arc::new(Self {
             key,
@@ -91,6 +94,7 @@ impl<T: Send + Sync + 'static> Reloading<T> {
             parse,
             follows,
             current: ArcSwap::from_pointee(Versioned { value, version }),
+            blanks: OnceLock::new(),
             contents: Mutex::new(contents),
             problem: ArcSwapOption::empty(),
             failures: AtomicU64::new(0),
@@ -189,7 +193,7 @@ impl<T: Send + Sync + 'static> Reloading<T> {
             return;
         }
         let old = self.current.load_full();
-        let parsed = (self.parse)(&contents);
+        let parsed = (self.parse)(&contents).map_err(|problem| explained(&contents, problem));
         match parsed.and_then(|value| (self.follows)(&old.value, &value).map(|()| value)) {
             Ok(value) => {
                 let version = version_of(&contents);
@@ -197,9 +201,18 @@ impl<T: Send + Sync + 'static> Reloading<T> {
                 *known = contents;
                 self.problem.store(None);
                 tracing::info!(key = %self.key, "new contents are in force");
+                if let Some(odd) = self.blanks.get().and_then(|blanks| oddity(&known, *blanks)) {
+                    tracing::warn!(key = %self.key, reason = %odd.reason, "new contents hold what is hardly meant");
+                }
             }
             Err(problem) => self.keep(problem),
         }
+    }
+
+    /// What the contents in force hold that is hardly meant; from now on that of new contents is logged.
+    pub fn oddity(&self, blanks: OuterBlanks) -> Option<Complaint> {
+        let blanks = *self.blanks.get_or_init(|| blanks);
+        oddity(&self.contents.lock().unwrap_or_else(PoisonError::into_inner), blanks)
     }
 
     /// The configuration key that names the source.
@@ -222,6 +235,15 @@ impl<T> fmt::Debug for Reloading<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reloading").field("key", &self.key).finish_non_exhaustive()
     }
+}
+
+/// What is wrong with contents, and what the first of them that holds something invisible holds.
+fn explained(contents: &[Contents], problem: Complaint) -> Complaint {
+    contents.iter().fold(problem, |problem, contents| contents.explained(problem))
+}
+
+fn oddity(contents: &[Contents], blanks: OuterBlanks) -> Option<Complaint> {
+    contents.iter().find_map(|contents| contents.oddity(blanks))
 }
 
 fn version_of(contents: &[Contents]) -> u64 {

@@ -2,18 +2,18 @@
 
 use crate::admin::{ReloadReport, TlsReport};
 use crate::clock::Clock;
-use crate::finding::{Complaint, Findings, certificate_ending};
+use crate::finding::Findings;
 use crate::listen::{Bound, Certificate, Tls, TlsSettings};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
 /// Loads the certificate, its key and the clients' CAs.
 pub(super) fn prepare(settings: &TlsSettings, clock: &Clock, findings: &mut Findings) -> Option<Certificate> {
-    let source = &settings.cert;
     match Certificate::load(settings, clock) {
         Ok(certificate) => {
-            if let Some(reason) = certificate_ending(certificate.expires_on(), clock.unix()) {
-                let problem = Complaint::new(reason, "have it renewed, and replace the file and the key's: tokend follows them");
+            const REMEDY: &str = "have it renewed, and replace the file and the key's: tokend follows them";
+            if let Some(problem) = certificate.validity().problem(clock.unix(), REMEDY) {
+                let source = &settings.cert;
                 findings.warning(source.file.as_deref(), &source.key, problem);
             }
             Some(certificate)

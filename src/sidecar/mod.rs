@@ -10,6 +10,7 @@ mod report;
 mod shared;
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::admin;
@@ -25,7 +26,7 @@ use crate::http;
 use crate::inbound::Inbound;
 use crate::lifecycle::{Readiness, Signals, run_until_stopped};
 use crate::listen::{self, Address, BindError, Bound, Certificate};
-use crate::reload::{self, Contents, Reloads};
+use crate::reload::{Place, Reloads, Source};
 use crate::source::TokenClient;
 use crate::telemetry;
 use crate::transport::{Door, Roots, is_ca_for_host};
@@ -82,10 +83,11 @@ pub fn prepare(settings: Settings, clock: &Clock) -> (Option<Prepared>, Findings
             apps.push(PreparedApp { settings: app.clone(), credential: Arc::new(credential), door });
         }
     }
-    if let Some(source) = settings.telemetry.otlp.as_ref().and_then(|otlp| otlp.headers.as_ref())
-        && let Err(problem) = telemetry::check_headers(source)
-    {
-        findings.error(source.file.as_deref(), &source.key, problem);
+    if let Some(source) = settings.telemetry.otlp.as_ref().and_then(|otlp| otlp.headers.as_ref()) {
+        match telemetry::check_headers(source) {
+            Err(problem) => findings.error(source.file.as_deref(), &source.key, problem),
+            Ok(odd) => odd.into_iter().for_each(|problem| findings.warning(source.file.as_deref(), &source.key, problem)),
+        }
     }
     let tls = roots.tls(None).ok();
     if findings.has_errors() {
@@ -96,13 +98,16 @@ pub fn prepare(settings: Settings, clock: &Clock) -> (Option<Prepared>, Findings
 
 fn load_credential(app: &AppSettings, clock: &Clock, findings: &mut Findings) -> Option<Credential> {
     let source = app.credential.source();
+    if source.is_missing() {
+        return None;
+    }
     match Credential::load(&app.credential) {
         Err(problem) => {
             findings.error(source.file.as_deref(), &source.key, problem);
             None
         }
         Ok(credential) => {
-            if let Some(problem) = credential.ending(clock.unix()) {
+            for problem in credential.ending(clock.unix()).into_iter().chain(credential.oddity()) {
                 findings.warning(source.file.as_deref(), &source.key, problem);
             }
             Some(credential)
@@ -113,32 +118,25 @@ fn load_credential(app: &AppSettings, clock: &Clock, findings: &mut Findings) ->
 fn open_door(settings: &Settings, app: &AppSettings, roots: &mut Roots, findings: &mut Findings) -> Option<Door> {
     let authority = &app.authority;
     let key = format!("{}.ca_file", authority.key);
-    let ca = match &authority.ca_file {
-        None => None,
-        Some(path) => match reload::read(path) {
-            Ok(pem) => Some(pem),
-            Err(error) => {
-                let reason = format!("the file {} cannot be read: {error}", path.display());
-                findings.error(
-                    authority.file.as_deref(),
-                    &key,
-                    Complaint::new(reason, "mount the file, or mend its path or its permissions"),
-                );
-                return None;
-            }
-        },
-    };
-    if let (Some(pem), Some(host)) = (&ca, authority.address.url().host())
-        && is_ca_for_host(pem.bytes(), &host)
-    {
-        let reason = "a CA's certificate in it is for the authority's own host: a server that shows it is not trusted";
-        let remedy =
-            "have a certificate made that is no CA's (basicConstraints CA:FALSE), or one that this CA issues for the server";
-        findings.warning(authority.file.as_deref(), &key, Complaint::new(reason, remedy));
-    }
+    let file = |path: &PathBuf| Source { key: key.clone(), file: authority.file.clone(), place: Place::File(path.clone()) };
+    let source = authority.ca_file.as_ref().map(file);
     let loopback = is_loopback(authority.address.url());
     let open = |tls| Door::open(&settings.outbound, tls, settings.calls.connect_timeout, loopback);
-    match roots.tls(ca.as_ref().map(Contents::bytes)).and_then(open) {
+    let tls = match source {
+        None => roots.tls(None),
+        Some(source) => source.parsed(|pem| {
+            if let Some(host) = authority.address.url().host()
+                && is_ca_for_host(pem, &host)
+            {
+                let reason = "a CA's certificate in it is for the authority's own host: a server that shows it is not trusted";
+                let remedy =
+                    "have a certificate made that is no CA's (basicConstraints CA:FALSE), or one that this CA issues for the server";
+                findings.warning(authority.file.as_deref(), &key, Complaint::new(reason, remedy));
+            }
+            roots.tls(Some(pem))
+        }),
+    };
+    match tls.and_then(open) {
         Ok(door) => Some(door),
         Err(problem) => {
             findings.error(authority.file.as_deref(), &key, problem);

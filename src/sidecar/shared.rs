@@ -42,6 +42,9 @@ pub(super) fn prepare(settings: &RedisSettings, roots: &Roots, clock: &Clock, fi
             findings.error(file, &key, problem);
         }
     });
+    for (key, problem) in access.iter().flat_map(|access| access.oddities(clock.unix())) {
+        findings.warning(file, &key, problem);
+    }
     let (Ok(ring), Ok(access)) = (ring, access) else { return None };
     let access = if settings.is_trusted_by_roots() { access.trusting(roots.pem()) } else { access };
     Some(PreparedStore { settings: settings.clone(), access, ring })

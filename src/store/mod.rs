@@ -12,7 +12,7 @@ pub use memory::Memory;
 pub use names::{IndexEntry, Names, SHARDS, SlotNames};
 pub use record::{ClockName, Sought, read_sign_in, read_token, sign_in_epoch, write_sign_in, write_token};
 pub use ring::{KeyRing, Opened, Ring, Unreadable};
-pub use settings::{Encryption, RedisSettings, RedisUrl, Topology, VERSIONS, Version, Versions};
+pub use settings::{Encryption, NodeNames, RedisSettings, RedisUrl, Topology, VERSIONS, Version, Versions};
 pub use shared::{
     Access, BreakerState, Claim, Claimed, Epoch, Event, Holder, Index, Mark, Note, Page, Placed, Put, Raised, Removed,
     ReturnedLease, Shared, State, StoreError,

@@ -4,7 +4,9 @@
 //! replica of the release before is left and the configuration says so. A sign-out takes all of them. A version that is not known
 //! any more is a miss.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -41,6 +43,8 @@ pub struct RedisSettings {
     pub file: Option<String>,
     /// Where Redis is.
     pub topology: Topology,
+    /// What nodes of a cluster are called whose certificates do not hold for what they announce.
+    pub node_names: NodeNames,
     /// The ACL user; `None`: the default user.
     pub username: Option<String>,
     /// The user's password, followed when it changes.
@@ -89,6 +93,13 @@ pub enum Topology {
     Cluster(Vec<RedisUrl>),
 }
 
+/// Under which host and port the nodes of a cluster are reached, by the host and port that they announce.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeNames(BTreeMap<NodeEnd, NodeEnd>);
+
+/// Host, without brackets, and port of a node.
+type NodeEnd = (String, u16);
+
 /// How values are sealed.
 #[derive(Clone, Debug)]
 pub enum Encryption {
@@ -124,6 +135,47 @@ impl RedisSettings {
     }
 }
 
+// === impl NodeNames ===
+
+impl NodeNames {
+    /// Adds the name of a node, both as HOST:PORT.
+    ///
+    /// # Errors
+    /// One of them is none, or the node has a name already.
+    pub fn add(&mut self, announced: &str, name: &str) -> Result<(), Complaint> {
+        const REMEDY: &str =
+            "write what the node announces (`CLUSTER SLOTS` shows it) and its name: \"10.0.0.1:6380\": \"a.internal:6380\"";
+        let announced = node_address(announced).ok_or_else(|| Complaint::new("the node is no HOST:PORT", REMEDY))?;
+        let name = node_address(name).ok_or_else(|| Complaint::new("the node's name is no HOST:PORT", REMEDY))?;
+        match self.0.insert(announced, name) {
+            None => Ok(()),
+            Some(_) => Err(Complaint::new("another entry is about the same node", "remove one of them")),
+        }
+    }
+
+    /// Under what a node is reached that announces this; `None`: it is not listed.
+    pub fn of(&self, host: &str, port: u16) -> Option<&(String, u16)> {
+        self.0.get(&(host.to_owned(), port))
+    }
+
+    /// Every node: what it announces, and under what it is reached.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&NodeEnd, &NodeEnd)> {
+        self.0.iter()
+    }
+}
+
+/// `10.0.0.1:6380`, `[fd00::1]:6380` or `a.internal:6380`.
+fn node_address(text: &str) -> Option<NodeEnd> {
+    let (host, port) = text.rsplit_once(':')?;
+    let port = Some(port).filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok().filter(|port| *port > 0)?;
+    let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    // As Redis writes it.
+    let host = literal.parse::<IpAddr>().map_or_else(|_| literal.to_owned(), |address| address.to_string());
+    let is_name = !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || matches!(c, '/' | '@'));
+    let is_bare = !host.contains(':') || host.parse::<IpAddr>().is_ok();
+    (is_name && is_bare).then_some((host, port))
+}
+
 // === impl RedisUrl ===
 
 impl RedisUrl {
@@ -153,7 +205,10 @@ impl RedisUrl {
         };
         let db = match url.path().trim_start_matches('/') {
             "" => 0,
-            number => number.parse().ok().filter(|db| *db >= 0).ok_or_else(|| wrong("its database is not a number"))?,
+            number => Some(number)
+                .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+                .and_then(|text| text.parse().ok())
+                .ok_or_else(|| wrong("its database is not a number"))?,
         };
         Ok(Self { tls, host, port: url.port().unwrap_or(PORT), db })
     }
@@ -206,7 +261,7 @@ impl Versions {
 
 #[cfg(test)]
 mod tests {
-    use super::{RedisUrl, VERSIONS, Version, Versions};
+    use super::{NodeNames, RedisUrl, VERSIONS, Version, Versions};
 
     #[test]
     fn reads_and_shows_addresses() {
@@ -224,12 +279,47 @@ mod tests {
 
     #[test]
     fn refuses_what_is_none() {
-        for text in ["", "cache:6379", "http://cache", "redis://", "redis://cache/x", "redis://cache/-1", "redis://cache?db=1"] {
+        for text in [
+            "",
+            "cache:6379",
+            "http://cache",
+            "redis://",
+            "redis://cache/x",
+            "redis://cache/-1",
+            "redis://cache/+1",
+            "redis://cache?db=1",
+        ] {
             assert!(RedisUrl::parse(text).is_err(), "{text}");
         }
         let problem = RedisUrl::parse("redis://user:canary@cache").err();
         let text = format!("{problem:?}");
         assert!(text.contains("`username` and `password`") && !text.contains("canary"), "{text}");
+    }
+
+    #[test]
+    fn nodes_have_names() {
+        let mut names = NodeNames::default();
+        for (announced, name) in
+            [("10.0.0.1:6380", "a.internal:6380"), ("[FD00::0:1]:6380", "b.internal:7000"), ("c:1", "10.0.0.3:2")]
+        {
+            assert_eq!(names.add(announced, name), Ok(()), "{announced}");
+        }
+        assert_eq!(names.of("fd00::1", 6380), Some(&("b.internal".to_owned(), 7000)));
+        assert_eq!((names.of("10.0.0.1", 6381), names.of("10.0.0.1", 6380).is_some(), names.iter().count()), (None, true, 3));
+        for (announced, name) in [
+            ("10.0.0.1:6380", "again.internal:6380"),
+            ("10.0.0.2", "a:1"),
+            ("10.0.0.2:x", "a:1"),
+            ("10.0.0.2:+1", "a:1"),
+            ("10.0.0.2:0", "a:1"),
+            (":1", "a:1"),
+            ("a:b:1", "a:1"),
+            ("10.0.0.2:1", "rediss://a:1"),
+            ("10.0.0.2:1", "a"),
+            ("10.0.0.2:1", ""),
+        ] {
+            assert!(names.add(announced, name).is_err(), "{announced} {name}");
+        }
     }
 
     #[test]

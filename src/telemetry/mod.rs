@@ -32,7 +32,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::clock::Clock;
 use crate::finding::Complaint;
-use crate::reload::Source;
+use crate::reload::{OuterBlanks, Source};
 
 use lines::Lines;
 
@@ -82,12 +82,14 @@ pub fn init(
     Ok(Telemetry { lines: Some(lines), ..telemetry })
 }
 
-/// Reads the headers for the collector and forgets them: what is wrong with them is a finding before anything starts.
+/// Reads the headers for the collector and forgets them: what is wrong with them is a finding before anything starts. Returns what
+/// they hold that is hardly meant.
 ///
 /// # Errors
 /// They cannot be read, or are not what they should be.
-pub fn check_headers(source: &Source) -> Result<(), Complaint> {
-    otlp::headers(source).map(|_| ())
+pub fn check_headers(source: &Source) -> Result<Option<Complaint>, Complaint> {
+    otlp::headers(source)?;
+    Ok(source.read()?.oddity(OuterBlanks::Passed))
 }
 
 /// Makes the subscriber of [`init`] without installing it, for tests that set it for a thread, and with the system's roots.

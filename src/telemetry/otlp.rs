@@ -132,9 +132,15 @@ fn client(endpoint: &Url, tls: Option<rustls::ClientConfig>) -> Result<reqwest::
 
 /// Reads `name=value` pairs, one per line or separated by commas; values may be percent-encoded, as in OTEL_EXPORTER_OTLP_HEADERS.
 pub(super) fn headers(source: &Source) -> Result<HashMap<String, String>, Complaint> {
-    let contents = source.read()?;
+    source.parsed(parse)
+}
+
+/// A line that begins with `#` is a comment, though `#` may begin the name of a header.
+fn parse(contents: &[u8]) -> Result<HashMap<String, String>, Complaint> {
+    let text = std::str::from_utf8(contents).map_err(|_| Complaint::new("it is not UTF-8 text", "write it as text"))?;
     let mut headers = HashMap::new();
-    for pair in contents.text()?.split(['\n', ',']).map(str::trim).filter(|pair| !pair.is_empty()) {
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    for pair in lines.flat_map(|line| line.split(',')).map(str::trim).filter(|pair| !pair.is_empty()) {
         let header = pair.split_once('=').map(|(name, value)| (name.trim(), value.trim()));
         let Some((name, value)) = header.filter(|(name, value)| is_header(name, value)) else {
             return Err(Complaint::new(
@@ -204,6 +210,12 @@ mod tests {
         let headers = headers(&source("api-key=a%2Cb==\nx-scope = one, x-other=two\n")).expect("good headers");
         assert_eq!(headers.get("api-key").map(String::as_str), Some("a%2Cb=="));
         assert_eq!((headers.get("x-scope").map(String::as_str), headers.len()), (Some("one"), 3));
+    }
+
+    #[test]
+    fn a_line_that_is_commented_out_is_no_header() {
+        let headers = headers(&source("#api-key=old\n  # x-old=1, x-older=2\napi-key=new\n")).expect("good headers");
+        assert_eq!(headers.into_iter().collect::<Vec<_>>(), [("api-key".to_owned(), "new".to_owned())]);
     }
 
     #[test]

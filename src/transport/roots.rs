@@ -22,7 +22,8 @@ use rustls_pki_types::CertificateDer;
 
 use super::settings::NamedRoots;
 use crate::finding::{Complaint, Findings};
-use crate::pem::add_roots;
+use crate::pem::{self, add_roots};
+use crate::reload::{Place, Source};
 use crate::tasks;
 
 /// Where the roots come from.
@@ -123,13 +124,13 @@ fn system() -> Certificates {
 fn named(named: &NamedRoots, findings: &mut Findings) -> Certificates {
     let mut all = Certificates::new();
     if let Some(file) = &named.file {
-        let found = readable(found(Some(file.clone()), None));
-        if found.is_empty() {
-            let reason = format!("the file {} cannot be read, or holds no certificate", file.display());
-            let remedy = "name a file with CA certificates as PEM, or unset the variable";
-            findings.error(None, "SSL_CERT_FILE", Complaint::new(reason, remedy));
+        const REMEDY: &str = "name a file with CA certificates as PEM, or unset the variable";
+        let source = Source { key: "SSL_CERT_FILE".to_owned(), file: None, place: Place::File(file.clone()) };
+        match source.parsed(|text| pem::certificates(text, REMEDY)).map(readable) {
+            Ok(found) if !found.is_empty() => all.extend(found),
+            Ok(_) => findings.error(None, "SSL_CERT_FILE", Complaint::new("it holds no certificate that can be used", REMEDY)),
+            Err(problem) => findings.error(None, "SSL_CERT_FILE", problem),
         }
-        all.extend(found);
     }
     for directory in &named.directories {
         let found = readable(found(None, Some(directory.clone())));

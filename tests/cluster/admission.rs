@@ -132,10 +132,17 @@ fn what_cannot_be_served_is_refused_and_says_why() {
     windows["spec"]["containers"][0]["securityContext"] = json!({"runAsNonRoot": true});
     let mut host = annotated(&json!({}));
     host["spec"]["hostNetwork"] = json!(true);
+    let processes = |member: &str| {
+        let mut pod = annotated(&json!({}));
+        pod["spec"][member] = json!(true);
+        pod
+    };
     let mut taken = annotated(&json!({}));
     taken["spec"]["volumes"] = json!([{"name": "tokend-config", "emptyDir": {}}]);
     let cases = [
         (host, "hostNetwork"),
+        (processes("shareProcessNamespace"), "shareProcessNamespace"),
+        (processes("hostPID"), "hostPID"),
         (windows, "Windows"),
         (annotation("memry-limit", "1Gi"), "unknown annotation tokend.dev/memry-limit"),
         (annotation("memory-limit", "lots"), "tokend.dev/memory-limit is 'lots': write a quantity"),

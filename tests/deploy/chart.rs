@@ -15,6 +15,8 @@ mod consumer;
 mod containers;
 mod copies;
 mod helm;
+mod missing;
+mod names;
 mod refusals;
 mod renders;
 mod values;

@@ -3,15 +3,15 @@
 {{/* The cache may be there twice for a moment (its index grows by copying). Heads and bodies are being read, work is under way, and records wait
      for Redis, each within a bound of its own. The rest of the process is below 64 MiB. */}}
 {{- define "tokend.checkMemory" -}}
-{{- $limit := dig "limits" "memory" "" .Values.resources -}}
+{{- $limit := (default dict .Values.resources.limits).memory -}}
 {{- if not $limit -}}
 {{- fail "resources.limits.memory: it is not set. tokend never runs without one: a leak would otherwise take the node's memory. The default is 256Mi." -}}
 {{- end -}}
-{{- $cache := include "tokend.bytes" (list "config.cache.memory.max_bytes" (dig "memory" "max_bytes" "64MiB" (default dict .Values.config.cache))) | int64 -}}
+{{- $cache := include "tokend.bytes" (list "config.cache.memory.max_bytes" (default "64MiB" (default dict (default dict .Values.config.cache).memory).max_bytes)) | int64 -}}
 {{- $least := add (mul 2 $cache) 67108864 -}}
 {{- $limits := default dict .Values.config.limits -}}
 {{- range $name, $usual := dict "inflight" "32MiB" "heads" "8MiB" "flights" "16MiB" "queue" "8MiB" -}}
-  {{- $bound := include "tokend.bytes" (list (printf "config.limits.%s" $name) (dig $name $usual $limits)) | int64 -}}
+  {{- $bound := include "tokend.bytes" (list (printf "config.limits.%s" $name) (default $usual (get $limits $name))) | int64 -}}
   {{- $least = add $least $bound -}}
 {{- end -}}
 {{- if lt (include "tokend.bytes" (list "resources.limits.memory" $limit) | int64) $least -}}
@@ -21,6 +21,7 @@
 
 {{- define "tokend.checkCallers" -}}
 {{- $callers := .Values.callers -}}
+{{- include "tokend.refuseNulls" (list "callers.list" $callers.list) -}}
 {{- if and $callers.list (not $callers.existingSecret) -}}
 {{- fail "callers.existingSecret: callers are listed, and nothing says where their tokens are. Name a Secret with one key for each caller." -}}
 {{- end -}}
@@ -40,6 +41,7 @@
 
 {{/* A secret as a literal in the Pod's specification is as readable as one in a ConfigMap. */}}
 {{- define "tokend.checkEnv" -}}
+{{- include "tokend.refuseNulls" (list "extraEnv" .Values.extraEnv) -}}
 {{- range $index, $variable := .Values.extraEnv -}}
   {{- $at := printf "extraEnv[%d]" $index -}}
   {{- $value := toString (default "" $variable.value) -}}
@@ -53,8 +55,17 @@
 {{- end -}}
 {{- end }}
 
+{{/* Names of Services are stricter than those of anything else here: a release may be called 1st or my.app. */}}
+{{- define "tokend.checkName" -}}
+{{- $name := include "tokend.fullname" . -}}
+{{- if not (regexMatch "^[a-z]([a-z0-9-]*[a-z0-9])?$" $name) -}}
+{{- fail (printf "fullnameOverride: the objects would be called %q, and Kubernetes refuses that name for a Service. Write one that begins with a letter and has lower-case letters, digits and `-` only." $name) -}}
+{{- end -}}
+{{- end }}
+
 {{- define "tokend.checkStandalone" -}}
 {{- $values := .Values.standalone -}}
+{{- include "tokend.checkName" . -}}
 {{- if .Values.sidecar.enabled -}}
 {{- fail "standalone.enabled: sidecar.enabled is set as well, and a release has one configuration. Install two releases." -}}
 {{- end -}}

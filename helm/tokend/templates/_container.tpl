@@ -144,14 +144,14 @@ volumes of the app; there the files are 0444, and the mount is the boundary.
   {{- $_ := set $names "tokend" (dict "$cel" "variables.secret") -}}
 {{- else -}}
   {{- $values := $root.Values.secrets -}}
-  {{- range $path, $name := dict "tokend" $values.credentials.existingSecret "redis" $values.redis.existingSecret "key-ring" $values.keyRing.existingSecret "otlp" $values.otlp.existingSecret -}}
-    {{- with $name }}{{ $_ := set $names $path (tpl . $root) }}{{ end -}}
+  {{- range $path, $key := dict "tokend" "credentials" "redis" "redis" "key-ring" "keyRing" "otlp" "otlp" -}}
+    {{- with (get $values $key).existingSecret }}{{ $_ := set $names $path (include "tokend.secretName" (list (printf "secrets.%s.existingSecret" $key) . $root)) }}{{ end -}}
   {{- end -}}
-  {{- if $root.Values.callers.list }}{{ $_ := set $names "callers" (tpl $root.Values.callers.existingSecret $root) }}{{ end -}}
-  {{- if eq $mode "standalone" }}{{ $_ := set $names "tls" (tpl $root.Values.standalone.tls.existingSecret $root) }}{{ end -}}
+  {{- if $root.Values.callers.list }}{{ $_ := set $names "callers" (include "tokend.secretName" (list "callers.existingSecret" $root.Values.callers.existingSecret $root)) }}{{ end -}}
+  {{- if eq $mode "standalone" }}{{ $_ := set $names "tls" (include "tokend.secretName" (list "standalone.tls.existingSecret" $root.Values.standalone.tls.existingSecret $root)) }}{{ end -}}
   {{- range $path, $name := $values.extra }}
     {{- if hasKey $names $path }}{{ fail (printf "secrets.extra.%s: /run/secrets/%s is taken. Choose another name." $path $path) }}{{ end -}}
-    {{- $_ := set $names $path (tpl $name $root) -}}
+    {{- $_ := set $names $path (include "tokend.secretName" (list (printf "secrets.extra.%s" $path) $name $root)) -}}
   {{- end -}}
 {{- end -}}
 {{- $fileMode := eq $mode "standalone" | ternary 288 292 -}}
@@ -162,6 +162,15 @@ volumes of the app; there the files are 0444, and the mount is the boundary.
   {{- $parts = append $parts (dict "mount" $mount "volume" (dict "name" $volume "secret" (dict "secretName" $name "defaultMode" $fileMode))) -}}
 {{- end -}}
 {{- $parts | toJson -}}
+{{- end }}
+
+{{/* The name of a Secret, evaluated: (list "the.value" template $). A failure if Kubernetes would refuse it; that there is none is for the checks. */}}
+{{- define "tokend.secretName" -}}
+{{- $name := tpl (toString (default "" (index . 1))) (index . 2) -}}
+{{- if and (index . 1) (or (gt (len $name) 253) (not (regexMatch "^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$" $name))) -}}
+{{- fail (printf "%s: %q is no name of a Secret. Write lower-case letters, digits, `-` and `.` between them, 253 at most." (index . 0) $name) -}}
+{{- end -}}
+{{- $name -}}
 {{- end }}
 
 {{- define "tokend.container.volumes" -}}

@@ -4,6 +4,7 @@ For charts that have this one as a dependency: `include "tokend.sidecar" .Subcha
 
 {{/* The entry for initContainers, as the first one: every container after it finds tokend running. */}}
 {{- define "tokend.sidecar" -}}
+{{- include "tokend.fill" . -}}
 {{- if not .Values.sidecar.enabled -}}
 {{- fail "sidecar.enabled: the named templates need it, because it makes the ConfigMap that they mount. Set it to true among the values of the dependency." -}}
 {{- end -}}
@@ -12,17 +13,20 @@ For charts that have this one as a dependency: `include "tokend.sidecar" .Subcha
 
 {{/* The entries for volumes. */}}
 {{- define "tokend.volumes" -}}
+{{- include "tokend.fill" . -}}
 {{- include "tokend.container.volumes" (dict "root" . "mode" "sidecar") | trim }}
 {{- end }}
 
 {{/* The entry for the env of each container that asks tokend. */}}
 {{- define "tokend.env" -}}
+{{- include "tokend.fill" . -}}
 - name: TOKEND_URL
   value: {{ .Values.socket.loopback | ternary "http://127.0.0.1:8650" "unix:/run/tokend/tokend.sock" }}
 {{- end }}
 
 {{/* The entry for the volumeMounts of each container that asks over the socket. Read-only: it can be connected to, not replaced. */}}
 {{- define "tokend.volumeMounts" -}}
+{{- include "tokend.fill" . -}}
 {{- if not .Values.socket.enabled -}}
 {{- fail "socket.enabled: there is no socket to mount. Set it to true among the values of the dependency." -}}
 {{- end -}}
@@ -33,6 +37,7 @@ For charts that have this one as a dependency: `include "tokend.sidecar" .Subcha
 
 {{/* An annotation for the Pod, so that a new configuration makes new Pods. */}}
 {{- define "tokend.annotations" -}}
+{{- include "tokend.fill" . -}}
 {{- if not .Values.sidecar.existingConfigMap -}}
 checksum/tokend-config: {{ include "tokend.config.sidecar" . | sha256sum }}
 {{- end -}}

@@ -8,6 +8,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 
 use super::table::{LONGEST, Member, MemberKind, MemberSet};
+use crate::finding::nearest;
 use crate::http::fault::{Fault, FaultKind};
 
 /// The kind of a JSON value, without the value.
@@ -74,10 +75,16 @@ pub(super) fn too_long(member: Member) -> Fault {
 fn unknown(name: &str, takes: MemberSet) -> Fault {
     let list = takes.names();
     if is_showable(name) {
-        invalid(format!("`{name}` is no member of any request; this route takes {list}"))
+        invalid(format!("`{name}` is no member of any request; this route takes {list}{}", meant(name, takes)))
     } else {
         invalid(format!("a member is unknown, and its name is not repeated as it may be a secret; this route takes {list}"))
     }
+}
+
+/// Which member of the route a name is probably a misspelling of, as the end of a sentence.
+pub(super) fn meant(name: &str, takes: MemberSet) -> String {
+    let names: Vec<&str> = takes.iter().map(Member::name).collect();
+    nearest(name, &names).map_or_else(String::new, |near| format!("; did you mean `{near}`?"))
 }
 
 fn mistyped(member: Member, shape: Shape) -> Option<Fault> {

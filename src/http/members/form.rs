@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::explain::is_showable;
+use super::explain::{is_showable, meant};
 use super::table::{Member, MemberSet, Members};
 use crate::http::fault::{Fault, FaultKind};
 
@@ -42,7 +42,7 @@ fn named(name: &str, takes: MemberSet) -> Result<Member, Fault> {
     takes.iter().find(|member| member.name() == name).ok_or_else(|| {
         let list = takes.names();
         if is_showable(name) {
-            invalid(format!("`{name}` is no parameter of this route; it takes {list}"))
+            invalid(format!("`{name}` is no parameter of this route; it takes {list}{}", meant(name, takes)))
         } else {
             invalid(format!("a parameter is unknown, and its name is not repeated as it may be a secret; this route takes {list}"))
         }
@@ -117,6 +117,9 @@ mod tests {
     #[test]
     fn names_the_parameter_and_never_the_value() {
         for (query, want) in [
+            ("apps=canary", "it takes app, cursor, limit; did you mean `app`?"),
+            ("Limit=canary", "did you mean `limit`?"),
+            ("cursors=canary", "did you mean `cursor`?"),
             ("page=canary", "`page` is no parameter of this route; it takes app, cursor, limit"),
             ("App=canary", "`App` is no parameter"),
             ("=canary", "its name is not repeated"),

@@ -8,12 +8,10 @@ use redis::{ClientTlsConfig, TlsCertificates};
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs;
 use rustls::sign::CertifiedKey;
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::finding::Complaint;
-use crate::pem::add_roots;
-use crate::reload::{Place, Reloading, Reloads, Source};
+use crate::pem::{self, Validity, add_roots};
+use crate::reload::{OuterBlanks, Place, Reloading, Reloads, Source};
 use crate::secret::Secret;
 use crate::store::settings::{RedisSettings, Topology};
 
@@ -102,6 +100,19 @@ impl Access {
         Self { roots: Some(roots.into_bytes().into()), ..self }
     }
 
+    /// What works as the files are and is hardly meant, each with its configuration key: passwords with blanks or quotes around
+    /// them, and a client certificate that does not hold at `now`, in seconds since the Unix epoch.
+    pub fn oddities(&self, now: i64) -> Vec<(String, Complaint)> {
+        const REMEDY: &str = "have it renewed, and replace the file and the key's: tokend follows them";
+        let passwords = [&self.inner.user.password, &self.inner.sentinel.password].into_iter().flatten();
+        let odd = |followed: &FollowedText| Some((followed.path.clone(), followed.text.oddity(OuterBlanks::Count)?));
+        let certificate = self.inner.certificate.as_ref().and_then(|followed| {
+            let chain = pem::certificates(followed.now().expose().as_bytes(), REMEDY).ok()?;
+            Some((followed.path.clone(), Validity::of(chain.first()?)?.problem(now, REMEDY)?))
+        });
+        passwords.filter_map(odd).chain(certificate).collect()
+    }
+
     /// Follows the files.
     pub fn watch(&self, reloads: &Reloads) {
         for followed in self.inner.all() {
@@ -154,8 +165,8 @@ impl Access {
     /// A certificate and a key that do not belong together.
     fn mismatch(&self) -> Option<Complaint> {
         let (certificate, key) = (self.inner.certificate.as_ref()?.now(), self.inner.key.as_ref()?.now());
-        let chain = CertificateDer::pem_slice_iter(certificate.expose().as_bytes()).filter_map(Result::ok).collect();
-        let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes()).ok()?;
+        let chain = pem::certificates(certificate.expose().as_bytes(), "").ok()?;
+        let key = pem::private_key(key.expose().as_bytes(), "").ok()?;
         let signing = match aws_lc_rs::sign::any_supported_type(&key) {
             Ok(signing) => signing,
             Err(_) => return Some(Complaint::new("its key is of no kind that TLS uses", "use an RSA, ECDSA or Ed25519 key")),
@@ -206,9 +217,13 @@ impl Login {
 
 /// A password; a file may end its last line.
 fn password(contents: &[u8]) -> Result<Secret, Complaint> {
+    const REMEDY: &str = "write the password of the Redis user alone, on one line";
     let text = text(contents)?.trim_end_matches(['\r', '\n']);
     if text.is_empty() {
-        return Err(Complaint::new("the password is empty", "write the password of the Redis user"));
+        return Err(Complaint::new("the password is empty", REMEDY));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Complaint::new("the password has control characters or several lines", REMEDY));
     }
     Ok(Secret::new(text))
 }
@@ -222,17 +237,13 @@ fn roots(contents: &[u8]) -> Result<Secret, Complaint> {
 
 fn chain(contents: &[u8]) -> Result<Secret, Complaint> {
     const REMEDY: &str = "write the client's certificate and its chain as PEM (-----BEGIN CERTIFICATE-----)";
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(contents).collect();
-    match chain {
-        Ok(chain) if !chain.is_empty() => Ok(Secret::new(text(contents)?)),
-        Ok(_) => Err(Complaint::new("it holds no certificate", REMEDY)),
-        Err(_) => Err(Complaint::new("it holds a certificate that cannot be read", REMEDY)),
-    }
+    pem::certificates(contents, REMEDY)?;
+    Ok(Secret::new(text(contents)?))
 }
 
 fn private_key(contents: &[u8]) -> Result<Secret, Complaint> {
     const REMEDY: &str = "write the private key as PEM (-----BEGIN PRIVATE KEY-----), not encrypted";
-    PrivateKeyDer::from_pem_slice(contents).map_err(|_| Complaint::new("it holds no readable private key", REMEDY))?;
+    pem::private_key(contents, REMEDY)?;
     Ok(Secret::new(text(contents)?))
 }
 

@@ -3,13 +3,14 @@
 //! Time-outs, keep-alive and retries are all set here: the client's own defaults wait for seconds, or for ever.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use redis::aio::{AsyncPushSender, MultiplexedConnection};
-use redis::cluster::{ClusterClient, ClusterClientBuilder};
+use redis::cluster::{ClusterClient, ClusterClientBuilder, NodeAddress};
 use redis::{AsyncConnectionConfig, ConnectionInfo, ErrorKind, ProtocolVersion, RedisError, RedisResult, TlsMode, Value};
 
 use super::access::Access;
@@ -17,7 +18,7 @@ use super::cluster::{Nodes, REDIRECTS, Redirect};
 use super::place::{ServerPlace, tcp};
 use super::sentinels::{Master, Sentinels};
 use super::types::PATIENT;
-use crate::store::settings::{RedisSettings, RedisUrl, Topology};
+use crate::store::settings::{NodeNames, RedisSettings, RedisUrl, Topology};
 
 /// How long one server may take to connect, TLS and log-in included.
 pub(super) const CONNECT: Duration = Duration::from_secs(1);
@@ -28,6 +29,7 @@ const ASK: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub(super) struct Dialer {
     topology: Topology,
+    names: Arc<NodeNames>,
     access: Access,
     /// How long the longest call waits, for a cluster's own time-outs.
     longest: Duration,
@@ -41,6 +43,7 @@ impl Dialer {
     pub(super) fn new(settings: &RedisSettings, access: Access) -> Self {
         Self {
             topology: settings.topology.clone(),
+            names: Arc::new(settings.node_names.clone()),
             access,
             longest: settings.timeout.max(settings.write_timeout).max(PATIENT),
             sentinels: Arc::new(Sentinels::new()),
@@ -52,6 +55,25 @@ impl Dialer {
     pub(super) fn waiting(mut self, timeout: Duration) -> Self {
         self.longest += 2 * timeout;
         self
+    }
+
+    /// These settings for the first database.
+    pub(super) fn without_database(mut self) -> Self {
+        match &mut self.topology {
+            Topology::Standalone(url) => url.db = 0,
+            Topology::Sentinel { urls, .. } | Topology::Cluster(urls) => urls.iter_mut().for_each(|url| url.db = 0),
+        }
+        self
+    }
+
+    /// What nodes of a cluster are called.
+    pub(super) fn node_names(&self) -> &NodeNames {
+        &self.names
+    }
+
+    /// Under what a node is reached that announces this.
+    fn named(&self, host: String, port: u16) -> (String, u16) {
+        self.names.of(&host, port).cloned().unwrap_or((host, port))
     }
 
     pub(super) fn topology(&self) -> &Topology {
@@ -119,7 +141,7 @@ impl Dialer {
     fn places(&self, urls: &[RedisUrl]) -> Vec<ServerPlace> {
         let tls = urls.first().is_some_and(|url| url.tls);
         let mut places: Vec<ServerPlace> = urls.iter().map(|url| ServerPlace { db: 0, ..ServerPlace::of(url) }).collect();
-        for (host, port) in self.nodes.known() {
+        for (host, port) in self.nodes.known().into_iter().map(|(host, port)| self.named(host, port)) {
             if !places.iter().any(|place| place.host == host && place.port == port) {
                 places.push(ServerPlace { tls, host, port, db: 0 });
             }
@@ -147,8 +169,7 @@ impl Dialer {
                 }
                 Err(error) => {
                     let Some(redirect) = Redirect::of(&error) else { return Err(error) };
-                    place.host = redirect.host.unwrap_or(place.host);
-                    place.port = redirect.port;
+                    (place.host, place.port) = self.named(redirect.host.unwrap_or(place.host), redirect.port);
                     last = error;
                 }
             }
@@ -176,8 +197,14 @@ impl Dialer {
 
     /// A connection to one node of a cluster.
     pub(super) async fn node(&self, host: &str, port: u16) -> RedisResult<MultiplexedConnection> {
+        self.node_within(host, port, ASK).await
+    }
+
+    /// A connection to one node of a cluster that may take so long.
+    pub(super) async fn node_within(&self, host: &str, port: u16, time: Duration) -> RedisResult<MultiplexedConnection> {
         let tls = matches!(&self.topology, Topology::Cluster(urls) if urls.first().is_some_and(|url| url.tls));
-        self.single(ServerPlace { tls, host: host.to_owned(), port, db: 0 }, ProtocolVersion::RESP2, &config(ASK)).await
+        let (host, port) = self.named(host.to_owned(), port);
+        self.single(ServerPlace { tls, host, port, db: 0 }, ProtocolVersion::RESP2, &config(time)).await
     }
 
     /// Whom the sentinels call the master, if it says so itself.
@@ -286,6 +313,12 @@ impl Dialer {
             .overall_response_timeout(Some(self.longest + ASK))
             .use_protocol(ProtocolVersion::RESP2)
             .tcp_settings(tcp());
+        // By what nodes announce: redirects go on to name them so.
+        let node = |(host, port): &(String, u16)| NodeAddress::new(host.as_str(), *port);
+        let names: HashMap<_, _> = self.names.iter().map(|(announced, name)| (node(announced), node(name))).collect();
+        if !names.is_empty() {
+            builder = builder.node_address_map(names);
+        }
         if urls.first().is_some_and(|url| url.tls) {
             builder = builder.tls(TlsMode::Secure).certs(self.access.certificates());
         }

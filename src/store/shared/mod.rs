@@ -25,6 +25,7 @@ mod raise;
 mod redirected;
 mod scripts;
 mod sentinels;
+mod server_kind;
 mod types;
 mod wire;
 

@@ -1,20 +1,16 @@
 //! Whether Redis can be used as it is configured, asked once and with patience: for `tokend check`.
 
-use std::time::Duration;
-
 use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 
 use super::announcements::CHANNEL;
 use super::core::PROBES;
-use super::dial::timed_out;
 use super::handle::Shared;
 use super::scripts;
+use super::server_kind::{causes, patiently, replica};
 use super::wire::RedisConnection;
 use crate::finding::Complaint;
 use crate::store::settings::Topology;
 
-/// How long each step may take.
-const PATIENCE: Duration = Duration::from_secs(2);
 /// The user of a connection that names none.
 const DEFAULT_USER: &str = "default";
 
@@ -58,10 +54,33 @@ impl Shared {
     /// # Errors
     /// Why it cannot be used, and what to do about it. Rights that are missing are named together.
     pub async fn prove(&self) -> Result<Vec<Complaint>, Complaint> {
-        let dialer = self.core.link.dialer();
-        let failed = |step| move |error: RedisError| self.problem(step, &error);
-        let (wire, _) = patiently(dialer.data()).await.map_err(failed(ProofStep::Connect))?;
+        let mut dialer = self.core.link.dialer().clone();
+        if let Some(problem) = dialer.unnamed_nodes().await {
+            return Err(problem);
+        }
         let mut missing = Missing::default();
+        let mut connected = patiently(dialer.data()).await;
+        if connected.as_ref().is_err_and(may_not_select) {
+            // The other rights can be tried in the first database as well.
+            missing.command("select");
+            dialer = dialer.without_database();
+            connected = patiently(dialer.data()).await;
+        }
+        let (wire, _) = match connected {
+            Ok(connected) => connected,
+            Err(error) if error.kind() == ErrorKind::AuthenticationFailed => {
+                return Err(dialer.sentinel_without_login().await.unwrap_or_else(refused_login));
+            }
+            Err(error) => {
+                let sentinel = if is_unknown_command(&error) { dialer.sentinel_without_databases().await } else { None };
+                return Err(sentinel.unwrap_or_else(|| self.problem(ProofStep::Connect, &error)));
+            }
+        };
+        match dialer.misplaced(&wire).await {
+            Ok(None) => {}
+            Ok(Some(problem)) => return Err(problem),
+            Err(error) => return Err(self.problem(ProofStep::Connect, &error)),
+        }
         missing.take("ping", self.tried(&wire, &redis::cmd("PING")).await)?;
         // Keys in different slots: one may happen to belong to a node that is taken for a server of its own, and each node of a
         // cluster has users of its own.
@@ -188,15 +207,10 @@ impl Shared {
                 "the sentinels know no master of this name, or it is none at the moment",
                 "write in `sentinel.master` what the sentinels' `monitor` lines call it",
             ),
-            ErrorKind::RESP3NotSupported => Complaint::new(
-                "the server does not know RESP3",
-                "use Redis 6 or later, Valkey, or a proxy that lets HELLO 3 through",
-            ),
+            ErrorKind::RESP3NotSupported => without_hello(),
+            _ if is_unknown_command(error) && names(error, "hello") => without_hello(),
             ErrorKind::Server(ServerErrorKind::NoPerm) => self.forbidden(error),
-            ErrorKind::Server(ServerErrorKind::ReadOnly) => Complaint::new(
-                "the server is a replica and takes no writes",
-                "write the master's address, or name the sentinels or the cluster's nodes",
-            ),
+            ErrorKind::Server(ServerErrorKind::ReadOnly) => replica(),
             ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::CrossSlot) => {
                 Complaint::new("the server is a node of a cluster", "write its address under `cluster.urls` instead of `url`")
             }
@@ -229,12 +243,11 @@ impl Shared {
                 format!("at each sentinel: ACL SETUSER {user} +sentinel|get-master-addr-by-name +subscribe &{CHANNEL}"),
             );
         }
-        let (what, right) = if dialer.is_cluster() {
-            ("ask for the nodes of the cluster (CLUSTER SLOTS)", "+cluster|slots")
-        } else {
-            ("choose the database (SELECT)", "+select")
-        };
-        Complaint::new(format!("the Redis user may not {what}"), format!("ACL SETUSER {} {right}", self.user()))
+        if dialer.is_cluster() {
+            let reason = "the Redis user may not ask for the nodes of the cluster (CLUSTER SLOTS)";
+            return Complaint::new(reason, format!("ACL SETUSER {} +cluster|slots", self.user()));
+        }
+        Complaint::new("the Redis user may not log in", format!("look at the user at Redis: ACL GETUSER {}", self.user()))
     }
 
     fn unreachable(&self, error: &RedisError) -> Complaint {
@@ -333,6 +346,27 @@ impl Missing {
     }
 }
 
+/// Whether the database cannot be chosen for want of the right to: the client gives that a kind of its own.
+fn may_not_select(error: &RedisError) -> bool {
+    error.detail().is_some_and(|detail| detail.contains("permission")) && names(error, "select")
+}
+
+fn is_unknown_command(error: &RedisError) -> bool {
+    error.detail().is_some_and(|detail| detail.contains("unknown command"))
+}
+
+/// Whether the error is about this command.
+fn names(error: &RedisError, command: &str) -> bool {
+    error.detail().is_some_and(|detail| detail.to_ascii_lowercase().contains(&format!("'{command}")))
+}
+
+fn without_hello() -> Complaint {
+    Complaint::new(
+        "the server does not know `HELLO 3` (RESP3)",
+        "use Redis 6 or later, Valkey, or a proxy that lets HELLO through, and do not rename HELLO",
+    )
+}
+
 fn is_forbidden(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
 }
@@ -392,19 +426,4 @@ fn coded(step: ProofStep, error: &RedisError) -> Complaint {
 
 fn refused_login() -> Complaint {
     Complaint::new("Redis refuses the user or the password", "check `username` and `password`, and the user at Redis (ACL GETUSER)")
-}
-
-async fn patiently<T>(work: impl Future<Output = redis::RedisResult<T>>) -> redis::RedisResult<T> {
-    tokio::time::timeout(PATIENCE, Box::pin(work)).await.unwrap_or_else(|_| Err(timed_out()))
-}
-
-/// Everything that the error says; for looking into, not for showing.
-fn causes(error: &RedisError) -> String {
-    let mut text = format!("{error:?}");
-    let mut cause = std::error::Error::source(error);
-    while let Some(deeper) = cause {
-        text.push_str(&format!(" {deeper:?}"));
-        cause = deeper.source();
-    }
-    text
 }

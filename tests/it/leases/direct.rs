@@ -10,7 +10,7 @@ use tokend::cache::{
 use tokend::clock::Clock;
 use tokend::secret::Secret;
 use tokend::store::{
-    Access, Encryption, Holder, Note, RedisSettings, RedisUrl, Ring, Shared, Topology, VERSIONS, Version, Versions,
+    Access, Encryption, Holder, NodeNames, Note, RedisSettings, RedisUrl, Ring, Shared, Topology, VERSIONS, Version, Versions,
 };
 use tokend::tasks::Tasks;
 use tokend::telemetry::Metrics;
@@ -158,6 +158,7 @@ fn settings(url: &str) -> RedisSettings {
         key: "cache.redis".to_owned(),
         file: None,
         topology: Topology::Standalone(RedisUrl::parse(url).expect("an address")),
+        node_names: NodeNames::default(),
         username: None,
         password: None,
         ca_file: None,

@@ -225,3 +225,221 @@ async fn headers_for_the_collector_are_checked_before_anything_starts() {
         assert!(text.contains("otlp.headers") && !text.contains("canary"), "{text}");
     }
 }
+
+/// The lines of findings at a key, each with its remedy.
+fn findings<'a>(text: &'a str, key: &str) -> Vec<&'a str> {
+    let place = format!(": {key}: ");
+    text.split("\nerror: ").flat_map(|part| part.split("\nwarning: ")).filter(|finding| finding.contains(&place)).collect()
+}
+
+#[tokio::test]
+async fn misspelt_keys_and_unreadable_files_are_told_at_once() {
+    let files = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| files.path().join(name).display().to_string();
+    for (name, text) in [("empty", "\n"), ("garbage", "canary"), ("token", "canary")] {
+        std::fs::write(files.path().join(name), text).expect("a file");
+    }
+    let (nowhere, empty, garbage, token) = (path("nowhere"), path("empty"), path("garbage"), path("token"));
+    let yaml = [
+        "apps:".to_owned(),
+        format!("  misspelt: {{authority: https://login.example/t, clientid: c, credential: {{secret: {{file: '{nowhere}'}}}}}}"),
+        format!("  homeless: {{client_id: c, ca_file: '{garbage}', credential: {{certificate: {{file: '{garbage}'}}}}}}"),
+        format!("  bare: {{issuer: https://id.example, client_id: c, ca_file: '{nowhere}'}}"),
+        format!("callers: [{{nam: web, token: {{file: '{token}'}}}}]"),
+        format!("tls: {{certt: {{file: '{garbage}'}}, key: {{file: '{garbage}'}}}}"),
+        format!("otlp: {{endpoint: 'http://127.0.0.1:4318', headers: {{file: '{garbage}'}}, ratio: 1}}"),
+        format!("cache: {{redis: {{ur: 'rediss://a', password: {{file: '{empty}'}}, ca_file: '{garbage}', "),
+        format!("  encryption: {{key_ring: {{file: '{nowhere}'}}}}}}}}"),
+        "log: {levl: info}".to_owned(),
+    ]
+    .join("\n");
+    let config = files.path().join("tokend.yaml");
+    std::fs::write(&config, yaml).expect("a file");
+    let (code, text) = said(&run(check(&config)).await);
+    assert_eq!(code, 64, "{text}");
+    for (key, words) in [
+        // The keys.
+        ("apps.misspelt.clientid", "not known"),
+        ("apps.homeless.authority", "no authority"),
+        ("apps.bare.credential", "no credential"),
+        ("callers[0].nam", "not known"),
+        ("tls.certt", "not known"),
+        ("otlp.ratio", "not known"),
+        ("cache.redis.ur", "not known"),
+        ("log.levl", "not known"),
+        // The files.
+        ("apps.misspelt.credential.secret.file", "cannot be read"),
+        ("apps.homeless.credential.certificate.file", "no certificate"),
+        ("apps.homeless.ca_file", "no certificate"),
+        ("apps.bare.ca_file", "cannot be read"),
+        ("callers[0].token.file", "under 22"),
+        ("tls.key.file", "no private key"),
+        ("otlp.headers.file", "not `name=value`"),
+        ("cache.redis.password", "empty"),
+        ("cache.redis.ca_file", "no certificate"),
+        ("cache.redis.encryption.key_ring.file", "cannot be read"),
+    ] {
+        let found = findings(&text, key);
+        assert!(found.len() == 1 && found[0].contains(words) && found[0].contains("remedy: "), "{key}: {found:?} in {text}");
+    }
+    assert!(!text.contains("canary"), "{text}");
+}
+
+#[tokio::test]
+async fn byte_order_marks_are_passed_over_and_other_marks_are_told() {
+    let files = tempfile::tempdir().expect("a folder");
+    let (key, certificate) = pair(&PKCS_RSA_SHA256, 2099);
+    let token = "canary-token-of-22-characters";
+    let cases: [(&str, String, &str); 12] = [
+        ("bom.secret", "\u{feff}canary".to_owned(), ""),
+        ("quotes.secret", "\"canary\"\n".to_owned(), "stands in quotes"),
+        ("zero.secret", "can\u{200b}ary".to_owned(), "zero-width space (U+200B)"),
+        ("nbsp.secret", "canary\u{a0}".to_owned(), "no-break space (U+00A0)"),
+        ("blank.secret", " canary\n".to_owned(), "begins or ends with a blank"),
+        ("end.secret", "canary  \r\n".to_owned(), "begins or ends with a blank"),
+        ("plain.secret", "ca'na\"ry\r\n".to_owned(), ""),
+        ("bom.pem", format!("\u{feff}{key}\u{feff}{certificate}"), ""),
+        ("bom.token", format!("\u{feff}{token}-1\n\u{feff}{token}-2\n"), ""),
+        ("comment.token", format!("# \"old\"\n#{token}-0\n{token}-3\n"), ""),
+        ("quotes.token", format!("{token}-4\n'{token}-5'\n"), "line 2 stands in quotes"),
+        ("bom.ca", format!("{certificate}\u{feff}{certificate}"), ""),
+    ];
+    let mut yaml = "apps:\n".to_owned();
+    let mut callers = "callers:\n".to_owned();
+    for (name, text, _) in &cases {
+        std::fs::write(files.path().join(name), text).expect("a file");
+        let file = files.path().join(name).display().to_string();
+        let (app, kind) = name.split_once('.').expect("a kind");
+        let place = |kind: &str, file: &str| format!("credential: {{{kind}: {{file: '{file}'}}}}");
+        let good = files.path().join("plain.secret").display().to_string();
+        match kind {
+            "secret" => yaml += &format!("  {app}-s: {{issuer: https://id.example, client_id: c, {}}}\n", place(kind, &file)),
+            "pem" => yaml += &format!("  {app}-p: {{issuer: https://id.example, client_id: c, {}}}\n", place("certificate", &file)),
+            "ca" => {
+                yaml += &format!(
+                    "  {app}-c: {{issuer: https://id.example, client_id: c, ca_file: '{file}', {}}}\n",
+                    place("secret", &good)
+                )
+            }
+            _ => callers += &format!("  - {{name: {app}, token: {{file: '{file}'}}}}\n"),
+        }
+    }
+    let config = files.path().join("tokend.yaml");
+    std::fs::write(&config, format!("{yaml}{callers}")).expect("a file");
+    let (code, text) = said(&run(check(&config)).await);
+    assert!(code == 0 && !text.contains("error: ") && !text.contains("canary"), "{text}");
+    for (name, _, words) in cases {
+        let (app, kind) = name.split_once('.').expect("a kind");
+        let key = match kind {
+            "secret" => format!("apps.{app}-s.credential.secret.file"),
+            "pem" => format!("apps.{app}-p.credential.certificate.file"),
+            "ca" => format!("apps.{app}-c.ca_file"),
+            _ => format!("callers[{}].token.file", ["bom", "comment", "quotes"].iter().position(|name| *name == app).expect("one")),
+        };
+        let found = findings(&text, &key);
+        if words.is_empty() {
+            assert!(found.is_empty(), "{name}: {found:?}");
+        } else {
+            assert!(found.len() == 1 && found[0].contains(words) && found[0].contains("remedy: "), "{name}: {found:?} in {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_pem_is_called_what_it_is() {
+    let files = tempfile::tempdir().expect("a folder");
+    let (key, certificate) = pair(&PKCS_RSA_SHA256, 2099);
+    let good = format!("{key}{certificate}");
+    let der = certificate.lines().filter(|line| !line.starts_with("-----")).collect::<String>();
+    let der = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, der).expect("base64");
+    let cases: [(&str, Vec<u8>, &str); 9] = [
+        ("der", der, "a certificate in DER"),
+        ("escaped", good.replace('\n', "\\n").into_bytes(), "line breaks are written as"),
+        ("lost", good.replace(['\r', '\n'], " ").into_bytes(), "lost its line breaks"),
+        ("glued", format!("{}{certificate}", key.trim_end()).into_bytes(), "glued together"),
+        ("indented", good.replace('\n', "\n  ").into_bytes(), "is indented"),
+        ("locked", key.replace("-----\n", "-----\nProc-Type: 4,ENCRYPTED\n\n").into_bytes(), "PKCS#1 under a password"),
+        ("encrypted", good.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY").into_bytes(), "PKCS#8 under a password"),
+        ("utf-16", [b"\xff\xfe".to_vec(), good.encode_utf16().flat_map(u16::to_le_bytes).collect()].concat(), "UTF-16"),
+        ("invisible", format!("\u{200b}{good}").into_bytes(), "U+200B"),
+    ];
+    let app = |name: &str, kind: &str, more: &str| {
+        let file = files.path().join(name).display().to_string();
+        format!("  {name}: {{issuer: https://id.example, client_id: c, credential: {{{kind}: {{file: '{file}'}}}}{more}}}\n")
+    };
+    let mut yaml = "apps:\n".to_owned();
+    for (name, bytes, _) in &cases {
+        std::fs::write(files.path().join(name), bytes).expect("a file");
+        yaml += &app(name, "certificate", "");
+    }
+    // Elsewhere it is told by the same words.
+    let (glued, locked) = (files.path().join("glued").display().to_string(), files.path().join("locked").display().to_string());
+    yaml += &format!("tls: {{cert: {{file: '{glued}'}}, key: {{file: '{locked}'}}, client_ca: {{file: '{glued}'}}}}\n");
+    yaml += &format!(
+        "cache: {{redis: {{url: 'rediss://a', ca_file: '{glued}', client_cert: '{glued}', client_key: '{locked}', \
+         encryption: {{plaintext: true}}}}}}\n"
+    );
+    let config = files.path().join("tokend.yaml");
+    std::fs::write(&config, yaml).expect("a file");
+    let (code, text) = said(&run(check(&config)).await);
+    assert_eq!(code, 64, "{text}");
+    let places = cases.iter().map(|(name, _, words)| (format!("apps.{name}.credential.certificate.file"), *words));
+    let elsewhere = [
+        ("tls.cert.file", "glued together"),
+        ("tls.key.file", "PKCS#1 under a password"),
+        ("tls.client_ca.file", "glued together"),
+        ("cache.redis.ca_file", "glued together"),
+        ("cache.redis.client_cert", "glued together"),
+        ("cache.redis.client_key", "PKCS#1 under a password"),
+    ];
+    for (key, words) in places.chain(elsewhere.map(|(key, words)| (key.to_owned(), words))) {
+        let found = findings(&text, &key);
+        assert!(found.len() == 1 && found[0].contains(words) && found[0].contains("remedy: "), "{key}: {found:?} in {text}");
+    }
+    assert!(!text.contains(&key[40..80]), "{text}");
+}
+
+/// A certificate of this key for these years, in PEM.
+fn of_years(key: &KeyPair, first: i32, last: i32) -> String {
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+    (params.not_before, params.not_after) = (date_time_ymd(first, 1, 1), date_time_ymd(last, 1, 1));
+    params.self_signed(key).expect("a certificate").pem()
+}
+
+#[tokio::test]
+async fn of_two_certificates_of_one_key_the_valid_one_counts() {
+    let files = tempfile::tempdir().expect("a folder");
+    let key = KeyPair::generate_for(&PKCS_RSA_SHA256).expect("a key");
+    let (old, valid, future) = (of_years(&key, 2019, 2020), of_years(&key, 2021, 2099), of_years(&key, 2098, 2120));
+    let cases = [
+        ("both", format!("{old}{valid}"), ""),
+        ("turned", format!("{valid}{old}"), ""),
+        ("next", format!("{valid}{future}"), ""),
+        ("old", old.clone(), "has expired"),
+        ("future", future.clone(), "is not valid yet"),
+        ("neither", format!("{old}{future}"), "is not valid yet"),
+    ];
+    let mut yaml = "apps:\n".to_owned();
+    for (name, certificates, _) in &cases {
+        let file = files.path().join(name);
+        std::fs::write(&file, format!("{}{certificates}", key.serialize_pem())).expect("a file");
+        yaml += &format!(
+            "  {name}: {{issuer: https://id.example, client_id: c, credential: {{certificate: {{file: '{}'}}}}}}\n",
+            file.display()
+        );
+    }
+    let config = files.path().join("tokend.yaml");
+    for (name, _, words) in &cases {
+        let file = files.path().join(name).display().to_string();
+        std::fs::write(&config, format!("{yaml}tls: {{cert: {{file: '{file}'}}, key: {{file: '{file}'}}}}\n")).expect("a file");
+        let (code, text) = said(&run(check(&config)).await);
+        assert_eq!(code, 0, "{text}");
+        for key in [format!("apps.{name}.credential.certificate.file"), "tls.cert.file".to_owned()] {
+            // Where none holds, the listener shows the one that stands first.
+            let words = if (*name, key.as_str()) == ("neither", "tls.cert.file") { "has expired" } else { words };
+            let found = findings(&text, &key);
+            let told = found.iter().any(|finding| !words.is_empty() && finding.contains(words));
+            assert_eq!((found.len(), told), (usize::from(!words.is_empty()), !words.is_empty()), "{key}: {found:?} in {text}");
+        }
+    }
+}

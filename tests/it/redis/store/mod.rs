@@ -5,6 +5,7 @@
 mod access;
 mod calls;
 mod failures;
+mod node_names;
 mod patience;
 mod replicas;
 mod rights;
@@ -18,7 +19,9 @@ use std::time::{Duration, Instant};
 use tokend::clock::Clock;
 use tokend::reload::{Place, Source};
 use tokend::secret::Secret;
-use tokend::store::{Access, BreakerState, Encryption, Note, RedisSettings, RedisUrl, Shared, State, Topology, VERSIONS};
+use tokend::store::{
+    Access, BreakerState, Encryption, NodeNames, Note, RedisSettings, RedisUrl, Shared, State, Topology, VERSIONS,
+};
 use tokend::tasks::Tasks;
 use tokend::telemetry::Metrics;
 
@@ -101,6 +104,7 @@ fn settings(topology: Topology) -> RedisSettings {
         key: "cache.redis".to_owned(),
         file: None,
         topology,
+        node_names: NodeNames::default(),
         username: None,
         password: None,
         ca_file: None,

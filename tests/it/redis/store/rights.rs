@@ -136,3 +136,57 @@ async fn sentinels_that_may_not_be_heard_and_masters_that_write_alone_are_warnin
     let problem = prove(&settings).await.expect_err("nobody says where the master is");
     assert!(problem.remedy.contains("ACL SETUSER watcher +sentinel|get-master-addr-by-name"), "{problem:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_who_may_not_choose_the_database_is_told_with_all_that_is_missing_besides() {
+    let user = documented();
+    let server = RedisServer::options().acl(&["user default off", &user]).start().await;
+    let settings = as_tokend(standalone(&format!("{}/3", server.url())));
+    let problem = prove(&settings).await.expect_err("no right to choose");
+    assert!(
+        problem.reason.ends_with("may not run select") && problem.remedy.ends_with("ACL SETUSER tokend +select"),
+        "{problem:?}"
+    );
+    server.admin().ask::<()>(&["ACL", "SETUSER", "tokend", "-mget", "-eval", "-subscribe"]).await.expect("an answer");
+    let problem = prove(&settings).await.expect_err("no rights");
+    assert!(problem.remedy.ends_with("+select +mget +eval +subscribe"), "{problem:?}");
+    // What it names is what is needed.
+    let rights = problem.remedy.rsplit("ACL SETUSER tokend ").next().expect("rights").split(' ');
+    let words: Vec<&str> = ["ACL", "SETUSER", "tokend"].into_iter().chain(rights).collect();
+    server.admin().ask::<()>(&words).await.expect("an answer");
+    assert_eq!(prove(&settings).await, Ok(vec![]));
+    let store = Store::open(&settings);
+    assert!(store.set("tokend:{a}:x", b"1").await && store.get("tokend:{a}:x").await == Some(b"1".to_vec()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_is_no_master_is_called_what_it_is() {
+    let group = Sentinel::start().await;
+    let sentinel = group.urls()[0].clone();
+    let mut with_login = standalone(&sentinel);
+    with_login.password = password("first-password");
+    for settings in [standalone(&sentinel), standalone(&format!("{sentinel}/2")), with_login] {
+        let problem = prove(&settings).await.expect_err("a sentinel");
+        assert!(problem.reason.contains("is a sentinel") && problem.remedy.contains("`sentinel: {master: …"), "{problem:?}");
+    }
+    // Whether it refuses writes or takes what is lost with the next look at its master.
+    for read_only in ["yes", "no"] {
+        let master = RedisServer::start().await;
+        let port = master.port().to_string();
+        let replica =
+            RedisServer::options().config("replicaof", &format!("127.0.0.1 {port}")).config("replica-read-only", read_only);
+        let replica = replica.start().await;
+        let problem = prove(&standalone(&replica.url())).await.expect_err("a replica");
+        assert!(problem.reason.contains("is a replica") && problem.remedy.contains("the master's address"), "{problem:?}");
+        assert_eq!(prove(&standalone(&master.url())).await, Ok(vec![]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_without_hello_is_told() {
+    for rename in ["HELLO \"\"", "HELLO other"] {
+        let server = RedisServer::options().config("rename-command", rename).start().await;
+        let problem = prove(&standalone(&server.url())).await.expect_err(rename);
+        assert!(problem.reason.contains("`HELLO 3`") && problem.remedy.contains("do not rename HELLO"), "{problem:?}");
+    }
+}

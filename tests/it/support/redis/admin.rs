@@ -23,7 +23,8 @@ impl Admin {
     pub(super) fn new(options: &Options, role: Role, port: u16) -> Self {
         let scheme = if options.tls.is_some() { "rediss" } else { "redis" };
         let account = options.admin(role).map(|(user, password)| format!("{user}:{password}@")).unwrap_or_default();
-        let url = format!("{scheme}://{account}127.0.0.1:{port}");
+        let host = options.host();
+        let url = format!("{scheme}://{account}{host}:{port}");
         let client = match &options.tls {
             Some(certificates) => Client::build_with_tls(url, certificates.as_client()),
             None => Client::open(url),

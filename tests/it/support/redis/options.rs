@@ -67,6 +67,11 @@ impl Options {
         RedisServer::start_with(self).await
     }
 
+    /// Where it is reached.
+    pub(super) fn host(&self) -> &'static str {
+        self.tls.as_ref().map_or("127.0.0.1", Certificates::host)
+    }
+
     /// What the support logs in with; `None` where there are no users.
     pub(super) fn admin(&self, role: Role) -> Option<(&'static str, &'static str)> {
         (!self.users(role).is_empty()).then_some(ADMIN)

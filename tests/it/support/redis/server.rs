@@ -80,10 +80,10 @@ impl RedisServer {
         !ended
     }
 
-    /// `redis://127.0.0.1:port`, or `rediss://`; without an account.
+    /// `redis://127.0.0.1:port`, or `rediss://` and the name that its certificate has; without an account.
     pub(crate) fn url(&self) -> String {
         let scheme = if self.options.tls.is_some() { "rediss" } else { "redis" };
-        format!("{scheme}://127.0.0.1:{}", self.port)
+        format!("{scheme}://{}:{}", self.options.host(), self.port)
     }
 
     /// Where it listens.

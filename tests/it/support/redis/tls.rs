@@ -13,11 +13,17 @@ use tempfile::TempDir;
 #[derive(Clone, Debug)]
 pub(crate) struct Certificates {
     folder: Arc<TempDir>,
+    host: &'static str,
 }
 
 impl Certificates {
     /// A new authority, a server certificate for `127.0.0.1`, `::1` and `localhost`, and a client certificate.
     pub(crate) fn new() -> Self {
+        Self::of(&["127.0.0.1", "::1", "localhost"])
+    }
+
+    /// A new authority, a server certificate for these names alone, and a client certificate.
+    pub(crate) fn of(names: &[&'static str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let write = |name: &str, text: String| std::fs::write(folder.path().join(name), text).expect("a file");
         let key = KeyPair::generate().expect("a key");
@@ -26,7 +32,7 @@ impl Certificates {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
         write("ca.pem", params.self_signed(&key).expect("a certificate").pem());
         let issuer = Issuer::from_params(&params, &key);
-        for (name, names) in [("server", &["127.0.0.1", "::1", "localhost"][..]), ("client", &[])] {
+        for (name, names) in [("server", names), ("client", &[])] {
             let key = KeyPair::generate().expect("a key");
             let mut params = named(name, names);
             params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -35,7 +41,12 @@ impl Certificates {
             write(&format!("{name}.pem"), params.signed_by(&key, &issuer).expect("a certificate").pem());
             write(&format!("{name}.key"), key.serialize_pem());
         }
-        Self { folder: Arc::new(folder) }
+        Self { folder: Arc::new(folder), host: names[0] }
+    }
+
+    /// Under which of its names the server is reached.
+    pub(super) fn host(&self) -> &'static str {
+        self.host
     }
 
     /// The authority's certificate.

@@ -53,7 +53,37 @@ impl<K: Copy + Eq + Hash> Drop for KeyLock<K> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::{KeyLocks, Partition};
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn whoever_leaves_at_any_moment_leaves_no_entry() {
+        let locks = KeyLocks::default();
+        let mut tasks = tokio::task::JoinSet::new();
+        for number in 0..400_u64 {
+            let locks = locks.clone();
+            tasks.spawn(async move {
+                let key = Partition::new([u8::try_from(number % 3).unwrap_or(0); 32]);
+                let mut wanted = Box::pin(locks.lock(key));
+                // Some are asked once and leave, some wait for a while, and some have it when they go.
+                let held = match number % 4 {
+                    0 => std::task::Poll::is_ready(&futures_util::poll!(&mut wanted)),
+                    1 => tokio::time::timeout(Duration::from_micros(number), &mut wanted).await.is_ok(),
+                    _ => {
+                        let held = (&mut wanted).await;
+                        tokio::task::yield_now().await;
+                        drop(held);
+                        true
+                    }
+                };
+                drop(wanted);
+                held
+            });
+        }
+        assert!(tasks.join_all().await.contains(&true));
+        assert!(locks.0.lock().unwrap().is_empty());
+    }
 
     #[tokio::test]
     async fn one_at_a_time_and_nothing_is_left_behind() {

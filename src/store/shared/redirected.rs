@@ -28,6 +28,14 @@ struct Redirected {
     used: Instant,
 }
 
+/// A call that wants a connection to a node. Should none be made, because it cannot be or because nobody waits any more, nothing
+/// is left of it.
+struct WantedNode<'a> {
+    nodes: &'a AskingNodes,
+    node: &'a (String, u16),
+    cell: Arc<OnceCell<MultiplexedConnection>>,
+}
+
 // === impl AskingNodes ===
 
 impl AskingNodes {
@@ -55,7 +63,8 @@ impl AskingNodes {
     }
 
     async fn ask(&self, node: (String, u16), cmd: &Cmd, asking: bool) -> RedisResult<Value> {
-        let cell = self.connection(&node);
+        let wanted = WantedNode { nodes: self, node: &node, cell: self.connection(&node) };
+        let cell = &wanted.cell;
         let connecting = cell.get_or_try_init(|| self.dialer.node(&node.0, node.1));
         let mut connection = connecting.await?.clone();
         let mut both = redis::pipe();
@@ -65,7 +74,7 @@ impl AskingNodes {
         both.add_command(cmd.clone());
         let answers = connection.send_packed_commands(&both, 0, usize::from(asking) + 1).await;
         if answers.as_ref().is_err_and(|error| error.is_connection_dropped() || error.is_io_error()) {
-            self.forget(&node, &cell);
+            self.forget(&node, cell);
         }
         let answer = answers?.pop();
         answer.unwrap_or(Value::Nil).extract_error()
@@ -89,5 +98,69 @@ impl AskingNodes {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<(String, u16), Redirected>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for WantedNode<'_> {
+    fn drop(&mut self) {
+        let mut connections = self.nodes.lock();
+        // The map's own and this one are the only two: nobody else waits.
+        let is_last = |kept: &Redirected| Arc::ptr_eq(&kept.connection, &self.cell) && Arc::strong_count(&self.cell) == 2;
+        if !self.cell.initialized() && connections.get(self.node).is_some_and(is_last) {
+            connections.remove(self.node);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{AskingNodes, Dialer};
+    use crate::store::settings::{Encryption, RedisSettings, RedisUrl, Topology, VERSIONS};
+    use crate::store::shared::access::Access;
+
+    fn settings() -> RedisSettings {
+        RedisSettings {
+            key: "cache.redis".to_owned(),
+            file: None,
+            topology: Topology::Cluster(vec![RedisUrl::parse("redis://127.0.0.1:1").unwrap()]),
+            username: None,
+            password: None,
+            ca_file: None,
+            client_cert: None,
+            client_key: None,
+            key_prefix: "tokend".to_owned(),
+            encryption: Encryption::Plaintext,
+            timeout: Duration::from_millis(50),
+            write_timeout: Duration::from_millis(500),
+            wait_replicas: 0,
+            wait_timeout: Duration::from_millis(500),
+            write_version: VERSIONS.newest(),
+            versions: VERSIONS,
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_gets_no_connection_or_leaves_before_leaves_no_entry() {
+        let settings = settings();
+        let nodes = AskingNodes::new(Dialer::new(&settings, Access::load(&settings).unwrap()));
+        // Nobody listens there.
+        assert!(nodes.ask(("127.0.0.1".to_owned(), 1), &redis::cmd("PING"), false).await.is_err());
+        assert!(nodes.lock().is_empty());
+        // And here nobody answers: the listener takes connections, and that is all.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let node = ("127.0.0.1".to_owned(), silent.local_addr().unwrap().port());
+        let ping = redis::cmd("PING");
+        let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(nodes.ask(node.clone(), &ping, false))).collect();
+        for waiting in &mut waiting {
+            assert!(futures_util::poll!(waiting).is_pending());
+        }
+        assert_eq!(nodes.lock().len(), 1);
+        // Whoever waits still has it.
+        drop(waiting.split_off(1));
+        assert_eq!(nodes.lock().len(), 1);
+        drop(waiting);
+        assert!(nodes.lock().is_empty());
     }
 }

@@ -20,6 +20,7 @@ pub(super) fn ready() -> Ready {
         for (app, good) in [("orders", &ana), ("shop", &eva)] {
             let Some(answer) = world.obo(app, input) else { continue };
             judged(&answer)?;
+            holds(!answer.text.contains(CANARY), || format!("it tells what came in: {}", answer.text))?;
             // Nothing but the very token is good. A signature may be spelt in several ways, which is the same signature.
             let is_signed = trimmed.rsplit_once('.').map(|(signed, _)| signed) == good.rsplit_once('.').map(|(signed, _)| signed);
             holds(answer.status != 200 || is_signed, || format!("a token that nobody signed is taken at {app}: {}", answer.text))?;

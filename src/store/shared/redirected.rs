@@ -125,6 +125,7 @@ mod tests {
             key: "cache.redis".to_owned(),
             file: None,
             topology: Topology::Cluster(vec![RedisUrl::parse("redis://127.0.0.1:1").unwrap()]),
+            node_names: Default::default(),
             username: None,
             password: None,
             ca_file: None,

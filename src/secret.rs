@@ -476,7 +476,7 @@ mod tests {
         for limit in 40..100 {
             for text in [json, html, "Y2FuYXJ5KzxvZj4mbWFueT0="] {
                 let out = redact(&format!("{}{text}{text}", "x".repeat(30)), limit, &[secret]);
-                let shown = out.trim_start_matches('x').replace("[redacted]", "").replace('…', "").replace('=', "");
+                let shown = out.trim_start_matches('x').replace("[redacted]", "").replace(['…', '='], "");
                 assert!("[redacted]".starts_with(&shown) && out.len() <= limit, "{limit}: {out}");
             }
         }

@@ -180,7 +180,9 @@ pub(crate) fn serve_bare(port: u16) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let listener = TcpListener::bind(("127.0.0.1", port)).expect("a free port");
     // As in tokend, whoever waits for the end is no worker.
-    runtime.block_on(async move { tokio::task::spawn(serve_plainly(listener, bare::by_serde())).await.expect("a server") });
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn_on(serve_plainly(listener, bare::by_serde()), runtime.handle());
+    runtime.block_on(tasks.join_all());
 }
 
 fn free_port() -> u16 {

@@ -26,7 +26,7 @@ pub(super) fn ready() -> Ready {
         let metadata = serde_json::from_slice::<Metadata>(input).ok();
         count += 1;
         let Some(text) = std::str::from_utf8(input).ok().filter(|_| count % EACH == 0 || count < 60) else { return Ok(()) };
-        let endpoint = if count / EACH % 2 == 0 { "keys" } else { "discovery" };
+        let endpoint = if (count / EACH).is_multiple_of(2) { "keys" } else { "discovery" };
         world.answering(endpoint, 200, text);
         world.a_day_later();
         let Some(answer) = world.obo("shop", eva.as_bytes()) else { return Ok(()) };

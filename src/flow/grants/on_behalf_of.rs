@@ -218,7 +218,10 @@ fn accepted(
     match policy.judge(&verified.claims, form, own, state.clock.unix()) {
         Verdict::Accepted => Ok(verified.claims),
         Verdict::Invalid(why) => Err(invalid(why)),
-        Verdict::Elsewhere => Err(because(&policy.elsewhere(&verified.claims), "it is for another audience")),
+        Verdict::Elsewhere => {
+            let reason = "its audience is not one of the app's `inbound.audiences`";
+            Err(because(&policy.elsewhere(&verified.claims), reason))
+        }
         Verdict::InsufficientScope => {
             let detail = "the user's token has none of the scopes in `apps.*.inbound.scopes`";
             let refusal = Refusal::new(Turn::Rights, RefusalKind::InsufficientScope, detail);

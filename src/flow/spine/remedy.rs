@@ -42,7 +42,7 @@ const KNOWN: [(&[u64], &str); 16] = [
     (&[700_027, 700_030], "its credential is not registered: add the certificate of `credential.certificate` to the registration"),
     (
         &[700_024, 500_133],
-        "a time in what was sent is over or to come: check the clock of this machine, and how old the token is that was sent",
+        "a time in the credential or the token that was sent is over or to come: check the clock of this machine, and how old they are",
     ),
     (
         &[700_211, 700_212, 700_213, 70025],

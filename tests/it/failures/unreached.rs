@@ -59,6 +59,12 @@ where
     port
 }
 
+/// Keeps the connection, and says nothing.
+async fn silent(connection: tokio::net::TcpStream) {
+    let _kept = connection;
+    std::future::pending().await
+}
+
 /// A server that shows this certificate, and then answers 404 to whatever is asked.
 async fn showing(running: &mut JoinSet<()>, pair: &Pair) -> u16 {
     let certificate = CertificateDer::from_pem_slice(pair.pem.as_bytes()).expect("a certificate");
@@ -131,7 +137,7 @@ fn names_ports_and_silence_are_told_apart() {
             host = match kind {
                 "a name" => "login.test.invalid".to_owned(),
                 "a port" => format!("127.0.0.1:{}", free_port()),
-                _ => format!("127.0.0.1:{}", serving(&mut running, |_silent| std::future::pending()).await),
+                _ => format!("127.0.0.1:{}", serving(&mut running, silent).await),
             };
             let (sidecar, _files) = sidecar(&host, &own(&["x"], true).pem, "").await;
             assert_eq!(asked(&sidecar).await, 503);

@@ -109,12 +109,10 @@ fn refusal_of(flow: Flow, tenant: Option<&Tenant>, failure: AuthorityError, unti
 /// Nothing can be said of the token, so it is not the user's turn. `now` is given where the same request can succeed later.
 pub(in crate::flow) fn no_keys(failure: AuthorityError, now: Option<Moment>) -> Refusal {
     let until = now.zip(failure.retry_after()).map(|(now, pause)| now.after(pause));
-    let is_final = matches!(&failure, AuthorityError::Strange(strange) if strange.is_final());
     let lower = refuse(Flow::OnBehalfOf, failure, None);
     let detail = format!("the authority's keys cannot be had: {}", lower.detail);
     let refusal = Refusal::new(Turn::Unavailable, RefusalKind::KeysUnavailable, detail);
-    let retry = if is_final { Retry::Never } else { until.map_or(Retry::Backoff, Retry::At) };
-    Refusal { cause: lower.cause, ..refusal }.retrying(retry)
+    Refusal { cause: lower.cause, ..refusal }.retrying(until.map_or(Retry::Backoff, Retry::At))
 }
 
 /// The refusal where nothing is known of an account.

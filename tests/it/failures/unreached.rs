@@ -59,10 +59,10 @@ where
     port
 }
 
-/// Keeps the connection, and says nothing.
-async fn silent(connection: tokio::net::TcpStream) {
-    let _kept = connection;
-    std::future::pending().await
+/// Keeps a connection open, and says nothing.
+async fn silent(stream: tokio::net::TcpStream) {
+    let _kept = stream;
+    std::future::pending::<()>().await;
 }
 
 /// A server that shows this certificate, and then answers 404 to whatever is asked.

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, Either, Ready, ready};
+use futures_util::future::{Either, ready};
 
 pub use app::App;
 pub use catalogue::Flow;
@@ -40,7 +40,7 @@ pub use request::*;
 pub use settings::{ApiSettings, AppSettings, RefreshTokens, flow_names};
 pub use state::{Jitter, Means};
 
-use plan::{Asker, Plan, Planning};
+use plan::{Asker, Plan, Planning, Working};
 use spine::{cached, once};
 use state::FlowState;
 use timed::Timed;
@@ -60,10 +60,6 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// How often it is looked whether a credential is new, for telling the other replicas.
 const FOLLOW: Duration = Duration::from_millis(250);
 
-/// What comes of a request: it is known at once where memory has the token. Everything else is on the heap, so that what a hit
-/// makes and moves is small.
-type Working<'a> = Either<Ready<Outcome>, BoxFuture<'a, Outcome>>;
-
 /// All flows over all apps; clones share everything.
 #[derive(Clone, Debug)]
 pub struct Service(Arc<FlowState>);
@@ -74,12 +70,7 @@ fn work<'a>(asker: Asker<'a>, request: &'a Request<'a>) -> Working<'a> {
     match grants::plan(asker, request) {
         Err(refusal) => Either::Left(ready(Err(refusal.into()))),
         Ok(Planning::Done(plan)) => carry_out(state, plan),
-        Ok(Planning::Waits(planning)) => Either::Right(Box::pin(async move {
-            match carry_out(state, planning.await?) {
-                Either::Left(known) => known.into_inner(),
-                Either::Right(work) => work.await,
-            }
-        })),
+        Ok(Planning::Waits(planning)) => Either::Right(Box::pin(async move { carry_out(state, planning.await?).await })),
     }
 }
 
@@ -198,10 +189,7 @@ impl Service {
         let (state, flow, common) = (&self.0, request.flow(), request.common());
         let app = state.asked_of(caller, flow, common)?;
         let timed = Timed::begin(state, &app, flow, &call);
-        let outcome = match work(Asker { state, app: &app, caller, call }, request) {
-            Either::Left(known) => known.into_inner(),
-            Either::Right(work) => work.await,
-        };
+        let outcome = work(Asker { state, app: &app, caller, call }, request).await;
         timed.end(caller, common, outcome)
     }
 

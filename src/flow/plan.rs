@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either, Ready};
 
 use super::app::App;
 use super::catalogue::Flow;
 use super::issue::Expected;
 use super::members::ClaimsMember;
 use super::refusal::Refusal;
-use super::request::{Call, Common, OnBehalfOf};
+use super::request::{Call, Common, OnBehalfOf, Outcome};
 use super::state::FlowState;
 use crate::cache::Bypass;
 use crate::caller::Caller;
@@ -23,6 +23,10 @@ pub(super) struct Asker<'a> {
     pub(super) caller: Caller,
     pub(super) call: Call,
 }
+
+/// What comes of a request: it is known at once where memory has the token. Everything else is on the heap, so that what a hit
+/// makes and moves is small.
+pub(super) type Working<'a> = Either<Ready<Outcome>, BoxFuture<'a, Outcome>>;
 
 /// A plan, or what has to be waited for first.
 #[expect(clippy::large_enum_variant, reason = "a hit allocates nothing")]

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use futures_util::future::{BoxFuture, Either, Ready, ready};
+use futures_util::future::{Either, ready};
 use tracing::{Instrument as _, Span};
 
 use super::failure::lost;
@@ -12,7 +12,7 @@ use super::job::{Job, refresh_token};
 use super::search;
 use crate::cache::{self, CacheLevel, FlightOutcome, Look, Miss, Query, SoughtToken};
 use crate::flow::grants::work;
-use crate::flow::plan::CachedPlan;
+use crate::flow::plan::{CachedPlan, Working};
 use crate::flow::refusal::{Refusal, RefusalKind, loggable};
 use crate::flow::request::{Answer, Outcome, RefreshReason, TokenSource};
 use crate::flow::state::FlowState;
@@ -29,10 +29,7 @@ enum Lack {
 }
 
 /// Carries a plan out: at once, if memory has the token.
-pub(in crate::flow) fn run<'a>(
-    state: &'a Arc<FlowState>,
-    mut plan: CachedPlan<'a>,
-) -> Either<Ready<Outcome>, BoxFuture<'a, Outcome>> {
+pub(in crate::flow) fn run<'a>(state: &'a Arc<FlowState>, mut plan: CachedPlan<'a>) -> Working<'a> {
     if let Some(search) = plan.search.take() {
         return Either::Right(Box::pin(search::run(state, plan, search)));
     }

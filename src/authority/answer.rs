@@ -93,13 +93,7 @@ impl AuthorityError {
             Self::Refused { retry_after, .. } | Self::Throttled { retry_after, .. } | Self::Unavailable { retry_after, .. } => {
                 *retry_after
             }
-            Self::NotSent(_)
-            | Self::Broken(_)
-            | Self::Busy
-            | Self::TimedOut
-            | Self::Invalid(_)
-            | Self::OtherIssuer { .. }
-            | Self::Strange(_) => None,
+            _ => None,
         }
     }
 
@@ -119,13 +113,7 @@ impl AuthorityError {
     pub fn causes(&self) -> Option<String> {
         match self {
             Self::Refused { .. } | Self::Throttled { .. } | Self::Unavailable { .. } => None,
-            Self::NotSent(_)
-            | Self::Broken(_)
-            | Self::Busy
-            | Self::TimedOut
-            | Self::Invalid(_)
-            | Self::OtherIssuer { .. }
-            | Self::Strange(_) => Some(causes(self)),
+            _ => Some(causes(self)),
         }
     }
 

@@ -20,15 +20,20 @@ const LATER: u64 = 1200;
 /// Two replicas; the clock is the second one's.
 async fn replicas(ahead: i64) -> (Stage, Clock) {
     let mut stage = Stage::empty(RedisServer::start().await).await;
+    let [_, clock] = started(&mut stage, ahead, |_, yaml| yaml).await;
+    (stage, clock)
+}
+
+/// Starts the two, each by the configuration that is made of the usual one; their clocks.
+async fn started(stage: &mut Stage, ahead: i64, configured: impl Fn(usize, String) -> String) -> [Clock; 2] {
     let clocks = [Clock::manual(NOW + ahead), Clock::manual(NOW)];
     for (index, clock) in clocks.iter().enumerate() {
-        let yaml = stage.yaml(index);
+        let yaml = configured(index, stage.yaml(index));
         let sidecar = Sidecar::start(&yaml, clock).await;
         stage.replicas.push(Replica { sidecar, yaml });
     }
     stage.hearing(2).await;
-    let [_, clock] = clocks;
-    (stage, clock)
+    clocks
 }
 
 /// What a token for an hour says that is half an hour from its renewal, some seconds after it came;
@@ -119,13 +124,8 @@ async fn the_time_of_its_successor_is_not_a_tokens_own() {
     let mut stage = Stage::empty(RedisServer::start().await).await;
     let way = Fault::to(format!("127.0.0.1:{}", stage.redis.port())).await;
     let urls = [stage.redis.url(), format!("redis://{}", way.address())];
-    let clocks = [Clock::manual(NOW + AHEAD), Clock::manual(NOW)];
-    for (index, clock) in clocks.iter().enumerate() {
-        let yaml = stage.yaml(index).replace(&stage.redis.url(), &urls[index]).replace("timeout: 1s", "timeout: 10s");
-        let sidecar = Sidecar::start(&yaml, clock).await;
-        stage.replicas.push(Replica { sidecar, yaml });
-    }
-    stage.hearing(2).await;
+    let configured = |index: usize, yaml: String| yaml.replace(&urls[0], &urls[index]).replace("timeout: 1s", "timeout: 10s");
+    let clocks = started(&mut stage, AHEAD, configured).await;
     stage.answering_with(0, json!({"expires_in": 3600})).await;
     let first = stage.graph(0).await;
     clocks.iter().for_each(|clock| clock.advance(Duration::from_secs(LATER)));

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::{Serving, binary, run, said, stage, tokend};
+use super::{Serving, binary, run, said, serving_with, stage};
 use crate::support::{Client, GRAPH, configuration, output, soon};
 
 /// The binary with so many descriptors; `which` is `-n` for both limits, or `-Sn` for the usual one alone.
@@ -48,12 +48,7 @@ async fn idle_connections_over_the_limit_stop_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn at_the_limit_the_admin_listener_still_answers() {
-    let (emulator, files) = stage().await;
-    let config = files.path().join("tokend.yaml");
-    std::fs::write(&config, configuration(&emulator, &files)).expect("a file");
-    let mut command = tokend(&["serve", "--config"]);
-    command.arg(&config);
-    let serving = Serving::start(command).await;
+    let (_emulator, _files, serving) = serving_with("").await;
     let address = serving.client.base.trim_start_matches("http://").to_owned();
     // Idle connections take the numbers that the start left free between the others.
     let mut idle = Vec::new();

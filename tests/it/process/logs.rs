@@ -3,19 +3,13 @@
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Serving, stage, tokend};
-use crate::support::{Client, Emulator, GRAPH, configuration, eventually};
+use super::{Serving, serving_with};
+use crate::support::{Client, Emulator, GRAPH, eventually};
 
 const ID: &str = "6f0a4f0e-9d5b-4a4f-8f3f-9b110a4f5f3f";
 
 async fn serving(log: &str) -> (Emulator, TempDir, Serving) {
-    let (emulator, files) = stage().await;
-    let config = files.path().join("tokend.yaml");
-    std::fs::write(&config, format!("{}log: {log}\n", configuration(&emulator, &files))).expect("a file");
-    let mut command = tokend(&["serve", "--config"]);
-    command.arg(&config);
-    let serving = Serving::start(command).await;
-    (emulator, files, serving)
+    serving_with(&format!("log: {log}\n")).await
 }
 
 /// A request that the authority refuses, and one that it grants.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use super::{Serving, stage, tokend};
-use crate::support::{configuration, eventually};
+use super::{Serving, serving_with};
+use crate::support::eventually;
 
 const MIB: f64 = 1024.0 * 1024.0;
 
@@ -19,12 +19,7 @@ async fn sample(serving: &Serving, name: &str) -> f64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn heads_that_are_not_complete_take_no_more_than_their_budget() {
-    let (emulator, files) = stage().await;
-    let config = files.path().join("tokend.yaml");
-    std::fs::write(&config, configuration(&emulator, &files)).expect("a file");
-    let mut command = tokend(&["serve", "--config"]);
-    command.arg(&config);
-    let serving = Serving::start(command).await;
+    let (_emulator, _files, serving) = serving_with("").await;
     let address = serving.client.base.trim_start_matches("http://").to_owned();
     let resident = async || sample(&serving, "process_resident_memory_bytes").await;
     let before = resident().await;

@@ -22,7 +22,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokend::clock::Clock;
 
-use crate::support::{Client, Emulator, Said, free_port, output as run};
+use crate::support::{Client, Emulator, Said, configuration, free_port, output as run};
 
 /// The binary under test: the package's own, or the one that `TOKEND_BIN` names.
 fn binary() -> PathBuf {
@@ -51,6 +51,17 @@ fn said(output: &Output) -> (i32, String) {
 /// An emulator by the machine's clock, and a folder for files.
 async fn stage() -> (Emulator, TempDir) {
     (Emulator::start(&Clock::system()).await, tempfile::tempdir().expect("a folder"))
+}
+
+/// An emulator, its files, and a process with more configuration than the usual.
+async fn serving_with(more: &str) -> (Emulator, TempDir, Serving) {
+    let (emulator, files) = stage().await;
+    let config = files.path().join("tokend.yaml");
+    std::fs::write(&config, format!("{}{more}", configuration(&emulator, &files))).expect("a file");
+    let mut command = tokend(&["serve", "--config"]);
+    command.arg(&config);
+    let serving = Serving::start(command).await;
+    (emulator, files, serving)
 }
 
 /// `tokend serve`, running.

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{Serving, stage, tokend};
+use super::{Serving, serving_with, stage, tokend};
 use crate::support::{Client, Collector, Emulator, GRAPH, attribute, configuration, eventually};
 
 /// How long an end may take that waits for nothing, on a machine that has other things to do: less than any time that it could have
@@ -22,17 +22,6 @@ const CLIENTS: usize = 16;
 /// The program with the usual configuration, and what it needs to stay.
 async fn serving() -> (Emulator, TempDir, Serving) {
     serving_with("").await
-}
-
-/// An emulator, its files, and a process with more configuration.
-async fn serving_with(more: &str) -> (Emulator, TempDir, Serving) {
-    let (emulator, files) = stage().await;
-    let config = files.path().join("tokend.yaml");
-    std::fs::write(&config, format!("{}{more}", configuration(&emulator, &files))).expect("a file");
-    let mut command = tokend(&["serve", "--config"]);
-    command.arg(&config);
-    let serving = Serving::start(command).await;
-    (emulator, files, serving)
 }
 
 #[tokio::test(flavor = "multi_thread")]

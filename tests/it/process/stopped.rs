@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokend::clock::Clock;
 
-use super::{Serving, stage, tokend};
-use crate::support::{GRAPH, configuration, eventually};
+use super::serving_with;
+use crate::support::{GRAPH, eventually};
 
 const SOON: Duration = Duration::from_secs(30);
 /// How many connections there are, and how far apart they begin: the time of some is long over when the process goes on, and that
@@ -21,13 +21,7 @@ const STAYS: Duration = Duration::from_secs(2);
 /// within its rights, and is answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_that_came_meanwhile_is_answered_on_a_connection_whose_time_was_over() {
-    let (emulator, files) = stage().await;
-    let config = files.path().join("tokend.yaml");
-    let yaml = configuration(&emulator, &files);
-    std::fs::write(&config, format!("{yaml}limits: {{keep_alive: 1s}}\n")).expect("a file");
-    let mut command = tokend(&["serve", "--config"]);
-    command.arg(&config);
-    let serving = Serving::start(command).await;
+    let (_emulator, _files, serving) = serving_with("limits: {keep_alive: 1s}\n").await;
     let address = serving.client.base.trim_start_matches("http://").to_owned();
     let body = format!("{{\"app\":\"daemon\",\"scopes\":[\"{GRAPH}\"]}}");
     let request = format!(

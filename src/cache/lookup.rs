@@ -144,7 +144,7 @@ impl Lookups {
         }
         self.fleet.meet(values.first().into_iter().flatten()).await;
         let mut lookup = self.read_values(token, &values, sought);
-        if lookup.stored.is_some() && !self.fleet.agrees_with(&lookup.dated) {
+        if lookup.stored.is_some() && !lookup.dated.holds {
             // On the heap: few hits have need of it.
             Box::pin(self.time(token, &mut lookup)).await;
         }

@@ -5,7 +5,8 @@
 //! stays right for all that was stored under it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::clock::{Clock, Moment};
@@ -28,15 +29,24 @@ const MOST: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Clocks {
     clock: Clock,
-    ours: Mutex<Ours>,
+    /// The name, as a number.
+    name: AtomicU64,
+    /// Wall time minus monotonic time, in milliseconds, since the clock has this name.
+    ahead: AtomicI64,
+    /// Held while both are replaced.
+    replacing: Mutex<()>,
     agreed: RwLock<HashMap<ClockName, Moment>>,
 }
 
+/// What a look at the clocks says.
 #[derive(Clone, Copy, Debug)]
-struct Ours {
+pub(super) struct Seen {
+    /// The name of this process' clock.
     name: ClockName,
-    /// Wall time minus monotonic time, in milliseconds.
-    ahead: i64,
+    /// The moment at which it has it.
+    now: Moment,
+    /// Wall time then, in seconds since 1970.
+    pub(super) unix: i64,
 }
 
 /// What a record says of its end.
@@ -46,48 +56,74 @@ pub(in crate::cache) struct Dated {
     pub(super) clock: ClockName,
     /// In seconds since 1970.
     pub(super) ends: i64,
+    /// Whether that holds by this process' clock, as far as is known.
+    pub(in crate::cache) holds: bool,
 }
 
 // === impl Clocks ===
 
 impl Clocks {
     pub(super) fn new(clock: Clock) -> Self {
-        let ahead = ahead(&clock, clock.moment());
-        Self { clock, ours: Mutex::new(Ours { name: rand::random(), ahead }), agreed: RwLock::default() }
+        let (ahead, _) = wall(&clock, clock.moment());
+        Self {
+            clock,
+            name: AtomicU64::new(rand::random()),
+            ahead: AtomicI64::new(ahead),
+            replacing: Mutex::default(),
+            agreed: RwLock::default(),
+        }
     }
 
     /// The name of this process' clock.
     pub(super) fn ours(&self) -> ClockName {
-        self.look().0
+        self.look().name
     }
 
-    /// The name of this process' clock, and the moment at which it has it.
-    fn look(&self) -> (ClockName, Moment) {
-        let mut ours = self.lock();
+    /// A look at both clocks. Every token that Redis gives takes one, so that it locks nothing.
+    pub(super) fn look(&self) -> Seen {
+        let name = self.name.load(Ordering::Acquire);
+        let now = self.clock.moment();
+        let (ahead, unix) = wall(&self.clock, now);
+        let is_as_before = ahead.abs_diff(self.ahead.load(Ordering::Acquire)) <= DRIFT;
+        // A name is replaced before what belongs to it: one that is still there was right for that.
+        if is_as_before && self.name.load(Ordering::Acquire) == name {
+            return Seen { name: name.to_be_bytes(), now, unix };
+        }
+        self.look_closely()
+    }
+
+    #[cold]
+    fn look_closely(&self) -> Seen {
+        let _only = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..LOOKS {
             let now = self.clock.moment();
-            let ahead = ahead(&self.clock, now);
-            if ahead.abs_diff(ours.ahead) <= DRIFT {
-                return (ours.name, now);
+            let (ahead, unix) = wall(&self.clock, now);
+            if ahead.abs_diff(self.ahead.load(Ordering::Acquire)) <= DRIFT {
+                return Seen { name: self.name(), now, unix };
             }
             // A thread that stood still between the two looks at the clocks looks again.
             if self.clock.moment().since(now) < PAUSE {
-                *ours = Ours { name: rand::random(), ahead };
+                self.name.store(rand::random(), Ordering::Release);
+                self.ahead.store(ahead, Ordering::Release);
                 // They agreed with what it was before.
                 self.agreed.write().unwrap_or_else(PoisonError::into_inner).clear();
             }
         }
-        (ours.name, self.clock.moment())
+        let now = self.clock.moment();
+        Seen { name: self.name(), now, unix: wall(&self.clock, now).1 }
+    }
+
+    fn name(&self) -> ClockName {
+        self.name.load(Ordering::Acquire).to_be_bytes()
     }
 
     /// Whether what was stored by this clock ends, by this process' own, when it says.
-    pub(super) fn agrees(&self, name: &ClockName) -> bool {
-        let (ours, now) = self.look();
-        if ours == *name {
+    pub(super) fn agrees(&self, name: &ClockName, seen: &Seen) -> bool {
+        if seen.name == *name {
             return true;
         }
         let agreed = self.agreed.read().unwrap_or_else(PoisonError::into_inner);
-        agreed.get(name).is_some_and(|since| now.since(*since) < BELIEVED)
+        agreed.get(name).is_some_and(|since| seen.now.since(*since) < BELIEVED)
     }
 
     /// Compares what a record says with when its key ends, in seconds since 1970 by this process' clock.
@@ -106,17 +142,13 @@ impl Clocks {
             agreed.insert(name, now);
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, Ours> {
-        self.ours.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// Wall time minus monotonic time, in milliseconds.
-fn ahead(clock: &Clock, now: Moment) -> i64 {
+/// Wall time: minus monotonic time, in milliseconds; and in seconds since 1970.
+fn wall(clock: &Clock, now: Moment) -> (i64, i64) {
     // A clock before 1970 is as good as any other for this.
     let wall = clock.wall().duration_since(UNIX_EPOCH).map_or_else(|early| -millis(early.duration()), millis);
-    wall.saturating_sub(i64::try_from(now.millis()).unwrap_or(i64::MAX))
+    (wall.saturating_sub(i64::try_from(now.millis()).unwrap_or(i64::MAX)), (wall / 1000).max(0))
 }
 
 fn millis(duration: Duration) -> i64 {
@@ -125,46 +157,56 @@ fn millis(duration: Duration) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
     use std::time::Duration;
 
     use super::{BELIEVED, Clocks, DRIFT, Dated, MOST};
     use crate::clock::Clock;
+    use crate::store::ClockName;
 
     const OTHER: [u8; 8] = [7; 8];
 
     /// As if the wall clock had been set by so many milliseconds.
     fn set(clocks: &Clocks, by: i64) {
-        clocks.lock().ahead -= by;
+        clocks.ahead.fetch_sub(by, Ordering::SeqCst);
+    }
+
+    fn dated(clock: ClockName, ends: i64) -> Dated {
+        Dated { clock, ends, holds: false }
+    }
+
+    fn agrees(clocks: &Clocks, name: &ClockName) -> bool {
+        clocks.agrees(name, &clocks.look())
     }
 
     #[test]
     fn a_clock_that_agreed_a_moment_ago_is_believed() {
         let clock = Clock::manual(1000);
         let clocks = Clocks::new(clock.clone());
-        assert!(clocks.agrees(&clocks.ours()), "our own");
-        assert!(!clocks.agrees(&OTHER), "nobody has looked");
+        assert!(agrees(&clocks, &clocks.ours()), "our own");
+        assert!(!agrees(&clocks, &OTHER), "nobody has looked");
         for (said, found, agrees) in [(100, 100, true), (100, 101, true), (101, 100, true), (100, 102, false), (102, 100, false)] {
-            clocks.compare(Dated { clock: OTHER, ends: said }, found);
-            assert_eq!(clocks.agrees(&OTHER), agrees, "{said} {found}");
+            clocks.compare(dated(OTHER, said), found);
+            assert_eq!(agrees(&clocks, &OTHER), agrees, "{said} {found}");
         }
-        clocks.compare(Dated { clock: OTHER, ends: 100 }, 100);
+        clocks.compare(dated(OTHER, 100), 100);
         clock.advance(BELIEVED);
-        assert!(!clocks.agrees(&OTHER), "it may have drifted");
+        assert!(!agrees(&clocks, &OTHER), "it may have drifted");
     }
 
     #[test]
     fn a_clock_that_is_set_is_another_one_and_agrees_with_nobody_yet() {
         let clocks = Clocks::new(Clock::manual(1000));
         let before = clocks.ours();
-        clocks.compare(Dated { clock: OTHER, ends: 100 }, 100);
+        clocks.compare(dated(OTHER, 100), 100);
         let drift = i64::try_from(DRIFT).unwrap_or_default();
         set(&clocks, drift);
-        assert!(clocks.ours() == before && clocks.agrees(&OTHER), "it runs a little slower or faster");
+        assert!(clocks.ours() == before && agrees(&clocks, &OTHER), "it runs a little slower or faster");
         for by in [1, -2 * drift - 1] {
             let before = clocks.ours();
             set(&clocks, by);
-            assert!(!clocks.agrees(&OTHER) && clocks.ours() != before && !clocks.agrees(&before), "{by}");
-            clocks.compare(Dated { clock: OTHER, ends: 100 }, 100);
+            assert!(!agrees(&clocks, &OTHER) && clocks.ours() != before && !agrees(&clocks, &before), "{by}");
+            clocks.compare(dated(OTHER, 100), 100);
         }
     }
 
@@ -174,11 +216,11 @@ mod tests {
         let clocks = Clocks::new(clock.clone());
         let name = |number: usize| u64::try_from(number).unwrap_or_default().to_be_bytes();
         for number in 0..=MOST {
-            clocks.compare(Dated { clock: name(number), ends: 1 }, 1);
+            clocks.compare(dated(name(number), 1), 1);
         }
-        assert!(clocks.agrees(&name(0)) && !clocks.agrees(&name(MOST)));
+        assert!(agrees(&clocks, &name(0)) && !agrees(&clocks, &name(MOST)));
         clock.advance(BELIEVED + Duration::from_secs(1));
-        clocks.compare(Dated { clock: name(MOST), ends: 1 }, 1);
-        assert!(clocks.agrees(&name(MOST)), "those before are forgotten");
+        clocks.compare(dated(name(MOST), 1), 1);
+        assert!(agrees(&clocks, &name(MOST)), "those before are forgotten");
     }
 }

@@ -189,8 +189,9 @@ impl Fleet {
         let (stored, clock) = read_token(&opened.payload, opened.generation, sought)?;
         // Whatever clock it was stored by, it has no longer to live than a new one.
         let length = stored.expires_on.saturating_sub(stored.received_on);
-        let dated = Dated { clock, ends: stored.expires_on };
-        Some((stored.ending_by(self.now().saturating_add(length)), dated))
+        let seen = self.clocks.look();
+        let dated = Dated { clock, ends: stored.expires_on, holds: self.clocks.agrees(&clock, &seen) };
+        Some((stored.ending_by(seen.unix.saturating_add(length)), dated))
     }
 
     /// What may be read of a value that is needed: `Err` if another release or another ring wrote it.

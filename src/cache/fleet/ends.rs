@@ -10,16 +10,11 @@ use crate::token::{CachedToken, SignIn};
 // === impl Fleet ===
 
 impl Fleet {
-    /// Whether what a record says of its end holds by this process' clock, as far as is known.
-    pub(in crate::cache) fn agrees_with(&self, dated: &Dated) -> bool {
-        self.clocks.agrees(&dated.clock)
-    }
-
     /// A token that another replica stored by its own clock: it ends when its key does. Which clocks agree with this process' own
     /// is remembered, so that few are asked about. `None`: the store cannot say, or the token does not stand there any more; it may
     /// have ended, and the key's time is another token's.
     pub(in crate::cache) async fn timed(&self, name: &str, stored: CachedToken, dated: Dated) -> Option<CachedToken> {
-        if self.clocks.agrees(&dated.clock) {
+        if dated.holds {
             return Some(stored);
         }
         let (values, left) = self.store.read_timed(&[name]).await.ok()?;

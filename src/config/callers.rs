@@ -7,7 +7,7 @@ use super::report::Report;
 use super::scalar::List;
 use super::shape::join;
 use super::{name, raw, source};
-use crate::caller::{AccountRights, Rights, Settings};
+use crate::caller::{AccountRights, CallerProof, DOORS, INTROSPECT, Rights, Settings};
 use crate::finding::Complaint;
 use crate::flow::flow_names;
 
@@ -74,13 +74,19 @@ fn caller(
         of(known.apis, text).ok_or_else(|| Complaint::new("no api has this name", "write the name of an api under `apis`"))
     });
     let flows = listed(&at("flows"), raw.flows, report, |text| {
-        let remedy = || format!("write one of: {}", flow_names().collect::<Vec<_>>().join(", "));
-        flow_names().find(|name| *name == text).ok_or_else(|| Complaint::new("no flow has this name", remedy()))
+        let known = || flow_names().chain([INTROSPECT]);
+        let remedy = || format!("write one of: {}", known().collect::<Vec<_>>().join(", "));
+        known().find(|name| *name == text).ok_or_else(|| Complaint::new("no flow has this name", remedy()))
+    });
+    let doors = listed(&at("doors"), raw.doors, report, |text| {
+        let remedy = || format!("write one of: {}", DOORS.join(", "));
+        DOORS.into_iter().find(|name| *name == text).ok_or_else(|| Complaint::new("no door has this name", remedy()))
     });
     let accounts = raw.accounts.map_or(AccountRights::Own, |scalar| scalar.0);
     // Without a name there is a finding, and its file is looked at all the same.
     let name = name.unwrap_or_else(|| path.to_owned());
-    Some(Settings { name, token: token?, rights: Rights { apps, apis, flows, accounts } })
+    let doors = doors.unwrap_or_else(|| vec!["rest"]);
+    Some(Settings { name, proof: CallerProof::Token(token?), rights: Rights { apps, apis, flows, doors, accounts } })
 }
 
 /// A list of names. An empty one would allow nothing at all, and is more often meant to allow everything.
@@ -94,7 +100,10 @@ fn listed<T>(
     if list.is_empty() {
         report.missing(
             path,
-            Complaint::new("the list is empty, and would allow nothing", "list what is allowed, or remove the key: then all is"),
+            Complaint::new(
+                "the list is empty, and would allow nothing",
+                "list what is allowed, or remove the key: then what is usual is",
+            ),
         );
     }
     Some(list.iter().filter_map(|(key, text)| report.take(key, read(text))).collect())

@@ -127,6 +127,7 @@ pub(super) struct Caller {
     pub(super) apps: Option<List>,
     pub(super) apis: Option<List>,
     pub(super) flows: Option<List>,
+    pub(super) doors: Option<List>,
     pub(super) accounts: Option<Scalar<AccountRights>>,
 }
 

@@ -114,7 +114,10 @@ fn every_value_of_the_good_file_arrives() {
     assert_eq!((orders.refresh_tokens, shop.refresh_tokens), (flow::RefreshTokens::SingleUse, flow::RefreshTokens::Reusable));
     assert_eq!(everyone.refresh_tokens, flow::RefreshTokens::Reusable);
     let [checkout, support] = settings.callers.as_slice() else { panic!("two callers") };
-    assert_eq!((checkout.name.as_str(), checkout.token.key.as_str()), ("checkout", "callers[0].token.file"));
+    assert_eq!(
+        (checkout.name.as_str(), checkout.token().map(|token| token.key.as_str())),
+        ("checkout", Some("callers[0].token.file"))
+    );
     assert_eq!(
         (&checkout.rights.apps, &checkout.rights.apis),
         (&Some(vec!["orders".to_owned(), "shop".to_owned()]), &Some(vec!["graph".to_owned()]))
@@ -271,7 +274,7 @@ fn what_this_version_does_not_have_is_not_called_unknown() {
 
 #[test]
 fn a_right_without_a_value_is_not_all_of_it() {
-    for right in ["apps", "apis", "flows", "accounts"] {
+    for right in ["apps", "apis", "flows", "doors", "accounts"] {
         // As it looks when every entry below the key is commented out.
         let (settings, findings) = yaml(&format!("{APP}callers:\n  - name: a\n    token: {{file: /t}}\n    {right}:\n"), &[]);
         assert!(settings.is_none() && keys(&findings) == [format!("callers[0].{right}")], "{right}: {findings:?}");

@@ -176,7 +176,7 @@ impl<A: App> Acceptor<A> {
     fn take_unix(&self, stream: UnixStream, place: ConnectionPlace) {
         // A peer that is gone already tells nothing, and asks nothing either.
         let Ok(credentials) = stream.peer_cred() else { return };
-        let peer = Peer::Unix { uid: credentials.uid(), pid: credentials.pid() };
+        let peer = Peer::Unix { uid: credentials.uid(), gid: credentials.gid(), pid: credentials.pid() };
         let connections = Arc::clone(&self.connections);
         self.begin(async move {
             let mut served = pin!(connections.serve(stream, peer, place.seat()));

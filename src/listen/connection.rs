@@ -25,7 +25,7 @@ use super::occupant::Occupant;
 use super::pace::Pace;
 use super::stream::{Protocol, peek};
 use super::wire::{SeatedSocket, Socket};
-use super::{Peer, Settings, Tls};
+use super::{Connection, Peer, Settings, Tls};
 use crate::tasks::Tasks;
 
 /// What a listener serves: a router, or one with layers around it. Every request gets a clone of it.
@@ -162,7 +162,8 @@ impl<A: App> Connections<A> {
             () = self.stopped_for(LINGER) => return,
         };
         let Ok((protocol, stream)) = peeked else { return };
-        let service = hyper::service::service_fn(|request| self.call(request, peer, names.as_ref(), seat));
+        let connection = Connection::from(peer);
+        let service = hyper::service::service_fn(|request| self.call(request, &connection, names.as_ref(), seat));
         let io = TokioIo::new(stream);
         match protocol {
             // Boxed, so that whoever has said nothing yet does not take what they need.
@@ -178,13 +179,13 @@ impl<A: App> Connections<A> {
     fn call(
         &self,
         request: Request<Incoming>,
-        peer: Peer,
+        connection: &Connection,
         names: Option<&CertificateNames>,
         seat: &Arc<Occupant>,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<A> {
         let running = seat.begin();
         let mut request = request.map(|body| Body::new(Given { body, seat: Arc::clone(seat), read: false }));
-        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(connection.clone());
         if let Some(names) = names {
             request.extensions_mut().insert(names.clone());
         }

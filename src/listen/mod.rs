@@ -29,5 +29,5 @@ pub use connection::App;
 pub use gate::{Gate, Trespass};
 pub use handshake::Tls;
 pub use meters::Meters;
-pub use peer::Peer;
+pub use peer::{Connection, Peer};
 pub use settings::{Address, Settings, TlsSettings};

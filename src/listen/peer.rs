@@ -4,7 +4,14 @@ use std::net::SocketAddr;
 
 use http::Extensions;
 
-/// The other end of a connection; an extension of each of its requests.
+/// What is known of a connection; an extension of each of its requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// The other end.
+    pub peer: Peer,
+}
+
+/// The other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// TCP.
@@ -20,9 +27,27 @@ pub enum Peer {
     Unix {
         /// The user.
         uid: u32,
+        /// The group.
+        gid: u32,
         /// The process, where the kernel tells it.
         pid: Option<i32>,
     },
+}
+
+// === impl Connection ===
+
+impl Connection {
+    /// The connection that a request came over. `None`: it came over none of ours.
+    pub fn of(extensions: &Extensions) -> Option<&Self> {
+        extensions.get()
+    }
+}
+
+impl From<Peer> for Connection {
+    /// A connection of which nothing is known but its other end.
+    fn from(peer: Peer) -> Self {
+        Self { peer }
+    }
 }
 
 // === impl Peer ===
@@ -30,7 +55,7 @@ pub enum Peer {
 impl Peer {
     /// The peer of the connection that a request came over. `None`: the request came over none of ours.
     pub fn of(extensions: &Extensions) -> Option<Self> {
-        extensions.get().copied()
+        Connection::of(extensions).map(|connection| connection.peer)
     }
 
     /// Whether the other end is on this machine.

@@ -208,7 +208,8 @@ impl Prepared {
         let fleet = self.shared.as_ref().map(|shared| shared.fleet(cache_settings, longest, parts));
         let cache = Cache::new(cache_settings, fleet, flow::WIRE, &parts.metrics, parts.clock.clone(), parts.tasks.clone());
         let (clock, tasks) = (parts.clock.clone(), parts.tasks.clone());
-        let callers = self.callers.clone().map(|tokens| Callers::new(tokens, &parts.metrics, clock.clone()));
+        let callers = &self.settings.callers;
+        let callers = self.callers.clone().map(|tokens| Callers::new(callers, tokens, &parts.metrics, clock.clone()));
         let (kept, patience) = (Arc::clone(&cache), self.settings.http.request_timeout);
         let means = flow::Means { cache: kept, clock, tasks, jitter: rand::random::<f64>, patience };
         let service = Service::new(apps, &self.settings.apis, callers, means);

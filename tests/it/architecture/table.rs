@@ -53,7 +53,7 @@ const ROWS: [(&str, &[(&str, Part)]); 20] = {
         ),
         ("listen", &[]),
         ("http", &[("caller", All), ("flow", All), ("listen", All), ("oauth", All), ("token", All)]),
-        ("caller", &[]),
+        ("caller", &[("listen", Items(&["Connection", "Peer"]))]),
         ("inbound", &[("authority", All), ("oauth", All), ("token", All)]),
         (
             "flow",

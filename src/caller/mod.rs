@@ -3,6 +3,8 @@
 //!
 //! What a caller wants is described by whoever judges a request (`WantedRights`), so that this module knows no flow and no route.
 
+mod connected;
+mod jwt;
 mod presented;
 mod rights;
 mod settings;
@@ -15,16 +17,23 @@ use futures_util::future::{BoxFuture, Either, Ready, ready};
 use prometheus::{IntCounter, IntCounterVec};
 use tokio::sync::Mutex;
 
+pub use jwt::JwtCallers;
 pub use presented::{CallerError, HeaderToken, Presented};
 pub use rights::{Beyond, RightError, WantedRights};
-pub use settings::{AccountRights, CallerProof, DOORS, INTROSPECT, Rights, Settings, USUAL_FLOWS};
+pub use settings::{
+    AccountRights, CallerProof, CertificateNamed, DOORS, INTROSPECT, JwtProof, PeerProof, Rights, Settings, USUAL_FLOWS, kept_names,
+};
 pub use token::CallerTokens;
 
+use crate::authority::Authority;
 use crate::clock::{Clock, Moment};
-use crate::finding::Complaint;
+use crate::finding::{Complaint, Findings};
 use crate::reload::Reloads;
 use crate::telemetry::Metrics;
+use crate::token::TokenDigest;
 
+use connected::Connected;
+use jwt::OpenJwt;
 use presented::Sum;
 use token::TokenHash;
 
@@ -43,6 +52,10 @@ pub struct Caller(Option<u16>);
 pub struct Callers {
     settings: Vec<Settings>,
     tokens: CallerTokens,
+    jwts: JwtCallers,
+    connected: Connected,
+    /// For each caller: whose accounts it may use, its own first; `None`: its own alone.
+    owners: Vec<Option<Vec<Caller>>>,
     counters: Vec<[IntCounter; 2]>,
     unknown: IntCounter,
     /// When the files were compared because of an unknown token.
@@ -58,12 +71,30 @@ pub type Identified = Either<Ready<Result<Caller, CallerError>>, BoxFuture<'stat
 enum ProofLook {
     /// All there is to know.
     Known(Result<u16, CallerError>),
-    /// Nothing: it may stand in a new file.
+    /// Nothing: it may stand in a new file, or its issuer's keys have to say it.
     Open(OpenProof),
 }
 
-/// A proof that memory does not know, in each of its readings.
-struct OpenProof(Vec<TokenHash>);
+/// A proof that memory does not know.
+enum OpenProof {
+    /// It may be a token that stands in a new file, in one of these readings. If it does not, this is wrong with it.
+    Token(Vec<TokenHash>, CallerError),
+    /// It is a JWT that names a caller.
+    Jwt(OpenJwt),
+}
+
+/// A file that callers are known by, and how it stands.
+#[derive(Debug)]
+pub struct CallerFile<'a> {
+    /// The caller's name.
+    pub caller: &'a str,
+    /// The member of its entry.
+    pub member: &'static str,
+    /// Why its newest contents were not taken, if they were not.
+    pub problem: Option<Arc<Complaint>>,
+    /// How often that happened.
+    pub failures: u64,
+}
 
 // === impl Caller ===
 
@@ -80,8 +111,13 @@ impl Caller {
 // === impl Callers ===
 
 impl Callers {
-    /// Callers whose tokens are loaded.
-    pub fn new(settings: &[Settings], tokens: CallerTokens, metrics: &Metrics, clock: Clock) -> Arc<Self> {
+    /// Finds what is wrong with entries beside their files, where only this machine can tell it.
+    pub fn check(settings: &[Settings], findings: &mut Findings) {
+        connected::check_peers(settings, findings);
+    }
+
+    /// Callers whose files are loaded.
+    pub fn new(settings: &[Settings], tokens: CallerTokens, jwts: JwtCallers, metrics: &Metrics, clock: Clock) -> Arc<Self> {
         let help = "Requests by caller: `authenticated`, of these `not_allowed` for want of a right, and under the caller `-` those \
                     `not_authenticated`.";
         let family: IntCounterVec = metrics.counters("caller_requests_total", help, &["caller", "outcome"]);
@@ -92,8 +128,11 @@ impl Callers {
             counters: settings.iter().map(of).collect(),
             // No caller can be called so.
             unknown: family.with_label_values(&["-", "not_authenticated"]),
+            connected: Connected::new(settings),
+            owners: owners(settings),
             settings: settings.to_vec(),
             tokens,
+            jwts,
             compared: Mutex::default(),
             clock,
         })
@@ -114,8 +153,11 @@ impl Callers {
         if !presented.secrets.is_empty() {
             add(self.look(presented.secrets));
         }
-        if presented.assertion.is_some() {
-            add(ProofLook::Known(Err(CallerError::Unknown)));
+        if let Some(text) = presented.assertion {
+            add(self.look_at_jwts(&[text]).unwrap_or(ProofLook::Known(Err(CallerError::Unknown))));
+        }
+        if let Some(connection) = presented.connection {
+            self.connected.add(connection, &mut sum);
         }
         if open.is_empty() || sum.is_wrong() {
             return Either::Left(ready(self.counted(sum.caller())));
@@ -129,33 +171,55 @@ impl Callers {
         }))
     }
 
-    /// What memory knows of a token that may be read in these ways. None of them is left out: how long it takes says nothing.
+    /// What memory knows of a token or a JWT that may be read in these ways. No token is left out: how long it takes says nothing.
     fn look(&self, readings: &[&[u8]]) -> ProofLook {
-        let mut known = Sum::default();
-        for hash in readings.iter().filter_map(|text| TokenHash::of_shown(text)) {
-            if let Some(owner) = self.tokens.owner(&hash) {
-                known.add(Ok(owner));
-            }
+        let hashes = || readings.iter().filter(|_| !self.tokens.is_empty()).filter_map(|text| TokenHash::of_shown(text));
+        let known = self.owner_of(hashes());
+        if known != Err(CallerError::Missing) {
+            return ProofLook::Known(known);
         }
-        match known.caller() {
-            Err(CallerError::Missing) => {}
-            found => return ProofLook::Known(found),
-        }
-        let hashes: Vec<TokenHash> = readings.iter().filter_map(|text| TokenHash::of_shown(text)).collect();
+        let wrong = match self.look_at_jwts(readings) {
+            None => CallerError::Unknown,
+            Some(ProofLook::Known(Err(wrong @ CallerError::Rejected(_)))) => wrong,
+            Some(found) => return found,
+        };
+        let hashes: Vec<TokenHash> = hashes().collect();
         // Longer than any token is, or there are none.
-        if hashes.is_empty() || self.tokens.is_empty() {
-            return ProofLook::Known(Err(CallerError::Unknown));
-        }
-        ProofLook::Open(OpenProof(hashes))
+        if hashes.is_empty() { ProofLook::Known(Err(wrong)) } else { ProofLook::Open(OpenProof::Token(hashes, wrong)) }
     }
 
-    /// Compares the files, then asks once more whose proof this is.
+    /// What memory knows of the first reading that is a JWT; `None`: none is, or no caller has any.
+    fn look_at_jwts(&self, readings: &[&[u8]]) -> Option<ProofLook> {
+        if self.jwts.is_empty() {
+            return None;
+        }
+        let text = readings.iter().find_map(|text| jwt::is_jwt(text))?;
+        let digest = TokenDigest::of(text);
+        if let Some(known) = self.jwts.remembered(&digest) {
+            return Some(ProofLook::Known(known));
+        }
+        Some(match self.jwts.read(text, digest) {
+            Ok(open) => ProofLook::Open(OpenProof::Jwt(open)),
+            Err(error) => ProofLook::Known(Err(error)),
+        })
+    }
+
+    /// Compares the files, or asks the issuer's keys, then says whose proof this is.
     async fn look_again(&self, proof: &OpenProof) -> Result<u16, CallerError> {
+        let (hashes, wrong) = match proof {
+            OpenProof::Token(hashes, wrong) => (hashes, *wrong),
+            OpenProof::Jwt(jwt) => return self.jwts.verify(jwt).await,
+        };
         // Whether they were compared or not: what is known now decides.
         let _in_time = tokio::time::timeout(PATIENCE, self.compare()).await;
-        let mut known = Sum::default();
-        proof.0.iter().filter_map(|token| self.tokens.owner(token)).for_each(|owner| known.add(Ok(owner)));
-        known.caller().map_err(|error| if error == CallerError::Missing { CallerError::Unknown } else { error })
+        self.owner_of(hashes.iter().copied()).map_err(|error| if error == CallerError::Missing { wrong } else { error })
+    }
+
+    /// Whose token one of these is; two may not be different callers'.
+    fn owner_of(&self, hashes: impl Iterator<Item = TokenHash>) -> Result<u16, CallerError> {
+        let mut owners = Sum::default();
+        hashes.filter_map(|hash| self.tokens.owner(&hash)).for_each(|owner| owners.add(Ok(owner)));
+        owners.caller()
     }
 
     /// Compares the files with what is in force; at most once a second, however many unknown tokens come. Who comes while that goes
@@ -193,6 +257,7 @@ impl Callers {
             let tokens = tokens.clone();
             async move { tokens.reread().await }
         });
+        self.jwts.watch(reloads);
     }
 
     /// Its name in the configuration.
@@ -200,9 +265,20 @@ impl Callers {
         self.settings(caller).map(|caller| caller.name.as_str())
     }
 
-    /// Of each caller: its name, why the newest contents of its file were refused, if they were, and how often that happened.
-    pub fn reload_states(&self) -> impl Iterator<Item = (&str, Option<Arc<Complaint>>, u64)> {
-        self.tokens.reload_states()
+    /// The files that callers are known by.
+    pub fn files(&self) -> impl Iterator<Item = CallerFile<'_>> {
+        let tokens = self.tokens.reload_states().map(|(caller, problem, failures)| (caller, "token", problem, failures));
+        let name = |index: u16| self.settings.get(usize::from(index)).map_or("", |caller| caller.name.as_str());
+        let jwts = self.jwts.files().map(move |(index, (member, problem, failures))| (name(index), member, problem, failures));
+        tokens.chain(jwts).map(|(caller, member, problem, failures)| CallerFile { caller, member, problem, failures })
+    }
+
+    /// The issuers whose JWTs are callers', each with the names of these callers.
+    pub fn issuers(&self) -> impl Iterator<Item = (&Arc<Authority>, Vec<&str>)> {
+        self.jwts.issuers().map(|(issuer, callers)| {
+            let names = callers.filter_map(|index| self.settings.get(usize::from(index)).map(|caller| caller.name.as_str()));
+            (issuer.authority(), names.collect())
+        })
     }
 
     /// Whether a caller may have what is wanted. Who is not known may have nothing.
@@ -241,11 +317,22 @@ impl Callers {
         self.rights(caller).is_none_or(|rights| rights.apis.is_some())
     }
 
-    /// Whose accounts a caller may use, its own first; `None`: its own alone.
+    /// Whose accounts a caller may use, its own first; `None`: its own alone. What a caller kept under a former name has a place of
+    /// its own behind those of all callers, in the order of [`kept_names`].
     pub fn owners(&self, caller: Caller) -> Option<Vec<Caller>> {
-        let sees_all = self.rights(caller).is_some_and(|rights| rights.accounts == AccountRights::All);
-        let others = (0_u16..).zip(&self.settings).map(|(index, _)| Caller(Some(index))).chain([Caller::ANYONE]);
-        sees_all.then(|| std::iter::once(caller).chain(others.filter(|other| *other != caller)).collect())
+        self.owners.get(caller.index()?)?.clone()
+    }
+
+    /// A caller, and the places of what it kept under former names.
+    pub fn selves(&self, caller: Caller) -> impl Iterator<Item = Caller> {
+        let former = caller.0.into_iter().flat_map(|index| former(&self.settings, index));
+        std::iter::once(caller).chain(former)
+    }
+
+    /// Every name of a caller, the present one first.
+    pub fn names(&self, caller: Caller) -> impl Iterator<Item = &str> {
+        let settings = self.settings(caller).into_iter();
+        settings.flat_map(|caller| std::iter::once(&caller.name).chain(&caller.former_names)).map(String::as_str)
     }
 
     fn rights(&self, caller: Caller) -> Option<&Rights> {
@@ -257,13 +344,39 @@ impl Callers {
     }
 }
 
+/// The places of what a caller kept under its former names.
+fn former(callers: &[Settings], index: u16) -> impl Iterator<Item = Caller> + use<> {
+    let at = usize::from(index);
+    let before: usize = callers.iter().take(at).map(|caller| caller.former_names.len()).sum();
+    let count = callers.get(at).map_or(0, |caller| caller.former_names.len());
+    let first = callers.len() + before;
+    (first..first + count).filter_map(|place| u16::try_from(place).ok()).map(|place| Caller(Some(place)))
+}
+
+/// For each caller: whose accounts it may use, its own first; `None`: its own alone.
+fn owners(callers: &[Settings]) -> Vec<Option<Vec<Caller>>> {
+    let places = kept_names(callers).count();
+    let all = (0_u16..).take(places).map(|place| Caller(Some(place))).chain([Caller::ANYONE]).collect::<Vec<_>>();
+    let of_one = |(index, caller): (u16, &Settings)| {
+        let own = std::iter::once(Caller(Some(index))).chain(former(callers, index)).collect::<Vec<_>>();
+        match caller.rights.accounts {
+            AccountRights::Own => (own.len() > 1).then_some(own),
+            AccountRights::All => {
+                let others = all.iter().filter(|other| !own.contains(other)).copied().collect::<Vec<_>>();
+                Some([own, others].concat())
+            }
+        }
+    };
+    (0_u16..).zip(callers).map(of_one).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use super::{
-        AccountRights, Caller, CallerError, CallerProof, CallerTokens, Callers, HeaderToken, Presented, RightError, Rights,
-        Settings, WantedRights,
+        AccountRights, Caller, CallerError, CallerProof, CallerTokens, Callers, HeaderToken, JwtCallers, Presented, RightError,
+        Rights, Settings, WantedRights, kept_names,
     };
     use crate::clock::Clock;
     use crate::finding::Findings;
@@ -274,12 +387,13 @@ mod tests {
     fn caller(name: &str, accounts: AccountRights) -> Settings {
         let token = Source { key: name.to_owned(), file: None, place: Place::Value(Secret::new(name.repeat(22))) };
         let rights = Rights { apps: None, apis: None, flows: None, doors: vec!["rest", "msi"], accounts };
-        Settings { name: name.to_owned(), proof: CallerProof::Token(token), rights }
+        Settings { name: name.to_owned(), former_names: Vec::new(), proof: CallerProof::Token(token), rights }
     }
 
     fn callers(settings: &[Settings], metrics: &Metrics) -> Arc<Callers> {
         let tokens = CallerTokens::load(settings, &mut Findings::default()).unwrap();
-        Callers::new(settings, tokens, metrics, Clock::manual(0))
+        let jwts = JwtCallers::new(Vec::new(), [], Clock::manual(0));
+        Callers::new(settings, tokens, jwts, metrics, Clock::manual(0))
     }
 
     /// Who shows these values of the header, and these readings of a secret.
@@ -351,5 +465,30 @@ mod tests {
         let assertion =
             Presented { header: HeaderToken::Missing, secrets: &[], assertion: Some(of_a.as_bytes()), connection: None };
         assert_eq!(callers.identify(&assertion).await, Err(CallerError::Unknown), "a token is no assertion");
+    }
+    #[test]
+    fn what_was_kept_under_a_former_name_is_its_own_still() {
+        let named = |name: &str, former: &[&str], accounts| Settings {
+            former_names: former.iter().map(|name| (*name).to_owned()).collect(),
+            ..caller(name, accounts)
+        };
+        let settings = [
+            named("a", &["a1", "a2"], AccountRights::Own),
+            named("b", &[], AccountRights::Own),
+            named("c", &["c1"], AccountRights::All),
+        ];
+        let callers = callers(&settings, &Metrics::default());
+        assert_eq!(kept_names(&settings).collect::<Vec<_>>(), ["a", "b", "c", "a1", "a2", "c1"]);
+        let [a, b, c, a1, a2, c1] = [0, 1, 2, 3, 4, 5].map(|index| Caller(Some(index)));
+        assert_eq!(callers.owners(a), Some(vec![a, a1, a2]));
+        assert_eq!(callers.owners(b), None, "who has none pays nothing");
+        assert_eq!(callers.owners(c), Some(vec![c, c1, a, b, a1, a2, Caller::ANYONE]));
+        assert_eq!(callers.selves(a).collect::<Vec<_>>(), [a, a1, a2]);
+        assert_eq!(callers.selves(c).collect::<Vec<_>>(), [c, c1], "the accounts of others are not its own");
+        assert_eq!(callers.selves(Caller::ANYONE).collect::<Vec<_>>(), [Caller::ANYONE]);
+        assert_eq!(callers.names(a).collect::<Vec<_>>(), ["a", "a1", "a2"]);
+        // A former name is nobody who could ask.
+        assert_eq!((callers.name(a1), callers.owners(a1)), (None, None));
+        assert_eq!(callers.judge(a1, &WantedRights::default()), Err(RightError::App));
     }
 }

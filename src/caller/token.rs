@@ -231,7 +231,7 @@ mod tests {
         std::fs::write(folder.join(name), contents).unwrap();
         let token = Source { key: format!("callers.{name}"), file: None, place: Place::File(folder.join(name)) };
         let rights = Rights { apps: None, apis: None, flows: None, doors: vec!["rest"], accounts: AccountRights::Own };
-        Settings { name: name.to_owned(), proof: CallerProof::Token(token), rights }
+        Settings { name: name.to_owned(), former_names: Vec::new(), proof: CallerProof::Token(token), rights }
     }
 
     #[test]

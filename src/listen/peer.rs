@@ -1,14 +1,21 @@
 //! Who is at the other end of a connection: the rules of the edge depend on it, and it must not come from a header.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use http::Extensions;
+
+use super::client::ClientCertificate;
 
 /// What is known of a connection; an extension of each of its requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connection {
     /// The other end.
     pub peer: Peer,
+    /// The certificate that it has shown, if it was asked for one and had one.
+    pub certificate: Option<Arc<ClientCertificate>>,
+    /// Whose listener took it, by the caller's place in the configuration: of an address that is one caller's alone.
+    pub owner: Option<u16>,
 }
 
 /// The other end of a connection.
@@ -46,7 +53,7 @@ impl Connection {
 impl From<Peer> for Connection {
     /// A connection of which nothing is known but its other end.
     fn from(peer: Peer) -> Self {
-        Self { peer }
+        Self { peer, certificate: None, owner: None }
     }
 }
 

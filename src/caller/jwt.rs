@@ -76,6 +76,11 @@ impl JwtCallers {
         Self { issuers, entries, places: Semaphore::new(WAITING), clock }
     }
 
+    /// For callers none of which proves itself by a JWT.
+    pub fn none(clock: &Clock) -> Self {
+        Self::new(Vec::new(), [], clock.clone())
+    }
+
     /// Whether no caller proves itself by a JWT.
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()

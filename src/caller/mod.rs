@@ -323,16 +323,14 @@ impl Callers {
         self.owners.get(caller.index()?)?.clone()
     }
 
-    /// A caller, and the places of what it kept under former names.
-    pub fn selves(&self, caller: Caller) -> impl Iterator<Item = Caller> {
-        let former = caller.0.into_iter().flat_map(|index| former(&self.settings, index));
-        std::iter::once(caller).chain(former)
-    }
-
-    /// Every name of a caller, the present one first.
-    pub fn names(&self, caller: Caller) -> impl Iterator<Item = &str> {
-        let settings = self.settings(caller).into_iter();
-        settings.flat_map(|caller| std::iter::once(&caller.name).chain(&caller.former_names)).map(String::as_str)
+    /// A caller under each of its names, the present one first: where what it kept under that name has its place, and the name.
+    /// Whoever is not known has no name.
+    pub fn selves(&self, caller: Caller) -> impl Iterator<Item = (Caller, Option<&str>)> {
+        let settings = self.settings(caller);
+        let places = caller.0.into_iter().flat_map(|index| former(&self.settings, index));
+        let names = settings.into_iter().flat_map(|caller| &caller.former_names);
+        let former = places.zip(names).map(|(place, name)| (place, Some(name.as_str())));
+        std::iter::once((caller, settings.map(|caller| caller.name.as_str()))).chain(former)
     }
 
     fn rights(&self, caller: Caller) -> Option<&Rights> {
@@ -392,7 +390,7 @@ mod tests {
 
     fn callers(settings: &[Settings], metrics: &Metrics) -> Arc<Callers> {
         let tokens = CallerTokens::load(settings, &mut Findings::default()).unwrap();
-        let jwts = JwtCallers::new(Vec::new(), [], Clock::manual(0));
+        let jwts = JwtCallers::none(&Clock::manual(0));
         Callers::new(settings, tokens, jwts, metrics, Clock::manual(0))
     }
 
@@ -483,10 +481,11 @@ mod tests {
         assert_eq!(callers.owners(a), Some(vec![a, a1, a2]));
         assert_eq!(callers.owners(b), None, "who has none pays nothing");
         assert_eq!(callers.owners(c), Some(vec![c, c1, a, b, a1, a2, Caller::ANYONE]));
-        assert_eq!(callers.selves(a).collect::<Vec<_>>(), [a, a1, a2]);
-        assert_eq!(callers.selves(c).collect::<Vec<_>>(), [c, c1], "the accounts of others are not its own");
-        assert_eq!(callers.selves(Caller::ANYONE).collect::<Vec<_>>(), [Caller::ANYONE]);
-        assert_eq!(callers.names(a).collect::<Vec<_>>(), ["a", "a1", "a2"]);
+        let selves = |caller| callers.selves(caller).collect::<Vec<_>>();
+        assert_eq!(selves(a), [(a, Some("a")), (a1, Some("a1")), (a2, Some("a2"))]);
+        assert_eq!(selves(b), [(b, Some("b"))]);
+        assert_eq!(selves(c), [(c, Some("c")), (c1, Some("c1"))], "the accounts of others are not its own");
+        assert_eq!(selves(Caller::ANYONE), [(Caller::ANYONE, None)]);
         // A former name is nobody who could ask.
         assert_eq!((callers.name(a1), callers.owners(a1)), (None, None));
         assert_eq!(callers.judge(a1, &WantedRights::default()), Err(RightError::App));

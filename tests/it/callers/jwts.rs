@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all};
 use serde_json::{Value, json};
+use tokend::caller::{CallerError, HeaderToken, Presented};
 use tokend::clock::Clock;
+use tokend::sidecar::{Parts, prepare};
+use tokend::tasks::Tasks;
+use tokend::telemetry::{Metrics, Sampler};
 
 use super::key_server::{JwtKey, KeyServer};
 use super::{Stage, token};
@@ -294,4 +298,67 @@ async fn proofs_of_two_callers_are_none() {
     all.ask(&[&orders, &token("alpha")]).await.refused(403, "caller_not_authenticated", "twice");
     all.ask(&[&format!("{orders}.x")]).await.refused(403, "caller_not_authenticated", "no caller");
     all.ask(&[&format!("Bearer {orders}")]).await.refused(403, "caller_not_authenticated", "no caller");
+}
+
+#[tokio::test]
+async fn a_jwt_may_stand_where_a_secret_or_an_assertion_does() {
+    let (key, stage) = (JwtKey::new("ci-1"), Stage::empty(None).await);
+    stage.write_tokens("alpha", &[&token("alpha")]);
+    let folder = stage.files.path();
+    std::fs::write(folder.join("jwks.json"), json!({"keys": [key.published()]}).to_string()).expect("a file");
+    let yaml = format!(
+        "{}callers:\n  - {{name: alpha, token: {{file: {}}}}}\n  - {{name: ci, jwt: {{issuer: ci, audience: tokend, \
+         subjects: ['system:serviceaccount:shop:orders'], jwks: {{file: {}}}}}}}\n",
+        stage.base,
+        stage.token_file("alpha").display(),
+        folder.join("jwks.json").display()
+    );
+    let (prepared, findings) = prepare(Sidecar::settings(&yaml), &stage.clock);
+    let prepared = prepared.unwrap_or_else(|| panic!("{findings:#?}"));
+    let parts =
+        Parts { clock: stage.clock.clone(), tasks: Tasks::default(), metrics: Metrics::default(), sampler: Sampler::new(None) };
+    let (service, _) = prepared.assemble(&parts);
+    let callers = service.callers().expect("callers");
+    let (jwt, alpha) = (key.sign(&claims("ci", &stage.clock, json!({}))), token("alpha"));
+    let (jwt, alpha) = (jwt.as_bytes(), alpha.as_bytes());
+    let shown = |header: Option<&'static [u8]>| Presented {
+        header: HeaderToken::of(header),
+        secrets: &[],
+        assertion: None,
+        connection: None,
+    };
+    // What has to be looked up is waited for, and then remembered: nothing waits any more.
+    let assertion = Presented { assertion: Some(jwt), ..shown(None) };
+    assert!(assertion.shows_proof() && !shown(None).shows_proof());
+    assert!(matches!(callers.identify(&assertion), Either::Right(_)));
+    let ci = callers.identify(&assertion).await.expect("a caller");
+    assert_eq!(callers.name(ci), Some("ci"));
+    assert!(matches!(callers.identify(&assertion), Either::Left(_)));
+    let name = async |presented: Presented<'_>| {
+        let found = callers.identify(&presented).await;
+        found.map(|caller| callers.name(caller).expect("a name").to_owned())
+    };
+    let good = || Ok("ci".to_owned());
+    assert_eq!(name(Presented { secrets: &[jwt], ..shown(None) }).await, good());
+    assert_eq!(name(Presented { secrets: &[b"nobodys-token-0123456789", jwt], ..shown(None) }).await, good());
+    assert_eq!(name(Presented { secrets: &[jwt], assertion: Some(jwt), ..shown(None) }).await, good());
+    assert_eq!(name(Presented { secrets: &[alpha], ..shown(None) }).await, Ok("alpha".to_owned()));
+    for (presented, error) in [
+        (shown(None), CallerError::Missing),
+        (Presented { secrets: &[alpha], assertion: Some(jwt), ..shown(None) }, CallerError::Several),
+        (Presented { secrets: &[alpha, jwt], assertion: Some(jwt), ..shown(None) }, CallerError::Several),
+        // A token is no assertion, and what is wrong beside a good proof is wrong.
+        (Presented { assertion: Some(alpha), ..shown(None) }, CallerError::Unknown),
+        (Presented { assertion: Some(jwt), ..shown(Some(b"nobodys-token-0123456789")) }, CallerError::Unknown),
+    ] {
+        assert_eq!(name(presented).await, Err(error));
+    }
+    let other = key.sign(&claims("ci", &stage.clock, json!({"aud": "other"})));
+    for presented in [
+        Presented { assertion: Some(other.as_bytes()), ..shown(None) },
+        Presented { secrets: &[other.as_bytes()], ..shown(None) },
+        Presented { secrets: &[alpha], assertion: Some(other.as_bytes()), ..shown(None) },
+    ] {
+        assert!(matches!(name(presented).await, Err(CallerError::Rejected(why)) if why.contains("audience")));
+    }
 }

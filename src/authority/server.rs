@@ -31,6 +31,10 @@ use crate::transport::{Door, Outgoing, Over};
 /// How old a metadata document may be before it is fetched again in the background.
 const METADATA_AGE: Duration = Duration::from_secs(3600);
 
+/// What documents and key sets (RFC 7517 §8.5.2) may be. The API server of a Kubernetes has its keys as the latter alone, and
+/// answers 406 to whoever does not take it.
+const DOCUMENTS: &str = "application/json, application/jwk-set+json";
+
 /// One authorization server.
 #[derive(Debug)]
 pub struct Authority {
@@ -291,7 +295,7 @@ impl Authority {
         resend: i64,
         over: Over,
     ) -> Result<T, AuthorityError> {
-        let mut headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
+        let mut headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(DOCUMENTS))]);
         if let Some(authorization) = self.access.authorization().await {
             headers.insert(AUTHORIZATION, authorization);
         }

@@ -145,9 +145,16 @@ async fn answer(State(published): State<Arc<Mutex<Published>>>, request: Request
         "/cluster/.well-known/openid-configuration" => {
             axum::Json(json!({"issuer": published.issuer, "jwks_uri": format!("{origin}/keys")})).into_response()
         }
+        // As the API server of a Kubernetes does.
+        "/keys" if !accepts(&request, "application/jwk-set+json") => StatusCode::NOT_ACCEPTABLE.into_response(),
         "/keys" => axum::Json(json!({"keys": published.keys})).into_response(),
         _ => StatusCode::NOT_FOUND.into_response(),
     }
+}
+
+fn accepts(request: &Request, kind: &str) -> bool {
+    let accepted = request.headers().get("accept").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accepted.split(',').any(|accepted| accepted.trim() == kind)
 }
 
 // === impl Listener ===

@@ -55,6 +55,8 @@ pub struct AuthorityReport {
     pub authority: String,
     /// The apps that are registered there, by name.
     pub apps: Vec<String>,
+    /// The callers whose JWTs it issues, by name.
+    pub callers: Vec<String>,
     /// When it last did what it was asked; null if it never has since the start.
     pub last_success: Option<String>,
     /// The last call that failed since the start; null if none has.

@@ -30,7 +30,7 @@ fn app(ready: &Arc<AtomicBool>) -> Router {
 
 async fn get(app: &Router, from: &str, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
     let peer = Peer::Tcp { address: from.parse().unwrap(), listener: "0.0.0.0:8651".parse().unwrap(), tls: false };
-    let mut request = Request::builder().uri(path).extension(peer);
+    let mut request = Request::builder().uri(path).extension(crate::listen::Connection::from(peer));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }

@@ -12,7 +12,9 @@ use super::answer::AuthorityError;
 use super::decoding::Decoding;
 use super::fetched::Fetched;
 use crate::clock::Clock;
+use crate::finding::Complaint;
 use crate::oauth::{Key, KeySet};
+use crate::reload::{Contents, Reloading, Source};
 use crate::tasks::Tasks;
 
 /// How old a key set may be before it is fetched again in the background: how long a withdrawn key may go on verifying, while the
@@ -28,6 +30,9 @@ const MOST_KEYS: usize = 1000;
 /// How many keys of one set the log names that cannot be read.
 const MOST_NAMED: usize = 16;
 
+/// What a file of keys is.
+const JWKS: &str = "write the issuer's JSON Web Key Set (RFC 7517 §5): {\"keys\": [...]}, with RSA, EC or Ed25519 keys";
+
 /// How much of a key's id the log shows, in characters.
 const SHOWN: usize = 64;
 
@@ -38,6 +43,10 @@ pub(super) struct Keys {
     // The keys of the newest set: a key that stays keeps its identity, so that what it verified stays remembered.
     known: Arc<Mutex<KnownKeys>>,
 }
+
+/// The keys of a file, which are followed.
+#[derive(Debug)]
+pub(super) struct FileKeys(pub(super) Arc<Reloading<Vec<Arc<SigningKey>>>>);
 
 /// The newest set, and what was said of it.
 #[derive(Debug, Default)]
@@ -124,6 +133,33 @@ impl Keys {
         }
         let set = self.sets.renew(clock, tasks, COOLDOWN, take(&fetch)).await?;
         Ok(signed.look(&set, true).unwrap_or(Signer::Unpublished))
+    }
+}
+
+// === impl FileKeys ===
+
+impl FileKeys {
+    /// Reads the file for the first time: a key set (RFC 7517 §5) with one key at least that can be used. `authority` is whose it
+    /// is, for the log.
+    pub(super) fn load(source: &Source, authority: &str) -> Result<Self, Complaint> {
+        let known = Mutex::new(KnownKeys { authority: authority.to_owned(), ..KnownKeys::default() });
+        let parse = move |contents: &[Contents]| {
+            let set = contents.first().and_then(|contents| serde_json::from_slice::<KeySet>(contents.bytes()).ok());
+            let set = set.ok_or_else(|| Complaint::new("it is no JSON object", JWKS))?;
+            let keys = set.keys.ok_or_else(|| Complaint::new("it has no list of `keys`", JWKS))?;
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            // What is refused must not withdraw the keys that stay in force.
+            if !keys.iter().any(|key| matches!(known.read(key), Ok(Some(_)))) {
+                return Err(Complaint::new("there is no key in it that can verify a signature", JWKS));
+            }
+            Ok(known.adopt(&keys))
+        };
+        Reloading::load_joined(&source.key, vec![source.clone()], parse).map(Self)
+    }
+
+    /// Who signed a token, as far as the keys in force say; `None`: it may be one of a newer file.
+    pub(super) fn look(&self, signed: &SignedToken<'_>, is_newest: bool) -> Option<Signer> {
+        signed.look(&self.0.current().value, is_newest)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::header::ACCEPT;
+use http::header::{ACCEPT, AUTHORIZATION};
 use http::{HeaderMap, HeaderValue, Method};
 use tokio::sync::Semaphore;
 use url::Url;
@@ -14,6 +14,7 @@ use super::cloud;
 use super::document::{MetadataDocument, shown};
 use super::fetched::Fetched;
 use super::jwks::{Keys, SignedToken, Signer};
+use super::key_access::{FileState, KeyAccess};
 use super::look::ReplyLook;
 use super::metrics::Metrics;
 use super::profile::{Endpoints, Profile};
@@ -21,6 +22,7 @@ use super::record::{CallRecord, EndedCall, Record};
 use super::settings::{Address, AssertionAudience, CallSettings, Settings, is_loopback};
 use crate::clock::Clock;
 use crate::oauth::Metadata;
+use crate::reload::Reloads;
 use crate::tasks::Tasks;
 use crate::telemetry::Context;
 use crate::token::{Matching, Tenant};
@@ -28,6 +30,10 @@ use crate::transport::{Door, Outgoing, Over};
 
 /// How old a metadata document may be before it is fetched again in the background.
 const METADATA_AGE: Duration = Duration::from_secs(3600);
+
+/// What documents and key sets (RFC 7517 §8.5.2) may be. The API server of a Kubernetes has its keys as the latter alone, and
+/// answers 406 to whoever does not take it.
+const DOCUMENTS: &str = "application/json, application/jwk-set+json";
 
 /// One authorization server.
 #[derive(Debug)]
@@ -42,6 +48,8 @@ pub struct Authority {
     published: Published,
     /// What it publishes of the keys that are an app's own, by the app's client id: no more than there are apps.
     of_clients: Mutex<HashMap<Arc<str>, Arc<Published>>>,
+    /// How its keys are had, where it is no app's authority.
+    access: KeyAccess,
     pub(super) clock: Clock,
     tasks: Tasks,
     pub(super) record: Record,
@@ -93,19 +101,46 @@ impl Published {
 impl Authority {
     /// Makes an authority; nothing is asked of it until somebody needs something.
     pub fn new(settings: &Settings, calls: CallSettings, door: Door, clock: Clock, tasks: Tasks, metrics: Metrics) -> Arc<Self> {
+        let parts = (clock, tasks, metrics);
+        Arc::new(Self { assertion_audience: settings.assertion_audience, ..Self::keyed(&settings.address, calls, door, parts) })
+    }
+
+    /// Makes an issuer that is no app's authority: its keys are all that is ever asked of it.
+    pub fn of_keys(
+        address: &Address,
+        access: KeyAccess,
+        calls: CallSettings,
+        door: Door,
+        parts: (Clock, Tasks, Metrics),
+    ) -> Arc<Self> {
+        Arc::new(Self { access, ..Self::keyed(address, calls, door, parts) })
+    }
+
+    fn keyed(address: &Address, calls: CallSettings, door: Door, (clock, tasks, metrics): (Clock, Tasks, Metrics)) -> Self {
         door.count_replaced(metrics.replaced.clone());
-        Arc::new(Self {
-            address: settings.address.clone(),
-            assertion_audience: settings.assertion_audience,
+        Self {
+            address: address.clone(),
+            assertion_audience: AssertionAudience::default(),
             door,
             permits: Semaphore::new(calls.concurrency),
             calls,
-            published: Published::new(&settings.address, None),
+            published: Published::new(address, None),
             of_clients: Mutex::default(),
+            access: KeyAccess::default(),
             record: Record::new(metrics, clock.clone()),
             clock,
             tasks,
-        })
+        }
+    }
+
+    /// Follows the files that its keys are had by.
+    pub fn watch_keys(&self, reloads: &Reloads) {
+        self.access.watch(reloads);
+    }
+
+    /// The files that its keys are had by.
+    pub fn key_files(&self) -> impl Iterator<Item = FileState> {
+        self.access.states()
     }
 
     /// When it last did what it was asked, and when it last did not.
@@ -260,7 +295,10 @@ impl Authority {
         resend: i64,
         over: Over,
     ) -> Result<T, AuthorityError> {
-        let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
+        let mut headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(DOCUMENTS))]);
+        if let Some(authorization) = self.access.authorization().await {
+            headers.insert(AUTHORIZATION, authorization);
+        }
         let outgoing = Outgoing { method: Method::GET, url, headers, body: None, until: None, over, purpose };
         let (started, span) = (self.clock.precise(), outgoing.span(&context, resend));
         let reply = self.door.send_in(&span, context.clone(), outgoing, self.calls.half()).await;
@@ -346,6 +384,9 @@ impl Authority {
         signed: &SignedToken<'_>,
         context: Context,
     ) -> Result<Signer, AuthorityError> {
+        if let Some(signer) = self.access.signer(signed, &self.clock).await {
+            return Ok(signer);
+        }
         let signer = self.signer_of(&self.published, version, signed, context.clone()).await?;
         if !matches!(signer, Signer::Unpublished) || !self.profile().keys_by_app {
             return Ok(signer);
@@ -369,8 +410,13 @@ impl Authority {
         let fetch = Box::pin(async move {
             let own = client.as_deref().map(|client| this.published_for(client));
             let published = own.as_deref().unwrap_or(&this.published);
-            let document = this.document_of(published, version, context.clone()).await?;
-            let url = this.named(document.metadata.jwks_uri.as_deref(), "the metadata document has no usable `jwks_uri`")?;
+            let url = match this.access.url() {
+                Some(url) => url.clone(),
+                None => {
+                    let document = this.document_of(published, version, context.clone()).await?;
+                    this.named(document.metadata.jwks_uri.as_deref(), "the metadata document has no usable `jwks_uri`")?
+                }
+            };
             this.fetch(Some(url), "keys", context).await
         });
         published.of(version).keys.signer(signed, &self.clock, &self.tasks, fetch).await

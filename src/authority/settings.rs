@@ -8,6 +8,7 @@ use url::Url;
 
 use super::profile::{ENTRA, OIDC, Profile};
 use crate::finding::Complaint;
+use crate::reload::Source;
 use crate::token::Tenant;
 
 /// One app's authority.
@@ -42,6 +43,17 @@ pub enum AssertionAudience {
     Issuer,
     /// The token endpoint: what RFC 7523 suggested, for old servers.
     TokenEndpoint,
+}
+
+/// Where the keys of an issuer are that is no app's authority.
+#[derive(Clone, Debug)]
+pub enum KeyPlace {
+    /// Where its metadata document says.
+    Discovered,
+    /// At this URL.
+    Url(Url),
+    /// In a file: nothing is asked of anybody.
+    File(Source),
 }
 
 /// How calls to authorities are bounded (`authority:` in the configuration).
@@ -115,6 +127,25 @@ impl Address {
     pub fn oidc(text: &str, insecure_http: bool) -> Result<Self, Complaint> {
         let url = absolute(text, insecure_http)?;
         Ok(Self { profile: &OIDC, url, tenant: None, issuer: Some(text.to_owned()) })
+    }
+
+    /// Names an issuer whose documents are not asked for, so that the name need be no URL. `keys`: where its keys are, if they are
+    /// anywhere but in a file.
+    ///
+    /// # Errors
+    /// None that can happen: a URL that stands for none is one.
+    pub fn of_keys(issuer: &str, keys: Option<&Url>) -> Result<Self, Complaint> {
+        let url = keys.cloned().map_or_else(|| Url::parse(issuer).or_else(|_| Url::parse("https://issuer.invalid")), Ok);
+        let url = url.map_err(|_| Complaint::new("it is no name of an issuer", "write it as the tokens say it in `iss`"))?;
+        Ok(Self { profile: &OIDC, url, tenant: None, issuer: Some(issuer.to_owned()) })
+    }
+
+    /// Reads the URL of a key set.
+    ///
+    /// # Errors
+    /// No URL, or not https.
+    pub fn keys(text: &str) -> Result<Url, Complaint> {
+        absolute(text, false)
     }
 
     /// What its kind does in its own way.

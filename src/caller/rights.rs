@@ -2,7 +2,7 @@
 //!
 //! A caller that may not use every app learns nothing of the others, not even whether they are there.
 
-use super::settings::Rights;
+use super::settings::{INTROSPECT, Rights, USUAL_FLOWS};
 
 /// What a request needs the right to.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,6 +54,9 @@ pub enum RightError {
     /// `callers.*.flows`.
     #[error("this caller may not use this flow: extend `callers.*.flows`")]
     Flow,
+    /// `callers.*.doors`.
+    #[error("this caller may not use this door: extend `callers.*.doors`")]
+    Door,
 }
 
 /// Whether a caller may have what is wanted.
@@ -69,7 +72,8 @@ pub(super) fn judge(rights: &Rights, wanted: &WantedRights<'_>) -> Result<(), Ri
         }
     }
     let Some(flow) = wanted.flow else { return Ok(()) };
-    if let Some(apis) = &rights.apis {
+    // No token comes of an introspection: there is nothing that could be good for too much.
+    if let Some(apis) = rights.apis.as_ref().filter(|_| flow != INTROSPECT) {
         let listed = wanted.api.is_some_and(|name| apis.iter().any(|api| api == name));
         match wanted.beyond {
             Beyond::Nothing if listed => {}
@@ -78,26 +82,25 @@ pub(super) fn judge(rights: &Rights, wanted: &WantedRights<'_>) -> Result<(), Ri
             _ => return Err(RightError::Api),
         }
     }
-    match &rights.flows {
-        Some(flows) if !flows.contains(&flow) => Err(RightError::Flow),
-        _ => Ok(()),
-    }
+    let flows = rights.flows.as_deref().unwrap_or(&USUAL_FLOWS);
+    if flows.contains(&flow) { Ok(()) } else { Err(RightError::Flow) }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::settings::{AccountRights, Rights};
+    use super::super::settings::{AccountRights, INTROSPECT, Rights, USUAL_FLOWS};
     use super::{Beyond, RightError, WantedRights, judge};
 
     fn rights(apps: Option<&[&str]>, apis: Option<&[&str]>, flows: Option<&[&'static str]>) -> Rights {
         let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Rights { apps: apps.map(list), apis: apis.map(list), flows: flows.map(<[_]>::to_vec), accounts: AccountRights::Own }
+        let flows = flows.map(<[_]>::to_vec);
+        Rights { apps: apps.map(list), apis: apis.map(list), flows, doors: vec!["rest"], accounts: AccountRights::Own }
     }
 
     const FLOW: Option<&str> = Some("on_behalf_of");
 
     #[test]
-    fn who_has_no_list_may_have_all() {
+    fn who_has_no_list_may_have_all_but_what_is_had_by_name_only() {
         let all = rights(None, None, None);
         for wanted in [
             WantedRights::default(),
@@ -106,6 +109,24 @@ mod tests {
         ] {
             assert_eq!(judge(&all, &wanted), Ok(()), "{wanted:?}");
         }
+        let judged = |flow: &'static str| judge(&all, &WantedRights { flow: Some(flow), ..WantedRights::default() });
+        for usual in USUAL_FLOWS {
+            assert_eq!(judged(usual), Ok(()), "{usual}");
+        }
+        for named in [INTROSPECT, "device_code"] {
+            assert_eq!(judged(named), Err(RightError::Flow), "{named}");
+        }
+    }
+
+    #[test]
+    fn introspection_is_a_right_of_its_own_and_no_matter_of_apis() {
+        let some = rights(None, Some(&["g"]), Some(&[INTROSPECT]));
+        let wanted = WantedRights { flow: Some(INTROSPECT), ..WantedRights::default() };
+        assert_eq!(judge(&some, &wanted), Ok(()));
+        let token = WantedRights { flow: FLOW, api: Some("g"), beyond: Beyond::Nothing, ..WantedRights::default() };
+        assert_eq!(judge(&some, &token), Err(RightError::Flow));
+        let bound = rights(Some(&["a"]), None, Some(&[INTROSPECT]));
+        assert_eq!(judge(&bound, &WantedRights { apps: [Some("b"), None, None], ..wanted }), Err(RightError::App));
     }
 
     #[test]

@@ -20,13 +20,14 @@ const LONGEST: usize = 1024;
 
 const REMEDY: &str = "write one token per line, such as `openssl rand -base64 33` prints; a line that begins with # is a comment";
 
-/// The tokens of all callers; clones share everything.
+/// The tokens of all callers that have any; clones share everything.
 #[derive(Clone, Debug)]
 pub struct CallerTokens(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    callers: Vec<(Settings, Arc<Reloading<Tokens>>)>,
+    /// The name of each, and its tokens.
+    callers: Vec<(String, Arc<Reloading<Tokens>>)>,
     owners: Arc<Owners>,
 }
 
@@ -55,16 +56,16 @@ impl CallerTokens {
     /// Loads the tokens of all callers. `None`: there are findings.
     pub fn load(callers: &[Settings], findings: &mut Findings) -> Option<Self> {
         let owners = Arc::<Owners>::default();
-        let mut loaded: Vec<(Settings, Arc<Reloading<Tokens>>)> = Vec::new();
+        let mut loaded: Vec<(String, Arc<Reloading<Tokens>>)> = Vec::new();
         let mut good = true;
         for (index, caller) in (0_u16..).zip(callers) {
+            let Some(source) = caller.token() else { continue };
             let given = Arc::clone(&owners);
             let take = move |_: &Tokens, new: &Tokens| given.give(index, new).map_err(|_| shared("another caller's"));
-            let source = &caller.token;
             let tokens = Reloading::load_guarded(source.clone(), Tokens::parse, take).and_then(|tokens| {
                 let given = owners.give(index, &tokens.current().value);
-                given.map(|()| tokens).map_err(|other| match loaded.get(usize::from(other)) {
-                    Some((other, _)) => shared(&format!("the caller `{}`'s", other.name)),
+                given.map(|()| tokens).map_err(|other| match callers.get(usize::from(other)) {
+                    Some(other) => shared(&format!("the caller `{}`'s", other.name)),
                     None => shared("another caller's"),
                 })
             });
@@ -73,7 +74,7 @@ impl CallerTokens {
                     if let Some(problem) = tokens.oddity(OuterBlanks::Passed) {
                         findings.warning(source.file.as_deref(), &source.key, problem);
                     }
-                    loaded.push((caller.clone(), tokens));
+                    loaded.push((caller.name.clone(), tokens));
                 }
                 Err(problem) => {
                     findings.error(source.file.as_deref(), &source.key, problem);
@@ -84,14 +85,9 @@ impl CallerTokens {
         good.then(|| Self(Arc::new(Inner { callers: loaded, owners })))
     }
 
-    /// The callers, in the order of the configuration.
-    pub(super) fn callers(&self) -> impl ExactSizeIterator<Item = &Settings> {
-        self.0.callers.iter().map(|(caller, _)| caller)
-    }
-
-    /// The caller of this number.
-    pub(super) fn caller(&self, index: u16) -> Option<&Settings> {
-        self.0.callers.get(usize::from(index)).map(|(caller, _)| caller)
+    /// Whether no caller has a token.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.callers.is_empty()
     }
 
     /// The number of the caller whose token this is.
@@ -100,8 +96,8 @@ impl CallerTokens {
     }
 
     /// Why the newest contents of a caller's file were not taken, if they were not, and how often that happened.
-    pub(super) fn reload_states(&self) -> impl Iterator<Item = (&Settings, Option<Arc<Complaint>>, u64)> {
-        self.0.callers.iter().map(|(caller, tokens)| (caller, tokens.problem(), tokens.failures()))
+    pub(super) fn reload_states(&self) -> impl Iterator<Item = (&str, Option<Arc<Complaint>>, u64)> {
+        self.0.callers.iter().map(|(caller, tokens)| (caller.as_str(), tokens.problem(), tokens.failures()))
     }
 
     /// Reads all files again, in the order of the configuration: what one caller gives up, a later one may have at once. Where
@@ -222,7 +218,7 @@ impl TokenHash {
 mod tests {
     use std::path::Path;
 
-    use super::super::settings::{AccountRights, Rights, Settings};
+    use super::super::settings::{AccountRights, CallerProof, Rights, Settings};
     use super::{CallerTokens, TokenHash, Tokens};
     use crate::finding::Findings;
     use crate::reload::{Place, Source};
@@ -234,8 +230,8 @@ mod tests {
     fn caller(folder: &Path, name: &str, contents: &str) -> Settings {
         std::fs::write(folder.join(name), contents).unwrap();
         let token = Source { key: format!("callers.{name}"), file: None, place: Place::File(folder.join(name)) };
-        let rights = Rights { apps: None, apis: None, flows: None, accounts: AccountRights::Own };
-        Settings { name: name.to_owned(), token, rights }
+        let rights = Rights { apps: None, apis: None, flows: None, doors: vec!["rest"], accounts: AccountRights::Own };
+        Settings { name: name.to_owned(), former_names: Vec::new(), proof: CallerProof::Token(token), rights }
     }
 
     #[test]

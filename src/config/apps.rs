@@ -277,3 +277,23 @@ pub(super) fn entries(path: &str, raw: Option<List>) -> Vec<(String, String)> {
     let list = raw.unwrap_or_default().0.into_iter().enumerate();
     list.filter_map(|(index, text)| text.map(|text| (format!("{path}[{index}]"), text))).collect()
 }
+
+/// A list of names. An empty one would allow nothing at all, and is more often meant to allow everything.
+pub(super) fn listed<T>(
+    path: &str,
+    raw: Option<List>,
+    report: &mut Report<'_>,
+    read: impl Fn(&str) -> Result<T, Complaint>,
+) -> Option<Vec<T>> {
+    let list = entries(path, Some(raw?));
+    if list.is_empty() {
+        report.missing(
+            path,
+            Complaint::new(
+                "the list is empty, and would allow nothing",
+                "list what is allowed, or remove the key: then what is usual is",
+            ),
+        );
+    }
+    Some(list.iter().filter_map(|(key, text)| report.take(key, read(text))).collect())
+}

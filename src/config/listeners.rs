@@ -134,7 +134,8 @@ fn addresses(path: &str, raw: Option<List>, default: &str, report: &mut Report<'
     all
 }
 
-fn has_port_zero(address: &Address) -> bool {
+/// Whether the system chooses its port: two of them are no two of the same.
+pub(super) fn has_port_zero(address: &Address) -> bool {
     match address {
         Address::Tcp(address) => address.port() == 0,
         Address::Any(port) => *port == 0,

@@ -18,6 +18,7 @@ mod listeners;
 mod name;
 mod node;
 mod outbound;
+mod proofs;
 mod raw;
 mod redis;
 mod report;
@@ -140,11 +141,19 @@ fn assemble(mut raw: raw::Root, environment: &BTreeMap<String, String>, report: 
     let (mut listen, admin) = listeners::listeners(raw.listen, raw.admin_listen, raw.listen_mode, (&limits, bounds), guard, report);
     listen.tls = raw.tls.map(|raw| tls::tls(raw, &listen.addresses, environment, report));
     let apis: Vec<String> = raw.apis.iter().flat_map(BTreeMap::keys).cloned().collect();
-    let callers = callers::callers(raw.callers, &callers::KnownNames { apps: &names, apis: &apis }, environment, report);
+    let apps = apps::apps(raw.apps, environment, report);
+    let around = proofs::Surroundings {
+        apps: &apps,
+        listen: &listen.addresses,
+        admin: &admin.addresses,
+        tls: listen.tls.as_ref(),
+        environment,
+    };
+    let callers = callers::callers(raw.callers, &callers::KnownNames { apps: &names, apis: &apis }, &around, report);
     Settings {
         listen,
         admin,
-        apps: apps::apps(raw.apps, environment, report),
+        apps,
         apis: apis::apis(raw.apis, &names, report),
         callers,
         cache: service::cache(raw.cache, (&limits, detached), environment, report),

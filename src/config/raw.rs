@@ -12,6 +12,7 @@ use crate::authority::AssertionAudience;
 use crate::caller::AccountRights;
 use crate::credential::SecretMethod;
 use crate::flow::RefreshTokens;
+use crate::listen::ClientCertificates;
 use crate::telemetry::{Format, Level};
 
 /// A map of apps or apis; `None` where one was refused or has no member.
@@ -43,6 +44,7 @@ pub(super) struct Tls {
     pub(super) cert: Option<RawPlace>,
     pub(super) key: Option<RawPlace>,
     pub(super) client_ca: Option<RawPlace>,
+    pub(super) client_certificates: Option<Scalar<ClientCertificates>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -123,11 +125,43 @@ pub(super) struct Api {
 #[serde(deny_unknown_fields)]
 pub(super) struct Caller {
     pub(super) name: Option<Text>,
+    pub(super) former_names: Option<List>,
     pub(super) token: Option<RawPlace>,
+    pub(super) jwt: Option<CallerJwt>,
+    pub(super) certificate: Option<CallerCertificate>,
+    pub(super) peer: Option<CallerPeer>,
+    pub(super) listener: Option<Text>,
     pub(super) apps: Option<List>,
     pub(super) apis: Option<List>,
     pub(super) flows: Option<List>,
+    pub(super) doors: Option<List>,
     pub(super) accounts: Option<Scalar<AccountRights>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CallerJwt {
+    pub(super) issuer: Option<Text>,
+    pub(super) audience: Option<Text>,
+    pub(super) subjects: Option<List>,
+    pub(super) ca_file: Option<Text>,
+    pub(super) jwks: Option<RawPlace>,
+    pub(super) jwks_uri: Option<Text>,
+    pub(super) discovery_token: Option<RawPlace>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CallerCertificate {
+    pub(super) spiffe_ids: Option<List>,
+    pub(super) dns_names: Option<List>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CallerPeer {
+    pub(super) uid: Option<Scalar<u64>>,
+    pub(super) gid: Option<Scalar<u64>>,
 }
 
 #[derive(Default, Deserialize)]

@@ -40,9 +40,14 @@ impl<'a> Report<'a> {
 
     /// Adds an error about something that is not there, unless a finding at, above or below the path has explained that.
     pub(super) fn missing(&mut self, path: &str, problem: Complaint) {
-        if !self.reported.iter().any(|other| is_within(other, path) || is_within(path, other)) {
+        if !self.is_explained(path) {
             self.error(path, problem);
         }
+    }
+
+    /// Whether a finding at, above or below a path has said what is wrong there.
+    pub(super) fn is_explained(&self, path: &str) -> bool {
+        self.reported.iter().any(|other| is_within(other, path) || is_within(path, other))
     }
 
     /// Adds an error about a place that is no path: a line of the file, or a variable.

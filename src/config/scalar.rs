@@ -12,6 +12,7 @@ use crate::authority::AssertionAudience;
 use crate::caller::AccountRights;
 use crate::credential::SecretMethod;
 use crate::flow::RefreshTokens;
+use crate::listen::ClientCertificates;
 use crate::telemetry::{Format, Level};
 
 /// A text. A bare number is refused: YAML has already changed `0012` into 12.
@@ -211,6 +212,18 @@ impl Form for AccountRights {
         match text {
             "own" => Some(Self::Own),
             "all" => Some(Self::All),
+            _ => None,
+        }
+    }
+}
+
+impl Form for ClientCertificates {
+    const EXPECTED: &'static str = "whether clients have to show a certificate|write required or optional";
+
+    fn text(text: &str) -> Option<Self> {
+        match text {
+            "required" => Some(Self::Required),
+            "optional" => Some(Self::Optional),
             _ => None,
         }
     }

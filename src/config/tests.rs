@@ -1,5 +1,6 @@
 //! Whole configurations, good and bad, from `tests/fixtures/config`.
 
+mod callers;
 mod redis;
 
 use std::collections::BTreeMap;
@@ -91,7 +92,9 @@ fn every_value_of_the_good_file_arrives() {
     assert_eq!((settings.listen.addresses.len(), settings.listen.mode, settings.listen.header), (2, 0o600, 32 * 1024));
     assert_eq!(settings.admin.addresses, [listen::Address::Any(9651)]);
     assert_eq!(settings.http.hosts, ["tokend.internal"]);
-    assert!(settings.listen.tls.is_some_and(|tls| tls.cert.key == "tls.cert.file" && tls.client_ca.is_some()));
+    let tls = settings.listen.tls.unwrap();
+    assert!(tls.cert.key == "tls.cert.file" && tls.client_ca.is_some());
+    assert_eq!(tls.client_certificates, listen::ClientCertificates::Optional);
     assert!(settings.admin.tls.is_none());
     assert_eq!((settings.http.body, settings.http.concurrency, settings.listen.connections), (512 * 1024, 4096, 8192));
     assert_eq!((settings.listen.heads + settings.admin.heads, settings.admin.heads), (4 << 20, 512 << 10));
@@ -113,8 +116,11 @@ fn every_value_of_the_good_file_arrives() {
     assert!(shop.offline_access && shop.authority.address.issuer().is_some());
     assert_eq!((orders.refresh_tokens, shop.refresh_tokens), (flow::RefreshTokens::SingleUse, flow::RefreshTokens::Reusable));
     assert_eq!(everyone.refresh_tokens, flow::RefreshTokens::Reusable);
-    let [checkout, support] = settings.callers.as_slice() else { panic!("two callers") };
-    assert_eq!((checkout.name.as_str(), checkout.token.key.as_str()), ("checkout", "callers[0].token.file"));
+    let [checkout, support, workload, ..] = settings.callers.as_slice() else { panic!("three callers") };
+    assert_eq!(
+        (checkout.name.as_str(), checkout.token().map(|token| token.key.as_str())),
+        ("checkout", Some("callers[0].token.file"))
+    );
     assert_eq!(
         (&checkout.rights.apps, &checkout.rights.apis),
         (&Some(vec!["orders".to_owned(), "shop".to_owned()]), &Some(vec!["graph".to_owned()]))
@@ -122,6 +128,10 @@ fn every_value_of_the_good_file_arrives() {
     assert_eq!(checkout.rights.flows, Some(vec!["on_behalf_of", "silent"]));
     assert_eq!((&support.rights.apps, &support.rights.apis, &support.rights.flows), (&None, &None, &None));
     assert_eq!((checkout.rights.accounts, support.rights.accounts), (AccountRights::Own, AccountRights::All));
+    assert_eq!(
+        (&*workload.former_names, &*workload.rights.doors),
+        (&["batch", "0-batch"].map(str::to_owned)[..], &["rest", "msi"][..])
+    );
 }
 
 #[test]
@@ -271,7 +281,7 @@ fn what_this_version_does_not_have_is_not_called_unknown() {
 
 #[test]
 fn a_right_without_a_value_is_not_all_of_it() {
-    for right in ["apps", "apis", "flows", "accounts"] {
+    for right in ["apps", "apis", "flows", "doors", "accounts"] {
         // As it looks when every entry below the key is commented out.
         let (settings, findings) = yaml(&format!("{APP}callers:\n  - name: a\n    token: {{file: /t}}\n    {right}:\n"), &[]);
         assert!(settings.is_none() && keys(&findings) == [format!("callers[0].{right}")], "{right}: {findings:?}");

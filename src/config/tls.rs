@@ -19,7 +19,7 @@ pub(super) struct ListenerGuard {
 }
 
 const TLS: &str = "`tls: {cert: {file: /run/secrets/tls.crt}, key: {file: /run/secrets/tls.key}}`";
-const CALLERS: &str = "`callers` with a token for each";
+const CALLERS: &str = "`callers` with a proof for each";
 
 // === impl ListenerGuard ===
 
@@ -44,7 +44,7 @@ pub(super) fn tls(
     environment: &BTreeMap<String, String>,
     report: &mut Report<'_>,
 ) -> TlsSettings {
-    let (has_cert, has_key) = (raw.cert.is_some(), raw.key.is_some());
+    let (has_cert, has_key, has_client_ca) = (raw.cert.is_some(), raw.key.is_some(), raw.client_ca.is_some());
     for (member, there) in [("cert", has_cert), ("key", has_key)] {
         if !there {
             let problem = Complaint::new(format!("`tls` has no `{member}`"), format!("write {TLS}; one file may hold both"));
@@ -60,5 +60,13 @@ pub(super) fn tls(
     let key = raw.key.and_then(|place| source("tls.key", place, environment, report));
     let client_ca = raw.client_ca.and_then(|place| public_source("tls.client_ca", place, environment, report));
     let cert = cert.unwrap_or_else(|| Source::missing("tls.cert"));
-    TlsSettings { cert, key: key.unwrap_or_else(|| Source::missing("tls.key")), client_ca }
+    if raw.client_certificates.is_some() && !has_client_ca {
+        let problem = Complaint::new(
+            "it has no effect without `tls.client_ca`",
+            "remove it, or write `client_ca: {file: …}` with the CAs of the clients",
+        );
+        report.missing("tls.client_certificates", problem);
+    }
+    let client_certificates = raw.client_certificates.map(|scalar| scalar.0).unwrap_or_default();
+    TlsSettings { cert, key: key.unwrap_or_else(|| Source::missing("tls.key")), client_ca, client_certificates }
 }

@@ -38,7 +38,7 @@ pub struct App {
     pub(super) space: KeySpace,
     /// Where the accounts are that are nobody's: those of its tenant.
     accounts: KeySpace,
-    /// The part of it that each caller's accounts have for themselves.
+    /// The part of it that each caller's accounts have for themselves, and those that they had under former names.
     owned: Vec<KeySpace>,
     pub(super) app_partition: Partition,
     /// What most of its tokens have in their keys beside partition and scopes.
@@ -110,7 +110,7 @@ impl App {
             app_partition: space.partition(PartitionOwner::App(&tenant)),
             usual: UsualVariant::new(tenant, capabilities.clone()),
             refresh_tokens: settings.refresh_tokens,
-            owned: callers.iter().map(|caller| accounts.of_caller(&caller.name)).collect(),
+            owned: caller::kept_names(callers).map(|name| accounts.of_caller(name)).collect(),
             accounts,
             space,
             capabilities,

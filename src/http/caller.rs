@@ -8,13 +8,14 @@ use std::task::{Context, Poll};
 
 use axum::extract::Request;
 use futures_util::future::{Either, Ready, ready};
-use http::{HeaderName, HeaderValue};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use tower::{BoxError, Layer, Service, ServiceExt as _};
 
 use super::asked::Asked;
 use super::fault::{Fault, FaultKind};
 use super::routes::ProofPlace;
 use crate::caller::{Caller, CallerError, Callers, HeaderToken, Presented};
+use crate::listen::Connection;
 
 /// The header of the caller's token.
 const CALLER_TOKEN: HeaderName = HeaderName::from_static("x-tokend-token");
@@ -96,21 +97,46 @@ where
 fn presented(request: &Request) -> Presented<'_> {
     let proof = request.extensions().get::<Asked>().map_or(ProofPlace::Header, |asked| asked.path.proof);
     match proof {
-        ProofPlace::Header => {
-            Presented { header: HeaderToken::of(request.headers().get_all(CALLER_TOKEN).iter().map(HeaderValue::as_bytes)) }
-        }
+        ProofPlace::Header => presented_by(request.headers(), &CALLER_TOKEN, request.extensions()),
     }
 }
 
-fn fault(error: CallerError) -> Fault {
+/// What the head of a request shows of its caller: this header, and the connection. A door whose proofs stand in the body too adds
+/// them: `Presented { secrets, assertion, ..presented_by(…) }`.
+pub(super) fn presented_by<'a>(headers: &'a HeaderMap, name: &HeaderName, extensions: &'a Extensions) -> Presented<'a> {
+    Presented {
+        header: HeaderToken::of(headers.get_all(name).iter().map(HeaderValue::as_bytes)),
+        secrets: &[],
+        assertion: None,
+        connection: Connection::of(extensions),
+    }
+}
+
+/// What a request that is of no caller is told.
+pub(super) fn fault(error: CallerError) -> Fault {
+    let kind = match error {
+        CallerError::KeysUnavailable => FaultKind::CallerKeysUnavailable,
+        _ => FaultKind::CallerNotAuthenticated,
+    };
     let detail = match error {
-        CallerError::TokenMissing => "the header `X-Tokend-Token` is missing; send the caller's token in it",
-        CallerError::TokenRepeated => "the header `X-Tokend-Token` is there twice; send it once",
-        CallerError::TokenUnknown => {
+        CallerError::Missing => {
+            "the header `X-Tokend-Token` is missing, and the connection proves no caller either; send the caller's token or JWT in it"
+        }
+        CallerError::Repeated => "the header `X-Tokend-Token` is there twice; send it once",
+        CallerError::Unknown => {
             "the header `X-Tokend-Token` has the token of no caller; send one that stands in `callers.*.token` now"
         }
+        CallerError::Rejected(_) => {
+            "the header `X-Tokend-Token` has a JWT that is no caller's; send one as an entry of `callers.*.jwt` asks for it (the log \
+             says which check it failed)"
+        }
+        CallerError::Several => "the request shows proofs of several callers; show those of one only",
+        CallerError::KeysUnavailable => "the keys that verify the caller's JWT cannot be had; try again",
     };
-    Fault::new(FaultKind::CallerNotAuthenticated, detail)
+    match error {
+        CallerError::Rejected(reason) => Fault::new(kind, detail).because(reason),
+        _ => Fault::new(kind, detail),
+    }
 }
 
 /// It travels with what else is known of the request.

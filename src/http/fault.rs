@@ -24,6 +24,8 @@ pub(super) struct Fault {
     pub(super) kind: FaultKind,
     /// One sentence for the caller, without any value of the request.
     pub(super) detail: Cow<'static, str>,
+    /// Which check failed, for the log alone, where the sentence does not say it: a text of ours.
+    pub(super) reason: Option<&'static str>,
 }
 
 /// The edge's own error values.
@@ -34,6 +36,7 @@ pub(super) enum FaultKind {
     HostNotAllowed,
     OriginNotAllowed,
     CallerNotAuthenticated,
+    CallerKeysUnavailable,
     NotFound,
     MethodNotAllowed,
     PayloadTooLarge,
@@ -56,7 +59,13 @@ impl From<Fault> for RequestError {
 impl Fault {
     /// A fault with its sentence.
     pub(super) fn new(kind: FaultKind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into() }
+        Self { kind, detail: detail.into(), reason: None }
+    }
+
+    /// This fault, because this check failed.
+    #[must_use]
+    pub(super) fn because(self, reason: &'static str) -> Self {
+        Self { reason: Some(reason), ..self }
     }
 }
 
@@ -64,12 +73,13 @@ impl Fault {
 
 impl FaultKind {
     /// Every value, for the API document and the metric.
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::InvalidRequest,
         Self::ForwardedHeader,
         Self::HostNotAllowed,
         Self::OriginNotAllowed,
         Self::CallerNotAuthenticated,
+        Self::CallerKeysUnavailable,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::PayloadTooLarge,
@@ -87,6 +97,7 @@ impl FaultKind {
             Self::HostNotAllowed => "host_not_allowed",
             Self::OriginNotAllowed => "origin_not_allowed",
             Self::CallerNotAuthenticated => "caller_not_authenticated",
+            Self::CallerKeysUnavailable => "caller_keys_unavailable",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::PayloadTooLarge => "payload_too_large",
@@ -107,7 +118,7 @@ impl FaultKind {
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::CallerKeysUnavailable | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::RequestTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -120,6 +131,7 @@ impl FaultKind {
             Self::HostNotAllowed => "The request names another host",
             Self::OriginNotAllowed => "Web pages may not ask for tokens",
             Self::CallerNotAuthenticated => "The caller is not known",
+            Self::CallerKeysUnavailable => "The keys of a caller's issuer cannot be had",
             Self::NotFound => "There is no such route",
             Self::MethodNotAllowed => "The route does not take this method",
             Self::PayloadTooLarge => "The request's body is too large",
@@ -132,6 +144,6 @@ impl FaultKind {
 
     /// Whether the same request can succeed soon.
     pub(super) fn retryable(self) -> bool {
-        matches!(self, Self::Overloaded | Self::RequestTimeout)
+        matches!(self, Self::CallerKeysUnavailable | Self::Overloaded | Self::RequestTimeout)
     }
 }

@@ -65,10 +65,10 @@ impl<'a> RequestFailure<'a> {
             detail: &fault.detail,
             error: fault.kind.as_str(),
             // One that was put together may have a name that the caller gave.
-            reason: match &fault.detail {
+            reason: fault.reason.or(match &fault.detail {
                 Cow::Borrowed(detail) => Some(*detail),
                 Cow::Owned(_) => None,
-            },
+            }),
             retryable: fault.kind.retryable(),
             retry_after: (fault.kind == FaultKind::Overloaded).then_some(1),
             refusal: None,

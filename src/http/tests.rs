@@ -82,7 +82,11 @@ fn answer() -> Answer {
 
 fn request(body: &str) -> http::request::Builder {
     let peer = Peer::Tcp { address: "127.0.0.1:5000".parse().unwrap(), listener: "127.0.0.1:8650".parse().unwrap(), tls: false };
-    let request = Request::builder().method(Method::POST).uri("/obo").header("host", "localhost:8650").extension(peer);
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri("/obo")
+        .header("host", "localhost:8650")
+        .extension(crate::listen::Connection::from(peer));
     if body.is_empty() { request } else { request.header("content-type", "application/json") }
 }
 

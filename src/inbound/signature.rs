@@ -30,6 +30,8 @@ const LONGEST: usize = 64 * 1024;
 pub struct Inbound {
     authority: Arc<Authority>,
     remembered: Cache<TokenDigest, Verified, WeighVerified>,
+    /// Whether the header's `typ` has to be an access token's.
+    asks_type: bool,
     clock: Clock,
 }
 
@@ -101,7 +103,17 @@ impl Inbound {
     /// A verifier that remembers nothing yet, and at most this many bytes.
     pub fn new(authority: Arc<Authority>, max_bytes: u64, clock: Clock) -> Self {
         let items = usize::try_from(max_bytes / 1024).unwrap_or(usize::MAX).clamp(16, 4096);
-        Self { authority, remembered: Cache::with_weighter(items, max_bytes, WeighVerified), clock }
+        Self { authority, remembered: Cache::with_weighter(items, max_bytes, WeighVerified), asks_type: true, clock }
+    }
+
+    /// A verifier of JWTs that are no access tokens: what their `typ` says is not asked.
+    pub fn of_any_type(authority: Arc<Authority>, max_bytes: u64, clock: Clock) -> Self {
+        Self { asks_type: false, ..Self::new(authority, max_bytes, clock) }
+    }
+
+    /// Whose tokens it verifies.
+    pub fn authority(&self) -> &Arc<Authority> {
+        &self.authority
     }
 
     /// What is remembered of the token with this SHA-256 for a client. Nothing here waits.
@@ -139,6 +151,9 @@ impl Inbound {
     pub async fn signed(&self, token: &str, client_id: &str, context: Context) -> Result<Verified, TokenRejected> {
         let now = self.clock.moment();
         let header = TokenHeader::read(token)?;
+        if self.asks_type && !header.may_be_access_token() {
+            return Err(TokenRejected::Invalid("its `typ` is not an access token's"));
+        }
         let mut claims = Claims::read(&part(token, 1).ok_or(TokenRejected::NoJwt)?).map_err(TokenRejected::Claims)?;
         claims.is_at_jwt = header.is_at_jwt();
         let version = self.version(&claims);
@@ -191,7 +206,7 @@ struct TokenHeader {
 // === impl TokenHeader ===
 
 impl TokenHeader {
-    /// Reads the header of a token that may be an access token. An unknown `crit` is refused (RFC 7515 §4.1.11), and none is known.
+    /// Reads the header of a token. An unknown `crit` is refused (RFC 7515 §4.1.11), and none is known.
     fn read(token: &str) -> Result<Self, TokenRejected> {
         if token.len() > LONGEST {
             return Err(TokenRejected::Invalid("it is too long"));
@@ -200,11 +215,6 @@ impl TokenHeader {
         let header: Self = serde_json::from_slice(&json).map_err(|_| Self::fault(&json))?;
         if header.crit.is_some() {
             return Err(TokenRejected::Invalid("its header has critical extensions that are not understood"));
-        }
-        let typ = header.typ.as_deref().unwrap_or("JWT");
-        let is_plain = ["JWT", "application/jwt"].iter().any(|known| known.eq_ignore_ascii_case(typ));
-        if !is_plain && !header.is_at_jwt() {
-            return Err(TokenRejected::Invalid("its `typ` is not an access token's"));
         }
         match header.alg.as_str() {
             "RS256" | "RS384" | "RS512" | "PS256" | "PS384" | "PS512" | "ES256" | "ES384" | "ES512" | "EdDSA" => Ok(header),
@@ -216,6 +226,12 @@ impl TokenHeader {
     fn fault(json: &[u8]) -> TokenRejected {
         let found = no_text(json, &["alg", "kid", "typ"]);
         found.map_or(TokenRejected::NoJwt, |(member, found)| TokenRejected::Header { member, found })
+    }
+
+    /// Whether `typ` says nothing else.
+    fn may_be_access_token(&self) -> bool {
+        let typ = self.typ.as_deref().unwrap_or("JWT");
+        self.is_at_jwt() || ["JWT", "application/jwt"].iter().any(|known| known.eq_ignore_ascii_case(typ))
     }
 
     /// RFC 9068 §2.1.

@@ -20,7 +20,7 @@ use super::occupant::ConnectionPlace;
 use super::places::Places;
 use super::seat::Origin;
 use super::spare::Spares;
-use super::{Peer, Settings, Tls};
+use super::{Connection, Peer, Settings, Tls};
 use crate::tasks::Tasks;
 
 /// One accept loop.
@@ -71,21 +71,21 @@ pub fn serve<A: App>(
 impl<A: App> Acceptor<A> {
     async fn run(&self, bound: &Bound) {
         match &bound.socket {
-            Socket::Tcp(listener, address) => self.accept_tcp(listener, *address, bound.tls.as_ref()).await,
-            Socket::Unix(listener, _file) => self.accept_unix(listener).await,
+            Socket::Tcp(listener, address) => self.accept_tcp(listener, *address, bound).await,
+            Socket::Unix(listener, _file) => self.accept_unix(listener, bound).await,
         }
     }
 
-    async fn accept_tcp(&self, listener: &TcpListener, address: SocketAddr, tls: Option<&Tls>) {
+    async fn accept_tcp(&self, listener: &TcpListener, address: SocketAddr, bound: &Bound) {
         let mut pause = LEAST_PAUSE;
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     pause = LEAST_PAUSE;
-                    let peer = Peer::Tcp { address: peer, listener: address, tls: tls.is_some() };
+                    let peer = Peer::Tcp { address: peer, listener: address, tls: bound.tls.is_some() };
                     // Further ones wait in the system's queue while this one waits for its place.
                     let place = self.places.enter(Origin::of(&peer)).await;
-                    self.take_tcp(stream, peer, place, tls);
+                    self.take_tcp(stream, peer, place, (bound.tls.as_ref(), bound.owner));
                 }
                 Err(error) if self.gives_up_a_spare(&error) => {}
                 Err(error) => back_off(&error, &mut pause).await,
@@ -93,14 +93,14 @@ impl<A: App> Acceptor<A> {
         }
     }
 
-    async fn accept_unix(&self, listener: &UnixListener) {
+    async fn accept_unix(&self, listener: &UnixListener, bound: &Bound) {
         let mut pause = LEAST_PAUSE;
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
                     pause = LEAST_PAUSE;
                     let place = self.places.enter(Origin::Here).await;
-                    self.take_unix(stream, place);
+                    self.take_unix(stream, place, bound.owner);
                 }
                 Err(error) if self.gives_up_a_spare(&error) => {}
                 Err(error) => back_off(&error, &mut pause).await,
@@ -122,7 +122,7 @@ impl<A: App> Acceptor<A> {
                             && let Ok(stream) = TcpStream::from_std(stream)
                             && let Some(place) = self.places.try_enter(Origin::of(&peer))
                         {
-                            self.take_tcp(stream, peer, place, bound.tls.as_ref());
+                            self.take_tcp(stream, peer, place, (bound.tls.as_ref(), bound.owner));
                         }
                     },
                 );
@@ -136,7 +136,7 @@ impl<A: App> Acceptor<A> {
                             && let Ok(stream) = UnixStream::from_std(stream)
                             && let Some(place) = self.places.try_enter(Origin::Here)
                         {
-                            self.take_unix(stream, place);
+                            self.take_unix(stream, place, bound.owner);
                         }
                     },
                 );
@@ -156,30 +156,30 @@ impl<A: App> Acceptor<A> {
         }
     }
 
-    fn take_tcp(&self, stream: TcpStream, peer: Peer, place: ConnectionPlace, tls: Option<&Tls>) {
+    fn take_tcp(&self, stream: TcpStream, peer: Peer, place: ConnectionPlace, (tls, owner): (Option<&Tls>, Option<u16>)) {
         // An answer is one small write: nothing is gained by waiting for more. Where it cannot be set it is only slower.
         drop(stream.set_nodelay(true));
-        let connections = Arc::clone(&self.connections);
+        let (connections, connection) = (Arc::clone(&self.connections), Connection { owner, ..Connection::from(peer) });
         // Two kinds of task and not one with a choice in it: a plain connection must not take the memory of one over TLS.
         match tls.cloned() {
             None => self.begin(async move {
-                let mut served = pin!(connections.serve(stream, peer, place.seat()));
+                let mut served = pin!(connections.serve(stream, connection, place.seat()));
                 poll_fn(|cx| place.poll_held(cx, served.as_mut())).await;
             }),
             Some(tls) => self.begin(async move {
-                let mut served = pin!(connections.serve_tls(&tls, stream, peer, place.seat()));
+                let mut served = pin!(connections.serve_tls(&tls, stream, connection, place.seat()));
                 poll_fn(|cx| place.poll_held(cx, served.as_mut())).await;
             }),
         }
     }
 
-    fn take_unix(&self, stream: UnixStream, place: ConnectionPlace) {
+    fn take_unix(&self, stream: UnixStream, place: ConnectionPlace, owner: Option<u16>) {
         // A peer that is gone already tells nothing, and asks nothing either.
         let Ok(credentials) = stream.peer_cred() else { return };
-        let peer = Peer::Unix { uid: credentials.uid(), pid: credentials.pid() };
-        let connections = Arc::clone(&self.connections);
+        let peer = Peer::Unix { uid: credentials.uid(), gid: credentials.gid(), pid: credentials.pid() };
+        let (connections, connection) = (Arc::clone(&self.connections), Connection { owner, ..Connection::from(peer) });
         self.begin(async move {
-            let mut served = pin!(connections.serve(stream, peer, place.seat()));
+            let mut served = pin!(connections.serve(stream, connection, place.seat()));
             poll_fn(|cx| place.poll_held(cx, served.as_mut())).await;
         });
     }

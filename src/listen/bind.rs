@@ -16,6 +16,8 @@ use super::{Address, Settings, Tls};
 pub struct Bound {
     pub(super) socket: Socket,
     pub(super) tls: Option<Tls>,
+    /// Whose it is, if it is one caller's alone.
+    pub(super) owner: Option<u16>,
 }
 
 #[derive(Debug)]
@@ -57,7 +59,7 @@ pub async fn bind(settings: &Settings) -> Result<Vec<Bound>, BindError> {
     let mut bound = Vec::with_capacity(settings.addresses.len());
     for address in &settings.addresses {
         match bind_one(address, settings.mode).await {
-            Ok(sockets) => bound.extend(sockets.into_iter().map(|socket| Bound { socket, tls: None })),
+            Ok(sockets) => bound.extend(sockets.into_iter().map(|socket| Bound { socket, tls: None, owner: None })),
             Err(error) if is_spare(address, &settings.addresses, &error) => {
                 tracing::warn!(%address, %error, "this machine has no IPv6 loopback; listening on 127.0.0.1 alone");
             }
@@ -172,6 +174,11 @@ impl Bound {
     pub fn secured(self, tls: &Tls) -> Self {
         let tls = self.tcp().map(|_| tls.clone());
         Self { tls, ..self }
+    }
+
+    /// The socket as one caller's alone, by its place in the configuration: whoever reaches it is that caller.
+    pub fn owned_by(self, caller: u16) -> Self {
+        Self { owner: Some(caller), ..self }
     }
 
     /// Where it listens, with the port that the system chose.

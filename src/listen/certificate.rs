@@ -16,7 +16,7 @@ use rustls::{InconsistentKeys, RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use x509_parser::extensions::GeneralName;
 
-use super::TlsSettings;
+use super::{ClientCertificates, TlsSettings};
 use crate::clock::Clock;
 use crate::finding::Complaint;
 use crate::pem::{self, Validity, add_roots};
@@ -62,7 +62,7 @@ impl Certificate {
     /// # Errors
     /// Each source that is not what it should be, and why.
     pub fn load(settings: &TlsSettings, clock: &Clock) -> Result<Self, Vec<(Source, Complaint)>> {
-        let TlsSettings { cert, key, client_ca } = settings;
+        let TlsSettings { cert, key, client_ca, client_certificates } = settings;
         let parts: [(Option<&Source>, PemPart); 3] = [
             (Some(cert), |text| chain(text).map(drop)),
             (Some(key), |text| private_key(text).map(drop)),
@@ -76,8 +76,8 @@ impl Certificate {
             return Err(problems);
         }
         let sources = [Some(cert), Some(key), client_ca.as_ref()].into_iter().flatten().cloned().collect();
-        let clock = clock.clone();
-        let joined = Reloading::load_joined("tls", sources, move |parts| Identity::join(parts, &clock));
+        let (clock, clients) = (clock.clone(), *client_certificates);
+        let joined = Reloading::load_joined("tls", sources, move |parts| Identity::join(parts, clients, &clock));
         joined.map(Self).map_err(|problem| vec![(key.clone(), problem)])
     }
 
@@ -120,7 +120,7 @@ impl Certificate {
 
 impl Identity {
     /// From the contents in the order of [`TlsSettings`].
-    fn join(parts: &[Contents], clock: &Clock) -> Result<Self, Complaint> {
+    fn join(parts: &[Contents], clients: ClientCertificates, clock: &Clock) -> Result<Self, Complaint> {
         let [cert, key, rest @ ..] = parts else {
             return Err(Complaint::new("there is no certificate with its key", "write `tls.cert` and `tls.key`"));
         };
@@ -130,7 +130,7 @@ impl Identity {
         let (validity, names) = of("tls.cert", describe(&chain))?;
         let provider = Arc::new(aws_lc_rs::default_provider());
         let certified = CertifiedKey::from_der(chain, key, &provider).map_err(unfit)?;
-        let config = configure(certified, roots, provider, clock).map_err(|error| {
+        let config = configure(certified, roots.map(|roots| (roots, clients)), provider, clock).map_err(|error| {
             Complaint::new(format!("TLS cannot be set up with it: {error}"), "use certificates of RSA, ECDSA or Ed25519 keys")
         })?;
         Ok(Self { config: Arc::new(config), names, validity })
@@ -146,7 +146,7 @@ impl fmt::Debug for Identity {
 /// TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1.
 fn configure(
     certified: CertifiedKey,
-    roots: Option<RootCertStore>,
+    roots: Option<(RootCertStore, ClientCertificates)>,
     provider: Arc<CryptoProvider>,
     clock: &Clock,
 ) -> Result<ServerConfig, Box<dyn std::error::Error>> {
@@ -160,8 +160,13 @@ fn configure(
             config.ticketer = aws_lc_rs::Ticketer::new()?;
             config
         }
-        Some(roots) => {
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
+        Some((roots, clients)) => {
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let verifier = match clients {
+                ClientCertificates::Required => verifier,
+                ClientCertificates::Optional => verifier.allow_unauthenticated(),
+            };
+            let verifier = verifier.build()?;
             let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(certified);
             // A resumed session is not verified again: a client's certificate would live on after its end.
             config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{CONNECTION, HeaderName};
-use http::{HeaderValue, Request, Response};
+use futures_util::future::{Either, ready};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName};
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -20,12 +21,13 @@ use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
 
 use super::certificate::CertificateNames;
-use super::handshake::HandshakeError;
+use super::client::CertificateEnd;
+use super::handshake::{HandshakeError, HandshakeResult};
 use super::occupant::Occupant;
 use super::pace::Pace;
 use super::stream::{Protocol, peek};
 use super::wire::{SeatedSocket, Socket};
-use super::{Peer, Settings, Tls};
+use super::{Connection, Settings, Tls};
 use crate::tasks::Tasks;
 
 /// What a listener serves: a router, or one with layers around it. Every request gets a clone of it.
@@ -91,6 +93,23 @@ const SESSION: usize = 12 * 1024;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
+/// What a request is told that comes after the end of its connection's client certificate, in the shape of any other problem.
+const ENDED: &str = "{\"type\":\"urn:tokend:error:caller_not_authenticated\",\"title\":\"The caller is not known\",\"status\":403,\
+\"detail\":\"the client certificate of this connection has ended: connect again with one that holds\",\
+\"error\":\"caller_not_authenticated\",\
+\"error_description\":\"the client certificate of this connection has ended: connect again with one that holds\",\
+\"retryable\":false}";
+
+/// What is known of a connection before its first request.
+struct KnownConnection<'a> {
+    connection: Connection,
+    /// The names of the certificate that its client has seen; `None`: it saw none.
+    names: Option<CertificateNames>,
+    /// When it ends because its client's certificate does.
+    end: Option<CertificateEnd>,
+    seat: &'a Arc<Occupant>,
+}
+
 // === impl Connections ===
 
 impl<A: App> Connections<A> {
@@ -128,32 +147,35 @@ impl<A: App> Connections<A> {
     }
 
     /// Agrees on TLS, in the time that a head may take, and serves the connection to its end.
-    pub(super) async fn serve_tls(&self, tls: &Tls, stream: TcpStream, peer: Peer, seat: &Arc<Occupant>) {
+    pub(super) async fn serve_tls(&self, tls: &Tls, stream: TcpStream, mut connection: Connection, seat: &Arc<Occupant>) {
         let wire = SeatedSocket::new(stream, Arc::clone(seat));
         let agreed = tokio::select! {
             agreed = tokio::time::timeout(self.header_timeout, tls.accept(wire)) => agreed,
             () = self.stopped_for(LINGER) => return,
         };
         match agreed.unwrap_or(Err(HandshakeError::Timeout)) {
-            Ok((mut stream, names)) => {
+            Ok(HandshakeResult { mut stream, names, client }) => {
                 stream.get_mut().0.shaken();
                 seat.shaken(SESSION);
-                self.serve_named(stream, peer, seat, Some(names)).await;
+                let (certificate, end) = client.unzip();
+                connection.certificate = certificate;
+                self.serve_known(stream, KnownConnection { connection, names: Some(names), end, seat }).await;
             }
             Err(failure) => tls.failed(failure),
         }
     }
 
     /// Serves one connection to its end.
-    pub(super) async fn serve<S: Socket>(&self, stream: S, peer: Peer, seat: &Arc<Occupant>) {
-        self.serve_named(SeatedSocket::new(stream, Arc::clone(seat)), peer, seat, None).await;
+    pub(super) async fn serve<S: Socket>(&self, stream: S, connection: Connection, seat: &Arc<Occupant>) {
+        let known = KnownConnection { connection, names: None, end: None, seat };
+        self.serve_known(SeatedSocket::new(stream, Arc::clone(seat)), known).await;
     }
 
-    /// Serves a connection whose client has seen a certificate with these names; `None`: it saw none.
-    async fn serve_named<S>(&self, stream: S, peer: Peer, seat: &Arc<Occupant>, names: Option<CertificateNames>)
+    async fn serve_known<S>(&self, stream: S, known: KnownConnection<'_>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let seat = known.seat;
         let mut pace = Pace::new(seat, self.header_timeout, self.keep_alive);
         let peeked = tokio::select! {
             peeked = peek(stream, Arc::clone(seat), self.most) => peeked,
@@ -162,15 +184,16 @@ impl<A: App> Connections<A> {
             () = self.stopped_for(LINGER) => return,
         };
         let Ok((protocol, stream)) = peeked else { return };
-        let service = hyper::service::service_fn(|request| self.call(request, peer, names.as_ref(), seat));
+        let service = hyper::service::service_fn(|request| self.call(request, &known));
         let io = TokioIo::new(stream);
         match protocol {
             // Boxed, so that whoever has said nothing yet does not take what they need.
             Protocol::Http1 => {
-                pace.drive(Box::pin(self.http1.serve_connection(io, service)), self.stopped_for(LINGER)).await;
+                pace.drive(Box::pin(self.http1.serve_connection(io, service)), self.over(LINGER, known.end.as_ref())).await;
             }
             Protocol::Http2 => {
-                pace.drive(Box::pin(self.http2(seat).serve_connection(io, service)), self.stopped_for(Duration::ZERO)).await;
+                let connection = Box::pin(self.http2(seat).serve_connection(io, service));
+                pace.drive(connection, self.over(Duration::ZERO, known.end.as_ref())).await;
             }
         }
     }
@@ -178,28 +201,27 @@ impl<A: App> Connections<A> {
     fn call(
         &self,
         request: Request<Incoming>,
-        peer: Peer,
-        names: Option<&CertificateNames>,
-        seat: &Arc<Occupant>,
+        known: &KnownConnection<'_>,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<A> {
-        let running = seat.begin();
-        let mut request = request.map(|body| Body::new(Given { body, seat: Arc::clone(seat), read: false }));
-        request.extensions_mut().insert(peer);
-        if let Some(names) = names {
+        let running = known.seat.begin();
+        let mut request = request.map(|body| Body::new(Given { body, seat: Arc::clone(known.seat), read: false }));
+        request.extensions_mut().insert(known.connection.clone());
+        if let Some(names) = &known.names {
             request.extensions_mut().insert(names.clone());
         }
         // HTTP/2 has a better way to say it, which leaves no request in doubt.
         let may_leave = request.version() < http::Version::HTTP_2;
         let kept = self.kept.as_ref().filter(|_| asks_to_stay(&request)).cloned();
         let tasks = self.tasks.clone();
-        let answer = self.app.clone().oneshot(request);
+        let is_late = known.end.as_ref().is_some_and(CertificateEnd::is_over);
+        let answer = if is_late { Either::Left(ready(Ok(ended()))) } else { Either::Right(self.app.clone().oneshot(request)) };
         async move {
             let mut answer = answer.await;
             if let Ok(answer) = &mut answer {
                 // Closed by both sides here, and not by us alone at the stop, when the next request may be under way.
-                if may_leave && tasks.is_leaving() {
+                if may_leave && (is_late || tasks.is_leaving()) {
                     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                } else if let Some(kept) = kept {
+                } else if let Some(kept) = kept.filter(|_| !is_late) {
                     answer.headers_mut().insert(KEEP_ALIVE, kept);
                 }
             }
@@ -208,11 +230,37 @@ impl<A: App> Connections<A> {
         }
     }
 
+    /// Waits until so long after the stop, or for the end of the client's certificate.
+    async fn over(&self, linger: Duration, end: Option<&CertificateEnd>) {
+        match end {
+            None => self.stopped_for(linger).await,
+            // Boxed, so that the others do not take what it needs.
+            Some(end) => {
+                let end = Box::pin(async {
+                    tokio::select! {
+                        () = self.stopped_for(linger) => {}
+                        () = end.passed() => {}
+                    }
+                });
+                end.await;
+            }
+        }
+    }
+
     /// Waits until so long after the stop.
     async fn stopped_for(&self, linger: Duration) {
         self.stop.cancelled().await;
         tokio::time::sleep(linger).await;
     }
+}
+
+/// The answer to a request that comes after the end of the client's certificate.
+fn ended() -> Response<Body> {
+    let mut answer = Response::new(Body::from(ENDED));
+    *answer.status_mut() = StatusCode::FORBIDDEN;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
 }
 
 /// Whether the client means to use the connection again, which is HTTP/1.1's way unless it says so (RFC 9112 §9.3).

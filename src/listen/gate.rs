@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn a_unix_socket_has_no_host() {
         let gate = Gate::new(&[], 4096);
-        let peer = Peer::Unix { uid: 0, pid: None };
+        let peer = Peer::Unix { uid: 0, gid: 0, pid: None };
         let (head, ()) = Request::builder().uri("/obo").header("host", "any.example").body(()).unwrap().into_parts();
         assert_eq!(gate.judge(&head, &peer), Ok(()));
         let (head, ()) = Request::builder().uri("/obo").header("origin", "null").body(()).unwrap().into_parts();

@@ -12,6 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::certificate::{Certificate, CertificateNames};
+use super::client::{CertificateEnd, ClientCertificate};
 use super::wire::SeatedSocket;
 use crate::clock::{Clock, Moment};
 use crate::tasks::Tasks;
@@ -19,6 +20,15 @@ use crate::telemetry::Metrics;
 
 /// A connection over TLS: boxed, because it is large and handed on often.
 pub(super) type Agreed = Box<TlsStream<SeatedSocket<TcpStream>>>;
+
+/// What both sides of a handshake have shown.
+pub(super) struct HandshakeResult {
+    pub(super) stream: Agreed,
+    /// The names of our certificate.
+    pub(super) names: CertificateNames,
+    /// The client's certificate, if it has shown one, and when its connection ends for that.
+    pub(super) client: Option<(Arc<ClientCertificate>, CertificateEnd)>,
+}
 
 /// TLS for the connections of a listener; clones share it.
 #[derive(Clone, Debug)]
@@ -85,9 +95,9 @@ impl Tls {
         Self(Arc::new(Inner { certificate, failures, clock, tasks, looked, looking: AtomicBool::new(false) }))
     }
 
-    /// Agrees on TLS with a client. Returns the stream, and the names of the certificate that was shown.
+    /// Agrees on TLS with a client. Returns the stream, and what was shown.
     /// The caller bounds the time.
-    pub(super) async fn accept(&self, mut wire: SeatedSocket<TcpStream>) -> Result<(Agreed, CertificateNames), HandshakeError> {
+    pub(super) async fn accept(&self, mut wire: SeatedSocket<TcpStream>) -> Result<HandshakeResult, HandshakeError> {
         self.look();
         let mut first = [0];
         match wire.inner().peek(&mut first).await {
@@ -106,7 +116,15 @@ impl Tls {
         wire.shake();
         // Boxed, so that whoever has said nothing yet does not take what it needs.
         let stream = Box::pin(TlsAcceptor::from(Arc::clone(&identity.value.config)).accept(wire)).await;
-        stream.map(|stream| (Box::new(stream), identity.value.names.clone())).map_err(|error| HandshakeError::of(&error))
+        let stream = Box::new(stream.map_err(|error| HandshakeError::of(&error))?);
+        let names = identity.value.names.clone();
+        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let client = shown.map(|der| {
+            let certificate = ClientCertificate::of(der).ok_or(HandshakeError::ClientCertificate)?;
+            let end = certificate.end(&self.0.clock);
+            Ok((Arc::new(certificate), end))
+        });
+        Ok(HandshakeResult { names, client: client.transpose()?, stream })
     }
 
     /// Counts a connection that came to nothing.

@@ -54,8 +54,20 @@ pub struct TlsSettings {
     pub cert: Source,
     /// Its private key, not encrypted.
     pub key: Source,
-    /// The CAs of which each client has to show a certificate; `None`: clients show none.
+    /// The CAs whose certificates clients show; `None`: clients show none.
     pub client_ca: Option<Source>,
+    /// Whether each client has to show one. One that is shown has to be good either way.
+    pub client_certificates: ClientCertificates,
+}
+
+/// `tls.client_certificates`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// Who has none gets no further than the handshake.
+    #[default]
+    Required,
+    /// Who has none proves itself otherwise.
+    Optional,
 }
 
 // === impl Address ===

@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{Address, Meters, Peer, Settings, bind, serve};
+use super::{Address, Connection, Meters, Settings, bind, serve};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
@@ -56,7 +56,7 @@ async fn served(address: Address, change: impl FnOnce(&mut Settings)) -> Served 
     let (waiting, go) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
     let held = (Arc::clone(&waiting), Arc::clone(&go));
     let app = Router::new()
-        .route("/", get(|Extension(peer): Extension<Peer>| async move { format!("{peer:?}") }).post(|| async { "posted" }))
+        .route("/", get(|Extension(it): Extension<Connection>| async move { format!("{:?}", it.peer) }).post(|| async { "posted" }))
         .route(
             "/slow",
             get(|| async {

@@ -23,6 +23,9 @@ pub struct Claims {
     /// RFC 7519 §4.1.5, seconds.
     #[serde(default, deserialize_with = "date")]
     pub nbf: Option<i64>,
+    /// RFC 7519 §4.1.6, seconds; of another shape, it is not there.
+    #[serde(default, deserialize_with = "shown_date")]
+    pub iat: Option<i64>,
     /// RFC 7519 §4.1.2.
     #[serde(default)]
     pub sub: Option<String>,
@@ -266,6 +269,11 @@ fn shown<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D
     })
 }
 
+/// A date that not everybody asks for: of another shape, it is not there.
+fn shown_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    Ok(as_date(&Value::deserialize(deserializer)?))
+}
+
 /// Whether a claim is there, whatever it says; null says nothing.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     Ok(Option::<IgnoredAny>::deserialize(deserializer)?.is_some())
@@ -330,7 +338,8 @@ mod tests {
             let said = Claims::read(text.as_bytes()).map_err(|fault: ClaimsFault| fault.to_string());
             assert_eq!(said.err().as_deref(), Some(expected), "{text}");
         }
-        assert!(Claims::read(br#"{"sub":null,"name":7,"ver":2,"x":[]}"#).is_ok());
+        assert!(Claims::read(br#"{"sub":null,"name":7,"ver":2,"x":[],"iat":"x"}"#).is_ok_and(|claims| claims.iat.is_none()));
+        assert!(Claims::read(br#"{"iat":1.5}"#).is_ok_and(|claims| claims.iat == Some(1)));
     }
 
     #[test]

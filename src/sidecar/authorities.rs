@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use crate::admin::{AuthorityReport, CallErrorReport, HoldReport};
 use crate::authority::{Authority, FailedCall, StandingHold};
+use crate::caller::Callers;
 use crate::clock::{Clock, Moment, iso};
 use crate::flow::{App, Service};
 
-/// A report for each authority of these apps, in the order in which they name them.
+/// A report for each authority of these apps, in the order in which they name them, and for each issuer of callers' JWTs.
 pub(super) fn authority_reports(service: &Service, apps: &[&Arc<App>], clock: &Clock) -> Vec<AuthorityReport> {
     let mut held = held(service, clock);
     let mut reports: Vec<(&Arc<Authority>, AuthorityReport)> = Vec::new();
@@ -26,7 +27,17 @@ pub(super) fn authority_reports(service: &Service, apps: &[&Arc<App>], clock: &C
             report.held.extend(held.remove(&app.name).into_iter().flatten());
         }
     }
-    reports.into_iter().map(|(_, report)| report).collect()
+    let of_callers = service.callers().into_iter().flat_map(|callers| issuer_reports(callers));
+    reports.into_iter().map(|(_, report)| report).chain(of_callers).collect()
+}
+
+/// A report for each issuer of callers' JWTs.
+fn issuer_reports(callers: &Callers) -> Vec<AuthorityReport> {
+    let of_one = |(authority, names): (&Arc<Authority>, Vec<&str>)| AuthorityReport {
+        callers: names.into_iter().map(str::to_owned).collect(),
+        ..report(authority)
+    };
+    callers.issuers().map(of_one).collect()
 }
 
 fn report(authority: &Authority) -> AuthorityReport {

@@ -3,20 +3,20 @@
 //! `check` stops after prepare, `serve` goes on, and both show the same findings. Nothing serves before `run`.
 
 mod authorities;
+mod callers;
 mod descriptors;
+mod door;
 mod listener;
 mod parts;
 mod report;
 mod shared;
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::admin;
-use crate::authority::{self, Authority, is_loopback};
+use crate::authority::{self, Authority};
 use crate::cache::Cache;
-use crate::caller::{CallerTokens, Callers};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::credential::Credential;
@@ -26,10 +26,10 @@ use crate::http;
 use crate::inbound::Inbound;
 use crate::lifecycle::{Readiness, Signals, run_until_stopped};
 use crate::listen::{self, Address, BindError, Bound, Certificate};
-use crate::reload::{Place, Reloads, Source};
+use crate::reload::Reloads;
 use crate::source::TokenClient;
 use crate::telemetry;
-use crate::transport::{Door, Roots, is_ca_for_host};
+use crate::transport::{Door, Roots};
 
 pub use descriptors::Descriptors;
 pub use parts::Parts;
@@ -42,7 +42,7 @@ const REMEMBERED: u64 = 4;
 pub struct Prepared {
     settings: Settings,
     apps: Vec<PreparedApp>,
-    callers: Option<CallerTokens>,
+    callers: Option<callers::PreparedCallers>,
     shared: Option<shared::PreparedStore>,
     tls: Option<rustls::ClientConfig>,
     certificate: Option<Certificate>,
@@ -65,6 +65,8 @@ pub struct Sidecar {
     certificate: Option<Certificate>,
     parts: Parts,
     token: Vec<Bound>,
+    /// The addresses that are one caller's alone.
+    owned: Vec<Bound>,
     admin: Vec<Bound>,
 }
 
@@ -74,11 +76,12 @@ pub fn prepare(settings: Settings, clock: &Clock) -> (Option<Prepared>, Findings
     let mut roots = Roots::load(&settings.outbound.roots, &mut findings);
     let shared = settings.cache.redis.as_ref().and_then(|redis| shared::prepare(redis, &roots, clock, &mut findings));
     let certificate = settings.listen.tls.as_ref().and_then(|tls| listener::prepare(tls, clock, &mut findings));
-    let callers = if settings.callers.is_empty() { None } else { CallerTokens::load(&settings.callers, &mut findings) };
+    let has_callers = !settings.callers.is_empty();
+    let callers = has_callers.then(|| callers::prepare(&settings, &mut roots, &mut findings)).flatten();
     let mut apps = Vec::new();
     for app in &settings.apps {
         let credential = load_credential(app, clock, &mut findings);
-        let door = open_door(&settings, app, &mut roots, &mut findings);
+        let door = door::open(&settings, &app.authority, &mut roots, &mut findings);
         if let (Some(credential), Some(door)) = (credential, door) {
             apps.push(PreparedApp { settings: app.clone(), credential: Arc::new(credential), door });
         }
@@ -111,36 +114,6 @@ fn load_credential(app: &AppSettings, clock: &Clock, findings: &mut Findings) ->
                 findings.warning(source.file.as_deref(), &source.key, problem);
             }
             Some(credential)
-        }
-    }
-}
-
-fn open_door(settings: &Settings, app: &AppSettings, roots: &mut Roots, findings: &mut Findings) -> Option<Door> {
-    let authority = &app.authority;
-    let key = format!("{}.ca_file", authority.key);
-    let file = |path: &PathBuf| Source { key: key.clone(), file: authority.file.clone(), place: Place::File(path.clone()) };
-    let source = authority.ca_file.as_ref().map(file);
-    let loopback = is_loopback(authority.address.url());
-    let open = |tls| Door::open(&settings.outbound, tls, settings.calls.connect_timeout, loopback);
-    let tls = match source {
-        None => roots.tls(None),
-        Some(source) => source.parsed(|pem| {
-            if let Some(host) = authority.address.url().host()
-                && is_ca_for_host(pem, &host)
-            {
-                let reason = "a CA's certificate in it is for the authority's own host: a server that shows it is not trusted";
-                let remedy =
-                    "have a certificate made that is no CA's (basicConstraints CA:FALSE), or one that this CA issues for the server";
-                findings.warning(authority.file.as_deref(), &key, Complaint::new(reason, remedy));
-            }
-            roots.tls(Some(pem))
-        }),
-    };
-    match tls.and_then(open) {
-        Ok(door) => Some(door),
-        Err(problem) => {
-            findings.error(authority.file.as_deref(), &key, problem);
-            None
         }
     }
 }
@@ -208,7 +181,7 @@ impl Prepared {
         let fleet = self.shared.as_ref().map(|shared| shared.fleet(cache_settings, longest, parts));
         let cache = Cache::new(cache_settings, fleet, flow::WIRE, &parts.metrics, parts.clock.clone(), parts.tasks.clone());
         let (clock, tasks) = (parts.clock.clone(), parts.tasks.clone());
-        let callers = self.callers.clone().map(|tokens| Callers::new(tokens, &parts.metrics, clock.clone()));
+        let callers = self.callers.as_ref().map(|callers| callers.callers(&self.settings, &authority_metrics, parts));
         let (kept, patience) = (Arc::clone(&cache), self.settings.http.request_timeout);
         let means = flow::Means { cache: kept, clock, tasks, jitter: rand::random::<f64>, patience };
         let service = Service::new(apps, &self.settings.apis, callers, means);
@@ -221,20 +194,21 @@ impl Prepared {
     /// An address cannot be bound.
     pub async fn build(self, parts: Parts) -> Result<Sidecar, BindError> {
         let token = listen::bind(&self.settings.listen).await?;
+        let owned = callers::bind(&self.settings).await?;
         let admin = listen::bind(&self.settings.admin).await?;
         let (service, cache) = self.assemble(&parts);
         let followed = self.shared.map(|shared| shared.followed());
         let certificate = self.certificate;
-        Ok(Sidecar { settings: self.settings, service, cache, followed, certificate, parts, token, admin })
+        Ok(Sidecar { settings: self.settings, service, cache, followed, certificate, parts, token, owned, admin })
     }
 }
 
 // === impl Sidecar ===
 
 impl Sidecar {
-    /// Where the token listener listens; a port of 0 has become a real one.
+    /// Where the token listener listens; a port of 0 has become a real one. Behind these, the addresses that are one caller's own.
     pub fn addresses(&self) -> Vec<Address> {
-        self.token.iter().map(Bound::address).collect()
+        self.token.iter().chain(&self.owned).map(Bound::address).collect()
     }
 
     /// Where the admin listener listens.
@@ -244,7 +218,7 @@ impl Sidecar {
 
     /// Serves until a signal. Returns whether all work ended by itself in time.
     pub async fn run(self, signals: Signals) -> bool {
-        let Self { settings, service, cache, followed, certificate, parts, mut token, admin } = self;
+        let Self { settings, service, cache, followed, certificate, parts, mut token, owned, admin } = self;
         let Parts { clock, tasks, metrics, sampler } = parts;
         let readiness = Readiness::default();
         let reloads = follow(&service, followed.as_ref(), certificate.as_ref());
@@ -256,6 +230,7 @@ impl Sidecar {
         if let Some(certificate) = &certificate {
             token = listener::secure(token, certificate, &clock, &tasks, &metrics);
         }
+        token.extend(owned);
         report::gauges(&metrics, &service, &cache, followed.as_ref(), certificate.as_ref(), &tasks);
         let meters = listen::Meters::new(&metrics);
         let router = http::router(service.clone(), &settings.http, &clock, &metrics, sampler);

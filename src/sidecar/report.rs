@@ -13,6 +13,7 @@ use crate::tasks::Tasks;
 use crate::telemetry::{self, Metrics};
 
 use super::authorities::authority_reports;
+use super::callers;
 use super::listener;
 use super::shared::Followed;
 
@@ -50,7 +51,7 @@ pub(super) fn reporter(
             reload_failures: apps
                 .iter()
                 .filter_map(|app| reload_report(app))
-                .chain(caller_problems(&service))
+                .chain(service.callers().into_iter().flat_map(|callers| callers::problems(callers)))
                 .chain(followed.iter().flat_map(Followed::problems))
                 .chain(certificate.as_ref().and_then(listener::reload_report))
                 .collect(),
@@ -80,15 +81,6 @@ fn reload_report(app: &App) -> Option<ReloadReport> {
     // A file that was mended is no failure any more: the counter remembers it.
     let problem = Some(problem?.reason.clone());
     Some(ReloadReport { what: format!("apps.{}.credential", app.name), failures, problem })
-}
-
-/// The files of callers whose new contents were refused.
-fn caller_problems(service: &Service) -> impl Iterator<Item = ReloadReport> {
-    let states = service.callers().into_iter().flat_map(|callers| callers.reload_states());
-    states.filter_map(|(name, problem, failures)| {
-        let problem = Some(problem?.reason.clone());
-        Some(ReloadReport { what: format!("callers.{name}.token"), failures, problem })
-    })
 }
 
 /// Gauges of what others keep, set at each scrape.
@@ -129,7 +121,7 @@ pub(super) fn gauges(
             }
             catch_up(&failures.with_label_values(&[&app.name]), app.credential.reload_state().1);
         }
-        for (name, _, counted) in service.callers().into_iter().flat_map(|callers| callers.reload_states()) {
+        for (name, counted) in service.callers().into_iter().flat_map(|callers| callers::failures(callers)) {
             catch_up(&failures.with_label_values(&[&*format!("callers.{name}")]), counted);
         }
         if let Some(count) = cache.accounts().waiting() {

@@ -74,7 +74,9 @@ fn components() -> Components {
         .build();
     let caller_token = ApiKeyValue::with_description(
         "X-Tokend-Token",
-        "The caller's token. Needed on every route where the configuration has `callers`, ignored where it has none.",
+        "The caller's token, or its JWT. Needed on every route where the configuration has `callers`, ignored where it has none. A \
+         caller that is known by its connection (a client certificate, its process at a Unix socket, an address of its own) leaves \
+         it out.",
     );
     let shared = ComponentsBuilder::new()
         .security_scheme(USER, SecurityScheme::Http(user_token))

@@ -1,7 +1,8 @@
-//! PEM texts and tokens in files: keys with certificates, trusted roots, workload tokens. Of a text that is refused it is said why,
-//! and nothing of it is told.
+//! PEM texts, tokens and key sets in files: keys with certificates, trusted roots, workload tokens, what issuers of callers' JWTs
+//! are known by. Of a text that is refused it is said why, and nothing of it is told.
 
 use rustls::RootCertStore;
+use tokend::authority::{KeyAccess, KeyPlace};
 use tokend::credential::{ClientKey, Credential, Settings, WorkloadToken};
 use tokend::finding::Complaint;
 use tokend::pem::add_roots;
@@ -18,11 +19,17 @@ pub(super) fn ready() -> Ready {
         told(input, add_roots(&mut RootCertStore::empty(), input, "write a CA").err())?;
         if let Ok(text) = std::str::from_utf8(input) {
             let source = Source { key: "secret".to_owned(), file: None, place: Place::Value(Secret::new(text)) };
+            let access = KeyAccess::load(&KeyPlace::File(source.clone()), Some(&source), "https://id.example");
+            for (_, problem) in access.err().into_iter().flatten() {
+                told(input, Some(problem))?;
+            }
             told(input, Credential::load(&Settings::Secret { source, method: None }).err())?;
         }
         Ok(())
     };
-    Ready { seeds: vec![certified(&rcgen::PKCS_RSA_SHA256), certified(&rcgen::PKCS_ECDSA_P256_SHA256)], takes: Box::new(takes) }
+    let keys = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    let seeds = vec![certified(&rcgen::PKCS_RSA_SHA256), certified(&rcgen::PKCS_ECDSA_P256_SHA256), keys.as_bytes().to_vec()];
+    Ready { seeds, takes: Box::new(takes) }
 }
 
 /// A key of this kind and a certificate of it: none stands in the repository.

@@ -53,7 +53,16 @@ const ROWS: [(&str, &[(&str, Part)]); 20] = {
         ),
         ("listen", &[]),
         ("http", &[("caller", All), ("flow", All), ("listen", All), ("oauth", All), ("token", All)]),
-        ("caller", &[]),
+        (
+            "caller",
+            &[
+                ("listen", Items(&["Address", "Connection", "Peer"])),
+                ("inbound", All),
+                ("authority", All),
+                ("oauth", All),
+                ("token", All),
+            ],
+        ),
         ("inbound", &[("authority", All), ("oauth", All), ("token", All)]),
         (
             "flow",

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use super::key_server::JwtKey;
 use super::{ANA, BEN, ORDERS, Stage, THREE, USER_READ};
 use crate::support::redis::RedisServer;
 use crate::support::{Answer, Client, Fault, GRAPH, code};
@@ -285,11 +286,16 @@ async fn fail(stage: &Stage, dice: &mut Dice, ben: &str) {
 #[tokio::test]
 async fn every_answer_is_about_whom_it_was_asked_for_with_and_without_redis_and_with_faults() {
     let mut dice = Dice(u64::from(rand::random::<u32>()));
-    let alone = Stage::memory(&THREE).await;
+    // One of the callers is known by JWTs, the others are by tokens: what they get does not depend on that.
+    let by_jwt = || Some((JwtKey::new("ci-1"), &["beta"][..]));
+    let mut alone = Stage::empty(None).await;
+    alone.by_jwt = by_jwt();
+    alone.add(&THREE).await;
     let redis = RedisServer::start().await;
     let network = Fault::to(redis.url().trim_start_matches("redis://").trim_end_matches('/')).await;
     let direct = redis.url();
     let mut shared = Stage::empty(Some(redis)).await;
+    shared.by_jwt = by_jwt();
     shared.base = shared.base.replace(&direct, &format!("redis://{}", network.address()));
     for _ in 0..2 {
         shared.add(&THREE).await;

@@ -1,8 +1,14 @@
 //! Callers: who may ask, for what, and whose accounts are whose; in memory alone and over a Redis that replicas share.
 
 mod all;
+mod certificates;
+mod connections;
+mod documented;
+mod former;
 mod granted;
 mod identities;
+mod jwts;
+pub(crate) mod key_server;
 mod owners;
 mod rights;
 mod room;
@@ -18,6 +24,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokend::clock::Clock;
+
+use key_server::JwtKey;
 
 use crate::support::redis::RedisServer;
 use crate::support::{Answer, Client, Emulator, GRAPH, NOW, REDIRECT_URI, Sidecar, code, configuration, eventually};
@@ -44,6 +52,8 @@ struct Stage {
     files: TempDir,
     /// The configuration without its callers.
     base: String,
+    /// Those of the callers that are known by JWTs of this key, and not by a token.
+    by_jwt: Option<(JwtKey, &'static [&'static str])>,
 }
 
 // === impl Stage ===
@@ -85,7 +95,7 @@ impl Stage {
                 files.path().join("key-ring").display()
             );
         }
-        Self { emulator, replicas: Vec::new(), redis, clock, files, base }
+        Self { emulator, replicas: Vec::new(), redis, clock, files, base, by_jwt: None }
     }
 
     /// Starts one more replica, and returns when it hears the others.
@@ -95,6 +105,13 @@ impl Stage {
             yaml += "callers:\n";
         }
         for (name, rights) in callers {
+            if let Some((key, _)) = self.by_jwt.as_ref().filter(|(_, names)| names.contains(name)) {
+                let file = self.files.path().join("jwks.json");
+                std::fs::write(&file, json!({"keys": [key.published()]}).to_string()).expect("a file");
+                let jwt = format!("issuer: 'https://ci.example', audience: tokend-callers, subjects: [{name}]");
+                yaml += &format!("  - {{name: {name}, jwt: {{{jwt}, jwks: {{file: {}}}}}{rights}}}\n", file.display());
+                continue;
+            }
             let file = self.token_file(name);
             if !file.exists() {
                 std::fs::write(&file, token(name)).expect("a file");
@@ -132,7 +149,13 @@ impl Stage {
 
     /// A replica as a caller asks it.
     fn client(&self, replica: usize, caller: &str) -> Client {
-        self.nobody(replica).calling(&token(caller))
+        let jwt = self.by_jwt.as_ref().filter(|(_, names)| names.contains(&caller)).map(|(key, _)| {
+            let now = self.clock.unix();
+            let claims =
+                json!({"iss": "https://ci.example", "aud": "tokend-callers", "sub": caller, "iat": now, "exp": now + 86_400});
+            key.sign(&claims)
+        });
+        self.nobody(replica).calling(&jwt.unwrap_or_else(|| token(caller)))
     }
 
     /// Signs a user in at the app `web`, through a caller.

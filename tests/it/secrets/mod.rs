@@ -12,10 +12,12 @@ use kept::Kept;
 use tokend::clock::Clock;
 use tokend::telemetry::{self, Format, Level, Otlp, Sampler, Settings};
 
+use crate::callers::key_server::{JwtKey, KeyServer};
 use crate::support::{Emulator, NOW, Sidecar, World, configuration};
 
 const WRONG: &str = "canary-secret-0123456789";
 const CALLER: &str = "canary-caller-0123456789-abcdef";
+const DISCOVERY: &str = "canary-discovery-0123456789-abcdef";
 
 /// The credentials' own secrets: the texts of all files that the configuration names.
 fn credentials(world: &World, all: &mut Canaries) {
@@ -23,22 +25,34 @@ fn credentials(world: &World, all: &mut Canaries) {
         let (name, text) = (entry.file_name().display().to_string(), std::fs::read_to_string(entry.path()).expect("a text"));
         if name.ends_with(".secret") {
             all.secret(&name, text.trim());
-        } else if name != "ca.pem" {
+        } else if name != "ca.pem" && name != "issuer.txt" {
             let key = text.split("-----END").next().unwrap_or_default();
             key.lines().filter(|line| line.len() == 64 && !line.starts_with('-')).for_each(|line| all.secret(&name, line));
         }
     }
 }
 
-/// The usual world with a caller, every request traced, and with a wrong secret of `daemon`.
-async fn traced() -> World {
+/// The usual world with a caller by a token and one by JWTs of an issuer, every request traced, and with a wrong secret of
+/// `daemon`.
+async fn traced(issuer: &KeyServer) -> World {
     let (clock, files) = (Clock::manual(NOW), tempfile::tempdir().expect("a folder"));
     let emulator = Emulator::start(&clock).await;
     let yaml = configuration(&emulator, &files);
     std::fs::write(files.path().join("daemon.secret"), WRONG).expect("a file");
     std::fs::write(files.path().join("caller.secret"), CALLER).expect("a file");
     let caller = files.path().join("caller.secret");
-    let yaml = format!("{yaml}callers: [{{name: tester, token: {{file: {}}}, accounts: all}}]\n", caller.display());
+    std::fs::write(files.path().join("discovery.secret"), DISCOVERY).expect("a file");
+    std::fs::write(files.path().join("issuer.txt"), &issuer.ca_pem).expect("a file");
+    let folder = files.path().display();
+    let jwt = format!(
+        "{{issuer: '{}', audience: tokend, subjects: [canary-subject], ca_file: {folder}/issuer.txt, discovery_token: {{file: \
+         {folder}/discovery.secret}}}}",
+        issuer.issuer
+    );
+    let yaml = format!(
+        "{yaml}callers:\n  - {{name: tester, token: {{file: {}}}, accounts: all}}\n  - {{name: workload, jwt: {jwt}}}\n",
+        caller.display()
+    );
     let mut sidecar = Sidecar::start_sampled(&yaml, &clock, Sampler::new(Some(1.0))).await;
     sidecar.client = sidecar.client.calling(CALLER);
     World { emulator, sidecar, clock, files }
@@ -46,7 +60,10 @@ async fn traced() -> World {
 
 /// Every route, in good ways and in bad ones.
 async fn everything() -> Canaries {
-    let (world, mut all) = (traced().await, Canaries::default());
+    let key = JwtKey::new("cluster-1");
+    let issuer = KeyServer::start(&key).await;
+    issuer.want(DISCOVERY);
+    let (world, mut all) = (traced(&issuer).await, Canaries::default());
     credentials(&world, &mut all);
     // Once with a secret that the authority refuses, and then with the good one.
     all.answer("refused secret", &world.graph().await);
@@ -60,6 +77,7 @@ async fn everything() -> Canaries {
     routes::sign_ins(&world, &mut all).await;
     routes::accounts(&world, &mut all).await;
     routes::strangers(&world, &mut all).await;
+    routes::workloads(&world, (&issuer, &key), &mut all).await;
     routes::echoes(&world, &mut all).await;
     routes::faults(&world, &mut all).await;
     for call in world.emulator.asked("token").await {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::canaries::Canaries;
+use crate::callers::key_server::{JwtKey, KeyServer};
 use crate::support::{Answer, Client, GRAPH, REDIRECT_URI, World};
 
 const USER_READ: &str = "https://graph.microsoft.com/User.Read";
@@ -181,6 +182,31 @@ pub(super) async fn strangers(world: &World, all: &mut Canaries) {
     all.answer("a member", &known.post("/client-credentials", &json!({"app": token, token: 1})).await);
     all.answer("a query", &known.post(&format!("/client-credentials?token={token}"), &json!({})).await);
     all.answer("a bearer", &known.post_as("/obo", token, &json!({"app": "orders", "scopes": [USER_READ]})).await);
+}
+
+/// Callers by JWTs: good ones, those that are not accepted, and those whose keys are away.
+pub(super) async fn workloads(world: &World, (issuer, key): (&KeyServer, &JwtKey), all: &mut Canaries) {
+    let now = world.clock.unix();
+    let mut good = json!({"iss": issuer.issuer, "aud": "tokend", "sub": "canary-subject", "iat": now, "exp": now + 36_000});
+    for (what, aud, status) in [("good", "tokend", 200), ("of another audience", "canary-audience-0123456789", 403)] {
+        good["aud"] = json!(aud);
+        for (signed, status) in [(key.sign(&good), status), (JwtKey::new("canary-kid-0123456789").sign(&good), 403)] {
+            all.secret(&format!("JWT {what}"), &*signed);
+            let client = world.sidecar.client.calling(&signed);
+            let answer = client.post("/client-credentials", &json!({"app": "daemon", "scopes": [GRAPH]})).await;
+            assert_eq!(answer.status, status, "{}", answer.text);
+            all.answer(what, &answer);
+        }
+    }
+    good["aud"] = json!("tokend");
+    issuer.be_away(true);
+    world.clock.advance(Duration::from_secs(31));
+    let signed = JwtKey::new("canary-away-0123456789").sign(&good);
+    all.secret("JWT while keys are away", &*signed);
+    let client = world.sidecar.client.calling(&signed);
+    let answer = client.post("/client-credentials", &json!({"app": "daemon", "scopes": [GRAPH]})).await;
+    assert_eq!((answer.status, answer.member("error")), (503, "caller_keys_unavailable"), "{}", answer.text);
+    all.answer("away", &answer);
 }
 
 /// What the authority does to every flow: its text repeats what was sent, its answers break off or are garbage.

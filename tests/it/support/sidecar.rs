@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokend::clock::Clock;
 use tokend::config::{Format, Settings, parse};
 use tokend::lifecycle::{Order, Signals};
+use tokend::listen::Address;
 use tokend::sidecar::{Parts, prepare};
 use tokend::tasks::Tasks;
 use tokend::telemetry::{Metrics, Sampler};
@@ -19,6 +20,8 @@ use super::{Client, eventually};
 pub(crate) struct Sidecar {
     pub(crate) client: Client,
     pub(crate) admin: Client,
+    /// Everywhere that the token listener listens.
+    pub(crate) addresses: Vec<Address>,
     signals: UnboundedSender<Order>,
     running: JoinHandle<bool>,
 }
@@ -53,11 +56,12 @@ impl Sidecar {
         let prepared = prepared.unwrap_or_else(|| panic!("{findings:#?}"));
         let parts = Parts { clock: clock.clone(), tasks: Tasks::default(), metrics: Metrics::default(), sampler };
         let sidecar = prepared.build(parts).await.expect("free addresses");
-        let base = |addresses: Vec<tokend::listen::Address>| format!("http://{}", addresses[0]);
+        let base = |addresses: Vec<Address>| format!("http://{}", addresses[0]);
         let (client, admin) = (Client::new(&base(sidecar.addresses()), None), Client::new(&base(sidecar.admin_addresses()), None));
+        let addresses = sidecar.addresses();
         let (signals, ends) = Signals::manual();
         let running = tokio::spawn(sidecar.run(ends));
-        Self { client, admin, signals, running }
+        Self { client, admin, addresses, signals, running }
     }
 
     /// Sends it a signal to stop.

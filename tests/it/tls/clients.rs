@@ -11,7 +11,7 @@ use crate::support::eventually;
 
 const CLIENTS: &str = ", client_ca: {file: FILES/clients.pem}";
 
-fn showing(authority: &Authority, pair: &Pair) -> ClientConfig {
+pub(crate) fn showing(authority: &Authority, pair: &Pair) -> ClientConfig {
     let key = || PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).expect("a key");
     let chain = vec![CertificateDer::from_pem_slice(pair.cert.as_bytes()).expect("a certificate")];
     let mut config = trusting(authority);

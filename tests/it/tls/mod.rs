@@ -1,7 +1,7 @@
 //! The token listener over TLS: real handshakes with certificates of a private CA.
 
-mod authority;
-mod clients;
+pub(crate) mod authority;
+pub(crate) mod clients;
 mod findings;
 mod handshakes;
 mod hosts;
@@ -26,21 +26,21 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::support::{Client, NOW, Sidecar, soon};
+use crate::support::{Client, NOW, Sidecar, eventually, soon};
 use authority::{Authority, LATER, Pair};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A sidecar whose token listener speaks TLS; its one app has no authority, and what is asked is answered with 404.
-struct Stage {
-    sidecar: Sidecar,
-    authority: Authority,
+pub(crate) struct Stage {
+    pub(crate) sidecar: Sidecar,
+    pub(crate) authority: Authority,
     files: TempDir,
-    clock: Clock,
+    pub(crate) clock: Clock,
 }
 
 /// A connection that stays, and the certificate that was shown when it was made.
-struct Connection {
+pub(crate) struct Connection {
     sender: SendRequest<String>,
     leaf: Vec<u8>,
 }
@@ -54,14 +54,24 @@ impl Stage {
 
     /// A stage with more members of `tls`, in which `FILES` stands for the folder, and with other settings.
     async fn with(more: &str, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::made(more, "", change).await
+    }
+
+    /// A stage whose clients may show certificates, with more configuration at its top.
+    pub(crate) async fn calling(tls: &str, more: &str) -> Self {
+        Self::made(&format!(", client_ca: {{file: FILES/clients.pem}}{tls}"), more, |_| ()).await
+    }
+
+    async fn made(more: &str, top: &str, change: impl FnOnce(&mut Settings)) -> Self {
         let (files, authority, clock) = (tempfile::tempdir().expect("a folder"), Authority::new(), Clock::manual(NOW));
         let path = files.path().display();
-        let more = more.replace("FILES", &path.to_string());
+        let (more, top) = (more.replace("FILES", &path.to_string()), top.replace("FILES", &path.to_string()));
         let yaml = format!(
             "apps: {{a: {{issuer: \"https://id.example\", client_id: a, credential: {{secret: {{file: {path}/secret}}}}}}}}\n\
-             tls: {{cert: {{file: {path}/tls.crt}}, key: {{file: {path}/tls.key}}{more}}}\n"
+             tls: {{cert: {{file: {path}/tls.crt}}, key: {{file: {path}/tls.key}}{more}}}\n{top}"
         );
         std::fs::write(files.path().join("secret"), "a-secret").expect("a file");
+        std::fs::write(files.path().join("token"), "canary-of-alpha-0123456789-abcdefghij").expect("a file");
         std::fs::write(files.path().join("clients.pem"), &authority.pem).expect("a file");
         write(&files, &authority.listener(&["tokend.internal", "*.tokend.svc"], LATER));
         let mut settings = Sidecar::settings(&yaml);
@@ -87,7 +97,7 @@ impl Stage {
     }
 
     /// A handshake by hand.
-    async fn shake(&self, config: ClientConfig) -> io::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn shake(&self, config: ClientConfig) -> io::Result<TlsStream<TcpStream>> {
         shake(self.address(), config).await
     }
 
@@ -109,7 +119,7 @@ async fn shake(address: SocketAddr, config: ClientConfig) -> io::Result<TlsStrea
 }
 
 /// A client's side of TLS without ALPN.
-fn trusting(authority: &Authority) -> ClientConfig {
+pub(crate) fn trusting(authority: &Authority) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).expect("a certificate")).expect("a root");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -131,7 +141,7 @@ fn der(pair: &Pair) -> Vec<u8> {
 
 impl Connection {
     #[expect(clippy::disallowed_methods, reason = "the client's side runs beside the test")]
-    async fn over(stream: TlsStream<TcpStream>) -> io::Result<Self> {
+    pub(crate) async fn over(stream: TlsStream<TcpStream>) -> io::Result<Self> {
         let leaf = stream.get_ref().1.peer_certificates().expect("a certificate")[0].to_vec();
         let (sender, connection) = soon(http1::handshake(TokioIo::new(stream))).await.map_err(io::Error::other)?;
         // How it ends is told by the request that does not come through.
@@ -141,11 +151,25 @@ impl Connection {
 
     /// Asks for something that is not there: 404 is an answer.
     async fn ask(&mut self) -> hyper::Result<u16> {
-        let request = http::Request::builder().uri("/nothing").header("host", "localhost").body(String::new()).expect("a request");
-        let answer = soon(self.sender.send_request(request)).await?;
+        Ok(self.ask_with(&[]).await?.0)
+    }
+
+    /// Asks with these headers. Returns status and body.
+    pub(crate) async fn ask_with(&mut self, headers: &[(&str, &str)]) -> hyper::Result<(u16, String)> {
+        let mut request = http::Request::builder().uri("/nothing").header("host", "localhost");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = soon(self.sender.send_request(request.body(String::new()).expect("a request"))).await?;
         let status = answer.status().as_u16();
         // The connection is free for the next request when the answer is read.
-        drop(soon(http_body_util::BodyExt::collect(answer.into_body())).await?);
-        Ok(status)
+        let body = soon(http_body_util::BodyExt::collect(answer.into_body())).await?.to_bytes();
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    }
+
+    /// Whether the other end has closed it, or does so soon.
+    pub(crate) async fn closes(&mut self) -> bool {
+        eventually(PATIENCE, async || self.sender.is_closed()).await;
+        true
     }
 }

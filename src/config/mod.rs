@@ -148,6 +148,7 @@ fn assemble(mut raw: raw::Root, environment: &BTreeMap<String, String>, report: 
         apis: apis::apis(raw.apis, &names, report),
         callers,
         cache: service::cache(raw.cache, (&limits, detached), environment, report),
+        handles: service::handles(raw.refresh_handles, report),
         calls: service::calls(raw.authority, &limits, report),
         outbound: outbound::outbound(raw.outbound, environment, report),
         shutdown: service::shutdown(raw.shutdown),

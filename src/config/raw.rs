@@ -29,6 +29,7 @@ pub(super) struct Root {
     pub(super) apis: Option<Entries<Api>>,
     pub(super) callers: Option<Vec<Option<Caller>>>,
     pub(super) cache: Option<Cache>,
+    pub(super) refresh_handles: Option<RefreshHandles>,
     pub(super) authority: Option<Calls>,
     pub(super) outbound: Option<Outbound>,
     pub(super) limits: Option<Limits>,
@@ -128,6 +129,12 @@ pub(super) struct Caller {
     pub(super) apis: Option<List>,
     pub(super) flows: Option<List>,
     pub(super) accounts: Option<Scalar<AccountRights>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RefreshHandles {
+    pub(super) lifetime: Option<Scalar<Duration>>,
 }
 
 #[derive(Default, Deserialize)]

@@ -21,6 +21,8 @@ pub struct Settings {
     pub callers: Vec<caller::Settings>,
     /// The cache.
     pub cache: cache::Settings,
+    /// Refresh handles.
+    pub handles: flow::HandleSettings,
     /// Calls to authorities.
     pub calls: authority::CallSettings,
     /// The way out.

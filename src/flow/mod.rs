@@ -2,19 +2,22 @@
 //!
 //! `catalogue` has the flows and how they differ, `request` what a door asks, and `grants` makes the plan. In `spine`, `cached` is
 //! for what may be cached and shared (client credentials, on-behalf-of, silent). `once` is for what is sent once and always brings
-//! something new (authorization codes). Every lower error becomes a [`Refusal`] here.
+//! something new (authorization codes). `handle` is what a client keeps of a sign-in, and `redeem` what becomes of that. Every
+//! lower error becomes a [`Refusal`] here.
 
 mod about;
 mod accounts;
 mod app;
 mod catalogue;
 mod grants;
+mod handle;
 mod id_token;
 mod issue;
 mod members;
 mod metrics;
 mod plan;
 mod probe;
+mod redeem;
 mod refusal;
 mod request;
 mod settings;
@@ -37,11 +40,11 @@ pub use metrics::Metrics;
 pub use refusal::{Refusal, RefusalKind, loggable};
 // What doors ask and are answered: all of it is public.
 pub use request::*;
-pub use settings::{ApiSettings, AppSettings, RefreshTokens, flow_names};
+pub use settings::{ApiSettings, AppSettings, HandleSettings, RefreshTokens, flow_names};
 pub use state::{Jitter, Means};
 
-use plan::{Asker, Plan, Planning, Working};
-use spine::{cached, once};
+use plan::{Asker, Planning, Working};
+use spine::carry_out;
 use state::FlowState;
 use timed::Timed;
 
@@ -70,15 +73,8 @@ fn work<'a>(asker: Asker<'a>, request: &'a Request<'a>) -> Working<'a> {
     match grants::plan(asker, request) {
         Err(refusal) => Either::Left(ready(Err(refusal.into()))),
         Ok(Planning::Done(plan)) => carry_out(state, plan),
+        Ok(Planning::Opens(asker, request)) => Either::Right(Box::pin(redeem::run(asker, request))),
         Ok(Planning::Waits(planning)) => Either::Right(Box::pin(async move { carry_out(state, planning.await?).await })),
-    }
-}
-
-/// Gives a plan to its spine.
-fn carry_out<'a>(state: &'a Arc<FlowState>, plan: Plan<'a>) -> Working<'a> {
-    match plan {
-        Plan::Cached(plan) => cached::run(state, plan),
-        Plan::Once(plan) => Either::Right(Box::pin(once::run(state, *plan))),
     }
 }
 
@@ -233,5 +229,19 @@ impl Service {
     pub async fn sign_out(&self, caller: Caller, app: Option<&str>, home_account_id: &str) -> Result<(), Arc<Refusal>> {
         let app = self.0.allowed(caller, None, &Common { app, ..Common::default() })?;
         Ok(accounts::sign_out(&self.0, &app, caller, home_account_id).await?)
+    }
+
+    /// `POST /oauth2/revoke` (RFC 7009): what a refresh handle names is signed out for this caller, and with it every handle of
+    /// that sign-in. Whatever is no handle of this caller changes nothing.
+    ///
+    /// # Errors
+    /// Redis, or what opens the handle, cannot be asked. This process alone has then forgotten the account, if it knew that.
+    pub async fn revoke(&self, caller: Caller, _call: Call, token: &str) -> Result<(), Arc<Refusal>> {
+        Ok(redeem::revoke(&self.0, caller, token).await?)
+    }
+
+    /// Whether a text is a refresh handle by its form.
+    pub fn is_handle(text: &str) -> bool {
+        handle::is_handle(text)
     }
 }

@@ -55,6 +55,8 @@ pub enum RefusalKind {
     NoTokensFound,
     /// There is no such account.
     UnknownAccount,
+    /// The refresh token is no handle that this caller can redeem for this app.
+    InvalidHandle,
     /// The id token or the `iss` of an authorization answer is not what it should be.
     InvalidIdToken,
     /// The authority said no; its `error` is shown.
@@ -83,7 +85,7 @@ pub enum RefusalKind {
 
 impl RefusalKind {
     /// Every value, for the API document.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::InvalidRequest,
         Self::UnknownApp,
         Self::UnknownApi,
@@ -95,6 +97,7 @@ impl RefusalKind {
         Self::InsufficientScope,
         Self::NoTokensFound,
         Self::UnknownAccount,
+        Self::InvalidHandle,
         Self::InvalidIdToken,
         Self::Refused,
         Self::Throttled,
@@ -122,6 +125,7 @@ impl RefusalKind {
             Self::InsufficientScope => "insufficient_scope",
             Self::NoTokensFound => "no_tokens_found",
             Self::UnknownAccount => "unknown_account",
+            Self::InvalidHandle => "invalid_handle",
             Self::InvalidIdToken => "invalid_id_token",
             Self::Refused => "authority_refused",
             Self::Throttled => "throttled",

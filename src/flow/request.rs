@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::catalogue::Flow;
 use super::refusal::Refusal;
 use crate::caller::Beyond;
+use crate::secret::Secret;
 use crate::telemetry::Context;
 use crate::token::{AnswerHead, Scopes, SignedInAccount};
 
@@ -26,6 +27,8 @@ pub enum Request<'a> {
     AuthCode(AuthCode<'a>),
     /// `POST /silent` (RFC 6749 §6 where the cache has nothing).
     Silent(Silent<'a>),
+    /// A token for the account that a refresh handle names (RFC 6749 §6 towards the client).
+    Redeem(Redeem<'a>),
 }
 
 /// The members that every flow takes.
@@ -53,6 +56,8 @@ pub struct Common<'a> {
     pub resource: Option<&'a str>,
     /// What the request names that a caller with `callers.*.apis` may not name.
     pub beyond: Beyond,
+    /// Whether the answer shall have a refresh handle, where it can: sign-ins, and what is asked for with a handle.
+    pub wants_handle: bool,
 }
 
 /// `POST /obo`.
@@ -136,6 +141,17 @@ pub struct Silent<'a> {
     pub account: Option<&'a str>,
 }
 
+/// A token for the account that a refresh handle names. What its common members do not say is as it was when the handle was first
+/// issued.
+// No `Debug`: it would show what the caller was trusted with.
+#[derive(Clone, Default)]
+pub struct Redeem<'a> {
+    /// The common members.
+    pub common: Common<'a>,
+    /// The handle, as the client sent it.
+    pub handle: &'a str,
+}
+
 /// `GET /accounts`.
 #[derive(Clone, Debug, Default)]
 pub struct Listing<'a> {
@@ -170,6 +186,8 @@ pub struct Answer {
     pub source: TokenSource,
     /// Why it was asked, if it was.
     pub reason: RefreshReason,
+    /// The refresh handle, where one was wanted ([`Common::wants_handle`]) and what it has to say fits into 2 KiB.
+    pub handle: Option<Secret>,
 }
 
 /// Where a token came from.
@@ -207,7 +225,7 @@ impl<'a> Request<'a> {
             Self::ClientCredentials(_) => Flow::ClientCredentials,
             Self::OnBehalfOf(_) => Flow::OnBehalfOf,
             Self::AuthCode(_) => Flow::AuthCode,
-            Self::Silent(_) => Flow::Silent,
+            Self::Silent(_) | Self::Redeem(_) => Flow::Silent,
         }
     }
 
@@ -218,6 +236,7 @@ impl<'a> Request<'a> {
             Self::OnBehalfOf(request) => &request.common,
             Self::AuthCode(request) => &request.common,
             Self::Silent(request) => &request.common,
+            Self::Redeem(request) => &request.common,
         }
     }
 }

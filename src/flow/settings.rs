@@ -1,5 +1,7 @@
 //! The apps and the named apis, as the configuration says.
 
+use std::time::Duration;
+
 use url::Url;
 
 use super::catalogue::Flow;
@@ -54,6 +56,28 @@ pub struct ApiSettings {
     pub overrides: bool,
     /// Whether a request without a user may have an app token for it.
     pub app_token: bool,
+}
+
+/// `refresh_handles`.
+#[derive(Clone, Copy, Debug)]
+pub struct HandleSettings {
+    /// How long a refresh handle is good after it was issued, as long as the user does not sign out.
+    pub lifetime: Duration,
+}
+
+// === impl HandleSettings ===
+
+impl HandleSettings {
+    /// The least that `lifetime` may be.
+    pub const SHORTEST: Duration = Duration::from_secs(3600);
+    /// The most that it may be, and what it is if nothing is said.
+    pub const LONGEST: Duration = Duration::from_secs(90 * 24 * 3600);
+}
+
+impl Default for HandleSettings {
+    fn default() -> Self {
+        Self { lifetime: Self::LONGEST }
+    }
 }
 
 /// The names of all flows, as `callers.*.flows` and the label `flow` of the metrics have them.

@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use super::app::{Api, App};
 use super::catalogue::Flow;
-use super::issue::Received;
+use super::issue::{Received, Redeemed};
 use super::metrics::AppMetrics;
 use super::refusal::{Refusal, RefusalKind};
 use super::request::Common;
-use super::settings::ApiSettings;
+use super::settings::{ApiSettings, HandleSettings};
 use super::spine::holds::{Remembered, remembered};
 use crate::cache::{Cache, Flight, Work};
 use crate::caller::{Caller, Callers, WantedRights};
 use crate::clock::Clock;
 use crate::tasks::Tasks;
-use crate::token::{AnswerHead, FlightKey, Turn};
+use crate::token::{FlightKey, Turn};
 
 /// Where jitter comes from: numbers from 0 to 1.
 pub type Jitter = fn() -> f64;
@@ -34,6 +34,8 @@ pub struct Means {
     pub jitter: Jitter,
     /// After how long the edge gives a request up.
     pub patience: Duration,
+    /// How long refresh handles are good.
+    pub handles: HandleSettings,
 }
 
 /// What all flows share.
@@ -47,11 +49,12 @@ pub(super) struct FlowState {
     pub(super) callers: Option<Arc<Callers>>,
     pub(super) cache: Arc<Cache<Arc<Refusal>>>,
     pub(super) remembered: Remembered,
-    pub(super) redemptions: Flight<FlightKey, AnswerHead, Arc<Refusal>>,
+    pub(super) redemptions: Flight<FlightKey, Redeemed, Arc<Refusal>>,
     pub(super) clock: Clock,
     pub(super) tasks: Tasks,
     pub(super) jitter: Jitter,
     pub(super) patience: Duration,
+    pub(super) handles: HandleSettings,
 }
 
 // === impl FlowState ===
@@ -64,7 +67,7 @@ impl FlowState {
             several => several.iter().find(|app| app.name == "default").cloned(),
         };
         let api = |api: &ApiSettings| (api.name.clone(), Api { app: api.app.clone(), scopes: api.scopes.clone() });
-        let Means { cache, clock, tasks, jitter, patience } = means;
+        let Means { cache, clock, tasks, jitter, patience, handles } = means;
         Self {
             implied,
             unknown: apps.first().map(|app| app.metrics.unknown()),
@@ -78,6 +81,7 @@ impl FlowState {
             tasks,
             jitter,
             patience,
+            handles,
         }
     }
 

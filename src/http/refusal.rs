@@ -109,6 +109,7 @@ fn title_of(kind: RefusalKind) -> &'static str {
         RefusalKind::InsufficientScope => "The user's token lacks a scope",
         RefusalKind::NoTokensFound => "There are no tokens of the account",
         RefusalKind::UnknownAccount => "There is no such account",
+        RefusalKind::InvalidHandle => "The refresh token is not accepted",
         RefusalKind::InvalidIdToken => "The authority's id token is not accepted",
         RefusalKind::Refused => "The authority refused",
         RefusalKind::Throttled => "The authority asks for fewer requests",

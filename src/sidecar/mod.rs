@@ -210,7 +210,8 @@ impl Prepared {
         let (clock, tasks) = (parts.clock.clone(), parts.tasks.clone());
         let callers = self.callers.clone().map(|tokens| Callers::new(tokens, &parts.metrics, clock.clone()));
         let (kept, patience) = (Arc::clone(&cache), self.settings.http.request_timeout);
-        let means = flow::Means { cache: kept, clock, tasks, jitter: rand::random::<f64>, patience };
+        let handles = self.settings.handles;
+        let means = flow::Means { cache: kept, clock, tasks, jitter: rand::random::<f64>, patience, handles };
         let service = Service::new(apps, &self.settings.apis, callers, means);
         (service, cache)
     }

@@ -8,13 +8,17 @@ use super::scopes::Scopes;
 use super::stored::Epoch;
 use crate::secret::Secret;
 
-/// The names of what is kept of a sign-in beside its first members. What stands under them is text.
+/// The names of what is kept of a sign-in beside its first members. What stands under these is text.
 const ASKED: &str = "asked";
 const GRANTED: &str = "granted";
 const TENANTS: &str = "tenants";
+/// Under this one are lineages, one after the other.
+const LINEAGES: &str = "lineages";
 
 /// How many tenants are remembered of an account.
 const MOST_TENANTS: usize = 64;
+/// How many further lineages: one for each replica that could not ask what stands when the user signed in there.
+const MOST_LINEAGES: usize = 16;
 
 /// What is kept of a sign-in until the user signs out.
 #[derive(Clone, Debug)]
@@ -29,7 +33,8 @@ pub struct SignIn {
     pub space: SpaceId,
     /// The account's epoch when this was stored.
     pub epoch: Epoch,
-    /// Names this account from its first sign-in to its sign-out, whoever renews it meanwhile; made up where it is first kept.
+    /// Names this account from its first sign-in to its sign-out, whoever renews it meanwhile; made up where it is first kept. See
+    /// [`SignIn::is_of`].
     pub lineage: [u8; 16],
     /// What later releases keep with it, by name: it stays as it is.
     pub more: BTreeMap<String, Vec<u8>>,
@@ -46,7 +51,37 @@ impl SignIn {
         for (name, bytes) in &old.more {
             self.more.entry(name.clone()).or_insert_with(|| bytes.clone());
         }
+        old.further_lineages().for_each(|lineage| self.add_lineage(lineage));
         old.listed().tenants.iter().for_each(|tenant| self.add_tenant(tenant));
+    }
+
+    /// As [`SignIn::descend_from`], for a sign-in whose own lineage was told already because the older one could not be asked for:
+    /// from now on it names the account as well.
+    pub fn join(&mut self, old: &Self) {
+        let told = self.lineage;
+        self.descend_from(old);
+        self.add_lineage(&told);
+    }
+
+    /// Whether a lineage names the account since its first sign-in.
+    pub fn is_of(&self, lineage: &[u8; 16]) -> bool {
+        self.lineage == *lineage || self.further_lineages().any(|further| further == lineage)
+    }
+
+    fn further_lineages(&self) -> impl Iterator<Item = &[u8; 16]> {
+        self.more.get(LINEAGES).map(|bytes| bytes.as_chunks().0).unwrap_or_default().iter()
+    }
+
+    fn add_lineage(&mut self, lineage: &[u8; 16]) {
+        if self.is_of(lineage) {
+            return;
+        }
+        let further = self.more.entry(LINEAGES.to_owned()).or_default();
+        if further.len() >= MOST_LINEAGES * lineage.len() {
+            // The oldest has had the most time to be replaced by a newer one.
+            further.drain(..lineage.len());
+        }
+        further.extend_from_slice(lineage);
     }
 
     /// Keeps what the user signed in for, and what was granted of it; `None`: that was not said.

@@ -77,6 +77,7 @@ fn common<'a>(members: &'a Members<'_>, scopes: Option<Scopes>) -> Common<'a> {
         audience: text(&members.audience),
         resource: text(&members.resource),
         beyond: members.beyond,
+        wants_handle: false,
     }
 }
 

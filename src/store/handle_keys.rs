@@ -313,7 +313,6 @@ mod tests {
     }
 
     /// What comes of opening it, by the time of issue and what it says.
-    #[expect(clippy::disallowed_methods, reason = "proptest calls what is not async")]
     fn open(keys: &HandleKeys, sealed: &[u8]) -> Result<(i64, Vec<u8>), SealedHandle> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let opened = runtime.block_on(keys.open(sealed));

@@ -154,3 +154,60 @@ impl SignIn {
         size_of::<Self>() + texts + more + unknown + self.refresh_token.as_ref().map_or(0, |token| token.expose().len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{MOST_LINEAGES, SignIn};
+    use crate::token::{Account, SpaceId};
+
+    fn sign_in(lineage: u8) -> SignIn {
+        let account = Account {
+            home_account_id: "oid.tid".to_owned(),
+            local_account_id: "oid".to_owned(),
+            username: None,
+            environment: "host".to_owned(),
+            tenant_id: None,
+        };
+        let (space, lineage) = (SpaceId::new([4; 32]), [lineage; 16]);
+        SignIn { account, refresh_token: None, expires_on: 0, space, epoch: None, lineage, more: BTreeMap::new(), shared: 0 }
+    }
+
+    #[test]
+    fn a_lineage_that_was_told_stays_good_when_its_sign_in_joins_an_older_one() {
+        let (older, mut joined) = (sign_in(1), sign_in(2));
+        joined.join(&older);
+        assert_eq!(joined.lineage, [1; 16]);
+        assert!(joined.is_of(&[1; 16]) && joined.is_of(&[2; 16]) && !joined.is_of(&[3; 16]) && !joined.is_of(&[0; 16]));
+        // Whatever descends from it, or joins it, knows both.
+        let (mut renewed, mut other) = (sign_in(0), sign_in(3));
+        renewed.descend_from(&joined);
+        other.join(&renewed);
+        assert!([1, 2, 3].iter().all(|lineage| other.is_of(&[*lineage; 16])));
+        assert!(!renewed.is_of(&[0; 16]) && !older.is_of(&[2; 16]));
+        // To join its own lineage adds nothing.
+        let (mut again, weight) = (other.clone(), other.weight());
+        again.join(&other);
+        assert_eq!(again.weight(), weight);
+    }
+
+    #[test]
+    fn what_both_have_joined_stays_good_and_there_is_a_bound() {
+        let (mut left, mut right) = (sign_in(2), sign_in(3));
+        left.join(&sign_in(1));
+        right.join(&sign_in(4));
+        left.join(&right);
+        assert!((1..=4).all(|lineage| left.is_of(&[lineage; 16])));
+        for lineage in 10..200 {
+            let mut next = sign_in(lineage);
+            next.join(&left);
+            left = next;
+        }
+        assert!(left.weight() < sign_in(0).weight() + MOST_LINEAGES * 16 + 100);
+        assert!(left.is_of(&[4; 16]) && left.is_of(&[199; 16]) && !left.is_of(&[10; 16]));
+        // What cannot be lineages is none.
+        left.more.insert("lineages".to_owned(), vec![7; 20]);
+        assert!(left.is_of(&[7; 16]) && left.is_of(&left.lineage));
+    }
+}

@@ -18,6 +18,7 @@ mod failures;
 mod faults;
 mod federated;
 mod fleet;
+mod handles;
 mod histories;
 mod hostile;
 mod id_token;

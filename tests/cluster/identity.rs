@@ -32,11 +32,13 @@ fn asking(name: &str, annotations: &Value, environment: &[(&str, &str)]) -> Valu
     job
 }
 
-/// The one line that the app of a Job that has ended printed.
+/// What the app of a Job that has ended said; the SDK itself may have said something before.
 fn said(namespace: &Namespace, job: &str, condition: &str) -> Value {
     namespace.wait(&format!("job/{job}"), &format!("condition={condition}"));
     let pods = namespace.pods(&format!("app={job}"));
-    serde_json::from_str(namespace.logs(&name(&pods[0]), "app").trim()).expect("one line")
+    let log = namespace.logs(&name(&pods[0]), "app");
+    let found = log.lines().rev().find_map(|line| serde_json::from_str(line).ok());
+    found.unwrap_or_else(|| panic!("{job} said no JSON: {log}"))
 }
 
 #[test]

@@ -25,11 +25,11 @@ test-deploy: ## The chart, the images, the rules and dashboards, by helm, promto
 	tests/setup/compose
 	cargo test --locked --test deploy -- $$(cat .tools/images/left-out 2>/dev/null)
 
-test-peers: ## tokend against Keycloak; the emulator under msal-node, msal-go and the Azure SDKs for JavaScript, Go and Python
+test-peers: ## tokend against Keycloak, and under Azure SDKs and OAuth libraries; the emulator under msal-node, msal-go and the SDKs
 	tests/setup/peers
 	cargo test --locked --test peers
 
-test-peers-long: ## The emulator under msal4j and the Azure SDK for Java
+test-peers-long: ## The emulator under msal4j and the Azure SDK for Java; tokend under that SDK and Spring Security
 	tests/setup/peers-long
 	cargo test --locked --test peers-long
 

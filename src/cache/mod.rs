@@ -7,7 +7,7 @@
 //!   `losses`, and the `queue`.
 //! - `lead` is the way of a flight through that level, `finder` takes what it finds there, `publish` stores what it brings,
 //!   `recheck` asks whether what memory has still stands.
-//! - `accounts` is about who signed in, and what renews their tokens.
+//! - `accounts` is about who signed in, and what renews their tokens; `handles` seals what their clients hold of that.
 
 mod accounts;
 mod again;
@@ -18,6 +18,7 @@ mod fleet;
 mod flight;
 mod freshness;
 mod generation;
+mod handles;
 mod lead;
 mod lease;
 mod level;
@@ -38,11 +39,12 @@ mod tokens;
 mod watches;
 mod way;
 
-pub use accounts::{Base, CachedAccounts, Cursor, Kept, Known, Listed, RefreshLease, Renewed, Signed, Unavailable};
+pub use accounts::{Base, CachedAccounts, Cursor, Kept, KeptSignIn, Known, Listed, RefreshLease, Renewed, Signed, Unavailable};
 pub use budget::{Budget, Permit, Work};
 pub use fleet::{Fleet, Parts};
 pub use flight::{Flight, Landing, Lost, Part};
 pub use freshness::{Freshness, judge, lifetime_is_credible, refresh_point};
+pub use handles::{Handles, Unopened};
 pub use lead::ErrorCodec;
 pub use outcome::{CacheLevel, FlightOutcome, LoadOutcome, Loaded, Look, Miss};
 pub use pacing::Jitter;

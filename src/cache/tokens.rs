@@ -7,6 +7,7 @@ use super::accounts::CachedAccounts;
 use super::budget::{Budget, Permit, Work};
 use super::fleet::Fleet;
 use super::flight::{Flight, FlightKind, Landing, Part};
+use super::handles::Handles;
 use super::lead::{ErrorCodec, SharedFlights};
 use super::level::SharedLevel;
 use super::local::LocalLevel;
@@ -33,6 +34,7 @@ pub struct Cache<E> {
     publisher: Option<Arc<Publisher>>,
     recheck: Option<Recheck>,
     accounts: Arc<CachedAccounts>,
+    handles: Handles,
     fleet: Option<Arc<Fleet>>,
     budget: Budget,
     metrics: LocalMetrics,
@@ -63,6 +65,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             shared,
             publisher,
             recheck: level.as_ref().map(|level| Recheck::new(Arc::clone(&local), Arc::clone(level))),
+            handles: Handles::new(fleet.as_deref(), &clock),
             accounts: CachedAccounts::new(Arc::clone(&local), level, clock, tasks),
             metrics: LocalMetrics::new(metrics, fleet.as_ref().map(|fleet| fleet.metrics())),
             local,
@@ -74,6 +77,11 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// Who is signed in, and what renews their tokens.
     pub fn accounts(&self) -> &Arc<CachedAccounts> {
         &self.accounts
+    }
+
+    /// What seals and opens refresh handles.
+    pub fn handles(&self) -> &Handles {
+        &self.handles
     }
 
     /// The level that replicas share, where there is one.

@@ -302,6 +302,16 @@ impl Callers {
         may
     }
 
+    /// The caller at this place of the configuration; nobody where there is none.
+    pub fn at(&self, index: usize) -> Caller {
+        Caller(u16::try_from(index).ok().filter(|_| index < self.settings.len()))
+    }
+
+    /// The apps that a caller may use; `None`: all, or it is not known.
+    pub fn apps(&self, caller: Caller) -> Option<&[String]> {
+        self.rights(caller)?.apps.as_deref()
+    }
+
     /// The apis that a caller may have tokens for; `None`: it is bound to none, or not known.
     pub fn apis(&self, caller: Caller) -> Option<&[String]> {
         self.rights(caller)?.apis.as_deref()

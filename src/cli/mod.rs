@@ -1,6 +1,7 @@
 //! Everything that the command line says, and everything that is said on it: pure functions from arguments to a command, from
 //! findings to text. What a command does stands in `run`.
 
+mod caller_token;
 mod check;
 mod healthcheck;
 mod key_ring;
@@ -15,6 +16,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 use url::Url;
 
+pub use caller_token::CallerToken;
 pub use key_ring::KeyRing;
 
 use crate::finding::{Findings, Severity};
@@ -69,6 +71,8 @@ pub enum Command {
         /// What to ask instead.
         url: Option<Url>,
     },
+    /// Print a token for a caller.
+    CallerToken(CallerToken),
     /// Print keys for the level that replicas share.
     KeyRing(KeyRing),
 }
@@ -149,6 +153,9 @@ enum Verb {
         #[arg(long, value_name = "URL")]
         url: Option<Url>,
     },
+    /// Print a token that a caller proves itself by (`callers.*.token`, `msi.secret`)
+    #[command(subcommand)]
+    CallerToken(CallerToken),
     /// Print keys that seal what lies in Redis (`cache.redis.encryption.key_ring`)
     #[command(subcommand)]
     KeyRing(KeyRing),
@@ -177,6 +184,7 @@ where
         Verb::Check { file: given, online } => Command::Check { config: file(given), online },
         Verb::Openapi => Command::Openapi,
         Verb::Healthcheck { file: given, url } => Command::Healthcheck { config: file(given), url },
+        Verb::CallerToken(what) => Command::CallerToken(what),
         Verb::KeyRing(what) => Command::KeyRing(what),
     })
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::print::{err, out};
-use super::{Command, USAGE, check, healthcheck, key_ring, render};
+use super::{Command, USAGE, caller_token, check, healthcheck, key_ring, render};
 use crate::clock::Clock;
 use crate::config::{self, Input, Settings};
 use crate::finding::Findings;
@@ -54,6 +54,13 @@ pub fn run(command: Command, environment: BTreeMap<String, String>) -> u8 {
                 None => FAILED,
             }
         }
+        Command::CallerToken(what) => match caller_token::text(what) {
+            Some(text) => {
+                out(&text);
+                0
+            }
+            None => failed("this machine has no randomness to make a token of"),
+        },
         Command::KeyRing(what) => match key_ring::text(what) {
             Some(text) => {
                 out(&text);

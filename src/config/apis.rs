@@ -2,13 +2,16 @@
 
 use url::Url;
 
-use super::apps::{entry_path, scopes};
+use super::apps::{entries, entry_path, scopes};
 use super::report::Report;
-use super::scalar::Scalar;
+use super::scalar::{List, Scalar, Text};
 use super::shape::join;
 use super::{raw, source};
 use crate::finding::Complaint;
 use crate::flow;
+
+/// The doors at which an api is served only where it says so. None of this release's doors is one of them.
+const OF_APIS: [&str; 3] = ["auth_request", "ms_sidecar", "downstream"];
 
 /// Reads all apis; `apps` are the names that the configuration defines, the broken ones included.
 pub(super) fn apis(raw: Option<raw::Entries<raw::Api>>, apps: &[String], report: &mut Report<'_>) -> Vec<flow::ApiSettings> {
@@ -27,12 +30,49 @@ fn api(name: String, raw: raw::Api, apps: &[String], report: &mut Report<'_>) ->
     });
     let at = join(&path, "scopes");
     let scopes = scopes(&at, raw.scopes, report);
-    if scopes.is_empty() {
+    let named = |member: &str, raw: Option<Text>, report: &mut Report<'_>| {
+        raw.and_then(|text| source::filled(&join(&path, member), text, report))
+    };
+    let audience = named("audience", raw.audience, report);
+    let resource = named("resource", raw.resource, report);
+    let doors = served_at(&join(&path, "doors"), raw.doors, report);
+    if scopes.is_empty() && audience.is_none() && resource.is_none() {
         report.missing(&at, Complaint::new("the api has no scopes", "list what a token for it has to grant: [User.Read]"));
     }
     let base_url = raw.base_url.and_then(|text| report.take(&join(&path, "base_url"), base_url(&text.0)));
     let on = |switch: Option<Scalar<bool>>| switch.is_some_and(|scalar| scalar.0);
-    flow::ApiSettings { name, app, scopes, base_url, overrides: on(raw.overrides), app_token: on(raw.app_token) }
+    flow::ApiSettings {
+        name,
+        app,
+        scopes,
+        audience,
+        resource,
+        doors,
+        base_url,
+        overrides: on(raw.overrides),
+        app_token: on(raw.app_token),
+    }
+}
+
+/// Reads `apis.*.doors`.
+fn served_at(path: &str, raw: Option<List>, report: &mut Report<'_>) -> Vec<String> {
+    let list = entries(path, raw);
+    let known = |text: &str| {
+        let remedy = || format!("write one of: {}", OF_APIS.join(", "));
+        OF_APIS
+            .contains(&text)
+            .then(|| text.to_owned())
+            .ok_or_else(|| Complaint::new("no door serves named apis under this name", remedy()))
+    };
+    let named: Vec<(String, String)> =
+        list.iter().filter_map(|(key, text)| Some((key.clone(), report.take(key, known(text))?))).collect();
+    for (key, _) in &named {
+        report.warning(
+            key,
+            Complaint::new("this release has no such door yet", "remove it, or leave it for the release that has it"),
+        );
+    }
+    named.into_iter().map(|(_, name)| name).collect()
 }
 
 fn base_url(text: &str) -> Result<Url, Complaint> {

@@ -84,6 +84,7 @@ fn app(name: String, raw: raw::App, environment: &BTreeMap<String, String>, repo
     }
     let inbound = raw.inbound.map(|raw| inbound(&at("inbound"), raw, address.as_ref(), report));
     let tenants = tenants(&at("tenants"), raw.tenants, report);
+    let managed_identity_ids = words(&at("managed_identity_ids"), raw.managed_identity_ids, report);
     let client_capabilities = words(&at("client_capabilities"), raw.client_capabilities, report);
     let ca_file = raw.ca_file.and_then(|file| source::filled(&at("ca_file"), file, report)).map(PathBuf::from);
     let (file, key) = report.place(&path);
@@ -103,6 +104,7 @@ fn app(name: String, raw: raw::App, environment: &BTreeMap<String, String>, repo
         client_capabilities,
         offline_access: raw.offline_access.is_some_and(|scalar| scalar.0),
         refresh_tokens,
+        managed_identity_ids,
     })
 }
 

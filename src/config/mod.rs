@@ -11,6 +11,7 @@ mod apps;
 mod azure;
 mod bounds;
 mod callers;
+mod doors;
 mod environment;
 mod format;
 mod host;
@@ -38,7 +39,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::finding::{Complaint, Findings};
-use crate::reload;
+use crate::{http, reload};
 
 pub use format::Format;
 pub use settings::{Settings, Shutdown};
@@ -135,7 +136,7 @@ fn layered(file: ::config::Config, environment: &BTreeMap<String, String>, repor
 fn assemble(mut raw: raw::Root, environment: &BTreeMap<String, String>, report: &mut Report<'_>) -> Settings {
     let names: Vec<String> = raw.apps.iter().flat_map(BTreeMap::keys).cloned().collect();
     let bounds = listeners::bounds(&mut raw.limits, report);
-    let (limits, detached) = service::limits(raw.limits, raw.hosts, report);
+    let (mut limits, detached) = service::limits(raw.limits, raw.hosts, report);
     let guard =
         tls::ListenerGuard { tls: raw.tls.is_some(), callers: raw.callers.as_ref().is_some_and(|callers| !callers.is_empty()) };
     let (mut listen, admin) = listeners::listeners(raw.listen, raw.admin_listen, raw.listen_mode, (&limits, bounds), guard, report);
@@ -150,13 +151,21 @@ fn assemble(mut raw: raw::Root, environment: &BTreeMap<String, String>, report: 
         environment,
     };
     let callers = callers::callers(raw.callers, &callers::KnownNames { apps: &names, apis: &apis }, &around, report);
+    let known = doors::DoorContext { apps: &apps, callers: &callers };
+    let (doors, msi_secret) = doors::doors(raw.doors, raw.public_url, raw.msi, &known, environment, report);
+    if doors.open.contains(&http::ClientDoor::OAuth2) {
+        doors::ambiguous(&apps, report);
+    }
+    limits.doors = doors;
     Settings {
         listen,
         admin,
         apps,
+        msi_secret,
         apis: apis::apis(raw.apis, &names, report),
         callers,
         cache: service::cache(raw.cache, (&limits, detached), environment, report),
+        handles: service::handles(raw.refresh_handles, report),
         calls: service::calls(raw.authority, &limits, report),
         outbound: outbound::outbound(raw.outbound, environment, report),
         shutdown: service::shutdown(raw.shutdown),

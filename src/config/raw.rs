@@ -26,10 +26,14 @@ pub(super) struct Root {
     pub(super) admin_listen: Option<List>,
     pub(super) hosts: Option<List>,
     pub(super) tls: Option<Tls>,
+    pub(super) doors: Option<List>,
+    pub(super) public_url: Option<Text>,
+    pub(super) msi: Option<Msi>,
     pub(super) apps: Option<Entries<App>>,
     pub(super) apis: Option<Entries<Api>>,
     pub(super) callers: Option<Vec<Option<Caller>>>,
     pub(super) cache: Option<Cache>,
+    pub(super) refresh_handles: Option<RefreshHandles>,
     pub(super) authority: Option<Calls>,
     pub(super) outbound: Option<Outbound>,
     pub(super) limits: Option<Limits>,
@@ -49,6 +53,20 @@ pub(super) struct Tls {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct Msi {
+    pub(super) secret: Option<RawPlace>,
+    pub(super) imds: Option<Imds>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Imds {
+    pub(super) apps: Option<List>,
+    pub(super) caller: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct App {
     pub(super) authority: Option<Text>,
     pub(super) issuer: Option<Text>,
@@ -62,6 +80,7 @@ pub(super) struct App {
     pub(super) assertion_audience: Option<Scalar<AssertionAudience>>,
     pub(super) offline_access: Option<Scalar<bool>>,
     pub(super) refresh_tokens: Option<Scalar<RefreshTokens>>,
+    pub(super) managed_identity_ids: Option<List>,
 }
 
 #[derive(Default, Deserialize)]
@@ -115,6 +134,9 @@ pub(super) struct Inbound {
 pub(super) struct Api {
     pub(super) app: Option<Text>,
     pub(super) scopes: Option<List>,
+    pub(super) audience: Option<Text>,
+    pub(super) resource: Option<Text>,
+    pub(super) doors: Option<List>,
     pub(super) base_url: Option<Text>,
     pub(super) overrides: Option<Scalar<bool>>,
     pub(super) app_token: Option<Scalar<bool>>,
@@ -136,6 +158,12 @@ pub(super) struct Caller {
     pub(super) flows: Option<List>,
     pub(super) doors: Option<List>,
     pub(super) accounts: Option<Scalar<AccountRights>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RefreshHandles {
+    pub(super) lifetime: Option<Scalar<Duration>>,
 }
 
 #[derive(Default, Deserialize)]

@@ -11,6 +11,7 @@ use super::scalar::{List, Scalar, Size};
 use super::settings::Shutdown;
 use super::{raw, redis};
 use crate::finding::Complaint;
+use crate::flow::HandleSettings;
 use crate::{authority, cache, http};
 
 /// What a request's head may have, in bytes: below 8 KiB hyper does not serve HTTP/1.1 at all.
@@ -42,6 +43,7 @@ pub(super) fn limits(raw: Option<raw::Limits>, hosts: Option<List>, report: &mut
         concurrency: count("limits.concurrency", raw.concurrency, default.concurrency, report),
         request_timeout: duration("limits.request_timeout", raw.request_timeout, default.request_timeout, report),
         hosts: self::hosts(hosts, report),
+        doors: default.doors,
     };
     (settings, detached)
 }
@@ -88,6 +90,19 @@ pub(super) fn cache(
     let recheck = duration("cache.recheck", raw.recheck, default.recheck, report);
     let redis = raw.redis.map(|raw| redis::redis(raw, limits, environment, report));
     cache::Settings { max_bytes, recheck, flights: detached.flights, queue: detached.queue, redis }
+}
+
+/// Reads `refresh_handles`.
+pub(super) fn handles(raw: Option<raw::RefreshHandles>, report: &mut Report<'_>) -> HandleSettings {
+    let lifetime = or(raw.unwrap_or_default().lifetime, HandleSettings::default().lifetime);
+    if !(HandleSettings::SHORTEST..=HandleSettings::LONGEST).contains(&lifetime) {
+        let problem = Complaint::new(
+            "it is not between 1h and 90 days",
+            "write a time in these bounds, such as `720h`; the default is 90 days",
+        );
+        report.error("refresh_handles.lifetime", problem);
+    }
+    HandleSettings { lifetime }
 }
 
 /// Reads `authority`.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::reload::Source;
 use crate::{authority, cache, caller, flow, http, listen, telemetry, transport};
 
 /// A whole configuration.
@@ -19,8 +20,12 @@ pub struct Settings {
     pub apis: Vec<flow::ApiSettings>,
     /// Who may ask; empty: whoever reaches tokend.
     pub callers: Vec<caller::Settings>,
+    /// Where there are no callers: what clients of a managed identity show.
+    pub msi_secret: Option<Source>,
     /// The cache.
     pub cache: cache::Settings,
+    /// Refresh handles.
+    pub handles: flow::HandleSettings,
     /// Calls to authorities.
     pub calls: authority::CallSettings,
     /// The way out.

@@ -100,6 +100,7 @@ fn every_value_of_the_good_file_arrives() {
     assert_eq!((settings.listen.heads + settings.admin.heads, settings.admin.heads), (4 << 20, 512 << 10));
     assert_eq!((settings.listen.keep_alive, settings.admin.keep_alive), (Some(Duration::from_secs(60)), None));
     assert_eq!((settings.cache.max_bytes, settings.cache.recheck), (128 << 20, Duration::from_secs(30)));
+    assert_eq!(settings.handles.lifetime, Duration::from_secs(30 * 24 * 3600));
     assert_eq!(settings.calls.connect_timeout, Duration::from_millis(500));
     assert_eq!(settings.shutdown.grace, Duration::from_secs(60));
     assert!(settings.telemetry.otlp.is_some_and(|otlp| (otlp.sample_ratio - 0.25).abs() < f64::EPSILON && otlp.headers.is_some()));
@@ -155,8 +156,20 @@ fn an_app_alone_has_the_defaults_of_the_contract() {
     assert_eq!((settings.shutdown.delay, settings.shutdown.grace), (Duration::ZERO, Duration::from_secs(20)));
     assert_eq!((settings.cache.max_bytes, settings.cache.recheck), (64 << 20, Duration::from_secs(60)));
     assert_eq!((settings.cache.flights, settings.cache.queue), (16 << 20, 8 << 20));
+    assert_eq!(settings.handles.lifetime, Duration::from_secs(90 * 24 * 3600));
     assert!(settings.telemetry.otlp.is_none() && settings.outbound.proxy.is_none() && settings.cache.redis.is_none());
     assert_eq!(settings.apps.first().map(|app| app.refresh_tokens), Some(flow::RefreshTokens::SingleUse));
+}
+
+#[test]
+fn a_refresh_handle_lasts_from_an_hour_to_ninety_days() {
+    for (lifetime, good) in [("1h", true), ("59m", false), ("0s", false), ("2160h", true), ("2161h", false)] {
+        let (settings, findings) = yaml(&format!("{APP}\nrefresh_handles: {{lifetime: {lifetime}}}\n"), &[]);
+        assert_eq!((settings.is_some(), keys(&findings).is_empty()), (good, good), "{lifetime}: {findings:?}");
+        assert!(good || keys(&findings) == ["refresh_handles.lifetime"], "{findings:?}");
+    }
+    let (settings, findings) = yaml(&format!("{APP}\nrefresh_handles: {{lifetmie: 1h}}\n"), &[]);
+    assert!(settings.is_none() && keys(&findings) == ["refresh_handles.lifetmie"], "{findings:?}");
 }
 
 /// What `bad.yaml` is told, in alphabetical order.

@@ -17,7 +17,7 @@ use super::spine::failure::{broken_off, unavailable};
 use super::state::FlowState;
 use crate::cache::{Cursor, Known, Mark, Work};
 use crate::caller::Caller;
-use crate::token::{KeySpace, Partition, PartitionOwner, SignedInAccount, Turn};
+use crate::token::{KeySpace, Partition, PartitionOwner, SignedInAccount, SpaceId, Turn};
 
 /// How many accounts a listing brings if nothing else is said, and at most.
 const USUAL: usize = 100;
@@ -103,7 +103,13 @@ pub(super) async fn sign_out(state: &Arc<FlowState>, app: &Arc<App>, caller: Cal
     let id = account(app, Some(id), "home_account_id")?;
     let places: Vec<_> =
         spaces(state, app, caller).iter().map(|space| (*space.id(), space.partition(PartitionOwner::Account(id)))).collect();
-    let permit = state.cache.budget().take(Work::SignOut, id.len()).ok_or_else(|| overloaded("limits.flights", &state.clock))?;
+    sign_out_at(state, places, id.len()).await
+}
+
+/// Signs an account out in these places: each is a space and a partition of it. It goes on when the caller leaves. `carried`: what
+/// it keeps of the request, in bytes.
+pub(super) async fn sign_out_at(state: &Arc<FlowState>, places: Vec<(SpaceId, Partition)>, carried: usize) -> Result<(), Refusal> {
+    let permit = state.cache.budget().take(Work::SignOut, carried).ok_or_else(|| overloaded("limits.flights", &state.clock))?;
     let (sender, outcome) = tokio::sync::oneshot::channel();
     let detached = Arc::clone(state);
     let work = async move {

@@ -32,6 +32,7 @@ pub struct App {
     /// Verifies id tokens.
     pub(super) verifier: Arc<Inbound>,
     pub(super) tenants: Vec<Tenant>,
+    pub(super) managed_identity_ids: Vec<String>,
     pub(super) capabilities: Vec<String>,
     pub(super) offline_access: bool,
     /// The client's: what is remembered of failures, and its own tokens.
@@ -68,6 +69,8 @@ pub(super) struct InboundGuard {
 pub(super) struct Api {
     pub(super) app: Option<String>,
     pub(super) scopes: Scopes,
+    pub(super) audience: Option<String>,
+    pub(super) resource: Option<String>,
 }
 
 // === impl App ===
@@ -107,6 +110,7 @@ impl App {
             guard,
             verifier,
             tenants: settings.tenants.clone(),
+            managed_identity_ids: settings.managed_identity_ids.clone(),
             app_partition: space.partition(PartitionOwner::App(&tenant)),
             usual: UsualVariant::new(tenant, capabilities.clone()),
             refresh_tokens: settings.refresh_tokens,

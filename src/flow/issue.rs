@@ -2,11 +2,12 @@
 
 use super::about::{self, Owner};
 use super::app::App;
+use super::handle::HandleSubject;
 use crate::authority::{AuthorityError, UserIds};
 use crate::cache::{lifetime_is_credible, refresh_point};
 use crate::oauth::{Claims, ClientInfo, TokenResponse, is_refresh_token_type, unverified};
 use crate::secret::Secret;
-use crate::token::{Account, IssuedToken, Matching, Scopes, Tenant, Times, id_at_home};
+use crate::token::{Account, AnswerHead, IssuedToken, Matching, Scopes, Tenant, Times, id_at_home};
 
 /// What is known of a grant before its answer comes.
 #[derive(Clone, Debug)]
@@ -19,6 +20,14 @@ pub(super) struct Expected {
     pub(super) owner: Owner,
     /// Whether a `token_type` of `N_A` is fine (RFC 8693 §2.2.1).
     pub(super) exchange: bool,
+}
+
+/// What a grant that is sent once has brought.
+#[derive(Clone)]
+pub(super) struct Redeemed {
+    pub(super) head: AnswerHead,
+    /// The sign-in that was kept with it, if something renews its tokens.
+    pub(super) signed_in: Option<HandleSubject>,
 }
 
 /// When an answer came.

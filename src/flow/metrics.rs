@@ -19,6 +19,7 @@ pub struct Metrics {
     durations: Arc<Durations>,
     renewals: IntCounterVec,
     held: IntCounterVec,
+    introspections: IntCounterVec,
 }
 
 /// The counters of one app.
@@ -77,6 +78,11 @@ impl Metrics {
                 "held_requests_total",
                 "Requests answered from a remembered failure, without a call to the authority.",
                 &["flow", "app"],
+            ),
+            introspections: metrics.counters(
+                "introspections_total",
+                "Tokens that were introspected, by app and outcome (`active`, `inactive`).",
+                &["app", "outcome"],
             ),
         }
     }
@@ -152,6 +158,12 @@ impl AppMetrics {
     pub(super) fn renewal(&self, flow: Flow, refusal: Option<&Refusal>) {
         let outcome = refusal.map_or("ok", |refusal| label(refusal.turn));
         self.all.renewals.with_label_values(&[flow.as_str(), &self.app, outcome]).inc();
+    }
+
+    /// Counts a token that was introspected.
+    pub(super) fn introspected(&self, is_active: bool) {
+        let outcome = if is_active { "active" } else { "inactive" };
+        self.all.introspections.with_label_values(&[self.app.as_str(), outcome]).inc();
     }
 
     /// Counts a request that a remembered failure answered.

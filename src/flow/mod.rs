@@ -2,19 +2,24 @@
 //!
 //! `catalogue` has the flows and how they differ, `request` what a door asks, and `grants` makes the plan. In `spine`, `cached` is
 //! for what may be cached and shared (client credentials, on-behalf-of, silent). `once` is for what is sent once and always brings
-//! something new (authorization codes). Every lower error becomes a [`Refusal`] here.
+//! something new (authorization codes). `handle` is what a client keeps of a sign-in, and `redeem` what becomes of that. Every
+//! lower error becomes a [`Refusal`] here.
 
 mod about;
 mod accounts;
 mod app;
 mod catalogue;
 mod grants;
+mod handle;
 mod id_token;
+mod introspect;
 mod issue;
+mod meaning;
 mod members;
 mod metrics;
 mod plan;
 mod probe;
+mod redeem;
 mod refusal;
 mod request;
 mod settings;
@@ -33,23 +38,25 @@ use futures_util::future::{Either, ready};
 
 pub use app::App;
 pub use catalogue::Flow;
+pub use introspect::Introspection;
 pub use metrics::Metrics;
 pub use refusal::{Refusal, RefusalKind, loggable};
 // What doors ask and are answered: all of it is public.
 pub use request::*;
-pub use settings::{ApiSettings, AppSettings, RefreshTokens, flow_names};
+pub use settings::{ApiSettings, AppSettings, HandleSettings, RefreshTokens, flow_names};
 pub use state::{Jitter, Means};
 
-use plan::{Asker, Plan, Planning, Working};
-use spine::{cached, once};
+use meaning::Among;
+use plan::{Asker, Planning, Working};
+use spine::carry_out;
 use state::FlowState;
 use timed::Timed;
 
 use crate::authority::{StandingHold, Stops};
 use crate::cache::ErrorCodec;
-use crate::caller::{Caller, Callers};
+use crate::caller::{Caller, Callers, INTROSPECT};
 use crate::finding::Complaint;
-use crate::token::SignedInAccount;
+use crate::token::{SignedInAccount, Turn};
 
 /// How refusals travel to other replicas.
 pub const WIRE: ErrorCodec<Arc<Refusal>> = ErrorCodec { write: wire::write, read: wire::read, late: wire::late };
@@ -70,15 +77,8 @@ fn work<'a>(asker: Asker<'a>, request: &'a Request<'a>) -> Working<'a> {
     match grants::plan(asker, request) {
         Err(refusal) => Either::Left(ready(Err(refusal.into()))),
         Ok(Planning::Done(plan)) => carry_out(state, plan),
+        Ok(Planning::Opens(asker, request)) => Either::Right(Box::pin(redeem::run(asker, request))),
         Ok(Planning::Waits(planning)) => Either::Right(Box::pin(async move { carry_out(state, planning.await?).await })),
-    }
-}
-
-/// Gives a plan to its spine.
-fn carry_out<'a>(state: &'a Arc<FlowState>, plan: Plan<'a>) -> Working<'a> {
-    match plan {
-        Plan::Cached(plan) => cached::run(state, plan),
-        Plan::Once(plan) => Either::Right(Box::pin(once::run(state, *plan))),
     }
 }
 
@@ -155,8 +155,9 @@ impl Service {
     }
 
     /// The app that a request means, for the log: whether its caller may use it is not asked.
-    pub fn app_meant(&self, request: &Common<'_>) -> Option<Arc<App>> {
-        self.0.app_of(request).ok()
+    pub fn app_meant(&self, caller: Caller, request: &Common<'_>) -> Option<Arc<App>> {
+        let meant = self.0.meant(caller, request).ok()?;
+        self.0.app_of(meant.as_ref().unwrap_or(request)).ok()
     }
 
     /// The apps, in no order.
@@ -186,11 +187,71 @@ impl Service {
     /// # Errors
     /// There is no token, and why.
     pub async fn token(&self, caller: Caller, call: Call, request: &Request<'_>) -> Outcome {
-        let (state, flow, common) = (&self.0, request.flow(), request.common());
-        let app = state.asked_of(caller, flow, common)?;
+        let (state, flow) = (&self.0, request.flow());
+        // Most requests name everything themselves, and are not copied.
+        let meant = state.meant(caller, request.common()).inspect_err(|refusal| state.counted_unknown(flow, refusal))?;
+        // On the heap: few need one of their own.
+        let meant = meant.map(|common| Box::new(request.with_common(common)));
+        let request = meant.as_deref().unwrap_or(request);
+        let app = state.asked_of(caller, flow, request.common())?;
         let timed = Timed::begin(state, &app, flow, &call);
         let outcome = work(Asker { state, app: &app, caller, call }, request).await;
-        timed.end(caller, common, outcome)
+        timed.end(caller, request.common(), outcome)
+    }
+
+    /// A token for the app itself, for a client that asks for a managed identity's, and the app. Where there is a list, the app is
+    /// one of it.
+    ///
+    /// # Errors
+    /// There is no token, and why. Only Entra-style authorities have what such clients ask for.
+    pub async fn managed_identity(
+        &self,
+        caller: Caller,
+        call: Call,
+        request: &Request<'_>,
+        among: Option<&[String]>,
+    ) -> Result<(Answer, Arc<App>), Arc<Refusal>> {
+        let (state, flow) = (&self.0, request.flow());
+        let among = among.map_or(Among::All, Among::These);
+        let meant =
+            state.meant_among(caller, request.common(), among).inspect_err(|refusal| state.counted_unknown(flow, refusal))?;
+        let meant = meant.map(|common| request.with_common(common));
+        let request = meant.as_ref().unwrap_or(request);
+        let app = state.asked_of(caller, flow, request.common())?;
+        if app.authority.profile().audience_and_resource {
+            let detail =
+                "only apps at Entra-style authorities have tokens for a `resource`: name another app, or ask by another route";
+            let refusal = Refusal::new(Turn::Rights, RefusalKind::FlowNotAllowed, detail);
+            app.metrics.refused(flow, &refusal);
+            return Err(Arc::new(refusal));
+        }
+        Ok((self.token(caller, call, request).await?, app))
+    }
+
+    /// `POST /introspect` (RFC 7662): whether an app accepts a token, and its claims.
+    ///
+    /// # Errors
+    /// The caller may not ask, the app accepts no tokens, or what decides it cannot be had.
+    pub async fn introspect(
+        &self,
+        caller: Caller,
+        call: Call,
+        client: NamedApp<'_>,
+        token: &str,
+    ) -> Result<Introspection, Arc<Refusal>> {
+        let state = &self.0;
+        let common = Common { client: Some(client), ..Common::default() };
+        let meant = state.meant(caller, &common)?;
+        let app = state.allowed_by_name(caller, Some(INTROSPECT), meant.as_ref().unwrap_or(&common))?;
+        Ok(introspect::run(state, &app, call, token).await?)
+    }
+
+    /// The app of this name.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn app_named(&self, name: &str) -> Result<Arc<App>, Arc<Refusal>> {
+        self.0.app_of(&Common { app: Some(name), ..Common::default() })
     }
 
     /// `POST /auth-code/url` (RFC 6749 §4.1.1 with RFC 7636).
@@ -233,5 +294,19 @@ impl Service {
     pub async fn sign_out(&self, caller: Caller, app: Option<&str>, home_account_id: &str) -> Result<(), Arc<Refusal>> {
         let app = self.0.allowed(caller, None, &Common { app, ..Common::default() })?;
         Ok(accounts::sign_out(&self.0, &app, caller, home_account_id).await?)
+    }
+
+    /// `POST /oauth2/revoke` (RFC 7009): what a refresh handle names is signed out for this caller, and with it every handle of
+    /// that sign-in. Whatever is no handle of this caller changes nothing.
+    ///
+    /// # Errors
+    /// Redis, or what opens the handle, cannot be asked. This process alone has then forgotten the account, if it knew that.
+    pub async fn revoke(&self, caller: Caller, _call: Call, token: &str) -> Result<(), Arc<Refusal>> {
+        Ok(redeem::revoke(&self.0, caller, token).await?)
+    }
+
+    /// Whether a text is a refresh handle by its form.
+    pub fn is_handle(text: &str) -> bool {
+        handle::is_handle(text)
     }
 }

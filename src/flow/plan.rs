@@ -6,10 +6,11 @@ use futures_util::future::{BoxFuture, Either, Ready};
 
 use super::app::App;
 use super::catalogue::Flow;
+use super::handle::WantedHandle;
 use super::issue::Expected;
 use super::members::ClaimsMember;
 use super::refusal::Refusal;
-use super::request::{Call, Common, OnBehalfOf, Outcome};
+use super::request::{Call, Common, OnBehalfOf, Outcome, Redeem};
 use super::state::FlowState;
 use crate::cache::Bypass;
 use crate::caller::Caller;
@@ -33,6 +34,8 @@ pub(super) type Working<'a> = Either<Ready<Outcome>, BoxFuture<'a, Outcome>>;
 pub(super) enum Planning<'a> {
     /// All that decides it was at hand.
     Done(Plan<'a>),
+    /// The refresh handle has to be opened, which says what is asked for.
+    Opens(Asker<'a>, &'a Redeem<'a>),
     /// The user's token has to be verified.
     Waits(BoxFuture<'a, Result<Plan<'a>, Refusal>>),
 }
@@ -129,6 +132,8 @@ pub(super) struct OncePlan {
     pub(super) nonce: Option<String>,
     /// What it keeps of the request, in bytes.
     pub(super) carried: usize,
+    /// The refresh handle that its answer shall have.
+    pub(super) handle: Option<WantedHandle>,
 }
 
 // === impl CachedPlan ===

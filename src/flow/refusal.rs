@@ -28,6 +28,8 @@ pub struct Refusal {
     pub authorization_uri: Option<String>,
     /// Whether only this replica suffers from it, so that it says nothing to the others: a file of its own, its own way out.
     pub local: bool,
+    /// Whether what is lacking is the right to what the token would be good for, and not to the app or the flow.
+    pub about_target: bool,
 }
 
 /// tokend's own error values; [`RefusalKind::Refused`] shows the authority's `error` instead.
@@ -55,6 +57,8 @@ pub enum RefusalKind {
     NoTokensFound,
     /// There is no such account.
     UnknownAccount,
+    /// The refresh token is no handle that this caller can redeem for this app.
+    InvalidHandle,
     /// The id token or the `iss` of an authorization answer is not what it should be.
     InvalidIdToken,
     /// The authority said no; its `error` is shown.
@@ -83,7 +87,7 @@ pub enum RefusalKind {
 
 impl RefusalKind {
     /// Every value, for the API document.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::InvalidRequest,
         Self::UnknownApp,
         Self::UnknownApi,
@@ -95,6 +99,7 @@ impl RefusalKind {
         Self::InsufficientScope,
         Self::NoTokensFound,
         Self::UnknownAccount,
+        Self::InvalidHandle,
         Self::InvalidIdToken,
         Self::Refused,
         Self::Throttled,
@@ -122,6 +127,7 @@ impl RefusalKind {
             Self::InsufficientScope => "insufficient_scope",
             Self::NoTokensFound => "no_tokens_found",
             Self::UnknownAccount => "unknown_account",
+            Self::InvalidHandle => "invalid_handle",
             Self::InvalidIdToken => "invalid_id_token",
             Self::Refused => "authority_refused",
             Self::Throttled => "throttled",
@@ -152,6 +158,7 @@ impl Refusal {
             reason: None,
             authorization_uri: None,
             local: false,
+            about_target: false,
         }
     }
 
@@ -176,6 +183,12 @@ impl Refusal {
     #[must_use]
     pub(super) fn because(self, reason: &'static str) -> Self {
         Self { reason: Some(reason), ..self }
+    }
+
+    /// This refusal, because of what the token would be good for.
+    #[must_use]
+    pub(super) fn about_target(self) -> Self {
+        Self { about_target: true, ..self }
     }
 
     /// This refusal, as this replica's own trouble.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::catalogue::Flow;
 use super::refusal::Refusal;
 use crate::caller::Beyond;
+use crate::secret::Secret;
 use crate::telemetry::Context;
 use crate::token::{AnswerHead, Scopes, SignedInAccount};
 
@@ -26,6 +27,8 @@ pub enum Request<'a> {
     AuthCode(AuthCode<'a>),
     /// `POST /silent` (RFC 6749 §6 where the cache has nothing).
     Silent(Silent<'a>),
+    /// A token for the account that a refresh handle names (RFC 6749 §6 towards the client).
+    Redeem(Redeem<'a>),
 }
 
 /// The members that every flow takes.
@@ -53,6 +56,25 @@ pub struct Common<'a> {
     pub resource: Option<&'a str>,
     /// What the request names that a caller with `callers.*.apis` may not name.
     pub beyond: Beyond,
+    /// How a client of another protocol names the app, in place of `app`.
+    pub client: Option<NamedApp<'a>>,
+    /// Whether the request has no word for an api: of a caller with `callers.*.apis`, what it asks for says which of them it means.
+    pub finds_api: bool,
+    /// Whether the answer shall have a refresh handle, where it can: sign-ins, and what is asked for with a handle.
+    pub wants_handle: bool,
+}
+
+/// How a client of another protocol than tokend's own names an app. Only apps that its caller may use are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamedApp<'a> {
+    /// The only one, or `default`.
+    Only,
+    /// By its name, else by its client id.
+    Named(&'a str),
+    /// By its client id.
+    ClientId(&'a str),
+    /// By one of its `managed_identity_ids`.
+    ManagedIdentity(&'a str),
 }
 
 /// `POST /obo`.
@@ -136,6 +158,17 @@ pub struct Silent<'a> {
     pub account: Option<&'a str>,
 }
 
+/// A token for the account that a refresh handle names. What its common members do not say is as it was when the handle was first
+/// issued.
+// No `Debug`: it would show what the caller was trusted with.
+#[derive(Clone, Default)]
+pub struct Redeem<'a> {
+    /// The common members.
+    pub common: Common<'a>,
+    /// The handle, as the client sent it.
+    pub handle: &'a str,
+}
+
 /// `GET /accounts`.
 #[derive(Clone, Debug, Default)]
 pub struct Listing<'a> {
@@ -170,6 +203,8 @@ pub struct Answer {
     pub source: TokenSource,
     /// Why it was asked, if it was.
     pub reason: RefreshReason,
+    /// The refresh handle, where one was wanted ([`Common::wants_handle`]) and what it has to say fits into 2 KiB.
+    pub handle: Option<Secret>,
 }
 
 /// Where a token came from.
@@ -201,13 +236,27 @@ pub enum RefreshReason {
 // === impl Request ===
 
 impl<'a> Request<'a> {
+    /// This request with other common members.
+    #[must_use]
+    pub(super) fn with_common(&self, common: Common<'a>) -> Self {
+        let mut request = self.clone();
+        match &mut request {
+            Self::ClientCredentials(old) => *old = common,
+            Self::OnBehalfOf(request) => request.common = common,
+            Self::AuthCode(request) => request.common = common,
+            Self::Silent(request) => request.common = common,
+            Self::Redeem(request) => request.common = common,
+        }
+        request
+    }
+
     /// Its flow.
     pub fn flow(&self) -> Flow {
         match self {
             Self::ClientCredentials(_) => Flow::ClientCredentials,
             Self::OnBehalfOf(_) => Flow::OnBehalfOf,
             Self::AuthCode(_) => Flow::AuthCode,
-            Self::Silent(_) => Flow::Silent,
+            Self::Silent(_) | Self::Redeem(_) => Flow::Silent,
         }
     }
 
@@ -218,6 +267,7 @@ impl<'a> Request<'a> {
             Self::OnBehalfOf(request) => &request.common,
             Self::AuthCode(request) => &request.common,
             Self::Silent(request) => &request.common,
+            Self::Redeem(request) => &request.common,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The apps and the named apis, as the configuration says.
 
+use std::time::Duration;
+
 use url::Url;
 
 use super::catalogue::Flow;
@@ -28,6 +30,8 @@ pub struct AppSettings {
     pub offline_access: bool,
     /// What becomes of a refresh token when it is used.
     pub refresh_tokens: RefreshTokens,
+    /// By what else than its client id a client that asks for a managed identity's tokens may name it.
+    pub managed_identity_ids: Vec<String>,
 }
 
 /// What becomes of a refresh token when it is used: whether it may be sent again if the answer was lost.
@@ -48,12 +52,40 @@ pub struct ApiSettings {
     pub app: Option<String>,
     /// What is asked for.
     pub scopes: Scopes,
+    /// At OIDC issuers: whom the token is for (RFC 8693 §2.1).
+    pub audience: Option<String>,
+    /// At OIDC issuers: what the token is for (RFC 8707).
+    pub resource: Option<String>,
+    /// The doors at which it is served, of those that serve apis only where they say so.
+    pub doors: Vec<String>,
     /// Where it is, for the routes that build URLs.
     pub base_url: Option<Url>,
     /// Whether a request may override scopes and the like.
     pub overrides: bool,
     /// Whether a request without a user may have an app token for it.
     pub app_token: bool,
+}
+
+/// `refresh_handles`.
+#[derive(Clone, Copy, Debug)]
+pub struct HandleSettings {
+    /// How long a refresh handle is good after it was issued, as long as the user does not sign out.
+    pub lifetime: Duration,
+}
+
+// === impl HandleSettings ===
+
+impl HandleSettings {
+    /// The least that `lifetime` may be.
+    pub const SHORTEST: Duration = Duration::from_secs(3600);
+    /// The most that it may be, and what it is if nothing is said.
+    pub const LONGEST: Duration = Duration::from_secs(90 * 24 * 3600);
+}
+
+impl Default for HandleSettings {
+    fn default() -> Self {
+        Self { lifetime: Self::LONGEST }
+    }
 }
 
 /// The names of all flows, as `callers.*.flows` and the label `flow` of the metrics have them.

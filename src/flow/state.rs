@@ -6,17 +6,26 @@ use std::time::Duration;
 
 use super::app::{Api, App};
 use super::catalogue::Flow;
-use super::issue::Received;
+use super::issue::{Received, Redeemed};
 use super::metrics::AppMetrics;
 use super::refusal::{Refusal, RefusalKind};
 use super::request::Common;
-use super::settings::ApiSettings;
+use super::settings::{ApiSettings, HandleSettings};
 use super::spine::holds::{Remembered, remembered};
 use crate::cache::{Cache, Flight, Work};
-use crate::caller::{Caller, Callers, WantedRights};
+use crate::caller::{Caller, Callers, RightError, WantedRights};
 use crate::clock::Clock;
 use crate::tasks::Tasks;
-use crate::token::{AnswerHead, FlightKey, Turn};
+use crate::token::{FlightKey, Turn};
+
+/// The refusal of a caller that lacks a right.
+pub(super) fn lacking(right: RightError) -> Refusal {
+    let refusal = Refusal::new(Turn::Rights, RefusalKind::CallerNotAllowed, right.to_string());
+    match right {
+        RightError::Api | RightError::Member(_) => refusal.about_target(),
+        _ => refusal,
+    }
+}
 
 /// Where jitter comes from: numbers from 0 to 1.
 pub type Jitter = fn() -> f64;
@@ -34,24 +43,29 @@ pub struct Means {
     pub jitter: Jitter,
     /// After how long the edge gives a request up.
     pub patience: Duration,
+    /// How long refresh handles are good.
+    pub handles: HandleSettings,
 }
 
 /// What all flows share.
 #[derive(Debug)]
 pub(super) struct FlowState {
     pub(super) apps: HashMap<String, Arc<App>>,
-    implied: Option<Arc<App>>,
+    pub(super) implied: Option<Arc<App>>,
     /// Counts requests that name no app of ours.
     unknown: Option<AppMetrics>,
-    apis: HashMap<String, Api>,
+    pub(super) apis: HashMap<String, Api>,
+    /// The apps of each client id.
+    pub(super) clients: HashMap<String, Vec<String>>,
     pub(super) callers: Option<Arc<Callers>>,
     pub(super) cache: Arc<Cache<Arc<Refusal>>>,
     pub(super) remembered: Remembered,
-    pub(super) redemptions: Flight<FlightKey, AnswerHead, Arc<Refusal>>,
+    pub(super) redemptions: Flight<FlightKey, Redeemed, Arc<Refusal>>,
     pub(super) clock: Clock,
     pub(super) tasks: Tasks,
     pub(super) jitter: Jitter,
     pub(super) patience: Duration,
+    pub(super) handles: HandleSettings,
 }
 
 // === impl FlowState ===
@@ -63,13 +77,21 @@ impl FlowState {
             [only] => Some(Arc::clone(only)),
             several => several.iter().find(|app| app.name == "default").cloned(),
         };
-        let api = |api: &ApiSettings| (api.name.clone(), Api { app: api.app.clone(), scopes: api.scopes.clone() });
-        let Means { cache, clock, tasks, jitter, patience } = means;
+        let api = |api: &ApiSettings| {
+            let ApiSettings { app, scopes, audience, resource, .. } = api.clone();
+            (api.name.clone(), Api { app, scopes, audience, resource })
+        };
+        let mut clients: HashMap<String, Vec<String>> = HashMap::new();
+        for app in &apps {
+            clients.entry(app.client_id.clone()).or_default().push(app.name.clone());
+        }
+        let Means { cache, clock, tasks, jitter, patience, handles } = means;
         Self {
             implied,
             unknown: apps.first().map(|app| app.metrics.unknown()),
             apps: apps.into_iter().map(|app| (app.name.clone(), app)).collect(),
             apis: apis.iter().map(api).collect(),
+            clients,
             callers,
             redemptions: Flight::new(tasks.clone(), cache.budget().clone(), Work::Redemption),
             cache,
@@ -78,6 +100,7 @@ impl FlowState {
             tasks,
             jitter,
             patience,
+            handles,
         }
     }
 
@@ -88,21 +111,29 @@ impl FlowState {
 
     /// The app that a request names, if its caller may have what it asks for.
     pub(super) fn allowed(&self, caller: Caller, flow: Option<Flow>, request: &Common<'_>) -> Result<Arc<App>, Arc<Refusal>> {
+        self.allowed_by_name(caller, flow.map(Flow::as_str), request)
+    }
+
+    /// As [`FlowState::allowed`], for whatever has a name among the flows.
+    pub(super) fn allowed_by_name(
+        &self,
+        caller: Caller,
+        flow: Option<&'static str>,
+        request: &Common<'_>,
+    ) -> Result<Arc<App>, Arc<Refusal>> {
         let app = self.app_of(request);
         let Some(callers) = &self.callers else { return app };
         let api = request.api.map(|name| self.apis.get(name));
         let of_api = api.flatten().and_then(|api| api.app.as_deref());
         let wanted = WantedRights {
-            flow: flow.map(Flow::as_str),
+            flow,
             apps: [request.app, of_api, app.as_ref().ok().map(|app| app.name.as_str())],
             unknown_api: matches!(api, Some(None)),
             api: request.api,
             beyond: request.beyond,
         };
         // Before anything is said of the app: whether it is there is said to those only who may use it.
-        callers
-            .judge(caller, &wanted)
-            .map_err(|right| Refusal::new(Turn::Rights, RefusalKind::CallerNotAllowed, right.to_string()))?;
+        callers.judge(caller, &wanted).map_err(lacking)?;
         app
     }
 
@@ -147,12 +178,18 @@ impl FlowState {
         self.apis.get(name).ok_or_else(|| Arc::new(Refusal::new(Turn::Configuration, RefusalKind::UnknownApi, detail)))
     }
 
+    /// Counts the refusal of a request of which it is not known which app it means.
+    pub(super) fn counted_unknown(&self, flow: Flow, refusal: &Refusal) {
+        if let Some(unknown) = &self.unknown {
+            unknown.refused(flow, refusal);
+        }
+    }
+
     /// The app of a request for a token. A refusal counts for the app; one that names none of ours is counted as well.
     pub(super) fn asked_of(&self, caller: Caller, flow: Flow, request: &Common<'_>) -> Result<Arc<App>, Arc<Refusal>> {
-        self.allowed(caller, Some(flow), request).inspect_err(|refusal| match (self.app_of(request), &self.unknown) {
-            (Ok(app), _) => app.metrics.refused(flow, refusal),
-            (Err(_), Some(unknown)) => unknown.refused(flow, refusal),
-            (Err(_), None) => {}
+        self.allowed(caller, Some(flow), request).inspect_err(|refusal| match self.app_of(request) {
+            Ok(app) => app.metrics.refused(flow, refusal),
+            Err(_) => self.counted_unknown(flow, refusal),
         })
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Asked {
     pub(super) path: Path,
     /// Who sent it, once that is known.
     pub(super) caller: Caller,
+    /// Whether its head or its connection has proven that already.
+    pub(super) is_proven: bool,
 }
 
 /// The header of the correlation id, in requests and in answers.
@@ -47,7 +49,7 @@ impl Asked {
         let mut call = Call { correlation_id, trace, state, arrived, app: None };
         let span = request_span(&call, path.template, request.method().as_str());
         call.trace = outgoing(trace, &span);
-        (Self { correlation_id, call, path, caller: Caller::ANYONE }, span, fault)
+        (Self { correlation_id, call, path, caller: Caller::ANYONE, is_proven: false }, span, fault)
     }
 
     /// What travels on into a flow.

@@ -1,4 +1,4 @@
-//! A request's body: JSON by its own word, bounded alone and together with all others that are in memory.
+//! A request's body: JSON or a form by its own word, bounded alone and together with all others that are in memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,6 +33,33 @@ struct Share {
     held: Arc<AtomicUsize>,
 }
 
+/// What a body has to call itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MediaType {
+    /// `application/json` (RFC 8259).
+    Json,
+    /// `application/x-www-form-urlencoded`, as RFC 6749 has it.
+    Form,
+}
+
+// === impl MediaType ===
+
+impl MediaType {
+    fn name(self) -> &'static [u8] {
+        match self {
+            Self::Json => b"application/json",
+            Self::Form => b"application/x-www-form-urlencoded",
+        }
+    }
+
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::Json => "the body has to be JSON; send `Content-Type: application/json`",
+            Self::Form => "the body has to be a form; send `Content-Type: application/x-www-form-urlencoded`",
+        }
+    }
+}
+
 // === impl Bodies ===
 
 impl Bodies {
@@ -41,13 +68,13 @@ impl Bodies {
         Self { each, all, held: Arc::default() }
     }
 
-    /// Reads a body that calls itself JSON.
+    /// Reads a body of this type.
     ///
     /// # Errors
     /// It calls itself something else, is too large, finds no room beside the others, or breaks off.
-    pub(super) async fn json(&self, headers: &HeaderMap, body: Body) -> Result<HeldBody, Fault> {
+    pub(super) async fn take(&self, media: MediaType, headers: &HeaderMap, body: Body) -> Result<HeldBody, Fault> {
         let announced = body.size_hint().exact().map(|size| usize::try_from(size).unwrap_or(usize::MAX));
-        judge_type(headers, announced == Some(0))?;
+        judge_type(media, headers, announced == Some(0))?;
         // Without a length nothing is known, and room for the largest is kept.
         let size = announced.unwrap_or(self.each);
         if size > self.each {
@@ -112,16 +139,16 @@ fn broke(_: axum::Error) -> Fault {
 }
 
 /// A request without a body and without a type is told that its body is missing, not that its type is wrong.
-fn judge_type(headers: &HeaderMap, empty: bool) -> Result<(), Fault> {
+fn judge_type(media: MediaType, headers: &HeaderMap, empty: bool) -> Result<(), Fault> {
     let wrong = |detail| Err(Fault::new(FaultKind::UnsupportedMediaType, detail));
     if !headers.get_all(CONTENT_ENCODING).iter().all(|value| is_identity(value.as_bytes())) {
         return wrong("the body is compressed; send it as it is, without `Content-Encoding`");
     }
     let mut types = headers.get_all(CONTENT_TYPE).iter();
     match (types.next(), types.next()) {
-        (Some(only), None) if is_json(only.as_bytes()) => Ok(()),
+        (Some(only), None) if is_of(media, only.as_bytes()) => Ok(()),
         (None, _) if empty => Ok(()),
-        _ => wrong("the body has to be JSON; send `Content-Type: application/json`"),
+        _ => wrong(media.remedy()),
     }
 }
 
@@ -133,15 +160,14 @@ fn is_identity(value: &[u8]) -> bool {
         .all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"))
 }
 
-/// RFC 9110 §8.3.1. JSON has no parameters (RFC 8259 §11): those that are given say nothing, except that a charset has to be what
-/// JSON is written in.
-fn is_json(value: &[u8]) -> bool {
-    const JSON: &[u8] = b"application/json";
-    if value == JSON {
+/// RFC 9110 §8.3.1. JSON has no parameters (RFC 8259 §11), and forms have none: those that are given say nothing, except that a
+/// charset has to be what both are written in.
+fn is_of(wanted: MediaType, value: &[u8]) -> bool {
+    if value == wanted.name() {
         return true;
     }
     let (media, parameters) = value.split_at(value.iter().position(|byte| *byte == b';').unwrap_or(value.len()));
-    media.trim_ascii().eq_ignore_ascii_case(JSON) && are_harmless(parameters)
+    media.trim_ascii().eq_ignore_ascii_case(wanted.name()) && are_harmless(parameters)
 }
 
 /// `;` and `name=value` as often as one likes, with nothing after a `;` as well (RFC 9110 §5.6.6).
@@ -197,7 +223,7 @@ mod tests {
     use http::{HeaderMap, HeaderValue};
 
     use super::super::fault::FaultKind;
-    use super::{Bodies, is_json, refuse};
+    use super::{Bodies, MediaType, is_of, refuse};
 
     fn headers(list: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -226,7 +252,7 @@ mod tests {
             "application/json; version=1.0",
             "application/json; profile=\"https://a.example/b;c=\\\"d\\\"\"",
         ] {
-            assert!(is_json(good.as_bytes()), "{good}");
+            assert!(is_of(MediaType::Json, good.as_bytes()), "{good}");
         }
         for bad in [
             "",
@@ -245,7 +271,17 @@ mod tests {
             "application/json charset=utf-8",
             ";application/json",
         ] {
-            assert!(!is_json(bad.as_bytes()), "{bad}");
+            assert!(!is_of(MediaType::Json, bad.as_bytes()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn takes_forms_where_forms_are_taken() {
+        for good in ["application/x-www-form-urlencoded", "Application/x-www-form-urlencoded;charset=UTF-8"] {
+            assert!(is_of(MediaType::Form, good.as_bytes()), "{good}");
+        }
+        for bad in ["application/json", "multipart/form-data", "application/x-www-form-urlencoded; charset=latin1", ""] {
+            assert!(!is_of(MediaType::Form, bad.as_bytes()), "{bad}");
         }
     }
 
@@ -253,9 +289,9 @@ mod tests {
     async fn many_small_frames_become_one_buffer_of_their_size() {
         let bodies = Bodies::new(100, 1000);
         let json = headers(&[("content-type", "application/json")]);
-        let held = bodies.json(&json, endless(100)).await.ok().map(|held| held.bytes);
+        let held = bodies.take(MediaType::Json, &json, endless(100)).await.ok().map(|held| held.bytes);
         assert_eq!(held.as_deref(), Some("x".repeat(100).as_bytes()));
-        let fault = bodies.json(&json, endless(101)).await.err().map(|fault| fault.kind);
+        let fault = bodies.take(MediaType::Json, &json, endless(101)).await.err().map(|fault| fault.kind);
         assert_eq!(fault, Some(FaultKind::PayloadTooLarge));
     }
 
@@ -276,7 +312,7 @@ mod tests {
             (&[json, ("content-encoding", "Identity, identity")], "{}", None),
             (&[json, ("content-encoding", "")], "{}", None),
         ] {
-            let read = bodies.json(&headers(list), Body::from(body)).await;
+            let read = bodies.take(MediaType::Json, &headers(list), Body::from(body)).await;
             assert_eq!(read.err().map(|fault| fault.kind), want, "{list:?}");
         }
     }
@@ -300,14 +336,14 @@ mod tests {
     async fn bounds_each_and_all() {
         let bodies = Bodies::new(100, 250);
         let json = headers(&[("content-type", "application/json")]);
-        let read = |size: usize| bodies.json(&json, Body::from("x".repeat(size)));
+        let read = |size: usize| bodies.take(MediaType::Json, &json, Body::from("x".repeat(size)));
         assert_eq!(read(101).await.unwrap_err().kind, FaultKind::PayloadTooLarge);
-        assert_eq!(bodies.json(&json, endless(101)).await.unwrap_err().kind, FaultKind::PayloadTooLarge);
+        assert_eq!(bodies.take(MediaType::Json, &json, endless(101)).await.unwrap_err().kind, FaultKind::PayloadTooLarge);
         let held = (read(100).await.unwrap(), read(100).await.unwrap());
         assert_eq!(read(100).await.unwrap_err().kind, FaultKind::Overloaded);
-        assert_eq!(bodies.json(&json, endless(1)).await.unwrap_err().kind, FaultKind::Overloaded);
+        assert_eq!(bodies.take(MediaType::Json, &json, endless(1)).await.unwrap_err().kind, FaultKind::Overloaded);
         assert_eq!(read(50).await.unwrap().bytes.len(), 50);
         drop(held);
-        assert_eq!(bodies.json(&json, endless(100)).await.unwrap().bytes.len(), 100);
+        assert_eq!(bodies.take(MediaType::Json, &json, endless(100)).await.unwrap().bytes.len(), 100);
     }
 }

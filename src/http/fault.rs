@@ -26,6 +26,8 @@ pub(super) struct Fault {
     pub(super) detail: Cow<'static, str>,
     /// Which check failed, for the log alone, where the sentence does not say it: a text of ours.
     pub(super) reason: Option<&'static str>,
+    /// Whether the caller's proof was `Authorization: Basic`, so that a challenge for that belongs to the answer (RFC 6749 §5.2).
+    pub(super) is_basic: bool,
 }
 
 /// The edge's own error values.
@@ -36,7 +38,11 @@ pub(super) enum FaultKind {
     HostNotAllowed,
     OriginNotAllowed,
     CallerNotAuthenticated,
+    CallerNotAllowed,
     CallerKeysUnavailable,
+    InvalidScope,
+    InvalidTarget,
+    UnsupportedGrantType,
     NotFound,
     MethodNotAllowed,
     PayloadTooLarge,
@@ -59,7 +65,7 @@ impl From<Fault> for RequestError {
 impl Fault {
     /// A fault with its sentence.
     pub(super) fn new(kind: FaultKind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), reason: None }
+        Self { kind, detail: detail.into(), reason: None, is_basic: false }
     }
 
     /// This fault, because this check failed.
@@ -67,19 +73,29 @@ impl Fault {
     pub(super) fn because(self, reason: &'static str) -> Self {
         Self { reason: Some(reason), ..self }
     }
+
+    /// This fault of a request that showed its proof as `Authorization: Basic`, if it did.
+    #[must_use]
+    pub(super) fn basic(self, is_basic: bool) -> Self {
+        Self { is_basic, ..self }
+    }
 }
 
 // === impl FaultKind ===
 
 impl FaultKind {
     /// Every value, for the API document and the metric.
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::InvalidRequest,
         Self::ForwardedHeader,
         Self::HostNotAllowed,
         Self::OriginNotAllowed,
         Self::CallerNotAuthenticated,
+        Self::CallerNotAllowed,
         Self::CallerKeysUnavailable,
+        Self::InvalidScope,
+        Self::InvalidTarget,
+        Self::UnsupportedGrantType,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::PayloadTooLarge,
@@ -97,7 +113,11 @@ impl FaultKind {
             Self::HostNotAllowed => "host_not_allowed",
             Self::OriginNotAllowed => "origin_not_allowed",
             Self::CallerNotAuthenticated => "caller_not_authenticated",
+            Self::CallerNotAllowed => "caller_not_allowed",
             Self::CallerKeysUnavailable => "caller_keys_unavailable",
+            Self::InvalidScope => "invalid_scope",
+            Self::InvalidTarget => "invalid_target",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::PayloadTooLarge => "payload_too_large",
@@ -111,14 +131,20 @@ impl FaultKind {
     /// The status.
     pub(super) fn status(self) -> StatusCode {
         match self {
-            Self::InvalidRequest | Self::ForwardedHeader => StatusCode::BAD_REQUEST,
-            Self::HostNotAllowed | Self::OriginNotAllowed | Self::CallerNotAuthenticated => StatusCode::FORBIDDEN,
+            Self::InvalidRequest
+            | Self::ForwardedHeader
+            | Self::InvalidScope
+            | Self::InvalidTarget
+            | Self::UnsupportedGrantType => StatusCode::BAD_REQUEST,
+            Self::HostNotAllowed | Self::OriginNotAllowed | Self::CallerNotAuthenticated | Self::CallerNotAllowed => {
+                StatusCode::FORBIDDEN
+            }
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::CallerKeysUnavailable | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded | Self::CallerKeysUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::RequestTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -131,11 +157,15 @@ impl FaultKind {
             Self::HostNotAllowed => "The request names another host",
             Self::OriginNotAllowed => "Web pages may not ask for tokens",
             Self::CallerNotAuthenticated => "The caller is not known",
-            Self::CallerKeysUnavailable => "The keys of a caller's issuer cannot be had",
+            Self::CallerNotAllowed => "The caller may not do this",
+            Self::CallerKeysUnavailable => "The keys of the caller's issuer cannot be had",
+            Self::InvalidScope => "The scope is malformed",
+            Self::InvalidTarget => "The request has several targets",
+            Self::UnsupportedGrantType => "The grant type is not served",
             Self::NotFound => "There is no such route",
             Self::MethodNotAllowed => "The route does not take this method",
             Self::PayloadTooLarge => "The request's body is too large",
-            Self::UnsupportedMediaType => "The request's body is not JSON",
+            Self::UnsupportedMediaType => "The request's body has another type",
             Self::HeaderTooLarge => "The request's head is too large",
             Self::Overloaded => "tokend has too much to do",
             Self::RequestTimeout => "The request took too long",
@@ -144,6 +174,6 @@ impl FaultKind {
 
     /// Whether the same request can succeed soon.
     pub(super) fn retryable(self) -> bool {
-        matches!(self, Self::CallerKeysUnavailable | Self::Overloaded | Self::RequestTimeout)
+        matches!(self, Self::Overloaded | Self::RequestTimeout | Self::CallerKeysUnavailable)
     }
 }

@@ -1,25 +1,32 @@
 //! What every route shares: bounds, clock, meters, and the ways in which a request begins and ends.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
-use prometheus::{IntCounterVec, IntGauge};
+use prometheus::{IntCounter, IntCounterVec, IntGauge};
 use tracing::Span;
 
 use super::asked::Asked;
 use super::bearer::bearer;
-use super::body::{self, Bodies, HeldBody};
-use super::doors::{DoorInput, FlowReply};
+use super::body::{self, Bodies, HeldBody, MediaType};
+use super::caller::{self, CallerLayer};
+use super::dialect::About;
+use super::doors::{DoorInput, FlowReply, HeadFacts};
 use super::fault::{Fault, FaultKind, RequestError};
+use super::members::form::Foreign;
 use super::members::{form, read};
+use super::proof::{self, BasicProof};
 use super::refusal::RequestFailure;
-use super::routes::{BodyKind, Route};
-use super::settings::Settings;
-use crate::caller::Callers;
+use super::routes::{BodyKind, ProofPlace, Route};
+use super::settings::{ClientDoor, DoorSettings, Settings};
+use crate::caller::{CallerError, Callers, HeaderToken, Presented};
 use crate::clock::Clock;
 use crate::flow::{Flow, loggable};
+use crate::listen::Connection;
+use crate::oauth::ASSERTION_JWT_BEARER;
 use crate::telemetry::{Metrics, Sampler};
 
 /// What every route shares.
@@ -28,15 +35,27 @@ pub(super) struct Frame {
     sampler: Sampler,
     pub(super) meters: Meters,
     pub(super) callers: Option<Arc<Callers>>,
+    msi: Option<Arc<Callers>>,
+    pub(super) doors: DoorSettings,
     bodies: Bodies,
+    /// The bodies of requests whose caller is not known before its body is: they take no room of the others.
+    unproven: Bodies,
     clock: Clock,
 }
+
+/// The largest body in which a caller's proof may stand, in bytes.
+const UNPROVEN: usize = 64 * 1024;
+
+/// What part of `limits.inflight` such bodies may take.
+const UNPROVEN_SHARE: usize = 8;
 
 /// What the edge counts: a request that reaches a flow is counted there.
 #[derive(Debug)]
 pub(super) struct Meters {
     pub(super) in_flight: IntGauge,
     refusals: IntCounterVec,
+    /// Of each door: answered, refused, failed.
+    doors: [[IntCounter; 3]; ClientDoor::ALL.len()],
 }
 
 /// A request that has arrived as a whole.
@@ -45,7 +64,16 @@ pub(super) struct OpenedRequest {
     uri: Uri,
     /// Kept only on routes that read the user's token: they stay in memory for as long as the flow takes.
     headers: HeaderMap,
-    body: Option<HeldBody>,
+    /// What else of its head the doors ask for.
+    head: HeadFacts,
+    form: Option<Box<FormHead>>,
+    pub(super) body: Option<HeldBody>,
+}
+
+/// What a form's head has of its caller. On the heap: other routes have no need of it.
+struct FormHead {
+    basic: Option<BasicProof>,
+    connection: Option<Connection>,
 }
 
 // === impl Frame ===
@@ -54,12 +82,21 @@ impl Frame {
     /// A frame by these settings.
     pub(super) fn new(settings: &Settings, clock: Clock, metrics: &Metrics, sampler: Sampler) -> Self {
         let bodies = Bodies::new(settings.body, settings.inflight);
-        Self { sampler, meters: Meters::new(metrics), callers: None, bodies, clock }
+        let unproven = Bodies::new(settings.body.min(UNPROVEN), (settings.inflight / UNPROVEN_SHARE).max(UNPROVEN));
+        let (meters, doors) = (Meters::new(metrics), settings.doors.clone());
+        Self { sampler, meters, callers: None, msi: None, doors, bodies, unproven, clock }
     }
 
-    /// A frame for these callers alone.
-    pub(super) fn for_callers(self, callers: Option<Arc<Callers>>) -> Self {
-        Self { callers, ..self }
+    /// A frame for these callers alone. Where there are none, `msi` has what clients of a managed identity show.
+    pub(super) fn for_callers(self, callers: Option<Arc<Callers>>, msi: Option<Arc<Callers>>) -> Self {
+        Self { callers, msi, ..self }
+    }
+
+    /// What asks who sends each request.
+    pub(super) fn asker(&self) -> CallerLayer {
+        let named = self.doors.imds.as_ref().and_then(|imds| imds.caller);
+        let imds = self.callers.as_ref().zip(named).map(|(callers, index)| callers.at(index));
+        CallerLayer { callers: self.callers.clone(), msi: self.msi.clone(), imds, open: self.doors.open.as_slice().into() }
     }
 
     /// What the edge knows of the request; it was read once, outside.
@@ -72,21 +109,78 @@ impl Frame {
         Asked::read(request, self.sampler, self.clock.precise())
     }
 
+    /// Who sent a form, where its head has not said it, and the app that it names. All that it shows has to be one caller's.
+    pub(super) async fn proven_by_form(
+        &self,
+        asked: &mut Asked,
+        opened: &OpenedRequest,
+        given: &DoorInput<'_>,
+    ) -> Result<Option<String>, Fault> {
+        let members = &given.members;
+        let (basic, connection) =
+            opened.form.as_ref().map(|form| (form.basic.as_ref(), form.connection.as_ref())).unwrap_or_default();
+        let client = proof::client(basic, members)?.map(Cow::into_owned);
+        let Some(callers) = &self.callers else { return Ok(client) };
+        let secret = members.client_secret.as_ref().map(|secret| secret.as_str().as_bytes());
+        let assertion = members.client_assertion.as_ref().map(|assertion| assertion.as_str().as_bytes());
+        let kind = members.client_assertion_type.as_ref().map(|kind| kind.as_str());
+        if assertion.is_some() && kind != Some(ASSERTION_JWT_BEARER) {
+            let detail = "`client_assertion_type` is missing or another one than a JWT's (RFC 7523 §2.2)";
+            return Err(Fault::new(FaultKind::InvalidRequest, detail));
+        }
+        if asked.is_proven && secret.is_none() && assertion.is_none() {
+            return Ok(client);
+        }
+        // What the connection proves was looked at with the head's proof, if there was one.
+        let connection = connection.filter(|_| !asked.is_proven);
+        let shown = Presented { header: HeaderToken::Missing, secrets: secret.as_slice(), assertion, connection };
+        let caller = callers.identify(&shown).await.map_err(|error| caller::fault(error, ProofPlace::Form))?;
+        if asked.is_proven && asked.caller != caller {
+            return Err(caller::fault(CallerError::Several, ProofPlace::Form));
+        }
+        (asked.caller, asked.is_proven) = (caller, true);
+        Ok(client)
+    }
+
+    /// Whether the caller may use the door of this route.
+    pub(super) fn may_pass(&self, asked: &Asked) -> Result<(), Fault> {
+        let Some(callers) = self.callers.as_ref().filter(|_| asked.path.proof != ProofPlace::Open) else { return Ok(()) };
+        if callers.may_use_door(asked.caller, asked.path.door.as_str()) {
+            return Ok(());
+        }
+        Err(Fault::new(FaultKind::CallerNotAllowed, "this caller may not use this door: extend `callers.*.doors`"))
+    }
+
     /// The whole of a request to this route.
-    pub(super) async fn open(&self, route: &'static Route, request: Request) -> Result<OpenedRequest, Fault> {
-        let (head, body) = request.into_parts();
+    pub(super) async fn open(&self, route: &'static Route, asked: &Asked, request: Request) -> Result<OpenedRequest, Fault> {
+        let (mut head, body) = request.into_parts();
+        let form = if route.path.proof == ProofPlace::Form {
+            let (basic, connection) = (BasicProof::read(&head.headers)?, head.extensions.remove());
+            Some(Box::new(FormHead { basic, connection }))
+        } else {
+            None
+        };
         let body = match route.body {
             BodyKind::Json(..) => {
-                refuse_query(&head.uri)?;
-                Some(self.bodies.json(&head.headers, body).await?)
+                refuse_query(&head.uri, "send the members in the JSON body")?;
+                Some(self.bodies.take(MediaType::Json, &head.headers, body).await?)
             }
-            BodyKind::Empty => {
+            BodyKind::Form(..) => {
+                refuse_query(&head.uri, "send the parameters in the form (RFC 6749 §3.2)")?;
+                let bodies = if self.callers.is_some() && !asked.is_proven { &self.unproven } else { &self.bodies };
+                Some(bodies.take(MediaType::Form, &head.headers, body).await?)
+            }
+            BodyKind::Empty | BodyKind::Query => {
                 body::refuse(body).await?;
                 None
             }
         };
+        let facts = match route.body {
+            BodyKind::Form(..) | BodyKind::Query => HeadFacts::of(&head.headers),
+            BodyKind::Json(..) | BodyKind::Empty => HeadFacts::default(),
+        };
         let headers = if route.bearer { head.headers } else { HeaderMap::new() };
-        Ok(OpenedRequest { route, uri: head.uri, headers, body })
+        Ok(OpenedRequest { route, uri: head.uri, headers, head: facts, form, body })
     }
 
     /// Ends a request, in the dialect of its path.
@@ -96,14 +190,19 @@ impl Frame {
 
     /// Ends a request that means an app of the configuration.
     pub(super) fn respond_about(&self, asked: &Asked, app: Option<&str>, outcome: Result<FlowReply, RequestError>) -> Response {
+        let about = About { correlation_id: asked.correlation_id, now: self.clock.unix() };
         match outcome {
-            Ok(reply) => asked.path.dialect.success(&reply, asked.correlation_id, self.clock.unix()),
+            Ok(reply) => {
+                self.meters.door(asked.path.door, StatusCode::OK);
+                asked.path.dialect.success(&reply, about)
+            }
             Err(error) => {
                 if let RequestError::Fault(fault) = &error {
                     self.meters.refusals.with_label_values(&[fault.kind.as_str()]).inc();
                 }
                 let failure = RequestFailure::of(&error, &self.clock);
-                let response = asked.path.dialect.failure(&failure, asked.correlation_id);
+                let response = asked.path.dialect.failure(&failure, about);
+                self.meters.door(asked.path.door, response.status());
                 let caller = self.callers.as_ref().and_then(|callers| callers.name(asked.caller));
                 log(asked, (app, caller), &failure, response.status());
                 response
@@ -127,7 +226,7 @@ fn log(asked: &Asked, (app, caller): (Option<&str>, Option<&str>), failure: &Req
                 correlation_id = %asked.correlation_id,
                 app,
                 flow = asked.path.flow.map(Flow::as_str),
-                door = asked.path.dialect.door(),
+                door = asked.path.door.as_str(),
                 route = asked.path.template,
                 caller,
                 status = status.as_u16(),
@@ -146,12 +245,24 @@ fn log(asked: &Asked, (app, caller): (Option<&str>, Option<&str>), failure: &Req
 }
 
 /// A parameter in the URL would be ignored, and URLs end up in logs.
-fn refuse_query(uri: &Uri) -> Result<(), Fault> {
+fn refuse_query(uri: &Uri, remedy: &str) -> Result<(), Fault> {
     match uri.query() {
         None | Some("") => Ok(()),
-        Some(_) => {
-            let detail = "this route takes no query; send the members in the JSON body";
-            Err(Fault::new(FaultKind::InvalidRequest, detail))
+        Some(_) => Err(Fault::new(FaultKind::InvalidRequest, format!("this route takes no query; {remedy}"))),
+    }
+}
+
+/// What the counter of doors calls an answer.
+const OUTCOMES: [&str; 3] = ["ok", "refused", "failed"];
+
+// === impl HeadFacts ===
+
+impl HeadFacts {
+    fn of(headers: &HeaderMap) -> Self {
+        Self {
+            is_dpop: headers.contains_key("dpop"),
+            has_metadata: headers.get("metadata").is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true")),
+            is_forwarded: ["x-forwarded-for", "forwarded", "via"].iter().any(|name| headers.contains_key(*name)),
         }
     }
 }
@@ -159,17 +270,29 @@ fn refuse_query(uri: &Uri) -> Result<(), Fault> {
 // === impl OpenedRequest ===
 
 impl OpenedRequest {
+    /// Whether its caller's proof is `Authorization: Basic`.
+    pub(super) fn is_basic(&self) -> bool {
+        self.form.as_ref().is_some_and(|form| form.basic.is_some())
+    }
+
     /// What it gives its door.
     ///
     /// # Errors
     /// What stands where the user's token belongs is none, or a member is not as it has to be.
-    pub(super) fn given(&self) -> Result<DoorInput<'_>, RequestError> {
+    pub(super) fn given<'a>(&'a self, settings: &'a DoorSettings) -> Result<DoorInput<'a>, RequestError> {
         let bearer = if self.route.bearer { bearer(&self.headers)? } else { None };
-        let members = match &self.body {
-            Some(body) => read::read(&body.bytes, self.route.takes)?,
-            None => form::read(self.uri.query(), self.route.takes)?,
+        let (body, query) = (self.body.as_ref().map(|body| &body.bytes[..]), self.uri.query().unwrap_or_default());
+        let members = match self.route.body {
+            BodyKind::Json(..) => read::read(body.unwrap_or_default(), self.route.takes)?,
+            BodyKind::Form(..) => {
+                let text = std::str::from_utf8(body.unwrap_or_default())
+                    .map_err(|_| Fault::new(FaultKind::InvalidRequest, "the body is not UTF-8; percent-encode what is no ASCII"))?;
+                form::read(text, self.route.takes, Foreign::Ignored)?
+            }
+            BodyKind::Empty => form::read(query, self.route.takes, Foreign::Refused)?,
+            BodyKind::Query => form::read(query, self.route.takes, Foreign::Ignored)?,
         };
-        Ok(DoorInput { members, bearer, path: self.uri.path() })
+        Ok(DoorInput { members, bearer, path: self.uri.path(), client: None, head: self.head, settings })
     }
 }
 
@@ -185,6 +308,17 @@ impl Meters {
             // A series that is there from the start shows the first refusal as an increase.
             refusals.with_label_values(&[kind.as_str()]).inc_by(0);
         }
-        Self { in_flight: in_flight.with_label_values::<&str>(&[]), refusals }
+        let help = "Requests by the door that they came to: `ok`, `refused` (4xx) and `failed` (5xx).";
+        let doors = metrics.counters("door_requests_total", help, &["door", "outcome"]);
+        let doors = ClientDoor::ALL.map(|door| OUTCOMES.map(|outcome| doors.with_label_values(&[door.as_str(), outcome])));
+        Self { in_flight: in_flight.with_label_values::<&str>(&[]), refusals, doors }
+    }
+
+    /// Counts an answer.
+    fn door(&self, door: ClientDoor, status: StatusCode) {
+        let outcome = usize::from(status.is_client_error()) + 2 * usize::from(status.is_server_error());
+        if let Some(counter) = self.doors.get(door as usize).and_then(|outcomes| outcomes.get(outcome)) {
+            counter.inc();
+        }
     }
 }

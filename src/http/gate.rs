@@ -14,13 +14,17 @@ use crate::listen::{Gate, Peer, Trespass};
 
 /// Judges each request whose path is judged.
 #[derive(Clone, Debug)]
-pub(super) struct GateLayer(pub(super) Arc<Gate>);
+pub(super) struct GateLayer {
+    pub(super) gate: Arc<Gate>,
+    /// For the instance metadata route, whose clients ask for it by an address of their own.
+    pub(super) imds: Arc<Gate>,
+}
 
 /// The service behind the rules.
 #[derive(Clone, Debug)]
 pub(super) struct Gated<S> {
     inner: S,
-    gate: Arc<Gate>,
+    gates: GateLayer,
 }
 
 /// What a request over no listener of ours counts as: the strictest rules there are.
@@ -33,7 +37,7 @@ impl<S> Layer<S> for GateLayer {
     type Service = Gated<S>;
 
     fn layer(&self, inner: S) -> Gated<S> {
-        Gated { inner, gate: Arc::clone(&self.0) }
+        Gated { inner, gates: self.clone() }
     }
 }
 
@@ -53,9 +57,11 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let (head, body) = request.into_parts();
-        let judged = head.extensions.get::<Asked>().is_none_or(|asked| asked.path.judged);
+        let path = head.extensions.get::<Asked>().map(|asked| asked.path);
+        let judged = path.is_none_or(|path| path.judged);
+        let gate = if path.is_some_and(|path| path.is_imds()) { &self.gates.imds } else { &self.gates.gate };
         let peer = Peer::of(&head.extensions).unwrap_or(UNKNOWN);
-        if judged && let Err(trespass) = self.gate.judge(&head, &peer) {
+        if judged && let Err(trespass) = gate.judge(&head, &peer) {
             return Either::Left(ready(Err(fault(trespass).into())));
         }
         Either::Right(self.inner.call(Request::from_parts(head, body)))

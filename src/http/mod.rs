@@ -13,9 +13,11 @@ mod fault;
 mod frame;
 mod gate;
 mod members;
+mod proof;
 mod refusal;
 mod routes;
 mod serve;
+mod server_metadata;
 mod settings;
 
 #[cfg(test)]
@@ -32,25 +34,35 @@ use tower::limit::GlobalConcurrencyLimitLayer;
 use tower::load_shed::LoadShedLayer;
 use tower::timeout::TimeoutLayer;
 
+use crate::caller::Callers;
 use crate::clock::Clock;
 use crate::flow::Service;
 use crate::listen::{App, Gate};
 use crate::telemetry::{Metrics, Sampler};
 
-use caller::CallerLayer;
 use edge::EdgeLayer;
 use fault::FaultKind;
 use frame::Frame;
 use gate::GateLayer;
 
 pub use document::{document, openapi};
-pub use settings::Settings;
+pub use settings::{ClientDoor, DoorSettings, ImdsSettings, Settings};
+
+/// By which address clients ask for the instance metadata service.
+const IMDS: &str = "169.254.169.254";
 
 /// The token listener's routes behind the one ordered list of what every request passes.
 ///
 /// The list stands around the router and not in it: axum boxes and clones whatever it holds once per layer call and request.
-pub fn router(service: Service, settings: &Settings, clock: &Clock, metrics: &Metrics, sampler: Sampler) -> impl App + use<> {
-    let frame = Frame::new(settings, clock.clone(), metrics, sampler).for_callers(service.callers().cloned());
+pub fn router(
+    service: Service,
+    settings: &Settings,
+    msi: Option<Arc<Callers>>,
+    clock: &Clock,
+    metrics: &Metrics,
+    sampler: Sampler,
+) -> impl App + use<> {
+    let frame = Frame::new(settings, clock.clone(), metrics, sampler).for_callers(service.callers().cloned(), msi);
     let frame = Arc::new(frame);
     framed(serve::router(service, &frame), settings, frame)
 }
@@ -58,6 +70,8 @@ pub fn router(service: Service, settings: &Settings, clock: &Clock, metrics: &Me
 /// Any routes in the frame: what answers where there is no route, and the list.
 fn framed(routes: Router, settings: &Settings, frame: Arc<Frame>) -> impl App + use<> {
     let gate = Arc::new(Gate::new(&settings.hosts, settings.header));
+    let hosts = [&settings.hosts[..], &[IMDS.to_owned()]].concat();
+    let imds = Arc::new(Gate::new(&hosts, settings.header));
     let routes = routes
         .fallback(answer_with(&frame, FaultKind::NotFound, "tokend has no such route; `tokend openapi` prints all of them"))
         // Only routes that are there already get it. The router adds `Allow`.
@@ -66,14 +80,14 @@ fn framed(routes: Router, settings: &Settings, frame: Arc<Frame>) -> impl App + 
             FaultKind::MethodNotAllowed,
             "the route does not take this method; `Allow` names those it takes",
         ));
-    let callers = frame.callers.clone();
+    let callers = frame.asker();
     ServiceBuilder::new()
         // First of all: ids, span and the answer to whatever goes wrong below.
         .layer(EdgeLayer(frame))
         // Before a body is read: what comes from a page or by a wrong name gives its place back at once.
-        .layer(GateLayer(gate))
+        .layer(GateLayer { gate, imds })
         // Behind it, because a page must not even learn whether it knows a token; and before anything is spent on who is not known.
-        .layer(CallerLayer(callers))
+        .layer(callers)
         // Directly outside the limit: it asks whether there is a place, and answers 503 instead of queueing.
         .layer(LoadShedLayer::new())
         // One semaphore for all requests, whichever clone of this list they get.

@@ -30,6 +30,17 @@ pub(super) struct RequestFailure<'a> {
     pub(super) retry_after: Option<u64>,
     /// What a flow refused; none if no flow saw the request.
     pub(super) refusal: Option<&'a Refusal>,
+    /// What it is, for dialects that have words of their own for it.
+    pub(super) trouble: Trouble<'a>,
+    /// Whether the caller's proof was `Authorization: Basic`.
+    pub(super) is_basic: bool,
+}
+
+/// What a failure is.
+#[derive(Clone, Copy)]
+pub(super) enum Trouble<'a> {
+    Refusal(&'a Refusal),
+    Fault(FaultKind),
 }
 
 // === impl RequestFailure ===
@@ -54,6 +65,8 @@ impl<'a> RequestFailure<'a> {
             retryable: refusal.retry != Retry::Never,
             retry_after: retry_after(refusal.retry, clock),
             refusal: Some(refusal),
+            trouble: Trouble::Refusal(refusal),
+            is_basic: false,
         }
     }
 
@@ -70,8 +83,10 @@ impl<'a> RequestFailure<'a> {
                 Cow::Owned(_) => None,
             }),
             retryable: fault.kind.retryable(),
-            retry_after: (fault.kind == FaultKind::Overloaded).then_some(1),
+            retry_after: matches!(fault.kind, FaultKind::Overloaded | FaultKind::CallerKeysUnavailable).then_some(1),
             refusal: None,
+            trouble: Trouble::Fault(fault.kind),
+            is_basic: fault.is_basic,
         }
     }
 
@@ -109,6 +124,7 @@ fn title_of(kind: RefusalKind) -> &'static str {
         RefusalKind::InsufficientScope => "The user's token lacks a scope",
         RefusalKind::NoTokensFound => "There are no tokens of the account",
         RefusalKind::UnknownAccount => "There is no such account",
+        RefusalKind::InvalidHandle => "The refresh token is not accepted",
         RefusalKind::InvalidIdToken => "The authority's id token is not accepted",
         RefusalKind::Refused => "The authority refused",
         RefusalKind::Throttled => "The authority asks for fewer requests",

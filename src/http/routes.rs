@@ -5,8 +5,9 @@ use axum::routing::MethodFilter;
 use utoipa::openapi::HttpMethod;
 
 use super::dialect::Dialect;
-use super::doors::{DoorFn, accounts, rest};
+use super::doors::{DoorFn, accounts, msi, oauth2, rest};
 use super::members::{Member, MemberSet};
+use super::settings::ClientDoor;
 use crate::flow::Flow;
 
 /// One route.
@@ -39,16 +40,25 @@ pub(super) struct Path {
     pub(super) proof: ProofPlace,
     /// How answers look.
     pub(super) dialect: Dialect,
+    /// The door that it belongs to.
+    pub(super) door: ClientDoor,
     /// The flow that is asked there, for the log; none where several are, or none is.
     pub(super) flow: Option<Flow>,
 }
 
-/// Where a request shows who its caller is.
+/// Where a request shows who its caller is, beside what its connection proves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ProofPlace {
-    /// In the head: `caller.rs` asks before the body is read. A proof in a body would pass that layer, to be asked for where the
-    /// members are read.
+    /// In the head, as `X-Tokend-Token`: `caller.rs` asks before the body is read.
     Header,
+    /// There, as the password of `Authorization: Basic`, or in the form (RFC 6749 §2.3.1).
+    Form,
+    /// In the head, as `X-IDENTITY-HEADER`.
+    IdentityHeader,
+    /// Nowhere: such clients can send nothing, and the configuration says who they are.
+    Named,
+    /// Nobody is asked: what is answered is no secret.
+    Open,
 }
 
 /// What a route's body is.
@@ -56,8 +66,12 @@ pub(super) enum ProofPlace {
 pub(super) enum BodyKind {
     /// A JSON object of the members; its schema, and what that says.
     Json(&'static str, &'static str),
+    /// A form of the members (RFC 6749 §4), which may have others too; its schema, and what that says.
+    Form(&'static str, &'static str),
     /// There is none, and the members stand in the query.
     Empty,
+    /// There is none, and the members stand in the query, which may have others too.
+    Query,
 }
 
 /// The methods that routes are asked by.
@@ -91,11 +105,25 @@ pub(super) enum Gives {
     Accounts,
     Account,
     Nothing,
+    /// RFC 6749 §5.1.
+    OAuthToken,
+    /// RFC 7662 §2.2.
+    Introspection,
+    /// RFC 7009 §2.2.
+    Revocation,
+    /// RFC 8414 §3.2.
+    ServerMetadata,
+    /// A managed identity's token, as App Service gives it.
+    ManagedIdentity,
+    /// A managed identity's token, as the instance metadata service gives it.
+    InstanceMetadata,
 }
 
 const TOKENS: &str = "tokens";
 const SIGN_IN: &str = "sign-in";
 const ACCOUNTS: &str = "accounts";
+const OAUTH2: &str = "oauth2";
+const IDENTITY: &str = "managed identity";
 
 /// A path that no route has.
 const UNMATCHED: Path = Path::rest("unmatched");
@@ -104,7 +132,7 @@ const UNMATCHED: Path = Path::rest("unmatched");
 const ACCOUNT: Path = Path::rest("/accounts/{home_account_id}");
 
 /// All routes of the token listener.
-pub(super) static ROUTES: [Route; 8] = [
+pub(super) static ROUTES: [Route; 15] = [
     Route {
         path: Path::rest("/client-credentials").of_flow(Flow::ClientCredentials),
         method: RouteMethod::Post,
@@ -249,14 +277,171 @@ pub(super) static ROUTES: [Route; 8] = [
             gives: Gives::Nothing,
         },
     },
+    Route {
+        path: Path::oauth2("/oauth2/token"),
+        method: RouteMethod::Post,
+        body: BodyKind::Form("OAuthTokenRequest", "What `/oauth2/token` takes (RFC 6749 §4). Other parameters are ignored."),
+        bearer: false,
+        takes: MemberSet::PROOFS.and(&[
+            Member::GrantType,
+            Member::Scope,
+            Member::Code,
+            Member::RedirectUri,
+            Member::CodeVerifier,
+            Member::RefreshToken,
+            Member::Assertion,
+            Member::RequestedTokenUse,
+            Member::SubjectToken,
+            Member::SubjectTokenType,
+            Member::RequestedTokenType,
+            Member::Audience,
+            Member::Resource,
+            Member::Api,
+            Member::Tenant,
+            Member::Claims,
+            Member::ForceRefresh,
+            Member::Policy,
+            Member::Session,
+            Member::ActorToken,
+            Member::AuthorizationDetails,
+            Member::RequestObject,
+            Member::ReqCnf,
+            Member::TokenType,
+        ]),
+        door: oauth2::token,
+        operation: Operation {
+            id: "oauth2_token",
+            tag: OAUTH2,
+            summary: "A token, for clients that speak OAuth 2.0 (RFC 6749).",
+            description: Some(
+                "Grants: `client_credentials`, `authorization_code`, `refresh_token`, \
+                 `urn:ietf:params:oauth:grant-type:jwt-bearer` and `urn:ietf:params:oauth:grant-type:token-exchange`. A refresh \
+                 token is a handle of tokend's own. Served where `doors` has `oauth2`.",
+            ),
+            gives: Gives::OAuthToken,
+        },
+    },
+    Route {
+        path: Path::oauth2("/oauth2/revoke"),
+        method: RouteMethod::Post,
+        body: BodyKind::Form("RevocationRequest", "What `/oauth2/revoke` takes (RFC 7009 §2.1)."),
+        bearer: false,
+        takes: MemberSet::PROOFS.and(&[Member::TheToken, Member::TokenTypeHint]),
+        door: oauth2::revoke,
+        operation: Operation {
+            id: "oauth2_revoke",
+            tag: OAUTH2,
+            summary: "Signs out the account that a handle stands for (RFC 7009).",
+            description: Some("Anything else than a handle of this caller changes nothing, and is answered alike."),
+            gives: Gives::Revocation,
+        },
+    },
+    Route {
+        path: Path::oauth2("/introspect"),
+        method: RouteMethod::Post,
+        body: BodyKind::Form("IntrospectionRequest", "What `/introspect` takes (RFC 7662 §2.1)."),
+        bearer: false,
+        takes: MemberSet::PROOFS.and(&[Member::TheToken, Member::TokenTypeHint]),
+        door: oauth2::introspect,
+        operation: Operation {
+            id: "introspect",
+            tag: OAUTH2,
+            summary: "Whether an app accepts a token, and its claims (RFC 7662).",
+            description: Some("Judged as `apps.*.inbound` says. tokend knows no revocation: a token is active until its end."),
+            gives: Gives::Introspection,
+        },
+    },
+    Route {
+        path: Path { proof: ProofPlace::Open, ..Path::oauth2("/.well-known/oauth-authorization-server/{app}") },
+        method: RouteMethod::Get,
+        body: BodyKind::Query,
+        bearer: false,
+        takes: MemberSet::of(&[]),
+        door: oauth2::metadata,
+        operation: Operation {
+            id: "oauth2_metadata",
+            tag: OAUTH2,
+            summary: "What clients need to know of this server (RFC 8414).",
+            description: Some("Served where `public_url` is configured."),
+            gives: Gives::ServerMetadata,
+        },
+    },
+    Route {
+        path: Path::msi("/msi/token", Dialect::AppService, ProofPlace::IdentityHeader),
+        method: RouteMethod::Get,
+        body: BodyKind::Query,
+        bearer: false,
+        takes: MemberSet::of(&[
+            Member::ApiVersion,
+            Member::Resource,
+            Member::ClientId,
+            Member::MiResId,
+            Member::MsiResId,
+            Member::ObjectId,
+            Member::PrincipalId,
+            Member::TokenSha256ToRefresh,
+        ]),
+        door: msi::app_service,
+        operation: Operation {
+            id: "msi_token",
+            tag: IDENTITY,
+            summary: "A token for the app itself, as Azure App Service gives managed identities theirs.",
+            description: Some("For SDKs that find `IDENTITY_ENDPOINT` and `IDENTITY_HEADER`. Served where `doors` has `msi`."),
+            gives: Gives::ManagedIdentity,
+        },
+    },
+    Route {
+        path: Path::msi(IMDS, Dialect::Imds, ProofPlace::Named),
+        method: RouteMethod::Get,
+        body: BodyKind::Query,
+        bearer: false,
+        takes: MemberSet::IMDS,
+        door: msi::imds,
+        operation: Operation {
+            id: "imds_token",
+            tag: IDENTITY,
+            summary: "A token for the app itself, as the instance metadata service gives managed identities theirs.",
+            description: Some("Served where `msi.imds` is configured. No secret is possible here."),
+            gives: Gives::InstanceMetadata,
+        },
+    },
+    Route {
+        path: Path::msi(IMDS_SLASH, Dialect::Imds, ProofPlace::Named),
+        method: RouteMethod::Get,
+        body: BodyKind::Query,
+        bearer: false,
+        takes: MemberSet::IMDS,
+        door: msi::imds,
+        operation: Operation {
+            id: "imds_token_slash",
+            tag: IDENTITY,
+            summary: "As without the slash, which some clients add.",
+            description: None,
+            gives: Gives::InstanceMetadata,
+        },
+    },
 ];
+
+const IMDS: &str = "/metadata/identity/oauth2/token";
+const IMDS_SLASH: &str = "/metadata/identity/oauth2/token/";
 
 // === impl Path ===
 
 impl Path {
     /// A path of tokend's own REST API.
     const fn rest(template: &'static str) -> Self {
-        Self { template, judged: true, proof: ProofPlace::Header, dialect: Dialect::Problem, flow: None }
+        let (proof, dialect, door) = (ProofPlace::Header, Dialect::Problem, ClientDoor::Rest);
+        Self { template, judged: true, proof, dialect, door, flow: None }
+    }
+
+    /// A path for clients that speak OAuth 2.0.
+    const fn oauth2(template: &'static str) -> Self {
+        Self { proof: ProofPlace::Form, dialect: Dialect::OAuth, door: ClientDoor::OAuth2, ..Self::rest(template) }
+    }
+
+    /// A path for clients that ask for a managed identity's tokens.
+    const fn msi(template: &'static str, dialect: Dialect, proof: ProofPlace) -> Self {
+        Self { proof, dialect, door: ClientDoor::Msi, ..Self::rest(template) }.of_flow(Flow::ClientCredentials)
     }
 
     /// This path, where a flow is asked.
@@ -267,6 +452,11 @@ impl Path {
     /// The path that a request names, by the very text that the router matches.
     pub(super) fn of(path: &str) -> Self {
         ROUTES.iter().map(|route| route.path).find(|known| known.matches(path)).unwrap_or(UNMATCHED)
+    }
+
+    /// Whether it is the instance metadata service's, of which clients have an address of their own.
+    pub(super) fn is_imds(&self) -> bool {
+        self.dialect == Dialect::Imds
     }
 
     /// What it calls its last segment, where that is a parameter.
@@ -355,13 +545,14 @@ mod tests {
             for member in route.takes.iter() {
                 let described = match route.body {
                     BodyKind::Json(..) => member.in_body(),
-                    BodyKind::Empty => member.in_query(),
+                    BodyKind::Form(..) => member.in_form(),
+                    BodyKind::Empty | BodyKind::Query => member.in_query(),
                 };
                 assert!(described.is_some(), "{}: {}", route.operation.id, member.name());
             }
         }
         let counts: Vec<_> = ROUTES.iter().map(|route| route.takes.iter().count()).collect();
-        assert_eq!(counts, [10, 12, 16, 13, 11, 3, 1, 1]);
+        assert_eq!(counts, [10, 12, 16, 13, 11, 3, 1, 1, 28, 6, 6, 0, 8, 6, 6]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use axum::routing::on_service;
 
 use super::fault::RequestError;
 use super::frame::Frame;
-use super::routes::{ROUTES, Route};
+use super::routes::{ProofPlace, ROUTES, Route};
 use crate::flow;
 
 /// What answers requests to one route. A service and not a handler: axum would box its future once more.
@@ -32,7 +32,8 @@ struct RouteState {
 /// The router of all routes.
 pub(super) fn router(flows: flow::Service, frame: &Arc<Frame>) -> Router {
     let state = Arc::new(RouteState { flows, frame: Arc::clone(frame) });
-    ROUTES.iter().fold(Router::new(), |router, route| {
+    let is_open = |route: &&Route| frame.doors.open.contains(&route.path.door);
+    ROUTES.iter().filter(is_open).fold(Router::new(), |router, route| {
         let service = RouteService { route, state: Arc::clone(&state) };
         router.route(route.path.template, on_service(route.method.filter(), service))
     })
@@ -58,15 +59,27 @@ impl tower::Service<Request> for RouteService {
 
 impl RouteState {
     async fn serve(self: Arc<Self>, route: &'static Route, mut request: Request) -> Result<Response, Infallible> {
-        let asked = self.frame.asked(&mut request);
-        let opened = match self.frame.open(route, request).await {
+        let mut asked = self.frame.asked(&mut request);
+        let opened = match self.frame.open(route, &asked, request).await {
             Ok(opened) => opened,
             Err(fault) => return Ok(self.frame.respond(&asked, Err(fault.into()))),
         };
-        let mut given = match opened.given() {
+        let mut given = match opened.given(&self.frame.doors) {
             Ok(given) => given,
             Err(error) => return Ok(self.frame.respond(&asked, Err(error))),
         };
+        let client;
+        if route.path.proof == ProofPlace::Form {
+            // On the heap: other routes have no need of it.
+            match Box::pin(self.frame.proven_by_form(&mut asked, &opened, &given)).await {
+                Ok(named) => client = named,
+                Err(fault) => return Ok(self.frame.respond(&asked, Err(fault.basic(opened.is_basic()).into()))),
+            }
+            given.client = client.as_deref();
+        }
+        if let Err(fault) = self.frame.may_pass(&asked) {
+            return Ok(self.frame.respond(&asked, Err(fault.into())));
+        }
         let call = match (route.door)(&mut given) {
             Ok(call) => call,
             Err(fault) => return Ok(self.frame.respond(&asked, Err(fault.into()))),
@@ -74,7 +87,7 @@ impl RouteState {
         match call.ask(&self.flows, asked.caller, asked.call()).await {
             Ok(reply) => Ok(self.frame.respond(&asked, Ok(reply))),
             Err(refusal) => {
-                let app = call.app(&self.flows);
+                let app = call.app(&self.flows, asked.caller);
                 let app = app.as_ref().map(|app| app.name.as_str());
                 Ok(self.frame.respond_about(&asked, app, Err(RequestError::Refused(refusal))))
             }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::caller::DOORS;
+
 /// `limits` and `hosts`.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -17,6 +19,69 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// Host names beside the listen addresses and localhost that a request may name.
     pub hosts: Vec<String>,
+    /// The doors, and what they are configured with.
+    pub doors: DoorSettings,
+}
+
+/// `doors`, `public_url` and `msi`.
+#[derive(Clone, Debug)]
+pub struct DoorSettings {
+    /// The doors that are open.
+    pub open: Vec<ClientDoor>,
+    /// Where clients elsewhere reach this server, without a slash at its end.
+    pub public_url: Option<String>,
+    /// Whom the instance metadata route serves.
+    pub imds: Option<ImdsSettings>,
+}
+
+/// `msi.imds`.
+#[derive(Clone, Debug)]
+pub struct ImdsSettings {
+    /// The apps whose tokens it gives.
+    pub apps: Vec<String>,
+    /// The caller that whoever asks there is, by its place in the configuration.
+    pub caller: Option<usize>,
+}
+
+/// A kind of client, with routes of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientDoor {
+    /// tokend's own API.
+    Rest,
+    /// OAuth 2.0: the token endpoint, revocation, introspection and metadata.
+    OAuth2,
+    /// Managed identity, as App Service and the instance metadata service have it.
+    Msi,
+}
+
+// === impl ClientDoor ===
+
+impl ClientDoor {
+    /// Every door.
+    pub const ALL: [Self; DOORS.len()] = [Self::Rest, Self::OAuth2, Self::Msi];
+
+    /// What the configuration, the log and the metric call it.
+    pub const fn as_str(self) -> &'static str {
+        let [rest, oauth2, msi] = DOORS;
+        match self {
+            Self::Rest => rest,
+            Self::OAuth2 => oauth2,
+            Self::Msi => msi,
+        }
+    }
+
+    /// The door of this name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|door| door.as_str() == name)
+    }
+}
+
+// === impl DoorSettings ===
+
+impl Default for DoorSettings {
+    fn default() -> Self {
+        Self { open: vec![ClientDoor::Rest], public_url: None, imds: None }
+    }
 }
 
 // === impl Settings ===
@@ -30,6 +95,7 @@ impl Default for Settings {
             concurrency: 2048,
             request_timeout: Duration::from_secs(15),
             hosts: Vec::new(),
+            doors: DoorSettings::default(),
         }
     }
 }

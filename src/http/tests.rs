@@ -46,7 +46,7 @@ fn app<F: Fn() -> Result<Answer, Refusal> + Clone + Send + Sync + 'static>(
         let slow = request.headers().contains_key("x-slow");
         let obo = ROUTES.iter().find(|route| route.path.template == "/obo").unwrap();
         let answered = async {
-            inner.open(obo, request).await?.given()?;
+            inner.open(obo, &asked, request).await?.given(&inner.doors)?;
             if slow {
                 tokio::time::sleep(Duration::from_secs(60)).await;
             }
@@ -77,7 +77,7 @@ fn answer() -> Answer {
         id_token: None,
         issued_token_type: None,
     };
-    Answer { head: grant.write(), source: TokenSource::Memory, reason: RefreshReason::NotApplicable }
+    Answer { head: grant.write(), source: TokenSource::Memory, reason: RefreshReason::NotApplicable, handle: None }
 }
 
 fn request(body: &str) -> http::request::Builder {

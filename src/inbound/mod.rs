@@ -5,6 +5,6 @@ mod policy;
 mod settings;
 mod signature;
 
-pub use policy::{Issuers, Policy, SKEW, Verdict};
+pub use policy::{Issuers, Policy, SKEW, Verdict, Whose};
 pub use settings::{Settings, Tenants};
 pub use signature::{Inbound, TokenRejected, Verified};

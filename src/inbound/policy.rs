@@ -27,6 +27,15 @@ pub enum Issuers {
     One(String),
 }
 
+/// Whose token it has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// A user's, for whom something is asked.
+    User,
+    /// A user's or an app's.
+    Anybody,
+}
+
 /// What the claims are worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -38,6 +47,14 @@ pub enum Verdict {
     Elsewhere,
     /// Accepted, but without a scope that the app asks for.
     InsufficientScope,
+}
+
+// === impl Whose ===
+
+impl Whose {
+    fn refuses_apps(self) -> Option<&'static str> {
+        (self == Self::User).then_some("it is an app's token: there is no user to act for")
+    }
 }
 
 // === impl Policy ===
@@ -55,14 +72,14 @@ impl Policy {
 
     /// Judges the claims of a token on whose behalf something is asked, at a time in seconds since the Unix epoch. `form` is what
     /// the document about its version says of issuers, `own` the id of the authority's own tenant, where it has one.
-    pub fn judge(&self, claims: &Claims, form: Option<&IssuerForm>, own: Option<&str>, now: i64) -> Verdict {
+    pub fn judge(&self, claims: &Claims, whose: Whose, (form, own): (Option<&IssuerForm>, Option<&str>), now: i64) -> Verdict {
         if let Some(why) = times(claims, now) {
             return Verdict::Invalid(why);
         }
         if !self.is_for(claims) {
             return Verdict::Elsewhere;
         }
-        let wrong = self.issuer(claims, form, own).or_else(|| self.kind(claims));
+        let wrong = self.issuer(claims, form, own).or_else(|| self.kind(claims, whose));
         wrong.map_or_else(|| self.scope(claims), Verdict::Invalid)
     }
 
@@ -102,7 +119,7 @@ impl Policy {
     }
 
     /// Access tokens only: an id token proves a sign-in to its own client and nothing to an API.
-    fn kind(&self, claims: &Claims) -> Option<&'static str> {
+    fn kind(&self, claims: &Claims, whose: Whose) -> Option<&'static str> {
         if claims.is_key_bound {
             return Some("it is bound to a key (`cnf`), and whether its sender has that key cannot be checked here");
         }
@@ -111,13 +128,16 @@ impl Policy {
         }
         if self.form == AccessTokenForm::Delegated {
             if claims.idtyp.as_deref() == Some("app") {
-                return Some("it is an app's token: there is no user to act for");
+                return whose.refuses_apps();
+            }
+            if whose == Whose::Anybody && claims.is_of_an_app() {
+                return None;
             }
             let delegated = claims.scp.as_deref().is_some_and(|scopes| !scopes.trim().is_empty());
             return (!delegated).then_some("it is no access token of a user: it has no scp");
         }
-        if claims.is_of_an_app() {
-            return Some("it is an app's token: there is no user to act for");
+        if claims.is_of_an_app() && whose == Whose::User {
+            return whose.refuses_apps();
         }
         let typ = claims.typ.as_deref().unwrap_or_default();
         let kinds = ["ID", "Refresh", "Offline", "Logout"];
@@ -153,7 +173,7 @@ fn times(claims: &Claims, now: i64) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Issuers, Policy, Settings, Tenants, Verdict};
+    use super::{Issuers, Policy, Settings, Tenants, Verdict, Whose};
     use crate::authority::{AccessTokenForm, IssuerForm};
     use crate::oauth::{Audience, Claims};
 
@@ -179,7 +199,7 @@ mod tests {
     }
 
     fn judge(policy: &Policy, claims: &Claims, now: i64) -> Verdict {
-        policy.judge(claims, Some(&v2()), Some(TID), now)
+        policy.judge(claims, Whose::User, (Some(&v2()), Some(TID)), now)
     }
 
     fn v2() -> IssuerForm {
@@ -192,10 +212,10 @@ mod tests {
         assert_eq!(judge(&policy, &claims(), 500), Verdict::Accepted);
         let v1 = Claims { iss: Some(format!("https://sts/{TID}/")), ..claims() };
         let form = IssuerForm::of(&format!("https://sts/{OTHER}/"));
-        assert_eq!(policy.judge(&v1, Some(&form), Some(TID), 500), Verdict::Accepted);
+        assert_eq!(policy.judge(&v1, Whose::User, (Some(&form), Some(TID)), 500), Verdict::Accepted);
         // One version's issuer is not the other's, and without a document there is none.
         assert!(matches!(judge(&policy, &v1, 500), Verdict::Invalid(_)));
-        assert!(matches!(policy.judge(&v1, None, Some(TID), 500), Verdict::Invalid(_)));
+        assert!(matches!(policy.judge(&v1, Whose::User, (None, Some(TID)), 500), Verdict::Invalid(_)));
         let bare = Claims { aud: Audience::Many(vec!["x".to_owned(), "client".to_owned()]), ..claims() };
         assert_eq!(judge(&policy, &bare, 500), Verdict::Accepted);
     }
@@ -239,7 +259,7 @@ mod tests {
 
     #[test]
     fn tenants_are_the_own_the_listed_or_every() {
-        let unknown = entra(Tenants::Own).judge(&claims(), Some(&v2()), None, 500);
+        let unknown = entra(Tenants::Own).judge(&claims(), Whose::User, (Some(&v2()), None), 500);
         assert!(matches!(unknown, Verdict::Invalid(_)));
         assert_eq!(judge(&entra(Tenants::Listed(vec![TID.to_uppercase()])), &claims(), 500), Verdict::Accepted);
         assert!(matches!(judge(&entra(Tenants::Listed(vec![OTHER.to_owned()])), &claims(), 500), Verdict::Invalid(_)));

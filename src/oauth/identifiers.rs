@@ -11,6 +11,9 @@ pub const ASSERTION_JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-t
 /// RFC 8693 §3.
 pub const TOKEN_TYPE_ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";
 
+/// RFC 8693 §3: what it calls a JWT of any kind.
+pub const TOKEN_TYPE_JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+
 /// Whether a token type (RFC 8693 §3) is a refresh token's, whoever named it: the registered one, or another vendor's of that name.
 pub fn is_refresh_token_type(kind: &str) -> bool {
     let name = kind.trim().rsplit([':', '/', '#']).next().unwrap_or_default();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::parts::Parts;
 use crate::admin::ReloadReport;
 use crate::authority::{self, Authority, KeyAccess, KeyPlace};
-use crate::caller::{CallerTokens, Callers, JwtCallers, JwtProof};
+use crate::caller::{self, AccountRights, CallerProof, CallerTokens, Callers, JwtCallers, JwtProof, Rights};
 use crate::config::Settings;
 use crate::finding::Findings;
 use crate::inbound::Inbound;
@@ -31,6 +31,22 @@ struct PreparedIssuer {
     door: Door,
     /// The callers whose JWTs are its own, by their places.
     callers: Vec<u16>,
+}
+
+/// What clients of a managed identity show where there are no callers: as if it were one caller's tokens.
+#[derive(Debug)]
+pub(super) struct PreparedMsi {
+    client: [caller::Settings; 1],
+    tokens: CallerTokens,
+}
+
+/// Loads `msi.secret`.
+pub(super) fn prepare_msi(secret: &Source, findings: &mut Findings) -> Option<PreparedMsi> {
+    let rights = Rights { apps: None, apis: None, flows: None, doors: Vec::new(), accounts: AccountRights::Own };
+    let (name, proof) = ("msi".to_owned(), CallerProof::Token(secret.clone()));
+    let client = [caller::Settings { name, former_names: Vec::new(), proof, rights }];
+    let tokens = CallerTokens::load(&client, findings)?;
+    Some(PreparedMsi { client, tokens })
 }
 
 /// Loads every file that a caller is known by.
@@ -94,6 +110,16 @@ fn identity(proof: &JwtProof) -> Option<String> {
     };
     let issuer = &proof.issuer;
     Some(format!("{:?} {:?} {keys:?} {token:?}", issuer.address, issuer.ca_file))
+}
+
+// === impl PreparedMsi ===
+
+impl PreparedMsi {
+    /// Who they are.
+    pub(super) fn callers(self, parts: &Parts) -> Arc<Callers> {
+        let jwts = JwtCallers::none(&parts.clock);
+        Callers::new(&self.client, self.tokens, jwts, &parts.metrics, parts.clock.clone())
+    }
 }
 
 // === impl PreparedCallers ===

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use crate::admin;
 use crate::authority::{self, Authority};
 use crate::cache::Cache;
+use crate::caller::Callers;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::credential::Credential;
@@ -43,6 +44,8 @@ pub struct Prepared {
     settings: Settings,
     apps: Vec<PreparedApp>,
     callers: Option<callers::PreparedCallers>,
+    /// Where there are no callers: what clients of a managed identity show.
+    msi: Option<callers::PreparedMsi>,
     shared: Option<shared::PreparedStore>,
     tls: Option<rustls::ClientConfig>,
     certificate: Option<Certificate>,
@@ -63,6 +66,8 @@ pub struct Sidecar {
     cache: Arc<Cache<Arc<flow::Refusal>>>,
     followed: Option<shared::Followed>,
     certificate: Option<Certificate>,
+    /// Who asks for a managed identity's tokens, where there are no callers.
+    msi: Option<Arc<Callers>>,
     parts: Parts,
     token: Vec<Bound>,
     /// The addresses that are one caller's alone.
@@ -78,6 +83,7 @@ pub fn prepare(settings: Settings, clock: &Clock) -> (Option<Prepared>, Findings
     let certificate = settings.listen.tls.as_ref().and_then(|tls| listener::prepare(tls, clock, &mut findings));
     let has_callers = !settings.callers.is_empty();
     let callers = has_callers.then(|| callers::prepare(&settings, &mut roots, &mut findings)).flatten();
+    let msi = settings.msi_secret.as_ref().and_then(|secret| callers::prepare_msi(secret, &mut findings));
     let mut apps = Vec::new();
     for app in &settings.apps {
         let credential = load_credential(app, clock, &mut findings);
@@ -96,7 +102,7 @@ pub fn prepare(settings: Settings, clock: &Clock) -> (Option<Prepared>, Findings
     if findings.has_errors() {
         return (None, findings);
     }
-    (Some(Prepared { settings, apps, callers, shared, tls, certificate }), findings)
+    (Some(Prepared { settings, apps, callers, msi, shared, tls, certificate }), findings)
 }
 
 fn load_credential(app: &AppSettings, clock: &Clock, findings: &mut Findings) -> Option<Credential> {
@@ -183,7 +189,8 @@ impl Prepared {
         let (clock, tasks) = (parts.clock.clone(), parts.tasks.clone());
         let callers = self.callers.as_ref().map(|callers| callers.callers(&self.settings, &authority_metrics, parts));
         let (kept, patience) = (Arc::clone(&cache), self.settings.http.request_timeout);
-        let means = flow::Means { cache: kept, clock, tasks, jitter: rand::random::<f64>, patience };
+        let handles = self.settings.handles;
+        let means = flow::Means { cache: kept, clock, tasks, jitter: rand::random::<f64>, patience, handles };
         let service = Service::new(apps, &self.settings.apis, callers, means);
         (service, cache)
     }
@@ -199,7 +206,8 @@ impl Prepared {
         let (service, cache) = self.assemble(&parts);
         let followed = self.shared.map(|shared| shared.followed());
         let certificate = self.certificate;
-        Ok(Sidecar { settings: self.settings, service, cache, followed, certificate, parts, token, owned, admin })
+        let msi = self.msi.map(|msi| msi.callers(&parts));
+        Ok(Sidecar { settings: self.settings, service, cache, followed, certificate, msi, parts, token, owned, admin })
     }
 }
 
@@ -218,10 +226,13 @@ impl Sidecar {
 
     /// Serves until a signal. Returns whether all work ended by itself in time.
     pub async fn run(self, signals: Signals) -> bool {
-        let Self { settings, service, cache, followed, certificate, parts, mut token, owned, admin } = self;
+        let Self { settings, service, cache, followed, certificate, msi, parts, mut token, owned, admin } = self;
         let Parts { clock, tasks, metrics, sampler } = parts;
         let readiness = Readiness::default();
         let reloads = follow(&service, followed.as_ref(), certificate.as_ref());
+        if let Some(msi) = &msi {
+            msi.watch(&reloads);
+        }
         reloads.run(&tasks);
         service.sweep();
         if followed.is_some() {
@@ -233,7 +244,7 @@ impl Sidecar {
         token.extend(owned);
         report::gauges(&metrics, &service, &cache, followed.as_ref(), certificate.as_ref(), &tasks);
         let meters = listen::Meters::new(&metrics);
-        let router = http::router(service.clone(), &settings.http, &clock, &metrics, sampler);
+        let router = http::router(service.clone(), &settings.http, msi, &clock, &metrics, sampler);
         listen::serve(token, router, &settings.listen, &tasks, tasks.soft(), &meters, "token");
         let report = report::reporter(service, cache, followed, certificate, tasks.clone(), readiness.clone(), clock);
         let ready = readiness.clone();

@@ -1,6 +1,8 @@
 //! Where tokens are kept. Memory is synchronous and this process's own; the store that replicas share is Redis: bytes under names
-//! (`shared`), what the bytes say (`record`), how they are sealed (`ring`) and what they are called (`names`).
+//! (`shared`), what the bytes say (`record`), how they are sealed (`ring`) and what they are called (`names`). `handle_keys` is for
+//! what is sealed and kept by clients.
 
+mod handle_keys;
 mod memory;
 mod names;
 mod record;
@@ -8,6 +10,7 @@ mod ring;
 mod settings;
 mod shared;
 
+pub use handle_keys::{HandleKeys, OpenedHandle, SealedHandle};
 pub use memory::Memory;
 pub use names::{IndexEntry, Names, SHARDS, SlotNames};
 pub use record::{ClockName, Sought, read_sign_in, read_token, sign_in_epoch, write_sign_in, write_token};

@@ -79,6 +79,11 @@ impl Names {
         format!("{}:events", self.prefix)
     }
 
+    /// The key of refresh handles, where there is no key ring.
+    pub fn handle_key(&self) -> String {
+        format!("{}:k", self.prefix)
+    }
+
     /// The entry of a token in the index of its partition.
     pub fn entry(&self, variant: &Variant, asked: &str) -> IndexEntry {
         IndexEntry(cut(&self.hash(&[b"token", variant, asked.as_bytes()])))

@@ -8,13 +8,17 @@ use super::scopes::Scopes;
 use super::stored::Epoch;
 use crate::secret::Secret;
 
-/// The names of what is kept of a sign-in beside its first members. What stands under them is text.
+/// The names of what is kept of a sign-in beside its first members. What stands under these is text.
 const ASKED: &str = "asked";
 const GRANTED: &str = "granted";
 const TENANTS: &str = "tenants";
+/// Under this one are lineages, one after the other.
+const LINEAGES: &str = "lineages";
 
 /// How many tenants are remembered of an account.
 const MOST_TENANTS: usize = 64;
+/// How many further lineages: one for each replica that could not ask what stands when the user signed in there.
+const MOST_LINEAGES: usize = 16;
 
 /// What is kept of a sign-in until the user signs out.
 #[derive(Clone, Debug)]
@@ -29,7 +33,8 @@ pub struct SignIn {
     pub space: SpaceId,
     /// The account's epoch when this was stored.
     pub epoch: Epoch,
-    /// Names this account from its first sign-in to its sign-out, whoever renews it meanwhile; made up where it is first kept.
+    /// Names this account from its first sign-in to its sign-out, whoever renews it meanwhile; made up where it is first kept. See
+    /// [`SignIn::is_of`].
     pub lineage: [u8; 16],
     /// What later releases keep with it, by name: it stays as it is.
     pub more: BTreeMap<String, Vec<u8>>,
@@ -46,7 +51,37 @@ impl SignIn {
         for (name, bytes) in &old.more {
             self.more.entry(name.clone()).or_insert_with(|| bytes.clone());
         }
+        old.further_lineages().for_each(|lineage| self.add_lineage(lineage));
         old.listed().tenants.iter().for_each(|tenant| self.add_tenant(tenant));
+    }
+
+    /// As [`SignIn::descend_from`], for a sign-in whose own lineage was told already because the older one could not be asked for:
+    /// from now on it names the account as well.
+    pub fn join(&mut self, old: &Self) {
+        let told = self.lineage;
+        self.descend_from(old);
+        self.add_lineage(&told);
+    }
+
+    /// Whether a lineage names the account since its first sign-in.
+    pub fn is_of(&self, lineage: &[u8; 16]) -> bool {
+        self.lineage == *lineage || self.further_lineages().any(|further| further == lineage)
+    }
+
+    fn further_lineages(&self) -> impl Iterator<Item = &[u8; 16]> {
+        self.more.get(LINEAGES).map(|bytes| bytes.as_chunks().0).unwrap_or_default().iter()
+    }
+
+    fn add_lineage(&mut self, lineage: &[u8; 16]) {
+        if self.is_of(lineage) {
+            return;
+        }
+        let further = self.more.entry(LINEAGES.to_owned()).or_default();
+        if further.len() >= MOST_LINEAGES * lineage.len() {
+            // The oldest has had the most time to be replaced by a newer one.
+            further.drain(..lineage.len());
+        }
+        further.extend_from_slice(lineage);
     }
 
     /// Keeps what the user signed in for, and what was granted of it; `None`: that was not said.
@@ -117,5 +152,62 @@ impl SignIn {
         // A node of the map for each few names: about what its pointers weigh.
         let unknown: usize = self.more.iter().map(|(name, bytes)| name.len() + bytes.len() + 64).sum();
         size_of::<Self>() + texts + more + unknown + self.refresh_token.as_ref().map_or(0, |token| token.expose().len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{MOST_LINEAGES, SignIn};
+    use crate::token::{Account, SpaceId};
+
+    fn sign_in(lineage: u8) -> SignIn {
+        let account = Account {
+            home_account_id: "oid.tid".to_owned(),
+            local_account_id: "oid".to_owned(),
+            username: None,
+            environment: "host".to_owned(),
+            tenant_id: None,
+        };
+        let (space, lineage) = (SpaceId::new([4; 32]), [lineage; 16]);
+        SignIn { account, refresh_token: None, expires_on: 0, space, epoch: None, lineage, more: BTreeMap::new(), shared: 0 }
+    }
+
+    #[test]
+    fn a_lineage_that_was_told_stays_good_when_its_sign_in_joins_an_older_one() {
+        let (older, mut joined) = (sign_in(1), sign_in(2));
+        joined.join(&older);
+        assert_eq!(joined.lineage, [1; 16]);
+        assert!(joined.is_of(&[1; 16]) && joined.is_of(&[2; 16]) && !joined.is_of(&[3; 16]) && !joined.is_of(&[0; 16]));
+        // Whatever descends from it, or joins it, knows both.
+        let (mut renewed, mut other) = (sign_in(0), sign_in(3));
+        renewed.descend_from(&joined);
+        other.join(&renewed);
+        assert!([1, 2, 3].iter().all(|lineage| other.is_of(&[*lineage; 16])));
+        assert!(!renewed.is_of(&[0; 16]) && !older.is_of(&[2; 16]));
+        // To join its own lineage adds nothing.
+        let (mut again, weight) = (other.clone(), other.weight());
+        again.join(&other);
+        assert_eq!(again.weight(), weight);
+    }
+
+    #[test]
+    fn what_both_have_joined_stays_good_and_there_is_a_bound() {
+        let (mut left, mut right) = (sign_in(2), sign_in(3));
+        left.join(&sign_in(1));
+        right.join(&sign_in(4));
+        left.join(&right);
+        assert!((1..=4).all(|lineage| left.is_of(&[lineage; 16])));
+        for lineage in 10..200 {
+            let mut next = sign_in(lineage);
+            next.join(&left);
+            left = next;
+        }
+        assert!(left.weight() < sign_in(0).weight() + MOST_LINEAGES * 16 + 100);
+        assert!(left.is_of(&[4; 16]) && left.is_of(&[199; 16]) && !left.is_of(&[10; 16]));
+        // What cannot be lineages is none.
+        left.more.insert("lineages".to_owned(), vec![7; 20]);
+        assert!(left.is_of(&[7; 16]) && left.is_of(&left.lineage));
     }
 }

@@ -22,6 +22,12 @@ const GRAPHS: [&str; 4] = [
 // === impl Scopes ===
 
 impl Scopes {
+    /// These scopes without what OpenID Connect reserves, which says nothing of an API.
+    #[must_use]
+    pub fn of_apis(&self) -> Self {
+        Self::granted(&self.iter().filter(|scope| !is_of_openid(scope)).collect::<Vec<_>>().join(" "))
+    }
+
     /// Whether a token with these granted scopes (space-separated) is good for nothing but what these scopes of an api stand for.
     ///
     /// At issuers every granted scope has to be one of them. An Entra-style answer lists everything that was ever consented to of

@@ -66,6 +66,76 @@ fn a_socket_that_the_namespace_wants_goes_to_the_containers_that_there_are() {
     assert!(mounted("web") && !mounted("other"));
 }
 
+/// The variables of an Azure SDK that a container has, by name; what comes from a Secret as `NAME/KEY`.
+fn identity(container: &Value) -> Vec<(String, String)> {
+    let all = container["env"].as_array().cloned().unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let read = |variable: &Value| {
+        let from = &variable["valueFrom"]["secretKeyRef"];
+        let value =
+            if from.is_object() { format!("{}/{}", text(&from["name"]), text(&from["key"])) } else { text(&variable["value"]) };
+        (text(&variable["name"]), value)
+    };
+    all.iter().map(read).filter(|(name, _)| name.starts_with("IDENTITY_") || name == "AZURE_TOKEN_CREDENTIALS").collect()
+}
+
+fn expected(secret: &str, which: Option<&str>) -> Vec<(String, String)> {
+    let header = format!("{secret}/identity-header");
+    let ours = [("IDENTITY_ENDPOINT", "http://127.0.0.1:8650/msi/token"), ("IDENTITY_HEADER", header.as_str())];
+    let which = ("AZURE_TOKEN_CREDENTIALS", which.unwrap_or("ManagedIdentityCredential"));
+    let mut all: Vec<_> = ours.into_iter().chain([which]).map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn the_variables_of_azure_sdks_go_to_the_containers_that_are_named() {
+    let of_namespace = json!({"tokend.dev/identity": "worker", "tokend.dev/secret": "ours"});
+    let stage = Stage::annotated("identity", &of_namespace);
+    let _injection = Injection::for_namespace(&stage.namespace);
+    let of = |pod: &Value, list: &str, name: &str| {
+        let all = pod["spec"][list].as_array().cloned().unwrap_or_default();
+        let mut found = identity(all.iter().find(|container| container["name"] == name).expect("the container"));
+        found.sort();
+        found
+    };
+    let mut asks = annotated(&json!({}));
+    let mut bare = container("serve", &[]);
+    bare["name"] = json!("worker");
+    // Not even an empty list.
+    bare.as_object_mut().expect("a container").remove("env");
+    let mut first = container("once", &[("AZURE_TOKEN_CREDENTIALS", "dev")]);
+    first["name"] = json!("first");
+    asks["spec"]["containers"].as_array_mut().expect("containers").push(bare);
+    asks["spec"]["initContainers"] = json!([first]);
+
+    // The namespace means the containers that a Pod has.
+    let pod = rehearsed(&stage.namespace, &asks);
+    assert_eq!(of(&pod, "containers", "worker"), expected("ours", None));
+    assert_eq!(of(&pod, "containers", "app"), []);
+    assert_eq!(variable(&pod["spec"]["containers"][1], "TOKEND_URL").as_deref(), Some("http://127.0.0.1:8650"));
+    // The Pod goes before it, and init containers count too; one keeps what it says itself about which credential.
+    asks["metadata"]["annotations"] = json!({"tokend.dev/identity": "app, first", "tokend.dev/secret": "mine"});
+    let pod = rehearsed(&stage.namespace, &asks);
+    assert_eq!(of(&pod, "containers", "worker"), []);
+    assert_eq!(of(&pod, "containers", "app"), expected("mine", None));
+    assert_eq!(of(&pod, "initContainers", "first"), expected("mine", Some("dev")));
+    assert_eq!(of(&pod, "initContainers", "tokend"), []);
+    // All of them, but for one that has an identity from elsewhere, of which half would be worse than none.
+    asks["metadata"]["annotations"] = json!({"tokend.dev/identity": "*"});
+    asks["spec"]["containers"][0]["env"] = json!([{"name": "IDENTITY_ENDPOINT", "value": "http://127.0.0.1:1/elsewhere"}]);
+    let pod = rehearsed(&stage.namespace, &asks);
+    assert_eq!(of(&pod, "containers", "app"), [("IDENTITY_ENDPOINT".to_owned(), "http://127.0.0.1:1/elsewhere".to_owned())]);
+    assert_eq!(of(&pod, "containers", "worker"), expected("ours", None));
+    // Sent once more, an injected Pod is as it was.
+    let mut again = pod.clone();
+    for member in ["uid", "resourceVersion", "creationTimestamp", "managedFields", "generation"] {
+        again["metadata"].as_object_mut().expect("metadata").remove(member);
+    }
+    again.as_object_mut().expect("a Pod").remove("status");
+    assert_eq!(rehearsed(&stage.namespace, &again)["spec"]["containers"], pod["spec"]["containers"]);
+}
+
 #[test]
 fn an_override_of_the_namespace_is_what_runs() {
     let stage = Stage::annotated("ours", &json!({"tokend.dev/config": "ours"}));
@@ -139,6 +209,8 @@ fn what_cannot_be_served_is_refused_and_says_why() {
     };
     let mut taken = annotated(&json!({}));
     taken["spec"]["volumes"] = json!([{"name": "tokend-config", "emptyDir": {}}]);
+    let mut elsewhere_identified = annotation("identity", "app");
+    elsewhere_identified["spec"]["containers"][0]["env"] = json!([{"name": "IDENTITY_HEADER", "value": "of-another-endpoint"}]);
     let cases = [
         (host, "hostNetwork"),
         (processes("shareProcessNamespace"), "shareProcessNamespace"),
@@ -152,6 +224,14 @@ fn what_cannot_be_served_is_refused_and_says_why() {
         (annotation("image", "not an image"), "tokend.dev/image is 'not an image'"),
         (annotation("config", "No_Name"), "tokend.dev/config is 'No_Name'"),
         (annotation("socket", "ap"), "tokend.dev/socket names ap"),
+        (annotation("identity", "ap"), "tokend.dev/identity names ap, and the Pod's containers are app"),
+        (annotation("identity", "tokend"), "tokend.dev/identity names tokend"),
+        (annotation("identity", "a b"), "tokend.dev/identity is 'a b': write names of containers"),
+        (
+            annotated(&json!({"tokend.dev/identity": "app", "tokend.dev/secret": ""})),
+            "tokend.dev/identity wants the key identity-header of the Pod's Secret, and the Pod has none",
+        ),
+        (elsewhere_identified, "tokend.dev/identity names app, which sets IDENTITY_ENDPOINT or IDENTITY_HEADER itself"),
         (taken, "a volume of the Pod has a name that begins with tokend-"),
         (with("/spec/containers/0/name", json!("tokend")), "a container of the Pod is called tokend"),
         (with("/metadata/labels", json!({"tokend.dev/inject": "yes"})), "the label tokend.dev/inject is 'yes'"),

@@ -10,7 +10,9 @@
 mod admission;
 mod drain;
 mod federated;
+mod identity;
 mod injected;
+mod service_accounts;
 mod shared;
 mod standalone;
 mod support;

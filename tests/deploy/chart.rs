@@ -9,12 +9,14 @@
     reason = "a test ends where it cannot go on; the lint's exception for tests does not cover their helpers"
 )]
 
+mod callers;
 mod cel;
 mod configuration;
 mod consumer;
 mod containers;
 mod copies;
 mod helm;
+mod identity;
 mod missing;
 mod names;
 mod refusals;

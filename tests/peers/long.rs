@@ -1,9 +1,16 @@
-//! The client libraries for Java at the emulator: their virtual machine takes seconds for each token.
+//! The client libraries for Java at the emulator and at tokend: their virtual machine takes seconds for each token.
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 #[expect(dead_code, reason = "the libraries of other languages have a test program of their own")]
 mod clients;
+#[expect(dead_code, reason = "the libraries of other languages have a test program of their own")]
+mod doors {
+    mod front;
+    pub(crate) mod identity;
+    mod oauth;
+    mod spring;
+}
 #[path = "../it/support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "the tests against the emulator use the rest of it")]
 mod support;
@@ -28,4 +35,14 @@ async fn what_they_send_that_tokend_does_not() {
     trial.claims(Flow::Secret).await;
     let scope = trial.emulator.asked("token").await.pop().expect("a request")["form"]["scope"].clone();
     assert!(scope.as_str().is_some_and(|scope| scope.contains("offline_access")), "{scope}");
+}
+
+#[tokio::test]
+async fn gets_a_managed_identitys_tokens() {
+    doors::identity::gets_tokens(&Library::AZURE_IDENTITY_JAVA).await;
+}
+
+#[tokio::test]
+async fn is_told_why_there_is_no_managed_identity_and_asks_once() {
+    doors::identity::is_told_why(&Library::AZURE_IDENTITY_JAVA).await;
 }

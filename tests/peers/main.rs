@@ -1,12 +1,13 @@
 //! tokend at a real Keycloak, which knows nothing of tokend: what the emulator and the smaller servers let pass is refused here.
 //! One Keycloak serves all its tests: its start takes longer than they do.
 //!
-//! And the emulator under client libraries that know nothing of tokend either (`libraries`).
+//! And client libraries that know nothing of tokend either: at the emulator (`libraries`), and at tokend's own doors (`doors`).
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 #[expect(dead_code, reason = "the libraries for Java have a test program of their own")]
 mod clients;
+mod doors;
 #[expect(dead_code, reason = "it is a stage for tests to come as well")]
 mod keycloak;
 mod libraries;

@@ -22,14 +22,60 @@
 {{- define "tokend.checkCallers" -}}
 {{- $callers := .Values.callers -}}
 {{- include "tokend.refuseNulls" (list "callers.list" $callers.list) -}}
-{{- if and $callers.list (not $callers.existingSecret) -}}
-{{- fail "callers.existingSecret: callers are listed, and nothing says where their tokens are. Name a Secret with one key for each caller." -}}
+{{- $root := . -}}
+{{- range $index, $caller := $callers.list -}}
+  {{- include "tokend.checkCaller" (list $root (printf "callers.list[%d]" $index) $caller) -}}
+{{- end -}}
+{{- $tokens := include "tokend.callers.by" (list . "token") | fromJsonArray -}}
+{{- if and $tokens (not $callers.existingSecret) -}}
+{{- fail (printf "callers.existingSecret: callers are listed, and nothing says where the tokens of %s are. Name a Secret with one key for each of them, or say by what else they prove themselves: serviceAccount." (join ", " $tokens)) -}}
 {{- end -}}
 {{- if and $callers.existingSecret (not $callers.list) -}}
 {{- fail "callers.list: a Secret with tokens is named, and no caller. List at least one: {name: web}." -}}
 {{- end -}}
+{{- if and $callers.existingSecret (not $tokens) -}}
+{{- fail "callers.existingSecret: it is for tokens, and no caller of the list proves itself by one. Remove it." -}}
+{{- end -}}
+{{- if and $callers.serviceAccountIssuer (not (include "tokend.callers.by" (list . "serviceAccount") | fromJsonArray)) -}}
+{{- fail "callers.serviceAccountIssuer: no caller is a service account. List one: {name: web, serviceAccount: {name: web}}, or remove it." -}}
+{{- end -}}
+{{- if and $callers.list .Values.secrets.msi.existingSecret -}}
+{{- fail "secrets.msi.existingSecret: callers are listed, and then /msi/token takes the token of one of them and nothing else. Remove it; give the caller the door (doors: [msi]), and name it to the template: include \"tokend.identityEnv\" (list .Subcharts.tokend \"NAME\")." -}}
+{{- end -}}
 {{- if and $callers.list .Values.sidecar.enabled .Values.sidecar.existingConfigMap -}}
 {{- fail "callers.list: with sidecar.existingConfigMap the chart does not write the configuration, and every container of the Pod could take tokens. Write `callers` into that ConfigMap, mount their tokens with secrets.extra ({callers: NAME-OF-SECRET}), and remove it here." -}}
+{{- end -}}
+{{- end }}
+
+{{/* One caller: (list $ "callers.list[0]" caller). Where it can prove itself in this way at all is a matter of how tokend runs. */}}
+{{- define "tokend.checkCaller" -}}
+{{- $root := index . 0 -}}
+{{- $at := index . 1 -}}
+{{- $caller := index . 2 -}}
+{{- $proof := include "tokend.callers.proof" $caller -}}
+{{- $values := $root.Values -}}
+{{- if contains " and " $proof -}}
+{{- fail (printf "%s: it has %s, and a caller proves itself in one way. Keep one of them, and list another caller for the other." $at $proof) -}}
+{{- end -}}
+{{- if and $caller.key (ne $proof "token") -}}
+{{- fail (printf "%s.key: it names a token in callers.existingSecret, and this caller proves itself by %s. Remove one of them." $at $proof) -}}
+{{- end -}}
+{{- if eq $proof "serviceAccount" -}}
+  {{- if $values.sidecar.enabled -}}
+  {{- fail (printf "%s.serviceAccount: all containers of a Pod have the same service account, so that a sidecar could not tell them apart. Give the caller a token (callers.existingSecret), or run tokend by standalone.enabled." $at) -}}
+  {{- end -}}
+  {{- if and $values.standalone.enabled (not $values.callers.serviceAccountIssuer) -}}
+  {{- fail (printf "%s.serviceAccount: nothing says who issues the cluster's service-account tokens. Set callers.serviceAccountIssuer to the `issuer` of `kubectl get --raw /.well-known/openid-configuration`." $at) -}}
+  {{- end -}}
+{{- end -}}
+{{- if and (eq $proof "certificate") (or $values.sidecar.enabled (and $values.standalone.enabled (not $values.standalone.tls.clientCAKey))) -}}
+{{- fail (printf "%s.certificate: tokend asks for no client certificates. Name the key of their CA in standalone.tls.clientCAKey (standalone.enabled), or give the caller another proof." $at) -}}
+{{- end -}}
+{{- if and (has $proof (list "peer" "listener")) $values.standalone.enabled -}}
+{{- fail (printf "%s.%s: nobody reaches a socket or the loopback of the Deployment's Pods. Give the caller another proof: a token, serviceAccount, or certificate." $at $proof) -}}
+{{- end -}}
+{{- if and (eq $proof "peer") $values.sidecar.enabled (not $values.socket.enabled) -}}
+{{- fail (printf "%s.peer: there is no socket. Set socket.enabled: true, or give the caller a token." $at) -}}
 {{- end -}}
 {{- end }}
 
@@ -76,7 +122,7 @@
 {{- fail "standalone.tls.existingSecret: tokens would cross the network in the clear. Name a Secret of type kubernetes.io/tls for the Service's name; cert-manager can make it." -}}
 {{- end -}}
 {{- if not .Values.callers.list -}}
-{{- fail "callers.list: whoever reaches the Service could take every token. List the callers ({name: web}), and name the Secret with their tokens in callers.existingSecret." -}}
+{{- fail "callers.list: whoever reaches the Service could take every token. List the callers ({name: web}), and name the Secret with their tokens in callers.existingSecret; or their service accounts: {name: web, serviceAccount: {name: web}}." -}}
 {{- end -}}
 {{- if not .Values.config.apps -}}
 {{- fail "config.apps: no app is configured, and tokend would not start. Write at least one: config.apps.NAME with authority, client_id and credential." -}}
@@ -101,7 +147,7 @@
 {{- fail "socket.enabled: injection does not read it. Name the containers that get the socket in injection.socket (`*` is all of them), or in the Pod's annotation tokend.dev/socket, and remove it here." -}}
 {{- end -}}
 {{- $secrets := .Values.secrets -}}
-{{- $given := dict "credentials.existingSecret" $secrets.credentials.existingSecret "redis.existingSecret" $secrets.redis.existingSecret "keyRing.existingSecret" $secrets.keyRing.existingSecret "otlp.existingSecret" $secrets.otlp.existingSecret "extra" $secrets.extra -}}
+{{- $given := dict "credentials.existingSecret" $secrets.credentials.existingSecret "redis.existingSecret" $secrets.redis.existingSecret "keyRing.existingSecret" $secrets.keyRing.existingSecret "otlp.existingSecret" $secrets.otlp.existingSecret "msi.existingSecret" $secrets.msi.existingSecret "extra" $secrets.extra -}}
 {{- range $name, $value := $given -}}
   {{- if $value -}}
     {{- fail (printf "secrets.%s: injection does not read it: a Pod mounts Secrets of its own namespace only. Put all of it into one Secret there, name that in injection.secret or in the annotation tokend.dev/secret, and name its files (/run/secrets/tokend/…) in the ConfigMap of the Pod's namespace (injection.config: %s)." $name $configMap) -}}

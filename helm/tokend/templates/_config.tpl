@@ -13,7 +13,7 @@ Refuses secrets, because everybody who may read ConfigMaps would read them: (lis
     {{- if eq $key "inline" -}}
       {{- fail (printf "%s: a secret does not belong in a ConfigMap. Put it into a Secret, name that under `secrets`, and write {file: /run/secrets/…} here." $at) -}}
     {{- end -}}
-    {{- if and (has $key (list "secret" "password" "token" "certificate" "pfx" "private_key" "federated_token" "key_ring" "headers")) (kindIs "string" $inner) -}}
+    {{- if and (has $key (list "secret" "password" "token" "certificate" "pfx" "private_key" "federated_token" "key_ring" "headers" "discovery_token")) (kindIs "string" $inner) -}}
       {{- fail (printf "%s: a secret does not belong in a ConfigMap. Put it into a Secret, name that under `secrets`, and write `%s: {file: /run/secrets/…}` here." $at $key) -}}
     {{- end -}}
     {{- include "tokend.refuseSecrets" (list $at $inner) -}}
@@ -59,12 +59,59 @@ Refuses secrets, because everybody who may read ConfigMaps would read them: (lis
 
 {{/* The callers, as a list in JSON. */}}
 {{- define "tokend.callers" -}}
+{{- $root := . -}}
 {{- $all := list -}}
 {{- range .Values.callers.list -}}
-  {{- $file := printf "/run/secrets/callers/%s" (default .name .key) -}}
-  {{- $all = append $all (merge (dict "name" .name "token" (dict "file" $file)) (omit . "key")) -}}
+  {{- $caller := omit . "key" "serviceAccount" -}}
+  {{- if .serviceAccount -}}
+    {{- $_ := set $caller "jwt" (include "tokend.callers.jwt" (list $root .serviceAccount) | fromJson) -}}
+  {{- else if eq (include "tokend.callers.proof" .) "token" -}}
+    {{- $_ := set $caller "token" (dict "file" (printf "/run/secrets/callers/%s" (default .name .key))) -}}
+  {{- end -}}
+  {{- $all = append $all $caller -}}
 {{- end -}}
 {{- $all | toJson -}}
+{{- end }}
+
+{{/* What a caller proves itself by: the members that say it, and `token` where none does. Several are for the checks. */}}
+{{- define "tokend.callers.proof" -}}
+{{- $all := pick . "serviceAccount" "jwt" "certificate" "peer" "listener" | keys | sortAlpha -}}
+{{- $all | join " and " | default "token" -}}
+{{- end }}
+
+{{/* The callers that have a token, as their names in JSON; and those that are service accounts. */}}
+{{- define "tokend.callers.by" -}}
+{{- $names := list -}}
+{{- $proof := index . 1 -}}
+{{- range (index . 0).Values.callers.list -}}
+  {{- if eq (include "tokend.callers.proof" .) $proof }}{{ $names = append $names .name }}{{ end -}}
+{{- end -}}
+{{- $names | toJson -}}
+{{- end }}
+
+{{/* A service account of this cluster as the member `jwt`: (list $ {name, namespace}), in JSON. */}}
+{{- define "tokend.callers.jwt" -}}
+{{- $root := index . 0 -}}
+{{- $account := index . 1 -}}
+{{- $callers := $root.Values.callers -}}
+{{- $namespace := default (include "tokend.namespace" $root) $account.namespace -}}
+{{- $jwt := dict "issuer" $callers.serviceAccountIssuer "audience" (include "tokend.callers.audience" $root) "subjects" (list (printf "system:serviceaccount:%s:%s" $namespace $account.name)) -}}
+{{- if $callers.serviceAccountKeys -}}
+  {{- $_ := set $jwt "jwks_uri" $callers.serviceAccountKeys -}}
+  {{- $_ := set $jwt "ca_file" "/run/secrets/kubernetes/ca.crt" -}}
+  {{- $_ := set $jwt "discovery_token" (dict "file" "/run/secrets/kubernetes/token") -}}
+{{- end -}}
+{{- $jwt | toJson -}}
+{{- end }}
+
+{{/* One release's alone, so that a token for it is good at no other. */}}
+{{- define "tokend.callers.audience" -}}
+{{- default (printf "%s.%s.svc" (include "tokend.fullname" .) (include "tokend.namespace" .)) .Values.callers.serviceAccountAudience -}}
+{{- end }}
+
+{{/* Whether keys come from the API server: `true`, or nothing. */}}
+{{- define "tokend.asksApiServer" -}}
+{{- if and .Values.callers.serviceAccountKeys (include "tokend.callers.by" (list . "serviceAccount") | fromJsonArray) }}true{{ end -}}
 {{- end }}
 
 {{/* Points `cache.redis` at the mounted Secrets: (list root redis), gives the new `redis` in JSON. */}}
@@ -114,6 +161,21 @@ Refuses secrets, because everybody who may read ConfigMaps would read them: (lis
 {{- if .Values.callers.list -}}
   {{- $_ := set $config "callers" (include "tokend.callers" . | fromJsonArray) -}}
 {{- end -}}
+{{- if include "tokend.asksApiServer" . -}}
+  {{- /* A proxy is for authorities, and knows no name of the cluster. */ -}}
+  {{- $outbound := default dict $config.outbound -}}
+  {{- $given := default list $outbound.no_proxy -}}
+  {{- if kindIs "string" $given }}{{ $given = splitList "," $given }}{{ end -}}
+  {{- $host := regexReplaceAll ":[0-9]+$" (urlParse .Values.callers.serviceAccountKeys).host "" -}}
+  {{- $_ := set $outbound "no_proxy" (append $given $host | uniq) -}}
+  {{- $_ := set $config "outbound" $outbound -}}
+{{- end -}}
+{{- if .Values.secrets.msi.existingSecret -}}
+  {{- if not (has "msi" (default list $config.doors)) }}{{ fail "secrets.msi.existingSecret: it is for the door msi, and config.doors does not name that. Set config.doors: [rest, msi], or remove it." }}{{ end -}}
+  {{- $msi := default dict $config.msi -}}
+  {{- if not (hasKey $msi "secret") }}{{ $_ := set $msi "secret" (dict "file" (printf "/run/secrets/msi/%s" .Values.secrets.msi.key)) }}{{ end -}}
+  {{- $_ := set $config "msi" $msi -}}
+{{- end -}}
 {{- $config | toJson -}}
 {{- end }}
 
@@ -131,6 +193,7 @@ Refuses secrets, because everybody who may read ConfigMaps would read them: (lis
 {{- $tls := .Values.standalone.tls -}}
 {{- $files := dict "cert" (dict "file" (printf "/run/secrets/tls/%s" $tls.certKey)) "key" (dict "file" (printf "/run/secrets/tls/%s" $tls.keyKey)) -}}
 {{- with $tls.clientCAKey }}{{ $_ := set $files "client_ca" (dict "file" (printf "/run/secrets/tls/%s" .)) }}{{ end -}}
+{{- if and $tls.clientCAKey (ne $tls.clientCertificates "required") }}{{ $_ := set $files "client_certificates" $tls.clientCertificates }}{{ end -}}
 {{- $_ := set $config "listen" "*:8650" -}}
 {{- $_ := set $config "admin_listen" "*:8651" -}}
 {{- $_ := set $config "hosts" (include "tokend.hosts" . | fromJsonArray) -}}

@@ -100,6 +100,9 @@ readinessProbe:
 {{- if and $root.Values.federated.enabled (ne $mode "injection") -}}
   {{- $parts = append $parts (include "tokend.part.federated" (list $root.Values.federated.audience $root.Values.federated.expirationSeconds) | fromJson) -}}
 {{- end -}}
+{{- if and (eq $mode "standalone") (include "tokend.asksApiServer" $root) -}}
+  {{- $parts = append $parts (include "tokend.part.apiServer" . | fromJson) -}}
+{{- end -}}
 {{- if ne $mode "standalone" -}}
   {{- /* The Pod's token for the Kubernetes API is mounted into every container that has nothing else there. */ -}}
   {{- $mount := dict "name" "tokend-no-api-token" "mountPath" "/var/run/secrets/kubernetes.io/serviceaccount" "readOnly" true -}}
@@ -132,6 +135,13 @@ readinessProbe:
 {{- dict "mount" (dict "name" "tokend-federated" "mountPath" "/run/secrets/tokens" "readOnly" true) "volume" (dict "name" "tokend-federated" "projected" (dict "defaultMode" 292 "sources" (list $source))) | toJson -}}
 {{- end }}
 
+{{/* What the API server is asked for its keys with: a token of the Pod's own service account, and the CA that every namespace has. */}}
+{{- define "tokend.part.apiServer" -}}
+{{- $token := dict "serviceAccountToken" (dict "path" "token" "expirationSeconds" 3600) -}}
+{{- $ca := dict "configMap" (dict "name" "kube-root-ca.crt" "items" (list (dict "key" "ca.crt" "path" "ca.crt"))) -}}
+{{- dict "mount" (dict "name" "tokend-api-server" "mountPath" "/run/secrets/kubernetes" "readOnly" true) "volume" (dict "name" "tokend-api-server" "projected" (dict "defaultMode" 292 "sources" (list $token $ca))) | toJson -}}
+{{- end }}
+
 {{/*
 The Secrets. Directories, never subPath, so that a new content arrives. In a Pod of others nobody may set fsGroup, which would re-own the
 volumes of the app; there the files are 0444, and the mount is the boundary.
@@ -144,13 +154,13 @@ volumes of the app; there the files are 0444, and the mount is the boundary.
   {{- $_ := set $names "tokend" (dict "$cel" "variables.secret") -}}
 {{- else -}}
   {{- $values := $root.Values.secrets -}}
-  {{- range $path, $key := dict "tokend" "credentials" "redis" "redis" "key-ring" "keyRing" "otlp" "otlp" -}}
+  {{- range $path, $key := dict "tokend" "credentials" "redis" "redis" "key-ring" "keyRing" "otlp" "otlp" "msi" "msi" -}}
     {{- with (get $values $key).existingSecret }}{{ $_ := set $names $path (include "tokend.secretName" (list (printf "secrets.%s.existingSecret" $key) . $root)) }}{{ end -}}
   {{- end -}}
-  {{- if $root.Values.callers.list }}{{ $_ := set $names "callers" (include "tokend.secretName" (list "callers.existingSecret" $root.Values.callers.existingSecret $root)) }}{{ end -}}
+  {{- if include "tokend.callers.by" (list $root "token") | fromJsonArray }}{{ $_ := set $names "callers" (include "tokend.secretName" (list "callers.existingSecret" $root.Values.callers.existingSecret $root)) }}{{ end -}}
   {{- if eq $mode "standalone" }}{{ $_ := set $names "tls" (include "tokend.secretName" (list "standalone.tls.existingSecret" $root.Values.standalone.tls.existingSecret $root)) }}{{ end -}}
   {{- range $path, $name := $values.extra }}
-    {{- if hasKey $names $path }}{{ fail (printf "secrets.extra.%s: /run/secrets/%s is taken. Choose another name." $path $path) }}{{ end -}}
+    {{- if or (hasKey $names $path) (has $path (list "tokens" "kubernetes")) }}{{ fail (printf "secrets.extra.%s: /run/secrets/%s is taken. Choose another name." $path $path) }}{{ end -}}
     {{- $_ := set $names $path (include "tokend.secretName" (list (printf "secrets.extra.%s" $path) $name $root)) -}}
   {{- end -}}
 {{- end -}}

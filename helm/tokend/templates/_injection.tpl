@@ -5,7 +5,7 @@ second one, which sees the result, says why the Pod is refused.
 
 {{/* The annotations that override values; of the Pod, else of the namespace. */}}
 {{- define "tokend.injection.annotations" -}}
-{{- list "image" "config" "secret" "socket" "federated-audience" "log-level" "memory-limit" "memory-request" "cpu-limit" "cpu-request" | toJson -}}
+{{- list "image" "config" "secret" "socket" "identity" "federated-audience" "log-level" "memory-limit" "memory-request" "cpu-limit" "cpu-request" | toJson -}}
 {{- end }}
 
 {{/* An expression over a full name `k` and a value `v`: whether it can be used. */}}
@@ -13,7 +13,7 @@ second one, which sees the result, says why the Pod is refused.
 k == "tokend.dev/image" ? v.matches("^[A-Za-z0-9][A-Za-z0-9._/:@-]*$") :
 k == "tokend.dev/config" ? v.size() < 254 && v.matches("^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$") :
 k == "tokend.dev/secret" ? v == "" || v.size() < 254 && v.matches("^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$") :
-k == "tokend.dev/socket" ? v.matches("^( *([*]|[a-z0-9]([a-z0-9-]*[a-z0-9])?) *(,|$))*$") :
+k in ["tokend.dev/socket", "tokend.dev/identity"] ? v.matches("^( *([*]|[a-z0-9]([a-z0-9-]*[a-z0-9])?) *(,|$))*$") :
 k == "tokend.dev/log-level" ? v in ["error", "warn", "info", "debug", "trace"] :
 k == "tokend.dev/memory-limit" ? isQuantity(v) && !quantity(v).isLessThan(quantity("64Mi")) :
 k in ["tokend.dev/memory-request", "tokend.dev/cpu-limit", "tokend.dev/cpu-request"] ? isQuantity(v) && quantity(v).isGreaterThan(quantity("0")) : true
@@ -24,7 +24,7 @@ k in ["tokend.dev/memory-request", "tokend.dev/cpu-limit", "tokend.dev/cpu-reque
 k == "tokend.dev/image" ? "write an image, such as registry.example/tokend:0.1.0" :
 k == "tokend.dev/config" ? "write the name of a ConfigMap of this namespace" :
 k == "tokend.dev/secret" ? "write the name of a Secret of this namespace, or nothing for none" :
-k == "tokend.dev/socket" ? "write names of containers, separated by commas, or *" :
+k in ["tokend.dev/socket", "tokend.dev/identity"] ? "write names of containers, separated by commas, or *" :
 k == "tokend.dev/log-level" ? "write error, warn, info, debug or trace" :
 k == "tokend.dev/memory-limit" ? "write a quantity of at least 64Mi" : "write a quantity above zero, such as 100m or 128Mi"
 {{- end }}
@@ -43,6 +43,42 @@ k == "tokend.dev/memory-limit" ? "write a quantity of at least 64Mi" : "write a 
 - name: socket
   expression: >-
     variables.ann[?"tokend.dev/socket"].orValue({{ .Values.injection.socket | toJson }}).split(",").map(n, n.trim()).filter(n, n != "")
+- name: secret
+  expression: variables.ann[?"tokend.dev/secret"].orValue({{ .Values.injection.secret | toJson }})
+- name: identity
+  expression: >-
+    variables.ann[?"tokend.dev/identity"].orValue({{ .Values.injection.identity | toJson }}).split(",").map(n, n.trim()).filter(n, n != "")
+{{- end }}
+
+{{/*
+The containers and init containers of the Pod that `tokend.dev/identity` means, without those that have a managed identity from elsewhere:
+half of theirs and half of ours would show our secret to somebody else.
+*/}}
+{{- define "tokend.injection.identified" -}}
+(object.spec.containers + object.spec.?initContainers.orValue([]))
+.filter(c, c.name != "tokend" && variables.identity.exists(n, n == "*" || n == c.name)
+&& !c.?env.orValue([]).exists(e, e.name in ["IDENTITY_ENDPOINT", "IDENTITY_HEADER"])).map(c, c.name)
+{{- end }}
+
+{{/*
+The variables of Azure SDKs for the containers of a list, as steps of a patch in CEL; a container without any variable gets the list first.
+ApplyConfiguration could not do it: it takes no secretKeyRef.
+*/}}
+{{- define "tokend.injection.identity" -}}
+{{- $steps := list -}}
+{{- $each := printf "object.spec.?%s.orValue([]).transformList(i, c, variables.secret != \"\" && c.name in variables.identified" . -}}
+{{- $path := printf "\"/spec/%s/\" + string(i) + \"/env" . -}}
+{{- $steps = append $steps (printf "%s && !has(c.env), JSONPatch{op: \"add\", path: %s\", value: []})" $each $path) -}}
+{{- $endpoint := dict "name" "IDENTITY_ENDPOINT" "value" (include "tokend.identityEndpoint" .) -}}
+{{- $header := dict "name" "IDENTITY_HEADER" "valueFrom" (dict "secretKeyRef" (dict "name" (dict "$cel" "variables.secret") "key" "identity-header")) -}}
+{{- range list $endpoint $header -}}
+  {{- $steps = append $steps (printf "%s, JSONPatch{op: \"add\", path: %s/-\", value: dyn(%s)})" $each $path (include "tokend.cel" .)) -}}
+{{- end -}}
+{{- /* AZURE_FEDERATED_TOKEN_FILE, which the webhook of Azure workload identity sets, would win otherwise. */ -}}
+{{- $which := include "tokend.cel" (dict "name" "AZURE_TOKEN_CREDENTIALS" "value" "ManagedIdentityCredential") -}}
+{{- $unset := "!c.?env.orValue([]).exists(e, e.name == \"AZURE_TOKEN_CREDENTIALS\")" -}}
+{{- $steps = append $steps (printf "%s && %s, JSONPatch{op: \"add\", path: %s/-\", value: dyn(%s)})" $each $unset $path $which) -}}
+{{- join "\n+ " $steps -}}
 {{- end }}
 
 {{/* Which Pods: those that ask, outside of kube-system. (list $ asked) */}}

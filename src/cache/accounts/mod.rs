@@ -23,5 +23,5 @@ mod unlisted;
 pub use self::core::CachedAccounts;
 pub use known::Known;
 pub use listing::{Cursor, Listed};
-pub use outcome::{Base, Kept, Renewed, Signed, Unavailable};
+pub use outcome::{Base, Kept, KeptSignIn, Renewed, Signed, Unavailable};
 pub use refresh_lease::RefreshLease;

@@ -38,6 +38,15 @@ pub enum Kept {
     Later,
 }
 
+/// What came of a new sign-in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptSignIn {
+    /// Whether and where it is kept.
+    pub kept: Kept,
+    /// The lineage that it was kept with: it goes on with that, or began it.
+    pub lineage: [u8; 16],
+}
+
 /// What a sign-in that renews another one is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Renewed {

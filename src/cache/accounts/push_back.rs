@@ -258,7 +258,7 @@ impl CachedAccounts {
                 }
                 attempt.descendant = theirs.map(|theirs| {
                     let mut descendant = SignIn::clone(sign_in);
-                    descendant.descend_from(&theirs);
+                    descendant.join(&theirs);
                     descendant
                 });
                 ControlFlow::Continue(())

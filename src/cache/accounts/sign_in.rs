@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::core::CachedAccounts;
-use super::outcome::{Base, Kept, Renewed, Signed, Unavailable};
+use super::outcome::{Base, Kept, KeptSignIn, Renewed, Signed, Unavailable};
 use crate::cache::generation::{next_generation, next_sign_in};
 use crate::cache::level::SharedLevel;
 use crate::cache::queue::Pending;
@@ -85,12 +85,13 @@ impl CachedAccounts {
     ///
     /// It is of the lineage of the sign-in that stands, and keeps what later releases have put there; after a sign-out, or where
     /// there was none, it begins a lineage of its own.
-    pub async fn keep_sign_in(self: &Arc<Self>, space: &SpaceId, partition: &Partition, sign_in: SignIn) -> Kept {
+    pub async fn keep_sign_in(self: &Arc<Self>, space: &SpaceId, partition: &Partition, sign_in: SignIn) -> KeptSignIn {
         let lineage = rand::random();
+        let stale = KeptSignIn { kept: Kept::Stale, lineage };
         for _ in 0..ATTEMPTS {
             let over = match self.signed_or_remembered(space, partition).await {
                 Ok(over) => over,
-                Err(Unavailable::Unreadable) => return Kept::Stale,
+                Err(Unavailable::Unreadable) => return stale,
                 Err(Unavailable::Unreachable | Unavailable::Busy) => {
                     let epoch = self.shared.as_ref().and_then(|shared| shared.recent.epoch(partition));
                     let base = Base { generation: None, epoch };
@@ -102,12 +103,13 @@ impl CachedAccounts {
             if let Some(old) = &over.sign_in {
                 sign_in.descend_from(old);
             }
+            let lineage = sign_in.lineage;
             match self.keep_over(partition, sign_in, &over, generation, None).await {
                 Kept::Stale | Kept::SignedOut => {}
-                kept => return kept,
+                kept => return KeptSignIn { kept, lineage },
             }
         }
-        Kept::Stale
+        stale
     }
 
     async fn keep_over(

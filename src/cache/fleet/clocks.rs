@@ -185,9 +185,10 @@ mod tests {
         let clocks = Clocks::new(clock.clone());
         assert!(agrees(&clocks, &clocks.ours()), "our own");
         assert!(!agrees(&clocks, &OTHER), "nobody has looked");
-        for (said, found, agrees) in [(100, 100, true), (100, 101, true), (101, 100, true), (100, 102, false), (102, 100, false)] {
+        for (said, found, expected) in [(100, 100, true), (100, 101, true), (101, 100, true), (100, 102, false), (102, 100, false)]
+        {
             clocks.compare(dated(OTHER, said), found);
-            assert_eq!(agrees(&clocks, &OTHER), agrees, "{said} {found}");
+            assert_eq!(agrees(&clocks, &OTHER), expected, "{said} {found}");
         }
         clocks.compare(dated(OTHER, 100), 100);
         clock.advance(BELIEVED);

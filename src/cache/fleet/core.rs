@@ -10,7 +10,7 @@ use super::clocks::{Clocks, Dated};
 use crate::cache::metrics::Metrics;
 use crate::cache::pacing::Jitter;
 use crate::clock::{Clock, Moment};
-use crate::store::{Names, Opened, Ring, Shared, Sought, State, Unreadable, Versions, read_token, write_token};
+use crate::store::{HandleKeys, Names, Opened, Ring, Shared, Sought, State, Unreadable, Versions, read_token, write_token};
 use crate::token::{CachedToken, Partition};
 
 /// How many tokens the index of a partition lists; memory has no room for more either.
@@ -99,6 +99,11 @@ impl Fleet {
     /// The store itself: bytes under names.
     pub(in crate::cache) fn store(&self) -> &Arc<Shared> {
         &self.store
+    }
+
+    /// What seals and opens the handles of its replicas.
+    pub(in crate::cache) fn handle_keys(&self, clock: &Clock) -> HandleKeys {
+        HandleKeys::shared(&self.ring, &self.store, self.names.handle_key(), clock)
     }
 
     /// What is counted.

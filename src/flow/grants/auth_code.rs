@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use crate::flow::app::App;
 use crate::flow::catalogue::Flow;
+use crate::flow::handle::{HandleAsked, WantedHandle};
 use crate::flow::id_token::check_answers_issuer;
 use crate::flow::members::{self, ClaimsMember};
 use crate::flow::plan::{Asker, OncePlan, Plan};
 use crate::flow::refusal::Refusal;
 use crate::flow::request::AuthCode;
+use crate::flow::spine::failure::unavailable;
 use crate::oauth::Form;
 use crate::secret::Secret;
 use crate::token::{FlightKey, Scopes, SpaceId, Tenant, Variant};
@@ -37,6 +39,10 @@ pub(super) async fn plan<'a>(asker: Asker<'a>, request: &'a AuthCode<'a>) -> Res
         return Err(Refusal::member(detail));
     }
     let tenant = app.tenant(common.tenant)?;
+    if common.wants_handle {
+        // Before the code is spent: whoever asks again in a moment gets both.
+        state.cache.handles().ready().await.map_err(unavailable)?;
+    }
     check_answers_issuer(app, request.iss, tenant.as_ref(), call.clone()).await?;
     let claims = ClaimsMember::read(common)?;
     let variant = app.usual.variant_of(&claims.variant(app, common, tenant.as_ref()));
@@ -50,6 +56,11 @@ pub(super) async fn plan<'a>(asker: Asker<'a>, request: &'a AuthCode<'a>) -> Res
         flight: code.flight(app, app.space_of(caller).id(), (tenant.as_ref(), &variant)),
         form: code.form(app),
         carried: code.carries(),
+        handle: common.wants_handle.then(|| WantedHandle {
+            space: *app.space_of(caller).id(),
+            caller: state.callers.as_ref().and_then(|callers| callers.name(caller)).map(str::to_owned),
+            asked: HandleAsked::of(scopes, common),
+        }),
         tenant,
         scopes: scopes.clone(),
         variant,

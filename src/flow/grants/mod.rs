@@ -5,9 +5,12 @@ mod client_credentials;
 mod on_behalf_of;
 mod silent;
 
-use super::plan::{Asker, CachedGrant, CachedPlan, Planning, Work};
+pub(super) use on_behalf_of::judged_for_introspection;
+
+use super::plan::{Asker, CachedGrant, CachedPlan, Plan, Planning, Work};
 use super::refusal::Refusal;
-use super::request::Request;
+use super::request::{Request, Silent};
+use crate::caller::Caller;
 
 /// What is to be done for a request.
 pub(super) fn plan<'a>(asker: Asker<'a>, request: &'a Request<'a>) -> Result<Planning<'a>, Refusal> {
@@ -16,7 +19,13 @@ pub(super) fn plan<'a>(asker: Asker<'a>, request: &'a Request<'a>) -> Result<Pla
         Request::OnBehalfOf(request) => on_behalf_of::plan(asker, request),
         Request::AuthCode(request) => Ok(Planning::Waits(Box::pin(auth_code::plan(asker, request)))),
         Request::Silent(request) => silent::plan(asker, request).map(Planning::Done),
+        Request::Redeem(request) => Ok(Planning::Opens(asker, request)),
     }
+}
+
+/// What is to be done for an account of this owner, and of no other.
+pub(super) fn silent_of<'a>(asker: Asker<'a>, request: &'a Silent<'a>, owner: Caller) -> Result<Plan<'a>, Refusal> {
+    silent::plan_of(asker, request, owner, None)
 }
 
 /// What is sent for a plan for which the cache has nothing.

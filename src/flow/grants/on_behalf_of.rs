@@ -16,7 +16,7 @@ use crate::flow::refusal::{Refusal, RefusalKind};
 use crate::flow::request::OnBehalfOf;
 use crate::flow::spine::failure::no_keys;
 use crate::flow::state::FlowState;
-use crate::inbound::{Policy, TokenRejected, Verdict, Verified};
+use crate::inbound::{Policy, TokenRejected, Verdict, Verified, Whose};
 use crate::oauth::{Claims, Form, GRANT_JWT_BEARER, GRANT_TOKEN_EXCHANGE, TOKEN_TYPE_ACCESS, is_refresh_token_type};
 use crate::secret::Secret;
 use crate::telemetry::Context;
@@ -178,7 +178,7 @@ fn judged_before(state: &FlowState, app: &App, guard: &InboundGuard, digest: &To
     let document = if policy.needs_issuer_form() { Some(app.authority.known_document(verified.version)?) } else { None };
     let form = document.as_deref().map(MetadataDocument::issuer_form).transpose().ok()?;
     let own = if policy.needs_own_tenant() { app.known_own_tenant()? } else { None };
-    Some(accepted(state, policy, verified, (form, own)))
+    Some(accepted(state, policy, verified, Whose::User, (form, own)))
 }
 
 /// The user's claims, if the token is this authority's, a user's access token, and for this app.
@@ -186,7 +186,29 @@ async fn judged(
     state: &FlowState,
     app: &App,
     guard: &InboundGuard,
+    token: (&str, &TokenDigest),
+    context: Context,
+) -> Result<Arc<Claims>, Refusal> {
+    judged_about(state, app, guard, token, Whose::User, context).await
+}
+
+/// Whether an app accepts a token, be it a user's or an app's.
+pub(in crate::flow) async fn judged_for_introspection(
+    state: &FlowState,
+    app: &App,
+    guard: &InboundGuard,
+    token: (&str, &TokenDigest),
+    context: Context,
+) -> Result<(), Refusal> {
+    judged_about(state, app, guard, token, Whose::Anybody, context).await.map(drop)
+}
+
+async fn judged_about(
+    state: &FlowState,
+    app: &App,
+    guard: &InboundGuard,
     (bearer, digest): (&str, &TokenDigest),
+    whose: Whose,
     context: Context,
 ) -> Result<Arc<Claims>, Refusal> {
     let context = context.for_app(&app.label);
@@ -204,7 +226,7 @@ async fn judged(
     };
     let form = document.as_deref().map(MetadataDocument::issuer_form).transpose().map_err(no_keys)?;
     let own = if policy.needs_own_tenant() { app.own_tenant(context).await.map_err(no_keys)? } else { None };
-    accepted(state, policy, verified, (form, own))
+    accepted(state, policy, verified, whose, (form, own))
 }
 
 /// What the app's policy says of a token whose signature is good, by the form of its authority's issuers and the id of the
@@ -213,9 +235,10 @@ fn accepted(
     state: &FlowState,
     policy: &Policy,
     verified: Verified,
+    whose: Whose,
     (form, own): (Option<&IssuerForm>, Option<&str>),
 ) -> Result<Arc<Claims>, Refusal> {
-    match policy.judge(&verified.claims, form, own, state.clock.unix()) {
+    match policy.judge(&verified.claims, whose, (form, own), state.clock.unix()) {
         Verdict::Accepted => Ok(verified.claims),
         Verdict::Invalid(why) => Err(invalid(why)),
         Verdict::Elsewhere => {

@@ -1,5 +1,6 @@
 //! A token for a user who signed in before: from the cache, else by the account's refresh token.
 
+use crate::caller::Caller;
 use crate::flow::catalogue::Flow;
 use crate::flow::members::{self, ClaimsMember};
 use crate::flow::plan::{AccountSearch, Asker, CachedGrant, CachedPlan, Plan, Refresh, Work, partition_of};
@@ -12,6 +13,17 @@ const REFRESH_TOKEN: usize = 1536;
 
 /// What is to be done.
 pub(super) fn plan<'a>(asker: Asker<'a>, request: &'a Silent<'a>) -> Result<Plan<'a>, Refusal> {
+    let (caller, owners) = (asker.caller, asker.state.owners(asker.caller));
+    plan_of(asker, request, caller, owners)
+}
+
+/// What is to be done for the account of an owner, or of the first of several who has it.
+pub(super) fn plan_of<'a>(
+    asker: Asker<'a>,
+    request: &'a Silent<'a>,
+    owner: Caller,
+    owners: Option<Vec<Caller>>,
+) -> Result<Plan<'a>, Refusal> {
     let Asker { state, app, caller, call } = asker;
     let (arrived, common) = (state.cache.generation(), &request.common);
     let scopes = members::scopes(state, common)?;
@@ -21,17 +33,17 @@ pub(super) fn plan<'a>(asker: Asker<'a>, request: &'a Silent<'a>) -> Result<Plan
     let account = members::account(app, request.account, "account")?;
     let tenant = app.tenant(common.tenant)?;
     let variant = app.usual.variant_of(&claims.variant(app, common, tenant.as_ref()));
-    let partition = partition_of(app, caller, account);
+    let partition = partition_of(app, owner, account);
     Ok(Plan::Cached(CachedPlan {
         flow: Flow::Silent,
         app,
         call,
         asker: caller,
-        owner: caller,
+        owner,
         bound: state.is_bound(caller),
         key: TokenKey { partition, variant, scopes: scopes.folded(app.authority.matching()) },
         owned: true,
-        search: state.owners(caller).map(|owners| AccountSearch { account, owners }),
+        search: owners.map(|owners| AccountSearch { account, owners }),
         tenant,
         assertion: None,
         scopes,

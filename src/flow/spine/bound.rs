@@ -25,7 +25,7 @@ const BEYOND: Duration = Duration::from_secs(5);
 pub(super) fn beyond_api() -> Refusal {
     let detail = "the token would be good for more than this `api`, or its scopes are not said, and this caller may have tokens for \
                   certain apis only: have the user consent to no more, list in `apis.*.scopes` what is granted, or extend `callers.*.apis`";
-    Refusal::new(Turn::Rights, RefusalKind::CallerNotAllowed, detail)
+    Refusal::new(Turn::Rights, RefusalKind::CallerNotAllowed, detail).about_target()
 }
 
 /// The key of what is remembered of a grant that is good for more than an api.

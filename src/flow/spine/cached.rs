@@ -122,7 +122,7 @@ impl FlowState {
         if refusal.kind != RefusalKind::CacheUnavailable
             && let Some(head) = self.cache.glance(query).await
         {
-            return Ok(Answer { head, source: TokenSource::Redis, reason: RefreshReason::NotApplicable });
+            return Ok(Answer { head, source: TokenSource::Redis, reason: RefreshReason::NotApplicable, handle: None });
         }
         plan.app.metrics.held(plan.flow);
         Err(refusal)
@@ -236,9 +236,9 @@ fn answer(flown: FlightOutcome, miss: Miss) -> Answer {
         CacheLevel::Shared => TokenSource::Redis,
         CacheLevel::Authority => TokenSource::IdentityProvider,
     };
-    Answer { head: flown.head, source, reason }
+    Answer { head: flown.head, source, reason, handle: None }
 }
 
 fn hit(head: AnswerHead, reason: RefreshReason) -> Answer {
-    Answer { head, source: TokenSource::Memory, reason }
+    Answer { head, source: TokenSource::Memory, reason, handle: None }
 }

@@ -9,15 +9,30 @@
 //! replicas.
 
 mod bound;
-pub(super) mod cached;
+mod cached;
 pub(super) mod evidence;
 pub(super) mod failure;
 pub(super) mod holds;
 mod job;
-pub(super) mod once;
+mod once;
 mod outcome;
 mod refresh;
 mod remedy;
 mod remember;
 mod search;
 pub(super) mod send;
+
+use std::sync::Arc;
+
+use futures_util::future::Either;
+
+use super::plan::{Plan, Working};
+use super::state::FlowState;
+
+/// Gives a plan to its spine.
+pub(super) fn carry_out<'a>(state: &'a Arc<FlowState>, plan: Plan<'a>) -> Working<'a> {
+    match plan {
+        Plan::Cached(plan) => cached::run(state, plan),
+        Plan::Once(plan) => Either::Right(Box::pin(once::run(state, *plan))),
+    }
+}

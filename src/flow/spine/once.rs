@@ -12,10 +12,11 @@ use super::outcome::SentOnce;
 use super::refresh::{Renewal, sign_in};
 use super::send;
 use crate::authority::AuthorityError;
-use crate::cache::{Bypass, Kept, Landing, Loaded, Lost, Part, Permit, Query};
+use crate::cache::{Bypass, Kept, KeptSignIn, Landing, Loaded, Lost, Part, Permit, Query};
 use crate::flow::about::Owner;
+use crate::flow::handle::HandleSubject;
 use crate::flow::id_token::{self, IdTokenWanted};
-use crate::flow::issue::{Expected, granted, issue};
+use crate::flow::issue::{Expected, Redeemed, granted, issue};
 use crate::flow::plan::OncePlan;
 use crate::flow::refusal::{Refusal, overloaded};
 use crate::flow::request::{Answer, Outcome, RefreshReason, TokenSource};
@@ -23,13 +24,13 @@ use crate::flow::state::FlowState;
 use crate::flow::trace;
 use crate::oauth::TokenResponse;
 use crate::telemetry::{self, outgoing};
-use crate::token::{AnswerHead, IssuedToken, Lane, Matching, PartitionOwner, Retry, RoomTaker, Scopes, TokenKey};
+use crate::token::{IssuedToken, Lane, Matching, PartitionOwner, Retry, RoomTaker, Scopes, TokenKey};
 
 /// Carries a plan out: once, whatever happens, and detached from the caller, who may leave but must not lose what is sent.
 pub(in crate::flow) async fn run(state: &Arc<FlowState>, mut plan: OncePlan) -> Outcome {
     let (request, span) = (Span::current(), trace::begin(&plan.call, &plan.app, plan.flow, false));
     plan.call = plan.call.inside(outgoing(plan.call.trace, &span));
-    let (key, carried) = (plan.flight, plan.carried);
+    let (key, carried, wanted) = (plan.flight, plan.carried, plan.handle.take());
     let redemption = Redemption { state: Arc::clone(state), plan };
     let flight = |permit: Permit| {
         Box::pin(async move {
@@ -43,13 +44,17 @@ pub(in crate::flow) async fn run(state: &Arc<FlowState>, mut plan: OncePlan) -> 
         telemetry::joined(&request);
         telemetry::joined(&span);
     }
-    let head = outcome.unwrap_or_else(|why| {
+    let redeemed = outcome.unwrap_or_else(|why| {
         let (is_sent, refusal) = (why != Lost::NoRoom, lost(why, &state.clock));
         // What was sent is spent.
         Err(Arc::new(if is_sent { refusal.retrying(Retry::Never) } else { refusal }))
     });
-    let answer = |head| Answer { head, source: TokenSource::IdentityProvider, reason: RefreshReason::NotApplicable };
-    let outcome = head.map(answer);
+    let outcome = redeemed.map(|Redeemed { head, signed_in }| {
+        // Who joined the flight may want none, and each has one of its own.
+        let record = wanted.zip(signed_in).map(|(wanted, subject)| wanted.of(subject));
+        let handle = record.and_then(|record| record.seal(state.cache.handles(), state.clock.unix()));
+        Answer { head, source: TokenSource::IdentityProvider, reason: RefreshReason::NotApplicable, handle }
+    });
     trace::end(&span, &outcome);
     outcome
 }
@@ -63,7 +68,7 @@ struct Redemption {
 // === impl Redemption ===
 
 impl Redemption {
-    async fn run(self) -> Result<AnswerHead, Arc<Refusal>> {
+    async fn run(self) -> Result<Redeemed, Arc<Refusal>> {
         let Self { state, plan } = &self;
         let app = &plan.app;
         let keys = self.keys(app.credential.version(), &Lane::default());
@@ -87,7 +92,7 @@ impl Redemption {
     }
 
     /// Keeps what came back. From here on the grant is spent, whatever is wrong with what it brought.
-    async fn redeemed(&self, mut response: TokenResponse, version: u64) -> Result<AnswerHead, Arc<Refusal>> {
+    async fn redeemed(&self, mut response: TokenResponse, version: u64) -> Result<Redeemed, Arc<Refusal>> {
         let (state, plan, app) = (&self.state, &self.plan, &self.plan.app);
         let renewed_by = Renewal::take(&mut response);
         let Some(id_token) = &response.id_token else {
@@ -112,9 +117,13 @@ impl Redemption {
         }
         grant.tenant_id.iter().for_each(|tenant| sign_in.add_tenant(tenant));
         // First what is good for one sign-in only, and before the answer: nobody may be told of a sign-in that is lost.
-        if state.cache.accounts().keep_sign_in(space.id(), &partition, sign_in).await == Kept::Stale {
+        let renews = sign_in.refresh_token.is_some();
+        let KeptSignIn { kept, lineage } = state.cache.accounts().keep_sign_in(space.id(), &partition, sign_in).await;
+        if kept == Kept::Stale {
             tracing::warn!(app = app.name, correlation_id = %plan.call.correlation_id, "a sign-in was not kept: it was overtaken, or what stands there was written by another release or under another key ring");
         }
+        let is_kept = renews && matches!(kept, Kept::Stored | Kept::Later);
+        let signed_in = is_kept.then(|| HandleSubject::Account { home_account_id: account.home_account_id.clone(), lineage });
         let lane = user_lane(&partition, tenant, None);
         state.succeeded(app, &self.keys(version, &lane)).await;
         let key = TokenKey { partition, variant: plan.variant, scopes: plan.scopes.folded(matching) };
@@ -127,7 +136,8 @@ impl Redemption {
             superset: matching == Matching::Superset,
             bypass: Bypass::Older { than: 0, challenge: 0 },
         };
-        Ok(state.cache.store(&query, &Loaded { grant, granted, kept: true }).await)
+        let head = state.cache.store(&query, &Loaded { grant, granted, kept: true }).await;
+        Ok(Redeemed { head, signed_in })
     }
 
     /// What the grant brought, if its caller may have it.

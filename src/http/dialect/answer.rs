@@ -82,7 +82,7 @@ mod tests {
             id_token: None,
             issued_token_type: None,
         };
-        Answer { head: grant.write(), source, reason: RefreshReason::NotApplicable }
+        Answer { head: grant.write(), source, reason: RefreshReason::NotApplicable, handle: None }
     }
 
     #[test]

@@ -1,15 +1,20 @@
 //! How answers look: each route has a dialect, and the edge asks it for success, refusal and fault alike.
 
 mod answer;
+mod body;
 mod challenge;
+mod identity;
+mod oauth;
 mod problem;
 
 use axum::response::Response;
-use uuid::Uuid;
 
 use super::doors::FlowReply;
 use super::refusal::RequestFailure;
 
+pub(super) use body::About;
+pub(super) use identity::{AppServiceError, AppServiceToken, ImdsError, ImdsToken};
+pub(super) use oauth::{OAuthError, OAuthToken};
 pub(super) use problem::{Document, ErrorValue};
 
 /// How a route's answers look.
@@ -17,29 +22,34 @@ pub(super) use problem::{Document, ErrorValue};
 pub(super) enum Dialect {
     /// tokend's own JSON, and `application/problem+json` (RFC 9457) for what fails.
     Problem,
+    /// OAuth 2.0: RFC 6749 §5.1 and §5.2, RFC 7662 §2.2, RFC 8414 §3.2.
+    OAuth,
+    /// A managed identity's token as Azure App Service gives it.
+    AppService,
+    /// A managed identity's token as the instance metadata service gives it.
+    Imds,
 }
 
 // === impl Dialect ===
 
 impl Dialect {
-    /// What the log calls the doors whose answers look so.
-    pub(super) fn door(self) -> &'static str {
-        match self {
-            Self::Problem => "rest",
-        }
-    }
-
     /// The answer to a request that got what it asked for.
-    pub(super) fn success(self, reply: &FlowReply, correlation_id: Uuid, now: i64) -> Response {
+    pub(super) fn success(self, reply: &FlowReply, about: About) -> Response {
         match self {
-            Self::Problem => problem::success(reply, correlation_id, now),
+            Self::Problem => problem::success(reply, about),
+            Self::OAuth => oauth::success(reply, about),
+            Self::AppService => identity::app_service(reply),
+            Self::Imds => identity::imds(reply, about),
         }
     }
 
     /// The answer to a request that failed, whether a flow refused it or the edge found a fault.
-    pub(super) fn failure(self, failure: &RequestFailure<'_>, correlation_id: Uuid) -> Response {
+    pub(super) fn failure(self, failure: &RequestFailure<'_>, about: About) -> Response {
         match self {
-            Self::Problem => problem::failure(failure, correlation_id),
+            Self::Problem => problem::failure(failure, about),
+            Self::OAuth => oauth::failure(failure),
+            Self::AppService => identity::app_service_failure(failure, about),
+            Self::Imds => identity::imds_failure(failure, about),
         }
     }
 }

@@ -2,6 +2,13 @@
 
 use std::borrow::Cow;
 
+use super::super::doors::FlowReply;
+use super::super::fault::FaultKind;
+use super::super::refusal::RequestFailure;
+use super::answer;
+use super::body::{About, json, written};
+use super::challenge::challenge;
+use crate::flow::RefusalKind;
 use axum::body::Body;
 use axum::response::Response;
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -11,14 +18,6 @@ use serde_json::Value;
 use utoipa::openapi::schema::{AnyOfBuilder, Schema};
 use utoipa::openapi::{ObjectBuilder, RefOr, Type};
 use utoipa::{PartialSchema, ToSchema};
-use uuid::Uuid;
-
-use super::super::doors::FlowReply;
-use super::super::fault::FaultKind;
-use super::super::refusal::RequestFailure;
-use super::answer;
-use super::challenge::challenge;
-use crate::flow::RefusalKind;
 
 /// `application/problem+json` (RFC 9457), with the members of an OAuth error beside it. What does not apply is left out.
 #[derive(Debug, Serialize, ToSchema)]
@@ -64,13 +63,14 @@ pub(in crate::http) struct Document<'a> {
 pub(in crate::http) struct ErrorValue;
 
 /// A request that got what it asked for.
-pub(super) fn success(reply: &FlowReply, correlation_id: Uuid, now: i64) -> Response {
+pub(super) fn success(reply: &FlowReply, about: About) -> Response {
     match reply {
-        FlowReply::Token(answer) => json(answer::body(answer, correlation_id, now)),
+        FlowReply::Token(answer) => json(answer::body(answer, about.correlation_id, about.now)),
         FlowReply::Url(url) => json(written(url)),
         FlowReply::Accounts(accounts) => json(written(accounts)),
         FlowReply::Account(account) => json(written(account)),
-        FlowReply::Done => {
+        // No door whose answers look so asks for anything else.
+        _ => {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::NO_CONTENT;
             response
@@ -78,21 +78,9 @@ pub(super) fn success(reply: &FlowReply, correlation_id: Uuid, now: i64) -> Resp
     }
 }
 
-fn written<T: Serialize>(value: &T) -> Vec<u8> {
-    // Strings always become JSON.
-    serde_json::to_vec(value).unwrap_or_default()
-}
-
-/// A JSON body with status 200.
-fn json(body: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(body));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
-
 /// A request that failed.
-pub(super) fn failure(failure: &RequestFailure<'_>, correlation_id: Uuid) -> Response {
-    let mut response = Response::new(Body::from(written(&Document::of(failure, correlation_id))));
+pub(super) fn failure(failure: &RequestFailure<'_>, about: About) -> Response {
+    let mut response = Response::new(Body::from(written(&Document::of(failure, about))));
     *response.status_mut() = failure.status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -112,7 +100,7 @@ pub(super) fn failure(failure: &RequestFailure<'_>, correlation_id: Uuid) -> Res
 // === impl Document ===
 
 impl<'a> Document<'a> {
-    fn of(failure: &RequestFailure<'a>, correlation_id: Uuid) -> Self {
+    fn of(failure: &RequestFailure<'a>, about: About) -> Self {
         let answer = failure.answer();
         Self {
             // tokend's own word for what happened, also where `error` is the authority's.
@@ -127,7 +115,7 @@ impl<'a> Document<'a> {
             classification: answer.and_then(|answer| answer.classification.as_deref()),
             claims: answer.and_then(|answer| answer.claims.as_deref()),
             retryable: failure.retryable,
-            correlation_id: correlation_id.to_string(),
+            correlation_id: about.correlation_id.to_string(),
             trace_id: answer.and_then(|answer| answer.trace_id.as_deref()),
         }
     }

@@ -12,8 +12,9 @@ use utoipa::openapi::{
     ServerBuilder,
 };
 
-use super::dialect::{Document, ErrorValue};
-use super::routes::{BodyKind, ROUTES, Route};
+use super::dialect::{AppServiceError, AppServiceToken, Document, ErrorValue, ImdsError, ImdsToken, OAuthError, OAuthToken};
+use super::routes::{BodyKind, ProofPlace, ROUTES, Route};
+use super::server_metadata::ServerMetadata;
 use crate::flow::{Accounts, AuthorizationUrl};
 use crate::token::{Account, SignedInAccount};
 
@@ -22,6 +23,12 @@ use schemas::TokenAnswer;
 
 /// The security scheme of callers.
 const CALLER: &str = "caller_token";
+
+/// The security scheme of callers that speak OAuth 2.0.
+const CLIENT: &str = "client_secret";
+
+/// The security scheme of clients that ask for a managed identity's tokens.
+const IDENTITY: &str = "identity_header";
 
 /// The security scheme of users.
 const USER: &str = "user_token";
@@ -50,10 +57,14 @@ fn operation(route: &Route) -> Operation {
             let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
             Some(RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True)).build())
         }
-        BodyKind::Empty => None,
+        BodyKind::Form(schema, _) => {
+            let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
+            let body = RequestBodyBuilder::new().content("application/x-www-form-urlencoded", content);
+            Some(body.required(Some(Required::True)).build())
+        }
+        BodyKind::Empty | BodyKind::Query => None,
     };
-    let user = if route.bearer { SecurityRequirement::new(USER, Vec::<String>::new()) } else { SecurityRequirement::default() };
-    let both = user.clone().add(CALLER, Vec::<String>::new());
+    let securities = securities(route);
     OperationBuilder::new()
         .tag(what.tag)
         .summary(Some(what.summary))
@@ -62,8 +73,22 @@ fn operation(route: &Route) -> Operation {
         .parameters(Some(parameters::of(route)))
         .request_body(body)
         .responses(responses::of(route))
-        .securities(Some([user, both]))
+        .securities(Some(securities))
         .build()
+}
+
+/// What proves its caller, and its user.
+fn securities(route: &Route) -> Vec<SecurityRequirement> {
+    let caller = |scheme: &str| SecurityRequirement::new(scheme, Vec::<String>::new());
+    match route.path.proof {
+        ProofPlace::Header => {}
+        ProofPlace::Form => return vec![SecurityRequirement::default(), caller(CLIENT), caller(CALLER)],
+        ProofPlace::IdentityHeader => return vec![caller(IDENTITY)],
+        ProofPlace::Named | ProofPlace::Open => return vec![SecurityRequirement::default()],
+    }
+    let user = if route.bearer { SecurityRequirement::new(USER, Vec::<String>::new()) } else { SecurityRequirement::default() };
+    let both = user.clone().add(CALLER, Vec::<String>::new());
+    vec![user, both]
 }
 
 /// What routes share.
@@ -78,7 +103,23 @@ fn components() -> Components {
          caller that is known by its connection (a client certificate, its process at a Unix socket, an address of its own) leaves \
          it out.",
     );
+    let client_secret = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Basic)
+        .description(Some("An app and the caller's token, as `client_id` and `client_secret`; they may stand in the form instead."))
+        .build();
+    let identity_header =
+        ApiKeyValue::with_description("X-IDENTITY-HEADER", "The caller's token; where there are no `callers`, `msi.secret`.");
     let shared = ComponentsBuilder::new()
+        .security_scheme(CLIENT, SecurityScheme::Http(client_secret))
+        .security_scheme(IDENTITY, SecurityScheme::ApiKey(ApiKey::Header(identity_header)))
+        .schema_from::<OAuthToken<'static>>()
+        .schema_from::<OAuthError<'static>>()
+        .schema_from::<ServerMetadata>()
+        .schema_from::<AppServiceToken<'static>>()
+        .schema_from::<AppServiceError>()
+        .schema_from::<ImdsToken<'static>>()
+        .schema_from::<ImdsError<'static>>()
+        .schema("Introspection", schemas::introspection())
         .security_scheme(USER, SecurityScheme::Http(user_token))
         .security_scheme(CALLER, SecurityScheme::ApiKey(ApiKey::Header(caller_token)))
         .schema_from::<TokenAnswer>()
@@ -91,7 +132,8 @@ fn components() -> Components {
         .responses_from_iter(STATUSES.map(|(status, description)| (component(status), problem(status, description))));
     let bodies = ROUTES.iter().filter_map(|route| match route.body {
         BodyKind::Json(schema, description) => Some((schema, schemas::request(route.takes, description))),
-        BodyKind::Empty => None,
+        BodyKind::Form(schema, description) => Some((schema, schemas::form(route.takes, description))),
+        BodyKind::Empty | BodyKind::Query => None,
     });
     bodies.fold(shared, |components, (name, schema)| components.schema(name, schema)).build()
 }
@@ -120,7 +162,13 @@ mod tests {
         let document = json();
         let paths: Vec<_> = document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
         let account = "/accounts/{home_account_id}";
-        assert_eq!(paths, ["/accounts", account, "/auth-code", "/auth-code/url", "/client-credentials", "/obo", "/silent"]);
+        let metadata = "/.well-known/oauth-authorization-server/{app}";
+        let imds = "/metadata/identity/oauth2/token";
+        let rest = ["/accounts", account, "/auth-code", "/auth-code/url", "/client-credentials", "/obo", "/silent"];
+        let others = [metadata, "/introspect", imds, &format!("{imds}/"), "/msi/token", "/oauth2/revoke", "/oauth2/token"];
+        let mut all = [&rest[..], &others].concat();
+        all.sort_unstable();
+        assert_eq!(paths, all);
         for path in ["/auth-code", "/auth-code/url", "/client-credentials", "/obo", "/silent"] {
             let responses = &document["paths"][path]["post"]["responses"];
             assert_eq!(responses.as_object().unwrap().len(), 13, "{path}");
@@ -154,11 +202,21 @@ mod tests {
     }
 
     #[test]
-    fn every_route_takes_a_callers_token() {
+    fn every_route_takes_a_callers_token_in_its_place() {
         let document = json();
         for (path, methods) in document["paths"].as_object().unwrap() {
             for (method, operation) in methods.as_object().unwrap() {
                 let needs = operation["security"].as_array().unwrap();
+                match path.as_str() {
+                    "/msi/token" => assert!(needs.iter().all(|need| need["identity_header"].is_array()), "{path}"),
+                    "/oauth2/token" | "/oauth2/revoke" | "/introspect" => {
+                        assert!(needs.iter().any(|need| need["client_secret"].is_array()), "{path}");
+                    }
+                    _ => {}
+                }
+                if !["rest", "tokens", "sign-in", "accounts"].contains(&operation["tags"][0].as_str().unwrap()) {
+                    continue;
+                }
                 let with = needs.iter().filter(|need| need["caller_token"].is_array()).count();
                 assert!(with == 1 && needs.len() == 2, "{method} {path}: {needs:?}");
                 let user = needs.iter().filter(|need| need["user_token"].is_array()).count();

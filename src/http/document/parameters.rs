@@ -4,8 +4,9 @@ use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::{ObjectBuilder, Required, SchemaFormat, Type};
 
 use super::super::asked::CORRELATION_ID;
+use super::super::doors::oauth2;
 use super::super::members::{Member, MemberKind};
-use super::super::routes::{BodyKind, Route};
+use super::super::routes::{BodyKind, Gives, Route};
 
 /// A string.
 pub(super) fn text() -> ObjectBuilder {
@@ -20,14 +21,19 @@ pub(super) fn uuid() -> ObjectBuilder {
 /// What a route takes outside its body.
 pub(super) fn of(route: &Route) -> Vec<Parameter> {
     let segment = route.path.parameter().map(|name| {
-        let description = format!("The account's `{name}`, percent-encoded.");
+        let whose = if name == oauth2::APP { "The app's name" } else { "The account's `home_account_id`" };
+        let description = format!("{whose}, percent-encoded.");
         parameter(name, ParameterIn::Path, &description, text())
     });
     let query = match route.body {
-        BodyKind::Json(..) => Vec::new(),
-        BodyKind::Empty => route.takes.iter().map(in_query).collect(),
+        BodyKind::Json(..) | BodyKind::Form(..) => Vec::new(),
+        BodyKind::Empty | BodyKind::Query => route.takes.iter().map(in_query).collect(),
     };
-    segment.into_iter().chain(query).chain(headers()).collect()
+    let own = match route.operation.gives {
+        Gives::InstanceMetadata => Some(parameter("metadata", ParameterIn::Header, "`true`.", text())),
+        _ => None,
+    };
+    segment.into_iter().chain(query).chain(own).chain(headers()).collect()
 }
 
 /// The headers that every route reads.
@@ -44,7 +50,9 @@ fn in_query(member: Member) -> Parameter {
         MemberKind::Number => {
             ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(1000)).default(Some(100.into()))
         }
-        MemberKind::Text | MemberKind::Flag | MemberKind::Scopes => text(),
+        MemberKind::Text | MemberKind::Rare | MemberKind::Word | MemberKind::Token | MemberKind::Flag | MemberKind::Scopes => {
+            text()
+        }
     };
     parameter(member.name(), ParameterIn::Query, member.in_query().unwrap_or_default(), schema)
 }

@@ -7,8 +7,9 @@ use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::{ContentBuilder, Header, ObjectBuilder, Ref, RefOr, Response, Responses, ResponsesBuilder, Type};
 
 use super::super::asked::CORRELATION_ID;
-use super::super::dialect::Document;
+use super::super::dialect::{AppServiceError, AppServiceToken, Dialect, Document, ImdsError, ImdsToken, OAuthError, OAuthToken};
 use super::super::routes::{BodyKind, Gives, Route};
+use super::super::server_metadata::ServerMetadata;
 use super::parameters::{text, uuid};
 use super::schemas::TokenAnswer;
 use crate::flow::{Accounts, AuthorizationUrl};
@@ -46,6 +47,25 @@ const ELSEWHERE: [StatusCode; 5] = [
     StatusCode::BAD_GATEWAY,
 ];
 
+/// What fails at the routes of OAuth 2.0.
+const OAUTH: [(StatusCode, &str); 6] = [
+    (StatusCode::BAD_REQUEST, "The request is wrong, a right is missing, or it is the user's turn: `error` says which."),
+    (StatusCode::UNAUTHORIZED, "`invalid_client`: the caller is not known."),
+    (StatusCode::TOO_MANY_REQUESTS, "The authority asks for fewer requests; `Retry-After` says until when."),
+    (StatusCode::BAD_GATEWAY, "The authority refused the app's credential or configuration, or answered garbage."),
+    (StatusCode::SERVICE_UNAVAILABLE, "What is needed cannot be reached now, or tokend has too much to do; with `Retry-After`."),
+    (StatusCode::GATEWAY_TIMEOUT, "There was no answer in time."),
+];
+
+/// What fails at the routes of managed identities.
+const IDENTITY: [(StatusCode, &str); 5] = [
+    (StatusCode::BAD_REQUEST, "Whatever does not get better by itself: SDKs repeat other statuses."),
+    (StatusCode::UNAUTHORIZED, "`X-IDENTITY-HEADER` is missing, or no caller's."),
+    (StatusCode::TOO_MANY_REQUESTS, "The authority asks for fewer requests; `Retry-After` says until when."),
+    (StatusCode::SERVICE_UNAVAILABLE, "What is needed cannot be reached now, or tokend has too much to do; with `Retry-After`."),
+    (StatusCode::GATEWAY_TIMEOUT, "There was no answer in time; with `Retry-After`."),
+];
+
 fn header(description: &str, schema: ObjectBuilder) -> Header {
     HeaderBuilder::new().description(Some(description)).schema(Some(schema)).build()
 }
@@ -60,6 +80,24 @@ fn answer(description: &str) -> ResponseBuilder {
 
 /// What a route answers.
 pub(super) fn of(route: &Route) -> Responses {
+    let foreign = match route.path.dialect {
+        Dialect::Problem => None,
+        Dialect::OAuth => Some((OAuthError::name(), &OAUTH[..])),
+        Dialect::AppService => Some((AppServiceError::name(), &IDENTITY[..])),
+        Dialect::Imds => Some((ImdsError::name(), &IDENTITY[..])),
+    };
+    if let Some((schema, statuses)) = foreign {
+        let (status, success) = success(route.operation.gives);
+        let responses = ResponsesBuilder::new().response(status.as_str(), success);
+        let error = |description: &str| {
+            let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema.clone()))).build();
+            answer(description).content("application/json", content).build()
+        };
+        return statuses
+            .iter()
+            .fold(responses, |responses, (status, description)| responses.response(status.as_str(), error(description)))
+            .build();
+    }
     let (status, success) = success(route.operation.gives);
     let given = |status: &StatusCode| matches!(route.body, BodyKind::Json(..)) || !ELSEWHERE.contains(status);
     let problems = STATUSES.iter().map(|(status, _)| *status).filter(given);
@@ -74,6 +112,12 @@ fn success(gives: Gives) -> (StatusCode, Response) {
         Gives::Url => (AuthorizationUrl::name(), "The URL, and what has to be kept until the code comes back."),
         Gives::Accounts => (Accounts::name(), "Some accounts, and where the listing goes on."),
         Gives::Account => (SignedInAccount::name(), "The account."),
+        Gives::OAuthToken => (OAuthToken::name(), "A token."),
+        Gives::Introspection => ("Introspection".into(), "Whether the token is active, and its claims if it is."),
+        Gives::ServerMetadata => (ServerMetadata::name(), "The metadata."),
+        Gives::ManagedIdentity => (AppServiceToken::name(), "A token."),
+        Gives::InstanceMetadata => (ImdsToken::name(), "A token."),
+        Gives::Revocation => return (StatusCode::OK, answer("It is revoked, or was nothing to revoke.").build()),
         Gives::Nothing => return (StatusCode::NO_CONTENT, answer("The account is signed out.").build()),
     };
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();

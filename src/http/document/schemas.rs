@@ -57,7 +57,7 @@ pub(super) struct TokenAnswer {
     correlation_id: String,
 }
 
-/// A body of these members.
+/// A JSON body of these members, and no others.
 pub(super) fn request(takes: MemberSet, description: &str) -> RefOr<Schema> {
     let object = ObjectBuilder::new()
         .schema_type(Type::Object)
@@ -66,11 +66,36 @@ pub(super) fn request(takes: MemberSet, description: &str) -> RefOr<Schema> {
     takes.iter().fold(object, |object, member| object.property(member.name(), value(member, member.in_body()))).into()
 }
 
+/// A form of these members.
+pub(super) fn form(takes: MemberSet, description: &str) -> RefOr<Schema> {
+    let object = ObjectBuilder::new().schema_type(Type::Object).description(Some(description));
+    takes.iter().fold(object, |object, member| object.property(member.name(), value(member, member.in_form()))).into()
+}
+
+/// The answer of introspection (RFC 7662 §2.2).
+pub(super) fn introspection() -> RefOr<Schema> {
+    let text = |description: &'static str| ObjectBuilder::new().schema_type(Type::String).description(Some(description));
+    let active = ObjectBuilder::new().schema_type(Type::Boolean).description(Some("If it is not, nothing else is said."));
+    ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .description(Some("Whether a token is active. All claims of an active one stand beside these members."))
+        .property("active", active)
+        .required("active")
+        .property("scope", text("What it is good for, space-separated."))
+        .property("client_id", text("To whom it was given."))
+        .property("username", text("Whose it is, for display only."))
+        .property("token_type", text("`Bearer`."))
+        .property("iss", text("Who issued it."))
+        .property("exp", ObjectBuilder::new().schema_type(Type::Integer).description(Some("When it ends, in seconds since 1970.")))
+        .into()
+}
+
 /// What the value of a member has to be.
 pub(super) fn value(member: Member, description: Option<&'static str>) -> RefOr<Schema> {
     let text = || ObjectBuilder::new().schema_type(Type::String);
     match member.kind() {
-        MemberKind::Text => text().max_length(Some(LONGEST)).description(description).into(),
+        MemberKind::Text | MemberKind::Rare | MemberKind::Word => text().max_length(Some(LONGEST)).description(description).into(),
+        MemberKind::Token => text().description(description).into(),
         MemberKind::Flag => ObjectBuilder::new().schema_type(Type::Boolean).description(description).into(),
         MemberKind::Number => ObjectBuilder::new().schema_type(Type::Integer).description(description).into(),
         MemberKind::Scopes => {

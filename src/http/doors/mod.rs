@@ -1,17 +1,23 @@
 //! Doors translate: from what a request gives to what is asked of the flows. Nothing is decided in a door.
 
 pub(super) mod accounts;
+pub(super) mod msi;
+pub(super) mod oauth2;
 pub(super) mod rest;
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 
 use super::fault::Fault;
 use super::members::{Members, Text};
+use super::server_metadata::ServerMetadata;
 use crate::caller::Caller;
-use crate::flow::{self, Accounts, Answer, App, AuthCodeUrl, AuthorizationUrl, Call, Common, Listing, Refusal, Service};
+use crate::flow::{
+    self, Accounts, Answer, App, AuthCodeUrl, AuthorizationUrl, Call, Common, Introspection, Listing, NamedApp, Refusal, Service,
+};
+use crate::http::settings::DoorSettings;
 use crate::token::SignedInAccount;
 
 /// One door: what a request asks of the flows.
@@ -25,6 +31,38 @@ pub(super) struct DoorInput<'a> {
     pub(super) bearer: Option<&'a str>,
     /// The path, not decoded yet.
     pub(super) path: &'a str,
+    /// The app that a form's request names.
+    pub(super) client: Option<&'a str>,
+    /// What else its head says.
+    pub(super) head: HeadFacts,
+    /// What the configuration adds.
+    pub(super) settings: &'a DoorSettings,
+}
+
+/// What a head says to doors that ask for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct HeadFacts {
+    /// A proof for a token that is bound to a key (RFC 9449) is there.
+    pub(super) is_dpop: bool,
+    /// `Metadata: true`.
+    pub(super) has_metadata: bool,
+    /// It came through a proxy, by its own word.
+    pub(super) is_forwarded: bool,
+}
+
+/// What the token endpoint's answer has beside what every answer has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OAuthShape {
+    /// It is a token exchange (RFC 8693 §2.2.1).
+    pub(super) is_exchange: bool,
+    /// An id token is asked for (OpenID Connect Core §3.1.2.1).
+    pub(super) has_openid: bool,
+}
+
+/// What a managed identity's token was asked for.
+#[derive(Clone, Debug)]
+pub(super) struct ManagedIdentity<'a> {
+    pub(super) resource: Cow<'a, str>,
 }
 
 /// What is asked of the flows.
@@ -34,6 +72,11 @@ pub(super) enum FlowCall<'a> {
     ListAccounts(Listing<'a>),
     GetAccount { app: Option<&'a str>, id: Cow<'a, str> },
     SignOut { app: Option<&'a str>, id: Cow<'a, str> },
+    OAuthToken(flow::Request<'a>, OAuthShape),
+    ManagedIdentity { request: flow::Request<'a>, asked: ManagedIdentity<'a>, among: Option<&'a [String]> },
+    Revoke(&'a str),
+    Introspect { client: NamedApp<'a>, token: &'a str },
+    Metadata { app: Cow<'a, str>, public_url: &'a str },
 }
 
 /// What the flows gave.
@@ -42,23 +85,33 @@ pub(super) enum FlowReply {
     Url(AuthorizationUrl),
     Accounts(Accounts),
     Account(SignedInAccount),
+    OAuthToken(Answer, OAuthShape),
+    /// The token, the app whose it is, and what it was asked for.
+    ManagedIdentity(Box<(Answer, Arc<App>, ManagedIdentity<'static>)>),
+    Introspection(Introspection),
+    Metadata(Box<ServerMetadata>),
     /// It is done, and there is nothing to say.
     Done,
 }
 
-fn text<'a>(member: &'a Option<Text<'_>>) -> Option<&'a str> {
-    member.as_ref().map(Text::as_str)
+fn text<'a, 'b: 'a, T: Borrow<Text<'b>>>(member: &'a Option<T>) -> Option<&'a str> {
+    member.as_ref().map(|text| text.borrow().as_str())
 }
 
 // === impl FlowCall ===
 
 impl FlowCall<'_> {
     /// The app that is meant, for the log.
-    pub(super) fn app(&self, service: &Service) -> Option<Arc<App>> {
-        let by_name = |app: Option<&str>| service.app_meant(&Common { app, ..Common::default() });
+    pub(super) fn app(&self, service: &Service, caller: Caller) -> Option<Arc<App>> {
+        let by_name = |app: Option<&str>| service.app_meant(caller, &Common { app, ..Common::default() });
         match self {
-            Self::Token(request) => service.app_meant(request.common()),
-            Self::AuthCodeUrl(request) => service.app_meant(&request.common),
+            Self::Token(request) | Self::OAuthToken(request, _) | Self::ManagedIdentity { request, .. } => {
+                service.app_meant(caller, request.common())
+            }
+            Self::Introspect { client, .. } => service.app_meant(caller, &Common { client: Some(*client), ..Common::default() }),
+            Self::Metadata { app, .. } => by_name(Some(app)),
+            Self::Revoke(_) => None,
+            Self::AuthCodeUrl(request) => service.app_meant(caller, &request.common),
             Self::ListAccounts(listing) => by_name(listing.app),
             Self::GetAccount { app, .. } | Self::SignOut { app, .. } => by_name(*app),
         }
@@ -72,6 +125,22 @@ impl FlowCall<'_> {
             Self::ListAccounts(listing) => service.accounts(caller, listing).boxed().await.map(FlowReply::Accounts),
             Self::GetAccount { app, id } => service.account(caller, *app, id).boxed().await.map(FlowReply::Account),
             Self::SignOut { app, id } => service.sign_out(caller, *app, id).boxed().await.map(|()| FlowReply::Done),
+            Self::OAuthToken(request, shape) => {
+                service.token(caller, call, request).boxed().await.map(|answer| FlowReply::OAuthToken(answer, *shape))
+            }
+            Self::ManagedIdentity { request, asked, among } => {
+                let (answer, app) = service.managed_identity(caller, call, request, *among).boxed().await?;
+                let asked = ManagedIdentity { resource: Cow::Owned(asked.resource.clone().into_owned()) };
+                Ok(FlowReply::ManagedIdentity(Box::new((answer, app, asked))))
+            }
+            Self::Revoke(token) => service.revoke(caller, call, token).boxed().await.map(|()| FlowReply::Done),
+            Self::Introspect { client, token } => {
+                service.introspect(caller, call, *client, token).boxed().await.map(FlowReply::Introspection)
+            }
+            Self::Metadata { app, public_url } => {
+                let app = service.app_named(app)?;
+                Ok(FlowReply::Metadata(Box::new(ServerMetadata::of(public_url, &app.name))))
+            }
         }
     }
 }

@@ -77,6 +77,7 @@ fn common<'a>(members: &'a Members<'_>, scopes: Option<Scopes>) -> Common<'a> {
         audience: text(&members.audience),
         resource: text(&members.resource),
         beyond: members.beyond,
+        ..Common::default()
     }
 }
 
@@ -88,14 +89,18 @@ fn taken(member: &mut Option<ScopeList>) -> Option<Scopes> {
 #[cfg(test)]
 mod tests {
     use super::super::super::members::{Member, MemberSet, read};
-    use super::super::{DoorFn, DoorInput, FlowCall};
+    use super::super::{DoorFn, DoorInput, FlowCall, HeadFacts};
     use super::{auth_code, auth_code_url, client_credentials, on_behalf_of, silent};
     use crate::flow::Request;
+    use crate::http::settings::DoorSettings;
 
     /// What a door makes of a body.
     fn ask<T>(door: DoorFn, body: &str, look: impl FnOnce(FlowCall<'_>) -> T) -> T {
         let members = read::read(body.as_bytes(), MemberSet::of(Member::ALL)).ok().unwrap();
-        look(door(&mut DoorInput { members, bearer: Some("bearer"), path: "/" }).unwrap())
+        let settings = DoorSettings::default();
+        let mut given =
+            DoorInput { members, bearer: Some("bearer"), path: "/", client: None, head: HeadFacts::default(), settings: &settings };
+        look(door(&mut given).unwrap())
     }
 
     #[test]

@@ -89,7 +89,7 @@ pub(super) fn meant(name: &str, takes: MemberSet) -> String {
 
 fn mistyped(member: Member, shape: Shape) -> Option<Fault> {
     let (fits, want, example) = match member.kind() {
-        MemberKind::Text => (shape == Shape::Text, "a string", "\"…\""),
+        MemberKind::Text | MemberKind::Rare | MemberKind::Word | MemberKind::Token => (shape == Shape::Text, "a string", "\"…\""),
         MemberKind::Flag => (shape == Shape::Flag, "true or false", "true, without quotes"),
         MemberKind::Scopes => {
             (matches!(shape, Shape::Text | Shape::TextList), "an array of strings, or one string with spaces between", "[\"…\"]")

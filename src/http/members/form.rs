@@ -1,24 +1,46 @@
-//! Reads the members of routes without a body: parameters in the query, each at most once, and a segment of the path. Both are
+//! Reads members that are form-encoded: of a query, or of a body that is a form; and a segment of the path. All are
 //! percent-decoded strictly: what a lenient reader would make of a mistake is another account than was meant.
 
 use std::borrow::Cow;
 
-use super::explain::{is_showable, meant};
-use super::table::{Member, MemberSet, Members};
+use super::explain::{is_showable, meant, too_long};
+use super::table::{LONGEST, Member, MemberKind, MemberSet, Members, Placing};
 use crate::http::fault::{Fault, FaultKind};
 
-/// Reads the parameters of a request.
+/// What becomes of a parameter that a route does not take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::http) enum Foreign {
+    /// It is an error, as in tokend's own API.
+    Refused,
+    /// It is as good as absent, and so is one that is empty (RFC 6749 §3.2).
+    Ignored,
+}
+
+/// Reads the parameters of a request, of its query or of its body.
 ///
 /// # Errors
-/// One is unknown, there twice, no percent-encoded UTF-8, or no number where one has to be.
-pub(in crate::http) fn read(query: Option<&str>, takes: MemberSet) -> Result<Members<'_>, Fault> {
+/// One is unknown where that is an error, there twice, no percent-encoded UTF-8, too long, or not what its value has to be.
+pub(in crate::http) fn read(pairs: &str, takes: MemberSet, foreign: Foreign) -> Result<Members<'_>, Fault> {
     let mut members = Members::default();
-    for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+    for pair in pairs.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let member = named(name, takes)?;
+        if foreign == Foreign::Ignored && value.is_empty() {
+            continue;
+        }
+        let Some(member) = named(name, takes, foreign)? else { continue };
         let value = decode_form(value).ok_or_else(|| undecodable(member.name()))?;
-        if !members.put(member, value) {
-            return Err(invalid(format!("`{}` stands twice; give each parameter once", member.name())));
+        if value.len() > LONGEST && member.kind() != MemberKind::Token {
+            return Err(too_long(member));
+        }
+        match members.put(member, value) {
+            Placing::Done | Placing::Misplaced => {}
+            // RFC 8707 §2 and RFC 8693 §2.1 allow several of these; one token is for one of them.
+            Placing::Twice if foreign == Foreign::Ignored && matches!(member, Member::Resource | Member::Audience) => {
+                let detail = format!("`{}` stands twice; a token is for one target: ask for each by itself", member.name());
+                return Err(Fault::new(FaultKind::InvalidTarget, detail));
+            }
+            Placing::Twice => return Err(invalid(format!("`{}` stands twice; give each parameter once", member.name()))),
+            Placing::Misshapen => return Err(invalid(format!("`{}` is neither `true` nor `false`", member.name()))),
         }
     }
     if members.limit.is_some_and(|limit| limit.get().is_none()) {
@@ -36,16 +58,18 @@ pub(in crate::http) fn last_segment<'a>(path: &'a str, name: &'static str) -> Re
     decode(segment.into()).ok_or_else(|| undecodable(name))
 }
 
-fn named(name: &str, takes: MemberSet) -> Result<Member, Fault> {
+fn named(name: &str, takes: MemberSet, foreign: Foreign) -> Result<Option<Member>, Fault> {
     let decoded = decode_form(name);
     let name = decoded.as_deref().unwrap_or_default();
-    takes.iter().find(|member| member.name() == name).ok_or_else(|| {
-        let list = takes.names();
-        if is_showable(name) {
-            invalid(format!("`{name}` is no parameter of this route; it takes {list}{}", meant(name, takes)))
-        } else {
-            invalid(format!("a parameter is unknown, and its name is not repeated as it may be a secret; this route takes {list}"))
-        }
+    let found = takes.iter().find(|member| member.name() == name);
+    if found.is_some() || foreign == Foreign::Ignored {
+        return Ok(found);
+    }
+    let list = takes.names();
+    Err(if is_showable(name) {
+        invalid(format!("`{name}` is no parameter of this route; it takes {list}{}", meant(name, takes)))
+    } else {
+        invalid(format!("a parameter is unknown, and its name is not repeated as it may be a secret; this route takes {list}"))
     })
 }
 
@@ -58,7 +82,7 @@ fn invalid(detail: String) -> Fault {
 }
 
 /// As forms are encoded, and as every client library writes a query: `+` is a space.
-fn decode_form(text: &str) -> Option<Cow<'_, str>> {
+pub(in crate::http) fn decode_form(text: &str) -> Option<Cow<'_, str>> {
     decode(if text.contains('+') { text.replace('+', " ").into() } else { text.into() })
 }
 
@@ -86,10 +110,15 @@ fn hex(digit: u8) -> Option<u8> {
 mod tests {
     use super::super::table::{Member, MemberSet, Members};
     use super::super::values::{Number, Text};
-    use super::{last_segment, read};
+    use super::Foreign;
+    use super::last_segment;
 
     const LISTING: MemberSet = MemberSet::of(&[Member::App, Member::Cursor, Member::Limit]);
     const ACCOUNT: MemberSet = MemberSet::of(&[Member::App]);
+
+    fn read(query: Option<&str>, takes: MemberSet) -> Result<Members<'_>, crate::http::fault::Fault> {
+        super::read(query.unwrap_or_default(), takes, Foreign::Refused)
+    }
 
     fn detail(query: &str, takes: MemberSet) -> String {
         read(Some(query), takes).err().map(|fault| fault.detail.into_owned()).unwrap_or_default()

@@ -20,6 +20,12 @@ pub(in crate::http) enum MemberKind {
     Scopes,
     /// Digits.
     Number,
+    /// A string that few requests have which the cache answers.
+    Rare,
+    /// A string that no JSON body has.
+    Word,
+    /// Such a string that proves or stands for somebody: a token, an assertion. It may be as long as a body.
+    Token,
 }
 
 /// A set of members.
@@ -29,13 +35,14 @@ pub(in crate::http) struct MemberSet(u64);
 /// The longest string that a member of a body may be, in bytes.
 pub(in crate::http) const LONGEST: usize = 8 * 1024;
 
-/// Makes everything out of the rows. A row that begins with `#[serde(skip)]` is no member of a body. `for_apis`: a caller with
-/// `callers.*.apis` may name it, since it says nothing of what a token is good for. `body` and `query`: where it may stand, and
-/// what the API document says of it there.
+/// Makes everything out of the rows. A row that begins with `#[serde(skip)]` is no member of a JSON body. A name that is no name in
+/// Rust stands in brackets. `for_apis`: a caller with `callers.*.apis` may name it, since it says nothing of what a token is good
+/// for. `body`, `form` and `query`: where it may stand, and what the API document says of it there.
 macro_rules! members {
     ($(
         $(#[$serde:meta])?
-        $name:ident $variant:ident: $kind:ident $($for_apis:ident)? $(, body $body:literal)? $(, query $query:literal)?;
+        $name:ident $([$wire:literal])? $variant:ident: $kind:ident $($for_apis:ident)?
+            $(, body $body:literal)? $(, form $form:literal)? $(, query $query:literal)?;
     )*) => {
         /// The members of a request; `null` is as good as absent.
         #[derive(Default, Deserialize)]
@@ -61,7 +68,7 @@ macro_rules! members {
             /// The name as requests spell it.
             pub(in crate::http) const fn name(self) -> &'static str {
                 match self {
-                    $(Self::$variant => stringify!($name),)*
+                    $(Self::$variant => members!(@name $name $($wire)?),)*
                 }
             }
 
@@ -76,6 +83,13 @@ macro_rules! members {
             pub(in crate::http) const fn in_body(self) -> Option<&'static str> {
                 match self {
                     $(Self::$variant => members!(@option $($body)?),)*
+                }
+            }
+
+            /// What it says in a form. `None`: it cannot stand there.
+            pub(in crate::http) const fn in_form(self) -> Option<&'static str> {
+                match self {
+                    $(Self::$variant => members!(@option $($form)?),)*
                 }
             }
 
@@ -95,7 +109,7 @@ macro_rules! members {
 
         impl<'a> Members<'a> {
             /// The members that the request has.
-            pub(super) fn present(&self) -> MemberSet {
+            pub(in crate::http) fn present(&self) -> MemberSet {
                 MemberSet(0 $(| (u64::from(self.$name.is_some()) << Member::$variant as u32))*)
             }
 
@@ -105,17 +119,23 @@ macro_rules! members {
                 None
             }
 
-            /// Puts the text of a query in. False: it was there before.
-            pub(super) fn put(&mut self, member: Member, text: Cow<'a, str>) -> bool {
-                $(members!(@put $($query)?; $kind self.$name, text, member == Member::$variant);)*
-                false
+            /// Puts the text of a form or a query in.
+            pub(super) fn put(&mut self, member: Member, text: Cow<'a, str>) -> Placing {
+                $(members!(@put $($form)? $($query)?; $kind self.$name, text, member == Member::$variant);)*
+                Placing::Misplaced
             }
         }
     };
+    (@name $name:ident) => { stringify!($name) };
+    (@name $name:ident $wire:literal) => { $wire };
     (@type Text) => { Text<'a> };
     (@type Flag) => { bool };
     (@type Scopes) => { ScopeList };
     (@type Number) => { Number };
+    // On the heap: most requests have none of them, and all move what has a place for each.
+    (@type Rare) => { Box<Text<'a>> };
+    (@type Word) => { Box<Text<'a>> };
+    (@type Token) => { Box<Text<'a>> };
     (@option) => { None };
     (@option $text:literal) => { Some($text) };
     (@for_apis) => { false };
@@ -125,52 +145,141 @@ macro_rules! members {
             return Some(Member::$variant);
         }
     };
+    (@too_long Rare $member:expr, $variant:ident) => {
+        members!(@too_long Text $member, $variant);
+    };
     (@too_long $kind:ident $member:expr, $variant:ident) => {};
     (@put ; $($rest:tt)*) => {};
-    (@put $query:literal; $kind:ident $member:expr, $text:ident, $is_meant:expr) => {
+    (@put $($place:literal)+; Scopes $($rest:tt)*) => {};
+    (@put $($place:literal)+; $kind:ident $member:expr, $text:ident, $is_meant:expr) => {
         if $is_meant {
-            return $member.replace($kind::from($text)).is_none();
+            return match members!(@from $kind $text) {
+                Some(value) => if $member.replace(value).is_none() { Placing::Done } else { Placing::Twice },
+                None => Placing::Misshapen,
+            };
         }
     };
+    (@from Flag $text:ident) => { flag(&$text) };
+    (@from Number $text:ident) => { Some(Number::from($text)) };
+    (@from Text $text:ident) => { Some(Text::from($text)) };
+    (@from $kind:ident $text:ident) => { Some(Box::new(Text::from($text))) };
+}
+
+/// What became of a text that was put in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Placing {
+    Done,
+    /// It was there before.
+    Twice,
+    /// It is not what the member's value has to be.
+    Misshapen,
+    /// No form and no query has it.
+    Misplaced,
+}
+
+fn flag(text: &str) -> Option<bool> {
+    match text {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
+    }
 }
 
 members! {
     app App: Text for_apis, body "The app; without it the api's, `default`, or the only one.",
         query "The app; without it `default`, or the only one.";
-    api Api: Text for_apis, body "A named api, in place of `scopes`.";
+    api Api: Text for_apis, body "A named api, in place of `scopes`.", form "A named api, in place of `scope`.";
     scopes Scopes: Scopes, body "What the token shall be good for.";
-    tenant Tenant: Text for_apis, body "Another tenant than the authority's own: a GUID or a DNS name. The app has to list it.";
+    tenant Tenant: Text for_apis, body "Another tenant than the authority's own: a GUID or a DNS name. The app has to list it.",
+        form "Another tenant than the authority's own: a GUID or a DNS name. The app has to list it.";
     claims Claims: Text for_apis,
-        body "A claims challenge: JSON text, or its base64 or base64url. It bypasses the cached token.";
-    client_claims ClientClaims: Text,
+        body "A claims challenge: JSON text, or its base64 or base64url. It bypasses the cached token.",
+        form "A claims challenge: JSON text, or its base64 or base64url. It bypasses the cached token.";
+    client_claims ClientClaims: Rare,
         body "Claims that key the cache instead of bypassing it: JSON text, or its base64 or base64url.";
-    force_refresh ForceRefresh: Flag for_apis, body "Do not answer from the cache.";
-    access_token_sha256 AccessTokenSha256: Text for_apis,
+    force_refresh ForceRefresh: Flag for_apis, body "Do not answer from the cache.", form "Do not answer from the cache: `true`.";
+    access_token_sha256 AccessTokenSha256: Rare for_apis,
         body "Do not answer with the token that has this SHA-256: the one that a resource just rejected.";
-    audience Audience: Text, body "RFC 8693 §2.1; OIDC issuers only.";
-    resource Resource: Text, body "RFC 8707; OIDC issuers only.";
-    subject_token_type SubjectTokenType: Text, body "RFC 8693 §2.1; OIDC issuers only. An access token, if absent.";
-    requested_token_type RequestedTokenType: Text,
-        body "RFC 8693 §2.1; OIDC issuers only. An access token, if absent; never a refresh token.";
+    audience Audience: Text, body "RFC 8693 §2.1; OIDC issuers only.", form "RFC 8693 §2.1; OIDC issuers only.";
+    resource Resource: Text, body "RFC 8707; OIDC issuers only.", form "RFC 8707; OIDC issuers only.",
+        query "The resource: an App ID URI. The token is for its `/.default`.";
+    subject_token_type SubjectTokenType: Rare, body "RFC 8693 §2.1; OIDC issuers only. An access token, if absent.",
+        form "RFC 8693 §2.1. An access token's or a JWT's.";
+    requested_token_type RequestedTokenType: Rare,
+        body "RFC 8693 §2.1; OIDC issuers only. An access token, if absent; never a refresh token.",
+        form "RFC 8693 §2.1. An access token's, if absent; never a refresh token's.";
     account Account: Text for_apis, body "Whose token: the `home_account_id` of the answer to the sign-in, never a username.";
-    redirect_uri RedirectUri: Text for_apis,
-        body "Where the authority sends the code; the same for `/auth-code/url` and `/auth-code`.";
-    prompt Prompt: Text for_apis, body "OpenID Connect Core §3.1.2.1.";
-    login_hint LoginHint: Text for_apis, body "Who is likely to sign in (OpenID Connect Core §3.1.2.1).";
-    domain_hint DomainHint: Text for_apis, body "Entra: which home realm the user is likely to come from.";
+    redirect_uri RedirectUri: Rare for_apis,
+        body "Where the authority sends the code; the same for `/auth-code/url` and `/auth-code`.",
+        form "Where the authority sent the code.";
+    prompt Prompt: Rare for_apis, body "OpenID Connect Core §3.1.2.1.";
+    login_hint LoginHint: Rare for_apis, body "Who is likely to sign in (OpenID Connect Core §3.1.2.1).";
+    domain_hint DomainHint: Rare for_apis, body "Entra: which home realm the user is likely to come from.";
     extra_scopes_to_consent ExtraScopesToConsent: Scopes,
         body "Scopes that the user is asked to consent to now; they are not redeemed with the code.";
-    response_mode ResponseMode: Text for_apis, body "`query` or `form_post`.";
-    state State: Text for_apis, body "To be compared with what comes back; made by tokend if absent.";
-    nonce Nonce: Text for_apis,
+    response_mode ResponseMode: Rare for_apis, body "`query` or `form_post`.";
+    state State: Rare for_apis, body "To be compared with what comes back; made by tokend if absent.";
+    nonce Nonce: Rare for_apis,
         body "Ties the id token to the sign-in; made by `/auth-code/url` if absent, and checked by `/auth-code` if given.";
-    code Code: Text for_apis, body "The authorization code.";
-    code_verifier CodeVerifier: Text for_apis, body "What `/auth-code/url` gave (RFC 7636).";
-    iss Iss: Text for_apis, body "The `iss` that came with the code (RFC 9207).";
+    code Code: Rare for_apis, body "The authorization code.", form "The authorization code.";
+    code_verifier CodeVerifier: Rare for_apis, body "What `/auth-code/url` gave (RFC 7636).", form "RFC 7636.";
+    iss Iss: Rare for_apis, body "The `iss` that came with the code (RFC 9207).";
     #[serde(skip)]
     cursor Cursor: Text for_apis, query "The `next` of the listing before, as it came; without it the listing starts.";
     #[serde(skip)]
     limit Limit: Number for_apis, query "About how many accounts are wanted at once.";
+    #[serde(skip)]
+    grant_type GrantType: Word, form "RFC 6749 §4, RFC 7523, RFC 8693.";
+    #[serde(skip)]
+    client_id ClientId: Word, form "An app's name, else its client id; without it the only app, or `default`.",
+        query "The app, by its client id; without it the caller's only app, or `default`.";
+    #[serde(skip)]
+    client_secret ClientSecret: Token, form "The caller's token (`callers`), never the app's secret.";
+    #[serde(skip)]
+    client_assertion ClientAssertion: Token, form "The JWT of a caller that proves itself by one.";
+    #[serde(skip)]
+    client_assertion_type ClientAssertionType: Word, form "RFC 7523 §2.2.";
+    #[serde(skip)]
+    scope Scope: Word, form "What the token shall be good for, space-separated.";
+    #[serde(skip)]
+    refresh_token RefreshToken: Token, form "A handle that a sign-in here was answered with.";
+    #[serde(skip)]
+    assertion Assertion: Token, form "The user's token (RFC 7523 §2.1).";
+    #[serde(skip)]
+    subject_token SubjectToken: Token, form "The user's token (RFC 8693 §2.1).";
+    #[serde(skip)]
+    requested_token_use RequestedTokenUse: Word, form "`on_behalf_of`, or nothing.";
+    #[serde(skip)]
+    token TheToken: Token, form "The token in question.";
+    #[serde(skip)]
+    token_type_hint TokenTypeHint: Word, form "What it may be; not needed, and not looked at.";
+    #[serde(skip)]
+    policy Policy: Word, form "A user flow at Azure AD B2C; not served yet.";
+    #[serde(skip)]
+    session Session: Word, form "A long-running on-behalf-of session; not served yet.";
+    #[serde(skip)]
+    actor_token ActorToken: Token, form "Refused: delegation with an actor is not served.";
+    #[serde(skip)]
+    authorization_details AuthorizationDetails: Word, form "Refused (RFC 9396).";
+    #[serde(skip)]
+    request RequestObject: Token, form "Refused (RFC 9101).";
+    #[serde(skip)]
+    req_cnf ReqCnf: Word, form "Refused: tokens are not bound to keys.";
+    #[serde(skip)]
+    token_type TokenType: Word, form "Refused: tokens are bearer tokens.";
+    #[serde(skip)]
+    api_version["api-version"] ApiVersion: Word, query "`2019-08-01`, or `2018-02-01` at the instance metadata route.";
+    #[serde(skip)]
+    mi_res_id MiResId: Word, query "The app, by one of its `managed_identity_ids`.";
+    #[serde(skip)]
+    msi_res_id MsiResId: Word, query "As `mi_res_id`.";
+    #[serde(skip)]
+    object_id ObjectId: Word, query "The app, by one of its `managed_identity_ids`.";
+    #[serde(skip)]
+    principal_id PrincipalId: Word, query "As `object_id`.";
+    #[serde(skip)]
+    token_sha256_to_refresh TokenSha256ToRefresh: Word,
+        query "Do not answer with the token that has this SHA-256: the one that a resource just rejected.";
 }
 
 // A set has a bit for each.
@@ -205,6 +314,20 @@ impl MemberSet {
 
     /// What a caller with `callers.*.apis` may name.
     pub(super) const FOR_APIS: Self = Self::for_apis();
+
+    /// What every form has that shows who its caller is.
+    pub(in crate::http) const PROOFS: Self =
+        Self::of(&[Member::ClientId, Member::ClientSecret, Member::ClientAssertion, Member::ClientAssertionType]);
+
+    /// What the instance metadata route takes.
+    pub(in crate::http) const IMDS: Self = Self::of(&[
+        Member::ApiVersion,
+        Member::Resource,
+        Member::ClientId,
+        Member::ObjectId,
+        Member::MsiResId,
+        Member::TokenSha256ToRefresh,
+    ]);
 
     /// A set of these.
     pub(in crate::http) const fn of(members: &[Member]) -> Self {

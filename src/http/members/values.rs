@@ -82,8 +82,7 @@ impl<'de> Deserialize<'de> for ScopeList {
             }
 
             fn visit_str<E>(self, text: &str) -> Result<ScopeList, E> {
-                let count = text.split_ascii_whitespace().take(MOST_SCOPES + 1).count();
-                Ok(ScopeList::bounded(count, text.len(), || Scopes::from_text(text)))
+                Ok(ScopeList::of_text(text))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<ScopeList, A::Error> {
@@ -100,8 +99,14 @@ impl<'de> Deserialize<'de> for ScopeList {
 }
 
 impl ScopeList {
+    /// Of one string, with spaces between them.
+    pub(in crate::http) fn of_text(text: &str) -> Self {
+        let count = text.split_ascii_whitespace().take(MOST_SCOPES + 1).count();
+        Self::bounded(count, text.len(), || Scopes::from_text(text))
+    }
+
     /// What is wrong with them, as the rest of a sentence.
-    pub(super) fn fault(&self) -> Option<&'static str> {
+    pub(in crate::http) fn fault(&self) -> Option<&'static str> {
         self.0.as_ref().err().map(|fault| fault.sentence())
     }
 

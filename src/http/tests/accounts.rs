@@ -6,11 +6,11 @@ use axum::body::Body;
 use http::{Method, StatusCode};
 use serde_json::Value;
 
-use super::super::{Settings, router};
+use super::super::{ClientDoor, DoorSettings, Settings, router};
 use super::{Lines, ask, check, of, request};
 use crate::cache::{self, Cache};
 use crate::clock::Clock;
-use crate::flow::{Means, Service, WIRE};
+use crate::flow::{HandleSettings, Means, Service, WIRE};
 use crate::listen::App;
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Sampler};
@@ -19,8 +19,11 @@ pub(super) fn app(metrics: &Metrics, sampler: Sampler) -> impl App + use<> {
     let (clock, tasks) = (Clock::manual(1000), Tasks::default());
     let cache = Cache::new(&cache::Settings::default(), None, WIRE, metrics, clock.clone(), tasks.clone());
     let patience = Duration::from_secs(15);
-    let service = Service::new(Vec::new(), &[], None, Means { cache, clock: clock.clone(), tasks, jitter: || 0.5, patience });
-    router(service, &Settings::default(), &clock, metrics, sampler)
+    let handles = HandleSettings::default();
+    let means = Means { cache, clock: clock.clone(), tasks, jitter: || 0.5, patience, handles };
+    let service = Service::new(Vec::new(), &[], None, means);
+    let doors = DoorSettings { open: ClientDoor::ALL.to_vec(), ..DoorSettings::default() };
+    router(service, &Settings { doors, ..Settings::default() }, None, &clock, metrics, sampler)
 }
 
 pub(super) fn plain() -> impl App + use<> {

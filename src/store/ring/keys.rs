@@ -11,15 +11,15 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use prometheus::IntCounter;
 use zeroize::Zeroizing;
 
-use super::header::{LONGEST_ID, length};
+use super::header::{Header, LONGEST_ID, length};
 use crate::finding::Complaint;
 
 /// The id of the line whose key names the records.
 const NAME: &str = "name";
 /// What a key weighs, in bytes.
-const KEY: usize = 32;
+pub(super) const KEY: usize = 32;
 /// What a seal adds to a payload, in bytes: the nonce, and what AES-256-GCM appends.
-pub(super) const SEALED: usize = NONCE_LEN + 16;
+const SEALED: usize = NONCE_LEN + 16;
 /// Tells two `name` keys apart without keeping them. Names never hash it: they begin with a length of eight bytes.
 const FINGERPRINT: &[u8] = b"name?";
 
@@ -108,7 +108,7 @@ impl fmt::Debug for KeyRing {
     }
 }
 
-fn is_id(id: &str) -> bool {
+pub(super) fn is_id(id: &str) -> bool {
     (1..=LONGEST_ID).contains(&id.len())
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
 }
@@ -120,13 +120,19 @@ fn bytes(text: &str) -> Option<Zeroizing<Vec<u8>>> {
 // === impl RingKey ===
 
 impl RingKey {
-    fn new(id: &str, key: &[u8]) -> Option<Self> {
+    pub(super) fn new(id: &str, key: &[u8]) -> Option<Self> {
         let sealing = RandomizedNonceKey::new(&AES_256_GCM, key).ok()?;
         Some(Self { id: id.to_owned(), sealing, reads: OnceLock::new() })
     }
 
+    /// A record for a name, with its header.
+    pub(super) fn seal_record(&self, name: &str, generation: u64, version: u8, payload: &[u8]) -> Option<Vec<u8>> {
+        let out = Header::write(generation, version, &self.id, payload.len() + SEALED)?;
+        self.seal(name, out, payload)
+    }
+
     /// Adds nonce, ciphertext and tag to the header that `out` holds.
-    pub(super) fn seal(&self, key: &str, mut out: Vec<u8>, payload: &[u8]) -> Option<Vec<u8>> {
+    fn seal(&self, key: &str, mut out: Vec<u8>, payload: &[u8]) -> Option<Vec<u8>> {
         let aad = Aad::from(associated(key, &out));
         let nonce_at = out.len();
         out.extend_from_slice(&[0; NONCE_LEN]);

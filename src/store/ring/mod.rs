@@ -5,6 +5,8 @@
 
 mod header;
 mod keys;
+mod lone;
+mod opened;
 #[cfg(test)]
 mod tests;
 
@@ -14,13 +16,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
-use bytes::Bytes;
 use prometheus::{IntCounter, IntCounterVec};
 
 pub use self::keys::KeyRing;
+pub(super) use self::lone::LoneKey;
+pub use self::opened::{Opened, Unreadable};
 
 use self::header::{Header, length};
-use self::keys::{RingKey, SEALED};
+use self::keys::RingKey;
 use super::settings::{Encryption, Versions};
 use crate::clock::{Clock, Moment};
 use crate::finding::Complaint;
@@ -57,29 +60,6 @@ struct Counts {
     newer: IntCounter,
     unknown_key: IntCounter,
     garbage: IntCounter,
-}
-
-/// A value that was opened.
-#[derive(PartialEq, Eq)]
-pub struct Opened {
-    /// How many values came before it under its name.
-    pub generation: u64,
-    /// The version of the record inside.
-    pub version: u8,
-    /// The record.
-    pub payload: Bytes,
-}
-
-/// Why a value cannot be opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Unreadable {
-    /// A later release wrote it.
-    Newer,
-    /// It is sealed by a key that is not in the ring.
-    UnknownKey,
-    /// It is cut, changed, not meant for this name, or of a release that is long gone;
-    /// or it is not sealed where everything has to be.
-    Garbage,
 }
 
 // === impl Ring ===
@@ -145,15 +125,10 @@ impl Ring {
     /// follows its header as it is. `None`: the version is 0, or the cryptography failed.
     pub fn seal(&self, key: &str, generation: u64, version: u8, payload: &[u8]) -> Option<Vec<u8>> {
         let ring = self.0.keys.as_ref().map(|keys| keys.current());
-        let first = match &ring {
-            Some(ring) => Some(ring.value.keys.first()?),
-            None => None,
-        };
-        let kid = first.map_or("", |key| key.id.as_str());
-        let mut out = Header::write(generation, version, kid, payload.len() + SEALED)?;
-        match first {
-            Some(first) => first.seal(key, out, payload),
+        match &ring {
+            Some(ring) => ring.value.keys.first()?.seal_record(key, generation, version, payload),
             None => {
+                let mut out = Header::write(generation, version, "", payload.len())?;
                 out.extend_from_slice(payload);
                 Some(out)
             }
@@ -169,7 +144,7 @@ impl Ring {
     /// # Errors
     /// It cannot be opened; nothing in it may be believed then, not even its version.
     pub fn open(&self, key: &str, value: &[u8], versions: Versions) -> Result<Opened, Unreadable> {
-        let opened = self.judge(key, value, versions);
+        let opened = self.open_quietly(key, value, versions);
         if let (Err(why), Some(counts)) = (&opened, self.0.counts.get()) {
             counts.of(*why).inc();
         }
@@ -200,7 +175,12 @@ impl Ring {
         );
     }
 
-    fn judge(&self, key: &str, value: &[u8], versions: Versions) -> Result<Opened, Unreadable> {
+    /// As [`Ring::open`], for what clients bring: whatever they send is no trouble of the store, and is neither counted nor logged
+    /// as that.
+    ///
+    /// # Errors
+    /// As for [`Ring::open`].
+    pub(super) fn open_quietly(&self, key: &str, value: &[u8], versions: Versions) -> Result<Opened, Unreadable> {
         let header = Header::read(value).ok_or(Unreadable::Garbage)?;
         if header.version > versions.newest() {
             return Err(Unreadable::Newer);
@@ -302,39 +282,6 @@ impl Ring {
 impl fmt::Debug for Ring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ring").field("encrypted", &self.is_encrypted()).field("kids", &self.kids()).finish_non_exhaustive()
-    }
-}
-
-// === impl Opened ===
-
-impl fmt::Debug for Opened {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Opened").field("generation", &self.generation).field("version", &self.version).finish_non_exhaustive()
-    }
-}
-
-// === impl Unreadable ===
-
-impl Unreadable {
-    /// The label, and the word of the log.
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Newer => "newer",
-            Self::UnknownKey => "unknown_key",
-            Self::Garbage => "garbage",
-        }
-    }
-
-    fn remedy(self) -> &'static str {
-        match self {
-            Self::Newer => "a later release wrote it: update this replica, or have the others write the version that it reads",
-            Self::UnknownKey => {
-                "it was sealed under a key that is not in the key ring: give this replica the key ring of the others"
-            }
-            Self::Garbage => {
-                "it was changed, cut off, or written by somebody else: look who else uses this Redis and `cache.redis.key_prefix`"
-            }
-        }
     }
 }
 

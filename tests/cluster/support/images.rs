@@ -15,6 +15,11 @@ pub(crate) fn app() -> String {
     named("TOKEND_TEST_APP_IMAGE", "localhost/tokend-test-app:test")
 }
 
+/// The app of `tests/cluster/sdk` in a Python with azure-identity; `TOKEND_TEST_SDK_IMAGE`.
+pub(crate) fn sdk() -> String {
+    named("TOKEND_TEST_SDK_IMAGE", "localhost/tokend-test-sdk:test")
+}
+
 /// A Redis 7 whose entry point is the server; `TOKEND_TEST_REDIS_IMAGE`.
 pub(crate) fn redis() -> String {
     named("TOKEND_TEST_REDIS_IMAGE", "localhost/tokend-test-redis:test")

@@ -182,6 +182,7 @@ fn the_network_policy_lets_out_names_authorities_and_redis_only() {
     assert_eq!(ports("standalone-ha"), [vec![53, 53], vec![443], vec![6380], vec![4318]]);
     assert_eq!(ports("standalone-sentinel"), [vec![53, 53], vec![443], vec![6379, 26379]]);
     assert_eq!(ports("standalone-cluster"), [vec![53, 53], vec![443], vec![6379]]);
+    assert_eq!(ports("standalone-service-accounts"), [vec![53, 53], vec![443], vec![443, 6443]]);
 }
 
 #[test]

@@ -57,6 +57,10 @@ fn secrets_in_the_configuration() {
                 &["config.outbound.proxy: a password", "TOKEND_OUTBOUND__PROXY"],
             ),
             ("config: {otlp: {endpoint: 'http://c:4318', headers: 'api-key=hunter2'}}", &["config.otlp.headers: a secret"]),
+            (
+                "config: {doors: [msi], msi: {secret: hunter2}}",
+                &["config.msi.secret: a secret", "`secret: {file: /run/secrets/…}`"],
+            ),
             ("config: {apps: {orders: {note: '-----BEGIN RSA PRIVATE KEY-----'}}}", &["config.apps.orders.note: a private key"]),
             (
                 "extraEnv: [{name: TOKEND_APPS__ORDERS__CREDENTIAL__SECRET__INLINE, value: hunter2}]",
@@ -144,6 +148,8 @@ fn redis_without_encryption_and_secrets_without_redis() {
             ("secrets: {keyRing: {existingSecret: a}}", &["secrets.keyRing.existingSecret: it is for Redis"]),
             ("secrets: {otlp: {existingSecret: a}}", &["secrets.otlp.existingSecret: it holds headers for a collector"]),
             ("secrets: {extra: {tls: a}}", &["secrets.extra.tls: /run/secrets/tls is taken"]),
+            ("secrets: {extra: {kubernetes: a}}", &["secrets.extra.kubernetes: /run/secrets/kubernetes is taken"]),
+            ("secrets: {extra: {tokens: a}}", &["secrets.extra.tokens: /run/secrets/tokens is taken"]),
         ],
     );
 }
@@ -249,6 +255,7 @@ fn what_injection_would_ignore() {
             ("secrets: {redis: {existingSecret: a}}", &["secrets.redis.existingSecret: injection", secret, map]),
             ("secrets: {keyRing: {existingSecret: a}}", &["secrets.keyRing.existingSecret: injection", secret, map]),
             ("secrets: {otlp: {existingSecret: a}}", &["secrets.otlp.existingSecret: injection", secret, map]),
+            ("secrets: {msi: {existingSecret: a}}", &["secrets.msi.existingSecret: injection", secret, map]),
             ("secrets: {extra: {corporate-ca: a}}", &["secrets.extra: injection", secret, map]),
             ("config: {log: {level: debug}}", &["config: injection does not read it", map]),
             ("{injection: {config: identity}, config: {log: {level: debug}}}", &["(injection.config: identity)"]),
@@ -296,6 +303,19 @@ fn what_is_no_value_at_all() {
         "metrics: {enabled: true}",
         "extraEnv: [{nam: A}]",
         "injection: {socket: 'a b'}",
+        "injection: {identity: 'a b'}",
+        "config: {doors: [rest, telnet]}",
+        "config: {doors: rest}",
+        "config: {msi: {header: a}}",
+        "config: {refresh_handles: {lifetime: soon}}",
+        "callers: {list: [{name: web, serviceAccount: web}]}",
+        "callers: {list: [{name: web, serviceAccount: {namespace: shop}}]}",
+        "callers: {list: [{name: web, serviceAccount: {name: web, namespace: a.b}}]}",
+        "callers: {list: [{name: web, doors: [telnet]}]}",
+        "callers: {serviceAccountIssuer: 'http://issuer.example'}",
+        "callers: {serviceAccountKeys: 'http://issuer.example/keys'}",
+        "networkPolicy: {apiServer: {ports: []}}",
+        "standalone: {tls: {clientCertificates: never}}",
         "commonLabels: {a: 1}",
     ] {
         let said = said("standalone", more);

@@ -206,6 +206,13 @@ fn the_notes_say_the_next_step() {
         ("standalone-memory", &["do not share tokens"]),
         ("sidecar", &["include \"tokend.sidecar\" .Subcharts.tokend", "ConfigMap rel-tokend"]),
         ("sidecar-existing", &["ConfigMap shop-tokend"]),
+        ("sidecar-identity", &["include \"tokend.identityEnv\" .Subcharts.tokend | nindent 4"]),
+        ("sidecar-callers", &["include \"tokend.identityEnv\" (list .Subcharts.tokend \"CALLER\")"]),
+        ("standalone-service-accounts", &["service accounts (web, batch)", "audience: \"rel-tokend.ns.svc\""]),
+        (
+            "standalone-doors",
+            &["Callers with a token (web)", "in the Secret tokend-callers", "audience: \"https://tokens.example\""],
+        ),
         ("defaults", &["sidecar.enabled", "injection.enabled", "standalone.enabled"]),
     ] {
         let mut command = helm();

@@ -1,14 +1,17 @@
 //! What stands in Redis, which anybody may have written: seals that open under their own name alone, and records that are read as
-//! they were written.
+//! they were written. Refresh handles have the form of such a seal, and come from clients.
 
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::FutureExt as _;
 use tokend::clock::Clock;
 use tokend::reload::{Place, Source};
 use tokend::secret::Secret;
-use tokend::store::{Encryption, Ring, Sought, VERSIONS, read_sign_in, read_token, sign_in_epoch, write_sign_in, write_token};
+use tokend::store::{
+    Encryption, HandleKeys, Ring, Sought, VERSIONS, read_sign_in, read_token, sign_in_epoch, write_sign_in, write_token,
+};
 use tokend::token::{Account, Facts, IssuedToken, Partition, SignIn, SpaceId, Times, Variant};
 
 use super::holds;
@@ -30,11 +33,16 @@ pub(super) fn ready() -> Ready {
         }
     }
     seeds.extend(genuine.iter().cloned());
+    let handles = HandleKeys::of_process();
+    let handle = handles.seal(5, &token).expect("a seal");
+    seeds.push(handle.clone());
     let takes = move |input: &[u8]| {
         // Nothing opens but what was sealed under this name.
         let opened = sealed.open(NAME, input, VERSIONS);
         holds(opened.is_err() || genuine.iter().any(|genuine| genuine == input), || "what nobody sealed is opened".to_owned())?;
         holds(sealed.open("tokend:{tag}:t:other", input, VERSIONS).is_err(), || "it opens under another name".to_owned())?;
+        let is_handle = handles.open(input).now_or_never().is_some_and(|opened| opened.is_ok());
+        holds(is_handle == (handle == input), || "another handle is opened than the one that was sealed".to_owned())?;
         let _generation = Ring::generation(input);
         let payload = plain.open(NAME, input, VERSIONS).map_or_else(|_| input.to_vec(), |opened| opened.payload.to_vec());
         let sought = Sought { partition: &partition, variant: &variant, asked: None };

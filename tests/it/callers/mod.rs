@@ -4,6 +4,7 @@ mod all;
 mod certificates;
 mod connections;
 mod documented;
+mod doors;
 mod former;
 mod granted;
 mod identities;

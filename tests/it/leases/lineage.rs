@@ -31,7 +31,7 @@ async fn a_lineage_lasts_from_the_first_sign_in_to_the_sign_out() {
     let known = async |index: usize| read(index).await.sign_in.expect("a sign-in");
     let mut first = sign_in("first", ends);
     first.more.insert("of_tomorrow".to_owned(), b"kept".to_vec());
-    assert_eq!(replicas[0].cache.accounts().keep_sign_in(&space, &partition, first).await, Kept::Stored);
+    assert_eq!(replicas[0].cache.accounts().keep_sign_in(&space, &partition, first).await.kept, Kept::Stored);
     let first = known(0).await;
     assert_ne!(first.lineage, [0; 16]);
     // Renewed: one generation more. Its caller brings the lineage and what it does not know along.
@@ -43,7 +43,7 @@ async fn a_lineage_lasts_from_the_first_sign_in_to_the_sign_out() {
     assert_eq!((renewed.lineage, renewed.shared), (first.lineage, first.shared + 1));
     assert_eq!(renewed.more, first.more);
     // A later sign-in belongs to it, and stands above all renewals of the one before.
-    assert_eq!(replicas[1].cache.accounts().keep_sign_in(&space, &partition, sign_in("second", ends)).await, Kept::Stored);
+    assert_eq!(replicas[1].cache.accounts().keep_sign_in(&space, &partition, sign_in("second", ends)).await.kept, Kept::Stored);
     let second = known(0).await;
     assert_eq!((second.lineage, &second.more), (first.lineage, &first.more));
     assert_eq!(second.shared >> 20, (renewed.shared >> 20) + 1);
@@ -52,14 +52,14 @@ async fn a_lineage_lasts_from_the_first_sign_in_to_the_sign_out() {
     assert_eq!(late, Kept::Stale);
     // A sign-out ends it.
     replicas[0].cache.accounts().sign_out(&space, &partition).await.expect("an answer");
-    assert_eq!(replicas[1].cache.accounts().keep_sign_in(&space, &partition, sign_in("third", ends)).await, Kept::Stored);
+    assert_eq!(replicas[1].cache.accounts().keep_sign_in(&space, &partition, sign_in("third", ends)).await.kept, Kept::Stored);
     let third = known(0).await;
     assert_ne!(third.lineage, first.lineage);
     assert!(third.more.is_empty());
     // So does its loss, where nobody who knew it is there any more.
     redis.flush().await;
     let newcomer = Replica::on(&redis.url());
-    assert_eq!(newcomer.cache.accounts().keep_sign_in(&space, &partition, sign_in("fourth", ends)).await, Kept::Stored);
+    assert_eq!(newcomer.cache.accounts().keep_sign_in(&space, &partition, sign_in("fourth", ends)).await.kept, Kept::Stored);
     let fourth = newcomer.cache.accounts().signed(&space, &partition).await.expect("an answer").sign_in.expect("a sign-in");
     assert_ne!(fourth.lineage, third.lineage);
 }
@@ -71,11 +71,11 @@ async fn in_memory_alone_it_is_the_same() {
     let ends = replica.now() + 3600;
     let known =
         async || replica.cache.accounts().signed(&space, &partition).await.expect("an answer").sign_in.expect("a sign-in").lineage;
-    assert_eq!(replica.cache.accounts().keep_sign_in(&space, &partition, sign_in("first", ends)).await, Kept::Stored);
+    assert_eq!(replica.cache.accounts().keep_sign_in(&space, &partition, sign_in("first", ends)).await.kept, Kept::Stored);
     let first = known().await;
-    assert_eq!(replica.cache.accounts().keep_sign_in(&space, &partition, sign_in("second", ends)).await, Kept::Stored);
+    assert_eq!(replica.cache.accounts().keep_sign_in(&space, &partition, sign_in("second", ends)).await.kept, Kept::Stored);
     assert_eq!(known().await, first);
     replica.cache.accounts().sign_out(&space, &partition).await.expect("an answer");
-    assert_eq!(replica.cache.accounts().keep_sign_in(&space, &partition, sign_in("third", ends)).await, Kept::Stored);
+    assert_eq!(replica.cache.accounts().keep_sign_in(&space, &partition, sign_in("third", ends)).await.kept, Kept::Stored);
     assert_ne!(known().await, first);
 }

@@ -8,13 +8,13 @@ use crate::support::{Client, Emulator};
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// One user at the emulator.
-pub(super) struct Browser<'a> {
+pub(crate) struct Browser<'a> {
     emulator: &'a Emulator,
     user: &'static str,
 }
 
 /// Where the browser is sent: to an address, or to one with a form (`response_mode=form_post`).
-pub(super) struct Back {
+pub(crate) struct Back {
     to: url::Url,
     form: Vec<(String, String)>,
 }
@@ -22,12 +22,12 @@ pub(super) struct Back {
 // === impl Browser ===
 
 impl<'a> Browser<'a> {
-    pub(super) fn new(emulator: &'a Emulator, user: &'static str) -> Self {
+    pub(crate) fn new(emulator: &'a Emulator, user: &'static str) -> Self {
         Self { emulator, user }
     }
 
     /// Signs in on the page at this address and consents; nothing is followed.
-    pub(super) async fn sign_in(&self, url: &str) -> Back {
+    pub(crate) async fn sign_in(&self, url: &str) -> Back {
         let page = Client::send(self.emulator.client.http.get(url)).await;
         assert!(page.text.contains(self.user), "no page to sign in: {} {}", page.status, page.text);
         let form = Serializer::new(String::new()).append_pair("user", self.user).append_pair("consent", "yes").finish();
@@ -43,7 +43,7 @@ impl<'a> Browser<'a> {
     }
 
     /// Goes where the browser was sent.
-    pub(super) async fn go(&self, back: Back) {
+    pub(crate) async fn go(&self, back: Back) {
         let http = &self.emulator.client.http;
         let request = if back.form.is_empty() {
             http.get(back.to.clone())
@@ -56,7 +56,7 @@ impl<'a> Browser<'a> {
     }
 
     /// Types a device's code and approves.
-    pub(super) async fn approve(&self, user_code: &str) {
+    pub(crate) async fn approve(&self, user_code: &str) {
         let form = Serializer::new(String::new()).append_pair("user_code", user_code).append_pair("user", self.user).finish();
         let tenant = self.emulator.directory["tenants"][0]["id"].as_str().expect("a tenant");
         let url = format!("{}/{tenant}/deviceapprove", self.emulator.origin);
@@ -69,7 +69,7 @@ impl<'a> Browser<'a> {
 
 impl Back {
     /// The address, for a program that is handed it.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         let mut url = self.to.clone();
         if !self.form.is_empty() {
             url.query_pairs_mut().extend_pairs(&self.form);

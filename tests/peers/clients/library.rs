@@ -16,13 +16,18 @@ pub(crate) struct Library {
 #[derive(Clone, Copy, Debug)]
 enum Language {
     Node,
+    /// What knows no Azure has a program of its own, and in Python packages of its own.
+    NodeOAuth,
     Go,
     Python,
+    PythonOAuth,
+    Rust,
     Java,
+    JavaSpring,
 }
 
 /// What a machine may have set, and no program here shall look at.
-const FOREIGN: [&str; 12] = [
+const FOREIGN: [&str; 26] = [
     "HTTP_PROXY",
     "http_proxy",
     "HTTPS_PROXY",
@@ -35,28 +40,53 @@ const FOREIGN: [&str; 12] = [
     "JAVA_TOOL_OPTIONS",
     "MSAL_FORCE_REGION",
     "AZURE_REGIONAL_AUTHORITY_NAME",
+    "AZURE_CLIENT_ID",
+    "AZURE_CLIENT_SECRET",
+    "AZURE_FEDERATED_TOKEN_FILE",
+    "AZURE_POD_IDENTITY_AUTHORITY_HOST",
+    "AZURE_TENANT_ID",
+    "AZURE_TOKEN_CREDENTIALS",
+    "IDENTITY_ENDPOINT",
+    "IDENTITY_HEADER",
+    "IDENTITY_SERVER_THUMBPRINT",
+    "IMDS_ENDPOINT",
+    "MSI_ENDPOINT",
+    "MSI_SECRET",
+    "OAUTHLIB_INSECURE_TRANSPORT",
+    "OAUTHLIB_RELAX_TOKEN_SCOPE",
 ];
 
 // === impl Library ===
 
 impl Library {
+    pub(crate) const AUTHLIB: Self = Self { name: "authlib", language: Language::PythonOAuth };
     pub(crate) const AZIDENTITY: Self = Self { name: "azidentity", language: Language::Go };
     pub(crate) const AZURE_IDENTITY_JAVA: Self = Self { name: "azure-identity-java", language: Language::Java };
     pub(crate) const AZURE_IDENTITY_JS: Self = Self { name: "azure-identity-js", language: Language::Node };
     pub(crate) const AZURE_IDENTITY_PYTHON: Self = Self { name: "azure-identity-python", language: Language::Python };
+    pub(crate) const AZURE_IDENTITY_RUST: Self = Self { name: "azure-identity-rust", language: Language::Rust };
     pub(crate) const MSAL4J: Self = Self { name: "msal4j", language: Language::Java };
     pub(crate) const MSAL_GO: Self = Self { name: "msal-go", language: Language::Go };
     pub(crate) const MSAL_NODE: Self = Self { name: "msal-node", language: Language::Node };
+    pub(crate) const MSAL_PYTHON: Self = Self { name: "msal-python", language: Language::Python };
+    pub(crate) const OPENID_CLIENT: Self = Self { name: "openid-client", language: Language::NodeOAuth };
+    pub(crate) const REQUESTS_OAUTHLIB: Self = Self { name: "requests-oauthlib", language: Language::PythonOAuth };
+    pub(crate) const SPRING: Self = Self { name: "spring", language: Language::JavaSpring };
+    pub(crate) const X_OAUTH2: Self = Self { name: "x-oauth2", language: Language::Go };
 }
 
 impl Library {
     /// The command that asks for a token; `folder` has the CA as `ca.pem`.
-    pub(super) async fn command(&self, asked: &Value, folder: &Path) -> Command {
+    pub(crate) async fn command(&self, asked: &Value, folder: &Path) -> Command {
         let mut command = match self.language {
-            Language::Node => node(folder),
+            Language::Node => node("client.mjs", folder),
+            Language::NodeOAuth => node("oauth.mjs", folder),
             Language::Go => Command::new(there(".tools/clients/go/client", "peers")),
-            Language::Python => python(),
-            Language::Java => java(folder).await,
+            Language::Python => python(".tools/venv", "base", "client.py"),
+            Language::PythonOAuth => python(".tools/clients/python", "peers", "oauth.py"),
+            Language::Rust => Command::new(there(".tools/clients/rust/client", "peers")),
+            Language::Java => java("Client", ".tools/clients/java", folder).await,
+            Language::JavaSpring => java("app.Main", ".tools/clients/spring", folder).await,
         };
         for name in FOREIGN {
             command.env_remove(name);
@@ -66,22 +96,24 @@ impl Library {
     }
 }
 
-fn node(folder: &Path) -> Command {
+fn node(program: &str, folder: &Path) -> Command {
     there("tests/peers/clients/node/node_modules", "peers");
     let mut command = Command::new("node");
     command.env("NODE_EXTRA_CA_CERTS", folder.join("ca.pem")).env("NODE_NO_WARNINGS", "1");
-    command.arg(there("tests/peers/clients/node/client.mjs", "peers"));
+    command.arg(there(&format!("tests/peers/clients/node/{program}"), "peers"));
     command
 }
 
-fn python() -> Command {
-    let mut command = Command::new(there(".tools/venv/bin/python", "base"));
-    command.arg(there("tests/peers/clients/python/client.py", "base"));
+fn python(environment: &str, set_up: &str, program: &str) -> Command {
+    let mut command = Command::new(there(&format!("{environment}/bin/python"), set_up));
+    // What it imports of its own is not compiled into this tree.
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    command.arg(there(&format!("tests/peers/clients/python/{program}"), set_up));
     command
 }
 
 /// Java's own tool makes a trust store of the CA.
-async fn java(folder: &Path) -> Command {
+async fn java(class: &str, home: &str, folder: &Path) -> Command {
     let store = folder.join("ca.p12");
     if store.exists() {
         std::fs::remove_file(&store).expect("the store of another CA");
@@ -91,13 +123,13 @@ async fn java(folder: &Path) -> Command {
     keytool.arg("-file").arg(folder.join("ca.pem")).arg("-keystore").arg(&store);
     let output = crate::support::output(keytool).await;
     assert!(output.status.success(), "keytool: {}", String::from_utf8_lossy(&output.stdout));
-    let clients = there(".tools/clients/java", "peers-long");
+    let clients = there(home, "peers-long");
     let mut command = Command::new("java");
     command.arg(format!("-Djavax.net.ssl.trustStore={}", store.display()));
     command.args(["-Djavax.net.ssl.trustStorePassword=changeit", "-Dorg.slf4j.simpleLogger.defaultLogLevel=off"]);
     // They live for a second or two: compiling them well does not pay.
     command.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp"]);
-    command.arg(format!("{0}/classes:{0}/lib/*", clients.display())).arg("Client");
+    command.arg(format!("{0}/classes:{0}/lib/*", clients.display())).arg(class);
     command
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::support::soon;
 
 /// A running program; it ends when this is dropped.
-pub(super) struct Program {
+pub(crate) struct Program {
     child: Child,
     lines: Option<BufReader<ChildStdout>>,
 }
@@ -16,7 +16,7 @@ pub(super) struct Program {
 // === impl Program ===
 
 impl Program {
-    pub(super) fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let lines = child.stdout.take().map(BufReader::new);
@@ -24,7 +24,7 @@ impl Program {
     }
 
     /// The next line that is an object: a library may say something in between.
-    pub(super) async fn line(&mut self) -> Value {
+    pub(crate) async fn line(&mut self) -> Value {
         let mut lines = self.lines.take().expect("nobody else reads");
         // Elsewhere than on the test's only thread, on which the emulator answers the program.
         let read = tokio::task::spawn_blocking(move || {
@@ -37,7 +37,7 @@ impl Program {
     }
 
     /// A line of its standard input.
-    pub(super) fn tell(&mut self, line: &str) {
+    pub(crate) fn tell(&mut self, line: &str) {
         let stdin = self.child.stdin.as_mut().expect("a pipe");
         stdin.write_all(format!("{line}\n").as_bytes()).expect("it listens");
     }

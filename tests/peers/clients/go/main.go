@@ -1,4 +1,5 @@
-// msal-go and azidentity as clients of an authority. What is asked and answered: ../README.md.
+// msal-go and azidentity as clients of an authority and of a managed identity, golang.org/x/oauth2 as one of tokend's token endpoint.
+// What is asked and answered: ../README.md.
 package main
 
 import (
@@ -13,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -20,7 +22,11 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/confidential"
+	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/managedidentity"
 	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/public"
+	"golang.org/x/oauth2"
+
+	"tokend.test/clients/tokens"
 )
 
 type request struct {
@@ -32,6 +38,7 @@ type request struct {
 	CertificatePem  string `json:"certificate_pem"`
 	ClientAssertion string `json:"client_assertion"`
 	RedirectURI     string `json:"redirect_uri"`
+	RefreshToken    string `json:"refresh_token"`
 }
 
 // A browser is started by name: this program is linked under that name, and hands the address back through a pipe.
@@ -44,9 +51,13 @@ func main() {
 	}
 	var asked request
 	check(json.Unmarshal([]byte(os.Args[1]), &asked))
-	client, err := trusting(asked.CaFile)
-	check(err)
-	token, err := asked.token(context.Background(), client)
+	if asked.Library == "x-oauth2" {
+		answer, err := asked.oauth(context.Background())
+		check(err)
+		say(map[string]any{"answer": answer})
+		return
+	}
+	token, err := asked.token(context.Background())
 	check(err)
 	say(map[string]any{"token": token})
 }
@@ -76,18 +87,24 @@ func trusting(file string) (*http.Client, error) {
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}, nil
 }
 
-// signIn has the user sign in at this address; it returns the code that came back to the redirect URI.
-func signIn(address string) (string, error) {
+// signIn has the user sign in at this address; it returns where the browser came back to.
+func signIn(address string) (*url.URL, error) {
 	say(map[string]any{"url": address})
 	line := bufio.NewScanner(os.Stdin)
 	if !line.Scan() {
-		return "", errors.New("nobody signed in")
+		return nil, errors.New("nobody signed in")
 	}
-	back, err := url.Parse(line.Text())
-	return back.Query().Get("code"), err
+	return url.Parse(line.Text())
 }
 
-func (asked *request) token(ctx context.Context, client *http.Client) (string, error) {
+func (asked *request) token(ctx context.Context) (string, error) {
+	if asked.Flow == "identity" || asked.Flow == "default" {
+		return asked.identity(ctx)
+	}
+	client, err := trusting(asked.CaFile)
+	if err != nil {
+		return "", err
+	}
 	if asked.Library == "msal-go" {
 		return asked.msal(ctx, client)
 	}
@@ -97,6 +114,74 @@ func (asked *request) token(ctx context.Context, client *http.Client) (string, e
 	}
 	got, err := credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{asked.Scope}})
 	return got.Token, err
+}
+
+// === a managed identity: where its token is asked for is the environment's to say ===
+
+func (asked *request) identity(ctx context.Context) (string, error) {
+	if asked.Library == "msal-go" {
+		var id managedidentity.ID = managedidentity.SystemAssigned()
+		if asked.ClientID != "" {
+			id = managedidentity.UserAssignedClientID(asked.ClientID)
+		}
+		client, err := managedidentity.New(id)
+		if err != nil {
+			return "", err
+		}
+		got, err := client.AcquireToken(ctx, strings.TrimSuffix(asked.Scope, "/.default"))
+		return got.AccessToken, err
+	}
+	credential, err := asked.azidentityOfMachine()
+	if err != nil {
+		return "", err
+	}
+	got, err := credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{asked.Scope}})
+	return got.Token, err
+}
+
+func (asked *request) azidentityOfMachine() (azcore.TokenCredential, error) {
+	if asked.Flow == "default" {
+		return azidentity.NewDefaultAzureCredential(nil)
+	}
+	var options azidentity.ManagedIdentityCredentialOptions
+	if asked.ClientID != "" {
+		options.ID = azidentity.ClientID(asked.ClientID)
+	}
+	return azidentity.NewManagedIdentityCredential(&options)
+}
+
+// === golang.org/x/oauth2 ===
+
+func (asked *request) oauth(ctx context.Context) (map[string]any, error) {
+	var token *oauth2.Token
+	var err error
+	switch asked.Flow {
+	case "app":
+		token, err = tokens.OfApp(ctx, asked.Scope).Token()
+	case "code":
+		address, remembered := tokens.SignIn(asked.Scope)
+		var back *url.URL
+		if back, err = signIn(address); err == nil {
+			token, err = tokens.SignedIn(ctx, back, remembered)
+		}
+	case "refresh":
+		token, err = tokens.OfUser(ctx, asked.RefreshToken).Token()
+	default:
+		err = errors.New("no such flow: " + asked.Flow)
+	}
+	if err != nil {
+		return nil, err
+	}
+	answer := map[string]any{"access_token": token.AccessToken, "token_type": token.TokenType, "expires_in": token.ExpiresIn}
+	if token.RefreshToken != "" {
+		answer["refresh_token"] = token.RefreshToken
+	}
+	for _, name := range []string{"scope", "id_token"} {
+		if value := token.Extra(name); value != nil {
+			answer[name] = value
+		}
+	}
+	return answer, nil
 }
 
 // === msal-go ===
@@ -153,11 +238,11 @@ func (asked *request) msal(ctx context.Context, client *http.Client) (string, er
 		if err != nil {
 			return "", err
 		}
-		code, err := signIn(address)
+		back, err := signIn(address)
 		if err != nil {
 			return "", err
 		}
-		got, err = app.AcquireTokenByAuthCode(ctx, code, asked.RedirectURI, scopes)
+		got, err = app.AcquireTokenByAuthCode(ctx, back.Query().Get("code"), asked.RedirectURI, scopes)
 		return got.AccessToken, err
 	default:
 		err = errors.New("no such flow: " + asked.Flow)

@@ -4,7 +4,9 @@ import com.azure.identity.AuthorizationCodeCredentialBuilder;
 import com.azure.identity.ClientAssertionCredentialBuilder;
 import com.azure.identity.ClientCertificateCredentialBuilder;
 import com.azure.identity.ClientSecretCredentialBuilder;
+import com.azure.identity.DefaultAzureCredentialBuilder;
 import com.azure.identity.DeviceCodeCredentialBuilder;
+import com.azure.identity.ManagedIdentityCredentialBuilder;
 import com.azure.identity.OnBehalfOfCredentialBuilder;
 import com.azure.identity.UsernamePasswordCredentialBuilder;
 import com.fasterxml.jackson.databind.JsonNode;
@@ -42,7 +44,7 @@ import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 
 /**
- * msal4j and azure-identity as clients of an authority. What is asked and answered: ../README.md.
+ * msal4j and azure-identity as clients of an authority, and azure-identity as one of a managed identity. What is asked and answered: ../README.md.
  *
  * <p>javax.net.ssl.trustStore has to have the authority's CA, and nothing else: both libraries' HTTP clients go by it.
  */
@@ -176,7 +178,13 @@ public final class Client {
 
     private TokenCredential azure() throws Exception {
         String host = "https://" + get("host");
+        // Null: none is named.
+        String named = asked.has("client_id") ? get("client_id") : null;
         switch (get("flow")) {
+            case "identity":
+                return new ManagedIdentityCredentialBuilder().clientId(named).build();
+            case "default":
+                return new DefaultAzureCredentialBuilder().managedIdentityClientId(named).build();
             case "secret":
                 return new ClientSecretCredentialBuilder().authorityHost(host).disableInstanceDiscovery().tenantId(get("tenant"))
                     .clientId(get("client_id")).clientSecret(get("secret")).build();

@@ -1,15 +1,22 @@
-// @azure/msal-node and @azure/identity as clients of an authority. What is asked and answered: ../README.md.
+// @azure/msal-node and @azure/identity as clients of an authority, and of a managed identity. What is asked and answered: ../README.md.
 //
 // NODE_EXTRA_CA_CERTS has to name the authority's CA: it is what both libraries' HTTP clients go by.
 
 import { createInterface } from "node:readline";
-import { ConfidentialClientApplication, CryptoProvider, PublicClientApplication } from "@azure/msal-node";
+import {
+  ConfidentialClientApplication,
+  CryptoProvider,
+  ManagedIdentityApplication,
+  PublicClientApplication,
+} from "@azure/msal-node";
 import {
   AuthorizationCodeCredential,
   ClientAssertionCredential,
   ClientCertificateCredential,
   ClientSecretCredential,
+  DefaultAzureCredential,
   DeviceCodeCredential,
+  ManagedIdentityCredential,
   OnBehalfOfCredential,
   UsernamePasswordCredential,
 } from "@azure/identity";
@@ -74,6 +81,11 @@ const msal = {
     msalOpen().acquireTokenByDeviceCode({ scopes, deviceCodeCallback: (answer) => say({ user_code: answer.userCode }) }),
   password: () =>
     msalOpen().acquireTokenByUsernamePassword({ scopes, username: asked.username, password: asked.password }),
+  // Where a managed identity's token is asked for is the environment's to say.
+  identity() {
+    const managedIdentityIdParams = asked.client_id ? { userAssignedClientId: asked.client_id } : undefined;
+    return new ManagedIdentityApplication({ managedIdentityIdParams }).acquireToken({ resource: asked.scope.replace("/.default", "") });
+  },
 };
 
 // === @azure/identity ===
@@ -108,6 +120,8 @@ const azure = {
       ...options,
     }),
   password: () => new UsernamePasswordCredential(asked.tenant, asked.client_id, asked.username, asked.password, options),
+  identity: () => new ManagedIdentityCredential(asked.client_id ? { clientId: asked.client_id } : undefined),
+  default: () => new DefaultAzureCredential(asked.client_id ? { managedIdentityClientId: asked.client_id } : undefined),
 };
 
 async function token() {

@@ -1,4 +1,4 @@
-"""azure-identity for Python as a client of an authority. What is asked and answered: ../README.md."""
+"""azure-identity for Python as a client of an authority, and with MSAL as one of a managed identity. What is asked and answered: ../README.md."""
 
 import json
 import os
@@ -14,10 +14,14 @@ from azure.identity import (  # noqa: E402  (after the environment is in order)
     CertificateCredential,
     ClientAssertionCredential,
     ClientSecretCredential,
+    DefaultAzureCredential,
     DeviceCodeCredential,
+    ManagedIdentityCredential,
     OnBehalfOfCredential,
     UsernamePasswordCredential,
 )
+import requests  # noqa: E402
+from msal import ManagedIdentityClient, SystemAssignedManagedIdentity, UserAssignedManagedIdentity  # noqa: E402
 from msal.authority import Authority  # noqa: E402
 
 
@@ -76,16 +80,39 @@ FLOWS = {
 }
 
 
-def main():
-    asked = json.loads(sys.argv[1])
+def identity(asked):
+    """A managed identity's token: where that is asked for is the environment's to say."""
+    named = asked.get("client_id")
+    if asked["library"] == "msal-python":
+        which = UserAssignedManagedIdentity(client_id=named) if named else SystemAssignedManagedIdentity()
+        client = ManagedIdentityClient(which, http_client=requests.Session())
+        answer = client.acquire_token_for_client(resource=asked["scope"].removesuffix("/.default"))
+        if "access_token" not in answer:
+            raise RuntimeError(f"{answer['error']}: {answer.get('error_description')}")
+        return answer["access_token"]
+    if asked["flow"] == "default":
+        credential = DefaultAzureCredential(managed_identity_client_id=named)
+    else:
+        credential = ManagedIdentityCredential(client_id=named)
+    return credential.get_token(asked["scope"]).token
+
+
+def token(asked):
+    if asked["flow"] in ("identity", "default"):
+        return identity(asked)
     options = {
         "authority": asked["host"],
         # Ours is not in Microsoft's list of clouds.
         "disable_instance_discovery": True,
         "connection_verify": asked["ca_file"],
     }
+    return FLOWS[asked["flow"]](asked, options).get_token(asked["scope"]).token
+
+
+def main():
+    asked = json.loads(sys.argv[1])
     try:
-        say({"token": FLOWS[asked["flow"]](asked, options).get_token(asked["scope"]).token})
+        say({"token": token(asked)})
     except Exception as error:  # The caller is a test and wants every outcome as data.
         say({"error": f"{type(error).__name__}: {error}"})
         sys.exit(1)

@@ -1,0 +1,161 @@
+//! The doors of clients that speak OAuth 2.0: the token endpoint (RFC 6749 §3.2), revocation (RFC 7009), introspection (RFC 7662)
+//! and metadata (RFC 8414).
+
+use std::borrow::{Borrow, Cow};
+
+use super::super::fault::{Fault, FaultKind};
+use super::super::members::{Member, Members, ScopeList, form};
+use super::{DoorInput, FlowCall, OAuthShape, Text, text};
+use crate::caller::Beyond;
+use crate::flow::{AuthCode, Common, NamedApp, OnBehalfOf, Redeem, Request};
+use crate::oauth::{GRANT_JWT_BEARER, GRANT_REFRESH_TOKEN, GRANT_TOKEN_EXCHANGE, TOKEN_TYPE_ACCESS, TOKEN_TYPE_JWT};
+use crate::token::Scopes;
+
+/// What templates call the app whose metadata is asked for.
+pub(in crate::http) const APP: &str = "app";
+
+/// The scope that asks for an id token (OpenID Connect Core §3.1.2.1).
+const OPENID: &str = "openid";
+
+/// What of a request would make its answer mean something else than tokend gives.
+const REFUSED: [(Member, &str); 7] = [
+    (Member::ActorToken, "a token for an actor who acts for a user is not served: leave it out"),
+    (Member::AuthorizationDetails, "rich authorization requests (RFC 9396) are not served: say it by `scope`"),
+    (Member::RequestObject, "request objects (RFC 9101) are not served: send the parameters themselves"),
+    (Member::ReqCnf, "tokens that are bound to a key are not served: leave it out"),
+    (Member::TokenType, "tokens are bearer tokens: leave it out"),
+    (Member::Policy, "user flows are not served: leave it out"),
+    (Member::Session, "sessions are not served: leave it out"),
+];
+
+/// `POST /oauth2/token`.
+pub(in crate::http) fn token<'a>(given: &'a mut DoorInput<'_>) -> Result<FlowCall<'a>, Fault> {
+    let members = &given.members;
+    let present = members.present();
+    for (member, remedy) in REFUSED {
+        if present.has(member) {
+            return Err(invalid(format!("`{}`: {remedy}", member.name())));
+        }
+    }
+    if given.head.is_dpop {
+        return Err(invalid("tokens that are bound to a key are not served: leave the header `DPoP` out"));
+    }
+    let grant = text(&members.grant_type)
+        .ok_or_else(|| invalid("`grant_type` is missing: say which grant it is, such as `client_credentials` (RFC 6749 §4)"))?;
+    if grant != GRANT_JWT_BEARER && present.has(Member::RequestedTokenUse) {
+        return Err(invalid("`requested_token_use` belongs to the JWT bearer grant: leave it out"));
+    }
+    let scopes = scopes(members)?;
+    let has_openid = scopes.as_ref().is_some_and(|scopes| scopes.iter().any(|scope| scope == OPENID));
+    let is_exchange = grant == GRANT_TOKEN_EXCHANGE;
+    let common = common(given, scopes);
+    let request = match grant {
+        "client_credentials" => Request::ClientCredentials(common),
+        "authorization_code" => Request::AuthCode(AuthCode {
+            common,
+            code: text(&members.code),
+            redirect_uri: text(&members.redirect_uri),
+            code_verifier: text(&members.code_verifier),
+            ..AuthCode::default()
+        }),
+        GRANT_REFRESH_TOKEN => Request::Redeem(Redeem { common, handle: needed(&members.refresh_token, Member::RefreshToken)? }),
+        GRANT_JWT_BEARER => on_behalf_of(common, members, needed(&members.assertion, Member::Assertion)?)?,
+        GRANT_TOKEN_EXCHANGE => exchange(common, members)?,
+        _ => {
+            let detail = "this `grant_type` is not served here; those that are: client_credentials, authorization_code, refresh_token, \
+                          urn:ietf:params:oauth:grant-type:jwt-bearer, urn:ietf:params:oauth:grant-type:token-exchange";
+            return Err(Fault::new(FaultKind::UnsupportedGrantType, detail));
+        }
+    };
+    Ok(FlowCall::OAuthToken(request, OAuthShape { is_exchange, has_openid }))
+}
+
+/// `POST /oauth2/revoke`.
+pub(in crate::http) fn revoke<'a>(given: &'a mut DoorInput<'_>) -> Result<FlowCall<'a>, Fault> {
+    Ok(FlowCall::Revoke(needed(&given.members.token, Member::TheToken)?))
+}
+
+/// `POST /introspect`.
+pub(in crate::http) fn introspect<'a>(given: &'a mut DoorInput<'_>) -> Result<FlowCall<'a>, Fault> {
+    Ok(FlowCall::Introspect { client: client(given), token: needed(&given.members.token, Member::TheToken)? })
+}
+
+/// `GET /.well-known/oauth-authorization-server/{app}`.
+pub(in crate::http) fn metadata<'a>(given: &'a mut DoorInput<'_>) -> Result<FlowCall<'a>, Fault> {
+    let public_url = given
+        .settings
+        .public_url
+        .as_deref()
+        .ok_or_else(|| Fault::new(FaultKind::NotFound, "there is no metadata without `public_url` in the configuration"))?;
+    Ok(FlowCall::Metadata { app: form::last_segment(given.path, APP)?, public_url })
+}
+
+/// RFC 7523 §2.1, and Entra's name for what it does.
+fn on_behalf_of<'a>(common: Common<'a>, members: &'a Members<'_>, bearer: &'a str) -> Result<Request<'a>, Fault> {
+    if text(&members.requested_token_use).is_some_and(|asked| asked != "on_behalf_of") {
+        return Err(invalid("`requested_token_use` is another one than `on_behalf_of`, and no other is served: leave it out"));
+    }
+    Ok(Request::OnBehalfOf(OnBehalfOf { common, bearer: Some(bearer), ..OnBehalfOf::default() }))
+}
+
+/// RFC 8693 §2.1. The types that every authority has for this are no part of what is asked of it.
+fn exchange<'a>(common: Common<'a>, members: &'a Members<'_>) -> Result<Request<'a>, Fault> {
+    let bearer = needed(&members.subject_token, Member::SubjectToken)?;
+    let kind = needed(&members.subject_token_type, Member::SubjectTokenType)?;
+    let subject_token_type = Some(kind).filter(|kind| ![TOKEN_TYPE_ACCESS, TOKEN_TYPE_JWT].contains(kind));
+    let requested_token_type = text(&members.requested_token_type).filter(|kind| *kind != TOKEN_TYPE_ACCESS);
+    Ok(Request::OnBehalfOf(OnBehalfOf { common, bearer: Some(bearer), subject_token_type, requested_token_type }))
+}
+
+/// The members that all grants take.
+fn common<'a>(given: &'a DoorInput<'_>, scopes: Option<Scopes>) -> Common<'a> {
+    let members = &given.members;
+    Common {
+        beyond: beyond(members),
+        client: Some(client(given)),
+        finds_api: true,
+        wants_handle: true,
+        api: text(&members.api),
+        scopes,
+        tenant: text(&members.tenant),
+        claims: text(&members.claims),
+        force_refresh: members.force_refresh.unwrap_or(false),
+        audience: text(&members.audience),
+        resource: text(&members.resource),
+        ..Common::default()
+    }
+}
+
+/// What a caller with `callers.*.apis` may not name: a type that says what the token is good for, and a target beside an api.
+fn beyond(members: &Members<'_>) -> Beyond {
+    let is_usual = |kind: &str| [TOKEN_TYPE_ACCESS, TOKEN_TYPE_JWT].contains(&kind);
+    let present = members.present();
+    let types = [
+        (Member::SubjectTokenType, text(&members.subject_token_type)),
+        (Member::RequestedTokenType, text(&members.requested_token_type).filter(|kind| *kind != TOKEN_TYPE_JWT)),
+    ];
+    let odd = types.into_iter().find(|(_, kind)| kind.is_some_and(|kind| !is_usual(kind))).map(|(member, _)| member);
+    let targets = [Member::Scope, Member::Audience, Member::Resource];
+    let beside = present.has(Member::Api).then(|| targets.into_iter().find(|member| present.has(*member))).flatten();
+    odd.or(beside).map_or(Beyond::Nothing, |member| Beyond::Member(member.name()))
+}
+
+fn client<'a>(given: &'a DoorInput<'_>) -> NamedApp<'a> {
+    given.client.map_or(NamedApp::Only, NamedApp::Named)
+}
+
+fn scopes(members: &Members<'_>) -> Result<Option<Scopes>, Fault> {
+    let Some(list) = text(&members.scope).map(ScopeList::of_text) else { return Ok(None) };
+    match list.fault() {
+        Some(fault) => Err(Fault::new(FaultKind::InvalidScope, format!("`scope` {fault}"))),
+        None => Ok(list.into_scopes()),
+    }
+}
+
+fn needed<'a, 'b: 'a, T: Borrow<Text<'b>>>(member: &'a Option<T>, named: Member) -> Result<&'a str, Fault> {
+    text(member).ok_or_else(|| invalid(format!("`{}` is missing", named.name())))
+}
+
+fn invalid(detail: impl Into<Cow<'static, str>>) -> Fault {
+    Fault::new(FaultKind::InvalidRequest, detail)
+}

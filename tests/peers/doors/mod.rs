@@ -1,0 +1,8 @@
+//! Clients that are not ours, unmodified, at tokend's own doors.
+
+mod front;
+mod identity;
+mod libraries;
+mod oauth;
+mod page;
+mod sdks;

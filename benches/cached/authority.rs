@@ -12,6 +12,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
+/// The tenant as which it is an Entra-style authority too.
+pub(crate) const TENANT: &str = "8eaef023-2b34-4da1-9baa-8bc8c9d6a490";
+
 /// A running issuer.
 pub(crate) struct Issuer {
     pub(crate) url: String,
@@ -56,11 +59,24 @@ fn routes(address: SocketAddr, public: &[u8], calls: &Arc<AtomicU64>) -> Router 
         "token_endpoint_auth_methods_supported": ["client_secret_post"]});
     let token = json!({"access_token": super::bare::token(), "token_type": "Bearer", "expires_in": 3600, "scope": "stock.read",
         "issued_token_type": "urn:ietf:params:oauth:token-type:access_token"});
+    // It answers as an Entra-style tenant too.
+    let tenant = format!("{origin}/{TENANT}");
+    let entra = json!({"issuer": format!("{tenant}/v2.0"), "token_endpoint": format!("{tenant}/oauth2/v2.0/token"),
+        "authorization_endpoint": format!("{tenant}/oauth2/v2.0/authorize"), "jwks_uri": format!("{origin}/keys")});
     let fixed = |value: Value| move || std::future::ready(Json(value.clone()));
     let counted = Arc::clone(calls);
+    let issued = {
+        let (counted, token) = (Arc::clone(calls), token.clone());
+        move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            std::future::ready(Json(token.clone()))
+        }
+    };
     Router::new()
         .route("/.well-known/openid-configuration", get(fixed(metadata)))
         .route("/keys", get(fixed(keys)))
+        .route(&format!("/{TENANT}/v2.0/.well-known/openid-configuration"), get(fixed(entra)))
+        .route(&format!("/{TENANT}/oauth2/v2.0/token"), post(issued))
         .route(
             "/token",
             post(move || {

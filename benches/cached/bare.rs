@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::routing::post;
+use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 
 /// A token as long as real ones: 1.6 kB.
@@ -44,6 +44,64 @@ fn answered() -> Answered {
         refresh_reason: "not_applicable",
         correlation_id: "8d1c3a52-6d0b-4c8e-9a47-51e2d8b6f0c3",
     }
+}
+
+#[derive(Deserialize)]
+struct Granted {
+    grant_type: String,
+    client_id: Option<String>,
+    scope: String,
+}
+
+#[derive(Deserialize)]
+struct ManagedIdentity {
+    #[serde(rename = "api-version")]
+    api_version: String,
+    resource: String,
+}
+
+/// What RFC 6749 §5.1 has.
+#[derive(Clone, Serialize)]
+struct Token {
+    access_token: String,
+    token_type: &'static str,
+    expires_in: i64,
+    scope: String,
+}
+
+/// What App Service gives.
+#[derive(Clone, Serialize)]
+struct IdentityToken {
+    access_token: String,
+    expires_on: String,
+    resource: String,
+    token_type: &'static str,
+    client_id: &'static str,
+}
+
+/// A form in at one route and a query at the other, JSON out, all by serde.
+pub(crate) fn of_doors() -> Router {
+    let token = Token { access_token: token(), token_type: "Bearer", expires_in: 3599, scope: String::new() };
+    let identity = IdentityToken {
+        access_token: token.access_token.clone(),
+        expires_on: "1795303600".to_owned(),
+        resource: String::new(),
+        token_type: "Bearer",
+        client_id: "shop",
+    };
+    let by_form = move |axum::Form(asked): axum::Form<Granted>| {
+        let mut token = token.clone();
+        token.scope = asked.scope;
+        let _named = (asked.grant_type, asked.client_id);
+        std::future::ready(axum::Json(token))
+    };
+    let by_query = move |axum::extract::Query(asked): axum::extract::Query<ManagedIdentity>| {
+        let mut identity = identity.clone();
+        identity.resource = asked.resource;
+        let _version = asked.api_version;
+        std::future::ready(axum::Json(identity))
+    };
+    Router::new().route("/oauth2/token", post(by_form)).route("/msi/token", get(by_query))
 }
 
 /// JSON in and out by serde.

@@ -38,6 +38,17 @@ impl Request {
         Self(format!("{head}content-length: {}\r\n\r\n{body}", body.len()).into_bytes().into())
     }
 
+    /// A `POST` of a form.
+    pub(crate) fn form(path: &str, body: &str) -> Self {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-www-form-urlencoded\r\n");
+        Self(format!("{head}content-length: {}\r\n\r\n{body}", body.len()).into_bytes().into())
+    }
+
+    /// A `GET` that shows an identity header.
+    pub(crate) fn identity(path: &str, secret: &str) -> Self {
+        Self(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nx-identity-header: {secret}\r\n\r\n").into_bytes().into())
+    }
+
     /// A `POST` from a caller.
     pub(crate) fn calling(path: &str, body: &str, bearer: Option<&str>, token: &str) -> Self {
         let Self(plain) = Self::post(path, body, bearer);

@@ -17,7 +17,7 @@ use tokend::sidecar::{Parts, prepare};
 use tokend::tasks::Tasks;
 use tokend::telemetry::Metrics;
 
-use super::authority::Issuer;
+use super::authority::{Issuer, TENANT};
 use super::bare;
 
 /// A caller's token: 32 bytes in base64.
@@ -54,6 +54,13 @@ impl Server {
             "callers: [{{name: a, token: {{inline: {TOKEN}}}}}, {{name: b, token: {{inline: b-{TOKEN}}}, apps: [shop]}}]\n"
         );
         Self::configured(issuer, max_bytes, Some(0.05), &callers)
+    }
+
+    /// A server with the other doors open, for a caller whose token is `TOKEN`.
+    pub(crate) fn with_doors(issuer: &Issuer, max_bytes: u64) -> Self {
+        let doors = "doors: [rest, oauth2, msi]";
+        let more = format!("{doors}\ncallers: [{{name: a, token: {{inline: {TOKEN}}}, {doors}}}]\n");
+        Self::configured(issuer, max_bytes, Some(0.05), &more)
     }
 
     fn configured(issuer: &Issuer, max_bytes: u64, ratio: Option<f64>, more: &str) -> Self {
@@ -122,6 +129,10 @@ impl Server {
 
     pub(crate) fn bare_serde() -> Self {
         Self::bare(bare::by_serde())
+    }
+
+    pub(crate) fn bare_doors() -> Self {
+        Self::bare(bare::of_doors())
     }
 
     pub(crate) fn bare_constant() -> Self {
@@ -196,6 +207,8 @@ fn configuration(issuer: &Issuer, [port, admin]: [u16; 2], max_bytes: u64, more:
         "listen: \"127.0.0.1:{port}\"\nadmin_listen: \"127.0.0.1:{admin}\"\n\
          apps:\n  shop: {{issuer: \"{url}\", insecure_http: true, client_id: shop, credential: {{secret: {{inline: a-secret}}}}, \
          inbound: {{audiences: [orders], scopes: [orders.read]}}}}\n\
+         \x20 vault: {{authority: \"{url}/{TENANT}\", insecure_http: true, client_id: vault, \
+         credential: {{secret: {{inline: a-secret}}}}}}\n\
          cache: {{memory: {{max_bytes: {max_bytes}}}}}\n\
          authority: {{timeout: 14s}}\n\
          otlp: {{endpoint: \"{url}\", sample_ratio: 0.05}}\n{more}"

@@ -37,6 +37,18 @@ impl Client {
         self.post(&format!("{}{path}", self.base), body, bearer).await
     }
 
+    /// Asks tokend as a client of OAuth 2.0 does.
+    pub(super) async fn form(&self, path: &str, pairs: &[(&str, &str)]) -> Result<DemoAnswer, String> {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        let request = self.http.post(format!("{}{path}", self.base)).body(body);
+        answer(request.header("content-type", "application/x-www-form-urlencoded")).await
+    }
+
+    /// Asks tokend as an SDK asks for a managed identity's token.
+    pub(super) async fn identity(&self, query: &str, secret: &str) -> Result<DemoAnswer, String> {
+        answer(self.http.get(format!("{}/msi/token?{query}", self.base)).header("x-identity-header", secret)).await
+    }
+
     /// Has the emulator mint a token.
     pub(super) async fn mint(&self, order: &Value) -> Result<String, String> {
         let answer = self.post(&format!("{}/_emulator/token", self.origin), order, None).await?;
@@ -57,11 +69,15 @@ impl Client {
         if let Some(bearer) = bearer {
             request = request.bearer_auth(bearer);
         }
-        let response = send(request).await?;
-        let status = response.status().as_u16();
-        let bytes = response.bytes().await.map_err(|error| error.to_string())?;
-        Ok(DemoAnswer { status, body: serde_json::from_slice(&bytes).unwrap_or_default() })
+        answer(request).await
     }
+}
+
+async fn answer(request: reqwest::RequestBuilder) -> Result<DemoAnswer, String> {
+    let response = send(request).await?;
+    let status = response.status().as_u16();
+    let bytes = response.bytes().await.map_err(|error| error.to_string())?;
+    Ok(DemoAnswer { status, body: serde_json::from_slice(&bytes).unwrap_or_default() })
 }
 
 #[expect(

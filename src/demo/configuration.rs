@@ -4,6 +4,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
+/// What a client of a managed identity shows.
+pub(super) const IDENTITY_HEADER: &str = "the-identity-header-of-the-demo";
+
 /// The configuration for an emulator at `origin`, with these ports for the tokens and for the admin listener.
 pub(super) fn text(origin: &str, directory: &Value, ca_file: &Path, [listen, admin]: [u16; 2]) -> Result<String, String> {
     let app = |name: &str| entry(&directory["apps"], name);
@@ -18,8 +21,11 @@ pub(super) fn text(origin: &str, directory: &Value, ca_file: &Path, [listen, adm
         r#"
 listen: ["127.0.0.1:{listen}"]
 admin_listen: "127.0.0.1:{admin}"
+doors: [oauth2, msi]
+msi: {{secret: {{inline: {IDENTITY_HEADER}}}}}
 apps:
   daemon:
+    managed_identity_ids: [daemon-of-the-demo]
     authority: {authority}
     ca_file: {ca}
     client_id: {daemon_id}

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::client::Client;
+use super::client::{Client, DemoAnswer};
+use super::configuration::IDENTITY_HEADER;
 use crate::clock::Clock;
 
 const GRAPH: &str = "https://graph.microsoft.com/.default";
@@ -44,7 +45,36 @@ pub(super) async fn all(client: &Client) -> Vec<DemoStep> {
     ];
     steps.extend(signed_in(client).await);
     steps.extend(exchanged(client).await);
+    steps.extend(by_other_doors(client).await);
     steps
+}
+
+/// What clients that know nothing of tokend ask: OAuth 2.0's token endpoint and introspection, and a managed identity's token.
+async fn by_other_doors(client: &Client) -> Vec<DemoStep> {
+    let app = [("grant_type", "client_credentials"), ("client_id", "daemon"), ("scope", GRAPH)];
+    let app = timed("token endpoint, client credentials", client.form("/oauth2/token", &app)).await;
+    let wanted = json!({"app": "web", "scopes": ["api://orders/access_as_user"], "redirect_uri": REDIRECT,
+        "prompt": "none", "login_hint": "ana@contoso.example"});
+    let start = client.ask("/auth-code/url", &wanted, None).await.map(|answer| answer.body).unwrap_or_default();
+    let text = |member: &str| start[member].as_str().unwrap_or_default();
+    let code = client.sign_in(text("authorization_url")).await.unwrap_or_default();
+    let redemption = [
+        ("grant_type", "authorization_code"),
+        ("client_id", "web"),
+        ("scope", "openid api://orders/access_as_user"),
+        ("redirect_uri", REDIRECT),
+        ("code", code.as_str()),
+        ("code_verifier", text("code_verifier")),
+    ];
+    let redeemed = timed("token endpoint, code for a handle", client.form("/oauth2/token", &redemption)).await;
+    let handle = redeemed.body["refresh_token"].as_str().unwrap_or_default();
+    let refresh = [("grant_type", "refresh_token"), ("client_id", "web"), ("refresh_token", handle)];
+    let refreshed = timed("token endpoint, refresh by the handle", client.form("/oauth2/token", &refresh)).await;
+    let token = [("client_id", "orders"), ("token", redeemed.token())];
+    let introspected = timed("introspection of ana's token", client.form("/introspect", &token)).await;
+    let query = "api-version=2019-08-01&resource=https://graph.microsoft.com&object_id=daemon-of-the-demo";
+    let identity = timed("managed identity, as in App Service", client.identity(query, IDENTITY_HEADER)).await;
+    vec![app, redeemed, refreshed, introspected, identity]
 }
 
 /// An authorization code, the account's tokens after that, and the user's token exchanged on the user's behalf.
@@ -76,8 +106,12 @@ async fn exchanged(client: &Client) -> Vec<DemoStep> {
 }
 
 async fn ask(client: &Client, flow: &'static str, path: &str, body: &Value, bearer: Option<&str>) -> DemoStep {
+    timed(flow, client.ask(path, body, bearer)).await
+}
+
+async fn timed(flow: &'static str, asking: impl Future<Output = Result<DemoAnswer, String>>) -> DemoStep {
     let clock = Clock::system();
-    let answer = client.ask(path, body, bearer).await;
+    let answer = asking.await;
     let milliseconds = clock.precise().as_secs_f64() * 1000.0;
     match answer {
         Err(error) => DemoStep { flow, status: 0, source: "-".to_owned(), milliseconds, detail: Some(error), body: Value::Null },

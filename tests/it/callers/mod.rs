@@ -150,13 +150,18 @@ impl Stage {
 
     /// A replica as a caller asks it.
     fn client(&self, replica: usize, caller: &str) -> Client {
+        self.nobody(replica).calling(&self.proof(caller))
+    }
+
+    /// What a caller proves itself by: its token, or a JWT.
+    fn proof(&self, caller: &str) -> String {
         let jwt = self.by_jwt.as_ref().filter(|(_, names)| names.contains(&caller)).map(|(key, _)| {
             let now = self.clock.unix();
             let claims =
                 json!({"iss": "https://ci.example", "aud": "tokend-callers", "sub": caller, "iat": now, "exp": now + 86_400});
             key.sign(&claims)
         });
-        self.nobody(replica).calling(&jwt.unwrap_or_else(|| token(caller)))
+        jwt.unwrap_or_else(|| token(caller))
     }
 
     /// Signs a user in at the app `web`, through a caller.

@@ -160,13 +160,16 @@ async fn what_would_change_the_meaning_is_refused() {
     assert_eq!(world.calls().await, 1);
 }
 
+/// A form, the error that it gets, and a word of what is said about it; no error: it is served.
+type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
+
 #[tokio::test]
 async fn bad_requests_have_the_shape_of_oauth() {
     let world = open().await;
     let client = &world.sidecar.client;
     let long = "a".repeat(9 * 1024);
     let cc = ("grant_type", "client_credentials");
-    let cases: &[(&[(&str, &str)], &str, &str)] = &[
+    let cases: &[Case<'_>] = &[
         (&[], "invalid_request", "grant_type"),
         (&[("grant_type", "")], "invalid_request", "grant_type"),
         (&[("grant_type", "magic")], "unsupported_grant_type", "client_credentials"),

@@ -33,9 +33,16 @@ async fn the_demo_runs_every_flow_and_ends() {
     let output = run(tokend(&["demo", "--exit"])).await;
     let (code, text) = said(&output);
     assert_eq!(code, 0, "{text}");
-    for flow in
-        ["client credentials, secret", "client credentials, certificate", "authorization code", "on behalf of", "OIDC issuer"]
-    {
+    for flow in [
+        "token endpoint, refresh",
+        "introspection",
+        "managed identity",
+        "client credentials, secret",
+        "client credentials, certificate",
+        "authorization code",
+        "on behalf of",
+        "OIDC issuer",
+    ] {
         let line = text.lines().find(|line| line.contains(flow)).unwrap_or_else(|| panic!("no {flow:?} in {text}"));
         assert!(line.contains("200"), "{line}");
     }

@@ -50,7 +50,9 @@ async fn traced(issuer: &KeyServer) -> World {
         issuer.issuer
     );
     let yaml = format!(
-        "{yaml}callers:\n  - {{name: tester, token: {{file: {}}}, accounts: all}}\n  - {{name: workload, jwt: {jwt}}}\n",
+        "{yaml}doors: [oauth2, msi]\nmsi: {{imds: {{apps: [daemon], caller: tester}}}}\ncallers:\n  - {{name: tester, accounts: all, \
+         doors: [rest, oauth2, msi], flows: [client_credentials, on_behalf_of, auth_code, silent, introspect], \
+         token: {{file: {}}}}}\n  - {{name: workload, jwt: {jwt}}}\n",
         caller.display()
     );
     let mut sidecar = Sidecar::start_sampled(&yaml, &clock, Sampler::new(Some(1.0))).await;
@@ -76,6 +78,8 @@ async fn everything() -> Canaries {
     routes::on_behalf_of(&world, &mut all).await;
     routes::sign_ins(&world, &mut all).await;
     routes::accounts(&world, &mut all).await;
+    routes::token_endpoint(&world, CALLER, &mut all).await;
+    routes::managed_identity(&world, CALLER, &mut all).await;
     routes::strangers(&world, &mut all).await;
     routes::workloads(&world, (&issuer, &key), &mut all).await;
     routes::echoes(&world, &mut all).await;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::canaries::Canaries;
 use crate::callers::key_server::{JwtKey, KeyServer};
+use crate::doors::{form, formed};
 use crate::support::{Answer, Client, GRAPH, REDIRECT_URI, World};
 
 const USER_READ: &str = "https://graph.microsoft.com/User.Read";
@@ -107,6 +108,88 @@ pub(super) async fn sign_ins(world: &World, all: &mut Canaries) {
     let body = json!({"app": "web", "scopes": [ACCESS], "redirect_uri": REDIRECT_URI, "code": "canary-code-0123456789"});
     all.secret("unknown code", "canary-code-0123456789");
     all.answer("unknown code", &world.redeem(&body).await);
+}
+
+/// The routes for clients that speak OAuth 2.0.
+pub(super) async fn token_endpoint(world: &World, caller: &str, all: &mut Canaries) {
+    // Without the header: the proof stands in the form, or as Basic.
+    let client = Client::new(&world.sidecar.client.base, None);
+    let user = world.emulator.user_token("ana@contoso.example").await;
+    all.secret("inbound token", user.clone());
+    let code = world.code("web", ACCESS, "ana@contoso.example").await;
+    let text = |member: &str| code[member].as_str().expect("a text");
+    all.secret("code", text("code"));
+    let canary = "canary-form-member-0123456789";
+    all.secret("value of a form", canary);
+    let redemption = [
+        ("grant_type", "authorization_code"),
+        ("client_id", "web"),
+        ("scope", ACCESS),
+        ("redirect_uri", REDIRECT_URI),
+        ("code", text("code")),
+        ("code_verifier", text("code_verifier")),
+    ];
+    let bearer = [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
+        ("client_id", "orders"),
+        ("assertion", user.as_str()),
+        ("scope", USER_READ),
+    ];
+    let app = [("grant_type", "client_credentials"), ("client_id", "daemon"), ("scope", GRAPH)];
+    let mut handle = canary.to_owned();
+    for (name, path, pairs) in [
+        ("redemption", "/oauth2/token", &redemption[..]),
+        ("redeemed twice", "/oauth2/token", &redemption),
+        ("jwt bearer", "/oauth2/token", &bearer),
+        ("client credentials", "/oauth2/token", &app),
+        ("introspection", "/introspect", &[("client_id", "orders"), ("token", user.as_str())]),
+        ("introspection of nothing", "/introspect", &[("client_id", "orders"), ("token", canary)]),
+        ("revocation of nothing", "/oauth2/revoke", &[("token", canary)]),
+    ] {
+        for (kind, secret) in [("good", caller), ("wrong", canary)] {
+            let answer = form(&client, path, &[pairs, &[("client_secret", secret)]].concat()).await;
+            all.answer(&format!("{name}, {kind} secret"), &answer);
+            let basic = formed(&client, path, pairs).basic_auth("", Some(secret));
+            all.answer(&format!("{name}, {kind} secret as Basic"), &Client::send(basic).await);
+            if let Some(new) = answer.json["refresh_token"].as_str() {
+                new.clone_into(&mut handle);
+            }
+        }
+        for member in ["actor_token", "scope", "tenant", "claims", "request", "client_assertion", "grant_type", "refresh_token"] {
+            let odd = form(&client, path, &[pairs, &[("client_secret", caller), (member, canary)]].concat()).await;
+            all.answer(&format!("{name}, odd {member}"), &odd);
+        }
+    }
+    assert!(handle.starts_with("tkd1."), "{handle}");
+    for (path, member) in [("/oauth2/token", "refresh_token"), ("/introspect", "token"), ("/oauth2/revoke", "token")] {
+        let refresh = [("grant_type", "refresh_token"), ("client_id", "web"), (member, &*handle), ("client_secret", caller)];
+        all.answer(&format!("a handle at {path}"), &form(&client, path, &refresh).await);
+    }
+    let query = client.raw(&format!("/oauth2/token?client_secret={caller}&assertion={user}"));
+    all.answer("secrets in a query", &Client::send(query).await);
+    let json = client.request("/oauth2/token", &json!({"client_secret": caller, "assertion": user}));
+    all.answer("secrets as JSON", &Client::send(json).await);
+}
+
+/// The routes for clients that ask for a managed identity's tokens.
+pub(super) async fn managed_identity(world: &World, caller: &str, all: &mut Canaries) {
+    let canary = "canary-identity-member-0123456789";
+    all.secret("value of a query", canary);
+    let client = Client::new(&world.sidecar.client.base, None);
+    for (name, path, query) in [
+        ("app service", "/msi/token", "api-version=2019-08-01&resource=https://graph.microsoft.com"),
+        ("instance metadata", "/metadata/identity/oauth2/token", "api-version=2018-02-01&resource=https://graph.microsoft.com"),
+    ] {
+        for secret in [caller, canary] {
+            for more in ["", "&client_id=", "&mi_res_id=", "&resource=", "&token_sha256_to_refresh=", "&unknown=", "&api-version="]
+            {
+                let value = if more.is_empty() { "" } else { canary };
+                let request = client.http.get(format!("{}{path}?{query}{more}{value}", client.base));
+                let answer = Client::send(request.header("x-identity-header", secret).header("metadata", "true")).await;
+                all.answer(&format!("{name}{more}"), &answer);
+            }
+        }
+    }
 }
 
 /// `/silent` and the routes of accounts.

@@ -89,6 +89,11 @@ pub(super) fn is_handle(text: &str) -> bool {
 // === impl Handle ===
 
 impl Handle {
+    /// What a request with it asks for.
+    pub(super) fn asked_by<'a>(&'a self, request: &Common<'a>) -> Common<'a> {
+        self.record.asked.with(request)
+    }
+
     /// Opens a handle at this time, in seconds since the Unix epoch, if it is no older than `lifetime`.
     ///
     /// # Errors

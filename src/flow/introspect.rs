@@ -47,13 +47,25 @@ impl Introspection {
             ("username", text(&["preferred_username", "upn", "unique_name", "email"])),
             ("token_type", Some(Value::from("Bearer"))),
             ("iss", text(&["iss"])),
-            ("exp", claims.get("exp").cloned()),
+            ("exp", claims.get("exp").and_then(whole).map(Value::from)),
             ("active", Some(Value::Bool(true))),
         ];
-        let mut answer: Map<String, Value> = claims.into_iter().filter(|(name, _)| !OURS.contains(&name.as_str())).collect();
+        // A client takes a member `error` for a failure, and dates for whole numbers (RFC 7662 §2.2).
+        let is_good = |name: &str, value: &Value| match name {
+            "iat" | "nbf" => value.is_i64(),
+            "error" | "error_description" => false,
+            name => !OURS.contains(&name) && !value.is_null(),
+        };
+        let mut answer: Map<String, Value> = claims.into_iter().filter(|(name, value)| is_good(name, value)).collect();
         answer.extend(ours.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
         Self(answer)
     }
+}
+
+/// A date in whole seconds; some issuers write fractions.
+fn whole(date: &Value) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "a date in seconds fits, and what does not is no date")]
+    date.as_i64().or_else(|| date.as_f64().map(|seconds| seconds as i64))
 }
 
 /// What an app's `inbound` says of a token.
@@ -112,13 +124,13 @@ mod tests {
     fn our_own_members_win_over_claims_of_that_name() {
         let answer = active(json!({
             "active": false, "username": "mallory", "token_type": "pop", "client_id": 7, "azp": "app", "scp": "read", "scope": "",
-            "iss": "https://i", "exp": 5, "upn": "ana", "sub": "s", "roles": ["a"],
+            "iss": "https://i", "exp": 5.5, "upn": "ana", "sub": "s", "roles": ["a"], "error": "x", "iat": "x", "nbf": 4, "amr": null,
         }));
         assert_eq!(
             answer,
             json!({
                 "active": true, "username": "ana", "token_type": "Bearer", "client_id": "app", "scope": "read", "iss": "https://i",
-                "exp": 5, "upn": "ana", "sub": "s", "roles": ["a"], "azp": "app", "scp": "read",
+                "exp": 5, "upn": "ana", "sub": "s", "roles": ["a"], "azp": "app", "scp": "read", "nbf": 4,
             })
         );
         let bare = active(json!({ "sub": "s" }));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::app::{Api, App};
 use super::refusal::{Refusal, RefusalKind};
 use super::request::{Common, NamedApp};
-use super::state::FlowState;
+use super::state::{FlowState, client_key};
 use crate::caller::Caller;
 use crate::token::{Matching, Scopes, Turn};
 
@@ -63,7 +63,11 @@ impl FlowState {
             let of_api = common.api.and_then(|name| self.apis.get(name)).and_then(|api| api.app.as_deref());
             common.app = of_api.or_else(|| self.only(caller, among)).filter(|app| among.has(app));
             if common.app.is_none() && matches!(among, Among::These(_)) {
-                return Err(self.no_app(caller));
+                return Err(self.no_app());
+            }
+            if common.app.is_none() && common.api.is_none() {
+                let detail = "there are several apps and none is called `default`: name one as `client_id`";
+                return Err(Arc::new(Refusal::new(Turn::Configuration, RefusalKind::UnknownApp, detail)));
             }
         }
         if let Some(api) = common.api.and_then(|name| self.apis.get(name)) {
@@ -78,7 +82,7 @@ impl FlowState {
         let may_use = |name: &str| among.has(name) && self.usable(caller).is_none_or(|apps| apps.iter().any(|app| app == name));
         let by_name = |name| self.apps.get(name).map(|app| app.name.as_str()).filter(|name| may_use(name));
         let by_client_id = |id: &str| {
-            let names = self.clients.get(id).into_iter().flatten();
+            let names = self.clients.get(&*client_key(id)).into_iter().flatten();
             names.map(String::as_str).filter(|name| may_use(name)).collect::<Vec<_>>()
         };
         let found = match client {
@@ -92,15 +96,14 @@ impl FlowState {
         };
         match *found {
             [app] => Ok(Some(app)),
-            [] => Err(self.no_app(caller)),
+            [] => Err(self.no_app()),
             _ => Err(Arc::new(Refusal::member("several apps have this client id: name one by its name under `apps`"))),
         }
     }
 
     /// The refusal of a request that names no app which its caller may use. Whether there is such an app is not said.
-    fn no_app(&self, caller: Caller) -> Arc<Refusal> {
-        if let Some(callers) = &self.callers {
-            callers.not_allowed(caller);
+    fn no_app(&self) -> Arc<Refusal> {
+        if self.callers.is_some() {
             let detail = "this caller may not use this app, or there is none of this name or id: name one of its own, or extend \
                           `callers.*.apps`";
             return Arc::new(Refusal::new(Turn::Rights, RefusalKind::CallerNotAllowed, detail));
@@ -146,9 +149,6 @@ impl FlowState {
             }
             _ => "this caller may have tokens for several apis: say by `scope`, `resource`, `audience` or `api` which one is meant",
         };
-        if let Some(callers) = callers {
-            callers.not_allowed(caller);
-        }
         Err(Arc::new(Refusal::new(Turn::Rights, RefusalKind::CallerNotAllowed, detail).about_target()))
     }
 }

@@ -188,8 +188,16 @@ impl Service {
     /// There is no token, and why.
     pub async fn token(&self, caller: Caller, call: Call, request: &Request<'_>) -> Outcome {
         let (state, flow) = (&self.0, request.flow());
+        if let Request::Redeem(redeem) = request
+            && state.is_bound(caller)
+            && redeem.common.names_no_target()
+        {
+            // What the handle was issued for says which api is meant.
+            return Box::pin(self.redeem_bound(caller, call, redeem)).await;
+        }
         // Most requests name everything themselves, and are not copied.
-        let meant = state.meant(caller, request.common()).inspect_err(|refusal| state.counted_unknown(flow, refusal))?;
+        let meant =
+            state.meant(caller, request.common()).inspect_err(|refusal| state.counted_meaningless(caller, flow, refusal))?;
         // On the heap: few need one of their own.
         let meant = meant.map(|common| Box::new(request.with_common(common)));
         let request = meant.as_deref().unwrap_or(request);
@@ -197,6 +205,17 @@ impl Service {
         let timed = Timed::begin(state, &app, flow, &call);
         let outcome = work(Asker { state, app: &app, caller, call }, request).await;
         timed.end(caller, request.common(), outcome)
+    }
+
+    /// Redeems a handle for a caller that may have tokens for certain apis only, and that names none.
+    async fn redeem_bound(&self, caller: Caller, call: Call, request: &Redeem<'_>) -> Outcome {
+        let handle = redeem::open(&self.0, request.handle).await?;
+        let common = handle.asked_by(&request.common);
+        if common.names_no_target() {
+            let detail = "what the refresh token was issued for is not known any more: say by `scope` or `api` which api is meant";
+            return Err(Arc::new(Refusal::member(detail)));
+        }
+        Box::pin(self.token(caller, call, &Request::Redeem(Redeem { common, handle: request.handle }))).await
     }
 
     /// A token for the app itself, for a client that asks for a managed identity's, and the app. Where there is a list, the app is
@@ -213,8 +232,9 @@ impl Service {
     ) -> Result<(Answer, Arc<App>), Arc<Refusal>> {
         let (state, flow) = (&self.0, request.flow());
         let among = among.map_or(Among::All, Among::These);
-        let meant =
-            state.meant_among(caller, request.common(), among).inspect_err(|refusal| state.counted_unknown(flow, refusal))?;
+        let meant = state
+            .meant_among(caller, request.common(), among)
+            .inspect_err(|refusal| state.counted_meaningless(caller, flow, refusal))?;
         let meant = meant.map(|common| request.with_common(common));
         let request = meant.as_ref().unwrap_or(request);
         let app = state.asked_of(caller, flow, request.common())?;

@@ -65,7 +65,7 @@ async fn signed_in_by(state: &FlowState, caller: Caller, text: &str) -> Result<(
     Ok((app, owner, handle.record))
 }
 
-async fn open(state: &FlowState, text: &str) -> Result<Handle, Refusal> {
+pub(super) async fn open(state: &FlowState, text: &str) -> Result<Handle, Refusal> {
     let opened = Handle::open(state.cache.handles(), text, state.clock.unix(), state.handles.lifetime).await;
     opened.map_err(|why| match why {
         BadHandle::Invalid => invalid(),

@@ -64,6 +64,13 @@ pub struct Common<'a> {
     pub wants_handle: bool,
 }
 
+impl Common<'_> {
+    /// Whether nothing says what the token shall be good for.
+    pub(super) fn names_no_target(&self) -> bool {
+        self.api.is_none() && self.scopes.is_none() && self.audience.is_none() && self.resource.is_none()
+    }
+}
+
 /// How a client of another protocol than tokend's own names an app. Only apps that its caller may use are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NamedApp<'a> {

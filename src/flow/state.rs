@@ -1,5 +1,6 @@
 //! What all flows share: the apps and apis, the cache, what is remembered of failures, and who may ask for what.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,14 @@ use crate::caller::{Caller, Callers, RightError, WantedRights};
 use crate::clock::Clock;
 use crate::tasks::Tasks;
 use crate::token::{FlightKey, Turn};
+
+/// By what an app is found by its client id: a GUID's digits mean the same in either case (RFC 9562 §4).
+pub(super) fn client_key(client_id: &str) -> Cow<'_, str> {
+    match uuid::Uuid::try_parse(client_id) {
+        Ok(_) => client_id.to_ascii_lowercase().into(),
+        Err(_) => client_id.into(),
+    }
+}
 
 /// The refusal of a caller that lacks a right.
 pub(super) fn lacking(right: RightError) -> Refusal {
@@ -83,7 +92,7 @@ impl FlowState {
         };
         let mut clients: HashMap<String, Vec<String>> = HashMap::new();
         for app in &apps {
-            clients.entry(app.client_id.clone()).or_default().push(app.name.clone());
+            clients.entry(client_key(&app.client_id).into_owned()).or_default().push(app.name.clone());
         }
         let Means { cache, clock, tasks, jitter, patience, handles } = means;
         Self {
@@ -179,7 +188,14 @@ impl FlowState {
     }
 
     /// Counts the refusal of a request of which it is not known which app it means.
-    pub(super) fn counted_unknown(&self, flow: Flow, refusal: &Refusal) {
+    pub(super) fn counted_meaningless(&self, caller: Caller, flow: Flow, refusal: &Refusal) {
+        if let Some(callers) = self.callers.as_ref().filter(|_| refusal.kind == RefusalKind::CallerNotAllowed) {
+            callers.not_allowed(caller);
+        }
+        self.counted_unknown(flow, refusal);
+    }
+
+    fn counted_unknown(&self, flow: Flow, refusal: &Refusal) {
         if let Some(unknown) = &self.unknown {
             unknown.refused(flow, refusal);
         }

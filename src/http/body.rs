@@ -16,6 +16,8 @@ use super::fault::{Fault, FaultKind};
 pub(super) struct Bodies {
     each: usize,
     all: usize,
+    /// Whether room is taken for what has come only, and not for what was announced.
+    as_they_come: bool,
     held: Arc<AtomicUsize>,
 }
 
@@ -65,7 +67,12 @@ impl MediaType {
 impl Bodies {
     /// At most `each` bytes a body, and `all` together.
     pub(super) fn new(each: usize, all: usize) -> Self {
-        Self { each, all, held: Arc::default() }
+        Self { each, all, as_they_come: false, held: Arc::default() }
+    }
+
+    /// These bounds for senders who are not known yet: what they announce and do not send takes no room.
+    pub(super) fn as_they_come(self) -> Self {
+        Self { as_they_come: true, ..self }
     }
 
     /// Reads a body of this type.
@@ -80,18 +87,22 @@ impl Bodies {
         if size > self.each {
             return Err(self.too_large());
         }
-        let share = self.share(size)?;
-        Ok(HeldBody { bytes: self.read(body).await?, _share: share })
+        let mut share = self.share(if self.as_they_come { 0 } else { size })?;
+        let bytes = self.read(body, &mut share).await?;
+        Ok(HeldBody { bytes, _share: share })
     }
 
     /// Frame by frame into one buffer: kept as they come, many small frames would hold many times what they weigh. The usual body
     /// is one frame, and is not copied.
-    async fn read(&self, mut body: Body) -> Result<Bytes, Fault> {
+    async fn read(&self, mut body: Body, share: &mut Share) -> Result<Bytes, Fault> {
         let (mut only, mut whole) = (Bytes::new(), BytesMut::new());
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(broke)?.into_data() else { continue };
             if only.len() + whole.len() + data.len() > self.each {
                 return Err(self.too_large());
+            }
+            if self.as_they_come {
+                share.grow(data.len(), self.all)?;
             }
             if only.is_empty() && whole.is_empty() {
                 only = data;
@@ -105,17 +116,20 @@ impl Bodies {
 
     fn share(&self, size: usize) -> Result<Share, Fault> {
         // Made first: it gives back what it took even if that was too much.
-        let share = Share { size, held: Arc::clone(&self.held) };
-        if self.held.fetch_add(size, Ordering::Relaxed).saturating_add(size) > self.all {
-            let detail =
-                "the bodies of other requests fill the memory set aside for them (`limits.inflight`); try again in a second";
-            return Err(Fault::new(FaultKind::Overloaded, detail));
-        }
+        let mut share = Share { size: 0, held: Arc::clone(&self.held) };
+        share.grow(size, self.all)?;
         Ok(share)
     }
 
     fn too_large(&self) -> Fault {
-        let detail = format!("the body is over {} bytes (`limits.body`); no request of this API needs as much", self.each);
+        let detail = if self.as_they_come {
+            format!(
+                "the body is over {} bytes; send the caller's proof in the head, and it may be as long as `limits.body`",
+                self.each
+            )
+        } else {
+            format!("the body is over {} bytes (`limits.body`); no request of this API needs as much", self.each)
+        };
         Fault::new(FaultKind::PayloadTooLarge, detail)
     }
 }
@@ -210,6 +224,20 @@ fn quoted(text: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 // === impl Share ===
+
+impl Share {
+    /// Takes so much more, if there is room.
+    fn grow(&mut self, more: usize, all: usize) -> Result<(), Fault> {
+        // Noted first: it gives back what it took even if that was too much.
+        self.size += more;
+        if self.held.fetch_add(more, Ordering::Relaxed).saturating_add(more) > all {
+            let detail =
+                "the bodies of other requests fill the memory set aside for them (`limits.inflight`); try again in a second";
+            return Err(Fault::new(FaultKind::Overloaded, detail));
+        }
+        Ok(())
+    }
+}
 
 impl Drop for Share {
     fn drop(&mut self) {

@@ -42,8 +42,6 @@ pub(super) struct CallerLayer {
 enum Looking {
     /// It is not asked, or not now.
     Nobody,
-    /// The configuration says who it is.
-    Named(Caller),
     /// What is shown cannot be read.
     Refused(Fault),
     /// It is asked.
@@ -95,10 +93,6 @@ where
         let place = path.map_or(ProofPlace::Header, |path| if is_open { path.proof } else { ProofPlace::Open });
         let looking = match self.known.look(place, &request) {
             Looking::Nobody => None,
-            Looking::Named(caller) => {
-                note(&mut request, caller);
-                None
-            }
             Looking::Refused(fault) => return Either::Left(Either::Left(ready(Err(fault.into())))),
             Looking::For(looking) => Some(looking),
         };
@@ -127,14 +121,31 @@ impl CallerLayer {
         let (headers, extensions) = (request.headers(), request.extensions());
         match (place, &self.callers) {
             (ProofPlace::Open, _) => Looking::Nobody,
-            (ProofPlace::Named, _) => self.imds.map_or(Looking::Nobody, Looking::Named),
+            (ProofPlace::Named, None) => Looking::Nobody,
+            (ProofPlace::Named, Some(callers)) => {
+                let Some(named) = self.imds else { return Looking::Nobody };
+                let looking = callers.identify(&presented_by(headers, &CALLER_TOKEN, extensions));
+                // Nothing is needed here, but what is shown is looked at.
+                Looking::For(match looking {
+                    Either::Left(known) => Either::Left(ready(named_or(known.into_inner(), named))),
+                    Either::Right(looking) => Either::Right(Box::pin(async move { named_or(looking.await, named) })),
+                })
+            }
             (ProofPlace::IdentityHeader, callers) => {
-                // It is always needed, whatever the connection proves.
-                let Some(callers) = callers.as_ref().or(self.msi.as_ref()).filter(|_| headers.contains_key(&IDENTITY_HEADER))
-                else {
+                let Some(callers) = callers.as_ref().or(self.msi.as_ref()) else {
                     return Looking::Refused(fault(CallerError::Missing, place));
                 };
-                Looking::For(callers.identify(&presented_by(headers, &IDENTITY_HEADER, extensions)))
+                let shown = presented_by(headers, &IDENTITY_HEADER, extensions);
+                // It is always needed, whatever the connection proves; and the other header is a proof wherever it stands.
+                let is_missing = !headers.contains_key(&IDENTITY_HEADER);
+                let others: Vec<&[u8]> = headers.get_all(&CALLER_TOKEN).iter().map(HeaderValue::as_bytes).collect();
+                let shown = match &*others {
+                    _ if is_missing => Presented { connection: None, ..shown },
+                    [] => shown,
+                    [other] => Presented { secrets: std::slice::from_ref(other), ..shown },
+                    _ => Presented { header: HeaderToken::Several, ..shown },
+                };
+                Looking::For(callers.identify(&shown))
             }
             (_, None) => Looking::Nobody,
             (ProofPlace::Header, Some(callers)) => {
@@ -155,6 +166,16 @@ impl CallerLayer {
                 Looking::For(callers.identify(&shown))
             }
         }
+    }
+}
+
+/// Who asks where the configuration names the caller: that one, unless something else is shown.
+fn named_or(looked: Result<Caller, CallerError>, named: Caller) -> Result<Caller, CallerError> {
+    match looked {
+        Ok(caller) if caller == named => Ok(named),
+        Ok(_) => Err(CallerError::Several),
+        Err(CallerError::Missing) => Ok(named),
+        Err(error) => Err(error),
     }
 }
 

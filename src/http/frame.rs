@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
 use prometheus::{IntCounter, IntCounterVec, IntGauge};
+use tokio::sync::Semaphore;
 use tracing::Span;
 
 use super::asked::Asked;
@@ -40,14 +42,19 @@ pub(super) struct Frame {
     bodies: Bodies,
     /// The bodies of requests whose caller is not known before its body is: they take no room of the others.
     unproven: Bodies,
+    /// Places for requests whose caller is not known before all of them is there: of those of all, they take no more than these.
+    strangers: Semaphore,
     clock: Clock,
 }
 
 /// The largest body in which a caller's proof may stand, in bytes.
 const UNPROVEN: usize = 64 * 1024;
 
-/// What part of `limits.inflight` such bodies may take.
+/// What part of `limits.inflight` such bodies may take, and what part of `limits.concurrency` such requests.
 const UNPROVEN_SHARE: usize = 8;
+
+/// How long the body of such a request may take to arrive.
+const UNPROVEN_TIME: Duration = Duration::from_secs(2);
 
 /// What the edge counts: a request that reaches a flow is counted there.
 #[derive(Debug)]
@@ -82,9 +89,10 @@ impl Frame {
     /// A frame by these settings.
     pub(super) fn new(settings: &Settings, clock: Clock, metrics: &Metrics, sampler: Sampler) -> Self {
         let bodies = Bodies::new(settings.body, settings.inflight);
-        let unproven = Bodies::new(settings.body.min(UNPROVEN), (settings.inflight / UNPROVEN_SHARE).max(UNPROVEN));
+        let unproven = Bodies::new(settings.body.min(UNPROVEN), (settings.inflight / UNPROVEN_SHARE).max(UNPROVEN)).as_they_come();
+        let strangers = Semaphore::new((settings.concurrency / UNPROVEN_SHARE).max(1));
         let (meters, doors) = (Meters::new(metrics), settings.doors.clone());
-        Self { sampler, meters, callers: None, msi: None, doors, bodies, unproven, clock }
+        Self { sampler, meters, callers: None, msi: None, doors, bodies, unproven, strangers, clock }
     }
 
     /// A frame for these callers alone. Where there are none, `msi` has what clients of a managed identity show.
@@ -151,8 +159,24 @@ impl Frame {
         Err(Fault::new(FaultKind::CallerNotAllowed, "this caller may not use this door: extend `callers.*.doors`"))
     }
 
-    /// The whole of a request to this route.
+    /// The whole of a request to this route. Where its caller is known only when all of it is there, or nobody asks who sends it,
+    /// it has to come soon, and takes no more than a part of the places meanwhile.
     pub(super) async fn open(&self, route: &'static Route, asked: &Asked, request: Request) -> Result<OpenedRequest, Fault> {
+        let is_known = self.callers.is_none() || asked.is_proven && route.path.proof != ProofPlace::Named;
+        if is_known {
+            return self.arrived(route, asked, request).await;
+        }
+        let detail =
+            "more requests of callers that are not known yet are arriving than are let in at a time; try again in a second";
+        let _place = self.strangers.try_acquire().map_err(|_| Fault::new(FaultKind::Overloaded, detail))?;
+        let arrived = Box::pin(self.arrived(route, asked, request));
+        tokio::time::timeout(UNPROVEN_TIME, arrived).await.unwrap_or_else(|_| {
+            let detail = "the body did not arrive in time; send it at once, or the caller's proof in the head";
+            Err(Fault::new(FaultKind::RequestTimeout, detail))
+        })
+    }
+
+    async fn arrived(&self, route: &'static Route, asked: &Asked, request: Request) -> Result<OpenedRequest, Fault> {
         let (mut head, body) = request.into_parts();
         let form = if route.path.proof == ProofPlace::Form {
             let (basic, connection) = (BasicProof::read(&head.headers)?, head.extensions.remove());
@@ -200,7 +224,8 @@ impl Frame {
                 if let RequestError::Fault(fault) = &error {
                     self.meters.refusals.with_label_values(&[fault.kind.as_str()]).inc();
                 }
-                let failure = RequestFailure::of(&error, &self.clock);
+                let is_open = asked.path.proof == ProofPlace::Open;
+                let failure = RequestFailure { is_open, ..RequestFailure::of(&error, &self.clock) };
                 let response = asked.path.dialect.failure(&failure, about);
                 self.meters.door(asked.path.door, response.status());
                 let caller = self.callers.as_ref().and_then(|callers| callers.name(asked.caller));

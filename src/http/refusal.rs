@@ -34,6 +34,8 @@ pub(super) struct RequestFailure<'a> {
     pub(super) trouble: Trouble<'a>,
     /// Whether the caller's proof was `Authorization: Basic`.
     pub(super) is_basic: bool,
+    /// Whether the route asks nobody who they are.
+    pub(super) is_open: bool,
 }
 
 /// What a failure is.
@@ -67,6 +69,7 @@ impl<'a> RequestFailure<'a> {
             refusal: Some(refusal),
             trouble: Trouble::Refusal(refusal),
             is_basic: false,
+            is_open: false,
         }
     }
 
@@ -87,6 +90,7 @@ impl<'a> RequestFailure<'a> {
             refusal: None,
             trouble: Trouble::Fault(fault.kind),
             is_basic: fault.is_basic,
+            is_open: false,
         }
     }
 

@@ -116,7 +116,10 @@ pub(super) fn failure(failure: &RequestFailure<'_>) -> Response {
         Trouble::Fault(fault) => of_fault(fault, failure.status),
         Trouble::Refusal(refusal) => of_refusal(refusal, failure),
     };
-    let description = answer.and_then(|answer| answer.error_description.as_deref()).unwrap_or(failure.detail);
+    // What the operator has to mend is said in our words: the authority's are for the operator.
+    let is_told = failure.refusal.is_some_and(|refusal| matches!(refusal.turn, Turn::User | Turn::Caller | Turn::Rights));
+    let theirs = answer.filter(|_| is_told).and_then(|answer| answer.error_description.as_deref());
+    let description = theirs.unwrap_or(failure.detail);
     let body = OAuthError {
         suberror: answer.and_then(|answer| answer.suberror.as_deref()),
         claims: answer.and_then(|answer| answer.claims.as_deref()),
@@ -124,7 +127,9 @@ pub(super) fn failure(failure: &RequestFailure<'_>) -> Response {
     };
     let mut response = error(status, &body);
     let headers = response.headers_mut();
-    if let Some(seconds) = failure.retry_after {
+    let is_to_wait =
+        matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT);
+    if let Some(seconds) = failure.retry_after.or(is_to_wait.then_some(1)) {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     if failure.is_basic && status == StatusCode::UNAUTHORIZED {
@@ -168,6 +173,8 @@ fn of_refusal<'a>(refusal: &'a Refusal, failure: &RequestFailure<'a>) -> (Status
     match (refusal.turn, refusal.kind) {
         (_, RefusalKind::CallerNotAllowed) if refusal.about_target => (bad, "invalid_scope"),
         (_, RefusalKind::UnknownApi) => (bad, "invalid_scope"),
+        // A document of an app that is not there: clients look elsewhere then.
+        (Turn::Configuration, _) if failure.is_open => (StatusCode::NOT_FOUND, "invalid_request"),
         (_, RefusalKind::CallerNotAllowed | RefusalKind::UnknownApp | RefusalKind::FlowNotAllowed) => (bad, "unauthorized_client"),
         (_, RefusalKind::TenantNotAllowed) => (bad, "invalid_request"),
         (

@@ -16,13 +16,21 @@ pub(in crate::http) enum Foreign {
     Ignored,
 }
 
+/// More parameters than any client sends.
+const MOST_PAIRS: usize = 64;
+
 /// Reads the parameters of a request, of its query or of its body.
 ///
 /// # Errors
 /// One is unknown where that is an error, there twice, no percent-encoded UTF-8, too long, or not what its value has to be.
 pub(in crate::http) fn read(pairs: &str, takes: MemberSet, foreign: Foreign) -> Result<Members<'_>, Fault> {
     let mut members = Members::default();
-    for pair in pairs.split('&').filter(|pair| !pair.is_empty()) {
+    let mut pairs = pairs.split('&').filter(|pair| !pair.is_empty());
+    // Each is looked up, before it is known who sent them.
+    if pairs.clone().nth(MOST_PAIRS).is_some() {
+        return Err(invalid(format!("there are more than {MOST_PAIRS} parameters; send those that are needed")));
+    }
+    for pair in &mut pairs {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         if foreign == Foreign::Ignored && value.is_empty() {
             continue;

@@ -1,10 +1,12 @@
 //! Callers at the doors for other protocols: how they prove themselves there, and that a right is a right at every door.
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
-use super::{ANA, ORDERS, Stage, USER_READ, token};
+use super::{ANA, ORDERS, PATIENCE, Stage, USER_READ, token};
 use crate::doors::{form, formed};
-use crate::support::{Answer, Client, GRAPH};
+use crate::support::{Answer, Client, GRAPH, eventually};
 
 const DOORS: &str = "doors: [oauth2, msi]\n";
 const CC: (&str, &str) = ("grant_type", "client_credentials");
@@ -245,4 +247,102 @@ async fn a_handle_is_its_callers_alone() {
     revoke("alpha").await;
     by_form(&stage, "alpha", &[&refresh[..], &[("client_id", "web")]].concat()).await.oauth_error(400, "invalid_grant", "");
     assert_eq!(client.get("/accounts?app=web").await.json["accounts"], json!([]));
+}
+
+#[tokio::test]
+async fn every_proof_is_looked_at_where_a_managed_identity_is_asked_for() {
+    let mut stage = Stage::empty(None).await;
+    stage.base += "doors: [msi]\nmsi: {imds: {apps: [daemon], caller: alpha}}\n";
+    stage.add(&[("alpha", ", doors: [rest, msi], apps: [daemon]"), ("beta", ", doors: [rest, msi], apps: [daemon]")]).await;
+    let client = stage.nobody(0);
+    let (alpha, beta) = (token("alpha"), token("beta"));
+    let app_service =
+        |identity: &str| client.http.get(format!("{}/msi/token?{VAULT}", client.base)).header("x-identity-header", identity);
+    let imds = || {
+        let query = "api-version=2018-02-01&resource=https://graph.microsoft.com";
+        client.http.get(format!("{}/metadata/identity/oauth2/token?{query}", client.base)).header("metadata", "true")
+    };
+    for (request, status) in [
+        (app_service(&alpha), 200),
+        (app_service(&alpha).header("x-tokend-token", &alpha), 200),
+        (app_service(&alpha).header("x-tokend-token", &beta), 401),
+        (app_service(&alpha).header("x-tokend-token", "canary-canary-canary-canary"), 401),
+        (app_service(&alpha).header("x-tokend-token", &alpha).header("x-tokend-token", &alpha), 401),
+        (app_service(&alpha).header("x-identity-header", &alpha), 401),
+        (imds(), 200),
+        (imds().header("x-tokend-token", &alpha), 200),
+        (imds().header("x-tokend-token", &beta), 401),
+        (imds().header("x-tokend-token", "canary-canary-canary-canary"), 401),
+    ] {
+        let answer = Client::send(request).await;
+        assert_eq!(answer.status, status, "{}", answer.text);
+        assert!(!answer.text.contains("canary"));
+    }
+}
+
+#[tokio::test]
+async fn of_a_caller_with_several_apis_the_handle_says_which_one_is_meant() {
+    let mut stage = Stage::empty(None).await;
+    stage.base = stage.base.replacen("apis:\n", "apis:\n  own: {app: web, scopes: [\"api://orders/access_as_user\"]}\n", 1);
+    stage.base += DOORS;
+    stage.add(&[("alpha", ", doors: [rest, oauth2], apis: [own, graph-user]"), ("beta", ", doors: [rest, oauth2]")]).await;
+    let client = stage.client(0, "beta");
+    let body = crate::support::code(&stage.emulator, &client, "web", ORDERS, ANA).await;
+    let text = |name: &str| body[name].as_str().expect("a text");
+    let code = [
+        ("grant_type", "authorization_code"),
+        ("client_id", "web"),
+        ("scope", ORDERS),
+        ("code", text("code")),
+        ("code_verifier", text("code_verifier")),
+        ("redirect_uri", text("redirect_uri")),
+    ];
+    let signed = by_form(&stage, "alpha", &code).await;
+    assert_eq!(signed.status, 200, "{}", signed.text);
+    let refresh = [("grant_type", "refresh_token"), ("client_id", "web"), ("refresh_token", signed.member("refresh_token"))];
+    let again = by_form(&stage, "alpha", &refresh).await;
+    assert_eq!((again.status, again.member("access_token")), (200, signed.member("access_token")), "{}", again.text);
+    let beyond = by_form(&stage, "alpha", &[&refresh[..], &[("scope", "https://graph.microsoft.com/.default")]].concat()).await;
+    beyond.oauth_error(400, "invalid_scope", "");
+}
+
+#[tokio::test]
+async fn who_is_not_known_yet_takes_few_places_and_not_for_long() {
+    let mut stage = Stage::empty(None).await;
+    stage.base += "doors: [oauth2]\nlimits: {concurrency: 8}\n";
+    stage.add(&[("alpha", ", doors: [rest, oauth2]")]).await;
+    let client = stage.nobody(0);
+    let address = client.base.trim_start_matches("http://").to_owned();
+    let head = format!(
+        "POST /oauth2/token HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/x-www-form-urlencoded\r\n\
+         content-length: 60000\r\n\r\n"
+    );
+    let stall = async || {
+        let mut silent = TcpStream::connect(&address).await.expect("a connection");
+        silent.write_all(head.as_bytes()).await.expect("written");
+        silent
+    };
+    let good = [CC, ("client_id", "daemon"), ("scope", GRAPH)];
+    // One of eight places is for such requests, and it is taken.
+    let (mut silent, mut refused) = (stall().await, by_form(&stage, "alpha", &good).await);
+    eventually(PATIENCE, async || {
+        if refused.status != 503 {
+            (silent, refused) = (stall().await, by_form(&stage, "alpha", &good).await);
+        }
+        refused.status == 503
+    })
+    .await;
+    refused.oauth_error(503, "temporarily_unavailable", "not known yet");
+    // Whoever is known by the head is served meanwhile.
+    assert_eq!(
+        stage.client(0, "alpha").post("/client-credentials", &json!({"app": "daemon", "scopes": [GRAPH]})).await.status,
+        200
+    );
+    let basic = formed(client, "/oauth2/token", &good).basic_auth("daemon", Some(token("alpha")));
+    assert_eq!(Client::send(basic).await.status, 200);
+    // Its time is over long before a request's.
+    let mut answer = vec![0; 64];
+    let read = tokio::time::timeout(PATIENCE, silent.read(&mut answer)).await.expect("an answer").expect("bytes");
+    assert!(String::from_utf8_lossy(&answer[..read]).starts_with("HTTP/1.1 504"), "{:?}", String::from_utf8_lossy(&answer[..read]));
+    assert_eq!(by_form(&stage, "alpha", &good).await.status, 200);
 }

@@ -106,6 +106,7 @@ async fn bad_requests_and_keys_that_are_away() {
     world.emulator.script(json!({"on": {"endpoint": "keys"}, "times": 0, "do": {"raw": {"status": 503, "body": "no"}}})).await;
     let away = Client::send(formed(client, "/introspect", &[("client_id", "orders"), ("token", &user)])).await;
     away.oauth_error(503, "temporarily_unavailable", "keys");
+    assert!(away.header("retry-after").parse::<u64>().is_ok_and(|seconds| seconds > 0), "{:?}", away.headers);
 }
 
 #[tokio::test]

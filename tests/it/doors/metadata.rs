@@ -18,7 +18,7 @@ async fn an_app_has_a_document_where_there_is_a_public_url() {
     assert!(grants.iter().all(|grant| grant != "authorization_code"), "users sign in elsewhere");
     assert!(answer.json["authorization_endpoint"].is_null());
     let none = client.get("/.well-known/oauth-authorization-server/nobody").await;
-    none.oauth_error(400, "unauthorized_client", "");
+    none.oauth_error(404, "invalid_request", "no such");
     let post = client.raw("/.well-known/oauth-authorization-server/daemon");
     Client::send(post).await.oauth_error(405, "invalid_request", "method");
 }

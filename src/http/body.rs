@@ -71,7 +71,7 @@ impl Bodies {
     }
 
     /// These bounds for senders who are not known yet: what they announce and do not send takes no room.
-    pub(super) fn as_they_come(self) -> Self {
+    pub(super) fn charged_on_arrival(self) -> Self {
         Self { as_they_come: true, ..self }
     }
 

@@ -89,7 +89,8 @@ impl Frame {
     /// A frame by these settings.
     pub(super) fn new(settings: &Settings, clock: Clock, metrics: &Metrics, sampler: Sampler) -> Self {
         let bodies = Bodies::new(settings.body, settings.inflight);
-        let unproven = Bodies::new(settings.body.min(UNPROVEN), (settings.inflight / UNPROVEN_SHARE).max(UNPROVEN)).charged_on_arrival();
+        let unproven =
+            Bodies::new(settings.body.min(UNPROVEN), (settings.inflight / UNPROVEN_SHARE).max(UNPROVEN)).charged_on_arrival();
         let strangers = Semaphore::new((settings.concurrency / UNPROVEN_SHARE).max(1));
         let (meters, doors) = (Meters::new(metrics), settings.doors.clone());
         Self { sampler, meters, callers: None, msi: None, doors, bodies, unproven, strangers, clock }

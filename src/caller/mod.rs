@@ -140,7 +140,20 @@ impl Callers {
 
     /// Whose request this is by all that it shows, and counts it. Every proof is looked at, and all have to be one caller's.
     pub fn identify(self: &Arc<Self>, presented: &Presented<'_>) -> Identified {
+        self.identified(presented, None)
+    }
+
+    /// As [`Callers::identify`], where the configuration says who asks: nothing has to be shown, and what is shown has to be of
+    /// that caller.
+    pub fn identify_named(self: &Arc<Self>, presented: &Presented<'_>, named: Caller) -> Identified {
+        self.identified(presented, named.0)
+    }
+
+    fn identified(self: &Arc<Self>, presented: &Presented<'_>, named: Option<u16>) -> Identified {
         let (mut sum, mut open) = (Sum::default(), Vec::new());
+        if let Some(index) = named {
+            sum.add(Ok(index));
+        }
         let mut add = |look: ProofLook| match look {
             ProofLook::Known(found) => sum.add(found),
             ProofLook::Open(proof) => open.push(proof),

@@ -124,12 +124,7 @@ impl CallerLayer {
             (ProofPlace::Named, None) => Looking::Nobody,
             (ProofPlace::Named, Some(callers)) => {
                 let Some(named) = self.imds else { return Looking::Nobody };
-                let looking = callers.identify(&presented_by(headers, &CALLER_TOKEN, extensions));
-                // Nothing is needed here, but what is shown is looked at.
-                Looking::For(match looking {
-                    Either::Left(known) => Either::Left(ready(named_or(known.into_inner(), named))),
-                    Either::Right(looking) => Either::Right(Box::pin(async move { named_or(looking.await, named) })),
-                })
+                Looking::For(callers.identify_named(&presented_by(headers, &CALLER_TOKEN, extensions), named))
             }
             (ProofPlace::IdentityHeader, callers) => {
                 let Some(callers) = callers.as_ref().or(self.msi.as_ref()) else {
@@ -166,16 +161,6 @@ impl CallerLayer {
                 Looking::For(callers.identify(&shown))
             }
         }
-    }
-}
-
-/// Who asks where the configuration names the caller: that one, unless something else is shown.
-fn named_or(looked: Result<Caller, CallerError>, named: Caller) -> Result<Caller, CallerError> {
-    match looked {
-        Ok(caller) if caller == named => Ok(named),
-        Ok(_) => Err(CallerError::Several),
-        Err(CallerError::Missing) => Ok(named),
-        Err(error) => Err(error),
     }
 }
 

@@ -278,6 +278,10 @@ async fn every_proof_is_looked_at_where_a_managed_identity_is_asked_for() {
         assert_eq!(answer.status, status, "{}", answer.text);
         assert!(!answer.text.contains("canary"));
     }
+    let metrics = stage.replicas[0].admin.get("/metrics").await.text;
+    for line in ["{caller=\"alpha\",outcome=\"authenticated\"} 4", "{caller=\"-\",outcome=\"not_authenticated\"} 6"] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
 }
 
 #[tokio::test]

@@ -167,11 +167,20 @@ impl Frame {
         if is_known {
             return self.arrived(route, asked, request).await;
         }
+        // On the heap: few requests come this way.
+        Box::pin(self.arrived_from_a_stranger(route, asked, request)).await
+    }
+
+    async fn arrived_from_a_stranger(
+        &self,
+        route: &'static Route,
+        asked: &Asked,
+        request: Request,
+    ) -> Result<OpenedRequest, Fault> {
         let detail =
             "more requests of callers that are not known yet are arriving than are let in at a time; try again in a second";
         let _place = self.strangers.try_acquire().map_err(|_| Fault::new(FaultKind::Overloaded, detail))?;
-        let arrived = Box::pin(self.arrived(route, asked, request));
-        tokio::time::timeout(UNPROVEN_TIME, arrived).await.unwrap_or_else(|_| {
+        tokio::time::timeout(UNPROVEN_TIME, self.arrived(route, asked, request)).await.unwrap_or_else(|_| {
             let detail = "the body did not arrive in time; send it at once, or the caller's proof in the head";
             Err(Fault::new(FaultKind::RequestTimeout, detail))
         })

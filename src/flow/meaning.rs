@@ -74,6 +74,8 @@ impl FlowState {
             common.audience = common.audience.or(api.audience.as_deref());
             common.resource = common.resource.or(api.resource.as_deref());
         }
+        // It names everything itself now: whoever asks again what it means need not look.
+        common.finds_api = false;
         Ok(Some(common))
     }
 
@@ -114,12 +116,11 @@ impl FlowState {
 
     /// The app that is meant where none is named: the caller's only one, or `default`.
     fn only(&self, caller: Caller, among: Among<'_>) -> Option<&str> {
-        let only = match (self.usable(caller), among) {
+        match (self.usable(caller), among) {
             (Some([only]), _) => Some(only.as_str()),
             (_, Among::These([only])) => self.apps.get(only).map(|app| app.name.as_str()),
             _ => self.implied.as_ref().map(|app| app.name.as_str()),
-        };
-        only.filter(|name| among.has(name))
+        }
     }
 
     fn usable(&self, caller: Caller) -> Option<&[String]> {

@@ -91,15 +91,11 @@ where
         let path = request.extensions().get::<Asked>().map(|asked| asked.path);
         let is_open = path.is_none_or(|path| self.known.open.contains(&path.door));
         let place = path.map_or(ProofPlace::Header, |path| if is_open { path.proof } else { ProofPlace::Open });
-        let looking = match self.known.look(place, &request) {
-            Looking::Nobody => None,
-            Looking::Refused(fault) => return Either::Left(Either::Left(ready(Err(fault.into())))),
-            Looking::For(looking) => Some(looking),
-        };
         let is_named = self.known.callers.is_some();
-        match looking {
-            None => Either::Left(Either::Right(self.inner.call(request))),
-            Some(Either::Left(known)) => match known.into_inner() {
+        match self.known.look(place, &request) {
+            Looking::Nobody => Either::Left(Either::Right(self.inner.call(request))),
+            Looking::Refused(fault) => Either::Left(Either::Left(ready(Err(fault.into())))),
+            Looking::For(Either::Left(known)) => match known.into_inner() {
                 Ok(caller) => {
                     note(&mut request, if is_named { caller } else { Caller::ANYONE });
                     Either::Left(Either::Right(self.inner.call(request)))
@@ -110,7 +106,9 @@ where
                 }
             },
             // A clone that has no place yet: a caller that is not known must take none from the others meanwhile.
-            Some(Either::Right(looking)) => Either::Right(Box::pin(after(looking, place, is_named, self.inner.clone(), request))),
+            Looking::For(Either::Right(looking)) => {
+                Either::Right(Box::pin(after(looking, place, is_named, self.inner.clone(), request)))
+            }
         }
     }
 }
@@ -120,8 +118,7 @@ impl CallerLayer {
     fn look(&self, place: ProofPlace, request: &Request) -> Looking {
         let (headers, extensions) = (request.headers(), request.extensions());
         match (place, &self.callers) {
-            (ProofPlace::Open, _) => Looking::Nobody,
-            (ProofPlace::Named, None) => Looking::Nobody,
+            (ProofPlace::Open, _) | (ProofPlace::Named, None) => Looking::Nobody,
             (ProofPlace::Named, Some(callers)) => {
                 let Some(named) = self.imds else { return Looking::Nobody };
                 Looking::For(callers.identify_named(&presented_by(headers, &CALLER_TOKEN, extensions), named))

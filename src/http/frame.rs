@@ -74,7 +74,7 @@ pub(super) struct OpenedRequest {
     /// What else of its head the doors ask for.
     head: HeadFacts,
     form: Option<Box<FormHead>>,
-    pub(super) body: Option<HeldBody>,
+    body: Option<HeldBody>,
 }
 
 /// What a form's head has of its caller. On the heap: other routes have no need of it.

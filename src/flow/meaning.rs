@@ -89,7 +89,10 @@ impl FlowState {
         };
         let found = match client {
             NamedApp::Only => return Ok(None),
-            NamedApp::Named(name) => by_name(name).map_or_else(|| by_client_id(name), |app| vec![app]),
+            NamedApp::Named(name) => match by_name(name) {
+                Some(app) => return Ok(Some(app)),
+                None => by_client_id(name),
+            },
             NamedApp::ClientId(id) => by_client_id(id),
             NamedApp::ManagedIdentity(id) => {
                 let is_it = |app: &&Arc<App>| app.managed_identity_ids.iter().any(|known| known.eq_ignore_ascii_case(id));

@@ -168,6 +168,22 @@ impl AnswerHead {
         slice(&self.text, &self.token)
     }
 
+    /// The first members as they stand in the text, its opening brace included: the access token, its type, and its scope if it has
+    /// one. `None` where something in them is not written plainly.
+    pub fn first_members(&self) -> Option<&[u8]> {
+        let token_end = usize::try_from(self.token.end).ok().filter(|_| !self.token.is_empty())?;
+        let text = self.text.get(token_end..)?.strip_prefix(br#"","token_type":""#)?;
+        let after = |text: &[u8]| -> Option<usize> {
+            let end = text.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+            (text.get(end) == Some(&b'"')).then_some(end + 1)
+        };
+        let mut rest = text.get(after(text)?..)?;
+        if let Some(scope) = rest.strip_prefix(br#","scope":""#) {
+            rest = scope.get(after(scope)?..)?;
+        }
+        rest.starts_with(br#","expires_on":"#).then(|| self.text.get(..self.text.len() - rest.len())).flatten()
+    }
+
     /// The granted scopes as the answer shows them, space-separated; `None` where it shows none.
     pub fn scope(&self) -> Option<Cow<'_, str>> {
         if self.token.is_empty() {
@@ -380,6 +396,22 @@ mod tests {
         let value: serde_json::Value = serde_json::from_slice(&text)?;
         assert_eq!(value["access_token"], "eyJ.abc.def");
         Ok(())
+    }
+
+    #[test]
+    fn the_first_members_are_taken_as_they_stand_unless_something_in_them_is_escaped() {
+        let first = |grant: IssuedToken| grant.write().first_members().map(|first| String::from_utf8(first.to_vec()).unwrap());
+        let plain = r#"{"access_token":"eyJ.a.b","token_type":"Bearer","scope":"a""#;
+        assert_eq!(first(grant("eyJ.a.b")).as_deref(), Some(plain));
+        let none = IssuedToken { scope: String::new(), ..grant("eyJ.a.b") };
+        assert_eq!(first(none).as_deref(), Some(r#"{"access_token":"eyJ.a.b","token_type":"Bearer""#));
+        for escaped in [
+            grant("a\"b"),
+            IssuedToken { scope: r#"a ","expires_on":1,"#.to_owned(), ..grant("eyJ.a.b") },
+            IssuedToken { token_type: "B\\".to_owned(), ..grant("eyJ.a.b") },
+        ] {
+            assert_eq!(first(escaped), None);
+        }
     }
 
     #[test]

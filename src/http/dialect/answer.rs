@@ -6,7 +6,7 @@ use uuid::fmt::Hyphenated;
 use crate::flow::Answer;
 
 /// Room for the digits of any `i64`.
-const DIGITS: usize = 20;
+pub(super) const DIGITS: usize = 20;
 
 /// Writes the body into one buffer of exactly its size, so that the token is copied once and nothing grows.
 pub(super) fn body(answer: &Answer, correlation_id: Uuid, now: i64) -> Vec<u8> {
@@ -48,7 +48,7 @@ pub(super) fn body(answer: &Answer, correlation_id: Uuid, now: i64) -> Vec<u8> {
 }
 
 /// The decimal digits of a number, at the end of `buffer`.
-fn decimal(mut number: u64, buffer: &mut [u8; DIGITS]) -> &[u8] {
+pub(super) fn decimal(mut number: u64, buffer: &mut [u8; DIGITS]) -> &[u8] {
     let mut start = buffer.len();
     for (index, place) in buffer.iter_mut().enumerate().rev() {
         *place = b'0' + u8::try_from(number % 10).unwrap_or(0);

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use super::super::doors::FlowReply;
 use super::super::fault::FaultKind;
 use super::super::refusal::{RequestFailure, Trouble};
+use super::answer::{DIGITS, decimal};
 use super::body::{About, json, written};
 use crate::flow::Answer;
 use crate::token::Turn;
@@ -69,15 +70,38 @@ pub(in crate::http) struct ImdsError<'a> {
 pub(super) fn app_service(reply: &FlowReply) -> Response {
     let FlowReply::ManagedIdentity(reply) = reply else { return json(Vec::new()) };
     let (answer, app, asked) = &**reply;
+    let expires_on = answer.head.expires_on.unwrap_or(0);
+    if let Some(token) = answer.head.token() {
+        return json(plain(token, expires_on, &asked.resource, &app.client_id));
+    }
     with_token(answer, |access_token| {
         json(written(&AppServiceToken {
             access_token,
-            expires_on: answer.head.expires_on.unwrap_or(0).to_string(),
+            expires_on: expires_on.to_string(),
             resource: &asked.resource,
             token_type: "Bearer",
             client_id: &app.client_id,
         }))
     })
+}
+
+/// [`AppServiceToken`] around a token that stands plainly in the written part of the answer, and so needs no escaping here either.
+fn plain(token: &str, expires_on: i64, resource: &str, client_id: &str) -> Vec<u8> {
+    let (mut digits, [resource, client_id]) = ([0; DIGITS], [resource, client_id].map(|text| written(&text)));
+    let parts: [&[u8]; 9] = [
+        b"{\"access_token\":\"",
+        token.as_bytes(),
+        b"\",\"expires_on\":\"",
+        decimal(expires_on.max(0).unsigned_abs(), &mut digits),
+        b"\",\"resource\":",
+        &resource,
+        b",\"token_type\":\"Bearer\",\"client_id\":",
+        &client_id,
+        b"}",
+    ];
+    let mut body = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
+    parts.iter().for_each(|part| body.extend_from_slice(part));
+    body
 }
 
 /// A token, for the instance metadata service's clients.

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::super::doors::{FlowReply, OAuthShape};
 use super::super::fault::FaultKind;
 use super::super::refusal::{RequestFailure, Trouble};
+use super::answer::{DIGITS, decimal};
 use super::body::{About, json, written};
 use crate::flow::{Answer, Refusal, RefusalKind};
 use crate::oauth::TOKEN_TYPE_ACCESS;
@@ -90,6 +91,13 @@ pub(super) fn success(reply: &FlowReply, about: About) -> Response {
 }
 
 fn token(answer: &Answer, shape: OAuthShape, now: i64) -> Response {
+    // What few answers have is not written by hand.
+    if !shape.is_exchange
+        && !shape.has_openid
+        && let Some(first) = answer.head.first_members()
+    {
+        return json(plain(answer, first, now));
+    }
     let whole = [&answer.head.text[..], b"}"].concat();
     let Ok(head) = serde_json::from_slice::<WrittenHead<'_>>(&whole) else {
         // What was written has no token.
@@ -107,6 +115,27 @@ fn token(answer: &Answer, shape: OAuthShape, now: i64) -> Response {
         id_token: id_token.filter(|_| shape.has_openid),
         issued_token_type: issued,
     }))
+}
+
+/// The body where the written head's first members are all that is taken of it: nothing is parsed and nothing escaped.
+fn plain(answer: &Answer, first: &[u8], now: i64) -> Vec<u8> {
+    let mut digits = [0; DIGITS];
+    let expires_in = answer.head.expires_on.map(|ends| ends.saturating_sub(now).max(0).unsigned_abs());
+    // A handle has no characters that JSON escapes.
+    let handle = answer.handle.as_ref().map(crate::secret::Secret::expose);
+    let mut body = Vec::with_capacity(first.len() + handle.map_or(0, str::len) + 64);
+    body.extend_from_slice(first);
+    if let Some(expires_in) = expires_in {
+        body.extend_from_slice(b",\"expires_in\":");
+        body.extend_from_slice(decimal(expires_in, &mut digits));
+    }
+    if let Some(handle) = handle {
+        body.extend_from_slice(b",\"refresh_token\":\"");
+        body.extend_from_slice(handle.as_bytes());
+        body.push(b'"');
+    }
+    body.push(b'}');
+    body
 }
 
 /// A request that failed.

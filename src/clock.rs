@@ -73,6 +73,14 @@ impl Clock {
             Self::Manual(now) => Moment(now.load(Ordering::SeqCst)),
         }
     }
+
+    /// The moment of a look at the machine's monotonic clock that was taken already; another clock is looked at now.
+    pub fn moment_of(&self, at: std::time::Instant) -> Moment {
+        match self {
+            Self::System { started } => Moment(millis(at.saturating_duration_since(*started))),
+            Self::Manual(_) => self.moment(),
+        }
+    }
 }
 
 /// How long somebody whose time is over is still listened to. A process that was stopped finds its timers over before it has read

@@ -63,7 +63,7 @@ fn per_token() -> (f64, f64) {
         let facts =
             Facts { asked: "https://graph.microsoft.com/.default".into(), generation: u64::from(index), ..Facts::default() };
         let stored = grant.write().keep(&times, facts).expect("an end");
-        memory.put(partition, stored, 0, |_| true);
+        memory.put(partition, stored, || 0, |_| true);
         assert!(memory.find_map(&partition, |_| Some(())).is_some());
     }
     let count = f64::from(TOKENS);

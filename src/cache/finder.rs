@@ -31,7 +31,7 @@ impl TokenFinder {
     pub(super) async fn look_first(&self, wanted: &OwnedQuery) -> Result<FlightOutcome, EarlierLookup> {
         let since = self.local.since(&wanted.partition, wanted.owned);
         let mut way = Way::new(&self.shared.fleet, wanted.clone(), since, FlightKind::Awaited, None, false);
-        let lookup = self.shared.lookups.look(&way.wanted, &way.token, &way.epoch).await;
+        let lookup = self.shared.lookups.look(&way.wanted, &way.token, &way.epoch, way.since.began()).await;
         if let Ok(lookup) = &lookup {
             way.first = lookup.base;
             let found = match self.adopt(&way, lookup, None) {
@@ -52,7 +52,7 @@ impl TokenFinder {
         if way.wanted.bypass.skips_shared(stored, first) {
             return None;
         }
-        self.adopted(way, stored, first.is_some() && way.wanted.bypass.is_forced())
+        self.adopted_at(way, stored, first.is_some() && way.wanted.bypass.is_forced(), lookup.read_on())
     }
 
     /// The rejected token itself, if the authority has just given it again to somebody who named it: it would once more.
@@ -70,7 +70,11 @@ impl TokenFinder {
     /// As [`TokenFinder::adopt`], for a token that is known to be wanted. `fresh`: it was stored after whoever waits here had
     /// asked.
     pub(super) fn adopted(&self, way: &Way<'_>, stored: &CachedToken, fresh: bool) -> Option<FlightOutcome> {
-        match judge(stored.expires_on, stored.received_on, stored.refresh_on, self.shared.fleet.now()) {
+        self.adopted_at(way, stored, fresh, self.shared.fleet.now())
+    }
+
+    fn adopted_at(&self, way: &Way<'_>, stored: &CachedToken, fresh: bool, now: i64) -> Option<FlightOutcome> {
+        match judge(stored.expires_on, stored.received_on, stored.refresh_on, now) {
             Freshness::Expired => return None,
             Freshness::RefreshDue if way.kind == FlightKind::Background => return None,
             Freshness::RefreshDue | Freshness::Fresh => {}

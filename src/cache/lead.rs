@@ -96,7 +96,7 @@ impl<E> SharedFlights<E> {
         let mut way = Way::new(&self.shared.fleet, wanted, since, kind, None, tells);
         let looked = match seen {
             Some(lookup) => lookup,
-            None => Box::pin(self.shared.lookups.look(&way.wanted, &way.token, &way.epoch)).await,
+            None => Box::pin(self.shared.lookups.look(&way.wanted, &way.token, &way.epoch, way.since.began())).await,
         };
         // Where the store only paused, the claim has some patience with it. A forced request has to know what was there when it
         // came.

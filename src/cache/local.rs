@@ -58,6 +58,15 @@ pub(super) fn written(head: AnswerHead, wanted: &OwnedQuery, loaded: &Loaded, ep
     kept.map(|stored| stored.asked_by(wanted.taker))
 }
 
+// === impl Since ===
+
+impl Since {
+    /// The moment that is noted of what is asked for then.
+    pub(super) fn began(&self) -> Moment {
+        self.began
+    }
+}
+
 // === impl LocalLevel ===
 
 impl LocalLevel {
@@ -149,11 +158,9 @@ impl LocalLevel {
     /// Puts a token into memory, unless since that moment its partition was signed out, or a better token came.
     pub(super) fn remember(&self, partition: &Partition, mut stored: CachedToken, generation: u64, since: &Since) {
         stored.facts.generation = generation;
-        if let Some(shared) = &self.shared {
-            let checks = shared.fleet.checks();
-            // What was asked for before messages may have been missed is as old as its question.
-            let now = checks.check_moment();
-            stored.set_checked(if checks.is_suspect(since.began) { since.began } else { now });
+        if self.shared.is_some() {
+            // What is said of it is as old as the question: messages may have been missed since.
+            stored.set_checked(since.began);
         }
         let (shared, challenge, epoch) = (stored.facts.shared, stored.facts.challenge, stored.facts.epoch);
         let allowed = |old: Option<&CachedToken>| {
@@ -165,7 +172,7 @@ impl LocalLevel {
             };
             !self.is_signed_out(partition, epoch, since) && !old.is_some_and(better)
         };
-        self.memory.put(*partition, stored, self.clock.unix(), allowed);
+        self.memory.put(*partition, stored, || self.clock.unix(), allowed);
     }
 
     /// This moment, for a call that begins. Nobody signs an app out.

@@ -9,6 +9,7 @@ use super::epochs::{Epochs, epoch_of};
 use super::fleet::{Dated, Fleet, MOST_LISTED};
 use super::freshness::{Freshness, judge};
 use super::query::OwnedQuery;
+use crate::clock::Moment;
 use crate::store::{Names, Ring, Sought, StoreError};
 use crate::token::{CachedToken, Epoch, Partition, Variant};
 
@@ -41,9 +42,19 @@ fn is_of(stored: &CachedToken, epoch: Epoch) -> bool {
     stored.facts.epoch >= epoch
 }
 
+/// Whether a token may be handed out at this time, in seconds since 1970.
+fn is_good_at(stored: &CachedToken, now: i64) -> bool {
+    judge(stored.expires_on, stored.received_on, stored.refresh_on, now) != Freshness::Expired
+}
+
 // === impl Lookup ===
 
 impl Lookup {
+    /// When it was read, in seconds since 1970, if there is a token.
+    pub(super) fn read_on(&self) -> i64 {
+        self.dated.now
+    }
+
     /// What is known of a token where the store says nothing.
     pub(super) fn unknown(base: Option<u64>, epoch: Epoch) -> Self {
         Self { base, epoch, ..Self::default() }
@@ -58,15 +69,15 @@ impl Lookups {
     }
 
     /// Looks for a token: under its exact name, and then in the index for one that is good for more. `token` and `epoch` are the
-    /// names of what is wanted.
-    pub(super) async fn look(&self, wanted: &OwnedQuery, token: &str, epoch: &str) -> Result<Lookup, StoreError> {
+    /// names of what is wanted, and `began` the moment that is noted of the look.
+    pub(super) async fn look(&self, wanted: &OwnedQuery, token: &str, epoch: &str, began: Moment) -> Result<Lookup, StoreError> {
         let sought = Sought { partition: &wanted.partition, variant: &wanted.variant, asked: Some(&wanted.asked) };
-        let mut lookup = self.named(token, wanted.owned.then_some(epoch), &sought).await?;
+        let mut lookup = self.named(token, wanted.owned.then_some(epoch), &sought, began).await?;
         if !self.fleet.other_names().is_empty() {
             lookup = Box::pin(self.named_otherwise(lookup, wanted.owned, &wanted.asked, &sought)).await?;
         }
         // Nothing at hand will do where a new token is wanted; one that has ended hides none that is good for more.
-        let is_good = lookup.stored.as_ref().is_some_and(|stored| self.is_good(stored));
+        let is_good = lookup.stored.as_ref().is_some_and(|stored| is_good_at(stored, lookup.dated.now));
         if !is_good && wanted.superset && !wanted.bypass.is_forced() {
             for names in self.fleet.all_names() {
                 // On the heap: a hit has no need of it.
@@ -99,7 +110,7 @@ impl Lookups {
         let token = place.token(&self.fleet.names().entry(variant, asked));
         let epoch = owned.then(|| place.epoch());
         let sought = Sought { partition, variant, asked: Some(asked) };
-        let lookup = self.named(&token, epoch.as_deref(), &sought).await?;
+        let lookup = self.named(&token, epoch.as_deref(), &sought, self.fleet.checks().check_moment()).await?;
         if self.fleet.other_names().is_empty() {
             Ok(lookup)
         } else {
@@ -120,9 +131,12 @@ impl Lookups {
             let place = names.place(sought.partition);
             let token = place.token(&names.entry(sought.variant, asked));
             let epoch = owned.then(|| place.epoch());
-            let other = self.named(&token, epoch.as_deref(), sought).await?;
+            let other = self.named(&token, epoch.as_deref(), sought, self.fleet.checks().check_moment()).await?;
             lookup.epoch = lookup.epoch.max(other.epoch);
             let stored = lookup.stored.take().filter(|stored| self.is_good(stored));
+            if stored.is_none() {
+                lookup.dated = other.dated;
+            }
             lookup.stored = stored.or(other.stored);
         }
         let epoch = lookup.epoch;
@@ -132,11 +146,10 @@ impl Lookups {
 
     /// Whether a token may be handed out now.
     fn is_good(&self, stored: &CachedToken) -> bool {
-        judge(stored.expires_on, stored.received_on, stored.refresh_on, self.fleet.now()) != Freshness::Expired
+        is_good_at(stored, self.fleet.now())
     }
 
-    async fn named(&self, token: &str, epoch: Option<&str>, sought: &Sought<'_>) -> Result<Lookup, StoreError> {
-        let began = self.fleet.checks().check_moment();
+    async fn named(&self, token: &str, epoch: Option<&str>, sought: &Sought<'_>, began: Moment) -> Result<Lookup, StoreError> {
         let mut values = self.read_with(token, epoch).await?;
         if self.fleet.checks().is_suspect(began) {
             // The process stood still meanwhile, or there is a new subscription: what was read may be of before.

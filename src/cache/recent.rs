@@ -70,8 +70,10 @@ impl Recent {
 
     /// The highest epoch of an account that is known.
     pub(super) fn epoch(&self, partition: &Partition) -> Epoch {
-        let oldest = self.oldest();
-        self.known().epochs.since(partition, oldest).copied()
+        let known = self.known();
+        // Of most accounts nothing is known, and then the age does not matter.
+        known.epochs.get(partition)?;
+        known.epochs.since(partition, self.oldest()).copied()
     }
 
     /// The sign-in of an account that may be served where the store cannot be asked.

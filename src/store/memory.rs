@@ -71,20 +71,33 @@ impl Memory {
         self.partitions.get(partition)?.iter().rev().find_map(judged)
     }
 
-    /// Adds a token; one that answers the identical request goes, and so do those that ended before `now` (Unix seconds).
+    /// Adds a token; one that answers the identical request goes, and so do those that ended before `now` (Unix seconds),
+    /// which is asked only where there are others.
     ///
     /// `allowed` is asked, with the token that would go, where no other change can come between: the partition may just have been
     /// removed, or a newer token may have come.
-    pub fn put(&self, partition: Partition, stored: CachedToken, now: i64, allowed: impl FnOnce(Option<&CachedToken>) -> bool) {
+    pub fn put(
+        &self,
+        partition: Partition,
+        stored: CachedToken,
+        now: impl FnOnce() -> i64,
+        allowed: impl FnOnce(Option<&CachedToken>) -> bool,
+    ) {
         let _one_writer = self.writer(&partition);
-        let old = self.partitions.peek(&partition);
+        let Some(old) = self.partitions.peek(&partition) else {
+            if allowed(None) {
+                self.partitions.insert(partition, [stored].into());
+            }
+            return;
+        };
         let identical = |kept: &&CachedToken| kept.facts.variant == stored.facts.variant && kept.facts.asked == stored.facts.asked;
-        if !allowed(old.iter().flat_map(|list| list.iter()).find(identical)) {
+        if !allowed(old.iter().find(identical)) {
             return;
         }
+        let now = now();
         let stays = |kept: &&CachedToken| kept.expires_on > now && !identical(kept);
-        let mut tokens: Vec<CachedToken> = old.iter().flat_map(|list| list.iter()).filter(stays).cloned().collect();
-        if let Some(old) = old.iter().flat_map(|list| list.iter()).find(identical) {
+        let mut tokens: Vec<CachedToken> = old.iter().filter(stays).cloned().collect();
+        if let Some(old) = old.iter().find(identical) {
             stored.user.succeed(&old.user);
         }
         tokens.push(stored);
@@ -248,9 +261,9 @@ mod tests {
     #[test]
     fn the_identical_request_replaces_and_others_stay() {
         let memory = Memory::new(1 << 20);
-        memory.put(Partition::new([1; 32]), stored("a", 100, 10), 0, |_| true);
-        memory.put(Partition::new([1; 32]), stored("b", 100, 10), 0, |_| true);
-        memory.put(Partition::new([1; 32]), stored("a", 200, 10), 0, |_| true);
+        memory.put(Partition::new([1; 32]), stored("a", 100, 10), || 0, |_| true);
+        memory.put(Partition::new([1; 32]), stored("b", 100, 10), || 0, |_| true);
+        memory.put(Partition::new([1; 32]), stored("a", 200, 10), || 0, |_| true);
         assert_eq!(ends(&memory, Partition::new([1; 32]), "a"), Some(200));
         assert!(ends(&memory, Partition::new([1; 32]), "b").is_some());
         assert!(memory.find_map(&Partition::new([2; 32]), |_| Some(())).is_none());
@@ -264,12 +277,12 @@ mod tests {
     fn a_partition_is_bounded_in_tokens_and_bytes() {
         let memory = Memory::new(16 << 20);
         for index in 0..MOST_TOKENS + 10 {
-            memory.put(Partition::new([1; 32]), stored(&format!("s{index}"), 100, 10), 0, |_| true);
+            memory.put(Partition::new([1; 32]), stored(&format!("s{index}"), 100, 10), || 0, |_| true);
         }
         assert!(ends(&memory, Partition::new([1; 32]), "s9").is_none());
         assert!(ends(&memory, Partition::new([1; 32]), "s10").is_some());
         for index in 0..10 {
-            memory.put(Partition::new([2; 32]), stored(&format!("s{index}"), 100, 100_000), 0, |_| true);
+            memory.put(Partition::new([2; 32]), stored(&format!("s{index}"), 100, 100_000), || 0, |_| true);
         }
         assert!(ends(&memory, Partition::new([2; 32]), "s7").is_none());
         assert!(ends(&memory, Partition::new([2; 32]), "s9").is_some());
@@ -287,14 +300,14 @@ mod tests {
         let other = RoomTaker::new(Some(1), true);
         for (taker, size) in [(unusual, 10), (usual, 10), (unusual, 10_000), (usual, 10_000)] {
             let memory = Memory::new(64 << 20);
-            memory.put(partition, of(other, "others", size), 0, |_| true);
-            memory.put(partition, of(RoomTaker::new(Some(0), !taker.is_usual), "own", size), 0, |_| true);
+            memory.put(partition, of(other, "others", size), || 0, |_| true);
+            memory.put(partition, of(RoomTaker::new(Some(0), !taker.is_usual), "own", size), || 0, |_| true);
             // What both use is nobody's alone.
-            memory.put(partition, of(taker, "both", size), 0, |_| true);
+            memory.put(partition, of(taker, "both", size), || 0, |_| true);
             let used = memory.find_map(&partition, |token| (*token.facts.asked == *"both").then(|| token.user.used_by(other)));
             assert!(used.is_some());
             for index in 0..2 * MOST_TOKENS {
-                memory.put(partition, of(taker, &format!("s{index}"), size), 0, |_| true);
+                memory.put(partition, of(taker, &format!("s{index}"), size), || 0, |_| true);
             }
             for asked in ["others", "own", "both", "s511"] {
                 assert!(ends(&memory, partition, asked).is_some(), "{asked} of {size} bytes");
@@ -310,7 +323,7 @@ mod tests {
             let mut bytes = [0; 32];
             bytes[..4].copy_from_slice(&index.to_le_bytes());
             let partition = Partition::new(bytes);
-            memory.put(partition, stored("a", 100, 1600), 0, |_| true);
+            memory.put(partition, stored("a", 100, 1600), || 0, |_| true);
             assert!(memory.find_map(&partition, |_| Some(())).is_some(), "partition {index} was not taken in");
             assert!(memory.bytes() <= memory.max_bytes());
         }

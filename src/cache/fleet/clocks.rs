@@ -56,6 +56,8 @@ pub(in crate::cache) struct Dated {
     pub(super) clock: ClockName,
     /// In seconds since 1970.
     pub(super) ends: i64,
+    /// When it was read, by this process' clock: in seconds since 1970.
+    pub(in crate::cache) now: i64,
     /// Whether that holds by this process' clock, as far as is known.
     pub(in crate::cache) holds: bool,
 }
@@ -172,7 +174,7 @@ mod tests {
     }
 
     fn dated(clock: ClockName, ends: i64) -> Dated {
-        Dated { clock, ends, holds: false }
+        Dated { clock, ends, now: 0, holds: false }
     }
 
     fn agrees(clocks: &Clocks, name: &ClockName) -> bool {

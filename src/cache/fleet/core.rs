@@ -195,7 +195,7 @@ impl Fleet {
         // Whatever clock it was stored by, it has no longer to live than a new one.
         let length = stored.expires_on.saturating_sub(stored.received_on);
         let seen = self.clocks.look();
-        let dated = Dated { clock, ends: stored.expires_on, holds: self.clocks.agrees(&clock, &seen) };
+        let dated = Dated { clock, ends: stored.expires_on, now: seen.unix, holds: self.clocks.agrees(&clock, &seen) };
         Some((stored.ending_by(seen.unix.saturating_add(length)), dated))
     }
 

@@ -27,15 +27,16 @@ const LITTLE: Duration = Duration::from_millis(20);
 impl Core {
     /// A call in its time. The first connection of all may take longer, and so may the one that takes the place of a connection
     /// which turned out to be closed: Redis closes those that are idle, and a call must not fail for that.
-    pub(super) async fn attempt(&self, request: RedisRequest<'_>, deadline: Duration) -> Result<Value, CallFault> {
+    /// It starts now, which is told: a look at the clock costs a hit more than most of what else it does.
+    pub(super) async fn attempt(&self, request: RedisRequest<'_>, now: Instant, deadline: Duration) -> Result<Value, CallFault> {
         let link = &self.link;
         let connecting = if link.is_untried() { CONNECTING } else { Duration::ZERO };
-        let ends = Instant::now() + deadline + connecting;
-        let live = match link.connection() {
-            Some(live) => live,
-            None => Box::pin(connected(link, ends, link.live(false))).await?,
+        let ends = now + deadline + connecting;
+        let (live, began) = match link.connection() {
+            Some(live) => (live, now),
+            None => (Box::pin(connected(link, ends, link.live(false))).await?, Instant::now()),
         };
-        match over(link, &live, request, ends).await {
+        match over_from(link, &live, request, (began, ends)).await {
             Err(CallFault::Broken) => Box::pin(once_more(link, &live, request, ends + CONNECTING)).await,
             outcome => outcome,
         }
@@ -117,7 +118,15 @@ async fn connected(
 }
 
 async fn over(link: &Arc<Link>, live: &Arc<Live>, request: RedisRequest<'_>, ends: Instant) -> Result<Value, CallFault> {
-    let began = Instant::now();
+    over_from(link, live, request, (Instant::now(), ends)).await
+}
+
+async fn over_from(
+    link: &Arc<Link>,
+    live: &Arc<Live>,
+    request: RedisRequest<'_>,
+    (began, ends): (Instant, Instant),
+) -> Result<Value, CallFault> {
     let answer = timeout_at(ends, request.send(live.wire())).await;
     let outcome = match answer {
         Ok(answer) => answer.map_err(|error| CallFault::from(&error)),

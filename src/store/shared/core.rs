@@ -63,22 +63,29 @@ impl Core {
         deadline: Duration,
         patient: bool,
     ) -> Result<Value, StoreError> {
-        let ends = Instant::now() + deadline;
-        // What most calls do not need is boxed: a future carries room for all that it may await.
-        let may = self.may(op) || (patient && Box::pin(self.may_soon(op, deadline, ends)).await);
-        if !may {
-            self.counts.spared(op);
-            return Err(StoreError::Open);
+        // One look at the clock for all that the call needs: a hit in Redis is many of them else.
+        let mut started = Instant::now();
+        let ends = started + deadline;
+        if !self.may(op) {
+            // What most calls do not need is boxed: a future carries room for all that it may await.
+            if !(patient && Box::pin(self.may_soon(op, deadline, ends)).await) {
+                self.counts.spared(op);
+                return Err(StoreError::Open);
+            }
+            started = Instant::now();
         }
-        let (started, span) = (self.clock.precise(), telemetry::redis_span(op.as_str()));
-        let outcome =
-            if patient { Box::pin(self.attempt_patiently(request, ends)).await } else { self.attempt(request, deadline).await };
+        let span = telemetry::redis_span(op.as_str());
+        let outcome = if patient {
+            Box::pin(self.attempt_patiently(request, ends)).await
+        } else {
+            self.attempt(request, started, deadline).await
+        };
         let fault = outcome.as_ref().err().copied();
         if let Some(fault) = fault {
             telemetry::call_failed(&span, fault.as_str());
         }
         drop(span);
-        self.settled(op, fault, started);
+        self.settled(op, fault, started, Instant::now());
         match outcome {
             // What is of another type is not what was looked for, and there is nothing else.
             Err(CallFault::WrongType) if !op.writes() => Ok(Value::Nil),
@@ -104,15 +111,15 @@ impl Core {
     }
 
     /// Counts a call that was made, and learns from it.
-    pub(super) fn settled(self: &Arc<Self>, op: Op, fault: Option<CallFault>, started: Duration) {
-        self.counts.called(op, fault, self.clock.precise().saturating_sub(started));
-        self.judge(op, fault);
+    pub(super) fn settled(self: &Arc<Self>, op: Op, fault: Option<CallFault>, started: Instant, ended: Instant) {
+        self.counts.called(op, fault, ended.saturating_duration_since(started));
+        self.judge(op, fault, ended);
     }
 
     /// What the outcome of a call says of Redis.
-    fn judge(self: &Arc<Self>, op: Op, fault: Option<CallFault>) {
+    fn judge(self: &Arc<Self>, op: Op, fault: Option<CallFault>, ended: Instant) {
         let (kind, fault) = match fault {
-            None | Some(CallFault::WrongType) => return self.guard(op).success(),
+            None | Some(CallFault::WrongType) => return self.guard(op).success(self.clock.moment_of(ended.into_std())),
             Some(CallFault::Connecting) => return,
             // The trouble of this slot alone. A server alone that says so is a node of a cluster, and of no use.
             Some(CallFault::Migrating) if self.link.dialer().is_cluster() => return,
@@ -150,7 +157,7 @@ impl Core {
             return false;
         }
         let key = format!("{}:probe:{}", self.prefix, self.probes.fetch_add(1, Ordering::Relaxed) % PROBES);
-        let started = self.clock.precise();
+        let started = Instant::now();
         let outcome = match kind {
             BreakerKind::Writes => {
                 let call = scripts::PROBE.call().key(&key);
@@ -158,7 +165,7 @@ impl Core {
             }
             _ => self.attempt_once(RedisRequest::Plain(redis::cmd("GET").arg(&key)), self.timeout).await,
         };
-        self.counts.called(Op::Probe, outcome.as_ref().err().copied(), self.clock.precise().saturating_sub(started));
+        self.counts.called(Op::Probe, outcome.as_ref().err().copied(), started.elapsed());
         outcome.is_ok()
     }
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::breaker::{Breaker, BreakerState, Successes};
 use super::fault::CallFault;
 use super::metrics::Counts;
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 
 /// How often somebody who waits asks for a probe.
 const HURRY: Duration = Duration::from_millis(50);
@@ -76,9 +76,9 @@ impl SharedBreaker {
         self.lock().state()
     }
 
-    /// A call went well.
-    pub(super) fn success(&self) {
-        self.successes.add(self.clock.moment());
+    /// A call went well, at this moment.
+    pub(super) fn success(&self, ended: Moment) {
+        self.successes.add(ended);
         if self.failing.load(Ordering::Relaxed) {
             let mut breaker = self.lock();
             breaker.success();

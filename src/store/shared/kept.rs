@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::Value;
+use tokio::time::Instant;
 
 use super::core::{Core, RedisRequest};
 use super::metrics::Op;
@@ -25,7 +26,7 @@ impl Core {
         let request = RedisRequest::Script(call);
         let Some(acknowledged) = &self.acknowledged else { return Ok((self.call(op, request, deadline, patient).await?, true)) };
         let written = if self.may(op) {
-            let (started, span) = (self.clock.precise(), telemetry::redis_span(op.as_str()));
+            let (started, span) = (Instant::now(), telemetry::redis_span(op.as_str()));
             let written = acknowledged.write(key, call, deadline).await;
             drop(span);
             written.map(|written| (written, started))
@@ -34,7 +35,7 @@ impl Core {
         };
         let (value, have_it) = match written {
             Some((written, started)) => {
-                self.settled(op, None, started);
+                self.settled(op, None, started, Instant::now());
                 written
             }
             None => (self.call(op, request, deadline, patient).await?, false),

@@ -29,8 +29,8 @@ impl Shared {
     pub async fn read(&self, keys: &[&str]) -> StoreResult<Vec<Option<Bytes>>> {
         match keys {
             [] => Ok(Vec::new()),
-            [key] => Ok(vec![maybe_bytes(self.plain(Op::Read, redis::cmd("GET").arg(key)).await?)?]),
-            keys => many(self.plain(Op::Read, redis::cmd("MGET").arg(keys)).await?, keys.len()),
+            [key] => Ok(vec![maybe_bytes(self.plainly_read(redis::cmd("GET").arg(key)).await?)?]),
+            keys => many(self.plainly_read(redis::cmd("MGET").arg(keys)).await?, keys.len()),
         }
     }
 
@@ -359,6 +359,14 @@ impl Shared {
         Ok(())
     }
 
+    /// As [`Self::plain`], and not boxed where that is all it needs: each hit in Redis is such a read.
+    async fn plainly_read(&self, cmd: &Cmd) -> StoreResult<Value> {
+        if self.patient {
+            return self.plain(Op::Read, cmd).await;
+        }
+        self.core.call(Op::Read, RedisRequest::Plain(cmd), self.core.timeout, false).await
+    }
+
     async fn plain(&self, op: Op, cmd: &Cmd) -> StoreResult<Value> {
         self.ask(op, RedisRequest::Plain(cmd), self.core.timeout).await
     }
@@ -367,7 +375,7 @@ impl Shared {
         self.ask(op, RedisRequest::Script(call), self.core.timeout).await
     }
 
-    /// Every call of this file goes through here. Each of them may be made twice where the first answer was lost: it says so.
+    /// Every call of this file goes through here, but for plain reads. Each of them may be made twice where the first answer was lost: it says so.
     async fn ask(&self, op: Op, request: RedisRequest<'_>, deadline: Duration) -> StoreResult<Value> {
         let deadline = if self.patient { deadline.max(PATIENT) } else { deadline };
         // Boxed, and its type forgotten: this future goes into many others, and next to a round trip that costs nothing.

@@ -76,6 +76,7 @@ static TABLE: &[Row] = &[
     plain(700_021, 401, CLIENT, None, "The client assertion's application identifier does not match client_id."),
     plain(700_023, 401, CLIENT, None, "The client assertion's audience does not match the realm issuer."),
     plain(700_024, 401, CLIENT, None, "The client assertion is not within its valid time range."),
+    plain(700_025, 401, CLIENT, None, "Client is public so neither 'client_assertion' nor 'client_secret' should be presented."),
     plain(700_027, 401, CLIENT, None, "The certificate with the identifier used to sign the client assertion is not registered."),
     plain(700_030, 401, CLIENT, None, "The certificate is invalid: its subject name and issuer are not authorized."),
     plain(70025, 401, CLIENT, None, "The client has no configured federated identity credentials."),
@@ -93,6 +94,14 @@ static TABLE: &[Row] = &[
     plain(9_000_410, 400, REQUEST, None, "Malformed JSON in the claims parameter."),
     plain(9_000_411, 400, REQUEST, None, "The request is not properly formatted: a parameter is duplicated."),
     plain(9_002_313, 400, REQUEST, None, "The request is malformed or invalid."),
+    plain(
+        9_001_023,
+        400,
+        REQUEST,
+        None,
+        "The grant type is not supported over the /common or /consumers endpoints. Please use the /organizations or tenant-specific \
+         endpoint.",
+    ),
     plain(50049, 400, "invalid_instance", None, "Unknown or invalid instance."),
     plain(28000, 400, REQUEST, None, "The value of scope is not valid because it contains more than one resource."),
     plain(28003, 400, REQUEST, None, "The value of scope cannot be empty for a code of more than one resource."),
@@ -158,7 +167,7 @@ mod tests {
             50013, 500_133, 500_131, 50076, 50079, 50074, 50072, 50078, 50158, 53000, 53001, 53002, 53003, 50097, 50131, 65001,
             65004, 70000, 70008, 700_082, 70043, 50173, 50132, 50133, 54005, 501_481, 50011, 70002, 7_000_215, 7_000_222, 700_027,
             50012, 700_030, 700_016, 700_011, 90002, 50049, 70011, 1_002_012, 500_011, 70003, 70016, 70018, 70019, 70020, 50126,
-            50034, 50055, 50057, 50053, 50194, 50196, 90033, 28000, 28003, 70025,
+            50034, 50055, 50057, 50053, 50194, 50196, 90033, 28000, 28003, 70025, 700_025, 7_000_218,
         ] {
             assert!(is_known(code), "{code}");
         }

@@ -76,6 +76,7 @@ impl<'a> Wish<'a> {
             scope: owned("scope").unwrap_or_default(),
             nonce: owned("nonce"),
             sid: jose::random(),
+            ..Session::default()
         };
         let now = self.world.now();
         let code = Code {

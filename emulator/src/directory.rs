@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::{
     certificate::{Parsed, Workshop},
     error::StartError,
-    registration::{App, Realm, Tenant, User},
+    registration::{App, Certificate, Realm, Tenant, User},
 };
 
 const BUILT_IN: &str = include_str!("builtin.json");
@@ -73,6 +73,12 @@ impl Directory {
                     }
                 }
             }
+            if let Some(claim) = app.optional_claims.iter().find(|claim| *claim != "login_hint") {
+                return wrong(format!("app {}: optional_claims has login_hint; not {claim:?}", app.name));
+            }
+            if app.public && app.allow_public_client_flows {
+                return wrong(format!("app {}: public stands alone, without allow_public_client_flows", app.name));
+            }
         }
         for user in &self.users {
             if let Some(flow) = user.mfa.iter().find(|flow| !["obo", "password", "refresh"].contains(&flow.as_str())) {
@@ -108,12 +114,12 @@ impl Directory {
         let clients = self.realms.iter_mut().flat_map(|realm| &mut realm.clients);
         let clients = clients.map(|client| (&client.client_id, &mut client.certificates));
         for (owner, certificates) in apps.chain(clients) {
-            for certificate in certificates {
-                if certificate.generate {
-                    (certificate.pem, certificate.key_pem) = workshop.make(owner)?;
-                }
-                certificate.parsed = Some(Parsed::from_pem(&certificate.pem)?);
-            }
+            certificates.iter_mut().try_for_each(|certificate| certificate.read(owner, &mut workshop))?;
+        }
+        let tenants = self.tenants.iter_mut().flat_map(|tenant| &mut tenant.saml_issuers);
+        let realms = self.realms.iter_mut().flat_map(|realm| &mut realm.saml_issuers);
+        for one in tenants.chain(realms) {
+            one.certificate.read(&one.issuer, &mut workshop)?;
         }
         Ok(())
     }
@@ -148,6 +154,18 @@ impl Directory {
 
     pub(crate) fn realm(&self, name: &str) -> Option<&Realm> {
         self.realms.iter().find(|realm| realm.name == name)
+    }
+}
+
+// === impl Certificate ===
+
+impl Certificate {
+    fn read(&mut self, owner: &str, workshop: &mut Workshop) -> Result<(), StartError> {
+        if self.generate {
+            (self.pem, self.key_pem) = workshop.make(owner)?;
+        }
+        self.parsed = Some(Parsed::from_pem(&self.pem)?);
+        Ok(())
     }
 }
 

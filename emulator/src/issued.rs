@@ -33,7 +33,7 @@ pub(crate) struct Person {
 }
 
 /// What a code or refresh token stands for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Session {
     pub(crate) client_id: String,
     /// Where it was issued: a tenant's id, `adfs`, or `oidc/` and the realm.
@@ -44,6 +44,10 @@ pub(crate) struct Session {
     pub(crate) nonce: Option<String>,
     /// This sign-in, and no other of the same person: what a realm's tokens have as `sid`.
     pub(crate) sid: String,
+    /// The client got it without proving itself.
+    pub(crate) public: bool,
+    /// Its answers name nobody: they have no id token and no `client_info`.
+    pub(crate) bare: bool,
 }
 
 /// What became of the refresh tokens of one sign-in.
@@ -87,6 +91,10 @@ pub(crate) struct Device {
     pub(crate) scope: String,
     pub(crate) user_code: String,
     pub(crate) expires: i64,
+    /// Seconds between two questions; none where nobody minds.
+    pub(crate) interval: Option<i64>,
+    /// When it asked last.
+    pub(crate) asked: Option<i64>,
     pub(crate) decision: Decision,
 }
 
@@ -231,6 +239,14 @@ impl Issued {
         }
     }
 
+    /// Ends all sign-ins of a person at a client, at one place.
+    pub(crate) fn revoke_all(&mut self, client_id: &str, place: &str, person_id: &str) {
+        let sessions = self.refresh.values().map(|refresh| &refresh.session);
+        let theirs = sessions.filter(|one| one.client_id == client_id && one.place == place && one.person.id == person_id);
+        let sids: Vec<String> = theirs.map(|one| one.sid.clone()).collect();
+        self.revoked.extend(sids);
+    }
+
     /// Whether any of these was revoked.
     pub(crate) fn is_revoked(&self, ids: &[&str]) -> bool {
         ids.iter().any(|id| self.revoked.contains(*id))
@@ -319,6 +335,16 @@ impl Issued {
 // === impl Device ===
 
 impl Device {
+    /// Notes a question. One that comes too early makes all further ones wait five seconds longer (RFC 8628 §3.5).
+    pub(crate) fn ask(&mut self, now: i64) -> bool {
+        let early = self.interval.zip(self.asked).is_some_and(|(interval, asked)| now - asked < interval);
+        if early {
+            self.interval = self.interval.map(|interval| interval + 5);
+        }
+        self.asked = Some(now);
+        !early
+    }
+
     /// Scripts may name the device code, which is all that a polling test has.
     fn waits_for(&self, device_code: &str, code: &str) -> bool {
         self.decision == Decision::Pending && (self.user_code.eq_ignore_ascii_case(code) || device_code == code)

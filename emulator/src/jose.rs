@@ -64,11 +64,17 @@ pub(crate) fn random() -> String {
 /// `RS256` over header and claims, in compact form.
 pub(crate) fn sign(key: &RsaKeyPair, header: &Map<String, Value>, claims: &Map<String, Value>) -> Option<String> {
     let mut token = format!("{}.{}", encode(serde_json::to_vec(header).ok()?), encode(serde_json::to_vec(claims).ok()?));
-    let mut signature = vec![0; key.public_modulus_len()];
-    key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), token.as_bytes(), &mut signature).ok()?;
+    let signature = rsa_sha256(key, token.as_bytes())?;
     token.push('.');
     token.push_str(&encode(signature));
     Some(token)
+}
+
+/// RSA with SHA-256 over these bytes.
+pub(crate) fn rsa_sha256(key: &RsaKeyPair, bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut signature = vec![0; key.public_modulus_len()];
+    key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), bytes, &mut signature).ok()?;
+    Some(signature)
 }
 
 /// A number as clients write it: int, float or decimal string (MSAL.NET sends dates as strings).
@@ -162,8 +168,17 @@ impl PublicKey {
     }
 
     fn rsa_verifies(&self, parameters: &RsaParameters, jws: &Jws) -> bool {
+        self.rsa_signed(parameters, jws.signed.as_bytes(), &jws.signature)
+    }
+
+    /// Whether these bytes were signed by RSA with SHA-256.
+    pub(crate) fn signed(&self, bytes: &[u8], signature: &[u8]) -> bool {
+        self.rsa_signed(&RSA_PKCS1_2048_8192_SHA256, bytes, signature)
+    }
+
+    fn rsa_signed(&self, parameters: &RsaParameters, bytes: &[u8], signature: &[u8]) -> bool {
         let Self::Rsa { n, e } = self else { return false };
-        RsaPublicKeyComponents { n, e }.verify(parameters, jws.signed.as_bytes(), &jws.signature).is_ok()
+        RsaPublicKeyComponents { n, e }.verify(parameters, bytes, signature).is_ok()
     }
 }
 

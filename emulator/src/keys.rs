@@ -63,6 +63,21 @@ impl SigningKey {
         jose::sign(&self.pair, &full, claims)
     }
 
+    /// A key that was made elsewhere, as a test has it.
+    #[cfg(test)]
+    pub(crate) fn from_pkcs8(der: &[u8]) -> Option<Self> {
+        Some(Self { kid: "elsewhere".to_owned(), pair: RsaKeyPair::from_pkcs8(der).ok()? })
+    }
+
+    /// Its signature over bytes that are no JSON.
+    pub(crate) fn sign_bytes(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        jose::rsa_sha256(&self.pair, bytes)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.kid
+    }
+
     fn jwk(&self, issuer: Option<&str>) -> Value {
         let (n, e) = match PublicKey::of(&self.pair) {
             PublicKey::Rsa { n, e } => (n, e),

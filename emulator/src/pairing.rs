@@ -8,8 +8,6 @@ use crate::{
 
 /// Seconds that a device waits for its user.
 pub(crate) const LIFETIME: i64 = 900;
-/// Seconds between two questions of a device.
-pub(crate) const INTERVAL: i64 = 5;
 /// Letters that nobody mistakes for others.
 const LETTERS: &[u8] = b"BCDFGHJKLMNPQRSTVWXZ";
 
@@ -19,8 +17,9 @@ pub(crate) struct Codes {
     pub(crate) user_code: String,
 }
 
-/// A device of this client waits, at the place that it asked or, if that is none, at the user's.
-pub(crate) fn begin(world: &World, client_id: &str, place: Option<String>, scope: &str) -> Codes {
+/// A device of this client waits, at the place that it asked or, if that is none, at the user's. With an interval, its questions
+/// may come no faster.
+pub(crate) fn begin(world: &World, client_id: &str, place: Option<String>, scope: &str, interval: Option<i64>) -> Codes {
     let (now, user_code) = (world.now(), user_code());
     let device = Device {
         client_id: client_id.to_owned(),
@@ -28,6 +27,8 @@ pub(crate) fn begin(world: &World, client_id: &str, place: Option<String>, scope
         scope: scope.to_owned(),
         user_code: user_code.clone(),
         expires: now + LIFETIME,
+        interval,
+        asked: None,
         decision: Decision::Pending,
     };
     Codes { device_code: world.issued().add_device(device, now), user_code }
@@ -44,6 +45,8 @@ pub(crate) enum DeviceProblem {
     Unknown,
     Expired,
     Pending,
+    /// It waits, and asked before its interval was over.
+    Early,
     Denied,
     Redeemed,
 }
@@ -56,11 +59,12 @@ pub(crate) fn redeem(world: &World, device_code: &str, client_id: &str) -> Resul
     if device.expires <= now {
         return Err(DeviceProblem::Expired);
     }
-    let person = match &device.decision {
-        Decision::Pending => return Err(DeviceProblem::Pending),
+    let person = match device.decision.clone() {
+        Decision::Pending if device.ask(now) => return Err(DeviceProblem::Pending),
+        Decision::Pending => return Err(DeviceProblem::Early),
         Decision::Denied => return Err(DeviceProblem::Denied),
         Decision::Redeemed => return Err(DeviceProblem::Redeemed),
-        Decision::Approved(person) => person.clone(),
+        Decision::Approved(person) => person,
     };
     device.decision = Decision::Redeemed;
     Ok(Session {
@@ -68,7 +72,7 @@ pub(crate) fn redeem(world: &World, device_code: &str, client_id: &str) -> Resul
         place: device.place.clone().unwrap_or_else(|| person.tenant.clone()),
         person,
         scope: device.scope.clone(),
-        nonce: None,
         sid: jose::random(),
+        ..Session::default()
     })
 }

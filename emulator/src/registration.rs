@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::certificate::Parsed;
+use crate::{call::Endpoint, certificate::Parsed};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -15,6 +15,17 @@ pub(crate) struct Tenant {
     pub(crate) name: String,
     #[serde(default)]
     pub(crate) domains: Vec<String>,
+    /// Others whose assertions about its users it trusts, beside itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) saml_issuers: Vec<SamlIssuer>,
+}
+
+/// Who signs SAML assertions, and the certificate of its key (RSA).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SamlIssuer {
+    pub(crate) issuer: String,
+    pub(crate) certificate: Certificate,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,9 +49,16 @@ pub(crate) struct App {
     pub(crate) federated: Vec<Federated>,
     #[serde(default)]
     pub(crate) redirect_uris: Vec<String>,
-    /// May use device code and password without proving itself.
+    /// A public client: it proves itself nowhere, and a secret or assertion beside a user's grant is refused (AADSTS700025).
     #[serde(default)]
     pub(crate) public: bool,
+    /// A confidential client that may also go without a credential, as "Allow public client flows" has it. A refresh token is
+    /// redeemed as the client came when it got it.
+    #[serde(default)]
+    pub(crate) allow_public_client_flows: bool,
+    /// Claims of its id tokens beside the usual ones: `login_hint`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) optional_claims: Vec<String>,
     /// A second use of an assertion's `jti` is refused.
     #[serde(default)]
     pub(crate) refuse_replayed_jti: bool,
@@ -65,7 +83,7 @@ pub(crate) struct App {
 }
 
 /// `{"generate": true}`, or a PEM certificate with or without its key.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Certificate {
     #[serde(default, skip_serializing)]
@@ -138,6 +156,15 @@ pub(crate) struct Realm {
     pub(crate) clients: Vec<Client>,
     #[serde(default)]
     pub(crate) users: Vec<RealmUser>,
+    /// Endpoints that it does not have, by the names that scripts call them: `userinfo`, `endsession`, `devicecode`, …
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) without: Vec<Endpoint>,
+    /// Others whose assertions about its users it trusts, beside itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) saml_issuers: Vec<SamlIssuer>,
+    /// Seconds between two questions of a device.
+    #[serde(default = "five")]
+    pub(crate) device_interval: i64,
     #[serde(default = "quarter")]
     pub(crate) token_lifetime: i64,
     /// Seconds that a client's clock may differ from the realm's.
@@ -152,7 +179,7 @@ pub(crate) struct Realm {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Client {
     pub(crate) client_id: String,
-    /// The only way in which it may prove itself, of those that the realm offers; none: any of them.
+    /// The only way in which it may prove itself, of those that the realm offers; none: any of them. `none`: it is a public client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) token_endpoint_auth_method: Option<String>,
     #[serde(default)]
@@ -172,6 +199,9 @@ pub(crate) struct Client {
     /// Seconds that its assertions may live, where that is not what the realm says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) assertion_lifetime: Option<i64>,
+    /// Whether a token exchange that asks for a refresh token (`requested_token_type`) brings one, beside the access token.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) exchanges_for_refresh_tokens: bool,
     /// Names of this client as an API: one of them (or its client id) must be in the `aud` of a token it exchanges.
     #[serde(default)]
     pub(crate) audiences: Vec<String>,
@@ -200,6 +230,10 @@ fn hour() -> i64 {
 
 fn minute() -> i64 {
     60
+}
+
+fn five() -> i64 {
+    5
 }
 
 fn five_minutes() -> i64 {
@@ -235,6 +269,14 @@ impl App {
     /// Whether a token with this `aud` is meant for this app.
     pub(crate) fn is_audience(&self, aud: &str) -> bool {
         self.client_id.eq_ignore_ascii_case(aud) || self.identifier_uris.iter().any(|uri| uri == aud)
+    }
+}
+
+// === impl Client ===
+
+impl Client {
+    pub(crate) fn is_public(&self) -> bool {
+        self.token_endpoint_auth_method.as_deref() == Some("none")
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
     control, entra,
     jose::Jws,
     oidc, replacement,
+    saml::Received,
     script::{Effects, Facts},
     world::World,
 };
@@ -127,6 +128,8 @@ fn users(world: &World, call: &Call, login_hint: Option<String>) -> Vec<String> 
         if let Some(jws) = Jws::parse(token) {
             let claims = ["oid", "preferred_username", "upn", "sub", "unique_name"];
             names.extend(claims.iter().filter_map(|claim| jws.claims.get(*claim)?.as_str()).map(str::to_owned));
+        } else if let Some(received) = Received::decode(token) {
+            names.push(received.said.subject);
         }
     }
     names.extend(world.issued().users_of(call));

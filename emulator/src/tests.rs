@@ -5,8 +5,12 @@ mod clients;
 mod codes;
 mod entra;
 mod oidc;
+mod public;
+mod renewals;
+mod saml;
 mod scripted;
 mod sessions;
+mod sign_out;
 
 use std::{
     collections::HashMap,

@@ -31,9 +31,39 @@ pub(crate) fn stamp(unix: i64) -> String {
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}Z", seconds / 3_600, seconds / 60 % 60, seconds % 60)
 }
 
+/// `2026-11-21T05:42:28Z`, the form of XML.
+pub(crate) fn iso(unix: i64) -> String {
+    stamp(unix).replacen(' ', "T", 1)
+}
+
+/// Unix seconds of a date as XML has it, in UTC; a fraction of a second is cut off.
+pub(crate) fn from_iso(text: &str) -> Option<i64> {
+    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    let [year, month, day] = numbers(date, '-')?;
+    let [hour, minute, second] = numbers(time, ':')?;
+    let good = (1..=12).contains(&month)
+        && (1..=31).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second < 61
+        && fraction.bytes().all(|byte| byte.is_ascii_digit());
+    // The way of `civil`, back.
+    let (shifted_year, shifted) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let (era, year_of_era) = (shifted_year.div_euclid(400), shifted_year.rem_euclid(400));
+    let day_of_year = (153 * shifted + 2) / 5 + day - 1;
+    let days = era * 146_097 + 365 * year_of_era + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468;
+    good.then_some(days * 86_400 + hour * 3_600 + minute * 60 + second)
+}
+
+fn numbers(text: &str, between: char) -> Option<[i64; 3]> {
+    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok()).flatten();
+    text.split(between).map(digits).collect::<Option<Vec<i64>>>()?.try_into().ok()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{civil, stamp};
+    use super::{civil, from_iso, iso, stamp};
 
     #[test]
     fn dates() {
@@ -41,5 +71,16 @@ mod tests {
         assert_eq!(civil(951_782_400), (2000, 2, 29));
         assert_eq!(stamp(1_795_239_748), "2026-11-21 05:42:28Z");
         assert_eq!(stamp(-1), "1969-12-31 23:59:59Z");
+    }
+
+    #[test]
+    fn dates_of_xml_there_and_back() {
+        for unix in [0, 951_782_400, 951_868_800, 1_795_239_748, 4_102_444_799] {
+            assert_eq!(from_iso(&iso(unix)), Some(unix));
+        }
+        assert_eq!(from_iso("2026-11-21T05:42:28.999Z"), Some(1_795_239_748));
+        for bad in ["", "2026-11-21", "2026-11-21T05:42:28", "2026-13-21T05:42:28Z", "2026-11-21T05:42:28.xZ", "-1-1-1T0:0:0Z"] {
+            assert_eq!(from_iso(bad), None, "{bad}");
+        }
     }
 }

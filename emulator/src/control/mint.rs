@@ -81,7 +81,7 @@ pub(crate) fn mint(world: &World, text: &[u8]) -> Result<Value, String> {
     Ok(json!({"token": token, "claims": claims}))
 }
 
-fn app<'a>(world: &'a World, name: &str) -> Result<&'a App, String> {
+pub(super) fn app<'a>(world: &'a World, name: &str) -> Result<&'a App, String> {
     let found = world.directory.apps.iter().find(|app| app.name == name || app.is_audience(name));
     found.ok_or_else(|| format!("no app {name:?}"))
 }
@@ -141,14 +141,7 @@ impl Order {
         let client_id = self.client.as_deref().or_else(|| realm.clients.first().map(|client| client.client_id.as_str()));
         let client_id = client_id.unwrap_or_default();
         if self.kind == Kind::Id {
-            let session = Session {
-                client_id: client_id.to_owned(),
-                place: String::new(),
-                person,
-                scope: String::new(),
-                nonce: None,
-                sid: String::new(),
-            };
+            let session = Session { client_id: client_id.to_owned(), person, ..Session::default() };
             let mut claims = realm_tokens::id_claims(world, realm, &self.app, &session, "");
             claims.insert("exp".to_owned(), json!(world.now() + self.lifetime));
             return Ok(claims);

@@ -1,6 +1,8 @@
 //! `/_emulator/…`: how tests look into the emulator and tell it what to do.
 
 mod mint;
+mod saml;
+mod session;
 
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
@@ -62,6 +64,8 @@ pub(crate) fn serve(world: &World, call: &Call) -> Answer {
             Ok(None)
         }
         (&Method::POST, "token") => mint::mint(world, &call.body).map(Some),
+        (&Method::POST, "saml") => saml::mint(world, &call.body).map(Some),
+        (&Method::POST, "refresh-token") => session::begin(world, &call.body).map(Some),
         (&Method::POST, "device") => decide(world, &call.body),
         _ => return Answer::not_found(),
     };

@@ -5,15 +5,18 @@ use serde_json::{Map, Value, json};
 use super::{
     ask::Ask,
     home::Home,
-    scopes,
+    saml, scopes,
     tokens::{self, Access, Issuer},
 };
 use crate::{
     fault::{Fault, Outcome},
     issued::{Person, Session},
-    jose,
+    jose::{self, put},
     registration::App,
+    saml::{Format, encode},
 };
+
+const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 // === impl Ask ===
 
@@ -82,9 +85,32 @@ impl<'a> Ask<'a> {
     }
 
     /// Tokens for a user who has no session yet.
-    pub(crate) fn new_session(&self, person: Person, scope: String) -> Outcome<Value> {
+    pub(crate) fn new_session(&self, person: Person, scope: String, public: bool) -> Outcome<Value> {
+        self.user_answer(&self.session(person, scope, public))
+    }
+
+    /// What on-behalf-of is answered with: tokens, or where `requested_token_type` says so a SAML assertion in the place of the
+    /// access token.
+    pub(crate) fn delegated(&self, person: Person, scope: String) -> Outcome<Value> {
+        let session = self.session(person, scope, false);
+        let Some(kind) = self.call.param("requested_token_type").filter(|kind| *kind != ACCESS_TOKEN) else {
+            return self.user_answer(&session);
+        };
+        let format = Format::of_type(kind)
+            .ok_or_else(|| Fault::says(9_002_313, format!("The requested_token_type '{kind}' is not supported.")))?;
+        let mut body = self.user_answer(&session)?;
+        let resource = scopes::parse(self.world, &session.person.tenant, &session.scope)?.resource;
+        let lifetime = self.call.lifetime.unwrap_or(resource.token_lifetime);
+        let assertion =
+            saml::assertion(self.world, self.issuer(&session.person.tenant), format, &session.person, resource, lifetime);
+        body["access_token"] = json!(encode(&assertion));
+        body["issued_token_type"] = json!(kind);
+        Ok(body)
+    }
+
+    fn session(&self, person: Person, scope: String, public: bool) -> Session {
         let (client_id, place) = (self.client.client_id.clone(), self.place(&person));
-        self.user_answer(&Session { client_id, place, person, scope, nonce: None, sid: jose::random() })
+        Session { client_id, place, person, scope, sid: jose::random(), public, ..Session::default() }
     }
 
     /// Tokens for a user who has a session. A scope that is sent counts, and may be another resource's; what the user agreed to at
@@ -116,8 +142,14 @@ impl<'a> Ask<'a> {
         if asked.offline_access {
             body.insert("refresh_token".to_owned(), json!(world.issued().add_refresh(session.clone())));
         }
+        if session.bare {
+            return Ok(Value::Object(body));
+        }
         if asked.openid {
-            let claims = tokens::id_claims(world, issuer, self.client, person, &asked, session.nonce.as_deref());
+            let mut claims = tokens::id_claims(world, issuer, self.client, person, &asked, session.nonce.as_deref());
+            if self.wants_login_hint || self.client.optional_claims.iter().any(|claim| claim == "login_hint") {
+                put(&mut claims, "login_hint", tokens::login_hint(person));
+            }
             body.insert("id_token".to_owned(), json!(world.sign(&claims)));
         }
         if !matches!(self.home, Home::Adfs) && self.call.param("client_info").is_some() {

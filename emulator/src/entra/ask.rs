@@ -23,6 +23,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) proof: Proof,
     /// Claims of the access token that `claims` asks for.
     pub(crate) requested: Map<String, Value>,
+    /// Whether `claims` asks for the `login_hint` of the id token.
+    pub(crate) wants_login_hint: bool,
 }
 
 /// A parameter that must be there.
@@ -40,10 +42,10 @@ pub(crate) fn client<'a>(world: &'a World, call: &Call, home: Home<'a>) -> Outco
     known_client(world, &id, home)
 }
 
-/// What `claims` asks for of the access token: client capabilities and authentication contexts.
-pub(crate) fn requested(call: &Call) -> Outcome<Map<String, Value>> {
+/// What `claims` asks for: of the access token client capabilities and authentication contexts, of the id token `login_hint`.
+pub(crate) fn requested(call: &Call) -> Outcome<(Map<String, Value>, bool)> {
     let mut claims = Map::new();
-    let Some(text) = call.param("claims") else { return Ok(claims) };
+    let Some(text) = call.param("claims") else { return Ok((claims, false)) };
     let value: Value = serde_json::from_str(text).map_err(|_| Fault::aadsts(9_000_410))?;
     if !value.is_object() {
         return Err(Fault::aadsts(9_000_410));
@@ -57,5 +59,6 @@ pub(crate) fn requested(call: &Call) -> Outcome<Map<String, Value>> {
             claims.insert(name.to_owned(), values);
         }
     }
-    Ok(claims)
+    let login_hint = value.get("id_token").is_some_and(|wanted| wanted.get("login_hint").is_some());
+    Ok((claims, login_hint))
 }

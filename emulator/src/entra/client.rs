@@ -11,6 +11,25 @@ use crate::{
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
+/// The grants that a public client may use.
+const OF_USERS: [&str; 5] =
+    ["authorization_code", "refresh_token", "password", "device_code", "urn:ietf:params:oauth:grant-type:device_code"];
+
+/// A public client has nothing to prove itself by, and must not try at a user's grant.
+pub(crate) fn may_present(call: &Call, client: &App, grant: &str) -> Outcome<()> {
+    let basic = basic::sent(call).is_some_and(|(_, secret)| !secret.is_empty());
+    let presents = basic || call.param("client_secret").is_some() || call.param("client_assertion").is_some();
+    if client.public && presents && OF_USERS.contains(&grant) { Err(Fault::aadsts(700_025)) } else { Ok(()) }
+}
+
+/// Whether a client comes to a user's grant as a public one; refused if it may not and proved nothing.
+pub(crate) fn comes_public(client: &App, proof: Proof) -> Outcome<bool> {
+    if !client.public && !client.allow_public_client_flows {
+        required(proof)?;
+    }
+    Ok(proof == Proof::None)
+}
+
 /// Checks what was sent. Nothing sent is [`Proof::None`], which [`required`] refuses where it must.
 pub(crate) fn prove(world: &World, call: &Call, client: &App) -> Outcome<Proof> {
     // An empty one is none, as in the form.

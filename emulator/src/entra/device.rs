@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     ask::{Ask, client, needed},
+    client::comes_public,
     home::{self, Home},
     scopes,
 };
@@ -12,12 +13,16 @@ use crate::{
     answer::Answer,
     call::Call,
     fault::{Fault, Outcome},
-    issued::Decision,
+    issued::{Decision, Session},
     page,
-    pairing::{self, DeviceProblem, INTERVAL, LIFETIME},
+    pairing::{self, DeviceProblem, LIFETIME},
     world::World,
 };
 
+/// Seconds between two questions, which nobody is held to here.
+const INTERVAL: i64 = 5;
+
+/// Nobody is asked for a credential here, whatever kind of client it is.
 pub(crate) fn start(world: &World, call: &Call) -> Outcome<Value> {
     let home = home::home(world, call)?;
     let client = client(world, call, home)?;
@@ -30,7 +35,7 @@ pub(crate) fn start(world: &World, call: &Call) -> Outcome<Value> {
     if let Home::Tenant(tenant) = home {
         scopes::parse(world, &tenant.id, scope)?;
     }
-    let codes = pairing::begin(world, &client.client_id, place, scope);
+    let codes = pairing::begin(world, &client.client_id, place, scope, None);
     let uri = format!("{}/{}/deviceapprove", world.origin, call.tenant().unwrap_or("common"));
     // As at Entra, there is no `verification_uri_complete`.
     Ok(json!({
@@ -43,18 +48,19 @@ pub(crate) fn start(world: &World, call: &Call) -> Outcome<Value> {
     }))
 }
 
-/// One poll. Nobody is asked for a credential here, but one that is sent must be good.
+/// One poll, by a public client or by one that proves itself.
 pub(crate) fn poll(ask: &Ask<'_>) -> Outcome<Value> {
+    let public = comes_public(ask.client, ask.proof)?;
     let code = needed(ask.call, "device_code")?;
     let session = pairing::redeem(ask.world, code, &ask.client.client_id).map_err(|problem| match problem {
         DeviceProblem::Unknown => Fault::aadsts(70018),
         DeviceProblem::Expired => Fault::aadsts(70020),
-        DeviceProblem::Pending => Fault::aadsts(70016),
+        DeviceProblem::Pending | DeviceProblem::Early => Fault::aadsts(70016),
         DeviceProblem::Denied => Fault::plain("authorization_declined", "The user declined the request of the device."),
         DeviceProblem::Redeemed => Fault::says(54005, "The device code was already redeemed."),
     })?;
     ask.at_home(&session)?;
-    ask.user_answer(&session)
+    ask.user_answer(&Session { public, ..session })
 }
 
 /// The page where a user enters the code and says who they are.

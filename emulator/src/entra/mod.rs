@@ -11,5 +11,6 @@ pub(crate) mod home;
 mod logout;
 mod metadata;
 pub(crate) mod routes;
+pub(crate) mod saml;
 mod scopes;
 pub(crate) mod tokens;

@@ -76,6 +76,8 @@ pub(crate) fn parse_all<'a>(world: &'a World, tenant: &str, scope: &str) -> Outc
     for one in scope.split_whitespace().filter(|one| !is_reserved(one)) {
         let (prefix, name) = one.rsplit_once('/').unwrap_or(("", one));
         let asked = if prefix.is_empty() { GRAPH } else { prefix };
+        // How a resource is named whose entity id is no URI.
+        let asked = asked.strip_prefix("spn:").unwrap_or(asked);
         let found = world.directory.resource(asked, tenant).ok_or_else(|| no_resource(asked, tenant))?;
         let wanted = (prefix.to_owned(), name.to_owned());
         match all.iter_mut().find(|asked| asked.resource.client_id == found.client_id) {

@@ -205,6 +205,17 @@ pub(crate) fn client_info(person: &Person) -> String {
     jose::encode(json!({"uid": person.id, "utid": person.tenant}).to_string())
 }
 
+/// What names a person to the sign-out and sign-in pages, of no meaning to anybody else.
+pub(crate) fn login_hint(person: &Person) -> String {
+    format!("O.{}", jose::encode(format!("{} {}", person.id, person.tenant)))
+}
+
+/// The object id of the person that a `login_hint` claim names.
+pub(crate) fn hinted(hint: &str) -> Option<String> {
+    let text = String::from_utf8(jose::decode(hint.strip_prefix("O.")?)?).ok()?;
+    text.split_once(' ').map(|(id, _)| id.to_owned())
+}
+
 /// The service principal of an app in a tenant: one id for ever, without a list of them.
 pub(crate) fn principal_id(client_id: &str, issuer: Issuer<'_>) -> String {
     let place = match issuer {

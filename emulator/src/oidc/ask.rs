@@ -53,7 +53,7 @@ impl RealmAsk<'_> {
     }
 
     /// The APIs that the token is for: those named, else the realm's first.
-    fn audience(&self) -> Outcome<Vec<String>> {
+    pub(crate) fn audience(&self) -> Outcome<Vec<String>> {
         let named: Vec<String> = self.call.params("audience").chain(self.call.params("resource")).map(str::to_owned).collect();
         let known = |name: &String| self.realm.audiences.contains(name) || self.realm.client(name).is_some();
         if let Some(unknown) = named.iter().find(|name| !known(name)) {
@@ -64,7 +64,7 @@ impl RealmAsk<'_> {
 
     pub(crate) fn user_answer(&self, session: &Session, scope: &str, refresh: Option<String>) -> Outcome<Value> {
         let mut body = self.answer(Some(&session.person), Some(&session.sid), scope)?;
-        if scope.split_whitespace().any(|one| one == "openid") {
+        if !session.bare && scope.split_whitespace().any(|one| one == "openid") {
             let token = body.get("access_token").and_then(Value::as_str).unwrap_or_default();
             let claims = tokens::id_claims(self.world, self.realm, &self.client.client_id, session, token);
             body.insert("id_token".to_owned(), json!(self.world.sign(&claims)));

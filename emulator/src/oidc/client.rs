@@ -12,6 +12,17 @@ use crate::{
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
+/// The client that proved itself, or a public one, which has nothing to prove itself by.
+pub(crate) fn identify<'a>(world: &World, call: &Call, realm: &'a Realm) -> Outcome<&'a Client> {
+    let named = call.param("client_id").and_then(|id| realm.client(id)).filter(|client| client.is_public());
+    let Some(client) = named else { return prove(world, call, realm) };
+    let sent = ["client_secret", "client_assertion"].into_iter().any(|name| call.param(name).is_some());
+    if sent || call.header("authorization").is_some() {
+        return Err(refused(realm, "This client is public: it has no credential."));
+    }
+    Ok(client)
+}
+
 /// The client that proved itself, by a method that the realm offers.
 pub(crate) fn prove<'a>(world: &World, call: &Call, realm: &'a Realm) -> Outcome<&'a Client> {
     let header = call.header("authorization");

@@ -14,16 +14,16 @@ use crate::{
     fault::{Fault, Outcome},
     issued::Decision,
     page,
-    pairing::{self, DeviceProblem, INTERVAL, LIFETIME},
+    pairing::{self, DeviceProblem, LIFETIME},
     registration::Realm,
     world::World,
 };
 
 pub(crate) fn start(world: &World, call: &Call, realm: &Realm) -> Outcome<Value> {
-    let client = client::prove(world, call, realm)?;
+    let client = client::identify(world, call, realm)?;
     let scope = call.param("scope").unwrap_or_default();
     check_scopes(realm, scope)?;
-    let codes = pairing::begin(world, &client.client_id, Some(format!("oidc/{}", realm.name)), scope);
+    let codes = pairing::begin(world, &client.client_id, Some(format!("oidc/{}", realm.name)), scope, Some(realm.device_interval));
     let uri = format!("{}/deviceapprove", issuer(world, realm));
     Ok(json!({
         "user_code": codes.user_code,
@@ -31,7 +31,7 @@ pub(crate) fn start(world: &World, call: &Call, realm: &Realm) -> Outcome<Value>
         "verification_uri": uri,
         "verification_uri_complete": format!("{uri}?user_code={}", codes.user_code),
         "expires_in": LIFETIME,
-        "interval": INTERVAL,
+        "interval": realm.device_interval,
     }))
 }
 
@@ -43,6 +43,7 @@ pub(crate) fn poll(ask: &RealmAsk<'_>) -> Outcome<Value> {
         DeviceProblem::Redeemed => Fault::plain("invalid_grant", "The device code was used before."),
         DeviceProblem::Expired => Fault::plain("expired_token", "The device code has expired."),
         DeviceProblem::Pending => Fault::plain("authorization_pending", "The user has not decided yet."),
+        DeviceProblem::Early => Fault::plain("slow_down", "The device asks too often: it has to wait five seconds longer."),
         DeviceProblem::Denied => Fault::plain("access_denied", "The user said no."),
     })?;
     ask.begin(&session)

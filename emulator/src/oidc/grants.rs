@@ -1,39 +1,41 @@
-//! The grants of a realm: client credentials, code, rotating refresh tokens, and token exchange (RFC 8693). The device code's is
-//! with its page.
+//! The grants of a realm: client credentials, code, rotating refresh tokens. Token exchange and password have files of their own,
+//! the device code's is with its page.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     ask::{RealmAsk, needed},
     client, device,
-    realm::issuer,
+    exchange::{self, EXCHANGE},
+    password,
 };
 use crate::{
     call::Call,
     fault::{Fault, Outcome},
-    issued::{CodeProblem, Person, RefreshProblem, Session},
-    jose::Jws,
+    issued::{CodeProblem, RefreshProblem, Session},
     registration::Realm,
     world::World,
 };
 
-pub(crate) const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 pub(crate) const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
-const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
-const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
 /// The token endpoint: what is common to all grants, and which method has which.
 pub(crate) fn redeem(world: &World, call: &Call, realm: &Realm) -> Outcome<Value> {
     if let Some(name) = call.repeated() {
         return Err(Fault::plain("invalid_request", format!("The parameter {name} came more than once.")));
     }
-    let client = client::prove(world, call, realm)?;
+    let client = client::identify(world, call, realm)?;
     let ask = RealmAsk { world, call, realm, client };
-    match needed(call, "grant_type")? {
+    let grant = needed(call, "grant_type")?;
+    if client.is_public() && ["client_credentials", EXCHANGE].contains(&grant) {
+        return Err(Fault::plain("unauthorized_client", format!("A public client may not use the grant {grant}.")));
+    }
+    match grant {
         "client_credentials" => ask.client_credentials(),
         "authorization_code" => ask.authorization_code(),
         "refresh_token" => ask.refresh_token(),
-        EXCHANGE => ask.token_exchange(),
+        EXCHANGE => exchange::redeem(&ask),
+        "password" => password::redeem(&ask),
         DEVICE => device::poll(&ask),
         other => Err(Fault::plain("unsupported_grant_type", format!("The grant {other} is not supported."))),
     }
@@ -85,49 +87,5 @@ impl RealmAsk<'_> {
             return Err(Fault::plain("invalid_scope", "The scope is wider than what was granted."));
         }
         self.user_answer(&Session { nonce: None, ..session }, &scope, Some(next))
-    }
-
-    pub(crate) fn token_exchange(&self) -> Outcome<Value> {
-        let kind = needed(self.call, "subject_token_type")?;
-        if ![ACCESS_TOKEN, JWT].contains(&kind) {
-            return Err(Fault::plain("invalid_request", format!("subject_token_type {kind} is not supported.")));
-        }
-        let wanted = self.call.param("requested_token_type").unwrap_or(ACCESS_TOKEN);
-        if ![ACCESS_TOKEN, JWT].contains(&wanted) {
-            return Err(Fault::plain("invalid_request", format!("requested_token_type {wanted} is not supported.")));
-        }
-        let jws = self.subject(needed(self.call, "subject_token")?)?;
-        let person = Person {
-            id: jws.text("sub").to_owned(),
-            username: jws.text("preferred_username").to_owned(),
-            name: jws.text("name").to_owned(),
-            email: jws.text("email").to_owned(),
-            ..Person::default()
-        };
-        let scope = self.scope(jws.text("scope"))?;
-        let mut body = self.answer(Some(&person), None, &scope)?;
-        body.insert("issued_token_type".to_owned(), json!(wanted));
-        Ok(Value::Object(body))
-    }
-
-    /// A token of this realm, in time, and meant for this client.
-    fn subject(&self, text: &str) -> Outcome<Jws> {
-        let refused = |text: &str| Fault::plain("invalid_request", text);
-        let jws = Jws::parse(text).ok_or_else(|| refused("The subject token cannot be read."))?;
-        let key = self.world.keys().published_as(jws.head("kid"));
-        if !key.is_some_and(|key| key.verify(&jws)) || jws.text("iss") != issuer(self.world, self.realm) {
-            return Err(refused("The subject token was not issued here."));
-        }
-        if jws.time("exp").is_none_or(|exp| exp <= self.world.now()) {
-            return Err(refused("The subject token has expired."));
-        }
-        if self.world.issued().is_revoked(&[jws.text("jti"), jws.text("sid")]) {
-            return Err(refused("The subject token was revoked."));
-        }
-        let mine = |aud: &&str| *aud == self.client.client_id || self.client.audiences.iter().any(|one| one == aud);
-        if !jws.audiences().iter().any(mine) {
-            return Err(refused("The subject token is not meant for this client."));
-        }
-        Ok(jws)
     }
 }

@@ -3,10 +3,20 @@
 use serde_json::{Value, json};
 
 use super::{
-    grants::{DEVICE, EXCHANGE},
+    exchange::EXCHANGE,
+    grants::DEVICE,
     realm::{COMMON, issuer},
 };
-use crate::{registration::Realm, world::World};
+use crate::{call::Endpoint, registration::Realm, world::World};
+
+/// What stands in the metadata only if the realm has it.
+const ENDPOINTS: [(Endpoint, &str); 5] = [
+    (Endpoint::UserInfo, "userinfo_endpoint"),
+    (Endpoint::Revocation, "revocation_endpoint"),
+    (Endpoint::Introspection, "introspection_endpoint"),
+    (Endpoint::DeviceCode, "device_authorization_endpoint"),
+    (Endpoint::EndSession, "end_session_endpoint"),
+];
 
 pub(crate) fn configuration(world: &World, realm: &Realm) -> Value {
     let issuer = issuer(world, realm);
@@ -23,7 +33,7 @@ pub(crate) fn configuration(world: &World, realm: &Realm) -> Value {
         "end_session_endpoint": format!("{issuer}/logout"),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "fragment", "form_post"],
-        "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token", DEVICE, EXCHANGE],
+        "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token", "password", DEVICE, EXCHANGE],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256"],
         "scopes_supported": scopes,
@@ -33,6 +43,11 @@ pub(crate) fn configuration(world: &World, realm: &Realm) -> Value {
     });
     if !realm.token_endpoint_auth_signing_alg_values_supported.is_empty() {
         body["token_endpoint_auth_signing_alg_values_supported"] = json!(realm.token_endpoint_auth_signing_alg_values_supported);
+    }
+    for (endpoint, name) in ENDPOINTS {
+        if let Some(body) = body.as_object_mut().filter(|_| realm.without.contains(&endpoint)) {
+            body.remove(name);
+        }
     }
     body
 }

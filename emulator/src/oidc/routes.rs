@@ -13,6 +13,9 @@ use crate::{
 
 pub(crate) fn serve(world: &World, call: &Call, name: &str) -> Answer {
     let Some(realm) = world.directory.realm(name) else { return Answer::not_found() };
+    if realm.without.contains(&call.endpoint) {
+        return Answer::not_found();
+    }
     match (call.endpoint, &call.method) {
         (Endpoint::Discovery, &Method::GET) => Answer::ok(configuration(world, realm)),
         (Endpoint::Keys, &Method::GET) => Answer::ok(world.keys().jwks(None, None)),

@@ -8,13 +8,11 @@ use crate::{
         client,
     },
     fault::{Fault, Outcome},
-    issued::CodeProblem,
+    issued::{CodeProblem, Session},
 };
 
 pub(crate) fn redeem(ask: &Ask<'_>) -> Outcome<Value> {
-    if !ask.client.public {
-        client::required(ask.proof)?;
-    }
+    let public = client::comes_public(ask.client, ask.proof)?;
     let code = needed(ask.call, "code")?;
     let redirect_uri = needed(ask.call, "redirect_uri")?;
     let verifier = ask.call.param("code_verifier");
@@ -28,5 +26,5 @@ pub(crate) fn redeem(ask: &Ask<'_>) -> Outcome<Value> {
         CodeProblem::Verifier => Fault::aadsts(501_481),
     })?;
     ask.at_home(&session)?;
-    ask.again(session)
+    ask.again(Session { public, ..session })
 }

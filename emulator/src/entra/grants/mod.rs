@@ -5,6 +5,7 @@ mod client_credentials;
 mod on_behalf_of;
 mod password;
 mod refresh_token;
+mod saml_bearer;
 
 use serde_json::Value;
 
@@ -15,6 +16,7 @@ use super::{
 use crate::{
     call::Call,
     fault::{Fault, Outcome},
+    saml::Format,
     world::World,
 };
 
@@ -28,14 +30,17 @@ pub(crate) fn redeem(world: &World, call: &Call) -> Outcome<Value> {
     let home = home::home(world, call)?;
     let grant = needed(call, "grant_type")?;
     let app = ask::client(world, call, home)?;
+    client::may_present(call, app, grant)?;
     let proof = client::prove(world, call, app)?;
-    let requested = ask::requested(call)?;
-    let ask = Ask { world, call, home, client: app, proof, requested };
+    let (requested, wants_login_hint) = ask::requested(call)?;
+    let ask = Ask { world, call, home, client: app, proof, requested, wants_login_hint };
     match grant {
         "client_credentials" => client_credentials::redeem(&ask),
         "authorization_code" => authorization_code::redeem(&ask),
         "refresh_token" => refresh_token::redeem(&ask),
         "urn:ietf:params:oauth:grant-type:jwt-bearer" => on_behalf_of::redeem(&ask),
+        saml_bearer::ONE => saml_bearer::redeem(&ask, Format::One),
+        saml_bearer::TWO => saml_bearer::redeem(&ask, Format::Two),
         "device_code" | "urn:ietf:params:oauth:grant-type:device_code" => device::poll(&ask),
         "password" => password::redeem(&ask),
         other => Err(Fault::says(70003, format!("The app requested an unsupported grant type '{other}'."))),

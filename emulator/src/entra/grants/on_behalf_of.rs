@@ -19,10 +19,7 @@ use crate::{
 pub(crate) fn redeem(ask: &Ask<'_>) -> Outcome<Value> {
     client::required(ask.proof)?;
     let text = needed(ask.call, "assertion")?;
-    let usage = needed(ask.call, "requested_token_use")?;
-    if usage != "on_behalf_of" {
-        return Err(Fault::says(9_002_313, format!("The requested_token_use '{usage}' is not supported.")));
-    }
+    on_behalf(ask)?;
     let scope = needed(ask.call, "scope")?.to_owned();
     let jws = Jws::parse(text).ok_or_else(|| Fault::says(50013, "Assertion is malformed and cannot be read."))?;
     verify(ask, &jws)?;
@@ -34,7 +31,27 @@ pub(crate) fn redeem(ask: &Ask<'_>) -> Outcome<Value> {
     }
     let person = subject(ask, &jws);
     ask.may(&person, "obo")?;
-    ask.new_session(person, scope)
+    ask.delegated(person, scope)
+}
+
+/// What the grants of assertions are for, which must be said.
+pub(super) fn on_behalf(ask: &Ask<'_>) -> Outcome<()> {
+    match needed(ask.call, "requested_token_use")? {
+        "on_behalf_of" => Ok(()),
+        usage => Err(Fault::says(9_002_313, format!("The requested_token_use '{usage}' is not supported."))),
+    }
+}
+
+/// An assertion that was given to another app.
+pub(super) fn wrong_audience(ask: &Ask<'_>, audiences: &str) -> Box<Fault> {
+    Fault::says(
+        500_131,
+        format!(
+            "Assertion audience does not match the Client app presenting the assertion. The audience in the assertion was \
+             '{audiences}' and the expected audience is '{}' or one of the Application Uris of this application.",
+            ask.client.client_id
+        ),
+    )
 }
 
 /// Signature, issuer, audience, times: each with the number that Entra gives it.
@@ -63,15 +80,7 @@ fn verify(ask: &Ask<'_>, jws: &Jws) -> Outcome<()> {
         return Err(Fault::says(50013, format!("Assertion was issued by tenant '{tenant}', not by '{}'.", home.id)));
     }
     if !jws.audiences().iter().any(|aud| ask.client.is_audience(aud)) {
-        return Err(Fault::says(
-            500_131,
-            format!(
-                "Assertion audience does not match the Client app presenting the assertion. The audience in the \
-                 assertion was '{}' and the expected audience is '{}' or one of the Application Uris of this application.",
-                jws.audiences().join(" "),
-                ask.client.client_id
-            ),
-        ));
+        return Err(wrong_audience(ask, &jws.audiences().join(" ")));
     }
     let now = world.now();
     let begun = jws.time("nbf").is_none_or(|nbf| nbf - SKEW <= now);

@@ -13,8 +13,11 @@ use crate::{
 };
 
 pub(crate) fn redeem(ask: &Ask<'_>) -> Outcome<Value> {
-    if !ask.client.public {
-        client::required(ask.proof)?;
+    let public = client::comes_public(ask.client, ask.proof)?;
+    // Only the tenant's own page can tell a personal account's password, and `common` may mean either.
+    let segment = ask.call.tenant().unwrap_or_default();
+    if ["common", "consumers"].iter().any(|name| segment.eq_ignore_ascii_case(name)) {
+        return Err(Fault::aadsts(9_001_023));
     }
     let username = needed(ask.call, "username")?;
     let given = needed(ask.call, "password")?;
@@ -30,5 +33,5 @@ pub(crate) fn redeem(ask: &Ask<'_>) -> Outcome<Value> {
     }
     let person = person(user);
     ask.may(&person, "password")?;
-    ask.new_session(person, scope)
+    ask.new_session(person, scope, public)
 }

@@ -20,6 +20,7 @@ mod settings;
 mod strange;
 mod throttle;
 mod token_endpoint;
+mod userinfo;
 
 pub use answer::AuthorityError;
 pub use decoding::Decoding;

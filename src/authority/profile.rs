@@ -52,6 +52,8 @@ pub struct Profile {
     /// Whether a refresh token is void once it was used, where nothing else is said: of servers that nobody knows the worse is
     /// assumed.
     pub single_use_refresh: bool,
+    /// Whether a device code is polled for without the client's credential, where nothing else is said (REQ-6).
+    pub public_devices: bool,
     /// Whether it logs and counts calls by headers of its own (REQ-11).
     pub correlation_headers: bool,
 }
@@ -123,6 +125,7 @@ pub(super) const ENTRA: Profile = Profile {
     capabilities: true,
     client_info: true,
     single_use_refresh: false,
+    public_devices: true,
     correlation_headers: true,
 };
 
@@ -149,6 +152,7 @@ pub(super) const OIDC: Profile = Profile {
     capabilities: false,
     client_info: false,
     single_use_refresh: true,
+    public_devices: false,
     correlation_headers: false,
 };
 

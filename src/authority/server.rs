@@ -364,7 +364,7 @@ impl Authority {
         self.path(&format!("{tenant}/oauth2/v2.0/{endpoint}"))
     }
 
-    fn named(&self, endpoint: Option<&str>, otherwise: &'static str) -> Result<Url, AuthorityError> {
+    pub(super) fn named(&self, endpoint: Option<&str>, otherwise: &'static str) -> Result<Url, AuthorityError> {
         endpoint.and_then(|text| Url::parse(text).ok()).filter(|url| self.may_call(url)).ok_or(AuthorityError::Invalid(otherwise))
     }
 

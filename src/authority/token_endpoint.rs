@@ -58,8 +58,8 @@ impl Authority {
         self.record.metrics.not_made(grant.grant(), failure)
     }
 
-    /// What OAuth defines, and what the authority logs and counts by, where it does (REQ-11).
-    fn headers(&self, proof: &Proof, context: &Context) -> HeaderMap {
+    /// What OAuth defines, and what the authority logs, counts and routes by, where it does (REQ-11, REQ-12).
+    fn headers(&self, grant: &Form, proof: &Proof, context: &Context) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded;charset=utf-8"));
@@ -70,6 +70,11 @@ impl Authority {
         if self.profile().correlation_headers {
             if let Ok(id) = HeaderValue::try_from(context.correlation_id.to_string()) {
                 headers.insert(HeaderName::from_static("client-request-id"), id);
+            }
+            // What is no header value is not sent: it only helps the authority to find the user's home.
+            if let Some(mut user) = grant.user().and_then(|user| HeaderValue::try_from(user).ok()) {
+                user.set_sensitive(true);
+                headers.insert(HeaderName::from_static("x-anchormailbox"), user);
             }
             for (name, value) in [
                 ("return-client-request-id", "true"),
@@ -98,7 +103,7 @@ impl CallPermit<'_> {
         let outgoing = Outgoing {
             method: Method::POST,
             url: request.endpoint,
-            headers: authority.headers(proof, &context),
+            headers: authority.headers(request.grant, proof, &context),
             body: Some(request.grant.encode_with(proof.members())),
             until: request.until,
             over: if request.fresh { Over::Fresh } else { Over::Kept },

@@ -7,10 +7,12 @@
 //!   `losses`, and the `queue`.
 //! - `lead` is the way of a flight through that level, `finder` takes what it finds there, `publish` stores what it brings,
 //!   `recheck` asks whether what memory has still stands.
+//! - `attempts` counts what may be tried a few times only.
 //! - `accounts` is about who signed in, and what renews their tokens; `handles` seals what their clients hold of that.
 
 mod accounts;
 mod again;
+mod attempts;
 mod budget;
 mod epochs;
 mod finder;
@@ -40,6 +42,7 @@ mod watches;
 mod way;
 
 pub use accounts::{Base, CachedAccounts, Cursor, Kept, KeptSignIn, Known, Listed, RefreshLease, Renewed, Signed, Unavailable};
+pub use attempts::{Attempts, CountedAttempt, TooMany};
 pub use budget::{Budget, Permit, Work};
 pub use fleet::{Fleet, Parts};
 pub use flight::{Flight, Landing, Lost, Part};

@@ -82,6 +82,11 @@ fn app(name: String, raw: raw::App, environment: &BTreeMap<String, String>, repo
         let problem = Complaint::new("it has no effect at an issuer", "remove it: the algorithm follows what the issuer announces");
         report.warning(&at("credential.certificate.sha1"), problem);
     }
+    let is_public = matches!(credential, Some(credential::Settings::Public));
+    if is_public && raw.inbound.is_some() {
+        let reason = "it has no effect at an app without a credential, which may not exchange users' tokens";
+        report.warning(&at("inbound"), Complaint::new(reason, "remove it, or give the app a credential"));
+    }
     let inbound = raw.inbound.map(|raw| inbound(&at("inbound"), raw, address.as_ref(), report));
     let tenants = tenants(&at("tenants"), raw.tenants, report);
     let managed_identity_ids = words(&at("managed_identity_ids"), raw.managed_identity_ids, report);
@@ -94,6 +99,20 @@ fn app(name: String, raw: raw::App, environment: &BTreeMap<String, String>, repo
     let credential =
         credential.unwrap_or_else(|| credential::Settings::Secret { source: Source::missing(&at("credential")), method: None });
     let refresh_tokens = raw.refresh_tokens.map_or_else(|| flow::RefreshTokens::usual(&address), |scalar| scalar.0);
+    let device_client = raw.device_code.and_then(|raw| raw.client).map(|scalar| scalar.0);
+    let usual_client = flow::DeviceClient::usual(&address);
+    if is_public && device_client == Some(flow::DeviceClient::Confidential) {
+        let reason = "the app has no credential to poll with";
+        report.error(&at("device_code.client"), Complaint::new(reason, "remove it, or give the app a credential"));
+    }
+    let is_on = |switch: Option<Scalar<bool>>| switch.is_some_and(|scalar| scalar.0);
+    let username_password = is_on(raw.username_password);
+    let takes_none = |tenant: &Tenant| ["common", "consumers"].contains(&tenant.as_str());
+    if username_password && address.tenant().is_some_and(takes_none) && tenants.is_empty() {
+        let reason = "the app's authority takes no passwords: they are one tenant's";
+        let remedy = "name one tenant in `authority`, or list those that requests may name in `tenants`";
+        report.error(&at("username_password"), Complaint::new(reason, remedy));
+    }
     Some(flow::AppSettings {
         name,
         authority: authority::Settings { key, file, address, ca_file, assertion_audience },
@@ -102,9 +121,13 @@ fn app(name: String, raw: raw::App, environment: &BTreeMap<String, String>, repo
         inbound,
         tenants,
         client_capabilities,
-        offline_access: raw.offline_access.is_some_and(|scalar| scalar.0),
+        offline_access: is_on(raw.offline_access),
         refresh_tokens,
         managed_identity_ids,
+        refresh_token: is_on(raw.refresh_token),
+        username_password,
+        device_client: device_client.unwrap_or(usual_client),
+        session_ask: raw.session.and_then(|raw| raw.ask).map(|scalar| scalar.0),
     })
 }
 

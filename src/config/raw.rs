@@ -11,7 +11,7 @@ use super::scalar::{Later, List, Mode, Scalar, Size, Text};
 use crate::authority::AssertionAudience;
 use crate::caller::AccountRights;
 use crate::credential::SecretMethod;
-use crate::flow::RefreshTokens;
+use crate::flow::{DeviceClient, RefreshTokens, SessionAsk};
 use crate::listen::ClientCertificates;
 use crate::telemetry::{Format, Level};
 
@@ -81,6 +81,22 @@ pub(super) struct App {
     pub(super) offline_access: Option<Scalar<bool>>,
     pub(super) refresh_tokens: Option<Scalar<RefreshTokens>>,
     pub(super) managed_identity_ids: Option<List>,
+    pub(super) refresh_token: Option<Scalar<bool>>,
+    pub(super) username_password: Option<Scalar<bool>>,
+    pub(super) device_code: Option<DeviceCode>,
+    pub(super) session: Option<Session>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeviceCode {
+    pub(super) client: Option<Scalar<DeviceClient>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Session {
+    pub(super) ask: Option<Scalar<SessionAsk>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -91,6 +107,7 @@ pub(super) struct Credential {
     pub(super) pfx: Option<Later>,
     pub(super) private_key: Option<Later>,
     pub(super) federated_token: Option<RawPlace>,
+    pub(super) public: Option<Scalar<bool>>,
     pub(super) managed_identity: Option<Later>,
 }
 

@@ -11,7 +11,7 @@ use super::text;
 use crate::authority::AssertionAudience;
 use crate::caller::AccountRights;
 use crate::credential::SecretMethod;
-use crate::flow::RefreshTokens;
+use crate::flow::{DeviceClient, RefreshTokens, SessionAsk};
 use crate::listen::ClientCertificates;
 use crate::telemetry::{Format, Level};
 
@@ -200,6 +200,30 @@ impl Form for RefreshTokens {
         match text {
             "single_use" => Some(Self::SingleUse),
             "reusable" => Some(Self::Reusable),
+            _ => None,
+        }
+    }
+}
+
+impl Form for DeviceClient {
+    const EXPECTED: &'static str = "as which client device codes are polled for|write public or confidential";
+
+    fn text(text: &str) -> Option<Self> {
+        match text {
+            "public" => Some(Self::Public),
+            "confidential" => Some(Self::Confidential),
+            _ => None,
+        }
+    }
+}
+
+impl Form for SessionAsk {
+    const EXPECTED: &'static str = "how a session asks for its refresh token|write offline_access or refresh_token_type";
+
+    fn text(text: &str) -> Option<Self> {
+        match text {
+            "offline_access" => Some(Self::OfflineAccess),
+            "refresh_token_type" => Some(Self::RefreshTokenType),
             _ => None,
         }
     }

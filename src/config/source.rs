@@ -13,7 +13,8 @@ use crate::reload::{Place, Source};
 use crate::secret::Secret;
 
 const KINDS: &str = "write exactly one, such as `secret: {file: /run/secrets/client-secret}`, `certificate: {file: \
-                     /run/secrets/client.pem}` or `federated_token: {file: /var/run/secrets/tokens/tokend}`";
+                     /run/secrets/client.pem}` or `federated_token: {file: /var/run/secrets/tokens/tokend}`; `public: true` for \
+                     an app that has none";
 
 /// Reads the one credential of an app.
 pub(super) fn credential(
@@ -27,13 +28,18 @@ pub(super) fn credential(
     for (kind, value) in later {
         not_yet(&join(path, kind), value.as_ref(), "use `secret`, `certificate` or `federated_token`", report);
     }
-    match (raw.secret, raw.certificate, raw.federated_token) {
-        (Some(secret), None, None) => client_secret(&join(path, "secret"), secret, environment, report),
-        (None, Some(certificate), None) => self::certificate(&join(path, "certificate"), certificate, environment, report),
-        (None, None, Some(place)) => {
+    if raw.public.as_ref().is_some_and(|scalar| !scalar.0) {
+        report
+            .error(&join(path, "public"), Complaint::new("it is false, which says nothing", "remove it, or write `public: true`"));
+    }
+    match (raw.secret, raw.certificate, raw.federated_token, raw.public) {
+        (Some(secret), None, None, None) => client_secret(&join(path, "secret"), secret, environment, report),
+        (None, Some(certificate), None, None) => self::certificate(&join(path, "certificate"), certificate, environment, report),
+        (None, None, Some(place), None) => {
             source(&join(path, "federated_token"), place, environment, report).map(credential::Settings::FederatedToken)
         }
-        (None, None, None) => {
+        (None, None, None, Some(_)) => Some(credential::Settings::Public),
+        (None, None, None, None) => {
             report.missing(path, Complaint::new("the app has no credential", KINDS));
             None
         }

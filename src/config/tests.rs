@@ -104,12 +104,16 @@ fn every_value_of_the_good_file_arrives() {
     assert_eq!(settings.calls.connect_timeout, Duration::from_millis(500));
     assert_eq!(settings.shutdown.grace, Duration::from_secs(60));
     assert!(settings.telemetry.otlp.is_some_and(|otlp| (otlp.sample_ratio - 0.25).abs() < f64::EPSILON && otlp.headers.is_some()));
-    let [everyone, orders, shop] = settings.apps.as_slice() else { panic!("three apps") };
+    let [desktop, everyone, orders, shop] = settings.apps.as_slice() else { panic!("four apps") };
+    assert!(matches!(desktop.credential, credential::Settings::Public));
+    assert!(orders.refresh_token && orders.username_password && !shop.refresh_token && !shop.username_password);
+    let devices = [desktop, everyone, orders, shop].map(|app| app.device_client == flow::DeviceClient::Public);
+    assert_eq!((devices, shop.session_ask, orders.session_ask), ([true; 4], Some(flow::SessionAsk::RefreshTokenType), None));
     assert_eq!(
         (everyone.client_id.as_str(), everyone.inbound.as_ref().map(|inbound| &inbound.tenants)),
         ("0012", Some(&inbound::Tenants::Every))
     );
-    assert_eq!(everyone.credential.source().key, "apps.everyone.credential.secret.env");
+    assert_eq!(everyone.credential.source().unwrap().key, "apps.everyone.credential.secret.env");
     let basic = Some(credential::SecretMethod::Basic);
     assert!(matches!(&shop.credential, credential::Settings::Secret { method, .. } if *method == basic));
     assert!(matches!(&orders.credential, credential::Settings::Certificate { sha1: true, kid: Some(kid), .. } if kid == "key-1"));
@@ -405,7 +409,7 @@ fn the_environment_goes_over_the_file() {
     assert_eq!((settings.listen.addresses.len(), settings.http.concurrency, settings.listen.tls.is_some()), (2, 7, true));
     let app = settings.apps.first().unwrap();
     assert_eq!(app.client_id, "0012");
-    let source = app.credential.source();
+    let source = app.credential.source().unwrap();
     assert!(matches!(&source.place, Place::Value(secret) if secret.expose() == "pem-text"));
     assert_eq!(
         (source.key.as_str(), &source.file),
@@ -447,7 +451,7 @@ fn azure_variables_define_the_app_default_where_there_is_none() {
     }
     let (settings, _) = load(&Input { file: None, environment: environment(&variables) });
     assert_eq!(
-        settings.unwrap().apps.first().map(|app| app.credential.source().key.clone()).as_deref(),
+        settings.unwrap().apps.first().map(|app| app.credential.source().unwrap().key.clone()).as_deref(),
         Some("AZURE_CLIENT_SECRET")
     );
     let (_, findings) = load(&Input { file: None, environment: environment(&[("AZURE_TENANT_ID", "a b")]) });
@@ -571,6 +575,7 @@ fn a_workload_identity_is_defined_by_what_its_webhook_sets() {
             credential::Settings::Secret { .. } => "secret",
             credential::Settings::Certificate { .. } => "certificate",
             credential::Settings::FederatedToken(_) => "federated_token",
+            credential::Settings::Public => "public",
         };
         assert_eq!(chosen, kind);
     }

@@ -21,7 +21,7 @@ use self::client_secret::SecretPlaces;
 use crate::clock::Clock;
 use crate::finding::Complaint;
 use crate::oauth::{Proof, SecretPlace};
-use crate::reload::{OuterBlanks, Parse, Reloading, Reloads, Versioned};
+use crate::reload::{OuterBlanks, Parse, Place, Reloading, Reloads, Source, Versioned};
 use crate::secret::Secret;
 use crate::tasks::Tasks;
 
@@ -44,6 +44,8 @@ pub enum Material {
     Key(Arc<ClientKey>),
     /// A token that somebody else makes and renews.
     Bearer(WorkloadToken),
+    /// Nothing: a public client has none (RFC 6749 §2.1).
+    Nothing,
 }
 
 /// Which credential made a proof.
@@ -76,8 +78,17 @@ impl Credential {
                 |bytes| ClientKey::parse(bytes).map(Arc::new).map(Material::Key)
             }
             Settings::FederatedToken(_) => |bytes| WorkloadToken::parse(bytes).map(Material::Bearer),
+            Settings::Public => |_| Ok(Material::Nothing),
         };
-        Ok(Self { followed: Reloading::load(settings.source().clone(), parse)?, signer, places })
+        // What is not there does not change.
+        let nothing = || Source { key: "credential.public".to_owned(), file: None, place: Place::Value(Secret::new("")) };
+        let source = settings.source().cloned().unwrap_or_else(nothing);
+        Ok(Self { followed: Reloading::load(source, parse)?, signer, places })
+    }
+
+    /// Whether there is none, and so nothing but the client's word for who it is.
+    pub fn is_public(&self) -> bool {
+        self.followed.look(|current| matches!(current.value, Material::Nothing))
     }
 
     /// Follows the credential's file.
@@ -122,7 +133,7 @@ impl Credential {
             Material::Key(key) => {
                 key.ending(now, "register a new certificate with the app, and replace the file: tokend follows it")
             }
-            Material::Secret(_) | Material::Bearer(_) => None,
+            Material::Secret(_) | Material::Bearer(_) | Material::Nothing => None,
         })
     }
 
@@ -164,6 +175,7 @@ impl Credential {
                 self.signer.proof(ask, tasks).await?
             }
             Material::Bearer(token) => token.proof(client_id, now).ok_or_else(|| self.has_ended())?,
+            Material::Nothing => Proof::of_public(client_id),
         };
         Ok((proof, used))
     }
@@ -192,12 +204,13 @@ impl Material {
             Self::Secret(_) => "secret",
             Self::Key(_) => "certificate",
             Self::Bearer(_) => "federated_token",
+            Self::Nothing => "public",
         }
     }
 
     fn ends(&self) -> Option<i64> {
         match self {
-            Self::Secret(_) => None,
+            Self::Secret(_) | Self::Nothing => None,
             Self::Key(key) => Some(key.not_after()),
             Self::Bearer(token) => Some(token.ends()),
         }
@@ -206,7 +219,7 @@ impl Material {
     /// Names what it proves, where that outlives its contents.
     fn identity(&self) -> Option<u64> {
         match self {
-            Self::Secret(_) | Self::Key(_) => None,
+            Self::Secret(_) | Self::Key(_) | Self::Nothing => None,
             Self::Bearer(token) => Some(token.identity()),
         }
     }

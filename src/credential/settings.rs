@@ -23,6 +23,8 @@ pub enum Settings {
     },
     /// `credential.federated_token`: a token of another issuer that trusts the workload (RFC 7523 §2.2).
     FederatedToken(Source),
+    /// `credential.public`: there is none (RFC 6749 §2.1).
+    Public,
 }
 
 /// Where a client secret stands in a request, as the app is registered.
@@ -37,10 +39,11 @@ pub enum SecretMethod {
 // === impl Settings ===
 
 impl Settings {
-    /// Where its text comes from.
-    pub fn source(&self) -> &Source {
+    /// Where its text comes from; a public client has none.
+    pub fn source(&self) -> Option<&Source> {
         match self {
-            Self::Secret { source, .. } | Self::Certificate { source, .. } | Self::FederatedToken(source) => source,
+            Self::Secret { source, .. } | Self::Certificate { source, .. } | Self::FederatedToken(source) => Some(source),
+            Self::Public => None,
         }
     }
 }

@@ -20,6 +20,8 @@ pub(super) enum Owner {
     User(Arc<Claims>),
     /// A user's who signs in with it; the claims of its validated id token.
     SignedIn(Arc<Claims>),
+    /// A user's who signs in with it, and of whom nothing but the answer says who it is.
+    Unnamed,
     /// A user's who signed in before.
     Known(Account),
 }
@@ -34,7 +36,7 @@ pub(super) fn check(app: &App, owner: &Owner, response: &TokenResponse) -> Resul
     let info = || response.client_info.as_deref().and_then(ClientInfo::parse);
     let same = match (owner, app.authority.profile().user_ids) {
         // Nobody was known before it, or nobody is concerned.
-        (Owner::App | Owner::SignedIn(_), _) | (Owner::User(_), UserIds::Subject) => true,
+        (Owner::App | Owner::SignedIn(_) | Owner::Unnamed, _) | (Owner::User(_), UserIds::Subject) => true,
         (Owner::User(user), UserIds::ObjectInTenant) => {
             info().is_none_or(|info| is_asserted_at_home(user, &info)) && id().is_none_or(|id| is_asserted(user, &id))
         }

@@ -5,13 +5,13 @@ use std::sync::{Arc, OnceLock};
 
 use super::metrics::AppMetrics;
 use super::refusal::{Refusal, RefusalKind};
-use super::settings::{AppSettings, RefreshTokens};
+use super::settings::{AppSettings, DeviceClient, RefreshTokens, SessionAsk};
 use super::spine::evidence::Ledger;
 use crate::authority::{Authority, IssuerRule};
 use crate::caller::{self, Caller};
 use crate::credential::Credential;
 use crate::inbound::{Inbound, Issuers, Policy};
-use crate::source::TokenClient;
+use crate::source::{ClientProof, TokenClient};
 use crate::token::{CredentialName, KeySpace, Partition, PartitionOwner, Scopes, Tenant, Turn, UsualVariant};
 
 /// A client registration that tokend acts as.
@@ -35,6 +35,15 @@ pub struct App {
     pub(super) managed_identity_ids: Vec<String>,
     pub(super) capabilities: Vec<String>,
     pub(super) offline_access: bool,
+    /// Whether it has no credential.
+    is_public: bool,
+    /// Whether refresh tokens that somebody else got, and users' passwords, are sent for it.
+    pub(super) refresh_token: bool,
+    pub(super) username_password: bool,
+    /// As which client it polls for device codes.
+    pub(super) device_client: ClientProof,
+    /// How a session asks for its refresh token, where that has to be said.
+    pub(super) session_ask: Option<SessionAsk>,
     /// The client's: what is remembered of failures, and its own tokens.
     pub(super) space: KeySpace,
     /// Where the accounts are that are nobody's: those of its tenant.
@@ -98,6 +107,7 @@ impl App {
             };
             InboundGuard { policy: Policy::new(inbound, &settings.client_id, issuers, profile.access_tokens) }
         });
+        let is_public = credential.is_public();
         Self {
             name: settings.name.clone(),
             label: settings.name.as_str().into(),
@@ -119,11 +129,31 @@ impl App {
             space,
             capabilities,
             offline_access: settings.offline_access,
+            is_public,
+            refresh_token: settings.refresh_token,
+            username_password: settings.username_password,
+            device_client: match settings.device_client {
+                DeviceClient::Public => ClientProof::Public,
+                DeviceClient::Confidential => ClientProof::Usual,
+            },
+            session_ask: settings.session_ask,
             metrics,
             canonical,
             own_tenant: OnceLock::new(),
             authority,
         }
+    }
+
+    /// What flows need that prove the app to its authority.
+    ///
+    /// # Errors
+    /// The app has no credential.
+    pub(super) fn has_credential(&self) -> Result<(), Refusal> {
+        if self.is_public {
+            let detail = "this app has no credential (`credential.public`), and this flow needs one: name another app";
+            return Err(Refusal::new(Turn::Rights, RefusalKind::FlowNotAvailable, detail));
+        }
+        Ok(())
     }
 
     /// What keys call a tenant that a request names; `None` is the authority's own.

@@ -1,5 +1,6 @@
 //! The flows that there are, and in what they differ wherever what is common has to know: one row each.
 
+use crate::oauth::{GRANT_DEVICE_CODE, GRANT_PASSWORD, GRANT_REFRESH_TOKEN};
 use crate::source::Repeat;
 use crate::token::Turn;
 
@@ -14,6 +15,12 @@ pub enum Flow {
     AuthCode,
     /// A token of an account that signed in before (RFC 6749 §6).
     Silent,
+    /// A sign-in by a refresh token that somebody else got (RFC 6749 §6).
+    RefreshToken,
+    /// RFC 8628.
+    DeviceCode,
+    /// RFC 6749 §4.3.
+    UsernamePassword,
 }
 
 /// What is to be known of a flow.
@@ -82,6 +89,42 @@ const SILENT: FlowFacts = FlowFacts {
     ),
 };
 
+const REFRESH_TOKEN: FlowFacts = FlowFacts {
+    name: "refresh_token",
+    is_cached: false,
+    repeat: Repeat::Never,
+    grant: GRANT_REFRESH_TOKEN,
+    invalid_grant: InvalidGrant::of(Turn::User),
+    is_configured: false,
+    sends_refresh_token: false,
+    lost: Some(
+        "; whether the refresh token was redeemed is not known: if the next attempt is refused, the user has to sign in again",
+    ),
+};
+
+const DEVICE_CODE: FlowFacts = FlowFacts {
+    name: "device_code",
+    is_cached: false,
+    repeat: Repeat::Never,
+    grant: GRANT_DEVICE_CODE,
+    invalid_grant: InvalidGrant::of(Turn::User),
+    is_configured: false,
+    sends_refresh_token: false,
+    lost: Some("; whether the device code was redeemed is not known: poll once more, and start again if it is refused then"),
+};
+
+const USERNAME_PASSWORD: FlowFacts = FlowFacts {
+    name: "username_password",
+    is_cached: false,
+    // A password that is sent twice counts twice where wrong ones are counted.
+    repeat: Repeat::Never,
+    grant: GRANT_PASSWORD,
+    invalid_grant: InvalidGrant::of(Turn::User),
+    is_configured: false,
+    sends_refresh_token: false,
+    lost: None,
+};
+
 // === impl InvalidGrant ===
 
 impl InvalidGrant {
@@ -94,7 +137,15 @@ impl InvalidGrant {
 
 impl Flow {
     /// Every flow, in the order of their declaration.
-    pub const ALL: [Self; 4] = [Self::ClientCredentials, Self::OnBehalfOf, Self::AuthCode, Self::Silent];
+    pub const ALL: [Self; 7] = [
+        Self::ClientCredentials,
+        Self::OnBehalfOf,
+        Self::AuthCode,
+        Self::Silent,
+        Self::RefreshToken,
+        Self::DeviceCode,
+        Self::UsernamePassword,
+    ];
 
     fn facts(self) -> &'static FlowFacts {
         match self {
@@ -102,6 +153,9 @@ impl Flow {
             Self::OnBehalfOf => &ON_BEHALF_OF,
             Self::AuthCode => &AUTH_CODE,
             Self::Silent => &SILENT,
+            Self::RefreshToken => &REFRESH_TOKEN,
+            Self::DeviceCode => &DEVICE_CODE,
+            Self::UsernamePassword => &USERNAME_PASSWORD,
         }
     }
 

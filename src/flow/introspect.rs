@@ -73,6 +73,7 @@ fn whole(date: &Value) -> Option<i64> {
 /// # Errors
 /// The app accepts no tokens, or what decides it cannot be had.
 pub(super) async fn run(state: &FlowState, app: &Arc<App>, call: Call, token: &str) -> Result<Introspection, Refusal> {
+    app.has_credential()?;
     let guard = app.guard.as_ref().ok_or_else(|| {
         let detail = "this app accepts no tokens that could be looked at: configure `apps.*.inbound` for it";
         Refusal::new(Turn::Rights, RefusalKind::FlowNotAllowed, detail)

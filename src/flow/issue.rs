@@ -70,6 +70,10 @@ pub(super) fn issue(
             let tenant = tenant_of(app, expected, id_claims.as_ref()).or_else(|| account.tenant_id.clone());
             (Some(known(account, id_claims.as_ref(), tenant.clone())), tenant)
         }
+        Owner::Unnamed => {
+            let tenant = tenant_of(app, expected, None);
+            (info.and_then(|info| account(app, Some(info), None, &Claims::default(), tenant.clone())), tenant)
+        }
         Owner::User(inbound) | Owner::SignedIn(inbound) => {
             // Where another tenant is asked than the inbound token's own, that one says nothing of it.
             let inbound_says = expected.tenant.is_none().then_some(&**inbound);
@@ -185,6 +189,11 @@ fn account(
         environment: app.environment(),
         tenant_id,
     })
+}
+
+/// The account that claims are about that an issuer has said of its user.
+pub(super) fn account_of(app: &App, claims: &Claims) -> Option<Account> {
+    account(app, None, None, claims, None)
 }
 
 fn username(claims: &Claims) -> Option<String> {

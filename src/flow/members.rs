@@ -142,6 +142,16 @@ pub(super) fn scopes_named(app: &App, scopes: &Scopes) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// What a user who signs in for these scopes is asked for: the union with the reserved scopes; elsewhere `openid`, and
+/// `offline_access` only if the app says so.
+pub(super) fn sign_in_scopes(app: &App, scopes: &Scopes) -> Scopes {
+    if app.authority.profile().reserved_scopes {
+        return scopes.with_reserved();
+    }
+    let sent = scopes.with(&["openid"]);
+    if app.offline_access { sent.with(&["offline_access"]) } else { sent }
+}
+
 /// The redirect URI that is registered for the app.
 pub(super) fn redirect_uri(given: Option<&str>) -> Result<&str, Refusal> {
     let given = given.ok_or_else(|| Refusal::member("`redirect_uri` is missing: give the one that is registered for the app"))?;

@@ -15,7 +15,8 @@ use super::state::FlowState;
 use crate::cache::Bypass;
 use crate::caller::Caller;
 use crate::oauth::{Claims, Form};
-use crate::token::{FlightKey, Partition, PartitionOwner, Scopes, Tenant, TokenDigest, TokenKey, Variant};
+use crate::source::ClientProof;
+use crate::token::{FlightKey, HoldKey, Partition, PartitionOwner, Scopes, Tenant, TokenDigest, TokenKey, Variant};
 
 /// Who asks, and which app.
 pub(super) struct Asker<'a> {
@@ -128,12 +129,31 @@ pub(super) struct OncePlan {
     pub(super) flight: FlightKey,
     /// What is sent.
     pub(super) form: Form,
-    /// What the id token that comes back has to say as its `nonce`.
-    pub(super) nonce: Option<String>,
+    /// What the id token that comes back has to be.
+    pub(super) id_token: ExpectedIdToken,
+    /// Whether it says what is asked for: an answer without `scope` has granted that (RFC 6749 §5.1).
+    pub(super) sends_scope: bool,
+    /// As whom it is sent.
+    pub(super) client: ClientProof,
+    /// Whether the issuer is asked whose the answer is where that names nobody.
+    pub(super) asks_whose: bool,
+    /// What must not be guessed by trying.
+    pub(super) guess: Option<GuessKey>,
     /// What it keeps of the request, in bytes.
     pub(super) carried: usize,
     /// The refresh handle that its answer shall have.
     pub(super) handle: Option<WantedHandle>,
+}
+
+/// What wrong guesses are counted by, within an app.
+pub(super) struct GuessKey(pub(super) HoldKey);
+
+/// What the id token of an answer has to be.
+pub(super) enum ExpectedIdToken {
+    /// It is there, and has this `nonce` if one was given.
+    Needed { nonce: Option<String> },
+    /// If it is there it is verified, and no nonce was given.
+    Optional,
 }
 
 // === impl CachedPlan ===

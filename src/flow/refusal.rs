@@ -45,6 +45,8 @@ pub enum RefusalKind {
     CallerNotAllowed,
     /// The app does not allow this flow.
     FlowNotAllowed,
+    /// The app's credential or its authority has no such flow.
+    FlowNotAvailable,
     /// The app does not list this tenant.
     TenantNotAllowed,
     /// The request carries no user's token.
@@ -87,12 +89,13 @@ pub enum RefusalKind {
 
 impl RefusalKind {
     /// Every value, for the API document.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::InvalidRequest,
         Self::UnknownApp,
         Self::UnknownApi,
         Self::CallerNotAllowed,
         Self::FlowNotAllowed,
+        Self::FlowNotAvailable,
         Self::TenantNotAllowed,
         Self::TokenMissing,
         Self::InvalidToken,
@@ -121,6 +124,7 @@ impl RefusalKind {
             Self::UnknownApi => "unknown_api",
             Self::CallerNotAllowed => "caller_not_allowed",
             Self::FlowNotAllowed => "flow_not_allowed",
+            Self::FlowNotAvailable => "flow_not_available",
             Self::TenantNotAllowed => "tenant_not_allowed",
             Self::TokenMissing => "token_missing",
             Self::InvalidToken => "invalid_token",

@@ -29,6 +29,10 @@ pub enum Request<'a> {
     Silent(Silent<'a>),
     /// A token for the account that a refresh handle names (RFC 6749 §6 towards the client).
     Redeem(Redeem<'a>),
+    /// `POST /refresh-token` (RFC 6749 §6).
+    RefreshToken(ForeignRefreshToken<'a>),
+    /// `POST /username-password` (RFC 6749 §4.3).
+    UsernamePassword(UsernamePassword<'a>),
 }
 
 /// The members that every flow takes.
@@ -176,6 +180,28 @@ pub struct Redeem<'a> {
     pub handle: &'a str,
 }
 
+/// `POST /refresh-token`.
+// No `Debug`: it would show what the caller was trusted with.
+#[derive(Clone, Default)]
+pub struct ForeignRefreshToken<'a> {
+    /// The common members; those that steer the cache are refused.
+    pub common: Common<'a>,
+    /// The refresh token that another library got.
+    pub refresh_token: Option<&'a str>,
+}
+
+/// `POST /username-password`.
+// No `Debug`: it would show what the caller was trusted with.
+#[derive(Clone, Default)]
+pub struct UsernamePassword<'a> {
+    /// The common members; those that steer the cache are refused.
+    pub common: Common<'a>,
+    /// The user's name.
+    pub username: Option<&'a str>,
+    /// The user's password.
+    pub password: Option<&'a str>,
+}
+
 /// `GET /accounts`.
 #[derive(Clone, Debug, Default)]
 pub struct Listing<'a> {
@@ -253,6 +279,8 @@ impl<'a> Request<'a> {
             Self::AuthCode(request) => request.common = common,
             Self::Silent(request) => request.common = common,
             Self::Redeem(request) => request.common = common,
+            Self::RefreshToken(request) => request.common = common,
+            Self::UsernamePassword(request) => request.common = common,
         }
         request
     }
@@ -264,6 +292,8 @@ impl<'a> Request<'a> {
             Self::OnBehalfOf(_) => Flow::OnBehalfOf,
             Self::AuthCode(_) => Flow::AuthCode,
             Self::Silent(_) | Self::Redeem(_) => Flow::Silent,
+            Self::RefreshToken(_) => Flow::RefreshToken,
+            Self::UsernamePassword(_) => Flow::UsernamePassword,
         }
     }
 
@@ -275,6 +305,8 @@ impl<'a> Request<'a> {
             Self::AuthCode(request) => &request.common,
             Self::Silent(request) => &request.common,
             Self::Redeem(request) => &request.common,
+            Self::RefreshToken(request) => &request.common,
+            Self::UsernamePassword(request) => &request.common,
         }
     }
 }

@@ -32,6 +32,32 @@ pub struct AppSettings {
     pub refresh_tokens: RefreshTokens,
     /// By what else than its client id a client that asks for a managed identity's tokens may name it.
     pub managed_identity_ids: Vec<String>,
+    /// Whether refresh tokens that somebody else got are redeemed for it.
+    pub refresh_token: bool,
+    /// Whether users' passwords are sent for it.
+    pub username_password: bool,
+    /// As which client it polls for device codes.
+    pub device_client: DeviceClient,
+    /// How a long-running on-behalf-of session asks for its refresh token; `None`: nothing needs to be said.
+    pub session_ask: Option<SessionAsk>,
+}
+
+/// `apps.*.device_code.client`: as which client an app polls for a device code, and renews what came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceClient {
+    /// Without its credential.
+    Public,
+    /// With it.
+    Confidential,
+}
+
+/// `apps.*.session.ask`: how an authority is told that a refresh token is wanted for an inbound token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionAsk {
+    /// By the scope `offline_access`.
+    OfflineAccess,
+    /// By `requested_token_type` (RFC 8693 §2.1).
+    RefreshTokenType,
 }
 
 /// What becomes of a refresh token when it is used: whether it may be sent again if the answer was lost.
@@ -91,6 +117,15 @@ impl Default for HandleSettings {
 /// The names of all flows, as `callers.*.flows` and the label `flow` of the metrics have them.
 pub fn flow_names() -> impl Iterator<Item = &'static str> {
     Flow::ALL.into_iter().map(Flow::as_str)
+}
+
+// === impl DeviceClient ===
+
+impl DeviceClient {
+    /// What is usual at an authority, where nothing else is said.
+    pub fn usual(address: &Address) -> Self {
+        if address.profile().public_devices { Self::Public } else { Self::Confidential }
+    }
 }
 
 // === impl RefreshTokens ===

@@ -37,7 +37,7 @@ pub(super) async fn url(
     let mut url = endpoint.map_err(|failure| refuse(Flow::AuthCode, failure, None))?;
     let (state, nonce) = (given_or_random(request.state, "state")?, given_or_random(request.nonce, "nonce")?);
     let code_verifier = random()?;
-    let sent = sent_scopes(app, scopes);
+    let sent = members::sign_in_scopes(app, scopes);
     let extra: Vec<&str> = request.extra_scopes_to_consent.iter().flat_map(Scopes::iter).collect();
     let scope = sent.with(&extra).to_string();
     let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, code_verifier.as_bytes()));
@@ -63,15 +63,6 @@ pub(super) async fn url(
     url.query_pairs_mut().extend_pairs(members.into_iter().flatten());
     let redirect_uri = redirect_uri.to_owned();
     Ok(AuthorizationUrl { authorization_url: url.into(), state, nonce, code_verifier, redirect_uri, scope: sent.to_string() })
-}
-
-/// The union with the reserved scopes; elsewhere `openid`, and `offline_access` only if the app says so.
-fn sent_scopes(app: &App, scopes: &Scopes) -> Scopes {
-    if app.authority.profile().reserved_scopes {
-        return scopes.with_reserved();
-    }
-    let sent = scopes.with(&["openid"]);
-    if app.offline_access { sent.with(&["offline_access"]) } else { sent }
 }
 
 fn response_mode(given: Option<&str>) -> Result<(), Refusal> {

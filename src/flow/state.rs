@@ -13,7 +13,7 @@ use super::refusal::{Refusal, RefusalKind};
 use super::request::Common;
 use super::settings::{ApiSettings, HandleSettings};
 use super::spine::holds::{Remembered, remembered};
-use crate::cache::{Cache, Flight, Work};
+use crate::cache::{Attempts, Cache, Flight, Work};
 use crate::caller::{Caller, Callers, RightError, WantedRights};
 use crate::clock::Clock;
 use crate::tasks::Tasks;
@@ -75,6 +75,8 @@ pub(super) struct FlowState {
     pub(super) jitter: Jitter,
     pub(super) patience: Duration,
     pub(super) handles: HandleSettings,
+    /// Counts what must not be guessed by trying.
+    pub(super) attempts: Attempts,
 }
 
 // === impl FlowState ===
@@ -103,6 +105,7 @@ impl FlowState {
             clients,
             callers,
             redemptions: Flight::new(tasks.clone(), cache.budget().clone(), Work::Redemption),
+            attempts: Attempts::new(cache.fleet().cloned(), clock.clone()),
             cache,
             remembered: remembered(),
             clock,

@@ -122,6 +122,7 @@ fn title_of(kind: RefusalKind) -> &'static str {
         RefusalKind::UnknownApi => "There is no such api",
         RefusalKind::CallerNotAllowed => "The caller may not do this",
         RefusalKind::FlowNotAllowed => "The app does not allow this flow",
+        RefusalKind::FlowNotAvailable => "The app has no such flow",
         RefusalKind::TenantNotAllowed => "The app does not allow this tenant",
         RefusalKind::TokenMissing => "The request carries no user's token",
         RefusalKind::InvalidToken => "The user's token is not accepted",

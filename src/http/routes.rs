@@ -132,7 +132,7 @@ const UNMATCHED: Path = Path::rest("unmatched");
 const ACCOUNT: Path = Path::rest("/accounts/{home_account_id}");
 
 /// All routes of the token listener.
-pub(super) static ROUTES: [Route; 15] = [
+pub(super) static ROUTES: [Route; 17] = [
     Route {
         path: Path::rest("/client-credentials").of_flow(Flow::ClientCredentials),
         method: RouteMethod::Post,
@@ -230,6 +230,48 @@ pub(super) static ROUTES: [Route; 15] = [
         },
     },
     Route {
+        path: Path::rest("/refresh-token").of_flow(Flow::RefreshToken),
+        method: RouteMethod::Post,
+        body: BodyKind::Json(
+            "RefreshTokenRequest",
+            "What `/refresh-token` takes. `refresh_token` is needed, and `scopes` or `api` at Entra-style authorities.",
+        ),
+        bearer: false,
+        takes: MemberSet::COMMON.and(&[Member::RefreshToken]),
+        door: rest::refresh_token,
+        operation: Operation {
+            id: "refresh_token",
+            tag: SIGN_IN,
+            summary: "Signs a user in by the refresh token that another library got: a token and the account.",
+            description: Some(
+                "For moving to tokend. Served for apps with `refresh_token: true`. The refresh token is redeemed once and neither \
+                 kept nor answered; what the authority gives for it renews the account's tokens from now on.",
+            ),
+            gives: Gives::Token,
+        },
+    },
+    Route {
+        path: Path::rest("/username-password").of_flow(Flow::UsernamePassword),
+        method: RouteMethod::Post,
+        body: BodyKind::Json(
+            "UsernamePasswordRequest",
+            "What `/username-password` takes. `username` and `password` are needed, and `scopes` or `api` at Entra-style authorities.",
+        ),
+        bearer: false,
+        takes: MemberSet::COMMON.and(&[Member::Username, Member::Password]),
+        door: rest::username_password,
+        operation: Operation {
+            id: "username_password",
+            tag: SIGN_IN,
+            summary: "Signs a user in by name and password: a token and the account.",
+            description: Some(
+                "For tests and for devices without a browser; better flows exist for everything else. Served for apps with \
+                 `username_password: true`. After five wrong passwords of one user in five minutes it is 429.",
+            ),
+            gives: Gives::Token,
+        },
+    },
+    Route {
         path: Path::rest("/accounts"),
         method: RouteMethod::Get,
         body: BodyKind::Empty,
@@ -289,6 +331,8 @@ pub(super) static ROUTES: [Route; 15] = [
             Member::RedirectUri,
             Member::CodeVerifier,
             Member::RefreshToken,
+            Member::Username,
+            Member::Password,
             Member::Assertion,
             Member::RequestedTokenUse,
             Member::SubjectToken,
@@ -314,7 +358,7 @@ pub(super) static ROUTES: [Route; 15] = [
             tag: OAUTH2,
             summary: "A token, for clients that speak OAuth 2.0 (RFC 6749).",
             description: Some(
-                "Grants: `client_credentials`, `authorization_code`, `refresh_token`, \
+                "Grants: `client_credentials`, `authorization_code`, `refresh_token`, `password`, \
                  `urn:ietf:params:oauth:grant-type:jwt-bearer` and `urn:ietf:params:oauth:grant-type:token-exchange`. A refresh \
                  token is a handle of tokend's own. Served where `doors` has `oauth2`.",
             ),
@@ -505,7 +549,7 @@ mod tests {
     use crate::flow::Common;
 
     /// What a caller with `callers.*.apis` may name: it says nothing of what a token is good for.
-    const FOR_APIS: [&str; 17] = [
+    const FOR_APIS: [&str; 20] = [
         "app",
         "api",
         "tenant",
@@ -523,6 +567,9 @@ mod tests {
         "code",
         "code_verifier",
         "iss",
+        "refresh_token",
+        "username",
+        "password",
     ];
 
     #[test]
@@ -552,7 +599,7 @@ mod tests {
             }
         }
         let counts: Vec<_> = ROUTES.iter().map(|route| route.takes.iter().count()).collect();
-        assert_eq!(counts, [10, 12, 16, 13, 11, 3, 1, 1, 28, 6, 6, 0, 8, 6, 6]);
+        assert_eq!(counts, [10, 12, 16, 13, 11, 9, 10, 3, 1, 1, 30, 6, 6, 0, 8, 6, 6]);
     }
 
     #[test]

@@ -4,9 +4,12 @@ use std::fmt;
 
 use crate::secret::Secret;
 
-/// Form members in the order they are sent.
+/// Form members in the order they are sent, and whose grant they are.
 #[derive(Clone, Default)]
-pub struct Form(Vec<(&'static str, Value)>);
+pub struct Form {
+    members: Vec<(&'static str, Value)>,
+    user: Option<Secret>,
+}
 
 #[derive(Clone)]
 enum Value {
@@ -20,7 +23,7 @@ impl Form {
     /// Adds a member that may be shown.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.0.push((name, Value::Plain(value.into())));
+        self.members.push((name, Value::Plain(value.into())));
         self
     }
 
@@ -36,13 +39,25 @@ impl Form {
     /// Adds a secret.
     #[must_use]
     pub fn with_secret(mut self, name: &'static str, value: Secret) -> Self {
-        self.0.push((name, Value::Secret(value)));
+        self.members.push((name, Value::Secret(value)));
         self
+    }
+
+    /// Says whose grant it is, for authorities that route by that (REQ-12): `Oid:OID@TID` or `UPN:NAME`. It is no member.
+    #[must_use]
+    pub fn about(mut self, user: Option<String>) -> Self {
+        self.user = user.map(Secret::new);
+        self
+    }
+
+    /// Whose grant it is, if that was said.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_ref().map(Secret::expose)
     }
 
     /// The `grant_type` for metrics and spans.
     pub fn grant(&self) -> &str {
-        match self.0.iter().find(|(name, _)| *name == "grant_type") {
+        match self.members.iter().find(|(name, _)| *name == "grant_type") {
             Some((_, Value::Plain(grant))) => grant,
             _ => "",
         }
@@ -50,12 +65,12 @@ impl Form {
 
     /// Whether it has this member.
     pub fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|(mine, _)| *mine == name)
+        self.members.iter().any(|(mine, _)| *mine == name)
     }
 
     /// The values that must not come back in any text.
     pub fn secrets(&self) -> Vec<&str> {
-        self.0
+        self.members
             .iter()
             .filter_map(|(_, value)| match value {
                 Value::Secret(secret) => Some(secret.expose()),
@@ -67,7 +82,7 @@ impl Form {
     /// The body, `application/x-www-form-urlencoded` in UTF-8, with the members of another form at its end.
     pub fn encode_with(&self, more: &Self) -> Secret {
         let mut body = url::form_urlencoded::Serializer::new(String::new());
-        for (name, value) in self.0.iter().chain(&more.0) {
+        for (name, value) in self.members.iter().chain(&more.members) {
             body.append_pair(
                 name,
                 match value {
@@ -82,6 +97,6 @@ impl Form {
 
 impl fmt::Debug for Form {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+        f.debug_list().entries(self.members.iter().map(|(name, _)| name)).finish()
     }
 }

@@ -6,6 +6,10 @@ pub const GRANT_JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 pub const GRANT_TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 /// RFC 6749 §6.
 pub const GRANT_REFRESH_TOKEN: &str = "refresh_token";
+/// RFC 6749 §4.3.
+pub const GRANT_PASSWORD: &str = "password";
+/// RFC 8628 §3.4.
+pub const GRANT_DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// RFC 7523 §2.2.
 pub const ASSERTION_JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// RFC 8693 §3.

@@ -16,6 +16,8 @@ pub struct Metadata {
     pub token_endpoint: Option<String>,
     /// RFC 7517.
     pub jwks_uri: Option<String>,
+    /// OpenID Connect Core §5.3.
+    pub userinfo_endpoint: Option<String>,
     /// How clients may prove themselves; absent means `client_secret_basic`.
     pub token_endpoint_auth_methods_supported: Option<Vec<String>>,
     /// What client assertions may be signed with.
@@ -26,20 +28,23 @@ pub struct Metadata {
 
 impl<'de> Deserialize<'de> for Metadata {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        const NAMES: [&str; 6] = [
+        const NAMES: [&str; 7] = [
             "issuer",
             "authorization_endpoint",
             "token_endpoint",
             "jwks_uri",
+            "userinfo_endpoint",
             "token_endpoint_auth_methods_supported",
             "token_endpoint_auth_signing_alg_values_supported",
         ];
-        let [issuer, authorization_endpoint, token_endpoint, jwks_uri, methods, algorithms] = members(deserializer, NAMES)?;
+        let [issuer, authorization_endpoint, token_endpoint, jwks_uri, userinfo_endpoint, methods, algorithms] =
+            members(deserializer, NAMES)?;
         Ok(Self {
             issuer: issuer.text(),
             authorization_endpoint: authorization_endpoint.text(),
             token_endpoint: token_endpoint.text(),
             jwks_uri: jwks_uri.text(),
+            userinfo_endpoint: userinfo_endpoint.text(),
             token_endpoint_auth_methods_supported: methods.texts(),
             token_endpoint_auth_signing_alg_values_supported: algorithms.texts(),
         })

@@ -18,8 +18,8 @@ pub use claims_request::{ClaimsError, challenge, merge};
 pub use error_body::ErrorBody;
 pub use form::Form;
 pub use identifiers::{
-    ASSERTION_JWT_BEARER, GRANT_JWT_BEARER, GRANT_REFRESH_TOKEN, GRANT_TOKEN_EXCHANGE, TOKEN_TYPE_ACCESS, TOKEN_TYPE_JWT,
-    is_refresh_token_type,
+    ASSERTION_JWT_BEARER, GRANT_DEVICE_CODE, GRANT_JWT_BEARER, GRANT_PASSWORD, GRANT_REFRESH_TOKEN, GRANT_TOKEN_EXCHANGE,
+    TOKEN_TYPE_ACCESS, TOKEN_TYPE_JWT, is_refresh_token_type,
 };
 pub use keys::{Key, KeySet};
 pub use metadata::Metadata;

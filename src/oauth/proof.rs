@@ -54,6 +54,11 @@ impl AssertionForm {
 // === impl Proof ===
 
 impl Proof {
+    /// None: a public client says who it is, and nothing proves it (RFC 6749 §3.2.1).
+    pub fn of_public(client_id: &str) -> Self {
+        Self { members: Form::default().with("client_id", client_id), basic: None, until: None }
+    }
+
     /// A secret in the body.
     pub fn secret_in_body(client_id: &str, secret: Secret) -> Self {
         let members = Form::default().with("client_id", client_id).with_secret("client_secret", secret);

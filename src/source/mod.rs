@@ -45,8 +45,19 @@ pub struct GrantCall<'a> {
     pub tenant: Option<&'a Tenant>,
     /// Whether it may be sent again.
     pub repeat: Repeat,
+    /// As whom it is sent.
+    pub client: ClientProof,
     /// Its trace and ids.
     pub context: Context,
+}
+
+/// As whom a grant is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientProof {
+    /// As the client with its credential.
+    Usual,
+    /// As a public client: the credential stays here, also where there is one.
+    Public,
 }
 
 /// What came of a grant, and which version of the credential it was sent with last.
@@ -171,7 +182,7 @@ impl TokenClient {
         let not_made = |failure| SourceError::Authority(self.authority.not_made(call.form, failure));
         loop {
             // On the heap, and gone before the wait.
-            let proving = timeout(step.time.left(), Box::pin(self.prove(endpoint, step.attempt.place, call.context.clone())));
+            let proving = timeout(step.time.left(), Box::pin(self.prove(call, endpoint, step.attempt.place)));
             let (proof, by) = proving.await.map_err(|_| not_made(AuthorityError::TimedOut))??;
             *used = by;
             let since = Instant::now();
@@ -190,11 +201,14 @@ impl TokenClient {
 
     async fn prove(
         &self,
+        call: &GrantCall<'_>,
         endpoint: &Url,
         instead: Option<SecretPlace>,
-        context: Context,
     ) -> Result<(Proof, UsedCredential), SourceError> {
-        let (authority, profile) = (&self.authority, self.authority.profile());
+        if call.client == ClientProof::Public {
+            return Ok((Proof::of_public(&self.client_id), self.credential.used()));
+        }
+        let (authority, profile, context) = (&self.authority, self.authority.profile(), call.context.clone());
         let document = match profile.endpoints {
             Endpoints::Derived => None,
             Endpoints::Discovered => Some(authority.document(TokenVersion::Current, context).await.map_err(SourceError::Before)?),
@@ -221,6 +235,9 @@ impl TokenClient {
         used: &UsedCredential,
     ) -> Option<TimedAttempt> {
         let TimedAttempt { attempt, time } = step;
+        if call.client == ClientProof::Public {
+            return None;
+        }
         if attempt.may_reread() && self.is_replaced(used).await {
             return attempt.with_new_credential().map(|attempt| self.timed(attempt));
         }

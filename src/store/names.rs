@@ -177,6 +177,11 @@ impl SlotNames<'_> {
         self.named(&format!("h:{}", self.hashed(b"hold", key)))
     }
 
+    /// The attempts that are counted under one key.
+    pub fn attempts(&self, key: &HoldKey) -> String {
+        self.named(&format!("w:{}", self.hashed(b"attempts", key)))
+    }
+
     fn hashed(&self, kind: &[u8], key: &[u8]) -> String {
         short(&self.names.hash(&[kind, key]))
     }

@@ -12,6 +12,9 @@ use crate::secret::Secret;
 const ASKED: &str = "asked";
 const GRANTED: &str = "granted";
 const TENANTS: &str = "tenants";
+/// As which client the user signed in, and so as which its tokens are renewed.
+const CLIENT: &str = "client";
+const PUBLIC: &str = "public";
 /// Under this one are lineages, one after the other.
 const LINEAGES: &str = "lineages";
 
@@ -103,6 +106,16 @@ impl SignIn {
     /// What was granted (RFC 6749 §5.1); `None` where that is not known.
     pub fn granted(&self) -> Option<Scopes> {
         self.noted(GRANTED).map(Scopes::granted).filter(|granted| !granted.is_empty())
+    }
+
+    /// Keeps whether the user signed in at the client without its credential. Whoever signs in again says it anew.
+    pub fn set_public(&mut self, is_public: bool) {
+        self.note(CLIENT, if is_public { PUBLIC.to_owned() } else { String::new() });
+    }
+
+    /// Whether the user signed in at the client without its credential.
+    pub fn is_public(&self) -> bool {
+        self.noted(CLIENT) == Some(PUBLIC)
     }
 
     /// Remembers that a tenant has issued a token for the account.

@@ -1,4 +1,5 @@
-//! Failures that replicas remember together: sealed like everything else, under names of their app.
+//! Failures that replicas remember together, sealed like everything else, and attempts that they count together: under names of
+//! their app.
 
 use std::time::Duration;
 
@@ -33,6 +34,20 @@ impl Fleet {
             // What cannot be shared is remembered here alone.
             let _alone = self.store.set(Note { key: &name, value: &value, ttl: stands }).await;
         }
+    }
+
+    /// Notes an attempt under a key of an app, if there were fewer than `most` of the fleet's within `window`. Returns how long ago
+    /// the oldest of them was if there is no room; a store that does not answer says that there is.
+    pub async fn attempt(&self, space: &SpaceId, key: &HoldKey, id: &[u8], window: Duration, most: usize) -> Option<Duration> {
+        let name = self.names.holds(space).attempts(key);
+        self.store.attempt(&name, id, window, most).await.ok().flatten()
+    }
+
+    /// Takes an attempt back.
+    pub async fn give_back(&self, space: &SpaceId, key: &HoldKey, id: &[u8]) {
+        let name = self.names.holds(space).attempts(key);
+        // What cannot be taken back ends by itself.
+        let _ends = self.store.leave(&name, &[Bytes::copy_from_slice(id)]).await;
     }
 
     /// Forgets failures of an app everywhere.

@@ -7,12 +7,13 @@ use crate::flow::catalogue::Flow;
 use crate::flow::handle::{HandleAsked, WantedHandle};
 use crate::flow::id_token::check_answers_issuer;
 use crate::flow::members::{self, ClaimsMember};
-use crate::flow::plan::{Asker, OncePlan, Plan};
+use crate::flow::plan::{Asker, ExpectedIdToken, OncePlan, Plan};
 use crate::flow::refusal::Refusal;
 use crate::flow::request::AuthCode;
 use crate::flow::spine::failure::unavailable;
 use crate::oauth::Form;
 use crate::secret::Secret;
+use crate::source::ClientProof;
 use crate::token::{FlightKey, Scopes, SpaceId, Tenant, Variant};
 
 /// A code, and what its redemption says beside it.
@@ -64,7 +65,11 @@ pub(super) async fn plan<'a>(asker: Asker<'a>, request: &'a AuthCode<'a>) -> Res
         tenant,
         scopes: scopes.clone(),
         variant,
-        nonce: request.nonce.map(str::to_owned),
+        id_token: ExpectedIdToken::Needed { nonce: request.nonce.map(str::to_owned) },
+        sends_scope: app.authority.profile().scope_with_code,
+        client: ClientProof::Usual,
+        asks_whose: false,
+        guess: None,
     })))
 }
 

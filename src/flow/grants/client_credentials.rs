@@ -14,6 +14,7 @@ use crate::token::{PartitionOwner, Tenant, TokenKey};
 /// What is to be done.
 pub(super) fn plan<'a>(asker: Asker<'a>, common: &'a Common<'a>) -> Result<Plan<'a>, Refusal> {
     let Asker { state, app, caller, call } = asker;
+    app.has_credential()?;
     let arrived = state.cache.generation();
     let scopes = members::scopes(state, common)?;
     members::target(app, common, scopes)?;

@@ -3,7 +3,10 @@
 mod auth_code;
 mod client_credentials;
 mod on_behalf_of;
+mod refresh_token;
+mod sign_in;
 mod silent;
+mod username_password;
 
 pub(super) use on_behalf_of::judged_for_introspection;
 
@@ -20,6 +23,8 @@ pub(super) fn plan<'a>(asker: Asker<'a>, request: &'a Request<'a>) -> Result<Pla
         Request::AuthCode(request) => Ok(Planning::Waits(Box::pin(auth_code::plan(asker, request)))),
         Request::Silent(request) => silent::plan(asker, request).map(Planning::Done),
         Request::Redeem(request) => Ok(Planning::Opens(asker, request)),
+        Request::RefreshToken(request) => Ok(Planning::Waits(Box::pin(refresh_token::plan(asker, request)))),
+        Request::UsernamePassword(request) => Ok(Planning::Waits(Box::pin(username_password::plan(asker, request)))),
     }
 }
 

@@ -39,6 +39,7 @@ struct Exchange<'a> {
 /// What is to be done. The inbound token is judged first: at once where it was verified before.
 pub(super) fn plan<'a>(asker: Asker<'a>, request: &'a OnBehalfOf<'a>) -> Result<Planning<'a>, Refusal> {
     let (state, app, common) = (asker.state, asker.app, &request.common);
+    app.has_credential()?;
     let arrived = state.cache.generation();
     let scopes = members::scopes(state, common)?;
     members::target(app, common, scopes)?;

@@ -1,4 +1,5 @@
-//! The spine of what is sent once: no look, no repetition, detached from its caller, and always stored (RFC 6749 §4.1.3).
+//! The spine of what is sent once: no look, no repetition, detached from its caller, and stored if it says whose it is (RFC 6749
+//! §4.1.3, §4.3, §6, RFC 8628 §3.4).
 
 use std::sync::Arc;
 
@@ -10,21 +11,23 @@ use super::holds::{Asked, Keys, keys};
 use super::job::user_lane;
 use super::outcome::SentOnce;
 use super::refresh::{Renewal, sign_in};
-use super::send;
+use super::send::{self, SendError};
 use crate::authority::AuthorityError;
-use crate::cache::{Bypass, Kept, KeptSignIn, Landing, Loaded, Lost, Part, Permit, Query};
+use crate::cache::{Bypass, CountedAttempt, Kept, KeptSignIn, Landing, Loaded, Lost, Part, Permit, Query, TooMany};
+use crate::clock::Moment;
 use crate::flow::about::Owner;
 use crate::flow::handle::HandleSubject;
 use crate::flow::id_token::{self, IdTokenWanted};
-use crate::flow::issue::{Expected, Redeemed, granted, issue};
-use crate::flow::plan::OncePlan;
-use crate::flow::refusal::{Refusal, overloaded};
+use crate::flow::issue::{Expected, Redeemed, account_of, granted, issue};
+use crate::flow::plan::{ExpectedIdToken, GuessKey, OncePlan};
+use crate::flow::refusal::{Refusal, RefusalKind, overloaded};
 use crate::flow::request::{Answer, Outcome, RefreshReason, TokenSource};
 use crate::flow::state::FlowState;
 use crate::flow::trace;
 use crate::oauth::TokenResponse;
+use crate::source::ClientProof;
 use crate::telemetry::{self, outgoing};
-use crate::token::{IssuedToken, Lane, Matching, PartitionOwner, Retry, RoomTaker, Scopes, TokenKey};
+use crate::token::{Account, IssuedToken, Lane, Matching, PartitionOwner, Retry, RoomTaker, Scopes, TokenKey, Turn};
 
 /// Carries a plan out: once, whatever happens, and detached from the caller, who may leave but must not lose what is sent.
 pub(in crate::flow) async fn run(state: &Arc<FlowState>, mut plan: OncePlan) -> Outcome {
@@ -84,29 +87,50 @@ impl Redemption {
         let Some(_room) = state.cache.accounts().room_for_sign_in() else {
             return Err(Arc::new(overloaded("limits.queue", &state.clock)));
         };
-        let sent = send::run(app, &plan.form, plan.tenant.as_ref(), plan.flow.repeat(), plan.call.clone()).await;
+        let attempt = self.attempt().await?;
+        let how = (plan.flow.repeat(), plan.client);
+        let sent = send::run_as(app, &plan.form, plan.tenant.as_ref(), how, plan.call.clone()).await;
+        let is_wrong = matches!(&sent.outcome, Err(trouble) if is_wrong_guess(trouble));
+        if let Some(attempt) = attempt.filter(|_| !is_wrong) {
+            state.attempts.give_back(&attempt).await;
+        }
         match sent.outcome {
             Ok(response) => self.redeemed(response, sent.version).await,
             Err(trouble) => Err(self.once(sent.version).failed(state, trouble).await),
         }
     }
 
+    /// Takes a place among the guesses, where there can be any.
+    async fn attempt(&self) -> Result<Option<CountedAttempt>, Arc<Refusal>> {
+        let (state, plan) = (&self.state, &self.plan);
+        let Some(GuessKey(key)) = &plan.guess else { return Ok(None) };
+        state.attempts.begin(plan.app.space.id(), key).await.map(Some).map_err(|why| {
+            Arc::new(match why {
+                TooMany::Until(left) => guessed(state.clock.moment().after(left)),
+                TooMany::Keys => overloaded("wrong passwords", &state.clock),
+            })
+        })
+    }
+
     /// Keeps what came back. From here on the grant is spent, whatever is wrong with what it brought.
     async fn redeemed(&self, mut response: TokenResponse, version: u64) -> Result<Redeemed, Arc<Refusal>> {
         let (state, plan, app) = (&self.state, &self.plan, &self.plan.app);
         let renewed_by = Renewal::take(&mut response);
-        let Some(id_token) = &response.id_token else {
-            return Err(self.spent(AuthorityError::Invalid("it has no id_token")));
-        };
+        let owner = self.owner(&response).await?;
         let tenant = plan.tenant.as_ref();
-        let wanted = IdTokenWanted { nonce: plan.nonce.as_deref(), tenant, now: state.clock.unix() };
-        let user = id_token::verify(app, id_token.expose(), wanted, plan.call.clone()).await;
-        let owner = Owner::SignedIn(user.map_err(|refusal| refusal.retrying(Retry::Never))?);
-        let grant = self.issued(owner, response)?;
+        let mut grant = self.issued(owner, response)?;
+        if grant.account.is_none() && plan.asks_whose {
+            grant.account = self.asked_whose(&grant).await;
+        }
         let matching = app.authority.matching();
         let granted = granted(matching, &plan.scopes, &grant);
         let Some(account) = &grant.account else {
-            return Err(self.spent(AuthorityError::Invalid("it does not say whose token it is")));
+            if matches!(plan.id_token, ExpectedIdToken::Needed { .. }) {
+                return Err(self.spent(AuthorityError::Invalid("it does not say whose token it is")));
+            }
+            // Nobody could find it again.
+            state.succeeded(app, &self.keys(version, &Lane::default())).await;
+            return Ok(Redeemed { head: grant.write(), signed_in: None });
         };
         let space = app.space_of(plan.owner);
         let partition = space.partition(PartitionOwner::Account(&account.home_account_id));
@@ -116,6 +140,7 @@ impl Redemption {
             sign_in.set_scopes(&plan.scopes, Some(&granted).filter(|granted| !granted.is_empty()));
         }
         grant.tenant_id.iter().for_each(|tenant| sign_in.add_tenant(tenant));
+        sign_in.set_public(plan.client == ClientProof::Public);
         // First what is good for one sign-in only, and before the answer: nobody may be told of a sign-in that is lost.
         let renews = sign_in.refresh_token.is_some();
         let KeptSignIn { kept, lineage } = state.cache.accounts().keep_sign_in(space.id(), &partition, sign_in).await;
@@ -140,11 +165,34 @@ impl Redemption {
         Ok(Redeemed { head, signed_in })
     }
 
+    /// Whose the answer is: its id token says it, and is verified.
+    async fn owner(&self, response: &TokenResponse) -> Result<Owner, Arc<Refusal>> {
+        let (state, plan) = (&self.state, &self.plan);
+        let nonce = match &plan.id_token {
+            ExpectedIdToken::Needed { .. } if response.id_token.is_none() => {
+                return Err(self.spent(AuthorityError::Invalid("it has no id_token")));
+            }
+            ExpectedIdToken::Needed { nonce } => nonce.as_deref(),
+            ExpectedIdToken::Optional => None,
+        };
+        let Some(id_token) = &response.id_token else { return Ok(Owner::Unnamed) };
+        let wanted = IdTokenWanted { nonce, tenant: plan.tenant.as_ref(), now: state.clock.unix() };
+        let user = id_token::verify(&plan.app, id_token.expose(), wanted, plan.call.clone()).await;
+        Ok(Owner::SignedIn(user.map_err(|refusal| refusal.retrying(Retry::Never))?))
+    }
+
+    /// Whose an answer is that names nobody. The grant is spent, so that no answer to this question loses what it brought.
+    async fn asked_whose(&self, grant: &IssuedToken) -> Option<Account> {
+        let app = &self.plan.app;
+        let claims = app.authority.userinfo(&grant.access_token, self.plan.call.clone().for_app(&app.label)).await;
+        claims.ok().flatten().and_then(|claims| account_of(app, &claims))
+    }
+
     /// What the grant brought, if its caller may have it.
     fn issued(&self, owner: Owner, response: TokenResponse) -> Result<IssuedToken, Arc<Refusal>> {
         let (state, plan, app) = (&self.state, &self.plan, &self.plan.app);
         let expected = Expected { asked: plan.scopes.clone(), tenant: plan.tenant.clone(), owner, exchange: false };
-        let is_said = response.scope.is_some() || app.authority.profile().scope_with_code;
+        let is_said = response.scope.is_some() || plan.sends_scope;
         let mut grant = issue(app, &expected, response, state.received()).map_err(|failure| self.spent(failure))?;
         if !is_said {
             // What was asked for stands in the URL where the user signed in (RFC 6749 §5.1), which may not be ours.
@@ -181,4 +229,16 @@ impl Redemption {
     fn spent(&self, failure: AuthorityError) -> Arc<Refusal> {
         Arc::new(refuse(self.plan.flow, failure, None).retrying(Retry::Never))
     }
+}
+
+/// Whether an authority said no more than that what was sent is not right: nothing that the user would have to do is a wrong guess.
+fn is_wrong_guess(trouble: &SendError) -> bool {
+    let SendError::Authority(AuthorityError::Refused { body, .. }) = trouble else { return false };
+    body.error == "invalid_grant" && body.claims.is_none() && body.suberror.is_none()
+}
+
+/// The refusal of a guess, after too many wrong ones.
+fn guessed(until: Moment) -> Refusal {
+    let detail = "there were five wrong passwords for this user within five minutes: wait as long as Retry-After says";
+    Refusal::new(Turn::Throttled, RefusalKind::Throttled, detail).retrying(Retry::At(until))
 }

@@ -24,6 +24,7 @@ use crate::flow::refusal::{Refusal, RefusalKind, overloaded};
 use crate::flow::settings::RefreshTokens;
 use crate::oauth::{ErrorBody, Form, GRANT_REFRESH_TOKEN, TokenResponse};
 use crate::secret::Secret;
+use crate::source::ClientProof;
 use crate::token::{Account, IssuedToken, KeySpace, Matching, Scopes, SignIn, Turn};
 
 /// How long a refresh token is kept if its server does not say how long it lasts, in seconds: as long as Entra's.
@@ -192,9 +193,10 @@ impl Refresh {
                 return Err(broken_off().into());
             }
             let _room = room(job)?;
-            let form = self.form(&job.app, scope.as_ref(), token.clone());
+            let form = self.form(&job.app, scope.as_ref(), token.clone()).about(user_at_home(&sign_in.account));
             let turn = turn.map(|turn| (turn, sign_in.shared));
-            let sent = send::run_in(&job.app, &form, self.tenant.as_ref(), turn, job.call.clone()).await;
+            let client = if sign_in.is_public() { ClientProof::Public } else { ClientProof::Usual };
+            let sent = send::run_in(&job.app, &form, self.tenant.as_ref(), client, turn, job.call.clone()).await;
             let trouble = match sent.outcome {
                 Ok(response) => return self.keep(job, (&signed, &sign_in), scope, (response, sent.version)).await,
                 Err(SendError::Turn(why)) => return Err(self.unavailable(job, why)),
@@ -372,6 +374,12 @@ fn not_granted() -> Refusal {
                   grant, or sign the user in for these";
     let answer = ErrorBody { error: "invalid_scope".to_owned(), ..ErrorBody::default() };
     Refusal { answer: Some(Box::new(answer)), ..Refusal::new(Turn::Caller, RefusalKind::Refused, detail) }
+}
+
+/// How an Entra-style authority finds the user's home (REQ-12); accounts of others are called otherwise.
+fn user_at_home(account: &Account) -> Option<String> {
+    let (oid, tid) = account.home_account_id.split_once('.')?;
+    Some(format!("Oid:{oid}@{tid}"))
 }
 
 fn is_invalid_grant(trouble: &SendError) -> bool {

@@ -6,7 +6,7 @@ use crate::finding::Complaint;
 use crate::flow::app::App;
 use crate::flow::refusal::{Refusal, RefusalKind};
 use crate::oauth::{Form, TokenResponse};
-use crate::source::{self, GrantCall, Repeat, SourceError};
+use crate::source::{self, ClientProof, GrantCall, Repeat, SourceError};
 use crate::telemetry::Context;
 use crate::token::{Tenant, Turn};
 
@@ -60,7 +60,18 @@ impl From<source::GrantOutcome> for Sent {
 
 /// Sends a grant.
 pub(in crate::flow) async fn run(app: &App, form: &Form, tenant: Option<&Tenant>, repeat: Repeat, context: Context) -> Sent {
-    app.source.send(&GrantCall { form, tenant, repeat, context: context.for_app(&app.label) }).await.into()
+    run_as(app, form, tenant, (repeat, ClientProof::Usual), context).await
+}
+
+/// Sends a grant as the client with its credential, or as a public one.
+pub(in crate::flow) async fn run_as(
+    app: &App,
+    form: &Form,
+    tenant: Option<&Tenant>,
+    (repeat, client): (Repeat, ClientProof),
+    context: Context,
+) -> Sent {
+    app.source.send(&GrantCall { form, tenant, repeat, client, context: context.for_app(&app.label) }).await.into()
 }
 
 /// Sends once what may be sent only under a refresh lease. The lease is told which generation is sent at the last moment, when only
@@ -69,10 +80,11 @@ pub(in crate::flow) async fn run_in(
     app: &App,
     form: &Form,
     tenant: Option<&Tenant>,
+    client: ClientProof,
     turn: Option<(&cache::RefreshLease, u64)>,
     context: Context,
 ) -> Sent {
-    let call = GrantCall { form, tenant, repeat: Repeat::Never, context: context.for_app(&app.label) };
+    let call = GrantCall { form, tenant, repeat: Repeat::Never, client, context: context.for_app(&app.label) };
     let Some((turn, generation)) = turn else { return app.source.send(&call).await.into() };
     let ready = match app.source.ready(&call).await {
         Ok(ready) => ready,

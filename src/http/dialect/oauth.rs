@@ -204,7 +204,10 @@ fn of_refusal<'a>(refusal: &'a Refusal, failure: &RequestFailure<'a>) -> (Status
         (_, RefusalKind::UnknownApi) => (bad, "invalid_scope"),
         // A document of an app that is not there: clients look elsewhere then.
         (Turn::Configuration, _) if failure.is_open => (StatusCode::NOT_FOUND, "invalid_request"),
-        (_, RefusalKind::CallerNotAllowed | RefusalKind::UnknownApp | RefusalKind::FlowNotAllowed) => (bad, "unauthorized_client"),
+        (
+            _,
+            RefusalKind::CallerNotAllowed | RefusalKind::UnknownApp | RefusalKind::FlowNotAllowed | RefusalKind::FlowNotAvailable,
+        ) => (bad, "unauthorized_client"),
         (_, RefusalKind::TenantNotAllowed) => (bad, "invalid_request"),
         (
             _,

@@ -7,8 +7,10 @@ use super::super::fault::{Fault, FaultKind};
 use super::super::members::{Member, Members, ScopeList, form};
 use super::{DoorInput, FlowCall, OAuthShape, Text, text};
 use crate::caller::Beyond;
-use crate::flow::{AuthCode, Common, NamedApp, OnBehalfOf, Redeem, Request};
-use crate::oauth::{GRANT_JWT_BEARER, GRANT_REFRESH_TOKEN, GRANT_TOKEN_EXCHANGE, TOKEN_TYPE_ACCESS, TOKEN_TYPE_JWT};
+use crate::flow::{AuthCode, Common, NamedApp, OnBehalfOf, Redeem, Request, UsernamePassword};
+use crate::oauth::{
+    GRANT_JWT_BEARER, GRANT_PASSWORD, GRANT_REFRESH_TOKEN, GRANT_TOKEN_EXCHANGE, TOKEN_TYPE_ACCESS, TOKEN_TYPE_JWT,
+};
 use crate::token::Scopes;
 
 /// What templates call the app whose metadata is asked for.
@@ -58,11 +60,16 @@ pub(in crate::http) fn token<'a>(given: &'a mut DoorInput<'_>) -> Result<FlowCal
             code_verifier: text(&members.code_verifier),
             ..AuthCode::default()
         }),
+        GRANT_PASSWORD => Request::UsernamePassword(UsernamePassword {
+            common,
+            username: text(&members.username),
+            password: text(&members.password),
+        }),
         GRANT_REFRESH_TOKEN => Request::Redeem(Redeem { common, handle: needed(&members.refresh_token, Member::RefreshToken)? }),
         GRANT_JWT_BEARER => on_behalf_of(common, members, needed(&members.assertion, Member::Assertion)?)?,
         GRANT_TOKEN_EXCHANGE => exchange(common, members)?,
         _ => {
-            let detail = "this `grant_type` is not served here; those that are: client_credentials, authorization_code, refresh_token, \
+            let detail = "this `grant_type` is not served here; those that are: client_credentials, authorization_code, refresh_token, password, \
                           urn:ietf:params:oauth:grant-type:jwt-bearer, urn:ietf:params:oauth:grant-type:token-exchange";
             return Err(Fault::new(FaultKind::UnsupportedGrantType, detail));
         }

@@ -3,7 +3,7 @@
 use super::super::fault::Fault;
 use super::super::members::{Members, ScopeList};
 use super::{DoorInput, FlowCall, text};
-use crate::flow::{AuthCode, AuthCodeUrl, Common, OnBehalfOf, Request, Silent};
+use crate::flow::{AuthCode, AuthCodeUrl, Common, ForeignRefreshToken, OnBehalfOf, Request, Silent, UsernamePassword};
 use crate::token::Scopes;
 
 /// `POST /client-credentials`.
@@ -61,6 +61,23 @@ pub(in crate::http) fn silent<'a>(given: &'a mut DoorInput<'_>) -> Result<FlowCa
     let scopes = taken(&mut given.members.scopes);
     let members = &given.members;
     Ok(FlowCall::Token(Request::Silent(Silent { common: common(members, scopes), account: text(&members.account) })))
+}
+
+/// `POST /refresh-token`.
+pub(in crate::http) fn refresh_token<'a>(given: &'a mut DoorInput<'_>) -> Result<FlowCall<'a>, Fault> {
+    let scopes = taken(&mut given.members.scopes);
+    let members = &given.members;
+    let request = ForeignRefreshToken { common: common(members, scopes), refresh_token: text(&members.refresh_token) };
+    Ok(FlowCall::Token(Request::RefreshToken(request)))
+}
+
+/// `POST /username-password`.
+pub(in crate::http) fn username_password<'a>(given: &'a mut DoorInput<'_>) -> Result<FlowCall<'a>, Fault> {
+    let scopes = taken(&mut given.members.scopes);
+    let members = &given.members;
+    let request =
+        UsernamePassword { common: common(members, scopes), username: text(&members.username), password: text(&members.password) };
+    Ok(FlowCall::Token(Request::UsernamePassword(request)))
 }
 
 /// The members that all of them take.

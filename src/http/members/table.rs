@@ -24,7 +24,7 @@ pub(in crate::http) enum MemberKind {
     Rare,
     /// A string that no JSON body has.
     Word,
-    /// Such a string that proves or stands for somebody: a token, an assertion. It may be as long as a body.
+    /// A string that proves or stands for somebody: a token, an assertion. It may be as long as a body.
     Token,
 }
 
@@ -241,8 +241,11 @@ members! {
     client_assertion_type ClientAssertionType: Word, form "RFC 7523 §2.2.";
     #[serde(skip)]
     scope Scope: Word, form "What the token shall be good for, space-separated.";
-    #[serde(skip)]
-    refresh_token RefreshToken: Token, form "A handle that a sign-in here was answered with.";
+    refresh_token RefreshToken: Token for_apis, body "The refresh token that another library got. It is redeemed, and not kept.",
+        form "A handle that a sign-in here was answered with.";
+    username Username: Rare for_apis, body "The user's name, as the user writes it to sign in.",
+        form "The user's name, as the user writes it to sign in.";
+    password Password: Rare for_apis, body "The user's password.", form "The user's password.";
     #[serde(skip)]
     assertion Assertion: Token, form "The user's token (RFC 7523 §2.1).";
     #[serde(skip)]

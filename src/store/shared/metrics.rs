@@ -27,12 +27,13 @@ pub(super) enum Op {
     Join,
     Leave,
     Probe,
+    Attempt,
 }
 
 /// Every operation, in their order.
-const OPS: [&str; 15] = [
+const OPS: [&str; 16] = [
     "read", "members", "holds", "page", "publish", "claim", "extend", "release", "put", "remove", "set", "clear", "join", "leave",
-    "probe",
+    "probe", "attempt",
 ];
 
 /// What the shared store counts.

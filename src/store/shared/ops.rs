@@ -1,6 +1,6 @@
 //! The calls that the shared store knows, as commands and scripts.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -300,6 +300,26 @@ impl Shared {
         let ends = now.saturating_add(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX));
         let call = scripts::JOIN.call().key(set).bytes(member).arg(millis(ttl)).arg(ends).arg(now.saturating_sub(GRACE));
         self.script(Op::Join, &call).await.map(drop)
+    }
+
+    /// Notes an attempt in a set, if there were fewer than `most` within the last `window`. Returns how long ago the oldest of them
+    /// was if there is no room, by this process's clock.
+    ///
+    /// # Errors
+    /// There is no answer; it may have been noted.
+    pub async fn attempt(&self, set: &str, attempt: &[u8], window: Duration, most: usize) -> StoreResult<Option<Duration>> {
+        let now = self.core.clock.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+        let (at, since) = (now.to_string(), now.saturating_sub(window.as_millis()).to_string());
+        let call = scripts::ATTEMPT.call().key(set).bytes(attempt).arg(at).arg(since).arg(most).arg(millis(window));
+        match maybe_bytes(self.script(Op::Attempt, &call).await?)? {
+            None => Ok(None),
+            Some(oldest) => {
+                let oldest = std::str::from_utf8(&oldest).ok().and_then(|text| text.parse::<f64>().ok()).unwrap_or_default();
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a moment in milliseconds fits")]
+                let ago = now.saturating_sub(oldest.max(0.0) as u128);
+                Ok(Some(Duration::from_millis(u64::try_from(ago).unwrap_or(u64::MAX))))
+            }
+        }
     }
 
     /// Takes members out of a set.

@@ -35,6 +35,7 @@ scripts! {
     WITHDRAW = "withdraw.lua";
     HOLDS = "holds.lua";
     JOIN = "join.lua";
+    ATTEMPT = "attempt.lua";
     PROBE = "probe.lua";
 }
 

@@ -27,6 +27,8 @@ async fn routes(world: &World) -> Vec<Route> {
     let signed = world.redeem(&world.code("web", ACCESS, "ana@contoso.example").await).await;
     let account = signed.json["account"]["home_account_id"].clone();
     let code = world.code("web", ACCESS, "ana@contoso.example").await;
+    let order = json!({"client": "web", "user": "ana@contoso.example", "scope": format!("openid offline_access {ACCESS}")});
+    let foreign = world.emulator.client.post("/_emulator/refresh-token", &order).await.json["refresh_token"].clone();
     let route = |path, bearer, good: Value| Route { path, bearer, good: good.as_object().expect("members").clone() };
     vec![
         route("/client-credentials", None, json!({"app": "daemon", "scopes": [GRAPH]})),
@@ -34,6 +36,12 @@ async fn routes(world: &World) -> Vec<Route> {
         route("/auth-code/url", None, json!({"app": "web", "scopes": [ACCESS], "redirect_uri": REDIRECT_URI})),
         route("/auth-code", None, code),
         route("/silent", None, json!({"app": "web", "scopes": [ACCESS], "account": account})),
+        route("/refresh-token", None, json!({"app": "web", "scopes": [ACCESS], "refresh_token": foreign})),
+        route(
+            "/username-password",
+            None,
+            json!({"app": "web", "scopes": [ACCESS], "username": "ana@contoso.example", "password": "ana-password"}),
+        ),
     ]
 }
 

@@ -258,6 +258,11 @@ fn requests(client: &Client) -> Vec<(&'static str, reqwest::RequestBuilder)> {
             client.request("/auth-code", &json!({"app": "web", "scopes": ORDERS, "redirect_uri": REDIRECT_URI, "code": "any"})),
         ),
         ("silent", client.request("/silent", &json!({"app": "web", "scopes": ORDERS, "account": "some.body"}))),
+        ("refresh_token", client.request("/refresh-token", &json!({"app": "web", "scopes": ORDERS, "refresh_token": "any"}))),
+        (
+            "username_password",
+            client.request("/username-password", &json!({"app": "web", "scopes": ORDERS, "username": "any", "password": "any"})),
+        ),
         ("", client.http.get(at("/accounts?app=web"))),
         ("", client.http.get(at(account))),
         ("", client.http.delete(at(account))),

@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use super::{ANA, ORDERS, Stage, USER_READ, requests};
 use crate::support::{Answer, Client, GRAPH, REDIRECT_URI};
 
-const FLOWS: [&str; 4] = ["client_credentials", "on_behalf_of", "auth_code", "silent"];
+const FLOWS: [&str; 6] = ["client_credentials", "on_behalf_of", "auth_code", "silent", "refresh_token", "username_password"];
+
+/// All of them: some are had by name only.
+const EVERY: &str = ", flows: [client_credentials, on_behalf_of, auth_code, silent, refresh_token, username_password]";
 
 /// `POST` with an inbound token that is none: what looks at it says so.
 async fn post(client: &Client, path: &str, body: &Value) -> Answer {
@@ -14,13 +17,15 @@ async fn post(client: &Client, path: &str, body: &Value) -> Answer {
 }
 
 /// A request's members for each route that takes a body, but for `app`, `api` and `scopes`.
-fn bodies() -> [(&'static str, Value); 5] {
+fn bodies() -> [(&'static str, Value); 7] {
     [
         ("/client-credentials", json!({})),
         ("/obo", json!({})),
         ("/auth-code/url", json!({"redirect_uri": REDIRECT_URI})),
         ("/auth-code", json!({"redirect_uri": REDIRECT_URI, "code": "any"})),
         ("/silent", json!({"account": "some.body"})),
+        ("/refresh-token", json!({"refresh_token": "any"})),
+        ("/username-password", json!({"username": "any", "password": "any"})),
     ]
 }
 
@@ -38,7 +43,7 @@ fn is_allowed(what: &str, answer: &Answer) {
 #[tokio::test]
 async fn only_the_flows_that_are_listed() {
     let callers: Vec<(&str, String)> =
-        ["cc", "obo", "code", "again"].into_iter().zip(FLOWS.map(|flow| format!(", flows: [{flow}]"))).collect();
+        ["cc", "obo", "code", "again", "moved", "typed"].into_iter().zip(FLOWS.map(|flow| format!(", flows: [{flow}]"))).collect();
     let callers: Vec<(&str, &str)> = callers.iter().map(|(name, rights)| (*name, rights.as_str())).collect();
     let stage = Stage::memory(&callers).await;
     for ((caller, _), own) in callers.iter().zip(FLOWS) {
@@ -55,7 +60,7 @@ async fn only_the_flows_that_are_listed() {
 
 #[tokio::test]
 async fn of_an_app_that_it_may_not_use_a_caller_learns_nothing() {
-    let stage = Stage::memory(&[("some", ", apps: [web, daemon]"), ("any", "")]).await;
+    let stage = Stage::memory(&[("some", &format!(", apps: [web, daemon]{EVERY}")), ("any", EVERY)]).await;
     let (some, any) = (stage.client(0, "some"), stage.client(0, "any"));
     for (path, body) in bodies() {
         let mut texts = Vec::new();
@@ -99,7 +104,7 @@ async fn of_an_app_that_it_may_not_use_a_caller_learns_nothing() {
 
 #[tokio::test]
 async fn a_listed_api_is_all_that_a_token_is_good_for() {
-    let stage = Stage::memory(&[("some", ", apis: [graph]"), ("any", "")]).await;
+    let stage = Stage::memory(&[("some", &format!(", apis: [graph]{EVERY}")), ("any", EVERY)]).await;
     let some = stage.client(0, "some");
     for (path, body) in bodies() {
         for more in [

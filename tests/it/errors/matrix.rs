@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{FLOWS, Flow, refused};
+use super::{FLOWS, Flow, SIGN_INS, refused};
 use crate::support::World;
 
 /// What the status table says: for app tokens, on-behalf-of, authorization codes, refresh tokens.
@@ -58,6 +58,23 @@ async fn err_5_the_status_says_whose_turn_it_is() {
             assert_eq!(answer.json["suberror"].as_str(), suberror);
             assert_eq!(answer.header("www-authenticate").is_empty(), status != 401);
         }
+    }
+}
+
+#[tokio::test]
+async fn err_5_what_a_user_signs_in_by_is_the_users_turn_where_a_refresh_is() {
+    let world = World::new().await;
+    for (error, suberror, [.., status]) in ROWS {
+        for flow in SIGN_INS {
+            let answer = refused(&world, flow, body(error, suberror, false)).await;
+            assert_eq!(answer.status, status, "{flow:?} {error} {suberror:?}: {}", answer.text);
+            assert_eq!(answer.member("error"), error);
+        }
+    }
+    for flow in SIGN_INS {
+        let answer = refused(&world, flow, body("interaction_required", Some("basic_action"), true)).await;
+        assert_eq!(answer.status, 401, "{flow:?}: {}", answer.text);
+        assert!(answer.header("www-authenticate").contains("insufficient_claims"), "{:?}", answer.headers);
     }
 }
 

@@ -21,9 +21,14 @@ enum Flow {
     Obo,
     Code,
     Silent,
+    Password,
+    Moved,
 }
 
 const FLOWS: [Flow; 4] = [Flow::App, Flow::Obo, Flow::Code, Flow::Silent];
+
+/// Those that sign a user in by what the caller has of the user.
+const SIGN_INS: [Flow; 2] = [Flow::Password, Flow::Moved];
 
 const ACCESS: &str = "api://orders/access_as_user";
 const USER_READ: &str = "https://graph.microsoft.com/User.Read";
@@ -60,6 +65,14 @@ async fn ask(world: &World, flow: Flow) -> Answer {
         Flow::Silent => {
             let body = json!({"app": "web", "scopes": [ACCESS], "account": account(world).await, "force_refresh": true});
             client.post("/silent", &body).await
+        }
+        Flow::Password => {
+            let body = json!({"app": "web", "scopes": [ACCESS], "username": "ana@contoso.example", "password": "ana-password"});
+            client.post("/username-password", &body).await
+        }
+        Flow::Moved => {
+            let body = json!({"app": "web", "scopes": [ACCESS], "refresh_token": "any-token-will-do"});
+            client.post("/refresh-token", &body).await
         }
     }
 }

@@ -110,6 +110,40 @@ pub(super) async fn sign_ins(world: &World, all: &mut Canaries) {
     all.answer("unknown code", &world.redeem(&body).await);
 }
 
+/// Passwords, and refresh tokens that another library got.
+pub(super) async fn carried_in(world: &World, all: &mut Canaries) {
+    let client = &world.sidecar.client;
+    for (name, username, password) in [
+        ("good password", "ana@contoso.example", "ana-password"),
+        ("wrong password", "ben@contoso.example", "canary-password-0123456789"),
+        ("password of nobody", "canary-user-0123456789@contoso.example", "canary-password-of-nobody-0123"),
+    ] {
+        all.secret(name, password);
+        let body = json!({"app": "web", "scopes": [ACCESS], "username": username, "password": password});
+        all.answer(name, &client.post("/username-password", &body).await);
+        all.answer(name, &client.post("/username-password", &json!({"username": username, "password": [password]})).await);
+        all.answer(name, &client.post("/auth-code", &body).await);
+        let pairs =
+            [("grant_type", "password"), ("client_id", "web"), ("scope", ACCESS), ("username", username), ("password", password)];
+        all.answer(name, &Client::send(formed(client, "/oauth2/token", &pairs)).await);
+    }
+    all.secret("name of nobody", "canary-user-0123456789");
+    let order = json!({"client": "web", "user": "ana@contoso.example", "scope": format!("openid offline_access {ACCESS}")});
+    let foreign = world.emulator.client.post("/_emulator/refresh-token", &order).await.member("refresh_token").to_owned();
+    for (name, token) in [("foreign refresh token", &*foreign), ("unknown refresh token", "0.canary-refresh-token-0123456789")] {
+        all.secret(name, token);
+        for body in [
+            json!({"app": "web", "scopes": [ACCESS], "refresh_token": token}),
+            json!({"app": "daemon", "scopes": [ACCESS], "refresh_token": token}),
+            json!({"app": "web", "refresh_token": [token]}),
+        ] {
+            all.answer(name, &client.post("/refresh-token", &body).await);
+        }
+        let pairs = [("grant_type", "refresh_token"), ("client_id", "web"), ("refresh_token", token)];
+        all.answer(name, &Client::send(formed(client, "/oauth2/token", &pairs)).await);
+    }
+}
+
 /// The routes for clients that speak OAuth 2.0.
 pub(super) async fn token_endpoint(world: &World, caller: &str, all: &mut Canaries) {
     // Without the header: the proof stands in the form, or as Basic.

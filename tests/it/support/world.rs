@@ -29,6 +29,8 @@ pub(crate) struct Stage<'a> {
     /// Further apps: YAML below `apps`, in which `ORIGIN`, `TENANT` and `FILES` stand for the emulator's address, the first
     /// tenant's id and the folder with the credentials.
     pub(crate) apps: &'a str,
+    /// Further keys at the top of the configuration.
+    pub(crate) more: &'a str,
 }
 
 /// The scope of an app token for the emulator's Graph.
@@ -59,7 +61,7 @@ impl World {
             let apps = apps.replace("FILES", &files.display().to_string());
             // The usual app of this registration has a secret.
             std::fs::write(files.join("partner.pem"), Emulator::pem(emulator.app("partner"))).expect("a file");
-            yaml.replacen("apis:\n", &format!("{apps}\napis:\n"), 1)
+            yaml.replacen("apis:\n", &format!("{apps}\napis:\n"), 1) + stage.more
         })
         .await
     }
@@ -179,7 +181,7 @@ pub(crate) fn configuration(emulator: &Emulator, files: &TempDir) -> String {
     yaml += &app("daemon-cert", "daemon", "certificate", &own, "");
     yaml += &app("orders", "orders-api", "certificate", &own, inbound);
     yaml += &app("orders-secret", "orders-api", "secret", &own, inbound);
-    yaml += &app("web", "web", "secret", &own, "");
+    yaml += &app("web", "web", "secret", &own, "refresh_token: true, username_password: true");
     yaml += &app("web-cert", "web", "certificate", &own, "");
     yaml += &app("partner", "partner", "secret", &common, &multi);
     yaml += &app("billing", "billing-api", "secret", &own, r#"inbound: {audiences: ["api://billing"]}"#);
@@ -189,7 +191,7 @@ pub(crate) fn configuration(emulator: &Emulator, files: &TempDir) -> String {
         let credential = credential(name, emulator.shop(client), kind, &write);
         yaml += &format!(
             "  {name}: {{issuer: \"{origin}/oidc/shop\", ca_file: {ca}, client_id: {client}, credential: {credential}, \
-             inbound: {{audiences: [\"https://orders.shop.example\"]}}}}\n"
+             refresh_token: true, username_password: true, inbound: {{audiences: [\"https://orders.shop.example\"]}}}}\n"
         );
     }
     yaml += "apis:\n";

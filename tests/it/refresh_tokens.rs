@@ -1,0 +1,151 @@
+//! `/refresh-token`: a user who signed in through another library is signed in here from then on (RFC 6749 §6).
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Stage, World};
+
+const ORDERS: &str = "api://orders/access_as_user";
+const ANA: &str = "ana@contoso.example";
+
+/// Apps that take foreign refresh tokens: at Entra, and at an issuer.
+const APPS: &str = "  moved: {authority: \"ORIGIN/TENANT\", ca_file: FILES/ca.pem, client_id: 5b0c2e7a-9d41-4f36-8a1c-7e02b94d6f15, \
+                    refresh_token: true, credential: {secret: {file: FILES/web.secret}}}
+  shop-moved: {issuer: \"ORIGIN/oidc/shop\", ca_file: FILES/ca.pem, client_id: shop-web, refresh_token: true, offline_access: true, \
+                    credential: {secret: {file: FILES/shop-web.secret}}}";
+
+async fn world() -> World {
+    World::staged(Stage { apps: APPS, ..Stage::default() }).await
+}
+
+/// A refresh token that a library of the app got.
+async fn foreign(world: &World, order: Value) -> String {
+    world.emulator.client.post("/_emulator/refresh-token", &order).await.member("refresh_token").to_owned()
+}
+
+/// One of ana's.
+async fn of_ana(world: &World) -> String {
+    foreign(world, json!({"client": "web", "user": ANA, "scope": format!("openid offline_access {ORDERS}")})).await
+}
+
+async fn ask(world: &World, app: &str, scopes: &str, token: &str) -> Answer {
+    world.sidecar.client.post("/refresh-token", &json!({"app": app, "scopes": scopes, "refresh_token": token})).await
+}
+
+/// The forms of the refreshes that the authority was sent.
+async fn sent(world: &World) -> Vec<Value> {
+    let asked = world.emulator.asked("token").await;
+    asked.into_iter().map(|call| call["form"].clone()).filter(|form| form["grant_type"] == "refresh_token").collect()
+}
+
+#[tokio::test]
+async fn a_foreign_refresh_token_signs_its_user_in_and_is_not_kept() {
+    let world = world().await;
+    let token = of_ana(&world).await;
+    let answer = ask(&world, "moved", ORDERS, &token).await;
+    answer.token();
+    assert!(!answer.text.contains(&token) && !answer.text.contains("refresh_token"), "{}", answer.text);
+    assert_eq!(answer.json["account"]["username"], ANA, "{}", answer.text);
+    let silent = json!({"app": "moved", "scopes": ORDERS, "account": answer.json["account"]["home_account_id"]});
+    assert_eq!(world.sidecar.client.post("/silent", &silent).await.token(), answer.token());
+    world.later(4000);
+    world.sidecar.client.post("/silent", &silent).await.token();
+    let forms = sent(&world).await;
+    let [import, renewal] = forms.as_slice() else { panic!("{forms:?}") };
+    assert_eq!(import["refresh_token"], json!(token));
+    assert_ne!(renewal["refresh_token"], json!(token), "what it brought is sent from now on");
+}
+
+#[tokio::test]
+async fn one_that_the_authority_gives_no_successor_for_is_not_kept_either() {
+    let world = world().await;
+    let token = of_ana(&world).await;
+    let without = json!({"on": {"endpoint": "token"}, "times": 1, "do": {"set": {"refresh_token": null}}});
+    world.emulator.script(without).await;
+    let answer = ask(&world, "moved", ORDERS, &token).await;
+    let silent = json!({"app": "moved", "scopes": ORDERS, "account": answer.json["account"]["home_account_id"]});
+    assert_eq!(world.sidecar.client.post("/silent", &silent).await.token(), answer.token());
+    world.later(4000);
+    world.sidecar.client.post("/silent", &silent).await.refused(401, "no_tokens_found", "sign in again");
+    assert_eq!(sent(&world).await.len(), 1);
+}
+
+#[tokio::test]
+async fn one_that_is_used_up_is_the_users_turn_and_is_sent_once() {
+    let world = world().await;
+    let answer = ask(&world, "moved", ORDERS, "0.no-such-token").await;
+    answer.refused(401, "invalid_grant", "");
+    assert_eq!(sent(&world).await.len(), 1);
+    world.emulator.script(json!({"on": {"endpoint": "token"}, "times": 1, "do": {"close": true}})).await;
+    let lost = ask(&world, "moved", ORDERS, &of_ana(&world).await).await;
+    assert_eq!((lost.status, lost.json["retryable"].as_bool()), (503, Some(false)), "{}", lost.text);
+    assert!(lost.member("detail").contains("whether the refresh token was redeemed is not known"), "{}", lost.text);
+    assert_eq!(sent(&world).await.len(), 2);
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_refused_and_nothing_is_sent() {
+    let world = world().await;
+    let whole = json!({"app": "moved", "scopes": ORDERS, "refresh_token": "0.token"});
+    for (member, value, status, error, detail) in [
+        ("refresh_token", Value::Null, 400, "invalid_request", "`refresh_token` is missing"),
+        ("refresh_token", json!(""), 400, "invalid_request", "`refresh_token` is missing"),
+        ("refresh_token", json!("t".repeat(33 * 1024)), 400, "invalid_request", "`refresh_token` is over"),
+        ("refresh_token", json!("a\nb"), 400, "invalid_request", "characters"),
+        ("refresh_token", json!("tkd1.AAAA"), 400, "invalid_request", "handle"),
+        ("scopes", Value::Null, 400, "invalid_request", "`scopes`"),
+        ("force_refresh", json!(true), 400, "invalid_request", "`force_refresh`"),
+        ("app", json!("orders"), 403, "flow_not_allowed", "`apps.*.refresh_token: true`"),
+        ("tenant", json!("fabrikam.example"), 403, "tenant_not_allowed", "`tenant`"),
+    ] {
+        let mut body = whole.clone();
+        body[member] = value;
+        world.sidecar.client.post("/refresh-token", &body).await.refused(status, error, detail);
+    }
+    assert_eq!(world.calls().await, 0);
+}
+
+#[tokio::test]
+async fn at_an_issuer_the_successor_is_kept_and_a_second_use_is_refused_there() {
+    let world = world().await;
+    let token = foreign(
+        &world,
+        json!({"realm": "shop", "client": "shop-web", "user": "eva", "scope": "openid offline_access orders.read"}),
+    );
+    let token = token.await;
+    let answer = world.sidecar.client.post("/refresh-token", &json!({"app": "shop-moved", "refresh_token": token})).await;
+    answer.token();
+    assert_eq!(sent(&world).await[0]["scope"], Value::Null, "nothing is asked for but what was granted");
+    assert_eq!(answer.json["account"]["home_account_id"], "f2a6-eva", "{}", answer.text);
+    world.later(2000);
+    let silent = json!({"app": "shop-moved", "account": "f2a6-eva"});
+    world.sidecar.client.post("/silent", &silent).await.token();
+    let again = world.sidecar.client.post("/refresh-token", &json!({"app": "shop-moved", "refresh_token": token})).await;
+    again.refused(401, "invalid_grant", "");
+}
+
+#[tokio::test]
+async fn an_issuer_is_asked_whose_an_answer_is_that_names_nobody() {
+    let world = world().await;
+    let order =
+        json!({"realm": "shop", "client": "shop-web", "user": "eva", "scope": "openid offline_access orders.read", "bare": true});
+    let token = foreign(&world, order).await;
+    let answer = ask(&world, "shop-moved", "orders.read", &token).await;
+    answer.token();
+    assert_eq!(answer.json["account"]["home_account_id"], "f2a6-eva", "{}", answer.text);
+    assert_eq!(world.emulator.asked("userinfo").await.len(), 1);
+    world.later(2000);
+    let silent = json!({"app": "shop-moved", "scopes": "orders.read", "account": "f2a6-eva"});
+    world.sidecar.client.post("/silent", &silent).await.token();
+}
+
+#[tokio::test]
+async fn of_one_that_nobody_names_the_token_is_answered_and_no_account_is_kept() {
+    let world = world().await;
+    let order = json!({"client": "web", "user": ANA, "scope": format!("openid offline_access {ORDERS}"), "bare": true});
+    let token = foreign(&world, order).await;
+    let answer = ask(&world, "moved", ORDERS, &token).await;
+    answer.token();
+    assert!(answer.json["account"].is_null(), "{}", answer.text);
+    let accounts = world.sidecar.client.get("/accounts?app=moved").await;
+    assert_eq!(accounts.json["accounts"], json!([]));
+}

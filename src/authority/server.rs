@@ -354,6 +354,24 @@ impl Authority {
         }
     }
 
+    /// Where browsers are sent to sign a user out (RP-Initiated Logout 1.0 §2); `None`: there is no such place.
+    ///
+    /// # Errors
+    /// The metadata document cannot be had, or names one that is none.
+    pub async fn end_session_endpoint(self: &Arc<Self>, context: Context) -> Result<Option<Url>, AuthorityError> {
+        match self.profile().endpoints {
+            Endpoints::Derived => {
+                self.derived(None, "logout").map(Some).ok_or(AuthorityError::Invalid("the end-session endpoint is no URL"))
+            }
+            Endpoints::Discovered => {
+                let document = self.document(TokenVersion::Current, context).await?;
+                let named = document.metadata.end_session_endpoint.as_deref();
+                let otherwise = "the metadata document has no usable `end_session_endpoint`";
+                named.map(|endpoint| self.named(Some(endpoint), otherwise)).transpose()
+            }
+        }
+    }
+
     /// The authorization endpoint for a tenant, where it is known without a document.
     pub fn derived_authorization_endpoint(&self, tenant: Option<&Tenant>) -> Option<Url> {
         (self.profile().endpoints == Endpoints::Derived).then(|| self.derived(tenant, "authorize")).flatten()

@@ -41,7 +41,9 @@ mod tokens;
 mod watches;
 mod way;
 
-pub use accounts::{Base, CachedAccounts, Cursor, Kept, KeptSignIn, Known, Listed, RefreshLease, Renewed, Signed, Unavailable};
+pub use accounts::{
+    Base, CachedAccounts, Cursor, Kept, KeptSignIn, Known, Listed, RefreshLease, Remembering, Renewed, Signed, Unavailable,
+};
 pub use attempts::{Attempts, CountedAttempt, TooMany};
 pub use budget::{Budget, Permit, Work};
 pub use fleet::{Fleet, Parts};

@@ -49,6 +49,12 @@ impl Client {
         answer(self.http.get(format!("{}/msi/token?{query}", self.base)).header("x-identity-header", secret)).await
     }
 
+    /// What the emulator's own interface says to an order; null where it says nothing.
+    pub(super) async fn control(&self, path: &str, order: &Value) -> Value {
+        let answer = self.post(&format!("{}/_emulator/{path}", self.origin), order, None).await;
+        answer.map(|answer| answer.body).unwrap_or_default()
+    }
+
     /// Has the emulator mint a token.
     pub(super) async fn mint(&self, order: &Value) -> Result<String, String> {
         let answer = self.post(&format!("{}/_emulator/token", self.origin), order, None).await?;

@@ -42,6 +42,8 @@ apps:
     ca_file: {ca}
     client_id: {web_id}
     credential: {{secret: {{inline: {web_secret}}}}}
+    refresh_token: true
+    username_password: true
   shop:
     issuer: {origin}/oidc/shop
     ca_file: {ca}

@@ -4,6 +4,7 @@
 
 mod client;
 mod configuration;
+mod sign_ins;
 mod steps;
 
 use std::collections::BTreeMap;

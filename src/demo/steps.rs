@@ -27,6 +27,11 @@ impl DemoStep {
         self.status == 200
     }
 
+    /// What came back.
+    pub(super) fn body(&self) -> &Value {
+        &self.body
+    }
+
     fn token(&self) -> &str {
         self.body["access_token"].as_str().unwrap_or_default()
     }
@@ -45,6 +50,7 @@ pub(super) async fn all(client: &Client) -> Vec<DemoStep> {
     ];
     steps.extend(signed_in(client).await);
     steps.extend(exchanged(client).await);
+    steps.extend(super::sign_ins::all(client).await);
     steps.extend(by_other_doors(client).await);
     steps
 }
@@ -105,7 +111,7 @@ async fn exchanged(client: &Client) -> Vec<DemoStep> {
     vec![ask(client, "token exchange for eva, OIDC issuer", "/obo", &wanted, Some(&user)).await]
 }
 
-async fn ask(client: &Client, flow: &'static str, path: &str, body: &Value, bearer: Option<&str>) -> DemoStep {
+pub(super) async fn ask(client: &Client, flow: &'static str, path: &str, body: &Value, bearer: Option<&str>) -> DemoStep {
     timed(flow, client.ask(path, body, bearer)).await
 }
 

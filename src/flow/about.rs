@@ -22,8 +22,22 @@ pub(super) enum Owner {
     SignedIn(Arc<Claims>),
     /// A user's who signs in with it, and of whom nothing but the answer says who it is.
     Unnamed,
+    /// A user's whom an assertion names that nobody here can verify: the answer says who it is, if it says that.
+    Asserted,
     /// A user's who signed in before.
     Known(Account),
+}
+
+// === impl Owner ===
+
+impl Owner {
+    /// By what the authority knows the user at a sign-out, as a verified id token says it.
+    pub(super) fn login_hint(&self) -> Option<&str> {
+        match self {
+            Self::SignedIn(claims) => claims.login_hint.as_deref(),
+            _ => None,
+        }
+    }
 }
 
 /// Compares whom an answer is about with the user for whom it was asked, as far as the answer says. Token exchange is not compared:
@@ -36,7 +50,9 @@ pub(super) fn check(app: &App, owner: &Owner, response: &TokenResponse) -> Resul
     let info = || response.client_info.as_deref().and_then(ClientInfo::parse);
     let same = match (owner, app.authority.profile().user_ids) {
         // Nobody was known before it, or nobody is concerned.
-        (Owner::App | Owner::SignedIn(_) | Owner::Unnamed, _) | (Owner::User(_), UserIds::Subject) => true,
+        (Owner::App | Owner::SignedIn(_) | Owner::Unnamed, _) | (Owner::User(_) | Owner::Asserted, UserIds::Subject) => true,
+        // All that can be compared is what the answer itself says.
+        (Owner::Asserted, UserIds::ObjectInTenant) => id().zip(info()).is_none_or(|(id, info)| is_asserted_at_home(&id, &info)),
         (Owner::User(user), UserIds::ObjectInTenant) => {
             info().is_none_or(|info| is_asserted_at_home(user, &info)) && id().is_none_or(|id| is_asserted(user, &id))
         }

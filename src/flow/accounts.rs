@@ -97,6 +97,19 @@ pub(super) async fn one(state: &FlowState, app: &App, caller: Caller, id: &str) 
     Err(unknown())
 }
 
+/// By what the authority knows an account that is to sign out, where its id token said it. Accounts that the caller may not use say
+/// nothing.
+pub(super) async fn login_hint(state: &FlowState, app: &App, caller: Caller, id: &str) -> Result<Option<String>, Refusal> {
+    for space in spaces(state, app, caller) {
+        let partition = space.partition(PartitionOwner::Account(id));
+        let signed = state.cache.accounts().signed(space.id(), &partition).await.map_err(unavailable)?;
+        if let Some(hint) = signed.sign_in.as_ref().and_then(|sign_in| sign_in.login_hint()) {
+            return Ok(Some(hint.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
 /// Signs an account out in every place that the caller may use, whether or not anything is known of it. It goes on when the caller
 /// leaves: half a sign-out would be none.
 pub(super) async fn sign_out(state: &Arc<FlowState>, app: &Arc<App>, caller: Caller, id: &str) -> Result<(), Refusal> {

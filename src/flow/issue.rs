@@ -5,7 +5,8 @@ use super::app::App;
 use super::handle::HandleSubject;
 use crate::authority::{AuthorityError, UserIds};
 use crate::cache::{lifetime_is_credible, refresh_point};
-use crate::oauth::{Claims, ClientInfo, TokenResponse, is_refresh_token_type, unverified};
+use crate::inbound::is_encoded_xml;
+use crate::oauth::{Claims, ClientInfo, SamlVersion, TokenResponse, is_refresh_token_type, unverified};
 use crate::secret::Secret;
 use crate::token::{Account, AnswerHead, IssuedToken, Matching, Scopes, Tenant, Times, id_at_home};
 
@@ -18,8 +19,19 @@ pub(super) struct Expected {
     pub(super) tenant: Option<Tenant>,
     /// Whose it is: nobody's, or a user's, with what the inbound token says of the user.
     pub(super) owner: Owner,
-    /// Whether a `token_type` of `N_A` is fine (RFC 8693 §2.2.1).
-    pub(super) exchange: bool,
+    /// Which kind of token may come.
+    pub(super) exchange: Exchanged,
+}
+
+/// Which kind of token a grant may bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exchanged {
+    /// An access token.
+    No,
+    /// By token exchange, any: a `token_type` of `N_A` is fine (RFC 8693 §2.2.1).
+    Any,
+    /// An assertion, which was asked for.
+    Saml(SamlVersion),
 }
 
 /// What a grant that is sent once has brought.
@@ -39,6 +51,9 @@ pub(super) struct Received {
     pub(super) jitter: f64,
 }
 
+/// The `token_type` of what is no access token (RFC 8693 §2.2.1).
+const NOT_APPLICABLE: &str = "N_A";
+
 /// The longest list of scopes that an answer may have, in bytes: Entra lists everything that was ever consented to.
 const LONGEST_SCOPE: usize = 32 * 1024;
 
@@ -55,8 +70,9 @@ pub(super) fn issue(
     about::check(app, &expected.owner, &response)?;
     let token_type = token_type(response.token_type.as_deref(), expected.exchange)?;
     let access_token = response.access_token.ok_or(AuthorityError::Invalid("it has no access_token"))?;
+    let (token_type, issued_token_type) = assertion_type(expected.exchange, token_type, response.issued_token_type, &access_token)?;
     // RFC 8693 §2.2.1: what it calls `access_token` may be any token. A refresh token is nobody's but ours.
-    if response.issued_token_type.as_deref().is_some_and(is_refresh_token_type) {
+    if issued_token_type.as_deref().is_some_and(is_refresh_token_type) {
         return Err(AuthorityError::Invalid("its issued_token_type is a refresh token's"));
     }
     let scope = scope(response.scope, &expected.asked)?;
@@ -64,7 +80,13 @@ pub(super) fn issue(
     let times = times([lifetime, response.ext_expires_in, response.refresh_in], received);
     let id_claims = response.id_token.as_ref().map(Secret::expose).and_then(unverified);
     let info = response.client_info.as_deref().and_then(ClientInfo::parse);
-    let (account, tenant_id) = match &expected.owner {
+    let (account, tenant_id) = whose(app, expected, info, id_claims);
+    Ok(IssuedToken { access_token, token_type, scope, times, tenant_id, account, id_token: response.id_token, issued_token_type })
+}
+
+/// The account that an answer is for, and the tenant that it is of.
+fn whose(app: &App, expected: &Expected, info: Option<ClientInfo>, id_claims: Option<Claims>) -> (Option<Account>, Option<String>) {
+    match &expected.owner {
         Owner::App => (None, tenant_of(app, expected, None)),
         Owner::Known(account) => {
             let tenant = tenant_of(app, expected, id_claims.as_ref()).or_else(|| account.tenant_id.clone());
@@ -74,6 +96,12 @@ pub(super) fn issue(
             let tenant = tenant_of(app, expected, None);
             (info.and_then(|info| account(app, Some(info), None, &Claims::default(), tenant.clone())), tenant)
         }
+        Owner::Asserted => {
+            let id = id_claims.filter(|id| names_its_user(app, id));
+            let tenant = tenant_of(app, expected, id.as_ref());
+            let says = id.clone().unwrap_or_default();
+            (account(app, info, id.as_ref(), &says, tenant.clone()), tenant)
+        }
         Owner::User(inbound) | Owner::SignedIn(inbound) => {
             // Where another tenant is asked than the inbound token's own, that one says nothing of it.
             let inbound_says = expected.tenant.is_none().then_some(&**inbound);
@@ -81,17 +109,7 @@ pub(super) fn issue(
             let tenant = tenant_of(app, expected, says);
             (account(app, info, id_claims.as_ref(), inbound, tenant.clone()), tenant)
         }
-    };
-    Ok(IssuedToken {
-        access_token,
-        token_type,
-        scope,
-        times,
-        tenant_id,
-        account,
-        id_token: response.id_token,
-        issued_token_type: response.issued_token_type,
-    })
+    }
 }
 
 /// Under which folded scopes a grant can be found besides the ones asked for (contract, cache point 3).
@@ -107,13 +125,37 @@ pub(super) fn granted(matching: Matching, asked: &Scopes, grant: &IssuedToken) -
 }
 
 /// An access token that comes without its type is a bearer token: there is no other kind that would not have to say so.
-fn token_type(answered: Option<&str>, exchange: bool) -> Result<String, AuthorityError> {
+fn token_type(answered: Option<&str>, exchange: Exchanged) -> Result<String, AuthorityError> {
     match answered.map(str::trim) {
         None => Ok("Bearer".to_owned()),
         Some(kind) if kind.eq_ignore_ascii_case("bearer") => Ok("Bearer".to_owned()),
-        Some(kind) if exchange && kind.eq_ignore_ascii_case("N_A") => Ok("N_A".to_owned()),
+        Some(kind) if exchange != Exchanged::No && kind.eq_ignore_ascii_case(NOT_APPLICABLE) => Ok(NOT_APPLICABLE.to_owned()),
         Some(_) => Err(AuthorityError::Invalid("its token_type is not the one asked for")),
     }
+}
+
+/// The types of an answer where an assertion was asked for. Entra calls one a bearer token, which no resource would take it for
+/// (RFC 8693 §2.2.1); a server that issued something else says so itself, and one that says nothing is believed by what it issued.
+fn assertion_type(
+    exchange: Exchanged,
+    token_type: String,
+    issued: Option<String>,
+    token: &Secret,
+) -> Result<(String, Option<String>), AuthorityError> {
+    let Exchanged::Saml(asked) = exchange else { return Ok((token_type, issued)) };
+    match issued {
+        Some(issued) if SamlVersion::of_type(&issued).is_some() => Ok((NOT_APPLICABLE.to_owned(), Some(issued))),
+        Some(issued) => Ok((token_type, Some(issued))),
+        None if is_encoded_xml(token.expose()) => Ok((NOT_APPLICABLE.to_owned(), Some(asked.token_type().to_owned()))),
+        None => Err(AuthorityError::Invalid("its access_token is no assertion, which was asked for")),
+    }
+}
+
+/// Whether an id token that came straight from the token endpoint (OpenID Connect Core §3.1.3.7, point 6) is the app's own, so that
+/// what it calls its user is a name of the app's authority.
+fn names_its_user(app: &App, id: &Claims) -> bool {
+    let is_issuer = app.authority.address.issuer().is_none_or(|issuer| id.iss.as_deref() == Some(issuer));
+    is_issuer && id.aud.has(&app.client_id)
 }
 
 /// An absent scope means the one that was asked for (RFC 6749 §5.1).
@@ -202,17 +244,36 @@ fn username(claims: &Claims) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Received, scope, times, token_type};
+    use super::{Exchanged, Received, assertion_type, scope, times, token_type};
+    use crate::oauth::{SamlVersion, TOKEN_TYPE_ACCESS, TOKEN_TYPE_SAML1, TOKEN_TYPE_SAML2};
+    use crate::secret::Secret;
     use crate::token::Scopes;
 
     #[test]
     fn rsp_2_token_type_comes_in_any_case_or_not_at_all() {
-        assert_eq!(token_type(Some("bEARER"), false), Ok("Bearer".to_owned()));
-        assert_eq!(token_type(Some("N_A"), true), Ok("N_A".to_owned()));
-        assert!(token_type(Some("N_A"), false).is_err());
-        assert!(token_type(Some("pop"), false).is_err());
-        assert!(token_type(Some(""), false).is_err() && token_type(Some(""), true).is_err());
-        assert_eq!((token_type(None, false), token_type(None, true)), (Ok("Bearer".to_owned()), Ok("Bearer".to_owned())));
+        let exchanges = [Exchanged::No, Exchanged::Any, Exchanged::Saml(SamlVersion::V2)];
+        for exchange in exchanges {
+            assert_eq!(token_type(Some("bEARER"), exchange), Ok("Bearer".to_owned()));
+            assert_eq!(token_type(None, exchange), Ok("Bearer".to_owned()));
+            assert_eq!(token_type(Some("N_A"), exchange).is_ok(), exchange != Exchanged::No);
+            assert!(token_type(Some("pop"), exchange).is_err() && token_type(Some(""), exchange).is_err());
+        }
+    }
+
+    #[test]
+    fn req_8_an_assertion_that_was_asked_for_is_called_one() {
+        let (xml, jwt) = (Secret::new("PHNhbWw6QXNzZXJ0aW9uLz4"), Secret::new("eyJhbGciOiJub25lIn0.e30."));
+        let typed = |asked, issued: Option<&str>, token: &Secret| {
+            assertion_type(asked, "Bearer".to_owned(), issued.map(str::to_owned), token)
+        };
+        let (asked, other) = (Exchanged::Saml(SamlVersion::V2), Exchanged::Any);
+        let both = |kind: &str, issued: &str| Ok((kind.to_owned(), Some(issued.to_owned())));
+        assert_eq!(typed(asked, Some(TOKEN_TYPE_SAML2), &xml), both("N_A", TOKEN_TYPE_SAML2));
+        assert_eq!(typed(asked, Some(TOKEN_TYPE_SAML1), &xml), both("N_A", TOKEN_TYPE_SAML1));
+        assert_eq!(typed(asked, None, &xml), both("N_A", TOKEN_TYPE_SAML2));
+        assert_eq!(typed(asked, Some(TOKEN_TYPE_ACCESS), &jwt), both("Bearer", TOKEN_TYPE_ACCESS));
+        assert!(typed(asked, None, &jwt).is_err());
+        assert_eq!(typed(other, None, &xml), Ok(("Bearer".to_owned(), None)));
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod refusal;
 mod request;
 mod settings;
 mod sign_in_url;
+mod sign_out_url;
 mod spine;
 mod state;
 mod timed;
@@ -286,6 +287,15 @@ impl Service {
     ) -> Result<AuthorizationUrl, Arc<Refusal>> {
         let app = self.0.allowed(caller, Some(Flow::AuthCode), &request.common)?;
         sign_in_url::url(&self.0, &app, call, request).await
+    }
+
+    /// `POST /sign-out/url` (RP-Initiated Logout 1.0). With an account, that is signed out as by [`Service::sign_out`].
+    ///
+    /// # Errors
+    /// There is no URL, or the account could not be signed out, and why.
+    pub async fn sign_out_url(&self, caller: Caller, call: Call, request: &SignOutUrl<'_>) -> Result<EndSessionUrl, Arc<Refusal>> {
+        let app = self.0.allowed(caller, None, &Common { app: request.app, ..Common::default() })?;
+        sign_out_url::url(&self.0, &app, caller, call, request).await
     }
 
     /// `GET /accounts`.

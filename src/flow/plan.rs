@@ -14,7 +14,8 @@ use super::request::{Call, Common, OnBehalfOf, Outcome, Redeem};
 use super::state::FlowState;
 use crate::cache::Bypass;
 use crate::caller::Caller;
-use crate::oauth::{Claims, Form};
+use crate::inbound::SamlAssertion;
+use crate::oauth::{Claims, Form, SamlVersion};
 use crate::source::ClientProof;
 use crate::token::{FlightKey, HoldKey, Partition, PartitionOwner, Scopes, Tenant, TokenDigest, TokenKey, Variant};
 
@@ -84,8 +85,17 @@ pub(super) enum CachedGrant<'a> {
     ClientCredentials,
     /// The user's token, and what is known of the user.
     OnBehalfOf { request: &'a OnBehalfOf<'a>, bearer: &'a str, user: Arc<Claims> },
+    /// An assertion in place of the user's token.
+    Saml(Box<SamlGrant<'a>>),
     /// The account's refresh token, which is looked up.
     RefreshToken,
+}
+
+/// An assertion that is sent, which nobody here can verify.
+pub(super) struct SamlGrant<'a> {
+    pub(super) request: &'a OnBehalfOf<'a>,
+    pub(super) assertion: SamlAssertion<'a>,
+    pub(super) version: SamlVersion,
 }
 
 /// The owners who may have an account.
@@ -159,6 +169,11 @@ pub(super) enum ExpectedIdToken {
 // === impl CachedPlan ===
 
 impl CachedPlan<'_> {
+    /// Whether an assertion stands for the user.
+    pub(super) fn is_asserted(&self) -> bool {
+        matches!(self.grant, CachedGrant::Saml(_))
+    }
+
     /// Turns to the account of this owner.
     pub(super) fn look_at(&mut self, owner: Caller, account: &str) {
         if self.owner != owner {

@@ -53,6 +53,8 @@ pub enum RefusalKind {
     TokenMissing,
     /// The inbound token is not accepted.
     InvalidToken,
+    /// The assertion is none that can be sent, or has ended.
+    InvalidAssertion,
     /// The inbound token has none of the scopes that the app asks for.
     InsufficientScope,
     /// There is no such account, or nothing that renews its tokens.
@@ -89,7 +91,7 @@ pub enum RefusalKind {
 
 impl RefusalKind {
     /// Every value, for the API document.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::InvalidRequest,
         Self::UnknownApp,
         Self::UnknownApi,
@@ -99,6 +101,7 @@ impl RefusalKind {
         Self::TenantNotAllowed,
         Self::TokenMissing,
         Self::InvalidToken,
+        Self::InvalidAssertion,
         Self::InsufficientScope,
         Self::NoTokensFound,
         Self::UnknownAccount,
@@ -128,6 +131,7 @@ impl RefusalKind {
             Self::TenantNotAllowed => "tenant_not_allowed",
             Self::TokenMissing => "token_missing",
             Self::InvalidToken => "invalid_token",
+            Self::InvalidAssertion => "invalid_assertion",
             Self::InsufficientScope => "insufficient_scope",
             Self::NoTokensFound => "no_tokens_found",
             Self::UnknownAccount => "unknown_account",

@@ -98,8 +98,22 @@ pub struct OnBehalfOf<'a> {
     pub bearer: Option<&'a str>,
     /// RFC 8693 §2.1; OIDC issuers only.
     pub subject_token_type: Option<&'a str>,
-    /// RFC 8693 §2.1; OIDC issuers only.
+    /// RFC 8693 §2.1; at Entra-style authorities for SAML assertions only.
     pub requested_token_type: Option<&'a str>,
+    /// A SAML assertion in place of the user's token. On the heap: most requests have none.
+    pub saml: Option<Box<SamlMembers<'a>>>,
+}
+
+/// A SAML assertion, as a request has it.
+// No `Debug`: it would show what the caller was trusted with.
+#[derive(Clone)]
+pub struct SamlMembers<'a> {
+    /// XML, or its base64(url).
+    pub assertion: Option<&'a str>,
+    /// What the member is called that it stands in.
+    pub member: &'static str,
+    /// Its type, where `subject_token_type` does not say that.
+    pub assertion_type: Option<&'a str>,
 }
 
 /// `POST /auth-code/url`.
@@ -117,6 +131,8 @@ pub struct AuthCodeUrl<'a> {
     pub domain_hint: Option<&'a str>,
     /// Scopes that the user is asked to consent to now and that are not redeemed with the code.
     pub extra_scopes_to_consent: Option<Scopes>,
+    /// `code`, or nothing.
+    pub response_type: Option<&'a str>,
     /// `query` or `form_post`.
     pub response_mode: Option<&'a str>,
     /// The caller's own state; made here if absent.
@@ -178,6 +194,31 @@ pub struct Redeem<'a> {
     pub common: Common<'a>,
     /// The handle, as the client sent it.
     pub handle: &'a str,
+}
+
+/// `POST /sign-out/url`.
+// No `Debug`: it would show what the caller was trusted with.
+#[derive(Clone, Default)]
+pub struct SignOutUrl<'a> {
+    /// The app; `None`: `default`, or the only one.
+    pub app: Option<&'a str>,
+    /// Where the authority sends the browser when the user is signed out.
+    pub post_logout_redirect_uri: Option<&'a str>,
+    /// What comes back there.
+    pub state: Option<&'a str>,
+    /// Who is signed out here as well: a home account id.
+    pub account: Option<&'a str>,
+    /// Who is likely to sign out.
+    pub logout_hint: Option<&'a str>,
+    /// An id token of the user, which the caller kept.
+    pub id_token_hint: Option<&'a str>,
+}
+
+/// The answer of `POST /sign-out/url`.
+#[derive(Clone, serde::Serialize, utoipa::ToSchema)]
+pub struct EndSessionUrl {
+    /// Where the browser is sent.
+    pub sign_out_url: String,
 }
 
 /// `POST /refresh-token`.

@@ -30,6 +30,7 @@ pub(super) async fn url(
     members::scopes_named(app, scopes)?;
     members::audience_and_resource(app, common)?;
     let redirect_uri = members::redirect_uri(request.redirect_uri)?;
+    response_type(request.response_type)?;
     response_mode(request.response_mode)?;
     let claims = ClaimsMember::read(common)?;
     let tenant = app.tenant(common.tenant)?;
@@ -65,12 +66,24 @@ pub(super) async fn url(
     Ok(AuthorizationUrl { authorization_url: url.into(), state, nonce, code_verifier, redirect_uri, scope: sent.to_string() })
 }
 
+/// Implicit and hybrid answers have tokens in a URL or a page (RFC 9700 §2.1.2).
+fn response_type(given: Option<&str>) -> Result<(), Refusal> {
+    match given {
+        None | Some("code") => Ok(()),
+        Some(_) => Err(Refusal::member(
+            "`response_type` is another one than code, and neither implicit nor hybrid answers are served: leave it out; the code \
+             comes with PKCE, and `/auth-code` redeems it for the tokens",
+        )),
+    }
+}
+
 fn response_mode(given: Option<&str>) -> Result<(), Refusal> {
     match given {
         None | Some("query" | "form_post") => Ok(()),
-        Some("fragment") => {
-            Err(Refusal::member("`response_mode` is fragment, which never reaches a server: use query or form_post"))
-        }
+        Some("fragment") => Err(Refusal::member(
+            "`response_mode` is fragment, which never reaches a server: use query or form_post; the code comes with PKCE, and \
+                 `/auth-code` redeems it for the tokens",
+        )),
         Some(_) => Err(Refusal::member("`response_mode` is neither query nor form_post")),
     }
 }
@@ -93,7 +106,7 @@ fn random() -> Result<String, Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use super::{random, response_mode};
+    use super::{random, response_mode, response_type};
     use crate::flow::members::is_verifier;
 
     #[test]
@@ -107,5 +120,9 @@ mod tests {
     fn members_of_the_url_are_checked() {
         assert!(response_mode(Some("fragment")).is_err_and(|refusal| refusal.detail.contains("fragment")));
         assert!(response_mode(Some("form_post")).is_ok());
+        assert!(response_type(Some("code")).is_ok() && response_type(None).is_ok());
+        for implicit in ["", "token", "id_token", "id_token token", "code id_token", "code token", "none", "Code"] {
+            assert!(response_type(Some(implicit)).is_err_and(|refusal| refusal.detail.contains("PKCE")), "{implicit}");
+        }
     }
 }

@@ -15,6 +15,7 @@ mod gate;
 mod members;
 mod proof;
 mod refusal;
+mod route;
 mod routes;
 mod serve;
 mod server_metadata;

@@ -126,6 +126,7 @@ fn title_of(kind: RefusalKind) -> &'static str {
         RefusalKind::TenantNotAllowed => "The app does not allow this tenant",
         RefusalKind::TokenMissing => "The request carries no user's token",
         RefusalKind::InvalidToken => "The user's token is not accepted",
+        RefusalKind::InvalidAssertion => "The assertion is not accepted",
         RefusalKind::InsufficientScope => "The user's token lacks a scope",
         RefusalKind::NoTokensFound => "There are no tokens of the account",
         RefusalKind::UnknownAccount => "There is no such account",

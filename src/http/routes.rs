@@ -1,123 +1,11 @@
 //! THE table of routes. The router, the names of requests in logs and spans, and the API document are made from it;
 //! `tests/table.rs` holds them to it.
 
-use axum::routing::MethodFilter;
-use utoipa::openapi::HttpMethod;
-
 use super::dialect::Dialect;
-use super::doors::{DoorFn, accounts, msi, oauth2, rest};
+use super::doors::{accounts, msi, oauth2, rest};
 use super::members::{Member, MemberSet};
-use super::settings::ClientDoor;
+pub(super) use super::route::{BodyKind, Gives, Operation, Path, ProofPlace, Route, RouteMethod};
 use crate::flow::Flow;
-
-/// One route.
-pub(super) struct Route {
-    /// Where it is.
-    pub(super) path: Path,
-    /// What it is asked by.
-    pub(super) method: RouteMethod,
-    /// What its body is.
-    pub(super) body: BodyKind,
-    /// Whether it reads the user's token, from `Authorization`.
-    pub(super) bearer: bool,
-    /// The members that it takes: of the body, or of the query where it takes no body.
-    pub(super) takes: MemberSet,
-    /// What makes a call of the flows out of them.
-    pub(super) door: DoorFn,
-    /// What the API document says of it.
-    pub(super) operation: Operation,
-}
-
-/// A path, and what holds for every method on it, so that it is known before a request is routed. Logs and spans have the template,
-/// never the path itself, which is the caller's text.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Path {
-    /// The template; a parameter is its last segment.
-    pub(super) template: &'static str,
-    /// Whether Host, Origin and forwarded headers are judged. A proxy's sub-request would carry its client's.
-    pub(super) judged: bool,
-    /// Where the caller's proof stands.
-    pub(super) proof: ProofPlace,
-    /// How answers look.
-    pub(super) dialect: Dialect,
-    /// The door that it belongs to.
-    pub(super) door: ClientDoor,
-    /// The flow that is asked there, for the log; none where several are, or none is.
-    pub(super) flow: Option<Flow>,
-}
-
-/// Where a request shows who its caller is, beside what its connection proves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ProofPlace {
-    /// In the head, as `X-Tokend-Token`: `caller.rs` asks before the body is read.
-    Header,
-    /// There, as the password of `Authorization: Basic`, or in the form (RFC 6749 §2.3.1).
-    Form,
-    /// In the head, as `X-IDENTITY-HEADER`.
-    IdentityHeader,
-    /// Nowhere: such clients can send nothing, and the configuration says who they are.
-    Named,
-    /// Nobody is asked: what is answered is no secret.
-    Open,
-}
-
-/// What a route's body is.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum BodyKind {
-    /// A JSON object of the members; its schema, and what that says.
-    Json(&'static str, &'static str),
-    /// A form of the members (RFC 6749 §4), which may have others too; its schema, and what that says.
-    Form(&'static str, &'static str),
-    /// There is none, and the members stand in the query.
-    Empty,
-    /// There is none, and the members stand in the query, which may have others too.
-    Query,
-}
-
-/// The methods that routes are asked by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RouteMethod {
-    Get,
-    Post,
-    Delete,
-}
-
-/// What the API document says of a route.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Operation {
-    /// Its id.
-    pub(super) id: &'static str,
-    /// Its group.
-    pub(super) tag: &'static str,
-    /// What it gives, in one sentence.
-    pub(super) summary: &'static str,
-    /// What else has to be known.
-    pub(super) description: Option<&'static str>,
-    /// How it succeeds.
-    pub(super) gives: Gives,
-}
-
-/// What a route gives.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Gives {
-    Token,
-    Url,
-    Accounts,
-    Account,
-    Nothing,
-    /// RFC 6749 §5.1.
-    OAuthToken,
-    /// RFC 7662 §2.2.
-    Introspection,
-    /// RFC 7009 §2.2.
-    Revocation,
-    /// RFC 8414 §3.2.
-    ServerMetadata,
-    /// A managed identity's token, as App Service gives it.
-    ManagedIdentity,
-    /// A managed identity's token, as the instance metadata service gives it.
-    InstanceMetadata,
-}
 
 const TOKENS: &str = "tokens";
 const SIGN_IN: &str = "sign-in";
@@ -132,7 +20,7 @@ const UNMATCHED: Path = Path::rest("unmatched");
 const ACCOUNT: Path = Path::rest("/accounts/{home_account_id}");
 
 /// All routes of the token listener.
-pub(super) static ROUTES: [Route; 17] = [
+pub(super) static ROUTES: [Route; 18] = [
     Route {
         path: Path::rest("/client-credentials").of_flow(Flow::ClientCredentials),
         method: RouteMethod::Post,
@@ -159,13 +47,21 @@ pub(super) static ROUTES: [Route; 17] = [
             "What `/obo` takes. `scopes` or `api` is needed, unless `audience` or `resource` is given.",
         ),
         bearer: true,
-        takes: MemberSet::CACHED.and(&[Member::SubjectTokenType, Member::RequestedTokenType]),
+        takes: MemberSet::CACHED.and(&[
+            Member::SubjectTokenType,
+            Member::RequestedTokenType,
+            Member::Assertion,
+            Member::AssertionType,
+        ]),
         door: rest::on_behalf_of,
         operation: Operation {
             id: "obo",
             tag: TOKENS,
-            summary: "A token on behalf of the user whose token comes as `Authorization: Bearer`.",
-            description: None,
+            summary: "A token on behalf of the user whose token comes as `Authorization: Bearer`, or whose SAML assertion in the body.",
+            description: Some(
+                "An assertion is judged by the authority alone; it is refused here if it is not well-formed, not of the type that is \
+                 named, or has ended.",
+            ),
             gives: Gives::Token,
         },
     },
@@ -180,6 +76,7 @@ pub(super) static ROUTES: [Route; 17] = [
             Member::LoginHint,
             Member::DomainHint,
             Member::ExtraScopesToConsent,
+            Member::ResponseType,
             Member::ResponseMode,
             Member::State,
             Member::Nonce,
@@ -320,6 +217,31 @@ pub(super) static ROUTES: [Route; 17] = [
         },
     },
     Route {
+        path: Path::rest("/sign-out/url"),
+        method: RouteMethod::Post,
+        body: BodyKind::Json("SignOutUrlRequest", "What `/sign-out/url` takes. Nothing is needed, where one app can be meant."),
+        bearer: false,
+        takes: MemberSet::of(&[
+            Member::App,
+            Member::PostLogoutRedirectUri,
+            Member::State,
+            Member::Account,
+            Member::LogoutHint,
+            Member::IdTokenHint,
+        ]),
+        door: rest::sign_out_url,
+        operation: Operation {
+            id: "sign_out_url",
+            tag: ACCOUNTS,
+            summary: "The URL at which a user signs out at the authority (RP-Initiated Logout 1.0).",
+            description: Some(
+                "With `account`, that is signed out here as well, as by `DELETE /accounts/{home_account_id}`. Without a place to sign \
+                 out at, as some issuers are: 403, and nothing is done.",
+            ),
+            gives: Gives::SignOutUrl,
+        },
+    },
+    Route {
         path: Path::oauth2("/oauth2/token"),
         method: RouteMethod::Post,
         body: BodyKind::Form("OAuthTokenRequest", "What `/oauth2/token` takes (RFC 6749 §4). Other parameters are ignored."),
@@ -359,8 +281,9 @@ pub(super) static ROUTES: [Route; 17] = [
             summary: "A token, for clients that speak OAuth 2.0 (RFC 6749).",
             description: Some(
                 "Grants: `client_credentials`, `authorization_code`, `refresh_token`, `password`, \
-                 `urn:ietf:params:oauth:grant-type:jwt-bearer` and `urn:ietf:params:oauth:grant-type:token-exchange`. A refresh \
-                 token is a handle of tokend's own. Served where `doors` has `oauth2`.",
+                 `urn:ietf:params:oauth:grant-type:jwt-bearer`, `urn:ietf:params:oauth:grant-type:saml2-bearer` and \
+                 `urn:ietf:params:oauth:grant-type:token-exchange`. A refresh token is a handle of tokend's own. Served where \
+                 `doors` has `oauth2`.",
             ),
             gives: Gives::OAuthToken,
         },
@@ -472,70 +395,9 @@ const IMDS_SLASH: &str = "/metadata/identity/oauth2/token/";
 // === impl Path ===
 
 impl Path {
-    /// A path of tokend's own REST API.
-    const fn rest(template: &'static str) -> Self {
-        let (proof, dialect, door) = (ProofPlace::Header, Dialect::Problem, ClientDoor::Rest);
-        Self { template, judged: true, proof, dialect, door, flow: None }
-    }
-
-    /// A path for clients that speak OAuth 2.0.
-    const fn oauth2(template: &'static str) -> Self {
-        Self { proof: ProofPlace::Form, dialect: Dialect::OAuth, door: ClientDoor::OAuth2, ..Self::rest(template) }
-    }
-
-    /// A path for clients that ask for a managed identity's tokens.
-    const fn msi(template: &'static str, dialect: Dialect, proof: ProofPlace) -> Self {
-        Self { proof, dialect, door: ClientDoor::Msi, ..Self::rest(template) }.of_flow(Flow::ClientCredentials)
-    }
-
-    /// This path, where a flow is asked.
-    const fn of_flow(self, flow: Flow) -> Self {
-        Self { flow: Some(flow), ..self }
-    }
-
     /// The path that a request names, by the very text that the router matches.
     pub(super) fn of(path: &str) -> Self {
         ROUTES.iter().map(|route| route.path).find(|known| known.matches(path)).unwrap_or(UNMATCHED)
-    }
-
-    /// Whether it is the instance metadata service's, of which clients have an address of their own.
-    pub(super) fn is_imds(&self) -> bool {
-        self.dialect == Dialect::Imds
-    }
-
-    /// What it calls its last segment, where that is a parameter.
-    pub(super) fn parameter(&self) -> Option<&'static str> {
-        self.template.split_once('{').and_then(|(_, name)| name.strip_suffix('}'))
-    }
-
-    /// As the router does: a parameter, which is the template's end, is one segment that is not empty, not decoded yet.
-    fn matches(&self, path: &str) -> bool {
-        match self.template.split_once('{') {
-            None => self.template == path,
-            Some((before, _)) => path.strip_prefix(before).is_some_and(|segment| !segment.is_empty() && !segment.contains('/')),
-        }
-    }
-}
-
-// === impl RouteMethod ===
-
-impl RouteMethod {
-    /// For the router.
-    pub(super) fn filter(self) -> MethodFilter {
-        match self {
-            Self::Get => MethodFilter::GET,
-            Self::Post => MethodFilter::POST,
-            Self::Delete => MethodFilter::DELETE,
-        }
-    }
-
-    /// For the API document.
-    pub(super) fn documented(self) -> HttpMethod {
-        match self {
-            Self::Get => HttpMethod::Get,
-            Self::Post => HttpMethod::Post,
-            Self::Delete => HttpMethod::Delete,
-        }
     }
 }
 
@@ -549,7 +411,7 @@ mod tests {
     use crate::flow::Common;
 
     /// What a caller with `callers.*.apis` may name: it says nothing of what a token is good for.
-    const FOR_APIS: [&str; 20] = [
+    const FOR_APIS: [&str; 26] = [
         "app",
         "api",
         "tenant",
@@ -561,6 +423,7 @@ mod tests {
         "prompt",
         "login_hint",
         "domain_hint",
+        "response_type",
         "response_mode",
         "state",
         "nonce",
@@ -570,6 +433,11 @@ mod tests {
         "refresh_token",
         "username",
         "password",
+        "assertion",
+        "assertion_type",
+        "post_logout_redirect_uri",
+        "logout_hint",
+        "id_token_hint",
     ];
 
     #[test]
@@ -599,7 +467,7 @@ mod tests {
             }
         }
         let counts: Vec<_> = ROUTES.iter().map(|route| route.takes.iter().count()).collect();
-        assert_eq!(counts, [10, 12, 16, 13, 11, 9, 10, 3, 1, 1, 30, 6, 6, 0, 8, 6, 6]);
+        assert_eq!(counts, [10, 14, 17, 13, 11, 9, 10, 3, 1, 1, 6, 30, 6, 6, 0, 8, 6, 6]);
     }
 
     #[test]

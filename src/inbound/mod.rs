@@ -2,9 +2,11 @@
 
 mod advice;
 mod policy;
+mod saml;
 mod settings;
 mod signature;
 
 pub use policy::{Issuers, Policy, SKEW, Verdict, Whose};
+pub use saml::{LONGEST_ASSERTION, SamlAssertion, SamlFault, is_encoded_xml};
 pub use settings::{Settings, Tenants};
 pub use signature::{Inbound, TokenRejected, Verified};

@@ -95,6 +95,9 @@ pub struct Claims {
     /// OpenID Connect §5.1.
     #[serde(default, deserialize_with = "shown")]
     pub name: Option<String>,
+    /// Entra: what says at a sign-in or a sign-out which user is meant, where the app's registration asks for the claim.
+    #[serde(default, deserialize_with = "shown")]
+    pub login_hint: Option<String>,
 }
 
 /// One audience or several.
@@ -148,7 +151,7 @@ impl Claims {
         let names = [&self.preferred_username, &self.upn, &self.email, &self.name, &self.nonce];
         let subjects = [&self.iss, &self.sub, &self.tid, &self.oid, &self.azp];
         let kinds = [&self.scp, &self.scope, &self.idtyp, &self.at_hash, &self.c_hash, &self.typ, &self.client_id, &self.token_use];
-        let others = [&self.ver, &self.cid, &self.gty];
+        let others = [&self.ver, &self.cid, &self.gty, &self.login_hint];
         names.into_iter().chain(subjects).chain(kinds).chain(others).filter_map(Option::as_deref).chain(self.aud.iter())
     }
 

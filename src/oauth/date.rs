@@ -1,8 +1,9 @@
-//! Dates in the forms that token answers have them in, where the end of a token is no number (RFC 3339, and two of Microsoft's).
+//! Dates in the forms that token answers have them in, where the end of a token is no number (RFC 3339, and two of Microsoft's),
+//! and assertions always (RFC 3339).
 
 /// Seconds since the Unix epoch of `2026-11-21T22:26:40Z`, `2026-11-21 22:26:40`, `11/21/2026 22:26:40` and `11/21/2026 10:26:40 PM
 /// +00:00`; without an offset it is UTC. `None`: it is no such date.
-pub(super) fn unix(text: &str) -> Option<i64> {
+pub fn unix(text: &str) -> Option<i64> {
     let text = text.trim();
     let (date, rest) = text.split_at_checked(text.find(['T', 't', ' '])?)?;
     let [year, month, day] = day(date)?;

@@ -14,6 +14,8 @@ pub struct Metadata {
     pub authorization_endpoint: Option<String>,
     /// RFC 6749 §3.2.
     pub token_endpoint: Option<String>,
+    /// RP-Initiated Logout 1.0 §2.1.
+    pub end_session_endpoint: Option<String>,
     /// RFC 7517.
     pub jwks_uri: Option<String>,
     /// OpenID Connect Core §5.3.
@@ -28,21 +30,31 @@ pub struct Metadata {
 
 impl<'de> Deserialize<'de> for Metadata {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        const NAMES: [&str; 7] = [
+        const NAMES: [&str; 8] = [
             "issuer",
             "authorization_endpoint",
             "token_endpoint",
+            "end_session_endpoint",
             "jwks_uri",
             "userinfo_endpoint",
             "token_endpoint_auth_methods_supported",
             "token_endpoint_auth_signing_alg_values_supported",
         ];
-        let [issuer, authorization_endpoint, token_endpoint, jwks_uri, userinfo_endpoint, methods, algorithms] =
-            members(deserializer, NAMES)?;
+        let [
+            issuer,
+            authorization_endpoint,
+            token_endpoint,
+            end_session_endpoint,
+            jwks_uri,
+            userinfo_endpoint,
+            methods,
+            algorithms,
+        ] = members(deserializer, NAMES)?;
         Ok(Self {
             issuer: issuer.text(),
             authorization_endpoint: authorization_endpoint.text(),
             token_endpoint: token_endpoint.text(),
+            end_session_endpoint: end_session_endpoint.text(),
             jwks_uri: jwks_uri.text(),
             userinfo_endpoint: userinfo_endpoint.text(),
             token_endpoint_auth_methods_supported: methods.texts(),
@@ -62,12 +74,18 @@ mod tests {
     #[test]
     fn a_member_of_another_shape_is_not_there() {
         for odd in ["7", "null", "true", "{}", r#"" ""#, "[[]]", "[null]"] {
-            let members = ["authorization_endpoint", "token_endpoint", "jwks_uri", "token_endpoint_auth_methods_supported"];
+            let members = [
+                "authorization_endpoint",
+                "token_endpoint",
+                "end_session_endpoint",
+                "jwks_uri",
+                "token_endpoint_auth_methods_supported",
+            ];
             let members: String = members.map(|name| format!(r#","{name}":{odd}"#)).concat();
             let metadata = read(&format!(r#"{{"issuer":"https://id"{members}}}"#));
             assert_eq!(metadata.issuer.as_deref(), Some("https://id"), "{odd}");
-            let Metadata { authorization_endpoint, token_endpoint, jwks_uri, .. } = metadata;
-            assert_eq!((authorization_endpoint, token_endpoint, jwks_uri), (None, None, None), "{odd}");
+            let Metadata { authorization_endpoint, token_endpoint, end_session_endpoint, jwks_uri, .. } = metadata;
+            assert_eq!([authorization_endpoint, token_endpoint, end_session_endpoint, jwks_uri], [const { None }; 4], "{odd}");
             assert_eq!(metadata.token_endpoint_auth_methods_supported, None, "{odd}");
         }
         let text = r#"{"token_endpoint_auth_methods_supported":"client_secret_post"}"#;

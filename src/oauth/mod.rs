@@ -15,11 +15,13 @@ mod token_response;
 
 pub use claims::{Audience, Claims, ClaimsFault, ClientInfo, unverified};
 pub use claims_request::{ClaimsError, challenge, merge};
+pub use date::unix as unix_of_date;
 pub use error_body::ErrorBody;
 pub use form::Form;
 pub use identifiers::{
-    ASSERTION_JWT_BEARER, GRANT_DEVICE_CODE, GRANT_JWT_BEARER, GRANT_PASSWORD, GRANT_REFRESH_TOKEN, GRANT_TOKEN_EXCHANGE,
-    TOKEN_TYPE_ACCESS, TOKEN_TYPE_JWT, is_refresh_token_type,
+    ASSERTION_JWT_BEARER, GRANT_DEVICE_CODE, GRANT_JWT_BEARER, GRANT_PASSWORD, GRANT_REFRESH_TOKEN, GRANT_SAML1_BEARER,
+    GRANT_SAML2_BEARER, GRANT_TOKEN_EXCHANGE, SamlVersion, TOKEN_TYPE_ACCESS, TOKEN_TYPE_JWT, TOKEN_TYPE_SAML1, TOKEN_TYPE_SAML2,
+    is_refresh_token_type,
 };
 pub use keys::{Key, KeySet};
 pub use metadata::Metadata;

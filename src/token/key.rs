@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// Changes when what members there were is hashed otherwise; a member that is added changes nothing.
 const SCHEMA: &[u8] = b"tokend/3";
 
-/// The name of the member that is hashed last.
+/// The name of the member of a variant that is hashed last, and of an owner.
 const ASSERTION: &str = "assertion";
 
 /// A name of 32 bytes, as its own type: it is read as bytes, and never passed where another kind is wanted.
@@ -103,7 +103,7 @@ pub struct KeySpace {
 }
 
 /// Whose tokens a partition holds. All that belongs to one account stands in one partition, whatever brought it, so that a sign-out
-/// is one step.
+/// is one step; but for those whose account only the answer names.
 #[derive(Clone, Copy, Debug)]
 pub enum PartitionOwner<'a> {
     /// The app's own in one tenant (empty at issuers).
@@ -112,6 +112,8 @@ pub enum PartitionOwner<'a> {
     Account(&'a str),
     /// A user's, in two halves: the account `oid.tid`.
     User(&'a str, &'a str),
+    /// A user's who is known by an assertion alone that cannot be verified here: whoever has another one is somebody else.
+    Assertion(&'a TokenDigest),
 }
 
 /// The members of a token's key beside its partition and its scopes.
@@ -201,6 +203,7 @@ impl KeySpace {
         let mut context = self.partitions.clone();
         match owner {
             PartitionOwner::App(tenant) => named(&mut context, "app", tenant.as_bytes()),
+            PartitionOwner::Assertion(digest) => named(&mut context, ASSERTION, digest),
             PartitionOwner::Account(id) => {
                 let numbers = id.split_once('.').and_then(|(oid, tid)| in_lower_case(oid, tid));
                 named(&mut context, "account", numbers.as_ref().map_or(id.as_bytes(), |numbers| numbers));
@@ -570,6 +573,8 @@ mod tests {
             PartitionOwner::Account(""),
             PartitionOwner::Account("a"),
             PartitionOwner::User("a", "b"),
+            PartitionOwner::Assertion(&zeros),
+            PartitionOwner::Assertion(&TokenDigest::new([1; 32])),
         ];
         assert_eq!(owners.iter().map(|owner| space.partition(*owner)).collect::<HashSet<_>>().len(), owners.len());
     }
@@ -588,6 +593,10 @@ mod tests {
             (
                 hex(&space.of_tenant("tid").partition(PartitionOwner::Account("oid.tid"))),
                 "2fac572e2f96604adc16ae64e08c0a216811d5b03cc8ca9a0fa6ef3fe4d6f4cf",
+            ),
+            (
+                hex(&space.partition(PartitionOwner::Assertion(&seven))),
+                "cc414a92e58a566de4fdfcc4df0a4e0ea8395530b98a44cd2d6a7035b8e218d2",
             ),
             (
                 hex(&space.of_tenant("tid").of_caller("shop").partition(PartitionOwner::Account("oid.tid"))),

@@ -15,11 +15,15 @@ const TENANTS: &str = "tenants";
 /// As which client the user signed in, and so as which its tokens are renewed.
 const CLIENT: &str = "client";
 const PUBLIC: &str = "public";
+/// By what the authority knows the user at a sign-out.
+const LOGIN_HINT: &str = "login_hint";
 /// Under this one are lineages, one after the other.
 const LINEAGES: &str = "lineages";
 
 /// How many tenants are remembered of an account.
 const MOST_TENANTS: usize = 64;
+/// A longer hint than this is none that an authority makes, in bytes.
+const LONGEST_HINT: usize = 1024;
 /// How many further lineages: one for each replica that could not ask what stands when the user signed in there.
 const MOST_LINEAGES: usize = 16;
 
@@ -118,6 +122,18 @@ impl SignIn {
         self.noted(CLIENT) == Some(PUBLIC)
     }
 
+    /// Keeps by what the authority knows the user at a sign-out, as an id token says it. One that does not say it changes nothing.
+    pub fn set_login_hint(&mut self, hint: Option<&str>) {
+        if let Some(hint) = hint.filter(|hint| (1..=LONGEST_HINT).contains(&hint.len())) {
+            self.note(LOGIN_HINT, hint.to_owned());
+        }
+    }
+
+    /// By what the authority knows the user at a sign-out; `None` where no id token said it.
+    pub fn login_hint(&self) -> Option<&str> {
+        self.noted(LOGIN_HINT)
+    }
+
     /// Remembers that a tenant has issued a token for the account.
     pub fn add_tenant(&mut self, tenant: &str) {
         let mut tenants = self.noted(TENANTS).unwrap_or_default().to_owned();
@@ -203,6 +219,24 @@ mod tests {
         let (mut again, weight) = (other.clone(), other.weight());
         again.join(&other);
         assert_eq!(again.weight(), weight);
+    }
+
+    #[test]
+    fn a_hint_stays_until_another_one_is_said() {
+        let mut first = sign_in(1);
+        first.set_login_hint(None);
+        assert_eq!(first.login_hint(), None);
+        first.set_login_hint(Some("O.one"));
+        let mut renewed = sign_in(2);
+        renewed.descend_from(&first);
+        for odd in [None, Some(""), Some(&*"a".repeat(1025))] {
+            renewed.set_login_hint(odd);
+            assert_eq!(renewed.login_hint(), Some("O.one"));
+        }
+        let mut again = sign_in(3);
+        again.set_login_hint(Some("O.two"));
+        again.descend_from(&renewed);
+        assert_eq!(again.login_hint(), Some("O.two"));
     }
 
     #[test]

@@ -43,7 +43,8 @@ impl Stage {
             {"client_id": "daemon", "token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": [jwk]},
              "grant_types": ["client_credentials"], "redirect_uris": [], "response_types": []},
             {"client_id": "web", "client_secret": SECRET, "token_endpoint_auth_method": "client_secret_post",
-             "grant_types": ["authorization_code"], "redirect_uris": [REDIRECT_URI]},
+             "grant_types": ["authorization_code"], "redirect_uris": [REDIRECT_URI],
+             "post_logout_redirect_uris": [REDIRECT_URI]},
         ]}))
         .await;
         let folder = tempfile::tempdir().expect("a folder");
@@ -137,6 +138,23 @@ async fn a_code_with_pkce() {
     assert_eq!((&claims["sub"], &claims["scope"]), (&json!("ana"), &json!("api.read")));
     assert_eq!(answer.json["account"]["home_account_id"], "ana", "{}", answer.text);
     assert_eq!(answer.member("id_token").split('.').count(), 3);
+}
+
+#[tokio::test]
+async fn a_sign_out_brings_the_browser_back() {
+    let stage = Stage::new().await;
+    let signed = stage.sidecar.client.post("/auth-code", &stage.code().await).await;
+    for hint in [json!(signed.member("id_token")), Value::Null] {
+        let body = json!({
+            "app": "web", "account": "ana", "id_token_hint": hint, "state": "a state", "post_logout_redirect_uri": REDIRECT_URI,
+        });
+        let answer = stage.sidecar.client.post("/sign-out/url", &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("url", answer.member("sign_out_url")).finish();
+        let back = stage.server.client.get(&format!("/person/logout?{query}")).await;
+        assert_eq!(back.member("redirect"), format!("{REDIRECT_URI}?state=a+state"), "{}", back.text);
+        assert_eq!(stage.sidecar.client.get("/accounts/ana?app=web").await.status, 404);
+    }
 }
 
 #[tokio::test]

@@ -160,6 +160,25 @@ fn an_authorization_code() {
 }
 
 #[test]
+fn a_sign_out_brings_the_browser_back() {
+    on_stage(async |stage| {
+        let user = stage.redeem(&stage.code().await).await;
+        let id = user.json["account"]["home_account_id"].as_str().expect("an account");
+        let body = json!({
+            "app": WEB.0, "account": id, "id_token_hint": user.member("id_token"), "state": "a state",
+            "post_logout_redirect_uri": REDIRECT_URI,
+        });
+        let answer = stage.sidecar.client.post("/sign-out/url", &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let back = url::Url::parse(&stage.keycloak.sent(answer.member("sign_out_url")).await).expect("an address");
+        assert_eq!(support::parameter(&back, "state"), "a state", "{back}");
+        assert!(back.as_str().starts_with(REDIRECT_URI), "{back}");
+        let gone = stage.sidecar.client.get(&format!("/accounts/{id}?app={}", WEB.0)).await;
+        assert_eq!(gone.status, 404, "{}", gone.text);
+    });
+}
+
+#[test]
 fn a_code_with_a_wrong_verifier() {
     on_stage(async |stage| {
         let mut code = stage.code().await;

@@ -21,6 +21,7 @@ mod standing;
 mod unlisted;
 
 pub use self::core::CachedAccounts;
+pub use guests::Remembering;
 pub use known::Known;
 pub use listing::{Cursor, Listed};
 pub use outcome::{Base, Kept, KeptSignIn, Renewed, Signed, Unavailable};

@@ -3,7 +3,7 @@
 use crate::caller::Caller;
 use crate::flow::about::Owner;
 use crate::flow::catalogue::Flow;
-use crate::flow::issue::Expected;
+use crate::flow::issue::{Exchanged, Expected};
 use crate::flow::members::{self, ClaimsMember};
 use crate::flow::plan::{Asker, CachedGrant, CachedPlan, Plan, Work};
 use crate::flow::refusal::Refusal;
@@ -63,6 +63,6 @@ pub(super) fn work(plan: &CachedPlan<'_>) -> Work {
             .with_some("audience", common.audience)
             .with_some("resource", common.resource)
             .with_some("claims", claims.merged(app)),
-        expected: Expected { asked: (*scopes).clone(), tenant: tenant.clone(), owner: Owner::App, exchange: false },
+        expected: Expected { asked: (*scopes).clone(), tenant: tenant.clone(), owner: Owner::App, exchange: Exchanged::No },
     }
 }

@@ -4,6 +4,7 @@ mod auth_code;
 mod client_credentials;
 mod on_behalf_of;
 mod refresh_token;
+mod saml;
 mod sign_in;
 mod silent;
 mod username_password;
@@ -19,7 +20,10 @@ use crate::caller::Caller;
 pub(super) fn plan<'a>(asker: Asker<'a>, request: &'a Request<'a>) -> Result<Planning<'a>, Refusal> {
     match request {
         Request::ClientCredentials(common) => client_credentials::plan(asker, common).map(Planning::Done),
-        Request::OnBehalfOf(request) => on_behalf_of::plan(asker, request),
+        Request::OnBehalfOf(request) => match &request.saml {
+            Some(saml) => saml::plan(asker, request, saml).map(Planning::Done),
+            None => on_behalf_of::plan(asker, request),
+        },
         Request::AuthCode(request) => Ok(Planning::Waits(Box::pin(auth_code::plan(asker, request)))),
         Request::Silent(request) => silent::plan(asker, request).map(Planning::Done),
         Request::Redeem(request) => Ok(Planning::Opens(asker, request)),
@@ -38,6 +42,7 @@ pub(super) fn work(plan: &CachedPlan<'_>) -> Work {
     match &plan.grant {
         CachedGrant::ClientCredentials => client_credentials::work(plan),
         CachedGrant::OnBehalfOf { request, bearer, user } => on_behalf_of::work(plan, request, (bearer, user)),
+        CachedGrant::Saml(grant) => saml::work(plan, grant),
         CachedGrant::RefreshToken => silent::work(plan),
     }
 }

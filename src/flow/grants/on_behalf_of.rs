@@ -1,7 +1,7 @@
 //! On-behalf-of: a token for a user, in exchange for the token that the user's client sent.
 //!
 //! Entra-style authorities take the jwt-bearer grant (RFC 7523) with `requested_token_use=on_behalf_of` (REQ-2), OIDC issuers take
-//! token exchange (RFC 8693). The inbound token is judged before anything is looked up for it.
+//! token exchange (RFC 8693). The inbound token is judged before anything is looked up for it. `saml` is for assertions.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::authority::{IssuerForm, MetadataDocument, OboGrant, UserIds};
 use crate::flow::about::Owner;
 use crate::flow::app::{App, InboundGuard};
 use crate::flow::catalogue::Flow;
-use crate::flow::issue::Expected;
+use crate::flow::issue::{Exchanged, Expected};
 use crate::flow::members::{self, ClaimsMember};
 use crate::flow::plan::{Asker, CachedGrant, CachedPlan, Plan, Planning, Work};
 use crate::flow::refusal::{Refusal, RefusalKind};
@@ -17,7 +17,7 @@ use crate::flow::request::OnBehalfOf;
 use crate::flow::spine::failure::no_keys;
 use crate::flow::state::FlowState;
 use crate::inbound::{Policy, TokenRejected, Verdict, Verified, Whose};
-use crate::oauth::{Claims, Form, GRANT_JWT_BEARER, GRANT_TOKEN_EXCHANGE, TOKEN_TYPE_ACCESS, is_refresh_token_type};
+use crate::oauth::{Claims, Form, GRANT_JWT_BEARER, GRANT_TOKEN_EXCHANGE, SamlVersion, TOKEN_TYPE_ACCESS, is_refresh_token_type};
 use crate::secret::Secret;
 use crate::telemetry::Context;
 use crate::token::{PartitionOwner, Scopes, Tenant, TokenDigest, TokenKey, Turn, VariantMembers};
@@ -102,13 +102,24 @@ impl<'a> Exchange<'a> {
 /// What is sent.
 pub(super) fn work(plan: &CachedPlan<'_>, request: &OnBehalfOf<'_>, (bearer, user): (&str, &Arc<Claims>)) -> Work {
     let CachedPlan { app, scopes, claims, tenant, .. } = plan;
-    let (grant, exchange) = match app.authority.profile().on_behalf_of {
-        OboGrant::JwtBearer => (jwt_bearer(scopes, bearer), false),
-        OboGrant::TokenExchange => (token_exchange(scopes, bearer, request), true),
+    let bearer = Secret::new(bearer);
+    let form = match app.authority.profile().on_behalf_of {
+        OboGrant::JwtBearer => asserted(GRANT_JWT_BEARER, scopes, bearer, request),
+        OboGrant::TokenExchange => token_exchange(request.subject_token_type.unwrap_or(TOKEN_TYPE_ACCESS), scopes, bearer, request),
     };
+    let (owner, exchange) = (Owner::User(Arc::clone(user)), exchanged(app, request));
     Work::Grant {
-        form: grant.with_some("claims", claims.merged(app)),
-        expected: Expected { asked: (*scopes).clone(), tenant: tenant.clone(), owner: Owner::User(Arc::clone(user)), exchange },
+        form: form.with_some("claims", claims.merged(app)),
+        expected: Expected { asked: (*scopes).clone(), tenant: tenant.clone(), owner, exchange },
+    }
+}
+
+/// Which kind of token is asked for.
+pub(super) fn exchanged(app: &App, request: &OnBehalfOf<'_>) -> Exchanged {
+    match (request.requested_token_type.and_then(SamlVersion::of_type), app.authority.profile().on_behalf_of) {
+        (Some(version), _) => Exchanged::Saml(version),
+        (None, OboGrant::TokenExchange) => Exchanged::Any,
+        (None, OboGrant::JwtBearer) => Exchanged::No,
     }
 }
 
@@ -125,51 +136,70 @@ fn owner_of<'a>(app: &App, user: &'a Claims) -> Result<PartitionOwner<'a>, Refus
     }
 }
 
-/// REQ-2, REQ-3.
-fn jwt_bearer(scopes: &Scopes, bearer: &str) -> Form {
+/// REQ-2, REQ-3, REQ-8.
+pub(super) fn asserted(grant: &str, scopes: &Scopes, assertion: Secret, request: &OnBehalfOf<'_>) -> Form {
     Form::default()
-        .with("grant_type", GRANT_JWT_BEARER)
+        .with("grant_type", grant)
         .with("requested_token_use", "on_behalf_of")
+        .with_some("requested_token_type", request.requested_token_type)
         .with("scope", scopes.with_reserved().to_string())
         .with("client_info", "1")
-        .with_secret("assertion", Secret::new(bearer))
+        .with_secret("assertion", assertion)
 }
 
 /// RFC 8693 §2.1.
-fn token_exchange(scopes: &Scopes, bearer: &str, request: &OnBehalfOf<'_>) -> Form {
+pub(super) fn token_exchange(kind: &str, scopes: &Scopes, subject_token: Secret, request: &OnBehalfOf<'_>) -> Form {
     Form::default()
         .with("grant_type", GRANT_TOKEN_EXCHANGE)
-        .with("subject_token_type", request.subject_token_type.unwrap_or(TOKEN_TYPE_ACCESS))
+        .with("subject_token_type", kind)
         .with("requested_token_type", request.requested_token_type.unwrap_or(TOKEN_TYPE_ACCESS))
         .with_some("scope", (!scopes.is_empty()).then(|| scopes.to_string()))
         .with_some("audience", request.common.audience)
         .with_some("resource", request.common.resource)
-        .with_secret("subject_token", Secret::new(bearer))
+        .with_secret("subject_token", subject_token)
 }
 
 fn exchange_types<'a>(app: &App, request: &OnBehalfOf<'a>) -> Result<[Option<&'a str>; 2], Refusal> {
     let profile = app.authority.profile();
-    let types = [("subject_token_type", request.subject_token_type), ("requested_token_type", request.requested_token_type)];
-    for (member, value) in types {
-        match value {
-            Some(_) if profile.on_behalf_of == OboGrant::JwtBearer => {
-                return Err(Refusal::member(format!("`{member}` has no meaning at {}: leave it out", profile.title)));
-            }
-            Some("") => return Err(Refusal::member(format!("`{member}` is empty: leave it out, or name a type of RFC 8693 §3"))),
-            Some(kind) if kind.contains(|c: char| !c.is_ascii_graphic()) => {
-                return Err(Refusal::member(format!("`{member}` has characters that no URI has: name a type of RFC 8693 §3")));
-            }
-            Some(kind) if is_refresh_token_type(kind) => {
-                return Err(Refusal::member(format!(
-                    "`{member}` is a refresh token's, and those are never handed out nor taken here: leave it out, or name another type \
-                     of RFC 8693 §3"
-                )));
-            }
-            _ => {}
+    let subject = match request.subject_token_type {
+        Some(kind) if SamlVersion::of_type(kind).is_some() => {
+            return Err(Refusal::member("`subject_token_type` is an assertion's, and there is none: send it as `assertion`"));
         }
+        Some(_) if profile.on_behalf_of == OboGrant::JwtBearer => {
+            return Err(Refusal::member(format!("`subject_token_type` has no meaning at {}: leave it out", profile.title)));
+        }
+        kind => token_type("subject_token_type", kind)?,
+    };
+    Ok([subject, requested_type(app, request)?])
+}
+
+/// The type of token that is asked for, where it is not the usual one. Entra-style authorities have assertions alone beside that.
+pub(super) fn requested_type<'a>(app: &App, request: &OnBehalfOf<'a>) -> Result<Option<&'a str>, Refusal> {
+    let profile = app.authority.profile();
+    match request.requested_token_type {
+        Some(kind) if profile.on_behalf_of == OboGrant::JwtBearer && SamlVersion::of_type(kind).is_none() => {
+            Err(Refusal::member(format!(
+                "`requested_token_type` has no meaning at {}, but for the types of SAML assertions: leave it out",
+                profile.title
+            )))
+        }
+        kind => token_type("requested_token_type", kind),
     }
-    // The type that is sent anyway is no member of its own in the key.
-    Ok(types.map(|(_, value)| value.filter(|kind| *kind != TOKEN_TYPE_ACCESS)))
+}
+
+/// A type of RFC 8693 §3; the one that is sent anyway is no member of its own in the key.
+fn token_type<'a>(member: &str, kind: Option<&'a str>) -> Result<Option<&'a str>, Refusal> {
+    match kind {
+        Some("") => Err(Refusal::member(format!("`{member}` is empty: leave it out, or name a type of RFC 8693 §3"))),
+        Some(kind) if kind.contains(|c: char| !c.is_ascii_graphic()) => {
+            Err(Refusal::member(format!("`{member}` has characters that no URI has: name a type of RFC 8693 §3")))
+        }
+        Some(kind) if is_refresh_token_type(kind) => Err(Refusal::member(format!(
+            "`{member}` is a refresh token's, and those are never handed out nor taken here: leave it out, or name another type of \
+             RFC 8693 §3"
+        ))),
+        kind => Ok(kind.filter(|kind| *kind != TOKEN_TYPE_ACCESS)),
+    }
 }
 
 /// The user's claims, or why the token is not accepted, where all that decides it is at hand. `None`: something is not.

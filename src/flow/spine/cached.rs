@@ -219,7 +219,8 @@ impl CachedPlan<'_> {
     fn keys(&self, state: &FlowState) -> Keys {
         let TokenKey { partition, variant, scopes } = &self.key;
         let (lane, refresh_token) = (self.lane(), refresh_token(state, self.flow, partition));
-        let asked = Asked { lane: &lane, variant, scopes, challenge: self.claims.challenge(), refresh_token };
+        let (challenge, is_asserted) = (self.claims.challenge(), self.is_asserted());
+        let asked = Asked { lane: &lane, variant, scopes, challenge, refresh_token, is_asserted };
         keys(self.app, (self.flow, self.tenant.as_ref()), self.app.credential.version(), asked)
     }
 }

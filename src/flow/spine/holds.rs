@@ -70,6 +70,8 @@ pub(super) struct Asked<'a> {
     pub(super) challenge: u64,
     /// Names the refresh token that is sent; zero for none.
     pub(super) refresh_token: u64,
+    /// Whether an assertion is sent, which is another grant than the flow's usual one.
+    pub(super) is_asserted: bool,
 }
 
 /// Which hold a failure makes, and until when.
@@ -125,10 +127,11 @@ impl Keys {
         let proved: [&[u8]; 3] = [authority.as_bytes(), app.as_bytes(), &version];
         let of_credential = |what: &[u8], more: &[&[u8]]| HoldKey::of(&[&[what][..], &proved[..], more].concat());
         let tenant_key = of_credential(b"tenant", &[tenant.as_bytes()]);
+        let grant = if asked.is_asserted { "saml" } else { subject.flow.grant() };
         Self {
             credential: of_credential(b"credential", &[]),
             // Some servers say `unauthorized_client` of a wrong secret, too.
-            grant: of_credential(b"grant", &[tenant.as_bytes(), subject.flow.grant().as_bytes()]),
+            grant: of_credential(b"grant", &[tenant.as_bytes(), grant.as_bytes()]),
             // By app, because a locally unusable credential is one app's own.
             request: HoldKey::of(&[b"request", app.as_bytes(), asked.lane, asked.variant, scopes, &challenge, &refresh_token]),
             pause: HoldKey::of(&[b"pause", authority.as_bytes(), tenant.as_bytes(), client_id.as_bytes(), scopes]),
@@ -306,7 +309,14 @@ mod tests {
         credential_version: 1,
         tenant: ("contoso", Standing::Own),
         flow: Flow::OnBehalfOf,
-        asked: Asked { lane: &Lane::new([1; 32]), variant: &Variant::new([0; 32]), scopes: "a", challenge: 0, refresh_token: 0 },
+        asked: Asked {
+            lane: &Lane::new([1; 32]),
+            variant: &Variant::new([0; 32]),
+            scopes: "a",
+            challenge: 0,
+            refresh_token: 0,
+            is_asserted: false,
+        },
     };
 
     fn error(status: u16, error: &str) -> AuthorityError {
@@ -331,8 +341,14 @@ mod tests {
     /// Other replicas, of other releases too, find by these what was said.
     #[test]
     fn remembered_failures_are_called_the_same_in_every_release() {
-        let asked =
-            Asked { lane: &Lane::new([1; 32]), variant: &Variant::new([2; 32]), scopes: "a b", challenge: 5, refresh_token: 7 };
+        let asked = Asked {
+            lane: &Lane::new([1; 32]),
+            variant: &Variant::new([2; 32]),
+            scopes: "a b",
+            challenge: 5,
+            refresh_token: 7,
+            is_asserted: false,
+        };
         for (flow, expected) in [
             (
                 Flow::ClientCredentials,
@@ -403,9 +419,10 @@ mod tests {
             Subject { tenant: ("fabrikam", Standing::Other), asked: Asked { lane: &Lane::new([3; 32]), ..asked }, ..USUAL },
             Subject { credential_version: 2, asked: Asked { lane: &Lane::new([2; 32]), ..asked }, ..USUAL },
             Subject { app: "other", asked: Asked { lane: &Lane::new([2; 32]), ..asked }, ..USUAL },
-            // 7: another client; 8: another refresh token.
+            // 7: another client; 8: another refresh token; 9: an assertion.
             Subject { client_id: "other", app: "other", asked: Asked { lane: &Lane::new([4; 32]), ..asked }, ..USUAL },
             Subject { asked: Asked { refresh_token: 1, ..asked }, ..USUAL },
+            Subject { asked: Asked { lane: &Lane::new([5; 32]), scopes: "b", is_asserted: true, ..asked }, ..USUAL },
         ];
         let second = Some(Duration::from_secs(1));
         let unavailable = |status, retry_after| AuthorityError::Unavailable { status, body: None, retry_after };
@@ -413,11 +430,11 @@ mod tests {
             let (error, suberror, claims) = (error.to_owned(), suberror.map(str::to_owned), claims.map(str::to_owned));
             refused(401, ErrorBody { error, suberror, claims, ..ErrorBody::default() }, None)
         };
-        let request = [false; 9];
-        let lane = [false, true, true, false, false, false, false, false, true];
-        let pause = [true, false, true, false, false, true, true, false, true];
-        let grant = [true, true, true, false, false, false, false, false, true];
-        let tenant = [true, true, true, true, false, false, false, false, true];
+        let request = [false; 10];
+        let lane = [false, true, true, false, false, false, false, false, true, false];
+        let pause = [true, false, true, false, false, true, true, false, true, false];
+        let grant = [true, true, true, false, false, false, false, false, true, false];
+        let tenant = [true, true, true, true, false, false, false, false, true, true];
         for (failure, expected) in [
             (AuthorityError::Throttled { body: None, retry_after: None }, pause),
             (AuthorityError::Throttled { body: None, retry_after: second }, pause),

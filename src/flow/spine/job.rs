@@ -8,7 +8,7 @@ use super::failure::{refuse_at, unavailable};
 use super::holds::{Asked, Keys, keys};
 use super::send::{self, SendError};
 use crate::authority::AuthorityError;
-use crate::cache::{Loaded, OpenWatch, Permit};
+use crate::cache::{Loaded, OpenWatch, Permit, Remembering};
 use crate::caller::Caller;
 use crate::flow::app::App;
 use crate::flow::catalogue::Flow;
@@ -29,6 +29,8 @@ pub(super) struct Job {
     pub(super) owner: Caller,
     pub(super) key: TokenKey<'static>,
     pub(super) bound: bool,
+    /// Whether its partition is an assertion's, of which the answer alone says whose it is.
+    is_asserted: bool,
     pub(super) lane: Lane,
     tenant: Option<Tenant>,
     challenge: u64,
@@ -66,6 +68,7 @@ impl Job {
             owner: plan.owner,
             key: plan.key.detached(),
             bound: plan.bound,
+            is_asserted: plan.is_asserted(),
             lane: plan.lane(),
             tenant: plan.tenant.clone(),
             challenge: plan.claims.challenge(),
@@ -122,19 +125,21 @@ impl Job {
     }
 
     /// Whether signing out the account that the answer names also reaches the partition that the inbound token named. A guest is at
-    /// home elsewhere, and the home account has to know of the guest's partition.
+    /// home elsewhere, and an assertion says nobody's name that is believed: the account has to know of the partition.
     async fn is_reached_by_sign_out(&self, grant: &IssuedToken, since: &OpenWatch) -> bool {
         let Some(account) = &grant.account else { return true };
         let home = self.app.space_of(self.owner).partition(PartitionOwner::Account(&account.home_account_id));
         let left = grant.times.expires_on.map_or(0, |ends| ends.saturating_sub(grant.times.received_on));
         let lasting = Duration::from_secs(u64::try_from(left).unwrap_or(0));
-        home == self.key.partition || self.state.cache.accounts().link(&home, &self.key.partition, lasting, since).await
+        let time = if self.is_asserted { Remembering::Token(lasting) } else { Remembering::Place(lasting) };
+        home == self.key.partition || self.state.cache.accounts().link(&home, &self.key.partition, time, since).await
     }
 
     pub(super) fn keys(&self, credential_version: u64) -> Keys {
         let TokenKey { partition, variant, scopes } = &self.key;
         let refresh_token = refresh_token(&self.state, self.flow, partition);
-        let asked = Asked { lane: &self.lane, variant, scopes, challenge: self.challenge, refresh_token };
+        let asked =
+            Asked { lane: &self.lane, variant, scopes, challenge: self.challenge, refresh_token, is_asserted: self.is_asserted };
         keys(&self.app, (self.flow, self.tenant.as_ref()), credential_version, asked)
     }
 

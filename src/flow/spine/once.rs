@@ -18,7 +18,7 @@ use crate::clock::Moment;
 use crate::flow::about::Owner;
 use crate::flow::handle::HandleSubject;
 use crate::flow::id_token::{self, IdTokenWanted};
-use crate::flow::issue::{Expected, Redeemed, account_of, granted, issue};
+use crate::flow::issue::{Exchanged, Expected, Redeemed, account_of, granted, issue};
 use crate::flow::plan::{ExpectedIdToken, GuessKey, OncePlan};
 use crate::flow::refusal::{Refusal, RefusalKind, overloaded};
 use crate::flow::request::{Answer, Outcome, RefreshReason, TokenSource};
@@ -117,6 +117,7 @@ impl Redemption {
         let (state, plan, app) = (&self.state, &self.plan, &self.plan.app);
         let renewed_by = Renewal::take(&mut response);
         let owner = self.owner(&response).await?;
+        let login_hint = owner.login_hint().map(str::to_owned);
         let tenant = plan.tenant.as_ref();
         let mut grant = self.issued(owner, response)?;
         if grant.account.is_none() && plan.asks_whose {
@@ -141,6 +142,7 @@ impl Redemption {
         }
         grant.tenant_id.iter().for_each(|tenant| sign_in.add_tenant(tenant));
         sign_in.set_public(plan.client == ClientProof::Public);
+        sign_in.set_login_hint(login_hint.as_deref());
         // First what is good for one sign-in only, and before the answer: nobody may be told of a sign-in that is lost.
         let renews = sign_in.refresh_token.is_some();
         let KeptSignIn { kept, lineage } = state.cache.accounts().keep_sign_in(space.id(), &partition, sign_in).await;
@@ -191,7 +193,7 @@ impl Redemption {
     /// What the grant brought, if its caller may have it.
     fn issued(&self, owner: Owner, response: TokenResponse) -> Result<IssuedToken, Arc<Refusal>> {
         let (state, plan, app) = (&self.state, &self.plan, &self.plan.app);
-        let expected = Expected { asked: plan.scopes.clone(), tenant: plan.tenant.clone(), owner, exchange: false };
+        let expected = Expected { asked: plan.scopes.clone(), tenant: plan.tenant.clone(), owner, exchange: Exchanged::No };
         let is_said = response.scope.is_some() || plan.sends_scope;
         let mut grant = issue(app, &expected, response, state.received()).map_err(|failure| self.spent(failure))?;
         if !is_said {
@@ -221,7 +223,7 @@ impl Redemption {
     fn keys(&self, credential_version: u64, lane: &Lane) -> Keys {
         let OncePlan { app, flow, tenant, variant, scopes, .. } = &self.plan;
         let scopes = scopes.folded(app.authority.matching());
-        let asked = Asked { lane, variant, scopes: &scopes, challenge: 0, refresh_token: 0 };
+        let asked = Asked { lane, variant, scopes: &scopes, challenge: 0, refresh_token: 0, is_asserted: false };
         keys(app, (*flow, tenant.as_ref()), credential_version, asked)
     }
 

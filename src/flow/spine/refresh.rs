@@ -18,11 +18,11 @@ use crate::authority::AuthorityError;
 use crate::cache::{Kept, Loaded, RefreshLease, Renewed, Room, Signed, Unavailable};
 use crate::flow::about::{self, Owner};
 use crate::flow::app::App;
-use crate::flow::issue::{Expected, granted, issue};
+use crate::flow::issue::{Exchanged, Expected, granted, issue};
 use crate::flow::plan::Refresh;
 use crate::flow::refusal::{Refusal, RefusalKind, overloaded};
 use crate::flow::settings::RefreshTokens;
-use crate::oauth::{ErrorBody, Form, GRANT_REFRESH_TOKEN, TokenResponse};
+use crate::oauth::{ErrorBody, Form, GRANT_REFRESH_TOKEN, TokenResponse, unverified};
 use crate::secret::Secret;
 use crate::source::ClientProof;
 use crate::token::{Account, IssuedToken, KeySpace, Matching, Scopes, SignIn, Turn};
@@ -254,7 +254,7 @@ impl Refresh {
             Some(RefreshScope::Part { meant, .. }) => (meant, false),
             Some(RefreshScope::Nothing) | None => (self.scopes.clone(), false),
         };
-        let expected = Expected { asked, tenant: self.tenant.clone(), owner, exchange: false };
+        let expected = Expected { asked, tenant: self.tenant.clone(), owner, exchange: Exchanged::No };
         let issued = issue(app, &expected, response, state.received());
         let kept = match &issued {
             Ok(grant) => {
@@ -263,6 +263,9 @@ impl Refresh {
                     sign_in.set_granted(Some(&Scopes::granted(&grant.scope)));
                 }
                 grant.tenant_id.iter().for_each(|tenant| sign_in.add_tenant(tenant));
+                // It came straight from the token endpoint (OpenID Connect Core §3.1.3.7, point 6), and is about this account.
+                let id = grant.id_token.as_ref().map(Secret::expose).and_then(unverified);
+                sign_in.set_login_hint(id.as_ref().and_then(|id| id.login_hint.as_deref()));
                 self.kept(job, sign_in, over).await
             }
             // The rest of the answer is no good, but the old refresh token may be spent all the same.

@@ -212,6 +212,7 @@ fn of_refusal<'a>(refusal: &'a Refusal, failure: &RequestFailure<'a>) -> (Status
         (
             _,
             RefusalKind::InvalidToken
+            | RefusalKind::InvalidAssertion
             | RefusalKind::InsufficientScope
             | RefusalKind::NoTokensFound
             | RefusalKind::UnknownAccount

@@ -15,7 +15,7 @@ use utoipa::openapi::{
 use super::dialect::{AppServiceError, AppServiceToken, Document, ErrorValue, ImdsError, ImdsToken, OAuthError, OAuthToken};
 use super::routes::{BodyKind, ProofPlace, ROUTES, Route};
 use super::server_metadata::ServerMetadata;
-use crate::flow::{Accounts, AuthorizationUrl};
+use crate::flow::{Accounts, AuthorizationUrl, EndSessionUrl};
 use crate::token::{Account, SignedInAccount};
 
 use responses::{STATUSES, component, problem};
@@ -124,6 +124,7 @@ fn components() -> Components {
         .security_scheme(CALLER, SecurityScheme::ApiKey(ApiKey::Header(caller_token)))
         .schema_from::<TokenAnswer>()
         .schema_from::<AuthorizationUrl>()
+        .schema_from::<EndSessionUrl>()
         .schema_from::<Account>()
         .schema_from::<SignedInAccount>()
         .schema_from::<Accounts>()
@@ -164,9 +165,11 @@ mod tests {
         let account = "/accounts/{home_account_id}";
         let metadata = "/.well-known/oauth-authorization-server/{app}";
         let imds = "/metadata/identity/oauth2/token";
-        let rest = ["/accounts", account, "/auth-code", "/auth-code/url", "/client-credentials", "/obo", "/silent"];
+        let rest =
+            ["/accounts", account, "/auth-code", "/auth-code/url", "/client-credentials", "/obo", "/silent", "/sign-out/url"];
         let others = [metadata, "/introspect", imds, &format!("{imds}/"), "/msi/token", "/oauth2/revoke", "/oauth2/token"];
-        let mut all = [&rest[..], &others].concat();
+        let sign_ins = ["/refresh-token", "/username-password"];
+        let mut all = [&rest[..], &others, &sign_ins].concat();
         all.sort_unstable();
         assert_eq!(paths, all);
         for path in ["/auth-code", "/auth-code/url", "/client-credentials", "/obo", "/silent"] {

@@ -50,9 +50,13 @@ fn in_query(member: Member) -> Parameter {
         MemberKind::Number => {
             ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(1000)).default(Some(100.into()))
         }
-        MemberKind::Text | MemberKind::Rare | MemberKind::Word | MemberKind::Token | MemberKind::Flag | MemberKind::Scopes => {
-            text()
-        }
+        MemberKind::Text
+        | MemberKind::Rare
+        | MemberKind::Word
+        | MemberKind::Token
+        | MemberKind::Flag
+        | MemberKind::Scopes
+        | MemberKind::RareScopes => text(),
     };
     parameter(member.name(), ParameterIn::Query, member.in_query().unwrap_or_default(), schema)
 }

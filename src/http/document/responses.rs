@@ -12,7 +12,7 @@ use super::super::routes::{BodyKind, Gives, Route};
 use super::super::server_metadata::ServerMetadata;
 use super::parameters::{text, uuid};
 use super::schemas::TokenAnswer;
-use crate::flow::{Accounts, AuthorizationUrl};
+use crate::flow::{Accounts, AuthorizationUrl, EndSessionUrl};
 use crate::token::SignedInAccount;
 
 /// The statuses of problems, and when they are given.
@@ -110,6 +110,7 @@ fn success(gives: Gives) -> (StatusCode, Response) {
     let (schema, description) = match gives {
         Gives::Token => (TokenAnswer::name(), "A token."),
         Gives::Url => (AuthorizationUrl::name(), "The URL, and what has to be kept until the code comes back."),
+        Gives::SignOutUrl => (EndSessionUrl::name(), "The URL."),
         Gives::Accounts => (Accounts::name(), "Some accounts, and where the listing goes on."),
         Gives::Account => (SignedInAccount::name(), "The account."),
         Gives::OAuthToken => (OAuthToken::name(), "A token."),

@@ -98,7 +98,7 @@ pub(super) fn value(member: Member, description: Option<&'static str>) -> RefOr<
         MemberKind::Token => text().description(description).into(),
         MemberKind::Flag => ObjectBuilder::new().schema_type(Type::Boolean).description(description).into(),
         MemberKind::Number => ObjectBuilder::new().schema_type(Type::Integer).description(description).into(),
-        MemberKind::Scopes => {
+        MemberKind::Scopes | MemberKind::RareScopes => {
             let list = ArrayBuilder::new().items(text()).min_items(Some(1)).unique_items(true);
             let one = text().description(Some("Space-separated."));
             AnyOfBuilder::new().item(list).item(one).description(description).into()

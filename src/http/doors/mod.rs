@@ -15,7 +15,8 @@ use super::members::{Members, Text};
 use super::server_metadata::ServerMetadata;
 use crate::caller::Caller;
 use crate::flow::{
-    self, Accounts, Answer, App, AuthCodeUrl, AuthorizationUrl, Call, Common, Introspection, Listing, NamedApp, Refusal, Service,
+    self, Accounts, Answer, App, AuthCodeUrl, AuthorizationUrl, Call, Common, EndSessionUrl, Introspection, Listing, NamedApp,
+    Refusal, Service, SignOutUrl,
 };
 use crate::http::settings::DoorSettings;
 use crate::token::SignedInAccount;
@@ -65,15 +66,23 @@ pub(super) struct ManagedIdentity<'a> {
     pub(super) resource: Cow<'a, str>,
 }
 
-/// What is asked of the flows.
+/// A request for a managed identity's token; `among`: the app is one of these.
+pub(super) struct IdentityRequest<'a> {
+    pub(super) request: flow::Request<'a>,
+    pub(super) asked: ManagedIdentity<'a>,
+    pub(super) among: Option<&'a [String]>,
+}
+
+/// What is asked of the flows. What hits do not ask is on the heap where it is larger than that.
 pub(super) enum FlowCall<'a> {
     Token(flow::Request<'a>),
-    AuthCodeUrl(AuthCodeUrl<'a>),
+    AuthCodeUrl(Box<AuthCodeUrl<'a>>),
+    SignOutUrl(Box<SignOutUrl<'a>>),
     ListAccounts(Listing<'a>),
     GetAccount { app: Option<&'a str>, id: Cow<'a, str> },
     SignOut { app: Option<&'a str>, id: Cow<'a, str> },
     OAuthToken(flow::Request<'a>, OAuthShape),
-    ManagedIdentity { request: flow::Request<'a>, asked: ManagedIdentity<'a>, among: Option<&'a [String]> },
+    ManagedIdentity(Box<IdentityRequest<'a>>),
     Revoke(&'a str),
     Introspect { client: NamedApp<'a>, token: &'a str },
     Metadata { app: Cow<'a, str>, public_url: &'a str },
@@ -83,6 +92,7 @@ pub(super) enum FlowCall<'a> {
 pub(super) enum FlowReply {
     Token(Answer),
     Url(AuthorizationUrl),
+    SignOutUrl(EndSessionUrl),
     Accounts(Accounts),
     Account(SignedInAccount),
     OAuthToken(Answer, OAuthShape),
@@ -105,13 +115,13 @@ impl FlowCall<'_> {
     pub(super) fn app(&self, service: &Service, caller: Caller) -> Option<Arc<App>> {
         let by_name = |app: Option<&str>| service.app_meant(caller, &Common { app, ..Common::default() });
         match self {
-            Self::Token(request) | Self::OAuthToken(request, _) | Self::ManagedIdentity { request, .. } => {
-                service.app_meant(caller, request.common())
-            }
+            Self::Token(request) | Self::OAuthToken(request, _) => service.app_meant(caller, request.common()),
+            Self::ManagedIdentity(identity) => service.app_meant(caller, identity.request.common()),
             Self::Introspect { client, .. } => service.app_meant(caller, &Common { client: Some(*client), ..Common::default() }),
             Self::Metadata { app, .. } => by_name(Some(app)),
             Self::Revoke(_) => None,
             Self::AuthCodeUrl(request) => service.app_meant(caller, &request.common),
+            Self::SignOutUrl(request) => by_name(request.app),
             Self::ListAccounts(listing) => by_name(listing.app),
             Self::GetAccount { app, .. } | Self::SignOut { app, .. } => by_name(*app),
         }
@@ -122,13 +132,15 @@ impl FlowCall<'_> {
         match self {
             Self::Token(request) => service.token(caller, call, request).await.map(FlowReply::Token),
             Self::AuthCodeUrl(request) => service.auth_code_url(caller, call, request).boxed().await.map(FlowReply::Url),
+            Self::SignOutUrl(request) => service.sign_out_url(caller, call, request).boxed().await.map(FlowReply::SignOutUrl),
             Self::ListAccounts(listing) => service.accounts(caller, listing).boxed().await.map(FlowReply::Accounts),
             Self::GetAccount { app, id } => service.account(caller, *app, id).boxed().await.map(FlowReply::Account),
             Self::SignOut { app, id } => service.sign_out(caller, *app, id).boxed().await.map(|()| FlowReply::Done),
             Self::OAuthToken(request, shape) => {
                 service.token(caller, call, request).boxed().await.map(|answer| FlowReply::OAuthToken(answer, *shape))
             }
-            Self::ManagedIdentity { request, asked, among } => {
+            Self::ManagedIdentity(identity) => {
+                let IdentityRequest { request, asked, among } = &**identity;
                 let (answer, app) = service.managed_identity(caller, call, request, *among).boxed().await?;
                 let asked = ManagedIdentity { resource: Cow::Owned(asked.resource.clone().into_owned()) };
                 Ok(FlowReply::ManagedIdentity(Box::new((answer, app, asked))))

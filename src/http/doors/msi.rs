@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::super::fault::{Fault, FaultKind};
 use super::super::members::ScopeList;
-use super::{DoorInput, FlowCall, ManagedIdentity, text};
+use super::{DoorInput, FlowCall, IdentityRequest, ManagedIdentity, text};
 use crate::caller::Beyond;
 use crate::flow::{Common, NamedApp, Request};
 
@@ -73,7 +73,7 @@ fn call<'a>(given: &'a DoorInput<'_>, version: &'static str, among: Option<&'a [
         ..Common::default()
     };
     let asked = ManagedIdentity { resource: Cow::Borrowed(resource) };
-    Ok(FlowCall::ManagedIdentity { request: Request::ClientCredentials(common), asked, among })
+    Ok(FlowCall::ManagedIdentity(Box::new(IdentityRequest { request: Request::ClientCredentials(common), asked, among })))
 }
 
 fn invalid(detail: impl Into<Cow<'static, str>>) -> Fault {

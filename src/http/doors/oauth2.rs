@@ -7,9 +7,10 @@ use super::super::fault::{Fault, FaultKind};
 use super::super::members::{Member, Members, ScopeList, form};
 use super::{DoorInput, FlowCall, OAuthShape, Text, text};
 use crate::caller::Beyond;
-use crate::flow::{AuthCode, Common, NamedApp, OnBehalfOf, Redeem, Request, UsernamePassword};
+use crate::flow::{AuthCode, Common, NamedApp, OnBehalfOf, Redeem, Request, SamlMembers, UsernamePassword};
 use crate::oauth::{
-    GRANT_JWT_BEARER, GRANT_PASSWORD, GRANT_REFRESH_TOKEN, GRANT_TOKEN_EXCHANGE, TOKEN_TYPE_ACCESS, TOKEN_TYPE_JWT,
+    GRANT_JWT_BEARER, GRANT_PASSWORD, GRANT_REFRESH_TOKEN, GRANT_SAML2_BEARER, GRANT_TOKEN_EXCHANGE, SamlVersion,
+    TOKEN_TYPE_ACCESS, TOKEN_TYPE_JWT, TOKEN_TYPE_SAML2,
 };
 use crate::token::Scopes;
 
@@ -44,12 +45,12 @@ pub(in crate::http) fn token<'a>(given: &'a mut DoorInput<'_>) -> Result<FlowCal
     }
     let grant = text(&members.grant_type)
         .ok_or_else(|| invalid("`grant_type` is missing: say which grant it is, such as `client_credentials` (RFC 6749 §4)"))?;
-    if grant != GRANT_JWT_BEARER && present.has(Member::RequestedTokenUse) {
-        return Err(invalid("`requested_token_use` belongs to the JWT bearer grant: leave it out"));
+    if ![GRANT_JWT_BEARER, GRANT_SAML2_BEARER].contains(&grant) && present.has(Member::RequestedTokenUse) {
+        return Err(invalid("`requested_token_use` belongs to the JWT and SAML bearer grants: leave it out"));
     }
     let scopes = scopes(members)?;
     let has_openid = scopes.as_ref().is_some_and(|scopes| scopes.iter().any(|scope| scope == OPENID));
-    let is_exchange = grant == GRANT_TOKEN_EXCHANGE;
+    let is_exchange = grant == GRANT_TOKEN_EXCHANGE || requested_saml(members).is_some();
     let common = common(given, scopes);
     let request = match grant {
         "client_credentials" => Request::ClientCredentials(common),
@@ -67,10 +68,12 @@ pub(in crate::http) fn token<'a>(given: &'a mut DoorInput<'_>) -> Result<FlowCal
         }),
         GRANT_REFRESH_TOKEN => Request::Redeem(Redeem { common, handle: needed(&members.refresh_token, Member::RefreshToken)? }),
         GRANT_JWT_BEARER => on_behalf_of(common, members, needed(&members.assertion, Member::Assertion)?)?,
+        GRANT_SAML2_BEARER => saml_bearer(common, members, needed(&members.assertion, Member::Assertion)?)?,
         GRANT_TOKEN_EXCHANGE => exchange(common, members)?,
         _ => {
-            let detail = "this `grant_type` is not served here; those that are: client_credentials, authorization_code, refresh_token, password, \
-                          urn:ietf:params:oauth:grant-type:jwt-bearer, urn:ietf:params:oauth:grant-type:token-exchange";
+            let detail = "this `grant_type` is not served here; those that are: client_credentials, authorization_code, refresh_token, \
+                          password, urn:ietf:params:oauth:grant-type:jwt-bearer, urn:ietf:params:oauth:grant-type:saml2-bearer, \
+                          urn:ietf:params:oauth:grant-type:token-exchange";
             return Err(Fault::new(FaultKind::UnsupportedGrantType, detail));
         }
     };
@@ -99,19 +102,45 @@ pub(in crate::http) fn metadata<'a>(given: &'a mut DoorInput<'_>) -> Result<Flow
 
 /// RFC 7523 §2.1, and Entra's name for what it does.
 fn on_behalf_of<'a>(common: Common<'a>, members: &'a Members<'_>, bearer: &'a str) -> Result<Request<'a>, Fault> {
+    only_on_behalf_of(members)?;
+    let requested_token_type = requested_saml(members);
+    Ok(Request::OnBehalfOf(OnBehalfOf { common, bearer: Some(bearer), requested_token_type, ..OnBehalfOf::default() }))
+}
+
+/// RFC 7522 §2.1.
+fn saml_bearer<'a>(common: Common<'a>, members: &'a Members<'_>, assertion: &'a str) -> Result<Request<'a>, Fault> {
+    only_on_behalf_of(members)?;
+    let requested_token_type = requested_saml(members);
+    let (member, assertion_type) = (Member::Assertion.name(), Some(TOKEN_TYPE_SAML2));
+    let saml = Some(Box::new(SamlMembers { assertion: Some(assertion), member, assertion_type }));
+    Ok(Request::OnBehalfOf(OnBehalfOf { common, requested_token_type, saml, ..OnBehalfOf::default() }))
+}
+
+fn only_on_behalf_of(members: &Members<'_>) -> Result<(), Fault> {
     if text(&members.requested_token_use).is_some_and(|asked| asked != "on_behalf_of") {
         return Err(invalid("`requested_token_use` is another one than `on_behalf_of`, and no other is served: leave it out"));
     }
-    Ok(Request::OnBehalfOf(OnBehalfOf { common, bearer: Some(bearer), ..OnBehalfOf::default() }))
+    Ok(())
+}
+
+/// What Entra's clients add to the bearer grants where they want an assertion; to these, other types mean nothing.
+fn requested_saml<'a>(members: &'a Members<'_>) -> Option<&'a str> {
+    text(&members.requested_token_type).filter(|kind| SamlVersion::of_type(kind).is_some())
 }
 
 /// RFC 8693 §2.1. The types that every authority has for this are no part of what is asked of it.
 fn exchange<'a>(common: Common<'a>, members: &'a Members<'_>) -> Result<Request<'a>, Fault> {
-    let bearer = needed(&members.subject_token, Member::SubjectToken)?;
+    let token = needed(&members.subject_token, Member::SubjectToken)?;
     let kind = needed(&members.subject_token_type, Member::SubjectTokenType)?;
-    let subject_token_type = Some(kind).filter(|kind| ![TOKEN_TYPE_ACCESS, TOKEN_TYPE_JWT].contains(kind));
     let requested_token_type = text(&members.requested_token_type).filter(|kind| *kind != TOKEN_TYPE_ACCESS);
-    Ok(Request::OnBehalfOf(OnBehalfOf { common, bearer: Some(bearer), subject_token_type, requested_token_type }))
+    if SamlVersion::of_type(kind).is_some() {
+        let (member, assertion_type) = (Member::SubjectToken.name(), Some(kind));
+        let saml = Some(Box::new(SamlMembers { assertion: Some(token), member, assertion_type }));
+        return Ok(Request::OnBehalfOf(OnBehalfOf { common, requested_token_type, saml, ..OnBehalfOf::default() }));
+    }
+    let subject_token_type = Some(kind).filter(|kind| ![TOKEN_TYPE_ACCESS, TOKEN_TYPE_JWT].contains(kind));
+    let bearer = Some(token);
+    Ok(Request::OnBehalfOf(OnBehalfOf { common, bearer, subject_token_type, requested_token_type, saml: None }))
 }
 
 /// The members that all grants take.
@@ -137,8 +166,10 @@ fn common<'a>(given: &'a DoorInput<'_>, scopes: Option<Scopes>) -> Common<'a> {
 fn beyond(members: &Members<'_>) -> Beyond {
     let is_usual = |kind: &str| [TOKEN_TYPE_ACCESS, TOKEN_TYPE_JWT].contains(&kind);
     let present = members.present();
+    // Which kind of assertion stands for the user says nothing of what the token is good for.
+    let subject = text(&members.subject_token_type).filter(|kind| SamlVersion::of_type(kind).is_none());
     let types = [
-        (Member::SubjectTokenType, text(&members.subject_token_type)),
+        (Member::SubjectTokenType, subject),
         (Member::RequestedTokenType, text(&members.requested_token_type).filter(|kind| *kind != TOKEN_TYPE_JWT)),
     ];
     let odd = types.into_iter().find(|(_, kind)| kind.is_some_and(|kind| !is_usual(kind))).map(|(member, _)| member);

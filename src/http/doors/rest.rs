@@ -1,9 +1,12 @@
 //! The doors of tokend's own REST API: a flow for each.
 
 use super::super::fault::Fault;
-use super::super::members::{Members, ScopeList};
+use super::super::members::{Member, MemberSet, Members, ScopeList};
 use super::{DoorInput, FlowCall, text};
-use crate::flow::{AuthCode, AuthCodeUrl, Common, ForeignRefreshToken, OnBehalfOf, Request, Silent, UsernamePassword};
+use crate::flow::{
+    AuthCode, AuthCodeUrl, Common, ForeignRefreshToken, OnBehalfOf, Request, SamlMembers, SignOutUrl, Silent, UsernamePassword,
+};
+use crate::oauth::SamlVersion;
 use crate::token::Scopes;
 
 /// `POST /client-credentials`.
@@ -16,30 +19,40 @@ pub(in crate::http) fn client_credentials<'a>(given: &'a mut DoorInput<'_>) -> R
 pub(in crate::http) fn on_behalf_of<'a>(given: &'a mut DoorInput<'_>) -> Result<FlowCall<'a>, Fault> {
     let scopes = taken(&mut given.members.scopes);
     let members = &given.members;
+    let mut common = common(members, scopes);
+    let subject_token_type = text(&members.subject_token_type);
+    if subject_token_type.and_then(SamlVersion::of_type).is_some() {
+        // It says how the assertion is read, and nothing of what the token is good for.
+        common.beyond = members.beyond_but(MemberSet::of(&[Member::SubjectTokenType]));
+    }
+    let (assertion, assertion_type) = (text(&members.assertion), text(&members.assertion_type));
+    let saml = SamlMembers { assertion, member: Member::Assertion.name(), assertion_type };
     Ok(FlowCall::Token(Request::OnBehalfOf(OnBehalfOf {
-        common: common(members, scopes),
+        common,
         bearer: given.bearer,
-        subject_token_type: text(&members.subject_token_type),
+        subject_token_type,
         requested_token_type: text(&members.requested_token_type),
+        saml: (assertion.is_some() || assertion_type.is_some()).then(|| Box::new(saml)),
     })))
 }
 
 /// `POST /auth-code/url`.
 pub(in crate::http) fn auth_code_url<'a>(given: &'a mut DoorInput<'_>) -> Result<FlowCall<'a>, Fault> {
     let scopes = taken(&mut given.members.scopes);
-    let extra_scopes_to_consent = taken(&mut given.members.extra_scopes_to_consent);
+    let extra_scopes_to_consent = given.members.extra_scopes_to_consent.take().and_then(|list| list.into_scopes());
     let members = &given.members;
-    Ok(FlowCall::AuthCodeUrl(AuthCodeUrl {
+    Ok(FlowCall::AuthCodeUrl(Box::new(AuthCodeUrl {
         common: common(members, scopes),
         redirect_uri: text(&members.redirect_uri),
         prompt: text(&members.prompt),
         login_hint: text(&members.login_hint),
         domain_hint: text(&members.domain_hint),
         extra_scopes_to_consent,
+        response_type: text(&members.response_type),
         response_mode: text(&members.response_mode),
         state: text(&members.state),
         nonce: text(&members.nonce),
-    }))
+    })))
 }
 
 /// `POST /auth-code`.
@@ -61,6 +74,19 @@ pub(in crate::http) fn silent<'a>(given: &'a mut DoorInput<'_>) -> Result<FlowCa
     let scopes = taken(&mut given.members.scopes);
     let members = &given.members;
     Ok(FlowCall::Token(Request::Silent(Silent { common: common(members, scopes), account: text(&members.account) })))
+}
+
+/// `POST /sign-out/url`.
+pub(in crate::http) fn sign_out_url<'a>(given: &'a mut DoorInput<'_>) -> Result<FlowCall<'a>, Fault> {
+    let members = &given.members;
+    Ok(FlowCall::SignOutUrl(Box::new(SignOutUrl {
+        app: text(&members.app),
+        post_logout_redirect_uri: text(&members.post_logout_redirect_uri),
+        state: text(&members.state),
+        account: text(&members.account),
+        logout_hint: text(&members.logout_hint),
+        id_token_hint: text(&members.id_token_hint),
+    })))
 }
 
 /// `POST /refresh-token`.

@@ -91,7 +91,7 @@ fn mistyped(member: Member, shape: Shape) -> Option<Fault> {
     let (fits, want, example) = match member.kind() {
         MemberKind::Text | MemberKind::Rare | MemberKind::Word | MemberKind::Token => (shape == Shape::Text, "a string", "\"…\""),
         MemberKind::Flag => (shape == Shape::Flag, "true or false", "true, without quotes"),
-        MemberKind::Scopes => {
+        MemberKind::Scopes | MemberKind::RareScopes => {
             (matches!(shape, Shape::Text | Shape::TextList), "an array of strings, or one string with spaces between", "[\"…\"]")
         }
         MemberKind::Number => (shape == Shape::Number, "a number", "1"),

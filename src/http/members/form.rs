@@ -134,7 +134,7 @@ mod tests {
 
     fn values<'a>(members: &'a Members<'_>) -> (Option<&'a str>, Option<&'a str>, Option<usize>) {
         let text = |member: &'a Option<Text<'_>>| member.as_ref().map(Text::as_str);
-        (text(&members.app), text(&members.cursor), members.limit.and_then(Number::get))
+        (text(&members.app), members.cursor.as_ref().map(|text| text.as_str()), members.limit.and_then(Number::get))
     }
 
     #[test]

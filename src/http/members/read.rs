@@ -6,7 +6,6 @@
 use super::explain;
 use super::table::{LONGEST, Member, MemberSet, Members};
 use super::values::ScopeList;
-use crate::caller::Beyond;
 use crate::http::fault::{Fault, FaultKind};
 
 /// Reads the members of a request.
@@ -30,15 +29,15 @@ pub(in crate::http) fn read(body: &[u8], takes: MemberSet) -> Result<Members<'_>
         return Err(explain::too_long(member));
     }
     judge_scopes(&members)?;
-    let beyond = present.without(MemberSet::FOR_APIS).first();
-    members.beyond = beyond.map_or(Beyond::Nothing, |member| Beyond::Member(member.name()));
+    members.beyond = members.beyond_but(MemberSet::of(&[]));
     Ok(members)
 }
 
 fn judge_scopes(members: &Members<'_>) -> Result<(), Fault> {
-    let lists = [(Member::Scopes, &members.scopes), (Member::ExtraScopesToConsent, &members.extra_scopes_to_consent)];
+    let lists =
+        [(Member::Scopes, members.scopes.as_ref()), (Member::ExtraScopesToConsent, members.extra_scopes_to_consent.as_deref())];
     for (member, list) in lists {
-        if let Some(fault) = list.as_ref().and_then(ScopeList::fault) {
+        if let Some(fault) = list.and_then(ScopeList::fault) {
             let text = format!("`{}` {fault}", member.name());
             return Err(Fault::new(FaultKind::InvalidRequest, text));
         }
@@ -65,7 +64,7 @@ mod tests {
         let body = br#" {"app":"orders","scopes":["a","b"],"force_refresh":true,"tenant":null,"claims":"{\"a\":1}"}"#;
         let members = read(body, MemberSet::CACHED).unwrap();
         assert_eq!(members.app.as_ref().map(Text::as_str), Some("orders"));
-        assert_eq!(members.claims.as_ref().map(Text::as_str), Some(r#"{"a":1}"#));
+        assert_eq!(members.claims.as_ref().map(|text| text.as_str()), Some(r#"{"a":1}"#));
         assert!(members.tenant.is_none() && members.force_refresh == Some(true));
         assert_eq!(members.scopes.unwrap().into_scopes().unwrap().to_string(), "a b");
         let members = read(br#"{"scopes":"a  b"}"#, OBO).unwrap();

@@ -18,6 +18,8 @@ pub(in crate::http) enum MemberKind {
     Flag,
     /// An array of strings, or one string.
     Scopes,
+    /// Such a list that few requests have.
+    RareScopes,
     /// Digits.
     Number,
     /// A string that few requests have which the cache answers.
@@ -113,6 +115,12 @@ macro_rules! members {
                 MemberSet(0 $(| (u64::from(self.$name.is_some()) << Member::$variant as u32))*)
             }
 
+            /// What a caller with `callers.*.apis` may not name, where these may be named all the same.
+            pub(in crate::http) fn beyond_but(&self, allowed: MemberSet) -> Beyond {
+                let beyond = self.present().without(MemberSet::FOR_APIS).without(allowed).first();
+                beyond.map_or(Beyond::Nothing, |member| Beyond::Member(member.name()))
+            }
+
             /// A member whose string is too long.
             pub(super) fn too_long(&self) -> Option<Member> {
                 $(members!(@too_long $kind self.$name, $variant);)*
@@ -133,6 +141,7 @@ macro_rules! members {
     (@type Scopes) => { ScopeList };
     (@type Number) => { Number };
     // On the heap: most requests have none of them, and all move what has a place for each.
+    (@type RareScopes) => { Box<ScopeList> };
     (@type Rare) => { Box<Text<'a>> };
     (@type Word) => { Box<Text<'a>> };
     (@type Token) => { Box<Text<'a>> };
@@ -151,6 +160,7 @@ macro_rules! members {
     (@too_long $kind:ident $member:expr, $variant:ident) => {};
     (@put ; $($rest:tt)*) => {};
     (@put $($place:literal)+; Scopes $($rest:tt)*) => {};
+    (@put $($place:literal)+; RareScopes $($rest:tt)*) => {};
     (@put $($place:literal)+; $kind:ident $member:expr, $text:ident, $is_meant:expr) => {
         if $is_meant {
             return match members!(@from $kind $text) {
@@ -192,7 +202,7 @@ members! {
     scopes Scopes: Scopes, body "What the token shall be good for.";
     tenant Tenant: Text for_apis, body "Another tenant than the authority's own: a GUID or a DNS name. The app has to list it.",
         form "Another tenant than the authority's own: a GUID or a DNS name. The app has to list it.";
-    claims Claims: Text for_apis,
+    claims Claims: Rare for_apis,
         body "A claims challenge: JSON text, or its base64 or base64url. It bypasses the cached token.",
         form "A claims challenge: JSON text, or its base64 or base64url. It bypasses the cached token.";
     client_claims ClientClaims: Rare,
@@ -203,10 +213,11 @@ members! {
     audience Audience: Text, body "RFC 8693 §2.1; OIDC issuers only.", form "RFC 8693 §2.1; OIDC issuers only.";
     resource Resource: Text, body "RFC 8707; OIDC issuers only.", form "RFC 8707; OIDC issuers only.",
         query "The resource: an App ID URI. The token is for its `/.default`.";
-    subject_token_type SubjectTokenType: Rare, body "RFC 8693 §2.1; OIDC issuers only. An access token, if absent.",
-        form "RFC 8693 §2.1. An access token's or a JWT's.";
+    subject_token_type SubjectTokenType: Rare,
+        body "RFC 8693 §2.1; OIDC issuers only, but for the types of SAML assertions. An access token, if absent.",
+        form "RFC 8693 §2.1. An access token's, a JWT's, or a SAML assertion's.";
     requested_token_type RequestedTokenType: Rare,
-        body "RFC 8693 §2.1; OIDC issuers only. An access token, if absent; never a refresh token.",
+        body "RFC 8693 §2.1; OIDC issuers only, but for the types of SAML assertions. An access token, if absent; never a refresh token.",
         form "RFC 8693 §2.1. An access token's, if absent; never a refresh token's.";
     account Account: Text for_apis, body "Whose token: the `home_account_id` of the answer to the sign-in, never a username.";
     redirect_uri RedirectUri: Rare for_apis,
@@ -215,17 +226,22 @@ members! {
     prompt Prompt: Rare for_apis, body "OpenID Connect Core §3.1.2.1.";
     login_hint LoginHint: Rare for_apis, body "Who is likely to sign in (OpenID Connect Core §3.1.2.1).";
     domain_hint DomainHint: Rare for_apis, body "Entra: which home realm the user is likely to come from.";
-    extra_scopes_to_consent ExtraScopesToConsent: Scopes,
+    extra_scopes_to_consent ExtraScopesToConsent: RareScopes,
         body "Scopes that the user is asked to consent to now; they are not redeemed with the code.";
+    response_type ResponseType: Rare for_apis, body "`code`, or nothing: no token ever comes in a URL or a page.";
     response_mode ResponseMode: Rare for_apis, body "`query` or `form_post`.";
-    state State: Rare for_apis, body "To be compared with what comes back; made by tokend if absent.";
+    state State: Rare for_apis, body "To be compared with what comes back; `/auth-code/url` makes one if it is absent.";
     nonce Nonce: Rare for_apis,
         body "Ties the id token to the sign-in; made by `/auth-code/url` if absent, and checked by `/auth-code` if given.";
     code Code: Rare for_apis, body "The authorization code.", form "The authorization code.";
     code_verifier CodeVerifier: Rare for_apis, body "What `/auth-code/url` gave (RFC 7636).", form "RFC 7636.";
     iss Iss: Rare for_apis, body "The `iss` that came with the code (RFC 9207).";
+    post_logout_redirect_uri PostLogoutRedirectUri: Rare for_apis,
+        body "Where the browser comes back to, as it is registered for the app (RP-Initiated Logout 1.0 §2).";
+    logout_hint LogoutHint: Rare for_apis, body "Who is likely to sign out (RP-Initiated Logout 1.0 §2); not beside `account`.";
+    id_token_hint IdTokenHint: Rare for_apis, body "An id token of the user, which the caller kept (RP-Initiated Logout 1.0 §2).";
     #[serde(skip)]
-    cursor Cursor: Text for_apis, query "The `next` of the listing before, as it came; without it the listing starts.";
+    cursor Cursor: Word for_apis, query "The `next` of the listing before, as it came; without it the listing starts.";
     #[serde(skip)]
     limit Limit: Number for_apis, query "About how many accounts are wanted at once.";
     #[serde(skip)]
@@ -246,8 +262,10 @@ members! {
     username Username: Rare for_apis, body "The user's name, as the user writes it to sign in.",
         form "The user's name, as the user writes it to sign in.";
     password Password: Rare for_apis, body "The user's password.", form "The user's password.";
-    #[serde(skip)]
-    assertion Assertion: Token, form "The user's token (RFC 7523 §2.1).";
+    assertion Assertion: Token for_apis,
+        body "A SAML assertion in place of the user's token: XML, or its base64 or base64url; 190 KiB at most.",
+        form "The user's token (RFC 7523 §2.1), or a SAML assertion (RFC 7522 §2.1).";
+    assertion_type AssertionType: Rare for_apis, body "As `subject_token_type`, of `assertion`; one of the two.";
     #[serde(skip)]
     subject_token SubjectToken: Token, form "The user's token (RFC 8693 §2.1).";
     #[serde(skip)]

@@ -1,6 +1,7 @@
 //! The targets: whatever comes from outside, by the door that it comes in.
 
 mod answers;
+mod assertions;
 mod configuration;
 mod documents;
 mod inbound;
@@ -15,7 +16,7 @@ use crate::bench::Ready;
 pub(crate) type Target = fn() -> Ready;
 
 /// Every target, by the name of its corpus.
-pub(crate) const TARGETS: [(&str, Target); 7] = [
+pub(crate) const TARGETS: [(&str, Target); 8] = [
     ("inbound-tokens", inbound::ready),
     ("token-answers", answers::ready),
     ("metadata-and-keys", documents::ready),
@@ -23,6 +24,7 @@ pub(crate) const TARGETS: [(&str, Target); 7] = [
     ("request-members", members::ready),
     ("configuration", configuration::ready),
     ("pem", pem::ready),
+    ("assertions", assertions::ready),
 ];
 
 /// Says what is wrong unless it holds.

@@ -1,5 +1,6 @@
 //! Accounts: what a sign-in brought is read back, renewed and signed out, in memory alone and over a Redis that replicas share.
 
+mod asserted;
 mod epochs;
 mod failover;
 mod guests;

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::key_server::JwtKey;
 use super::{ANA, BEN, ORDERS, Stage, USER_READ};
 use crate::doors::form;
+use crate::saml::{SAML2, minted};
 use crate::support::redis::RedisServer;
 use crate::support::{Answer, Client, Fault, GRAPH, code};
 
@@ -51,6 +52,8 @@ struct Question {
     body: Value,
     /// The inbound token, by its place among those that were minted.
     bearer: Option<usize>,
+    /// Whether the user's assertion is shown in its place.
+    asserted: bool,
     /// By which door: tokend's own, the token endpoint, or a managed identity's.
     door: Door,
     /// The sign-in whose handle is redeemed there, by its place among them.
@@ -78,6 +81,8 @@ struct Asker {
 struct Begun {
     /// The tokens that were minted.
     bearers: Vec<String>,
+    /// The assertions of the same users.
+    assertions: Vec<String>,
     /// The handle of each sign-in.
     handles: Vec<String>,
 }
@@ -218,7 +223,16 @@ impl Directory {
             body["tenant"] = json!(tenant);
         }
         let expected = Identity { client: self.client(app), tenant, user: None, good_for: good_for(scopes) };
-        Question { caller, path: "/client-credentials", body, bearer: None, door: Door::Rest, handle: 0, expected: Some(expected) }
+        Question {
+            caller,
+            path: "/client-credentials",
+            body,
+            bearer: None,
+            asserted: false,
+            door: Door::Rest,
+            handle: 0,
+            expected: Some(expected),
+        }
     }
 
     fn on_behalf(&self, dice: &mut Dice, caller: &'static str) -> Question {
@@ -230,12 +244,18 @@ impl Directory {
             "partner" => USER_READ,
             _ => dice.one_of(&["stock.read", "orders.read"]),
         };
-        let body = json!({"app": user.app, "scopes": scopes});
+        let asserted = dice.below(3) == 0;
+        let mut body = json!({"app": user.app, "scopes": scopes});
+        if asserted && user.app == "partner" {
+            // Nobody believes what an assertion says of it.
+            body["tenant"] = json!(user.tenant);
+        }
         Question {
             caller,
             path: "/obo",
             body,
             bearer: Some(bearer),
+            asserted,
             door: Door::Rest,
             handle: 0,
             expected: Some(self.of(user, scopes)),
@@ -250,7 +270,7 @@ impl Directory {
         let is_known = SIGNED_IN.iter().any(|known| (known.0 == caller || caller == "desk") && known.1 == app && known.2 == name);
         let body = json!({"app": app, "account": user.home, "scopes": scopes});
         let expected = is_known.then(|| self.of(&user, scopes));
-        Question { caller, path: "/silent", body, bearer: None, door: Door::Rest, handle: 0, expected }
+        Question { caller, path: "/silent", body, bearer: None, asserted: false, door: Door::Rest, handle: 0, expected }
     }
 
     fn of(&self, user: &User, scopes: &str) -> Identity {
@@ -328,7 +348,17 @@ async fn begun(stage: &Stage, directory: &Directory) -> Begun {
             }
         }
     });
-    Begun { bearers: join_all(orders.map(|order| stage.emulator.mint(order))).await, handles }
+    let bearers = join_all(orders.map(|order| stage.emulator.mint(order))).await;
+    let assertions = directory.inbound().into_iter().map(|user| {
+        let mut order = json!({"app": user.app, "user": user.name, "lifetime": 2_000_000_000});
+        match user.app {
+            "shop" => (order["realm"], order["app"]) = (json!("shop"), json!("https://orders.shop.example")),
+            "orders" => order["app"] = json!("orders-api"),
+            _ => {}
+        }
+        minted(&stage.emulator, order)
+    });
+    Begun { bearers, assertions: join_all(assertions).await, handles }
 }
 
 /// Who asks the replicas of a stage: making a client costs more than many answers.
@@ -354,6 +384,12 @@ async fn asked(
     let answer = match (question.door, question.bearer) {
         (Door::OAuth2, _) => by_form(asker, begun, question).await,
         (Door::Msi, _) => by_query(asker, directory, question).await,
+        (Door::Rest, Some(bearer)) if question.asserted => {
+            let mut body = question.body.clone();
+            body["assertion"] = json!(begun.assertions[bearer]);
+            body["assertion_type"] = json!(SAML2);
+            asker.rest.post(question.path, &body).await
+        }
         (Door::Rest, Some(bearer)) => asker.rest.post_as(question.path, &begun.bearers[bearer], &question.body).await,
         (Door::Rest, None) => asker.rest.post(question.path, &question.body).await,
     };
@@ -386,7 +422,11 @@ async fn by_form(asker: &Asker, begun: &Begun, question: &Question) -> Answer {
     if question.body["force_refresh"] == true {
         pairs.push(("force_refresh", "true"));
     }
+    let encoded = question.bearer.map(|bearer| URL_SAFE_NO_PAD.encode(&begun.assertions[bearer])).unwrap_or_default();
     match (question.path, question.bearer) {
+        (_, Some(_)) if question.asserted => {
+            pairs.extend([("grant_type", "urn:ietf:params:oauth:grant-type:saml2-bearer"), ("assertion", &encoded)])
+        }
         ("/silent", _) => pairs.extend([("grant_type", "refresh_token"), ("refresh_token", &begun.handles[question.handle])]),
         (_, Some(bearer)) => {
             pairs.extend([("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"), ("assertion", &begun.bearers[bearer])])

@@ -263,6 +263,7 @@ fn requests(client: &Client) -> Vec<(&'static str, reqwest::RequestBuilder)> {
             "username_password",
             client.request("/username-password", &json!({"app": "web", "scopes": ORDERS, "username": "any", "password": "any"})),
         ),
+        ("", client.request("/sign-out/url", &json!({"app": "web", "account": "some.body"}))),
         ("", client.http.get(at("/accounts?app=web"))),
         ("", client.http.get(at(account))),
         ("", client.http.delete(at(account))),

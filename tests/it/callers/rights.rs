@@ -94,6 +94,10 @@ async fn of_an_app_that_it_may_not_use_a_caller_learns_nothing() {
         is_allowed(path, &some.get(&format!("{path}?app=web")).await);
         any.get(&format!("{path}?app=nobody")).await.refused(404, "unknown_app", "`app`");
     }
+    for app in ["orders", "nobody"] {
+        let answer = some.post("/sign-out/url", &json!({"app": app, "account": "some.body"})).await;
+        answer.refused(403, "caller_not_allowed", "`callers.*.apps`");
+    }
     stage.sign_out(0, "some", "orders", "some.body").await.refused(403, "caller_not_allowed", "`callers.*.apps`");
     stage.sign_out(0, "some", "nobody", "some.body").await.refused(403, "caller_not_allowed", "`callers.*.apps`");
     // The allowed app token alone was asked for.

@@ -77,7 +77,9 @@ async fn everything() -> Canaries {
     all.answer("new secret", &world.graph().await);
     routes::app_tokens(&world, &mut all).await;
     routes::on_behalf_of(&world, &mut all).await;
+    routes::assertions(&world, &mut all).await;
     routes::sign_ins(&world, &mut all).await;
+    routes::sign_outs(&world, &mut all).await;
     routes::carried_in(&world, &mut all).await;
     routes::accounts(&world, &mut all).await;
     routes::token_endpoint(&world, CALLER, &mut all).await;

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::canaries::Canaries;
 use crate::callers::key_server::{JwtKey, KeyServer};
 use crate::doors::{form, formed};
+use crate::saml::{SAML2, minted};
 use crate::support::{Answer, Client, GRAPH, REDIRECT_URI, World};
 
 const USER_READ: &str = "https://graph.microsoft.com/User.Read";
@@ -76,6 +79,93 @@ pub(super) async fn on_behalf_of(world: &World, all: &mut Canaries) {
     all.secret("token of eva", eva.clone());
     let exchange = json!({"app": "shop", "scopes": ["stock.read"]});
     all.answer("token exchange", &world.sidecar.client.post_as("/obo", &eva, &exchange).await);
+}
+
+/// Assertions in and out, and what is said of those that are none.
+pub(super) async fn assertions(world: &World, all: &mut Canaries) {
+    let body = |more: Value| {
+        let mut body = json!({"app": "orders", "scopes": [USER_READ], "subject_token_type": SAML2});
+        body.as_object_mut().expect("members").extend(more.as_object().expect("members").clone());
+        body
+    };
+    let ask = async |more: Value| world.sidecar.client.post("/obo", &body(more)).await;
+    for (name, order) in [
+        ("assertion", json!({"app": "orders-api", "user": "ana@contoso.example"})),
+        ("assertion of mia", json!({"app": "orders-api", "user": "mia@contoso.example"})),
+        ("ended assertion", json!({"app": "orders-api", "user": "ben@contoso.example", "lifetime": -900})),
+        ("foreign assertion", json!({"app": "billing-api", "user": "ana@contoso.example"})),
+        ("assertion of another version", json!({"version": "1.1", "app": "orders-api", "user": "ana@contoso.example"})),
+        ("assertion by an unknown key", json!({"app": "orders-api", "user": "ana@contoso.example", "key": "unknown"})),
+    ] {
+        let xml = minted(&world.emulator, order).await;
+        let encoded = URL_SAFE_NO_PAD.encode(&xml);
+        for spelt in [xml, encoded] {
+            all.secret(name, spelt.clone());
+            for more in [
+                json!({"assertion": spelt}),
+                json!({"assertion": spelt, "requested_token_type": SAML2, "scopes": "api://billing/.default"}),
+                json!({"assertion": spelt, "app": "web"}),
+                json!({"assertion": spelt, "assertion_type": SAML2}),
+                json!({"assertion": spelt, "subject_token_type": spelt}),
+                json!({"subject_token": spelt}),
+            ] {
+                all.answer(name, &ask(more).await);
+            }
+        }
+    }
+    let canary = "canary-of-an-assertion-0123456789";
+    all.secret("what stands in an assertion", canary);
+    let head = "<Assertion xmlns=\"urn:oasis:names:tc:SAML:2.0:assertion\" Version=\"2.0\">";
+    for text in [
+        canary.to_owned(),
+        format!("<{canary}"),
+        format!("<{canary}/>"),
+        format!("{head}<Subject><NameID>{canary}</NameID></Subject></Assertion>"),
+        format!("{head}<Subject><NameID>{canary}<!-- {canary} --></NameID></Subject></Assertion>"),
+        format!("{head}<Conditions NotOnOrAfter=\"{canary}\"/></Assertion>"),
+        format!("<!DOCTYPE a [<!ENTITY b \"{canary}\">]>{head}</Assertion>"),
+        format!(
+            "{head}<Conditions NotOnOrAfter=\"2030-01-01T00:00:00Z\"/><Subject><NameID>{canary}</NameID></Subject></Assertion>"
+        ),
+    ] {
+        all.answer("no assertion", &ask(json!({"assertion": text})).await);
+        all.answer("no assertion", &ask(json!({"assertion": URL_SAFE_NO_PAD.encode(&text)})).await);
+    }
+    // The authority repeats it.
+    let xml = minted(&world.emulator, json!({"app": "orders-api", "user": "ana@contoso.example"})).await;
+    let encoded = URL_SAFE_NO_PAD.encode(&xml);
+    all.secret("echoed assertion", encoded.clone());
+    let said = json!({"error": "invalid_grant", "error_description": format!("{encoded} is bad"), "suberror": encoded});
+    world.emulator.script(json!({"on": {"endpoint": "token"}, "times": 1, "do": {"error": said}})).await;
+    all.answer("echoed assertion", &ask(json!({"assertion": xml})).await);
+}
+
+/// The end of a sign-in at the authority.
+pub(super) async fn sign_outs(world: &World, all: &mut Canaries) {
+    let signed = world.redeem(&world.code("web", ACCESS, "ana@contoso.example").await).await;
+    all.answer("sign-in", &signed);
+    let (canary, back) = ("canary-of-a-sign-out-0123456789", "https://app.example/bye");
+    let hint = format!("eyJhbGciOiJub25lIn0.{canary}.");
+    all.secret("member of a sign-out", canary);
+    all.secret("id token hint", hint.clone());
+    for more in [
+        json!({"id_token_hint": signed.member("id_token")}),
+        json!({"id_token_hint": hint}),
+        json!({"id_token_hint": canary}),
+        json!({"id_token_hint": hint, "state": canary}),
+        json!({"state": canary, "post_logout_redirect_uri": back}),
+        json!({"post_logout_redirect_uri": canary}),
+        json!({"logout_hint": canary}),
+        json!({"logout_hint": canary, "account": canary}),
+        json!({"account": canary}),
+        json!({canary: 1}),
+    ] {
+        let mut body = json!({"app": "web"});
+        body.as_object_mut().expect("members").extend(more.as_object().expect("members").clone());
+        let answer = world.sidecar.client.post("/sign-out/url", &body).await;
+        // The URL of a success has what it was given; nothing else may have it.
+        all.answer("sign-out", &answer);
+    }
 }
 
 pub(super) async fn sign_ins(world: &World, all: &mut Canaries) {

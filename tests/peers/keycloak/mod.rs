@@ -30,6 +30,8 @@
 //!   `jwt` is refused; `resource` is ignored; an unknown `audience` is 400 `invalid_client` "Audience not found"; a client
 //!   that is not in the token's `aud` is 403 `access_denied`; the answer has `issued_token_type`, no refresh token, and an
 //!   id token only for `scope=openid`
+//! - `logout` with an `id_token_hint` ends the session and goes back at once, whatever browser comes; a
+//!   `post_logout_redirect_uri` that is not registered is an error page
 //! - a used refresh token is 400 `invalid_grant`, and its successor is dead too
 
 mod browser;
@@ -124,6 +126,14 @@ impl Keycloak {
         match browser.open(&action, Some(form)).await {
             Page::Elsewhere(redirect) => redirect,
             Page::Html(page) => panic!("{username} was not signed in: {page}"),
+        }
+    }
+
+    /// Opens an address in a browser that has nothing of this realm, and returns where it was sent.
+    pub(crate) async fn sent(&self, url: &str) -> String {
+        match Browser::new(&self.http, &self.base).open(url, None).await {
+            Page::Elsewhere(redirect) => redirect,
+            Page::Html(page) => panic!("it was sent nowhere: {page}"),
         }
     }
 

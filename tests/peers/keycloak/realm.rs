@@ -26,6 +26,8 @@ pub(super) fn realm(certificate_pem: &str) -> Value {
                 "secret": WEB.1,
                 "attributes": {
                     "pkce.code.challenge.method": "S256",
+                    // Those that codes are sent to.
+                    "post.logout.redirect.uris": "+",
                     "oauth2.device.authorization.grant.enabled": "true",
                 },
                 "protocolMappers": [audience(ORDERS.0), audience(CERTIFIED)],

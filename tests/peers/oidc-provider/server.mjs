@@ -32,6 +32,7 @@
 // `denied` refuses. So a code is got by following redirects with a cookie jar, or in one call by the person at the desk:
 //   GET /person/authorize?url=<authorization URL, encoded>     → {"redirect":"http://127.0.0.1:9/cb?code=…&state=…"}
 //   GET /person/device?user_code=…[&login=…][&answer=deny]     → {"done":true}; the real pages, walked by this process
+//   GET /person/logout?url=<end-session URL, encoded>          → {"redirect":"…"}; the real page, agreed to
 //   GET /person/log                                            → what the token endpoint was asked:
 //       [{"grant_type":"client_credentials","client_id":"daemon","error":null,"error_description":null,"detail":null,"parameters":["grant_type",…]}]
 // A path that fails answers 400 and {"error":"…"}.
@@ -243,6 +244,18 @@ async function authorize(url) {
   return { redirect };
 }
 
+async function logout(url) {
+  if (!url?.startsWith(`${issuer}/`)) throw new Error('url is not an address of this authority');
+  const browser = new Browser();
+  const { page } = await browser.open(url);
+  // A form that asks, or one that a browser sends by itself where nobody is signed in.
+  const action = /<form[^>]* action="([^"]+)"/.exec(page)?.[1];
+  const hidden = [...page.matchAll(/<input type="hidden" name="([^"]+)" value="([^"]*)" ?\/>/g)];
+  if (!action || hidden.length === 0) throw new Error(page.replace(/<style>[^]*<\/style>|<[^>]*>/g, ' ').replace(/\s+/g, ' ').trim());
+  const fields = Object.fromEntries(hidden.map(([, name, value]) => [name, value]));
+  return { redirect: (await browser.open(action, { ...fields, logout: 'yes' })).redirect };
+}
+
 async function approveDevice(query) {
   const browser = new Browser();
   browser.cookies.set('desk', query.get('login') ?? 'ana');
@@ -271,6 +284,7 @@ async function route(req, res) {
   if (url.pathname.startsWith('/interaction/')) return finishInteraction(req, res);
   try {
     if (url.pathname === '/person/authorize') return json(200, await authorize(url.searchParams.get('url')));
+    if (url.pathname === '/person/logout') return json(200, await logout(url.searchParams.get('url')));
     if (url.pathname === '/person/device') return json(200, await approveDevice(url.searchParams));
     if (url.pathname === '/person/log') return json(200, log);
   } catch (error) {

@@ -130,6 +130,12 @@ impl AuthorityError {
         Self::Broken(Cause::new("the call was broken off"))
     }
 
+    /// Whether it says that the user of a device has not come to an end yet (RFC 8628 §3.5): the call did what it was made for.
+    pub(super) fn is_pending(&self) -> bool {
+        let (Self::Refused { body, .. } | Self::Throttled { body: Some(body), .. }) = self else { return false };
+        matches!(body.error.as_str(), "authorization_pending" | "slow_down")
+    }
+
     /// Whether the authority said something.
     pub fn is_answer(&self) -> bool {
         !matches!(self, Self::NotSent(_) | Self::Broken(_) | Self::Busy | Self::TimedOut)
@@ -161,12 +167,19 @@ pub(super) fn document<T: DeserializeOwned>(reply: Result<Reply, TransportError>
     }
 }
 
-/// Reads a token endpoint's answer. `secrets` are the request's, which must not come back in any text.
-pub(super) fn token(
+/// What an answer is that is no error.
+///
+/// # Errors
+/// It is none.
+pub type ReadAnswer<T> = fn(&[u8]) -> Result<T, AuthorityError>;
+
+/// Reads an answer that may be an OAuth error (RFC 6749 §5.2). `secrets` are the request's, which must not come back in any text.
+pub(super) fn answered<T>(
     reply: Result<Reply, TransportError>,
     secrets: &[&str],
     now: SystemTime,
-) -> Result<TokenResponse, AuthorityError> {
+    read: ReadAnswer<T>,
+) -> Result<T, AuthorityError> {
     let Reply { status, headers, body } = reply?;
     let body = text(&body);
     let error = error_body(body, secrets);
@@ -182,12 +195,16 @@ pub(super) fn token(
         }
         // Also with 200: some servers report errors so.
         (status, Some(body)) => Err(AuthorityError::Refused { status: status.as_u16(), body, retry_after }),
-        (status, None) if status.is_success() => success(body),
+        (status, None) if status.is_success() => read(body),
         _ => Err(AuthorityError::Invalid("the answer is no OAuth answer")),
     }
 }
 
-fn success(body: &[u8]) -> Result<TokenResponse, AuthorityError> {
+/// A token endpoint's.
+///
+/// # Errors
+/// It is none.
+pub fn token_answer(body: &[u8]) -> Result<TokenResponse, AuthorityError> {
     let response: TokenResponse =
         serde_json::from_slice(body).map_err(|_| AuthorityError::Invalid("the answer is no JSON object"))?;
     if response.access_token.is_none() {
@@ -228,13 +245,13 @@ mod tests {
     use bytes::Bytes;
     use http::{HeaderMap, StatusCode};
 
-    use super::{AuthorityError, token};
+    use super::{AuthorityError, answered, token_answer};
     use crate::transport::Reply;
 
     fn read(status: u16, body: &str, secrets: &[&str]) -> Result<(), AuthorityError> {
         let status = StatusCode::from_u16(status).unwrap();
         let reply = Reply { status, headers: HeaderMap::new(), body: Bytes::copy_from_slice(body.as_bytes()) };
-        token(Ok(reply), secrets, SystemTime::UNIX_EPOCH).map(|_| ())
+        answered(Ok(reply), secrets, SystemTime::UNIX_EPOCH, token_answer).map(|_| ())
     }
 
     #[test]

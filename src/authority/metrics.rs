@@ -22,7 +22,7 @@ pub struct Metrics {
 const CALL_BUCKETS: [f64; 9] = [0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
 
 /// The error values of a refusal that get a label of their own; every other is `other`, so that an authority cannot make series.
-const REFUSALS: [&str; 12] = [
+const REFUSALS: [&str; 15] = [
     "invalid_request",
     "invalid_client",
     "invalid_grant",
@@ -35,6 +35,9 @@ const REFUSALS: [&str; 12] = [
     "login_required",
     "consent_required",
     "access_denied",
+    "authorization_pending",
+    "slow_down",
+    "expired_token",
 ];
 
 /// What is counted of an authority that cannot serve.

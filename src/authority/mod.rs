@@ -5,6 +5,7 @@
 mod answer;
 mod cloud;
 mod decoding;
+mod device;
 mod document;
 mod fetched;
 mod foreign;
@@ -22,8 +23,9 @@ mod throttle;
 mod token_endpoint;
 mod userinfo;
 
-pub use answer::AuthorityError;
+pub use answer::{AuthorityError, ReadAnswer, token_answer};
 pub use decoding::Decoding;
+pub use device::{BegunDevice, LONGEST_DEVICE_CODE};
 pub use document::MetadataDocument;
 pub use fetched::Fetched;
 pub use issuer_form::IssuerForm;

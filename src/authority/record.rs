@@ -86,7 +86,7 @@ impl Record {
         let cause = causes(failure);
         let why = failure.why();
         // What an authority says of a grant is told by the line of the request, to which it was said.
-        if !matches!(failure, AuthorityError::Refused { .. }) {
+        if !matches!(failure, AuthorityError::Refused { .. }) && !failure.is_pending() {
             tracing::warn!(
                 correlation_id = %call.context.correlation_id,
                 app = call.context.app.as_deref(),
@@ -98,6 +98,10 @@ impl Record {
                 "a call to an authority failed"
             );
         }
-        self.note(|record| record.failed = Some(FailedCall { at, purpose: purpose.to_owned(), error, cause }));
+        if failure.is_pending() {
+            self.note(|record| record.succeeded = Some(at));
+        } else {
+            self.note(|record| record.failed = Some(FailedCall { at, purpose: purpose.to_owned(), error, cause }));
+        }
     }
 }

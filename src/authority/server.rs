@@ -372,6 +372,28 @@ impl Authority {
         }
     }
 
+    /// The device authorization endpoint for a tenant (RFC 8628 §3.1); `None`: the authority names none.
+    ///
+    /// # Errors
+    /// The metadata document cannot be had, or what it names is no URL that may be called.
+    pub async fn device_endpoint(
+        self: &Arc<Self>,
+        tenant: Option<&Tenant>,
+        context: Context,
+    ) -> Result<Option<Url>, AuthorityError> {
+        let endpoint = match self.profile().endpoints {
+            Endpoints::Derived => {
+                self.derived(tenant, "devicecode").ok_or(AuthorityError::Invalid("the device endpoint is no URL"))
+            }
+            Endpoints::Discovered => {
+                let document = self.document(TokenVersion::Current, context).await?;
+                let Some(named) = document.metadata.device_authorization_endpoint.as_deref() else { return Ok(None) };
+                self.named(Some(named), "the metadata document has no usable `device_authorization_endpoint`")
+            }
+        };
+        endpoint.map(Some)
+    }
+
     /// The authorization endpoint for a tenant, where it is known without a document.
     pub fn derived_authorization_endpoint(&self, tenant: Option<&Tenant>) -> Option<Url> {
         (self.profile().endpoints == Endpoints::Derived).then(|| self.derived(tenant, "authorize")).flatten()

@@ -1,5 +1,5 @@
-//! One call at a token endpoint: a permit, one POST, and what the answer means. Who repeats it, and with which proof, is not said
-//! here.
+//! One call at a token endpoint, or at another that takes a form with the client's proof: a permit, one POST, and what the answer
+//! means. Who repeats it, and with which proof, is not said here.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use super::answer::{self, AuthorityError};
+use super::answer::{AuthorityError, ReadAnswer, answered};
 use super::look::ReplyLook;
 use super::record::EndedCall;
 use super::server::Authority;
-use crate::oauth::{Form, Proof, TokenResponse};
+use crate::oauth::{Form, Proof};
 use crate::telemetry::Context;
 use crate::transport::{Outgoing, Over};
 
@@ -94,11 +94,11 @@ impl Authority {
 // === impl CallPermit ===
 
 impl CallPermit<'_> {
-    /// Sends a grant with its proof and reads the answer; others may send theirs then.
+    /// Sends a form with its proof and reads the answer; others may send theirs then.
     ///
     /// # Errors
-    /// There is no token; whether the authority refused, cannot serve or did not answer.
-    pub async fn send_once(self, request: TokenRequest<'_>, context: Context) -> Result<TokenResponse, AuthorityError> {
+    /// There is no answer that can be read; whether the authority refused, cannot serve or did not answer.
+    pub async fn send_once<T>(self, request: TokenRequest<'_>, context: Context, read: ReadAnswer<T>) -> Result<T, AuthorityError> {
         let (authority, grant, proof) = (self.authority, request.grant.grant(), request.proof);
         let outgoing = Outgoing {
             method: Method::POST,
@@ -115,7 +115,7 @@ impl CallPermit<'_> {
         secrets.extend(proof.secrets());
         let reply = authority.door.send_in(&span, context.clone(), outgoing, request.patience).await;
         let look = ReplyLook::at(&reply, url);
-        let result = answer::token(reply, &secrets, authority.clock.wall()).map_err(|failure| match &look {
+        let result = answered(reply, &secrets, authority.clock.wall(), read).map_err(|failure| match &look {
             Some(look) => look.refused(look.named(failure, (url, grant), &secrets)),
             None => failure,
         });

@@ -1,4 +1,4 @@
-//! Refresh handles as bytes: sealed for clients, opened when they come back. What stands in them is not known here.
+//! Handles as bytes: sealed for clients, opened when they come back. What stands in them is not known here.
 
 use bytes::Bytes;
 
@@ -11,6 +11,15 @@ use crate::store::{HandleKeys, OpenedHandle, SealedHandle};
 #[derive(Clone, Debug)]
 pub struct Handles(HandleKeys);
 
+/// What a handle is for. One of one kind is none of another: what is sealed is bound to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandleKind {
+    /// It stands for a sign-in.
+    Refresh,
+    /// It is a device code.
+    DeviceCode,
+}
+
 /// Why a handle says nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unopened {
@@ -21,6 +30,18 @@ pub enum Unopened {
     Unknown(i64),
     /// What opens it cannot be asked for.
     Unavailable(Unavailable),
+}
+
+// === impl HandleKind ===
+
+impl HandleKind {
+    /// What it is sealed for, in place of a name in Redis. No name there is one of these: each of them has a colon.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Refresh => "refresh-handle",
+            Self::DeviceCode => "device-code",
+        }
+    }
 }
 
 // === impl Handles ===
@@ -39,16 +60,16 @@ impl Handles {
     }
 
     /// Seals a handle at this time, in seconds since the Unix epoch. `None`: there is no key, or the cryptography failed.
-    pub fn seal(&self, issued: i64, payload: &[u8]) -> Option<Vec<u8>> {
-        self.0.seal(issued, payload)
+    pub fn seal(&self, kind: HandleKind, issued: i64, payload: &[u8]) -> Option<Vec<u8>> {
+        self.0.seal(kind.name(), issued, payload)
     }
 
     /// When a handle was sealed, in seconds since the Unix epoch, and what it says.
     ///
     /// # Errors
     /// It says nothing here, or nothing now.
-    pub async fn open(&self, sealed: &[u8]) -> Result<(i64, Bytes), Unopened> {
-        match self.0.open(sealed).await {
+    pub async fn open(&self, kind: HandleKind, sealed: &[u8]) -> Result<(i64, Bytes), Unopened> {
+        match self.0.open(kind.name(), sealed).await {
             Ok(OpenedHandle { issued, payload }) => Ok((issued, payload)),
             Err(SealedHandle::Foreign) => Err(Unopened::Foreign),
             Err(SealedHandle::Unknown(issued)) => Err(Unopened::Unknown(issued)),

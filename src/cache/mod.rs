@@ -8,7 +8,8 @@
 //! - `lead` is the way of a flight through that level, `finder` takes what it finds there, `publish` stores what it brings,
 //!   `recheck` asks whether what memory has still stands.
 //! - `attempts` counts what may be tried a few times only.
-//! - `accounts` is about who signed in, and what renews their tokens; `handles` seals what their clients hold of that.
+//! - `accounts` is about who signed in, and what renews their tokens; `handles` seals what their clients hold of that. `notes` is
+//!   what is known for a while of something that is sent once, as how a device code stands.
 
 mod accounts;
 mod again;
@@ -29,6 +30,7 @@ mod locks;
 mod lookup;
 mod losses;
 mod metrics;
+mod notes;
 mod outcome;
 mod pacing;
 mod publish;
@@ -49,8 +51,9 @@ pub use budget::{Budget, Permit, Work};
 pub use fleet::{Fleet, Parts};
 pub use flight::{Flight, Landing, Lost, Part};
 pub use freshness::{Freshness, judge, lifetime_is_credible, refresh_point};
-pub use handles::{Handles, Unopened};
+pub use handles::{HandleKind, Handles, Unopened};
 pub use lead::ErrorCodec;
+pub use notes::{NotedThing, Notes, Writing};
 pub use outcome::{CacheLevel, FlightOutcome, LoadOutcome, Loaded, Look, Miss};
 pub use pacing::Jitter;
 pub use query::{Bypass, Query, SoughtToken};

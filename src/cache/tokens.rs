@@ -12,6 +12,7 @@ use super::lead::{ErrorCodec, SharedFlights};
 use super::level::SharedLevel;
 use super::local::LocalLevel;
 use super::metrics::LocalMetrics;
+use super::notes::Notes;
 use super::outcome::{FlightOutcome, LoadOutcome, Loaded, Look};
 use super::publish::Publisher;
 use super::query::{OwnedQuery, Query, SoughtToken};
@@ -35,6 +36,7 @@ pub struct Cache<E> {
     recheck: Option<Recheck>,
     accounts: Arc<CachedAccounts>,
     handles: Handles,
+    notes: Notes,
     fleet: Option<Arc<Fleet>>,
     budget: Budget,
     metrics: LocalMetrics,
@@ -66,6 +68,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             publisher,
             recheck: level.as_ref().map(|level| Recheck::new(Arc::clone(&local), Arc::clone(level))),
             handles: Handles::new(fleet.as_deref(), &clock),
+            notes: Notes::new(fleet.clone(), clock.clone()),
             accounts: CachedAccounts::new(Arc::clone(&local), level, clock, tasks),
             metrics: LocalMetrics::new(metrics, fleet.as_ref().map(|fleet| fleet.metrics())),
             local,
@@ -82,6 +85,11 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// What seals and opens refresh handles.
     pub fn handles(&self) -> &Handles {
         &self.handles
+    }
+
+    /// What is noted for a while of what is sent once.
+    pub fn notes(&self) -> &Notes {
+        &self.notes
     }
 
     /// The level that replicas share, where there is one.
@@ -237,5 +245,6 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     pub fn sweep(&self) {
         self.local.sweep();
         self.accounts.sweep();
+        self.notes.sweep();
     }
 }

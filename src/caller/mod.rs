@@ -315,6 +315,15 @@ impl Callers {
         may
     }
 
+    /// Whether a caller may use this flow, before it is known for which app.
+    ///
+    /// # Errors
+    /// It may not.
+    pub fn may_use_flow(&self, caller: Caller, flow: &'static str) -> Result<(), RightError> {
+        let may = self.rights(caller).is_some_and(|rights| rights.may_use(flow));
+        if may { Ok(()) } else { Err(RightError::Flow) }
+    }
+
     /// The caller at this place of the configuration; nobody where there is none.
     pub fn at(&self, index: usize) -> Caller {
         Caller(u16::try_from(index).ok().filter(|_| index < self.settings.len()))

@@ -2,7 +2,7 @@
 //!
 //! A caller that may not use every app learns nothing of the others, not even whether they are there.
 
-use super::settings::{INTROSPECT, Rights, USUAL_FLOWS};
+use super::settings::{INTROSPECT, Rights};
 
 /// What a request needs the right to.
 #[derive(Clone, Copy, Debug, Default)]
@@ -82,8 +82,7 @@ pub(super) fn judge(rights: &Rights, wanted: &WantedRights<'_>) -> Result<(), Ri
             _ => return Err(RightError::Api),
         }
     }
-    let flows = rights.flows.as_deref().unwrap_or(&USUAL_FLOWS);
-    if flows.contains(&flow) { Ok(()) } else { Err(RightError::Flow) }
+    if rights.may_use(flow) { Ok(()) } else { Err(RightError::Flow) }
 }
 
 #[cfg(test)]

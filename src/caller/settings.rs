@@ -131,6 +131,15 @@ impl Settings {
     }
 }
 
+// === impl Rights ===
+
+impl Rights {
+    /// Whether it may use this flow.
+    pub(super) fn may_use(&self, flow: &'static str) -> bool {
+        self.flows.as_deref().unwrap_or(&USUAL_FLOWS).contains(&flow)
+    }
+}
+
 /// Every name under which something is kept for a caller, in the order of the places of [`super::Caller`]: what they are called,
 /// and behind these what they were called before.
 pub fn kept_names(callers: &[Settings]) -> impl Iterator<Item = &str> {

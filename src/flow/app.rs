@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use super::metrics::AppMetrics;
 use super::refusal::{Refusal, RefusalKind};
 use super::settings::{AppSettings, DeviceClient, RefreshTokens, SessionAsk};
-use super::spine::evidence::Ledger;
+use super::spine::evidence::{Ledger, NO_CREDENTIAL};
 use crate::authority::{Authority, IssuerRule};
 use crate::caller::{self, Caller};
 use crate::credential::Credential;
@@ -57,8 +57,9 @@ pub struct App {
     pub(super) metrics: AppMetrics,
     /// The version of the credential that the other replicas need not be told of.
     pub(super) told: AtomicU64,
-    /// What its tenants said of the credential.
-    pub(super) ledger: Ledger,
+    /// What its tenants said of the credential, and of the app as a public client.
+    ledger: Ledger,
+    public_ledger: Ledger,
     /// Whether its file is being read because another replica told of a new one.
     pub(super) reading: AtomicBool,
     /// Its name, as it travels with its calls.
@@ -114,6 +115,7 @@ impl App {
             client_id: settings.client_id.clone(),
             told: AtomicU64::new(credential.version()),
             ledger: Ledger::default(),
+            public_ledger: Ledger::default(),
             reading: AtomicBool::new(false),
             credential,
             source,
@@ -169,6 +171,11 @@ impl App {
     /// What replicas call its credential among themselves.
     pub(super) fn credential_name(&self) -> CredentialName {
         CredentialName::of(&[b"credential", self.canonical.as_bytes(), self.client_id.as_bytes(), self.name.as_bytes()])
+    }
+
+    /// What its tenants said of it with this version of its credential.
+    pub(super) fn ledger(&self, version: u64) -> &Ledger {
+        if version == NO_CREDENTIAL { &self.public_ledger } else { &self.ledger }
     }
 
     /// Where the accounts of an owner are, or those that are nobody's.

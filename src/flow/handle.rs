@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::request::Common;
-use crate::cache::{Handles, Unavailable, Unopened};
+use crate::cache::{HandleKind, Handles, Unavailable, Unopened};
 use crate::secret::Secret;
 use crate::token::{Scopes, SpaceId};
 
@@ -81,6 +81,15 @@ pub(super) enum BadHandle {
     Unavailable(Unavailable),
 }
 
+/// Whether what opens a handle that was issued then may still be on its way.
+pub(super) fn is_on_its_way(issued: i64, now: i64) -> bool {
+    is_within(issued, ON_ITS_WAY, now)
+}
+
+fn is_within(issued: i64, age: i64, now: i64) -> bool {
+    issued <= now.saturating_add(SKEW) && now <= issued.saturating_add(age).saturating_add(SKEW)
+}
+
 /// Whether a text is a handle by its form.
 pub(super) fn is_handle(text: &str) -> bool {
     text.starts_with(KIND)
@@ -101,16 +110,14 @@ impl Handle {
     pub(super) async fn open(handles: &Handles, text: &str, now: i64, lifetime: Duration) -> Result<Self, BadHandle> {
         let sealed = decoded(text).ok_or(BadHandle::Invalid)?;
         let lifetime = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
-        let is_within =
-            |issued: i64, age: i64| issued <= now.saturating_add(SKEW) && now <= issued.saturating_add(age).saturating_add(SKEW);
-        let (issued, payload) = handles.open(&sealed).await.map_err(|why| match why {
+        let (issued, payload) = handles.open(HandleKind::Refresh, &sealed).await.map_err(|why| match why {
             Unopened::Foreign => BadHandle::Invalid,
-            Unopened::Unknown(issued) if is_within(issued, ON_ITS_WAY) => BadHandle::NotYet,
+            Unopened::Unknown(issued) if is_on_its_way(issued, now) => BadHandle::NotYet,
             Unopened::Unknown(_) => BadHandle::Invalid,
             Unopened::Unavailable(why) => BadHandle::Unavailable(why),
         })?;
-        let record = postcard::from_bytes(&payload).ok().filter(|_| is_within(issued, lifetime)).ok_or(BadHandle::Invalid)?;
-        Ok(Self { record, is_fresh: is_within(issued, ON_ITS_WAY) })
+        let record = postcard::from_bytes(&payload).ok().filter(|_| is_within(issued, lifetime, now)).ok_or(BadHandle::Invalid)?;
+        Ok(Self { record, is_fresh: is_on_its_way(issued, now) })
     }
 }
 
@@ -125,10 +132,15 @@ fn decoded(text: &str) -> Option<Vec<u8>> {
 // === impl HandleRecord ===
 
 impl HandleRecord {
+    /// In which key space it is good, and for which caller.
+    pub(super) fn whose(&self) -> (&SpaceId, Option<&str>) {
+        (&self.space, self.caller.as_deref())
+    }
+
     /// The handle that says this, issued at this time, in seconds since the Unix epoch. `None`: it would be too long to be kept by
     /// every client, or there is nothing to seal it with.
     pub(super) fn seal(&self, handles: &Handles, now: i64) -> Option<Secret> {
-        let sealed = handles.seal(now, &postcard::to_stdvec(self).ok()?)?;
+        let sealed = handles.seal(HandleKind::Refresh, now, &postcard::to_stdvec(self).ok()?)?;
         let text = KIND.to_owned() + &URL_SAFE_NO_PAD.encode(sealed);
         Some(Secret::new(text)).filter(|text| text.expose().len() <= LONGEST)
     }
@@ -158,6 +170,11 @@ impl HandleAsked {
         }
     }
 
+    /// The scopes that were asked for.
+    pub(super) fn scopes(&self) -> Scopes {
+        Scopes::granted(&self.scopes)
+    }
+
     /// What a request with the handle asks for: what it does not say is as it was. One that names an `api` says by that what the
     /// token is good for, and one that names an audience or a resource means no other.
     pub(super) fn with<'a>(&'a self, request: &Common<'a>) -> Common<'a> {
@@ -184,7 +201,7 @@ mod tests {
     use proptest::sample::Index;
 
     use super::{BadHandle, Handle, HandleAsked, HandleRecord, HandleSubject, LONGEST, WantedHandle, is_handle};
-    use crate::cache::{Cache, Handles, Settings};
+    use crate::cache::{Cache, HandleKind, Handles, Settings};
     use crate::clock::Clock;
     use crate::flow::{Common, WIRE};
     use crate::tasks::Tasks;
@@ -263,7 +280,7 @@ mod tests {
     async fn what_is_sealed_and_says_something_else_is_none() {
         let handles = handles();
         for payload in [&b""[..], b"text", &[255; 200]] {
-            let sealed = handles.seal(NOW, payload).unwrap();
+            let sealed = handles.seal(HandleKind::Refresh, NOW, payload).unwrap();
             let text = format!("tkd1.{}", URL_SAFE_NO_PAD.encode(sealed));
             assert!(open(&handles, &text, NOW).await == Err(BadHandle::Invalid));
         }
@@ -271,7 +288,7 @@ mod tests {
         let mut other = postcard::to_stdvec(&record("a")).unwrap();
         let at = 32 + 1 + 1 + "alpha".len();
         assert_eq!(std::mem::replace(&mut other[at], 1), 0, "the kind of the subject");
-        let text = format!("tkd1.{}", URL_SAFE_NO_PAD.encode(handles.seal(NOW, &other).unwrap()));
+        let text = format!("tkd1.{}", URL_SAFE_NO_PAD.encode(handles.seal(HandleKind::Refresh, NOW, &other).unwrap()));
         assert!(open(&handles, &text, NOW).await == Err(BadHandle::Invalid));
     }
 

@@ -3,6 +3,7 @@
 use super::about::{self, Owner};
 use super::app::App;
 use super::handle::HandleSubject;
+use super::request::TokenSource;
 use crate::authority::{AuthorityError, UserIds};
 use crate::cache::{lifetime_is_credible, refresh_point};
 use crate::inbound::is_encoded_xml;
@@ -38,8 +39,12 @@ pub(super) enum Exchanged {
 #[derive(Clone)]
 pub(super) struct Redeemed {
     pub(super) head: AnswerHead,
+    /// Where it was found: most often it was asked for.
+    pub(super) source: TokenSource,
     /// The sign-in that was kept with it, if something renews its tokens.
     pub(super) signed_in: Option<HandleSubject>,
+    /// Whose it is, and the lineage of the sign-in, if that was kept.
+    pub(super) account: Option<(String, [u8; 16])>,
 }
 
 /// When an answer came.

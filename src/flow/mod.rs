@@ -2,13 +2,14 @@
 //!
 //! `catalogue` has the flows and how they differ, `request` what a door asks, and `grants` makes the plan. In `spine`, `cached` is
 //! for what may be cached and shared (client credentials, on-behalf-of, silent). `once` is for what is sent once and always brings
-//! something new (authorization codes). `handle` is what a client keeps of a sign-in, and `redeem` what becomes of that. Every
-//! lower error becomes a [`Refusal`] here.
+//! something new (authorization codes). `device` is the flow of those who have no browser. `handle` is what a client keeps of a
+//! sign-in, and `redeem` what becomes of that. Every lower error becomes a [`Refusal`] here.
 
 mod about;
 mod accounts;
 mod app;
 mod catalogue;
+mod device;
 mod grants;
 mod handle;
 mod id_token;
@@ -296,6 +297,30 @@ impl Service {
     pub async fn sign_out_url(&self, caller: Caller, call: Call, request: &SignOutUrl<'_>) -> Result<EndSessionUrl, Arc<Refusal>> {
         let app = self.0.allowed(caller, None, &Common { app: request.app, ..Common::default() })?;
         sign_out_url::url(&self.0, &app, caller, call, request).await
+    }
+
+    /// `POST /device-code` and `/oauth2/device_authorization` (RFC 8628 §3.1).
+    ///
+    /// # Errors
+    /// The flow does not begin, and why.
+    pub async fn device_authorization(
+        &self,
+        caller: Caller,
+        call: Call,
+        request: &DeviceStart<'_>,
+    ) -> Result<DeviceAuthorization, Arc<Refusal>> {
+        let meant = self.0.meant(caller, &request.common)?;
+        let common = meant.as_ref().unwrap_or(&request.common);
+        let app = self.0.allowed(caller, Some(Flow::DeviceCode), common)?;
+        device::start(&self.0, &app, (caller, call), common, request.has_openid).await
+    }
+
+    /// One poll of a device code (RFC 8628 §3.4): the token, and whether an id token was asked for at the start.
+    ///
+    /// # Errors
+    /// There is no token yet, or none at all, and why.
+    pub async fn device_token(&self, caller: Caller, call: Call, request: &DevicePoll<'_>) -> Result<(Answer, bool), Arc<Refusal>> {
+        device::poll(&self.0, caller, call, request).await
     }
 
     /// `GET /accounts`.

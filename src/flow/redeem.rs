@@ -18,7 +18,7 @@ use super::spine::carry_out;
 use super::spine::failure::unavailable;
 use super::state::FlowState;
 use crate::caller::Caller;
-use crate::token::{Retry, Turn};
+use crate::token::{Retry, SpaceId, Turn};
 
 /// After which pause it is worth to ask again for what is on its way.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 pub(super) async fn run(asker: Asker<'_>, request: &Redeem<'_>) -> Outcome {
     let (state, app) = (asker.state, asker.app);
     let handle = open(state, request.handle).await?;
-    let owner = owner(state, app, asker.caller, &handle.record).ok_or_else(invalid)?;
+    let owner = owner(state, app, asker.caller, handle.record.whose()).ok_or_else(invalid)?;
     stands(state, app, owner, &handle).await?;
     let HandleSubject::Account { home_account_id, .. } = &handle.record.subject;
     let silent = Silent { common: handle.record.asked.with(&request.common), account: Some(home_account_id) };
@@ -58,7 +58,7 @@ pub(super) async fn revoke(state: &Arc<FlowState>, caller: Caller, text: &str) -
 /// The app and the owner of the sign-in that a handle of the caller names.
 async fn signed_in_by(state: &FlowState, caller: Caller, text: &str) -> Result<(Arc<App>, Caller, HandleRecord), Refusal> {
     let handle = open(state, text).await?;
-    let is_of = |app: &Arc<App>| owner(state, app, caller, &handle.record).map(|owner| (Arc::clone(app), owner));
+    let is_of = |app: &Arc<App>| owner(state, app, caller, handle.record.whose()).map(|owner| (Arc::clone(app), owner));
     // Apps that share a client id and a tenant share its accounts: any of them will do.
     let (app, owner) = state.apps.values().find_map(is_of).ok_or_else(invalid)?;
     stands(state, &app, owner, &handle).await?;
@@ -74,15 +74,14 @@ pub(super) async fn open(state: &FlowState, text: &str) -> Result<Handle, Refusa
     })
 }
 
-/// Whose accounts a handle is about, if the caller may redeem it for this app: those that are the caller's own, and not all that it
-/// may see.
-fn owner(state: &FlowState, app: &App, caller: Caller, record: &HandleRecord) -> Option<Caller> {
+/// Whose accounts a handle is about, or a device code, if the caller may redeem it for this app: those that are the caller's own,
+/// and not all that it may see.
+pub(super) fn owner(state: &FlowState, app: &App, caller: Caller, (space, of_caller): (&SpaceId, Option<&str>)) -> Option<Caller> {
     let own: Vec<(Caller, Option<&str>)> = match &state.callers {
         Some(callers) => callers.selves(caller).collect(),
         None => vec![(caller, None)],
     };
-    let is_its =
-        |(owner, name): &(Caller, Option<&str>)| *app.space_of(*owner).id() == record.space && *name == record.caller.as_deref();
+    let is_its = |(owner, name): &(Caller, Option<&str>)| app.space_of(*owner).id() == space && *name == of_caller;
     own.into_iter().find(is_its).map(|(owner, _)| owner)
 }
 

@@ -63,6 +63,14 @@ pub enum RefusalKind {
     UnknownAccount,
     /// The refresh token is no handle that this caller can redeem for this app.
     InvalidHandle,
+    /// The user of a device has not come to an end yet (RFC 8628 §3.5).
+    AuthorizationPending,
+    /// The device polls too often (RFC 8628 §3.5).
+    SlowDown,
+    /// The device code is over, or is none that this caller may poll (RFC 8628 §3.5).
+    ExpiredToken,
+    /// The user said no (RFC 8628 §3.5).
+    AccessDenied,
     /// The id token or the `iss` of an authorization answer is not what it should be.
     InvalidIdToken,
     /// The authority said no; its `error` is shown.
@@ -91,7 +99,7 @@ pub enum RefusalKind {
 
 impl RefusalKind {
     /// Every value, for the API document.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 29] = [
         Self::InvalidRequest,
         Self::UnknownApp,
         Self::UnknownApi,
@@ -106,6 +114,10 @@ impl RefusalKind {
         Self::NoTokensFound,
         Self::UnknownAccount,
         Self::InvalidHandle,
+        Self::AuthorizationPending,
+        Self::SlowDown,
+        Self::ExpiredToken,
+        Self::AccessDenied,
         Self::InvalidIdToken,
         Self::Refused,
         Self::Throttled,
@@ -136,6 +148,10 @@ impl RefusalKind {
             Self::NoTokensFound => "no_tokens_found",
             Self::UnknownAccount => "unknown_account",
             Self::InvalidHandle => "invalid_handle",
+            Self::AuthorizationPending => "authorization_pending",
+            Self::SlowDown => "slow_down",
+            Self::ExpiredToken => "expired_token",
+            Self::AccessDenied => "access_denied",
             Self::InvalidIdToken => "invalid_id_token",
             Self::Refused => "authority_refused",
             Self::Throttled => "throttled",

@@ -243,6 +243,46 @@ pub struct UsernamePassword<'a> {
     pub password: Option<&'a str>,
 }
 
+/// `POST /device-code`.
+#[derive(Clone, Debug, Default)]
+pub struct DeviceStart<'a> {
+    /// The common members; those that steer the cache are refused.
+    pub common: Common<'a>,
+    /// Whether an OAuth client asks for an id token.
+    pub has_openid: bool,
+}
+
+/// The answer of `POST /device-code` (RFC 8628 §3.2).
+#[derive(Clone, serde::Serialize, utoipa::ToSchema)]
+pub struct DeviceAuthorization {
+    /// What is polled with: a handle of tokend's own.
+    pub device_code: String,
+    /// What the user enters.
+    pub user_code: String,
+    /// Where the user enters it.
+    pub verification_uri: String,
+    /// The page with the code in it, where the authority has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub verification_uri_complete: Option<String>,
+    /// In how many seconds both codes end.
+    pub expires_in: i64,
+    /// How many seconds there have to be between two polls.
+    pub interval: u32,
+    /// What the user may be told.
+    pub message: String,
+}
+
+/// `POST /device-code/poll`.
+// No `Debug`: it would show what the caller was trusted with.
+#[derive(Clone, Default)]
+pub struct DevicePoll<'a> {
+    /// The app, where it is named, and whether a refresh handle is wanted. What is asked for is said by the code.
+    pub common: Common<'a>,
+    /// The `device_code` of the start.
+    pub device_code: Option<&'a str>,
+}
+
 /// `GET /accounts`.
 #[derive(Clone, Debug, Default)]
 pub struct Listing<'a> {

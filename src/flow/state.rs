@@ -192,13 +192,19 @@ impl FlowState {
 
     /// Counts the refusal of a request of which it is not known which app it means.
     pub(super) fn counted_meaningless(&self, caller: Caller, flow: Flow, refusal: &Refusal) {
-        if let Some(callers) = self.callers.as_ref().filter(|_| refusal.kind == RefusalKind::CallerNotAllowed) {
-            callers.not_allowed(caller);
-        }
+        self.not_allowed(caller, refusal);
         self.counted_unknown(flow, refusal);
     }
 
-    fn counted_unknown(&self, flow: Flow, refusal: &Refusal) {
+    /// Counts for its caller a refusal that no judgement of its rights has counted.
+    pub(super) fn not_allowed(&self, caller: Caller, refusal: &Refusal) {
+        if let Some(callers) = self.callers.as_ref().filter(|_| refusal.kind == RefusalKind::CallerNotAllowed) {
+            callers.not_allowed(caller);
+        }
+    }
+
+    /// Counts the refusal of a request of which the app is not known.
+    pub(super) fn counted_unknown(&self, flow: Flow, refusal: &Refusal) {
         if let Some(unknown) = &self.unknown {
             unknown.refused(flow, refusal);
         }

@@ -108,6 +108,10 @@ pub(super) enum Gives {
     Nothing,
     /// RFC 6749 §5.1.
     OAuthToken,
+    /// RFC 8628 §3.2.
+    DeviceAuthorization,
+    /// RFC 8628 §3.2, and nothing else.
+    OAuthDeviceAuthorization,
     /// RFC 7662 §2.2.
     Introspection,
     /// RFC 7009 §2.2.

@@ -20,7 +20,7 @@ const UNMATCHED: Path = Path::rest("unmatched");
 const ACCOUNT: Path = Path::rest("/accounts/{home_account_id}");
 
 /// All routes of the token listener.
-pub(super) static ROUTES: [Route; 18] = [
+pub(super) static ROUTES: [Route; 21] = [
     Route {
         path: Path::rest("/client-credentials").of_flow(Flow::ClientCredentials),
         method: RouteMethod::Post,
@@ -252,6 +252,7 @@ pub(super) static ROUTES: [Route; 18] = [
             Member::Code,
             Member::RedirectUri,
             Member::CodeVerifier,
+            Member::DeviceCode,
             Member::RefreshToken,
             Member::Username,
             Member::Password,
@@ -281,8 +282,8 @@ pub(super) static ROUTES: [Route; 18] = [
             summary: "A token, for clients that speak OAuth 2.0 (RFC 6749).",
             description: Some(
                 "Grants: `client_credentials`, `authorization_code`, `refresh_token`, `password`, \
-                 `urn:ietf:params:oauth:grant-type:jwt-bearer`, `urn:ietf:params:oauth:grant-type:saml2-bearer` and \
-                 `urn:ietf:params:oauth:grant-type:token-exchange`. A refresh token is a handle of tokend's own. Served where \
+                 `urn:ietf:params:oauth:grant-type:jwt-bearer`, `urn:ietf:params:oauth:grant-type:saml2-bearer`, \
+                 `urn:ietf:params:oauth:grant-type:token-exchange` and `urn:ietf:params:oauth:grant-type:device_code`. A refresh token is a handle of tokend's own. Served where \
                  `doors` has `oauth2`.",
             ),
             gives: Gives::OAuthToken,
@@ -387,6 +388,71 @@ pub(super) static ROUTES: [Route; 18] = [
             gives: Gives::InstanceMetadata,
         },
     },
+    Route {
+        path: Path::rest("/device-code").of_flow(Flow::DeviceCode),
+        method: RouteMethod::Post,
+        body: BodyKind::Json(
+            "DeviceCodeRequest",
+            "What `/device-code` takes. `scopes` or `api` is needed at Entra-style authorities.",
+        ),
+        bearer: false,
+        takes: MemberSet::COMMON,
+        door: rest::device_code,
+        operation: Operation {
+            id: "device_code",
+            tag: SIGN_IN,
+            summary: "Begins a sign-in on another device (RFC 8628): a code, and the page where its user enters it.",
+            description: None,
+            gives: Gives::DeviceAuthorization,
+        },
+    },
+    Route {
+        path: Path::rest("/device-code/poll").of_flow(Flow::DeviceCode),
+        method: RouteMethod::Post,
+        body: BodyKind::Json("DevicePollRequest", "What `/device-code/poll` takes. `device_code` is needed."),
+        bearer: false,
+        takes: MemberSet::of(&[Member::App, Member::DeviceCode]),
+        door: rest::device_poll,
+        operation: Operation {
+            id: "device_code_poll",
+            tag: SIGN_IN,
+            summary: "Asks what became of a sign-in on another device: a token and the account that signed in.",
+            description: Some(
+                "Until the user has signed in it is 400 with `error` `authorization_pending`; a poll before `interval` is over is \
+                 `slow_down`, which makes the interval five seconds longer. `expired_token` and `access_denied` end it. A token \
+                 that the caller did not receive is there until the code ends.",
+            ),
+            gives: Gives::Token,
+        },
+    },
+    Route {
+        path: Path::oauth2("/oauth2/device_authorization").of_flow(Flow::DeviceCode),
+        method: RouteMethod::Post,
+        body: BodyKind::Form(
+            "OAuthDeviceRequest",
+            "What `/oauth2/device_authorization` takes (RFC 8628 §3.1). Other parameters are ignored.",
+        ),
+        bearer: false,
+        takes: MemberSet::PROOFS.and(&[
+            Member::Scope,
+            Member::Audience,
+            Member::Resource,
+            Member::Api,
+            Member::Tenant,
+            Member::Claims,
+            Member::Policy,
+            Member::AuthorizationDetails,
+            Member::RequestObject,
+        ]),
+        door: oauth2::device_authorization,
+        operation: Operation {
+            id: "oauth2_device_authorization",
+            tag: OAUTH2,
+            summary: "Begins a sign-in on another device, for clients that speak OAuth 2.0 (RFC 8628).",
+            description: Some("The token endpoint is polled with its `device_code`."),
+            gives: Gives::OAuthDeviceAuthorization,
+        },
+    },
 ];
 
 const IMDS: &str = "/metadata/identity/oauth2/token";
@@ -411,7 +477,7 @@ mod tests {
     use crate::flow::Common;
 
     /// What a caller with `callers.*.apis` may name: it says nothing of what a token is good for.
-    const FOR_APIS: [&str; 26] = [
+    const FOR_APIS: [&str; 27] = [
         "app",
         "api",
         "tenant",
@@ -429,6 +495,7 @@ mod tests {
         "nonce",
         "code",
         "code_verifier",
+        "device_code",
         "iss",
         "refresh_token",
         "username",
@@ -467,7 +534,7 @@ mod tests {
             }
         }
         let counts: Vec<_> = ROUTES.iter().map(|route| route.takes.iter().count()).collect();
-        assert_eq!(counts, [10, 14, 17, 13, 11, 9, 10, 3, 1, 1, 6, 30, 6, 6, 0, 8, 6, 6]);
+        assert_eq!(counts, [10, 14, 17, 13, 11, 9, 10, 3, 1, 1, 6, 31, 6, 6, 0, 8, 6, 6, 8, 2, 13]);
     }
 
     #[test]

@@ -8,6 +8,9 @@ use crate::secret::Secret;
 #[derive(Clone, Default)]
 pub struct Form {
     members: Vec<(&'static str, Value)>,
+    /// What it is for, where it is no grant.
+    purpose: Option<&'static str>,
+    /// Whose grant it is, if that is said.
     user: Option<Secret>,
 }
 
@@ -20,6 +23,11 @@ enum Value {
 // === impl Form ===
 
 impl Form {
+    /// A form of a call that is no grant: metrics and spans call it so.
+    pub fn of_call(purpose: &'static str) -> Self {
+        Self { purpose: Some(purpose), ..Self::default() }
+    }
+
     /// Adds a member that may be shown.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -55,11 +63,11 @@ impl Form {
         self.user.as_ref().map(Secret::expose)
     }
 
-    /// The `grant_type` for metrics and spans.
+    /// The `grant_type` for metrics and spans, or what the call is for if it is no grant.
     pub fn grant(&self) -> &str {
         match self.members.iter().find(|(name, _)| *name == "grant_type") {
             Some((_, Value::Plain(grant))) => grant,
-            _ => "",
+            _ => self.purpose.unwrap_or_default(),
         }
     }
 

@@ -18,6 +18,8 @@ pub struct Metadata {
     pub end_session_endpoint: Option<String>,
     /// RFC 7517.
     pub jwks_uri: Option<String>,
+    /// RFC 8628 §4.
+    pub device_authorization_endpoint: Option<String>,
     /// OpenID Connect Core §5.3.
     pub userinfo_endpoint: Option<String>,
     /// How clients may prove themselves; absent means `client_secret_basic`.
@@ -30,12 +32,13 @@ pub struct Metadata {
 
 impl<'de> Deserialize<'de> for Metadata {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        const NAMES: [&str; 8] = [
+        const NAMES: [&str; 9] = [
             "issuer",
             "authorization_endpoint",
             "token_endpoint",
             "end_session_endpoint",
             "jwks_uri",
+            "device_authorization_endpoint",
             "userinfo_endpoint",
             "token_endpoint_auth_methods_supported",
             "token_endpoint_auth_signing_alg_values_supported",
@@ -46,6 +49,7 @@ impl<'de> Deserialize<'de> for Metadata {
             token_endpoint,
             end_session_endpoint,
             jwks_uri,
+            devices,
             userinfo_endpoint,
             methods,
             algorithms,
@@ -56,6 +60,7 @@ impl<'de> Deserialize<'de> for Metadata {
             token_endpoint: token_endpoint.text(),
             end_session_endpoint: end_session_endpoint.text(),
             jwks_uri: jwks_uri.text(),
+            device_authorization_endpoint: devices.text(),
             userinfo_endpoint: userinfo_endpoint.text(),
             token_endpoint_auth_methods_supported: methods.texts(),
             token_endpoint_auth_signing_alg_values_supported: algorithms.texts(),

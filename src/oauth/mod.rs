@@ -3,6 +3,7 @@
 mod claims;
 mod claims_request;
 mod date;
+mod device_response;
 mod error_body;
 mod form;
 mod identifiers;
@@ -16,6 +17,7 @@ mod token_response;
 pub use claims::{Audience, Claims, ClaimsFault, ClientInfo, unverified};
 pub use claims_request::{ClaimsError, challenge, merge};
 pub use date::unix as unix_of_date;
+pub use device_response::DeviceResponse;
 pub use error_body::ErrorBody;
 pub use form::Form;
 pub use identifiers::{

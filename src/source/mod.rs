@@ -15,7 +15,9 @@ pub use retry::Repeat;
 
 use self::call_time::CallTime;
 use self::retry::{Attempt, NextStep, is_about_client, is_client_taken};
-use crate::authority::{Authority, AuthorityError, CallPermit, Endpoints, TokenRequest, TokenVersion};
+use crate::authority::{
+    Authority, AuthorityError, BegunDevice, CallPermit, Endpoints, ReadAnswer, TokenRequest, TokenVersion, token_answer,
+};
 use crate::clock::Clock;
 use crate::credential::{Credential, CredentialError, ProofTarget, UsedCredential};
 use crate::finding::Complaint;
@@ -62,9 +64,9 @@ pub enum ClientProof {
 
 /// What came of a grant, and which version of the credential it was sent with last.
 #[derive(Debug)]
-pub struct GrantOutcome {
+pub struct GrantOutcome<T = TokenResponse> {
     /// The answer.
-    pub outcome: Result<TokenResponse, SourceError>,
+    pub outcome: Result<T, SourceError>,
     /// The version.
     pub version: u64,
 }
@@ -114,7 +116,24 @@ impl TokenClient {
     /// then take.
     pub async fn send(&self, call: &GrantCall<'_>) -> GrantOutcome {
         let mut used = self.credential.used();
-        let outcome = self.send_until_told(call, &mut used).await;
+        let outcome = async {
+            let endpoint = self.endpoint(call).await?;
+            self.send_until_told(call, &endpoint, token_answer, &mut used).await
+        };
+        let outcome = outcome.await;
+        GrantOutcome { outcome, version: used.version }
+    }
+
+    /// Begins a device flow (RFC 8628 §3.1), once more where that is worth it: a code of which nobody hears ends by itself. `None`:
+    /// the authority has no such endpoint.
+    pub async fn begin_device(&self, call: &GrantCall<'_>) -> GrantOutcome<Option<BegunDevice>> {
+        let mut used = self.credential.used();
+        let outcome = async {
+            let endpoint = self.authority.device_endpoint(call.tenant, call.context.clone()).await;
+            let Some(endpoint) = endpoint.map_err(SourceError::Before)? else { return Ok(None) };
+            self.send_until_told(call, &endpoint, BegunDevice::read, &mut used).await.map(Some)
+        };
+        let outcome = outcome.await;
         GrantOutcome { outcome, version: used.version }
     }
 
@@ -133,13 +152,18 @@ impl TokenClient {
         outcome.map_err(|error| GrantOutcome { outcome: Err(error), version: used.version })
     }
 
-    async fn send_until_told(&self, call: &GrantCall<'_>, used: &mut UsedCredential) -> Result<TokenResponse, SourceError> {
-        let endpoint = self.endpoint(call).await?;
+    async fn send_until_told<T>(
+        &self,
+        call: &GrantCall<'_>,
+        endpoint: &Url,
+        read: ReadAnswer<T>,
+        used: &mut UsedCredential,
+    ) -> Result<T, SourceError> {
         let mut step = self.timed(Attempt::first(call.repeat));
         loop {
-            let ready = self.ready_for(call, &endpoint, step, used).await?;
+            let ready = self.ready_for(call, endpoint, step, used).await?;
             // On the heap, and only now: a call that waits for its permit must not carry room for the rest.
-            let (outcome, TimedAttempt { attempt, time }) = Box::pin(ready.sent(None)).await;
+            let (outcome, TimedAttempt { attempt, time }) = Box::pin(ready.sent(None, read)).await;
             let failure = match outcome {
                 Ok(response) => return Ok(response),
                 Err(failure) => failure,
@@ -261,13 +285,13 @@ impl ReadyGrant<'_> {
     /// Sends the grant, until `until` at the latest.
     pub async fn send(self, until: Option<Instant>) -> GrantOutcome {
         let (client, call, endpoint, mut used) = (self.client, self.call, self.endpoint.clone(), self.used);
-        let (mut outcome, step) = Box::pin(self.sent(until)).await;
+        let (mut outcome, step) = Box::pin(self.sent(until, token_answer)).await;
         if let Err(failure) = &outcome
             && step.attempt.next(failure, step.time.left()) == NextStep::Reprove
             && let Some(step) = client.with_another_proof((call, failure), step, &used).await
         {
             match client.ready_for(call, &endpoint, step, &mut used).await {
-                Ok(ready) => (outcome, _) = Box::pin(ready.sent(until)).await,
+                Ok(ready) => (outcome, _) = Box::pin(ready.sent(until, token_answer)).await,
                 Err(error) => return GrantOutcome { outcome: Err(error), version: used.version },
             }
         }
@@ -279,7 +303,7 @@ impl ReadyGrant<'_> {
         self.used.version
     }
 
-    async fn sent(self, until: Option<Instant>) -> (Result<TokenResponse, AuthorityError>, TimedAttempt) {
+    async fn sent<T>(self, until: Option<Instant>, read: ReadAnswer<T>) -> (Result<T, AuthorityError>, TimedAttempt) {
         let Self { client, call, endpoint, step, proof, permit, .. } = self;
         let (calls, left) = (client.authority.calls(), step.time.left());
         if left.is_zero() {
@@ -288,7 +312,7 @@ impl ReadyGrant<'_> {
         let Attempt { resend, fresh, .. } = step.attempt;
         let patience = step.attempt.patience(calls.timeout, calls.half()).min(left);
         let request = TokenRequest { endpoint: &endpoint, grant: call.form, proof: &proof, resend, fresh, patience, until };
-        let outcome = permit.send_once(request, call.context.clone()).await;
+        let outcome = permit.send_once(request, call.context.clone(), read).await;
         if let Some(place) = step.attempt.place
             && is_client_taken(&outcome)
         {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::authority::AuthorityError;
-use crate::oauth::{SecretPlace, TokenResponse};
+use crate::oauth::SecretPlace;
 
 /// Whether a grant may be sent again when its outcome is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +85,7 @@ impl Attempt {
 }
 
 /// Whether the authority took the client's proof, whatever it said of the grant.
-pub(super) fn is_client_taken(outcome: &Result<TokenResponse, AuthorityError>) -> bool {
+pub(super) fn is_client_taken<T>(outcome: &Result<T, AuthorityError>) -> bool {
     match outcome {
         Ok(_) => true,
         Err(failure) => matches!(failure, AuthorityError::Refused { .. }) && !is_credential_refused(failure),
@@ -212,10 +212,10 @@ mod tests {
     #[test]
     fn asn_8_a_place_has_worked_where_the_client_was_taken() {
         for taken in [refused(400, "invalid_grant"), refused(400, "unauthorized_client"), refused(400, "invalid_scope")] {
-            assert!(is_client_taken(&Err(taken)));
+            assert!(is_client_taken::<()>(&Err(taken)));
         }
         for not in [refused(401, "invalid_client"), refused(401, "unauthorized_client"), broken(), unavailable(None), not_sent()] {
-            assert!(!is_client_taken(&Err(not)));
+            assert!(!is_client_taken::<()>(&Err(not)));
         }
     }
 }

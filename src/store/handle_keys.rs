@@ -16,8 +16,6 @@ use super::settings::{Version, Versions};
 use super::shared::{Note, Shared, StoreError};
 use crate::clock::{Clock, Moment};
 
-/// What a handle is sealed for, in place of a name in Redis. No name there is this one: each of them has a colon.
-const NAME: &str = "refresh-handle";
 /// The version of what is sealed. Its number stands where records have theirs, and its names are made nowhere.
 const VERSION: u8 = 1;
 static KNOWN: [Version; 1] = [Version { number: VERSION, names: b"" }];
@@ -126,14 +124,14 @@ impl HandleKeys {
         }
     }
 
-    /// Seals a handle: what is returned has the id of the key and the time of issue in clear, and both are bound to the rest.
+    /// Seals a handle for this purpose, which opens for no other: what is returned has the id of the key and the time of issue in clear, and both are bound to the rest.
     /// `None`: there is no key, or the cryptography failed.
-    pub fn seal(&self, issued: i64, payload: &[u8]) -> Option<Vec<u8>> {
+    pub fn seal(&self, name: &str, issued: i64, payload: &[u8]) -> Option<Vec<u8>> {
         let issued = u64::try_from(issued).ok()?;
         match &*self.0 {
-            HandleKeyPlace::Ring(ring) => ring.seal(NAME, issued, VERSION, payload),
-            HandleKeyPlace::Process(key) => key.as_ref()?.seal(NAME, issued, VERSION, payload),
-            HandleKeyPlace::Redis(key) => key.first()?.seal(NAME, issued, VERSION, payload),
+            HandleKeyPlace::Ring(ring) => ring.seal(name, issued, VERSION, payload),
+            HandleKeyPlace::Process(key) => key.as_ref()?.seal(name, issued, VERSION, payload),
+            HandleKeyPlace::Redis(key) => key.first()?.seal(name, issued, VERSION, payload),
         }
     }
 
@@ -141,21 +139,21 @@ impl HandleKeys {
     ///
     /// # Errors
     /// It cannot be opened; nothing in it may be believed then.
-    pub async fn open(&self, sealed: &[u8]) -> Result<OpenedHandle, SealedHandle> {
+    pub async fn open(&self, name: &str, sealed: &[u8]) -> Result<OpenedHandle, SealedHandle> {
         let opened = match &*self.0 {
             HandleKeyPlace::Ring(ring) => {
                 ring.meet([sealed]).await;
-                ring.open_quietly(NAME, sealed, Versions::new(&KNOWN))
+                ring.open_quietly(name, sealed, Versions::new(&KNOWN))
             }
             // What another process has sealed is lost with that one: nobody will ever know its key.
             HandleKeyPlace::Process(key) => {
-                let opened = LoneKey::open(key.iter(), (NAME, sealed), VERSION);
+                let opened = LoneKey::open(key.iter(), (name, sealed), VERSION);
                 opened.map_err(|why| if why == Unreadable::UnknownKey { Unreadable::Garbage } else { why })
             }
-            HandleKeyPlace::Redis(key) => match key.open(sealed) {
+            HandleKeyPlace::Redis(key) => match key.open(name, sealed) {
                 Err(Unreadable::UnknownKey) => {
                     key.look().await.map_err(|_| SealedHandle::Unavailable)?;
-                    key.open(sealed)
+                    key.open(name, sealed)
                 }
                 opened => opened,
             },
@@ -206,9 +204,9 @@ impl KeyInRedis {
         if self.first().is_some() { Ok(()) } else { looked }
     }
 
-    fn open(&self, sealed: &[u8]) -> Result<Opened, Unreadable> {
+    fn open(&self, name: &str, sealed: &[u8]) -> Result<Opened, Unreadable> {
         let keys = self.known().keys.clone();
-        LoneKey::open(keys.iter().map(|key| &**key), (NAME, sealed), VERSION)
+        LoneKey::open(keys.iter().map(|key| &**key), (name, sealed), VERSION)
     }
 
     fn first(&self) -> Option<Arc<LoneKey>> {
@@ -289,7 +287,7 @@ mod tests {
     use proptest::prelude::any;
     use proptest::sample::Index;
 
-    use super::{Arc, HandleKeyPlace, HandleKeys, NAME, OpenedHandle, Ring, SealedHandle, VERSION, made, read_key, written};
+    use super::{Arc, HandleKeyPlace, HandleKeys, OpenedHandle, Ring, SealedHandle, VERSION, made, read_key, written};
     use crate::clock::Clock;
     use crate::reload::{Place, Source};
     use crate::secret::Secret;
@@ -300,6 +298,8 @@ mod tests {
     const A: &str = "a:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
     const B: &str = "b:AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
     const RECORD: &str = "tokend:{x}:a";
+    const REFRESH: &str = "refresh-handle";
+    const DEVICE: &str = "device-code";
 
     fn ring(keys: &[&str]) -> Ring {
         let text = [&[NAMING], keys].concat().join("\n");
@@ -315,7 +315,7 @@ mod tests {
     /// What comes of opening it, by the time of issue and what it says.
     fn open(keys: &HandleKeys, sealed: &[u8]) -> Result<(i64, Vec<u8>), SealedHandle> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let opened = runtime.block_on(keys.open(sealed));
+        let opened = runtime.block_on(keys.open(REFRESH, sealed));
         opened.map(|OpenedHandle { issued, payload }| (issued, payload.to_vec()))
     }
 
@@ -325,7 +325,7 @@ mod tests {
         #[test]
         fn what_is_sealed_opens_with_its_time(issued in 0..i64::MAX, payload in any::<Vec<u8>>()) {
             for keys in &*BOTH {
-                let sealed = keys.seal(issued, &payload).unwrap();
+                let sealed = keys.seal(REFRESH, issued, &payload).unwrap();
                 proptest::prop_assert_eq!(open(keys, &sealed), Ok((issued, payload.clone())));
             }
         }
@@ -333,7 +333,7 @@ mod tests {
         #[test]
         fn nothing_that_was_changed_opens(at in any::<Index>(), bit in 0_u8..8, cut in any::<Index>(), more in any::<u8>()) {
             for keys in &*BOTH {
-                let sealed = keys.seal(1_795_300_000, &[7; 100]).unwrap();
+                let sealed = keys.seal(REFRESH, 1_795_300_000, &[7; 100]).unwrap();
                 let mut changed = sealed.clone();
                 *changed.get_mut(at.index(sealed.len())).unwrap() ^= 1 << bit;
                 proptest::prop_assert!(open(keys, &changed).is_err());
@@ -362,20 +362,31 @@ mod tests {
             assert!(ring.open_quietly(RECORD, &record, VERSIONS).is_ok() || version == VERSION);
             assert!(open(&keys, &record).is_err());
         }
-        let handle = keys.seal(1_795_300_000, b"payload").unwrap();
-        for name in [RECORD, "tokend:events", NAME] {
+        let handle = keys.seal(REFRESH, 1_795_300_000, b"payload").unwrap();
+        for name in [RECORD, "tokend:events", REFRESH] {
             assert!(ring.open_quietly(name, &handle, VERSIONS).is_err(), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_sealed_for_one_thing_is_nothing_else() {
+        for keys in &*BOTH {
+            for (kind, other) in [(REFRESH, DEVICE), (DEVICE, REFRESH)] {
+                let sealed = keys.seal(kind, 1_795_300_000, b"payload").unwrap();
+                assert!(keys.open(kind, &sealed).await.is_ok());
+                assert_eq!(keys.open(other, &sealed).await.map(|_| ()), Err(SealedHandle::Foreign));
+            }
         }
     }
 
     #[test]
     fn a_handle_opens_while_its_key_is_in_the_ring() {
         let issued = 1_795_300_000;
-        let old = over(&ring(&[A])).seal(issued, b"payload").unwrap();
+        let old = over(&ring(&[A])).seal(REFRESH, issued, b"payload").unwrap();
         for keys in [&[A][..], &[A, B], &[B, A]] {
             assert_eq!(open(&over(&ring(keys)), &old), Ok((issued, b"payload".to_vec())), "{keys:?}");
         }
-        let rotated = over(&ring(&[B, A])).seal(issued, b"payload").unwrap();
+        let rotated = over(&ring(&[B, A])).seal(REFRESH, issued, b"payload").unwrap();
         assert!(open(&over(&ring(&[B])), &rotated).is_ok(), "the first key seals");
         assert_eq!(open(&over(&ring(&[B])), &old), Err(SealedHandle::Unknown(issued)));
         // Its id over another key.
@@ -385,16 +396,16 @@ mod tests {
 
     #[test]
     fn what_another_process_had_sealed_will_never_open() {
-        let handle = HandleKeys::of_process().seal(1_795_300_000, b"payload").unwrap();
+        let handle = HandleKeys::of_process().seal(REFRESH, 1_795_300_000, b"payload").unwrap();
         assert_eq!(open(&HandleKeys::of_process(), &handle), Err(SealedHandle::Foreign));
         assert_eq!(open(&BOTH[0], &handle), Err(SealedHandle::Unknown(1_795_300_000)));
-        let of_ring = BOTH[0].seal(1_795_300_000, b"payload").unwrap();
+        let of_ring = BOTH[0].seal(REFRESH, 1_795_300_000, b"payload").unwrap();
         assert_eq!(open(&BOTH[1], &of_ring), Err(SealedHandle::Foreign));
     }
 
     #[test]
     fn a_time_before_1970_seals_nothing() {
-        assert!(BOTH.iter().all(|keys| keys.seal(-1, b"payload").is_none()));
+        assert!(BOTH.iter().all(|keys| keys.seal(REFRESH, -1, b"payload").is_none()));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod bad_input;
 mod cache;
 mod callers;
 mod credentials;
+mod device;
 mod doors;
 mod errors;
 mod failures;

@@ -10,6 +10,9 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+/// The version that no credential has, for what is sent as a public client: what is said of that says nothing of the credential.
+pub(in crate::flow) const NO_CREDENTIAL: u64 = u64::MAX;
+
 /// How many tenants are kept that accuse the credential; two are a proof.
 const MOST_ACCUSING: usize = 16;
 /// How many tenants are kept that were wrong about it.

@@ -1,5 +1,6 @@
 //! How plans are carried out.
 //!
+//! `begin` is a call that begins something and brings no token.
 //! `cached` is for what may be kept and shared, over all owners that may have it (`search`). `once` is for what is sent once and
 //! always brings something new. `job` is work that goes on without its caller, and `bound` is about callers that may have less than
 //! is granted. `refresh` is the way of a refresh token, and `send` is one call with the app's proof.
@@ -8,19 +9,22 @@
 //! be used up. `holds` says what the failure stops, on the `evidence` of tenants; `remember` keeps that here and in the other
 //! replicas.
 
+mod begin;
 mod bound;
 mod cached;
 pub(super) mod evidence;
 pub(super) mod failure;
 pub(super) mod holds;
 mod job;
-mod once;
+pub(super) mod once;
 mod outcome;
 mod refresh;
 mod remedy;
 mod remember;
 mod search;
 pub(super) mod send;
+
+pub(super) use begin::{Beginning, device};
 
 use std::sync::Arc;
 

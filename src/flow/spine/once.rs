@@ -6,14 +6,17 @@ use std::sync::Arc;
 use tracing::{Instrument as _, Span};
 
 use super::bound::beyond_api;
+use super::evidence::NO_CREDENTIAL;
 use super::failure::{lost, refuse};
 use super::holds::{Asked, Keys, keys};
 use super::job::user_lane;
 use super::outcome::SentOnce;
 use super::refresh::{Renewal, sign_in};
-use super::send::{self, SendError};
+use super::send::{self, SendError, Sent};
 use crate::authority::AuthorityError;
-use crate::cache::{Bypass, CountedAttempt, Kept, KeptSignIn, Landing, Loaded, Lost, Part, Permit, Query, TooMany};
+use crate::cache::{
+    Bypass, CountedAttempt, Kept, KeptSignIn, Landing, Loaded, Lost, Part, Permit, Query, RefreshLease, Room, TooMany,
+};
 use crate::clock::Moment;
 use crate::flow::about::Owner;
 use crate::flow::handle::HandleSubject;
@@ -30,7 +33,19 @@ use crate::telemetry::{self, outgoing};
 use crate::token::{Account, IssuedToken, Lane, Matching, PartitionOwner, Retry, RoomTaker, Scopes, TokenKey, Turn};
 
 /// Carries a plan out: once, whatever happens, and detached from the caller, who may leave but must not lose what is sent.
-pub(in crate::flow) async fn run(state: &Arc<FlowState>, mut plan: OncePlan) -> Outcome {
+pub(in crate::flow) async fn run(state: &Arc<FlowState>, plan: OncePlan) -> Outcome {
+    fly(state, plan, |redemption| async move { redemption.run().await }).await
+}
+
+/// As [`run`], where `work` says when the grant is sent.
+pub(in crate::flow) async fn fly<W>(
+    state: &Arc<FlowState>,
+    mut plan: OncePlan,
+    work: impl FnOnce(Redemption) -> W + Send + 'static,
+) -> Outcome
+where
+    W: Future<Output = Result<Redeemed, Arc<Refusal>>> + Send + 'static,
+{
     let (request, span) = (Span::current(), trace::begin(&plan.call, &plan.app, plan.flow, false));
     plan.call = plan.call.inside(outgoing(plan.call.trace, &span));
     let (key, carried, wanted) = (plan.flight, plan.carried, plan.handle.take());
@@ -38,7 +53,7 @@ pub(in crate::flow) async fn run(state: &Arc<FlowState>, mut plan: OncePlan) -> 
     let flight = |permit: Permit| {
         Box::pin(async move {
             let _until_it_ends = permit;
-            Some(redemption.run().await)
+            Some(work(redemption).await)
         })
     };
     let Landing { outcome, part } = state.redemptions.join_or_lead(key, carried, flight).instrument(span.clone()).await;
@@ -52,18 +67,18 @@ pub(in crate::flow) async fn run(state: &Arc<FlowState>, mut plan: OncePlan) -> 
         // What was sent is spent.
         Err(Arc::new(if is_sent { refusal.retrying(Retry::Never) } else { refusal }))
     });
-    let outcome = redeemed.map(|Redeemed { head, signed_in }| {
+    let outcome = redeemed.map(|Redeemed { head, source, signed_in, .. }| {
         // Who joined the flight may want none, and each has one of its own.
         let record = wanted.zip(signed_in).map(|(wanted, subject)| wanted.of(subject));
         let handle = record.and_then(|record| record.seal(state.cache.handles(), state.clock.unix()));
-        Answer { head, source: TokenSource::IdentityProvider, reason: RefreshReason::NotApplicable, handle }
+        Answer { head, source, reason: RefreshReason::NotApplicable, handle }
     });
     trace::end(&span, &outcome);
     outcome
 }
 
 /// A grant on its way, with all that its redemption needs.
-struct Redemption {
+pub(in crate::flow) struct Redemption {
     state: Arc<FlowState>,
     plan: OncePlan,
 }
@@ -72,7 +87,20 @@ struct Redemption {
 
 impl Redemption {
     async fn run(self) -> Result<Redeemed, Arc<Refusal>> {
-        let Self { state, plan } = &self;
+        // Before it is sent: what it brings cannot be had again.
+        let _room = self.ready().await?;
+        let attempt = self.attempt().await?;
+        let sent = self.send(None).await;
+        let is_wrong = matches!(&sent.outcome, Err(trouble) if is_wrong_guess(trouble));
+        if let Some(attempt) = attempt.filter(|_| !is_wrong) {
+            self.state.attempts.give_back(&attempt).await;
+        }
+        self.ended(sent).await
+    }
+
+    /// To be called before it is sent: whether that may be done now, and there is room to keep what comes back.
+    pub(in crate::flow) async fn ready(&self) -> Result<Room, Arc<Refusal>> {
+        let Self { state, plan } = self;
         let app = &plan.app;
         let keys = self.keys(app.credential.version(), &Lane::default());
         let standing = match state.standing_for_all(&keys) {
@@ -83,20 +111,24 @@ impl Redemption {
             app.metrics.held(plan.flow);
             return Err(refusal);
         }
-        // Before it is sent: what it brings cannot be had again.
-        let Some(_room) = state.cache.accounts().room_for_sign_in() else {
-            return Err(Arc::new(overloaded("limits.queue", &state.clock)));
-        };
-        let attempt = self.attempt().await?;
-        let how = (plan.flow.repeat(), plan.client);
-        let sent = send::run_as(app, &plan.form, plan.tenant.as_ref(), how, plan.call.clone()).await;
-        let is_wrong = matches!(&sent.outcome, Err(trouble) if is_wrong_guess(trouble));
-        if let Some(attempt) = attempt.filter(|_| !is_wrong) {
-            state.attempts.give_back(&attempt).await;
+        let room = state.cache.accounts().room_for_sign_in();
+        room.ok_or_else(|| Arc::new(overloaded("limits.queue", &state.clock)))
+    }
+
+    /// Sends it, under a turn if it may be sent only while that is held.
+    pub(in crate::flow) async fn send(&self, turn: Option<(&RefreshLease, u64)>) -> Sent {
+        let OncePlan { app, form, flow, tenant, client, call, .. } = &self.plan;
+        if turn.is_some() {
+            return send::run_in(app, form, tenant.as_ref(), *client, turn, call.clone()).await;
         }
+        send::run_as(app, form, tenant.as_ref(), (flow.repeat(), *client), call.clone()).await
+    }
+
+    /// Keeps what came of it, or remembers why nothing did.
+    pub(in crate::flow) async fn ended(&self, sent: Sent) -> Result<Redeemed, Arc<Refusal>> {
         match sent.outcome {
             Ok(response) => self.redeemed(response, sent.version).await,
-            Err(trouble) => Err(self.once(sent.version).failed(state, trouble).await),
+            Err(trouble) => Err(self.once(sent.version).failed(&self.state, trouble).await),
         }
     }
 
@@ -131,7 +163,8 @@ impl Redemption {
             }
             // Nobody could find it again.
             state.succeeded(app, &self.keys(version, &Lane::default())).await;
-            return Ok(Redeemed { head: grant.write(), signed_in: None });
+            let source = TokenSource::IdentityProvider;
+            return Ok(Redeemed { head: grant.write(), source, signed_in: None, account: None });
         };
         let space = app.space_of(plan.owner);
         let partition = space.partition(PartitionOwner::Account(&account.home_account_id));
@@ -149,8 +182,9 @@ impl Redemption {
         if kept == Kept::Stale {
             tracing::warn!(app = app.name, correlation_id = %plan.call.correlation_id, "a sign-in was not kept: it was overtaken, or what stands there was written by another release or under another key ring");
         }
-        let is_kept = renews && matches!(kept, Kept::Stored | Kept::Later);
-        let signed_in = is_kept.then(|| HandleSubject::Account { home_account_id: account.home_account_id.clone(), lineage });
+        let kept = matches!(kept, Kept::Stored | Kept::Later).then(|| (account.home_account_id.clone(), lineage));
+        let signed_in = kept.clone().filter(|_| renews);
+        let signed_in = signed_in.map(|(home_account_id, lineage)| HandleSubject::Account { home_account_id, lineage });
         let lane = user_lane(&partition, tenant, None);
         state.succeeded(app, &self.keys(version, &lane)).await;
         let key = TokenKey { partition, variant: plan.variant, scopes: plan.scopes.folded(matching) };
@@ -164,7 +198,7 @@ impl Redemption {
             bypass: Bypass::Older { than: 0, challenge: 0 },
         };
         let head = state.cache.store(&query, &Loaded { grant, granted, kept: true }).await;
-        Ok(Redeemed { head, signed_in })
+        Ok(Redeemed { head, source: TokenSource::IdentityProvider, signed_in, account: kept })
     }
 
     /// Whose the answer is: its id token says it, and is verified.
@@ -221,7 +255,8 @@ impl Redemption {
     /// The keys of what is remembered. Before the answer neither the account nor the lane is known, and then only keys that are not
     /// about the grant mean anything.
     fn keys(&self, credential_version: u64, lane: &Lane) -> Keys {
-        let OncePlan { app, flow, tenant, variant, scopes, .. } = &self.plan;
+        let OncePlan { app, flow, tenant, variant, scopes, client, .. } = &self.plan;
+        let credential_version = if *client == ClientProof::Public { NO_CREDENTIAL } else { credential_version };
         let scopes = scopes.folded(app.authority.matching());
         let asked = Asked { lane, variant, scopes: &scopes, challenge: 0, refresh_token: 0, is_asserted: false };
         keys(app, (*flow, tenant.as_ref()), credential_version, asked)

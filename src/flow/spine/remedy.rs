@@ -5,7 +5,7 @@ use crate::oauth::ErrorBody;
 use crate::token::Turn;
 
 /// What numbers mean, and what helps.
-const KNOWN: [(&[u64], &str); 16] = [
+const KNOWN: [(&[u64], &str); 17] = [
     (
         &[90002, 900_021, 900_023, 50059],
         "there is no such tenant: check the tenant in the app's `authority`, or `tenant` of the request",
@@ -37,7 +37,13 @@ const KNOWN: [(&[u64], &str); 16] = [
     ),
     (
         &[7_000_218],
-        "it wants a credential of this client: check `credential`, and whether the registration is a confidential client",
+        "it wants a credential of this client: check `credential`, and whether the registration is a confidential client, or allow public \
+         client flows there; for device codes `apps.*.device_code.client` says whether the credential is sent",
+    ),
+    (
+        &[700_025],
+        "the registration is a public client, which sends no credential: write `public` as `apps.*.device_code.client` for device codes, \
+         or `credential.public` for all of the app",
     ),
     (&[700_027, 700_030], "its credential is not registered: add the certificate of `credential.certificate` to the registration"),
     (

@@ -51,7 +51,8 @@ impl FlowState {
             let found = fleet.holds(app.space.id(), &[keys.evidence]).await;
             self.heard(app, keys, found.into_iter().next().flatten());
         }
-        let (proven, known) = app.ledger.of(keys.version, |evidence| (evidence.refused_by(keys.witness), evidence.clone()));
+        let (proven, known) =
+            app.ledger(keys.version).of(keys.version, |evidence| (evidence.refused_by(keys.witness), evidence.clone()));
         if let Some(fleet) = fleet {
             tell(fleet, app, keys, &known).await;
         }
@@ -62,14 +63,14 @@ impl FlowState {
     fn heard(&self, app: &App, keys: &Keys, found: Option<(bytes::Bytes, Duration)>) {
         let common = found.and_then(|(said, _)| serde_json::from_slice::<Evidence>(&said).ok());
         if let Some(common) = common {
-            app.ledger.of(keys.version, |evidence| evidence.heard(common));
+            app.ledger(keys.version).of(keys.version, |evidence| evidence.heard(common));
         }
     }
 
     /// Forgets here and in the other replicas what a success disproves.
     pub(super) async fn succeeded(&self, app: &App, keys: &Keys) {
         let cleared = keys.clear(&self.remembered, self.clock.moment());
-        let news = app.ledger.of(keys.version, |evidence| evidence.worked_at(keys.witness).then(|| evidence.clone()));
+        let news = app.ledger(keys.version).of(keys.version, |evidence| evidence.worked_at(keys.witness).then(|| evidence.clone()));
         let Some(fleet) = self.cache.fleet() else { return };
         if !cleared.is_empty() {
             fleet.clear_holds(app.space.id(), &cleared).await;

@@ -14,7 +14,7 @@ use super::refusal::RequestFailure;
 
 pub(super) use body::About;
 pub(super) use identity::{AppServiceError, AppServiceToken, ImdsError, ImdsToken};
-pub(super) use oauth::{OAuthError, OAuthToken};
+pub(super) use oauth::{OAuthDevice, OAuthError, OAuthToken};
 pub(super) use problem::{Document, ErrorValue};
 
 /// How a route's answers look.

@@ -12,7 +12,7 @@ use super::super::fault::FaultKind;
 use super::super::refusal::{RequestFailure, Trouble};
 use super::answer::{DIGITS, decimal};
 use super::body::{About, json, written};
-use crate::flow::{Answer, Refusal, RefusalKind};
+use crate::flow::{Answer, DeviceAuthorization, Refusal, RefusalKind};
 use crate::oauth::TOKEN_TYPE_ACCESS;
 use crate::token::Turn;
 
@@ -39,6 +39,25 @@ pub(in crate::http) struct OAuthToken<'a> {
     /// Of a token exchange.
     #[serde(skip_serializing_if = "Option::is_none")]
     issued_token_type: Option<&'a str>,
+}
+
+/// A device that begins to wait for its user (RFC 8628 §3.2).
+#[derive(Serialize, ToSchema)]
+#[schema(as = OAuthDevice)]
+pub(in crate::http) struct OAuthDevice<'a> {
+    /// What the token endpoint is polled with.
+    device_code: &'a str,
+    /// What the user enters.
+    user_code: &'a str,
+    /// Where the user enters it.
+    verification_uri: &'a str,
+    /// The page with the code in it, where the authority has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verification_uri_complete: Option<&'a str>,
+    /// In how many seconds both codes end.
+    expires_in: i64,
+    /// How many seconds there have to be between two polls.
+    interval: u32,
 }
 
 /// An error (RFC 6749 §5.2), with Entra's members where the user has to act.
@@ -80,6 +99,7 @@ struct Plain<'a>(#[serde(borrow)] std::borrow::Cow<'a, str>);
 pub(super) fn success(reply: &FlowReply, about: About) -> Response {
     let mut response = match reply {
         FlowReply::OAuthToken(answer, shape) => token(answer, *shape, about.now),
+        FlowReply::Device(device) => json(written(&OAuthDevice::of(device))),
         FlowReply::Introspection(claims) => json(written(claims)),
         FlowReply::Metadata(metadata) => json(written(metadata)),
         // RFC 7009 §2.2: nothing but a status.
@@ -218,6 +238,10 @@ fn of_refusal<'a>(refusal: &'a Refusal, failure: &RequestFailure<'a>) -> (Status
             | RefusalKind::UnknownAccount
             | RefusalKind::InvalidHandle,
         ) => (bad, "invalid_grant"),
+        // RFC 8628 §3.5.
+        (_, RefusalKind::AuthorizationPending | RefusalKind::SlowDown | RefusalKind::ExpiredToken | RefusalKind::AccessDenied) => {
+            (bad, refusal.kind.as_str())
+        }
         (_, RefusalKind::TokenMissing) => (bad, "invalid_request"),
         // The authority's own word, where it is a word that clients of a token endpoint may act upon.
         (Turn::Caller | Turn::User | Turn::Rights, RefusalKind::Refused) => match failure.error {
@@ -229,6 +253,21 @@ fn of_refusal<'a>(refusal: &'a Refusal, failure: &RequestFailure<'a>) -> (Status
         (Turn::Configuration, _) => (bad, "unauthorized_client"),
         (Turn::Throttled | Turn::Unavailable | Turn::OutOfTime, _) => (failure.status, "temporarily_unavailable"),
         (Turn::Operator, _) => (failure.status, "server_error"),
+    }
+}
+
+// === impl OAuthDevice ===
+
+impl<'a> OAuthDevice<'a> {
+    fn of(device: &'a DeviceAuthorization) -> Self {
+        Self {
+            device_code: &device.device_code,
+            user_code: &device.user_code,
+            verification_uri: &device.verification_uri,
+            verification_uri_complete: device.verification_uri_complete.as_deref(),
+            expires_in: device.expires_in,
+            interval: device.interval,
+        }
     }
 }
 

@@ -68,6 +68,7 @@ pub(super) fn success(reply: &FlowReply, about: About) -> Response {
         FlowReply::Token(answer) => json(answer::body(answer, about.correlation_id, about.now)),
         FlowReply::Url(url) => json(written(url)),
         FlowReply::SignOutUrl(url) => json(written(url)),
+        FlowReply::Device(device) => json(written(device)),
         FlowReply::Accounts(accounts) => json(written(accounts)),
         FlowReply::Account(account) => json(written(account)),
         // No door whose answers look so asks for anything else.

@@ -12,10 +12,12 @@ use utoipa::openapi::{
     ServerBuilder,
 };
 
-use super::dialect::{AppServiceError, AppServiceToken, Document, ErrorValue, ImdsError, ImdsToken, OAuthError, OAuthToken};
+use super::dialect::{
+    AppServiceError, AppServiceToken, Document, ErrorValue, ImdsError, ImdsToken, OAuthDevice, OAuthError, OAuthToken,
+};
 use super::routes::{BodyKind, ProofPlace, ROUTES, Route};
 use super::server_metadata::ServerMetadata;
-use crate::flow::{Accounts, AuthorizationUrl, EndSessionUrl};
+use crate::flow::{Accounts, AuthorizationUrl, DeviceAuthorization, EndSessionUrl};
 use crate::token::{Account, SignedInAccount};
 
 use responses::{STATUSES, component, problem};
@@ -114,6 +116,7 @@ fn components() -> Components {
         .security_scheme(IDENTITY, SecurityScheme::ApiKey(ApiKey::Header(identity_header)))
         .schema_from::<OAuthToken<'static>>()
         .schema_from::<OAuthError<'static>>()
+        .schema_from::<OAuthDevice<'static>>()
         .schema_from::<ServerMetadata>()
         .schema_from::<AppServiceToken<'static>>()
         .schema_from::<AppServiceError>()
@@ -125,6 +128,7 @@ fn components() -> Components {
         .schema_from::<TokenAnswer>()
         .schema_from::<AuthorizationUrl>()
         .schema_from::<EndSessionUrl>()
+        .schema_from::<DeviceAuthorization>()
         .schema_from::<Account>()
         .schema_from::<SignedInAccount>()
         .schema_from::<Accounts>()
@@ -167,8 +171,17 @@ mod tests {
         let imds = "/metadata/identity/oauth2/token";
         let rest =
             ["/accounts", account, "/auth-code", "/auth-code/url", "/client-credentials", "/obo", "/silent", "/sign-out/url"];
-        let others = [metadata, "/introspect", imds, &format!("{imds}/"), "/msi/token", "/oauth2/revoke", "/oauth2/token"];
-        let sign_ins = ["/refresh-token", "/username-password"];
+        let sign_ins = ["/device-code", "/device-code/poll", "/refresh-token", "/username-password"];
+        let others = [
+            metadata,
+            "/introspect",
+            imds,
+            &format!("{imds}/"),
+            "/msi/token",
+            "/oauth2/device_authorization",
+            "/oauth2/revoke",
+            "/oauth2/token",
+        ];
         let mut all = [&rest[..], &others, &sign_ins].concat();
         all.sort_unstable();
         assert_eq!(paths, all);
@@ -212,7 +225,7 @@ mod tests {
                 let needs = operation["security"].as_array().unwrap();
                 match path.as_str() {
                     "/msi/token" => assert!(needs.iter().all(|need| need["identity_header"].is_array()), "{path}"),
-                    "/oauth2/token" | "/oauth2/revoke" | "/introspect" => {
+                    "/oauth2/token" | "/oauth2/revoke" | "/introspect" | "/oauth2/device_authorization" => {
                         assert!(needs.iter().any(|need| need["client_secret"].is_array()), "{path}");
                     }
                     _ => {}

@@ -7,12 +7,14 @@ use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::{ContentBuilder, Header, ObjectBuilder, Ref, RefOr, Response, Responses, ResponsesBuilder, Type};
 
 use super::super::asked::CORRELATION_ID;
-use super::super::dialect::{AppServiceError, AppServiceToken, Dialect, Document, ImdsError, ImdsToken, OAuthError, OAuthToken};
+use super::super::dialect::{
+    AppServiceError, AppServiceToken, Dialect, Document, ImdsError, ImdsToken, OAuthDevice, OAuthError, OAuthToken,
+};
 use super::super::routes::{BodyKind, Gives, Route};
 use super::super::server_metadata::ServerMetadata;
 use super::parameters::{text, uuid};
 use super::schemas::TokenAnswer;
-use crate::flow::{Accounts, AuthorizationUrl, EndSessionUrl};
+use crate::flow::{Accounts, AuthorizationUrl, DeviceAuthorization, EndSessionUrl};
 use crate::token::SignedInAccount;
 
 /// The statuses of problems, and when they are given.
@@ -114,6 +116,8 @@ fn success(gives: Gives) -> (StatusCode, Response) {
         Gives::Accounts => (Accounts::name(), "Some accounts, and where the listing goes on."),
         Gives::Account => (SignedInAccount::name(), "The account."),
         Gives::OAuthToken => (OAuthToken::name(), "A token."),
+        Gives::DeviceAuthorization => (DeviceAuthorization::name(), "The codes, and where the user enters one."),
+        Gives::OAuthDeviceAuthorization => (OAuthDevice::name(), "The codes, and where the user enters one."),
         Gives::Introspection => ("Introspection".into(), "Whether the token is active, and its claims if it is."),
         Gives::ServerMetadata => (ServerMetadata::name(), "The metadata."),
         Gives::ManagedIdentity => (AppServiceToken::name(), "A token."),

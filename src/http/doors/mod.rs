@@ -15,8 +15,8 @@ use super::members::{Members, Text};
 use super::server_metadata::ServerMetadata;
 use crate::caller::Caller;
 use crate::flow::{
-    self, Accounts, Answer, App, AuthCodeUrl, AuthorizationUrl, Call, Common, EndSessionUrl, Introspection, Listing, NamedApp,
-    Refusal, Service, SignOutUrl,
+    self, Accounts, Answer, App, AuthCodeUrl, AuthorizationUrl, Call, Common, DeviceAuthorization, DevicePoll, DeviceStart,
+    EndSessionUrl, Introspection, Listing, NamedApp, Refusal, Service, SignOutUrl,
 };
 use crate::http::settings::DoorSettings;
 use crate::token::SignedInAccount;
@@ -83,6 +83,9 @@ pub(super) enum FlowCall<'a> {
     SignOut { app: Option<&'a str>, id: Cow<'a, str> },
     OAuthToken(flow::Request<'a>, OAuthShape),
     ManagedIdentity(Box<IdentityRequest<'a>>),
+    DeviceStart(DeviceStart<'a>),
+    DevicePoll(DevicePoll<'a>),
+    OAuthDevicePoll(DevicePoll<'a>),
     Revoke(&'a str),
     Introspect { client: NamedApp<'a>, token: &'a str },
     Metadata { app: Cow<'a, str>, public_url: &'a str },
@@ -98,6 +101,7 @@ pub(super) enum FlowReply {
     OAuthToken(Answer, OAuthShape),
     /// The token, the app whose it is, and what it was asked for.
     ManagedIdentity(Box<(Answer, Arc<App>, ManagedIdentity<'static>)>),
+    Device(Box<DeviceAuthorization>),
     Introspection(Introspection),
     Metadata(Box<ServerMetadata>),
     /// It is done, and there is nothing to say.
@@ -122,6 +126,8 @@ impl FlowCall<'_> {
             Self::Revoke(_) => None,
             Self::AuthCodeUrl(request) => service.app_meant(caller, &request.common),
             Self::SignOutUrl(request) => by_name(request.app),
+            Self::DeviceStart(request) => service.app_meant(caller, &request.common),
+            Self::DevicePoll(request) | Self::OAuthDevicePoll(request) => service.app_meant(caller, &request.common),
             Self::ListAccounts(listing) => by_name(listing.app),
             Self::GetAccount { app, .. } | Self::SignOut { app, .. } => by_name(*app),
         }
@@ -144,6 +150,17 @@ impl FlowCall<'_> {
                 let (answer, app) = service.managed_identity(caller, call, request, *among).boxed().await?;
                 let asked = ManagedIdentity { resource: Cow::Owned(asked.resource.clone().into_owned()) };
                 Ok(FlowReply::ManagedIdentity(Box::new((answer, app, asked))))
+            }
+            Self::DeviceStart(request) => {
+                let begun = service.device_authorization(caller, call, request).boxed().await?;
+                Ok(FlowReply::Device(Box::new(begun)))
+            }
+            Self::DevicePoll(request) => {
+                service.device_token(caller, call, request).boxed().await.map(|(answer, _)| FlowReply::Token(answer))
+            }
+            Self::OAuthDevicePoll(request) => {
+                let (answer, has_openid) = service.device_token(caller, call, request).boxed().await?;
+                Ok(FlowReply::OAuthToken(answer, OAuthShape { is_exchange: false, has_openid }))
             }
             Self::Revoke(token) => service.revoke(caller, call, token).boxed().await.map(|()| FlowReply::Done),
             Self::Introspect { client, token } => {

@@ -7,10 +7,12 @@ use super::super::fault::{Fault, FaultKind};
 use super::super::members::{Member, Members, ScopeList, form};
 use super::{DoorInput, FlowCall, OAuthShape, Text, text};
 use crate::caller::Beyond;
-use crate::flow::{AuthCode, Common, NamedApp, OnBehalfOf, Redeem, Request, SamlMembers, UsernamePassword};
+use crate::flow::{
+    AuthCode, Common, DevicePoll, DeviceStart, NamedApp, OnBehalfOf, Redeem, Request, SamlMembers, UsernamePassword,
+};
 use crate::oauth::{
-    GRANT_JWT_BEARER, GRANT_PASSWORD, GRANT_REFRESH_TOKEN, GRANT_SAML2_BEARER, GRANT_TOKEN_EXCHANGE, SamlVersion,
-    TOKEN_TYPE_ACCESS, TOKEN_TYPE_JWT, TOKEN_TYPE_SAML2,
+    GRANT_DEVICE_CODE, GRANT_JWT_BEARER, GRANT_PASSWORD, GRANT_REFRESH_TOKEN, GRANT_SAML2_BEARER, GRANT_TOKEN_EXCHANGE,
+    SamlVersion, TOKEN_TYPE_ACCESS, TOKEN_TYPE_JWT, TOKEN_TYPE_SAML2,
 };
 use crate::token::Scopes;
 
@@ -35,21 +37,14 @@ const REFUSED: [(Member, &str); 7] = [
 pub(in crate::http) fn token<'a>(given: &'a mut DoorInput<'_>) -> Result<FlowCall<'a>, Fault> {
     let members = &given.members;
     let present = members.present();
-    for (member, remedy) in REFUSED {
-        if present.has(member) {
-            return Err(invalid(format!("`{}`: {remedy}", member.name())));
-        }
-    }
-    if given.head.is_dpop {
-        return Err(invalid("tokens that are bound to a key are not served: leave the header `DPoP` out"));
-    }
+    plain(given)?;
     let grant = text(&members.grant_type)
         .ok_or_else(|| invalid("`grant_type` is missing: say which grant it is, such as `client_credentials` (RFC 6749 §4)"))?;
     if ![GRANT_JWT_BEARER, GRANT_SAML2_BEARER].contains(&grant) && present.has(Member::RequestedTokenUse) {
         return Err(invalid("`requested_token_use` belongs to the JWT and SAML bearer grants: leave it out"));
     }
     let scopes = scopes(members)?;
-    let has_openid = scopes.as_ref().is_some_and(|scopes| scopes.iter().any(|scope| scope == OPENID));
+    let has_openid = has_openid(scopes.as_ref());
     let is_exchange = grant == GRANT_TOKEN_EXCHANGE || requested_saml(members).is_some();
     let common = common(given, scopes);
     let request = match grant {
@@ -66,6 +61,10 @@ pub(in crate::http) fn token<'a>(given: &'a mut DoorInput<'_>) -> Result<FlowCal
             username: text(&members.username),
             password: text(&members.password),
         }),
+        GRANT_DEVICE_CODE => {
+            let device_code = Some(needed(&members.device_code, Member::DeviceCode)?);
+            return Ok(FlowCall::OAuthDevicePoll(DevicePoll { common, device_code }));
+        }
         GRANT_REFRESH_TOKEN => Request::Redeem(Redeem { common, handle: needed(&members.refresh_token, Member::RefreshToken)? }),
         GRANT_JWT_BEARER => on_behalf_of(common, members, needed(&members.assertion, Member::Assertion)?)?,
         GRANT_SAML2_BEARER => saml_bearer(common, members, needed(&members.assertion, Member::Assertion)?)?,
@@ -73,11 +72,19 @@ pub(in crate::http) fn token<'a>(given: &'a mut DoorInput<'_>) -> Result<FlowCal
         _ => {
             let detail = "this `grant_type` is not served here; those that are: client_credentials, authorization_code, refresh_token, \
                           password, urn:ietf:params:oauth:grant-type:jwt-bearer, urn:ietf:params:oauth:grant-type:saml2-bearer, \
-                          urn:ietf:params:oauth:grant-type:token-exchange";
+                          urn:ietf:params:oauth:grant-type:token-exchange, urn:ietf:params:oauth:grant-type:device_code";
             return Err(Fault::new(FaultKind::UnsupportedGrantType, detail));
         }
     };
     Ok(FlowCall::OAuthToken(request, OAuthShape { is_exchange, has_openid }))
+}
+
+/// `POST /oauth2/device_authorization`.
+pub(in crate::http) fn device_authorization<'a>(given: &'a mut DoorInput<'_>) -> Result<FlowCall<'a>, Fault> {
+    plain(given)?;
+    let scopes = scopes(&given.members)?;
+    let has_openid = has_openid(scopes.as_ref());
+    Ok(FlowCall::DeviceStart(DeviceStart { common: common(given, scopes), has_openid }))
 }
 
 /// `POST /oauth2/revoke`.
@@ -98,6 +105,22 @@ pub(in crate::http) fn metadata<'a>(given: &'a mut DoorInput<'_>) -> Result<Flow
         .as_deref()
         .ok_or_else(|| Fault::new(FaultKind::NotFound, "there is no metadata without `public_url` in the configuration"))?;
     Ok(FlowCall::Metadata { app: form::last_segment(given.path, APP)?, public_url })
+}
+
+/// Whether a request means nothing else than tokend gives.
+fn plain(given: &DoorInput<'_>) -> Result<(), Fault> {
+    let present = given.members.present();
+    if let Some((member, remedy)) = REFUSED.into_iter().find(|(member, _)| present.has(*member)) {
+        return Err(invalid(format!("`{}`: {remedy}", member.name())));
+    }
+    if given.head.is_dpop {
+        return Err(invalid("tokens that are bound to a key are not served: leave the header `DPoP` out"));
+    }
+    Ok(())
+}
+
+fn has_openid(scopes: Option<&Scopes>) -> bool {
+    scopes.is_some_and(|scopes| scopes.iter().any(|scope| scope == OPENID))
 }
 
 /// RFC 7523 §2.1, and Entra's name for what it does.

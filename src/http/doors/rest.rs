@@ -4,7 +4,8 @@ use super::super::fault::Fault;
 use super::super::members::{Member, MemberSet, Members, ScopeList};
 use super::{DoorInput, FlowCall, text};
 use crate::flow::{
-    AuthCode, AuthCodeUrl, Common, ForeignRefreshToken, OnBehalfOf, Request, SamlMembers, SignOutUrl, Silent, UsernamePassword,
+    AuthCode, AuthCodeUrl, Common, DevicePoll, DeviceStart, ForeignRefreshToken, OnBehalfOf, Request, SamlMembers, SignOutUrl,
+    Silent, UsernamePassword,
 };
 use crate::oauth::SamlVersion;
 use crate::token::Scopes;
@@ -104,6 +105,19 @@ pub(in crate::http) fn username_password<'a>(given: &'a mut DoorInput<'_>) -> Re
     let request =
         UsernamePassword { common: common(members, scopes), username: text(&members.username), password: text(&members.password) };
     Ok(FlowCall::Token(Request::UsernamePassword(request)))
+}
+
+/// `POST /device-code`.
+pub(in crate::http) fn device_code<'a>(given: &'a mut DoorInput<'_>) -> Result<FlowCall<'a>, Fault> {
+    let scopes = taken(&mut given.members.scopes);
+    Ok(FlowCall::DeviceStart(DeviceStart { common: common(&given.members, scopes), has_openid: false }))
+}
+
+/// `POST /device-code/poll`.
+pub(in crate::http) fn device_poll<'a>(given: &'a mut DoorInput<'_>) -> Result<FlowCall<'a>, Fault> {
+    let members = &given.members;
+    let common = common(members, None);
+    Ok(FlowCall::DevicePoll(DevicePoll { common, device_code: text(&members.device_code) }))
 }
 
 /// The members that all of them take.

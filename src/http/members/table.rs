@@ -235,6 +235,8 @@ members! {
         body "Ties the id token to the sign-in; made by `/auth-code/url` if absent, and checked by `/auth-code` if given.";
     code Code: Rare for_apis, body "The authorization code.", form "The authorization code.";
     code_verifier CodeVerifier: Rare for_apis, body "What `/auth-code/url` gave (RFC 7636).", form "RFC 7636.";
+    device_code DeviceCode: Rare for_apis, body "The `device_code` that `/device-code` gave.",
+        form "The `device_code` that `/oauth2/device_authorization` gave (RFC 8628 §3.4).";
     iss Iss: Rare for_apis, body "The `iss` that came with the code (RFC 9207).";
     post_logout_redirect_uri PostLogoutRedirectUri: Rare for_apis,
         body "Where the browser comes back to, as it is registered for the app (RP-Initiated Logout 1.0 §2).";

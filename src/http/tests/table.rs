@@ -40,6 +40,10 @@ async fn every_row_is_routed_and_reaches_the_service() {
         let (status, headers, body) = ask(&app, request, body).await;
         let text = body.to_string();
         match (route.path.dialect, route.operation.id) {
+            // The code says which app is meant.
+            (Dialect::Problem, "device_code_poll") => {
+                assert!(status.as_u16() == 400 && text.contains("`device_code` is missing"), "{path}: {text}");
+            }
             (Dialect::Problem, _) => {
                 assert_eq!((status.as_u16(), &body["error"]), (404, &"unknown_app".into()), "{path}: {body}");
                 check(status, &headers, &body);

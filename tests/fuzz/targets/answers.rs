@@ -1,6 +1,7 @@
 //! What a token endpoint answers: read by itself, and through the whole sidecar.
 
 use serde_json::json;
+use tokend::authority::BegunDevice;
 use tokend::oauth::{ClientInfo, ErrorBody, TokenResponse, challenge, unverified};
 use tokend::secret::Secret;
 
@@ -43,6 +44,11 @@ fn alone(input: &[u8]) -> Result<(), String> {
         holds(!shown.contains(CANARY), || format!("Debug shows a token: {shown}"))?;
         let _claims = answer.id_token.as_ref().map(Secret::expose).and_then(unverified);
         let _info = answer.client_info.as_deref().and_then(ClientInfo::parse);
+    }
+    if let Ok(begun) = BegunDevice::read(input) {
+        let shown = [&begun.user_code, &begun.verification_uri];
+        holds(!shown.iter().any(|text| text.chars().any(char::is_control)), || format!("it reaches a screen: {shown:?}"))?;
+        holds(begun.expires_in > 0 && begun.interval > 0, || "a code that cannot be polled".to_owned())?;
     }
     if let Ok(error) = serde_json::from_slice::<ErrorBody>(input)
         && let Some(claims) = &error.claims

@@ -34,14 +34,16 @@ pub(super) fn ready() -> Ready {
     }
     seeds.extend(genuine.iter().cloned());
     let handles = HandleKeys::of_process();
-    let handle = handles.seal(5, &token).expect("a seal");
+    let handle = handles.seal("refresh-handle", 5, &token).expect("a seal");
     seeds.push(handle.clone());
     let takes = move |input: &[u8]| {
         // Nothing opens but what was sealed under this name.
         let opened = sealed.open(NAME, input, VERSIONS);
         holds(opened.is_err() || genuine.iter().any(|genuine| genuine == input), || "what nobody sealed is opened".to_owned())?;
         holds(sealed.open("tokend:{tag}:t:other", input, VERSIONS).is_err(), || "it opens under another name".to_owned())?;
-        let is_handle = handles.open(input).now_or_never().is_some_and(|opened| opened.is_ok());
+        let is_code = handles.open("device-code", input).now_or_never().is_some_and(|opened| opened.is_ok());
+        holds(!is_code, || "a handle of another kind is opened".to_owned())?;
+        let is_handle = handles.open("refresh-handle", input).now_or_never().is_some_and(|opened| opened.is_ok());
         holds(is_handle == (handle == input), || "another handle is opened than the one that was sealed".to_owned())?;
         let _generation = Ring::generation(input);
         let payload = plain.open(NAME, input, VERSIONS).map_or_else(|_| input.to_vec(), |opened| opened.payload.to_vec());

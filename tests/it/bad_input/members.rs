@@ -57,6 +57,7 @@ async fn a_member_of_the_wrong_type_is_400() {
                 "/obo" => &["access_token_sha256", "subject_token_type", "requested_token_type"],
                 "/auth-code/url" => &["redirect_uri", "prompt", "login_hint", "domain_hint", "response_mode", "state", "nonce"],
                 "/silent" => &["access_token_sha256", "account"],
+                "/device-code" => &[],
                 "/refresh-token" => &["refresh_token"],
                 "/username-password" => &["username", "password"],
                 _ => &["code", "redirect_uri", "code_verifier", "nonce", "iss"],

@@ -36,6 +36,7 @@ async fn routes(world: &World) -> Vec<Route> {
         route("/auth-code/url", None, json!({"app": "web", "scopes": [ACCESS], "redirect_uri": REDIRECT_URI})),
         route("/auth-code", None, code),
         route("/silent", None, json!({"app": "web", "scopes": [ACCESS], "account": account})),
+        route("/device-code", None, json!({"app": "web", "scopes": [ACCESS]})),
         route("/refresh-token", None, json!({"app": "web", "scopes": [ACCESS], "refresh_token": foreign})),
         route(
             "/username-password",

@@ -264,6 +264,8 @@ fn requests(client: &Client) -> Vec<(&'static str, reqwest::RequestBuilder)> {
             client.request("/username-password", &json!({"app": "web", "scopes": ORDERS, "username": "any", "password": "any"})),
         ),
         ("", client.request("/sign-out/url", &json!({"app": "web", "account": "some.body"}))),
+        ("device_code", client.request("/device-code", &json!({"app": "web", "scopes": ORDERS}))),
+        ("device_code", client.request("/device-code/poll", &json!({"device_code": "any"}))),
         ("", client.http.get(at("/accounts?app=web"))),
         ("", client.http.get(at(account))),
         ("", client.http.delete(at(account))),

@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 use super::{ANA, ORDERS, Stage, USER_READ, requests};
 use crate::support::{Answer, Client, GRAPH, REDIRECT_URI};
 
-const FLOWS: [&str; 6] = ["client_credentials", "on_behalf_of", "auth_code", "silent", "refresh_token", "username_password"];
+const FLOWS: [&str; 7] =
+    ["client_credentials", "on_behalf_of", "auth_code", "silent", "refresh_token", "username_password", "device_code"];
 
 /// All of them: some are had by name only.
-const EVERY: &str = ", flows: [client_credentials, on_behalf_of, auth_code, silent, refresh_token, username_password]";
+const EVERY: &str = ", flows: [client_credentials, on_behalf_of, auth_code, silent, refresh_token, username_password, device_code]";
 
 /// `POST` with an inbound token that is none: what looks at it says so.
 async fn post(client: &Client, path: &str, body: &Value) -> Answer {
@@ -17,7 +18,7 @@ async fn post(client: &Client, path: &str, body: &Value) -> Answer {
 }
 
 /// A request's members for each route that takes a body, but for `app`, `api` and `scopes`.
-fn bodies() -> [(&'static str, Value); 7] {
+fn bodies() -> [(&'static str, Value); 8] {
     [
         ("/client-credentials", json!({})),
         ("/obo", json!({})),
@@ -26,6 +27,7 @@ fn bodies() -> [(&'static str, Value); 7] {
         ("/silent", json!({"account": "some.body"})),
         ("/refresh-token", json!({"refresh_token": "any"})),
         ("/username-password", json!({"username": "any", "password": "any"})),
+        ("/device-code", json!({})),
     ]
 }
 
@@ -42,8 +44,10 @@ fn is_allowed(what: &str, answer: &Answer) {
 
 #[tokio::test]
 async fn only_the_flows_that_are_listed() {
-    let callers: Vec<(&str, String)> =
-        ["cc", "obo", "code", "again", "moved", "typed"].into_iter().zip(FLOWS.map(|flow| format!(", flows: [{flow}]"))).collect();
+    let callers: Vec<(&str, String)> = ["cc", "obo", "code", "again", "moved", "typed", "shown"]
+        .into_iter()
+        .zip(FLOWS.map(|flow| format!(", flows: [{flow}]")))
+        .collect();
     let callers: Vec<(&str, &str)> = callers.iter().map(|(name, rights)| (*name, rights.as_str())).collect();
     let stage = Stage::memory(&callers).await;
     for ((caller, _), own) in callers.iter().zip(FLOWS) {

@@ -175,6 +175,40 @@ async fn renewals_leave_room_for_those_who_wait() {
 }
 
 #[tokio::test]
+async fn a_poll_of_a_device_code_is_work_until_it_ends() {
+    let world = World::with(LIMITS).await;
+    world.emulator.script(json!({"on": {"endpoint": "token"}, "times": 0, "do": {"hold": true}})).await;
+    let (leaver, mut begun, mut codes) = (world.leaver().await, 0, Vec::new());
+    for _ in 0..100 {
+        let start = json!({"app": "web", "scopes": "api://orders/access_as_user"});
+        let started = world.sidecar.client.post("/device-code", &start).await;
+        assert_eq!(started.status, 200, "{}", started.text);
+        let body = json!({"device_code": started.json["device_code"]});
+        codes.push(body.clone());
+        let wanted = flights(&world).await.0 + 1.0;
+        let answer = tokio::select! {
+            answer = leaver.client.post("/device-code/poll", &body) => Some(answer),
+            () = eventually(PATIENCE, async || flights(&world).await.0 >= wanted) => None,
+        };
+        if let Some(answer) = answer {
+            answer.refused(503, "overloaded", "`limits.flights`");
+            assert_eq!(answer.json["retryable"], true, "it was not sent");
+            break;
+        }
+        begun += 1;
+    }
+    assert!((5..60).contains(&begun), "{begun}");
+    all_left(&world).await;
+    assert!(flights(&world).await.0 >= f64::from(begun));
+    let_go(&world).await;
+    // Nothing is lost: each is polled again.
+    world.later(5);
+    for body in codes {
+        world.sidecar.client.post("/device-code/poll", &body).await.refused(400, "authorization_pending", "");
+    }
+}
+
+#[tokio::test]
 async fn a_redemption_is_work_until_it_ends() {
     let world = World::with(LIMITS).await;
     let ballast = "x".repeat(4000);

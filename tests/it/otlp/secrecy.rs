@@ -108,6 +108,14 @@ async fn good_ways(stage: &Stage, words: &mut Words) {
         let silent = json!({"app": "web", "scopes": scopes, "account": account});
         words.answer(&stage.post("/silent", &silent, &traced).await);
     }
+    let started = stage.post("/device-code", &json!({"app": "web", "scopes": ORDERS}), &traced).await;
+    for member in ["device_code", "user_code"] {
+        words.add(member, started.member(member));
+    }
+    let poll = json!({"device_code": started.json["device_code"]});
+    assert_eq!(stage.post("/device-code/poll", &poll, &traced).await.member("error"), "authorization_pending");
+    let theirs = stage.emulator.asked("token").await.pop().expect("a poll")["form"]["device_code"].clone();
+    words.all("device code of the authority", &theirs);
     let client = stage.fleet.client(0);
     let at = |path: &str| format!("{}{path}", client.base);
     for request in [
@@ -161,9 +169,16 @@ async fn no_span_names_a_token_a_secret_a_user_a_tenant_or_a_scope() {
     good_ways(&stage, &mut words).await;
     bad_ways(&stage, &mut words).await;
     let spans = stage.spans().await;
-    for name in
-        ["POST /obo", "POST /auth-code", "POST /silent", "GET /accounts/{home_account_id}", "POST unmatched", "redis remove"]
-    {
+    for name in [
+        "POST /obo",
+        "POST /auth-code",
+        "POST /silent",
+        "POST /device-code/poll",
+        "device_authorization",
+        "GET /accounts/{home_account_id}",
+        "POST unmatched",
+        "redis remove",
+    ] {
         assert!(!spans.named(name).is_empty(), "{name} in {}", spans.tree());
     }
     assert!(spans.0.len() > 100 && words.0.len() > 50, "{} in {}", words.0.len(), spans.0.len());

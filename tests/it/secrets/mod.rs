@@ -52,7 +52,7 @@ async fn traced(issuer: &KeyServer) -> World {
     let yaml = format!(
         "{yaml}doors: [oauth2, msi]\nmsi: {{imds: {{apps: [daemon], caller: tester}}}}\ncallers:\n  - {{name: tester, accounts: all, \
          doors: [rest, oauth2, msi], flows: [client_credentials, on_behalf_of, auth_code, silent, introspect, refresh_token, \
-         username_password], \
+         device_code, username_password], \
          token: {{file: {}}}}}\n  - {{name: workload, jwt: {jwt}}}\n",
         caller.display()
     );
@@ -81,6 +81,7 @@ async fn everything() -> Canaries {
     routes::sign_ins(&world, &mut all).await;
     routes::sign_outs(&world, &mut all).await;
     routes::carried_in(&world, &mut all).await;
+    routes::devices(&world, CALLER, &mut all).await;
     routes::accounts(&world, &mut all).await;
     routes::token_endpoint(&world, CALLER, &mut all).await;
     routes::managed_identity(&world, CALLER, &mut all).await;

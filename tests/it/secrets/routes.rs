@@ -234,6 +234,55 @@ pub(super) async fn carried_in(world: &World, all: &mut Canaries) {
     }
 }
 
+/// Devices: codes of both kinds, and what stands in for them.
+pub(super) async fn devices(world: &World, caller: &str, all: &mut Canaries) {
+    let client = &world.sidecar.client;
+    let plain = Client::new(&client.base, None);
+    let standard = [("client_id", "web"), ("client_secret", caller), ("scope", ACCESS)];
+    for user in ["ana@contoso.example", ""] {
+        for started in [
+            client.post("/device-code", &json!({"app": "web", "scopes": [ACCESS]})).await,
+            client.post("/device-code", &json!({"app": "shop-web", "scopes": ["orders.read"]})).await,
+            form(&plain, "/oauth2/device_authorization", &standard).await,
+        ] {
+            assert_eq!(started.status, 200, "{}", started.text);
+            let code = started.member("device_code").to_owned();
+            all.secret("device code", code.clone());
+            all.secret("user code", started.member("user_code"));
+            let body = json!({"device_code": code});
+            let answer = client.post("/device-code/poll", &body).await;
+            all.answer("pending", &answer);
+            let theirs = world.emulator.asked("token").await.pop().expect("a poll")["form"]["device_code"].clone();
+            all.secret("device code of the authority", theirs.as_str().expect("a code"));
+            all.answer("too early", &client.post("/device-code/poll", &body).await);
+            let said = json!({"error": theirs, "error_description": format!("{theirs} is bad"), "suberror": theirs});
+            world.emulator.script(json!({"on": {"endpoint": "token"}, "do": {"error": said}})).await;
+            world.clock.advance(Duration::from_secs(20));
+            all.answer("repeated", &client.post("/device-code/poll", &body).await);
+            world.clock.advance(Duration::from_secs(61));
+            let eva = if user.is_empty() {
+                json!({"code": started.member("user_code"), "deny": true})
+            } else {
+                let is_shop = started.text.contains("/oidc/shop");
+                json!({"code": started.member("user_code"), "user": if is_shop { "eva" } else { user }})
+            };
+            assert!(world.emulator.client.post("/_emulator/device", &eva).await.status < 300);
+            all.answer("decided", &client.post("/device-code/poll", &body).await);
+            all.answer("decided, again", &client.post("/device-code/poll", &body).await);
+            for odd in [json!({"device_code": [code]}), json!({"app": "daemon", "device_code": code}), json!({"code": code})] {
+                all.answer("an odd poll", &client.post("/device-code/poll", &odd).await);
+            }
+            let grant = ("grant_type", "urn:ietf:params:oauth:grant-type:device_code");
+            let pairs = [grant, ("client_id", "daemon"), ("client_secret", caller), ("device_code", &*code)];
+            all.answer("another app's poll", &form(&plain, "/oauth2/token", &pairs).await);
+            all.answer("a path", &client.get(&format!("/accounts/{code}?app=web")).await);
+        }
+    }
+    let canary = "canary-device-code-0123456789";
+    all.secret("unknown device code", canary);
+    all.answer("unknown device code", &client.post("/device-code/poll", &json!({"device_code": canary})).await);
+}
+
 /// The routes for clients that speak OAuth 2.0.
 pub(super) async fn token_endpoint(world: &World, caller: &str, all: &mut Canaries) {
     // Without the header: the proof stands in the form, or as Basic.

@@ -25,7 +25,7 @@ test-deploy: ## The chart, the images, the rules and dashboards, by helm, promto
 	tests/setup/compose
 	cargo test --locked --test deploy -- $$(cat .tools/images/left-out 2>/dev/null)
 
-test-peers: ## tokend against Keycloak, and under Azure SDKs and OAuth libraries; the emulator under msal-node, msal-go and the SDKs
+test-peers: ## tokend against Keycloak, under Azure SDKs, OAuth libraries and a Chromium; the emulator under msal-node, msal-go and the SDKs
 	tests/setup/peers
 	cargo test --locked --test peers
 

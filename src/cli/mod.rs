@@ -7,6 +7,7 @@ mod healthcheck;
 mod key_ring;
 mod print;
 pub mod run;
+pub mod terminal;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -20,12 +21,16 @@ pub use caller_token::CallerToken;
 pub use key_ring::KeyRing;
 
 use crate::finding::{Findings, Severity};
+use terminal::{AccountsArgs, LoginArgs, LogoutArgs, TerminalCommand, TokenArgs, TokendPlace};
 
 /// The exit status of bad usage and bad configuration (EX_USAGE of sysexits.h).
 pub const USAGE: u8 = 64;
 
 /// The variable that names the configuration file where `--config` does not.
 const CONFIG: &str = "TOKEND_CONFIG";
+
+/// The variable that says where a running tokend is where `--url` does not. What the chart injects sets it.
+const URL: &str = "TOKEND_URL";
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +80,8 @@ pub enum Command {
     CallerToken(CallerToken),
     /// Print keys for the level that replicas share.
     KeyRing(KeyRing),
+    /// Ask a running sidecar, for whoever sits at the terminal.
+    Terminal(Box<TerminalCommand>),
 }
 
 /// The end of the process before any command: a usage error, help, or the version.
@@ -159,6 +166,14 @@ enum Verb {
     /// Print keys that seal what lies in Redis (`cache.redis.encryption.key_ring`)
     #[command(subcommand)]
     KeyRing(KeyRing),
+    /// Sign in at a running tokend, by the browser or a code for another device
+    Login(Box<LoginArgs>),
+    /// Print a token of somebody who is signed in at a running tokend
+    Token(TokenArgs),
+    /// Show who is signed in at a running tokend
+    Accounts(AccountsArgs),
+    /// Sign out at a running tokend
+    Logout(LogoutArgs),
 }
 
 /// Reads the command line; the first of `args` is the program's name.
@@ -170,9 +185,7 @@ where
     A: Into<OsString> + Clone,
 {
     let line = Line::try_parse_from(args)?;
-    // In any case, as all names of the environment.
-    let named = environment.iter().find(|(name, path)| name.eq_ignore_ascii_case(CONFIG) && !path.is_empty());
-    let file = |given: ConfigFile| given.config.or_else(|| named.map(|(_, path)| PathBuf::from(path)));
+    let file = |given: ConfigFile| given.config.or_else(|| variable(environment, CONFIG).map(PathBuf::from));
     Ok(match line.verb {
         Verb::Serve(given) => Command::Serve { config: file(given) },
         #[cfg(feature = "emulator")]
@@ -186,7 +199,27 @@ where
         Verb::Healthcheck { file: given, url } => Command::Healthcheck { config: file(given), url },
         Verb::CallerToken(what) => Command::CallerToken(what),
         Verb::KeyRing(what) => Command::KeyRing(what),
+        Verb::Login(args) => at_terminal(TerminalCommand::Login(args), environment)?,
+        Verb::Token(args) => at_terminal(TerminalCommand::Token(args), environment)?,
+        Verb::Accounts(args) => at_terminal(TerminalCommand::Accounts(args), environment)?,
+        Verb::Logout(args) => at_terminal(TerminalCommand::Logout(args), environment)?,
     })
+}
+
+/// A variable that is set to something. Its name may be in any case, as all names of the environment.
+fn variable<'a>(environment: &'a BTreeMap<String, String>, name: &str) -> Option<&'a str> {
+    let mut named = environment.iter().filter(|(own, value)| own.eq_ignore_ascii_case(name) && !value.is_empty());
+    named.next().map(|(_, value)| value.as_str())
+}
+
+/// Where tokend is says the line, or else the environment.
+fn at_terminal(mut command: TerminalCommand, environment: &BTreeMap<String, String>) -> Result<Command, Exit> {
+    let reach = command.reach_mut();
+    if let (None, Some(url)) = (&reach.url, variable(environment, URL)) {
+        let wrong = |error| Exit { code: USAGE, text: format!("error: the variable {URL}: {error}\n"), asked_for: false };
+        reach.url = Some(url.parse::<TokendPlace>().map_err(wrong)?);
+    }
+    Ok(Command::Terminal(Box::new(command)))
 }
 
 /// The findings as text for standard error, in the order they were made, and their number.
@@ -231,7 +264,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::path::PathBuf;
 
-    use super::{Command, Exit, KeyRing, parse, render};
+    use super::{Command, Exit, KeyRing, TerminalCommand, parse, render};
     use crate::finding::{Complaint, Findings};
 
     fn run(args: &[&str]) -> Result<Command, Exit> {
@@ -264,6 +297,49 @@ mod tests {
     fn a_key_ring_is_new_or_grows() {
         assert_eq!(run(&["key-ring", "new"]), Ok(Command::KeyRing(KeyRing::New)));
         assert_eq!(run(&["key-ring", "add"]), Ok(Command::KeyRing(KeyRing::Add)));
+    }
+
+    #[test]
+    fn a_terminals_commands_find_tokend_by_the_line_or_else_the_environment() {
+        let environment = BTreeMap::from([("tokend_url".to_owned(), "unix:/run/tokend.sock".to_owned())]);
+        let place = |args: &[&str], environment: &BTreeMap<String, String>| {
+            let line = std::iter::once("tokend").chain(args.iter().copied());
+            parse(line, environment).map(|command| match command {
+                Command::Terminal(mut command) => command.reach_mut().url.as_ref().map(ToString::to_string),
+                _ => panic!("another command"),
+            })
+        };
+        let asked = ["accounts", "--url", "http://127.0.0.1:5"];
+        assert_eq!(place(&asked, &environment), Ok(Some("http://127.0.0.1:5".to_owned())));
+        assert_eq!(place(&["accounts"], &environment), Ok(Some("unix:///run/tokend.sock".to_owned())));
+        assert_eq!(place(&["accounts"], &BTreeMap::new()), Ok(None));
+        let wrong = BTreeMap::from([("TOKEND_URL".to_owned(), "https://tokend.example".to_owned())]);
+        assert!(place(&["accounts"], &wrong).is_err_and(|exit| exit.code == 64 && exit.text.contains("TOKEND_URL")));
+    }
+
+    #[test]
+    fn what_a_terminal_asks_for_is_said_once() {
+        for bad in [
+            &["login"][..],
+            &["token"],
+            &["login", "--scope", "a", "--api", "b"],
+            &["login", "--scope", "a", "--device", "--no-browser"],
+            &["login", "--scope", "a", "--timeout", "0s"],
+            &["login", "--scope", "a", "--redirect-uri", "https://app.example/"],
+            &["login", "--scope", "a", "--success-url", "javascript:x"],
+            &["token", "--scope", "a", "--output", "yaml"],
+            &["accounts", "--url", "http://tokend.example"],
+            &["logout", "--all", "--account", "a"],
+        ] {
+            assert!(run(bad).is_err_and(|exit| exit.code == 64 && !exit.asked_for && !exit.text.is_empty()), "{bad:?}");
+        }
+        for verb in ["login", "token", "accounts", "logout"] {
+            assert!(run(&[verb, "--help"]).is_err_and(|exit| exit.code == 0 && exit.asked_for), "{verb}");
+        }
+        let asked = ["token", "--scope", "a b", "--scope", "c", "-o", "raw"];
+        let Ok(Command::Terminal(command)) = run(&asked) else { panic!("token") };
+        let TerminalCommand::Token(args) = *command else { panic!("token") };
+        assert_eq!(args.wanted.scopes(), ["a", "b", "c"]);
     }
 
     #[test]

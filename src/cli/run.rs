@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::print::{err, out};
-use super::{Command, USAGE, caller_token, check, healthcheck, key_ring, render};
+use super::{Command, USAGE, caller_token, check, healthcheck, key_ring, render, terminal};
 use crate::clock::Clock;
 use crate::config::{self, Input, Settings};
 use crate::finding::Findings;
@@ -68,6 +68,7 @@ pub fn run(command: Command, environment: BTreeMap<String, String>) -> u8 {
             }
             None => failed("this machine has no randomness to make keys of"),
         },
+        Command::Terminal(command) => block_on(terminal::run::run(&command, &environment)).unwrap_or(FAILED),
         #[cfg(feature = "emulator")]
         Command::Demo { exit } => block_on(crate::demo::run(exit, out)).map_or(FAILED, |good| if good { 0 } else { FAILED }),
         #[cfg(feature = "emulator")]

@@ -100,7 +100,8 @@ fn kind(variable: &str) -> VariableKind {
         return VariableKind::Foreign;
     };
     let rest = rest.to_ascii_lowercase();
-    if rest == "config" {
+    // Where the file is, and where clients find a tokend that runs.
+    if matches!(rest.as_str(), "config" | "url") {
         return VariableKind::Ignored;
     }
     let parts: Vec<String> = rest.split("__").map(str::to_owned).collect();
@@ -228,6 +229,7 @@ mod tests {
     fn kubernetes_and_our_own_are_ignored_and_others_are_findings() {
         let ignored = [
             "TOKEND_CONFIG",
+            "TOKEND_URL",
             "TOKEND_SERVICE_HOST",
             "TOKEND_SERVICE_PORT_HTTP",
             "TOKEND_PORT",

@@ -1,7 +1,8 @@
 //! tokend at a real Keycloak, which knows nothing of tokend: what the emulator and the smaller servers let pass is refused here.
 //! One Keycloak serves all its tests: its start takes longer than they do.
 //!
-//! And client libraries that know nothing of tokend either: at the emulator (`libraries`), and at tokend's own doors (`doors`).
+//! And client libraries that know nothing of tokend either: at the emulator (`libraries`), and at tokend's own doors (`doors`). And
+//! a Chromium, in which users sign in through `tokend login` (`terminal`).
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
 
@@ -14,6 +15,7 @@ mod libraries;
 #[path = "../it/support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "the tests against the emulator use the rest of it")]
 mod support;
+mod terminal;
 
 use std::sync::LazyLock;
 

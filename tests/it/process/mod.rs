@@ -12,6 +12,7 @@ mod roots;
 mod serve;
 mod shutdown;
 mod stopped;
+mod terminal;
 mod unread;
 mod workload;
 

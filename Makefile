@@ -29,7 +29,7 @@ test-peers: ## tokend against Keycloak, under Azure SDKs, OAuth libraries and a 
 	tests/setup/peers
 	cargo test --locked --test peers
 
-test-peers-long: ## The emulator under msal4j and the Azure SDK for Java; tokend under that SDK and Spring Security
+test-peers-long: ## The emulator under msal4j, the SDK for Java and CXF; tokend under that SDK and Spring Security, at Hydra, mock-oauth2-server
 	tests/setup/peers-long
 	cargo test --locked --test peers-long
 

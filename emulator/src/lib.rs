@@ -8,8 +8,8 @@
 //!
 //! A kind of authority is a folder (`entra`, `oidc`) with its routes, its grants, its tokens and how clients prove themselves to
 //! it. What kinds share stands beside the folders: `world` (the state of all), `directory` (who is known), `issued` (what may come
-//! back), `keys` and `jose` (signing), `saml` (assertions of that kind, signed and checked), `assertion`, `authorize`, `basic` and `pairing` (what is checked everywhere), `fault` (a
-//! refusal in either spelling).
+//! back), `keys` and `jose` (signing), `saml` (assertions of that kind, signed and checked), `assertion`, `authorize`, `basic` and
+//! `pairing` (what is checked everywhere), `fault` (a refusal in either spelling).
 
 mod aadsts;
 mod answer;

@@ -1,7 +1,9 @@
-//! The client libraries for Java at the emulator and at tokend: their virtual machine takes seconds for each token.
+//! The client libraries for Java at the emulator and at tokend: their virtual machine takes seconds for each token. And authorities
+//! of others that take minutes to build or seconds to start.
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+mod authorities;
 #[expect(dead_code, reason = "the libraries of other languages have a test program of their own")]
 mod clients;
 #[expect(dead_code, reason = "the libraries of other languages have a test program of their own")]
@@ -11,6 +13,8 @@ mod doors {
     mod oauth;
     mod spring;
 }
+mod group;
+mod servers;
 #[path = "../it/support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "the tests against the emulator use the rest of it")]
 mod support;

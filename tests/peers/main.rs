@@ -9,7 +9,8 @@
 #[expect(dead_code, reason = "the libraries for Java have a test program of their own")]
 mod clients;
 mod doors;
-#[expect(dead_code, reason = "it is a stage for tests to come as well")]
+mod flows;
+mod group;
 mod keycloak;
 mod libraries;
 #[path = "../it/support/mod.rs"]

@@ -1,5 +1,5 @@
-//! Token exchange (RFC 8693): an access token or a SAML assertion against an access token, with a refresh token where the client asks
-//! for one in the way that it is registered for, or against a SAML assertion.
+//! Token exchange (RFC 8693): an access token or a SAML assertion against an access token, with a refresh token where the client
+//! asks for one in the way that it is registered for, or against a SAML assertion.
 
 use serde_json::{Map, Value, json};
 

@@ -12,7 +12,8 @@ use crate::{
     world::World,
 };
 
-/// Ends the sign-in that the id token is of, or those of the user that `logout_hint` names at the client that is named, with all its refresh tokens, and sends the browser back where the client registered it.
+/// Ends the sign-in that the id token is of, or those of the user that `logout_hint` names at the client that is named, with all
+/// their refresh tokens, and sends the browser back where the client registered it.
 pub(crate) fn serve(world: &World, call: &Call, realm: &Realm) -> Answer {
     let parameters = call.query_or_form();
     let find = |name: &str| parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());

@@ -69,8 +69,16 @@ impl<'a> Browser<'a> {
 
 /// The address that the form with this id is sent to.
 pub(super) fn form_action(page: &str, id: &str) -> Option<String> {
-    let marker = format!("id=\"{id}\"");
-    let form = page.split("<form").skip(1).find(|form| form.split('>').next().is_some_and(|tag| tag.contains(&marker)))?;
+    action(page, &format!("id=\"{id}\""))
+}
+
+/// The address that the form is sent to by which a user lets a client in; it has no id.
+pub(super) fn consent_action(page: &str) -> Option<String> {
+    action(page, "/login-actions/consent?")
+}
+
+fn action(page: &str, marker: &str) -> Option<String> {
+    let form = page.split("<form").skip(1).find(|form| form.split('>').next().is_some_and(|tag| tag.contains(marker)))?;
     let action = form.split_once("action=\"")?.1.split('"').next()?;
     Some(action.replace("&amp;", "&"))
 }

@@ -12,9 +12,11 @@
 //! |---|---|---|
 //! | [`DAEMON`] | secret, with characters that need encoding | client credentials |
 //! | [`CERTIFIED`] | `private_key_jwt`, the key of the given certificate | client credentials; token exchange; authorization code |
-//! | [`WEB`] | secret | authorization code with PKCE (S256 required) to [`REDIRECT_URI`]; rotating refresh tokens; device flow |
-//! | [`ORDERS`] | secret | token exchange: it is the API that web's users call |
+//! | [`WEB`] | secret | authorization code with PKCE (S256 required) to [`REDIRECT_URI`]; rotating refresh tokens |
+//! | [`ORDERS`] | secret | token exchange, also for a refresh token: it is the API that web's users call |
 //! | [`STOCK`] | secret | nothing: the API behind, which the exchanged token is for |
+//! | [`DESK`] | secret | password; device flow; rotating refresh tokens; its tokens are for [`ORDERS`] |
+//! | [`TERMINAL`] | nothing | password; device flow; rotating refresh tokens |
 //! | [`STRANGER`] | secret | token exchange, but is in nobody's `aud` |
 //!
 //! A user's access token for [`WEB`] has `aud: ["daemon-certificate", "orders-api"]`, an exchanged one `aud: "stock-api"`.
@@ -32,7 +34,8 @@
 //!   id token only for `scope=openid`
 //! - `logout` with an `id_token_hint` ends the session and goes back at once, whatever browser comes; a
 //!   `post_logout_redirect_uri` that is not registered is an error page
-//! - a used refresh token is 400 `invalid_grant`, and its successor is dead too
+//! - a client that has to use PKCE has to use it at the start of a device too, where no standard has it
+//! - a used refresh token is 400 `invalid_grant`, and its successor is dead too; within the second of its issue that is not noticed
 
 mod browser;
 mod process;
@@ -45,9 +48,9 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Client, Method};
 use serde_json::Value;
 
-use self::browser::{Browser, Page, form_action};
-use self::process::Process;
+use self::browser::{Browser, Page, consent_action, form_action};
 use self::realm::realm;
+use crate::group::Group;
 
 /// A client id and its secret, or a user and her password.
 pub(crate) type Login = (&'static str, &'static str);
@@ -64,6 +67,10 @@ pub(crate) const ORDERS: Login = ("orders-api", "orders-secret");
 pub(crate) const STOCK: Login = ("stock-api", "stock-secret");
 /// A client that may exchange tokens, but that no user's token is meant for.
 pub(crate) const STRANGER: Login = ("stranger-api", "stranger-secret");
+/// A program that has a secret, and users without a browser.
+pub(crate) const DESK: Login = ("desk", "desk-secret");
+/// A public client: a program that has no credential.
+pub(crate) const TERMINAL: &str = "terminal";
 /// A user and her password.
 pub(crate) const USER: Login = ("ana", "ana-password");
 /// Another one.
@@ -85,7 +92,7 @@ pub(crate) struct Keycloak {
     pub(crate) token_endpoint: String,
     base: String,
     http: Client,
-    process: Process,
+    process: Group,
 }
 
 // === impl Keycloak ===
@@ -102,7 +109,7 @@ impl Keycloak {
             issuer,
             base,
             http,
-            process: Process::spawn(port, ADMIN),
+            process: process::spawn(port, ADMIN),
         };
         if tokio::time::timeout(START, keycloak.ready()).await.is_err() {
             panic!("Keycloak is not ready after {START:?}\n{}", keycloak.process.last_words());
@@ -135,6 +142,32 @@ impl Keycloak {
             Page::Elsewhere(redirect) => redirect,
             Page::Html(page) => panic!("it was sent nowhere: {page}"),
         }
+    }
+
+    /// Signs a user in at a device's address, and lets the device in.
+    pub(crate) async fn approve(&self, verification_uri: &str, username: &str, password: &str) {
+        self.decide(verification_uri, (username, password), "accept").await;
+    }
+
+    /// Signs a user in at a device's address, and does not let the device in.
+    pub(crate) async fn deny(&self, verification_uri: &str, username: &str, password: &str) {
+        self.decide(verification_uri, (username, password), "cancel").await;
+    }
+
+    async fn decide(&self, verification_uri: &str, (username, password): (&str, &str), answer: &str) {
+        let mut browser = Browser::new(&self.http, &self.base);
+        let html = |page: Page| match page {
+            Page::Html(page) => page,
+            Page::Elsewhere(redirect) => panic!("sent away, to {redirect}"),
+        };
+        let page = html(browser.open(verification_uri, None).await);
+        let action = form_action(&page, "kc-form-login").unwrap_or_else(|| panic!("no login form: {page}"));
+        let page = html(browser.open(&action, Some(encode(&[("username", username), ("password", password)]))).await);
+        let action = consent_action(&page).unwrap_or_else(|| panic!("no form to consent by: {page}"));
+        // Of all its addresses this one alone is relative.
+        let action = format!("{}{action}", if action.starts_with('/') { self.base.as_str() } else { "" });
+        let page = html(browser.open(&action, Some(encode(&[(answer, "x")]))).await);
+        assert!(!page.contains("kc-form-login"), "{page}");
     }
 
     /// Asks the token endpoint without tokend in between: status and JSON body.

@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{CERTIFIED, DAEMON, Login, ORDERS, OTHER_USER, REALM, REDIRECT_URI, STOCK, STRANGER, USER, WEB};
+use super::{CERTIFIED, DAEMON, DESK, Login, ORDERS, OTHER_USER, REALM, REDIRECT_URI, STOCK, STRANGER, TERMINAL, USER, WEB};
 
 /// What the realm is made of, as Keycloak imports it.
 pub(super) fn realm(certificate_pem: &str) -> Value {
     let exchange = json!({"standard.token.exchange.enabled": "true"});
+    let device = json!({"oauth2.device.authorization.grant.enabled": "true"});
     let code = json!({"standardFlowEnabled": true, "redirectUris": [REDIRECT_URI]});
     json!({
         "realm": REALM,
@@ -34,8 +35,19 @@ pub(super) fn realm(certificate_pem: &str) -> Value {
             }))),
             client(ORDERS.0, &json!({
                 "secret": ORDERS.1,
-                "attributes": exchange,
+                "attributes": merged(&exchange, &json!({"standard.token.exchange.enableRefreshRequestedTokenType": "SAME_SESSION"})),
                 "protocolMappers": [audience(STOCK.0)],
+            })),
+            client(DESK.0, &json!({
+                "secret": DESK.1,
+                "directAccessGrantsEnabled": true,
+                "attributes": device,
+                "protocolMappers": [audience(ORDERS.0)],
+            })),
+            client(TERMINAL, &json!({
+                "publicClient": true,
+                "directAccessGrantsEnabled": true,
+                "attributes": device,
             })),
             client(STOCK.0, &json!({"secret": STOCK.1})),
             client(STRANGER.0, &json!({"secret": STRANGER.1, "attributes": exchange})),

@@ -15,7 +15,8 @@ Out: what the library returned, as JSON on stdout (for steps: an array). MSAL gi
 
 action                takes (beside `scopes`, and `claims` as JSON text where MSAL has it)
 client_credentials    –
-obo                   assertion
+obo                   assertion, requested_token_type?
+saml_obo              assertion (XML), version ("1.1" or "2.0")
 auth_code_url         redirect_uri, login_hint?, prompt?, state?     → MSAL's flow: auth_uri, state, nonce, code_verifier, …
 redeem                flow, response (the redirect's query as an object)
 redeem_code           code, redirect_uri, nonce?
@@ -90,7 +91,19 @@ def client_credentials(app, step):
 
 
 def obo(app, step):
-    return app.acquire_token_on_behalf_of(step["assertion"], step["scopes"], claims_challenge=step.get("claims"))
+    # What MSAL has no parameter for goes into the form as it stands.
+    return app.acquire_token_on_behalf_of(
+        step["assertion"], step["scopes"], claims_challenge=step.get("claims"), data=given(step, "requested_token_type")
+    )
+
+
+def saml_obo(app, step):
+    # MSAL has these grants for its own way through WS-Trust, one layer below its methods, and encodes the assertion there.
+    grant = f"urn:ietf:params:oauth:grant-type:saml{'2' if step['version'] == '2.0' else '1_1'}-bearer"
+    app.client.grant_assertion_encoders.setdefault(grant, app.client.encode_saml_assertion)
+    return app.client.obtain_token_by_assertion(
+        step["assertion"].encode(), grant, scope=step["scopes"], data={"requested_token_use": "on_behalf_of"}
+    )
 
 
 def auth_code_url(app, step):
@@ -197,7 +210,8 @@ def azure_managed_identity(asked, step):
 MSAL = {
     step.__name__: step
     for step in (
-        client_credentials, obo, auth_code_url, redeem, redeem_code, refresh_token, silent, accounts, username_password,
+        client_credentials, obo, saml_obo, auth_code_url, redeem, redeem_code, refresh_token, silent, accounts,
+        username_password,
     )
 }
 PUBLIC = {step.__name__: step for step in (device_code, device_poll)}

@@ -80,7 +80,7 @@ const msal = {
   device: () =>
     msalOpen().acquireTokenByDeviceCode({ scopes, deviceCodeCallback: (answer) => say({ user_code: answer.userCode }) }),
   password: () =>
-    msalOpen().acquireTokenByUsernamePassword({ scopes, username: asked.username, password: asked.password }),
+    (asked.secret ? confidential() : msalOpen()).acquireTokenByUsernamePassword({ scopes, username: asked.username, password: asked.password }),
   // Where a managed identity's token is asked for is the environment's to say.
   identity() {
     const managedIdentityIdParams = asked.client_id ? { userAssignedClientId: asked.client_id } : undefined;

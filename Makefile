@@ -49,7 +49,7 @@ suite-long: ## The whole suite ten times: a test that fails once is a fault
 	for run in 1 2 3 4 5 6 7 8 9 10; do cargo test --locked --workspace || exit 1; done
 
 lost-long: ## What Redis loses, a hundred times each: TIMES=100
-	TOKEND_TIMES=$(or $(TIMES),100) cargo test --locked --test it -- accounts::lost accounts::failover
+	TOKEND_TIMES=$(or $(TIMES),100) cargo test --locked --test it -- accounts::lost accounts::failover sessions::lost
 
 # Parameters by environment: HISTORIES_TOPOLOGY, HISTORIES_SEED, HISTORIES_SECONDS, HISTORIES_RUNS, HISTORIES_ONLY, HISTORIES_SKEW;
 # tests/histories/main.rs says what each is. A history that fails says how to have it again.

@@ -63,6 +63,7 @@ fn app(name: String, raw: raw::App, environment: &BTreeMap<String, String>, repo
         let members = Pointless {
             assertion_audience: raw.assertion_audience.is_some(),
             offline_access: raw.offline_access.is_some(),
+            session_ask: raw.session.as_ref().is_some_and(|session| session.ask.is_some()),
             tenants: raw.tenants.as_ref().is_some_and(|list| !list.0.is_empty()),
         };
         pointless(&path, address, &members, report);
@@ -180,6 +181,7 @@ fn served(path: &str, address: Result<Address, Complaint>, report: &mut Report<'
 struct Pointless {
     assertion_audience: bool,
     offline_access: bool,
+    session_ask: bool,
     tenants: bool,
 }
 
@@ -192,6 +194,8 @@ fn pointless(path: &str, address: &Address, given: &Pointless, report: &mut Repo
     let has_effect = [
         ("assertion_audience", given.assertion_audience, address.issuer().is_some()),
         ("offline_access", given.offline_access, !profile.reserved_scopes),
+        // Elsewhere a refresh token comes with every on-behalf-of.
+        ("session.ask", given.session_ask, !profile.reserved_scopes),
     ];
     for (member, given, has_effect) in has_effect {
         if given && !has_effect {

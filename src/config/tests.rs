@@ -531,6 +531,21 @@ fn the_name_of_a_cloud_is_no_host_of_it() {
 }
 
 #[test]
+fn how_a_session_asks_for_its_refresh_token_is_an_issuers_matter() {
+    let app = |place: &str, ask: &str| {
+        let text = format!("apps: {{a: {{{place}, client_id: c, credential: {{secret: {{file: /x}}}}, session: {{ask: {ask}}}}}}}");
+        let (settings, findings) = yaml(&text, &[]);
+        let about = findings.iter().find(|finding| finding.key == "apps.a.session.ask").map(|finding| finding.severity);
+        (settings.map(|settings| settings.apps[0].session_ask), about)
+    };
+    let (issuer, entra) = ("issuer: https://id.example/r", "authority: https://login.microsoftonline.com/contoso.example");
+    let word = Some(Some(flow::SessionAsk::OfflineAccess));
+    assert_eq!(app(issuer, "offline_access"), (word, None));
+    assert_eq!(app(entra, "offline_access"), (word, Some(Severity::Warning)));
+    assert_eq!(app(issuer, "always"), (None, Some(Severity::Error)));
+}
+
+#[test]
 fn a_host_name_that_is_no_host_is_a_warning() {
     let app = |url: &str| format!("apps: {{a: {{issuer: 'https://{url}', client_id: c, credential: {{secret: {{file: /s}}}}}}}}\n");
     let redis = |url: &str| format!("{APP}cache: {{redis: {{{url}, encryption: {{key_ring: {{file: /r}}}}}}}}\n");

@@ -56,7 +56,8 @@ async fn demonstrate(exit: bool, out: fn(&str)) -> Result<bool, String> {
     let (ends, signals) = Signals::manual();
     let interrupted = Signals::terminal().map_err(|error| error.to_string())?;
     let show = async {
-        let results = steps::all(&client).await;
+        let mut results = steps::all(&client).await;
+        results.extend(sign_ins::all(&client).await);
         let good = results.iter().all(DemoStep::is_good);
         out(&table(&results));
         if !exit {

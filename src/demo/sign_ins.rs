@@ -33,7 +33,7 @@ async fn by_what_the_caller_has(client: &Client) -> Vec<DemoStep> {
 async fn on_a_device(client: &Client) -> Vec<DemoStep> {
     let start = json!({"app": "web", "scopes": [ORDERS]});
     let start = ask(client, "device code", "/device-code", &start, None).await;
-    client.control("device", &json!({"user_code": start.body()["user_code"], "user": ANA})).await;
+    client.control("device", &json!({"code": start.body()["user_code"], "user": ANA})).await;
     let poll = json!({"app": "web", "device_code": start.body()["device_code"]});
     let polled = ask(client, "device code, polled after the approval", "/device-code/poll", &poll, None).await;
     let account = polled.body()["account"]["home_account_id"].clone();

@@ -50,7 +50,6 @@ pub(super) async fn all(client: &Client) -> Vec<DemoStep> {
     ];
     steps.extend(signed_in(client).await);
     steps.extend(exchanged(client).await);
-    steps.extend(super::sign_ins::all(client).await);
     steps.extend(by_other_doors(client).await);
     steps
 }

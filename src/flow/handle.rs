@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::request::Common;
 use crate::cache::{HandleKind, Handles, Unavailable, Unopened};
 use crate::secret::Secret;
-use crate::token::{Scopes, SpaceId};
+use crate::token::{Partition, Scopes, SpaceId};
 
 /// What every handle begins with.
 const KIND: &str = "tkd1.";
@@ -44,6 +44,8 @@ pub(super) struct HandleRecord {
 pub(super) enum HandleSubject {
     /// An account, and the lineage of its sign-in.
     Account { home_account_id: String, lineage: [u8; 16] },
+    /// A long-running session by its partition, which is a hash of its key, and its lineage.
+    Session { partition: Partition, lineage: [u8; 16] },
 }
 
 /// What was asked for when the user signed in.
@@ -206,7 +208,7 @@ mod tests {
     use crate::flow::{Common, WIRE};
     use crate::tasks::Tasks;
     use crate::telemetry::Metrics;
-    use crate::token::{Scopes, SpaceId};
+    use crate::token::{Partition, Scopes, SpaceId};
 
     const NOW: i64 = 1_795_300_000;
     const DAYS: Duration = Duration::from_secs(90 * 24 * 3600);
@@ -245,6 +247,16 @@ mod tests {
         for other in ["", "tkd1", "eyJ.a.b", "tkd2.", "Tkd1."] {
             assert!(!is_handle(other) && open(&handles, other, NOW).await == Err(BadHandle::Invalid));
         }
+    }
+
+    #[tokio::test]
+    async fn a_sessions_handle_comes_back_as_it_was() {
+        let (handles, mut record) = (handles(), record("a"));
+        record.subject = HandleSubject::Session { partition: Partition::new([5; 32]), lineage: [6; 16] };
+        let text = sealed(&handles, &record, NOW);
+        assert!(open(&handles, &text, NOW).await == Ok((record, true)));
+        let clear = URL_SAFE_NO_PAD.decode(&text[5..]).unwrap();
+        assert!([&[5; 8], &[6; 8]].iter().all(|hidden| !clear.windows(8).any(|part| part == *hidden)));
     }
 
     #[tokio::test]
@@ -287,7 +299,7 @@ mod tests {
         // Another kind of subject, as a later release may have it.
         let mut other = postcard::to_stdvec(&record("a")).unwrap();
         let at = 32 + 1 + 1 + "alpha".len();
-        assert_eq!(std::mem::replace(&mut other[at], 1), 0, "the kind of the subject");
+        assert_eq!(std::mem::replace(&mut other[at], 9), 0, "the kind of the subject");
         let text = format!("tkd1.{}", URL_SAFE_NO_PAD.encode(handles.seal(HandleKind::Refresh, NOW, &other).unwrap()));
         assert!(open(&handles, &text, NOW).await == Err(BadHandle::Invalid));
     }

@@ -45,6 +45,8 @@ pub(super) struct Redeemed {
     pub(super) signed_in: Option<HandleSubject>,
     /// Whose it is, and the lineage of the sign-in, if that was kept.
     pub(super) account: Option<(String, [u8; 16])>,
+    /// The key of the session that it became, because it names nobody.
+    pub(super) session: Option<Secret>,
 }
 
 /// When an answer came.

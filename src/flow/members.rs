@@ -1,18 +1,19 @@
 //! The members that several flows take, judged once: what they mean together, before anything is looked up.
 
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 use url::Url;
 
 use super::app::App;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, RefusalKind};
 use super::request::Common;
 use super::state::FlowState;
 use crate::authority::UserIds;
 use crate::cache::Bypass;
 use crate::oauth::{ClaimsError, challenge, merge};
-use crate::token::{Scopes, Tenant, TokenDigest, VariantMembers, challenge_hash};
+use crate::token::{Scopes, Tenant, TokenDigest, Turn, VariantMembers, challenge_hash};
 
 /// What `claims`, `client_claims`, `force_refresh` and `access_token_sha256` ask for together.
 // As texts: read, they weigh many times what counts against `limits.inflight`, for as long as the request waits.
@@ -164,6 +165,14 @@ pub(super) fn redirect_uri(given: Option<&str>) -> Result<&str, Refusal> {
 /// Whether it can be a code verifier (RFC 7636 §4.1).
 pub(super) fn is_verifier(text: &str) -> bool {
     (43..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+}
+
+/// 256 bits, base64url: 43 characters, which is also a code verifier.
+pub(super) fn random() -> Result<String, Refusal> {
+    let mut bytes = [0; 32];
+    let filled = SystemRandom::new().fill(&mut bytes);
+    filled.map_err(|_| Refusal::new(Turn::Unavailable, RefusalKind::InternalError, "the system gives no random numbers"))?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
 /// A home account id, as an answer's `account` has it.

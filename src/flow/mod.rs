@@ -189,6 +189,11 @@ impl Service {
     /// # Errors
     /// There is no token, and why.
     pub async fn token(&self, caller: Caller, call: Call, request: &Request<'_>) -> Outcome {
+        if let Request::Redeem(redeem @ Redeem { of_session: false, .. }) = request
+            && Box::pin(redeem::is_of_session(&self.0, redeem.handle)).await
+        {
+            return Box::pin(self.redeem_session(caller, call, redeem)).await;
+        }
         let (state, flow) = (&self.0, request.flow());
         if let Request::Redeem(redeem) = request
             && state.is_bound(caller)
@@ -204,9 +209,22 @@ impl Service {
         let meant = meant.map(|common| Box::new(request.with_common(common)));
         let request = meant.as_deref().unwrap_or(request);
         let app = state.asked_of(caller, flow, request.common())?;
+        // As in `token_of`, which would be room of its own in the future of every request.
         let timed = Timed::begin(state, &app, flow, &call);
         let outcome = work(Asker { state, app: &app, caller, call }, request).await;
-        timed.end(caller, request.common(), outcome)
+        timed.end(caller, request.common(), outcome.map(|answer| request.named_in(answer)))
+    }
+
+    /// A token of an app that the caller may have it of.
+    async fn token_of(&self, app: &Arc<App>, caller: Caller, call: Call, request: &Request<'_>) -> Outcome {
+        let timed = Timed::begin(&self.0, app, request.flow(), &call);
+        let outcome = work(Asker { state: &self.0, app, caller, call }, request).await;
+        timed.end(caller, request.common(), outcome.map(|answer| request.named_in(answer)))
+    }
+
+    /// Redeems the handle of a session, which is of another flow than an account's, by which its caller is judged.
+    async fn redeem_session(&self, caller: Caller, call: Call, request: &Redeem<'_>) -> Outcome {
+        Box::pin(self.token(caller, call, &Request::Redeem(Redeem { of_session: true, ..request.clone() }))).await
     }
 
     /// Redeems a handle for a caller that may have tokens for certain apis only, and that names none.
@@ -217,7 +235,7 @@ impl Service {
             let detail = "what the refresh token was issued for is not known any more: say by `scope` or `api` which api is meant";
             return Err(Arc::new(Refusal::member(detail)));
         }
-        Box::pin(self.token(caller, call, &Request::Redeem(Redeem { common, handle: request.handle }))).await
+        Box::pin(self.token(caller, call, &Request::Redeem(Redeem { common, ..*request }))).await
     }
 
     /// A token for the app itself, for a client that asks for a managed identity's, and the app. Where there is a list, the app is
@@ -247,7 +265,7 @@ impl Service {
             app.metrics.refused(flow, &refusal);
             return Err(Arc::new(refusal));
         }
-        Ok((self.token(caller, call, request).await?, app))
+        Ok((self.token_of(&app, caller, call, request).await?, app))
     }
 
     /// `POST /introspect` (RFC 7662): whether an app accepts a token, and its claims.
@@ -351,8 +369,18 @@ impl Service {
         Ok(accounts::sign_out(&self.0, &app, caller, home_account_id).await?)
     }
 
-    /// `POST /oauth2/revoke` (RFC 7009): what a refresh handle names is signed out for this caller, and with it every handle of
-    /// that sign-in. Whatever is no handle of this caller changes nothing.
+    /// `DELETE /obo`: ends a session of the caller; one that nobody knows has ended already.
+    ///
+    /// # Errors
+    /// There is no such app, the key is none, there is no room for the work, or the shared cache cannot be asked. In the last case
+    /// this process alone has forgotten the session.
+    pub async fn end_session(&self, caller: Caller, ending: EndSession<'_>) -> Result<(), Arc<Refusal>> {
+        let app = self.0.allowed(caller, None, &Common { app: ending.app, ..Common::default() })?;
+        Ok(grants::end_session(&self.0, &app, caller, ending.session).await?)
+    }
+
+    /// `POST /oauth2/revoke` (RFC 7009): what a refresh handle names is signed out for this caller, or ended if it is a session,
+    /// and with it every handle of that sign-in. Whatever is no handle of this caller changes nothing.
     ///
     /// # Errors
     /// Redis, or what opens the handle, cannot be asked. This process alone has then forgotten the account, if it knew that.

@@ -16,8 +16,9 @@ use crate::cache::Bypass;
 use crate::caller::Caller;
 use crate::inbound::SamlAssertion;
 use crate::oauth::{Claims, Form, SamlVersion};
+use crate::secret::Secret;
 use crate::source::ClientProof;
-use crate::token::{FlightKey, HoldKey, Partition, PartitionOwner, Scopes, Tenant, TokenDigest, TokenKey, Variant};
+use crate::token::{FlightKey, HoldKey, Lane, Partition, PartitionOwner, Scopes, SpaceId, Tenant, TokenDigest, TokenKey, Variant};
 
 /// Who asks, and which app.
 pub(super) struct Asker<'a> {
@@ -49,6 +50,8 @@ pub(super) enum Plan<'a> {
     Cached(CachedPlan<'a>),
     /// What it brings is sent once.
     Once(Box<OncePlan>),
+    /// A long-running session begins with what it brings.
+    Start(Box<StartPlan>),
 }
 
 /// A token that may be kept and shared. It borrows from its request: a hit costs no copy.
@@ -89,6 +92,8 @@ pub(super) enum CachedGrant<'a> {
     Saml(Box<SamlGrant<'a>>),
     /// The account's refresh token, which is looked up.
     RefreshToken,
+    /// The refresh token of a session, which is looked up there.
+    Session(SpaceId),
 }
 
 /// An assertion that is sent, which nobody here can verify.
@@ -116,6 +121,10 @@ pub(super) enum Work {
 /// What a refresh token is asked for.
 #[derive(Debug)]
 pub(super) struct Refresh {
+    /// Where the sign-in is.
+    pub(super) space: SpaceId,
+    /// Whether that is a session's.
+    pub(super) of_session: bool,
     pub(super) scopes: Scopes,
     pub(super) tenant: Option<Tenant>,
     pub(super) claims: Option<String>,
@@ -158,6 +167,47 @@ pub(super) struct OncePlan {
 /// What wrong guesses are counted by, within an app.
 pub(super) struct GuessKey(pub(super) HoldKey);
 
+/// A long-running session that begins, with all that it needs to run without its request.
+pub(super) struct StartPlan {
+    pub(super) app: Arc<App>,
+    pub(super) call: Call,
+    /// Whose session it will be.
+    pub(super) owner: Caller,
+    /// Whether the caller may have a token for its api only.
+    pub(super) bound: bool,
+    /// Where it will be, and first of all.
+    pub(super) place: SessionPlace,
+    /// Where else the caller may have one of this key: under its former names.
+    pub(super) former: Vec<SessionPlace>,
+    /// What it is continued by, and whether that was made here, so that nothing stands there.
+    pub(super) key: Secret,
+    pub(super) is_new: bool,
+    pub(super) tenant: Option<Tenant>,
+    pub(super) scopes: Scopes,
+    pub(super) variant: Variant,
+    /// What backs off together when starts fail.
+    pub(super) lane: Lane,
+    pub(super) challenge: u64,
+    /// Two starts at the same time are one call, if one caller asks for the same in every respect.
+    pub(super) flight: FlightKey,
+    /// What is sent.
+    pub(super) form: Form,
+    pub(super) expected: Expected,
+    /// What it keeps of the request, in bytes.
+    pub(super) carried: usize,
+    /// The refresh handle that its answer shall have.
+    pub(super) handle: Option<WantedHandle>,
+}
+
+/// Where a session is, and whose it may be.
+#[derive(Clone, Copy)]
+pub(super) struct SessionPlace {
+    pub(super) space: SpaceId,
+    pub(super) partition: Partition,
+    /// The account that the user's token names.
+    pub(super) user: Partition,
+}
+
 /// What the id token of an answer has to be.
 pub(super) enum ExpectedIdToken {
     /// It is there, and has this `nonce` if one was given.
@@ -180,6 +230,11 @@ impl CachedPlan<'_> {
             self.owner = owner;
             self.key.partition = partition_of(self.app, owner, account);
         }
+    }
+
+    /// The flow whose facts hold for what is sent: a session that goes on sends its refresh token.
+    pub(super) fn sends(&self) -> Flow {
+        if matches!(self.grant, CachedGrant::Session(_)) { Flow::Silent } else { self.flow }
     }
 }
 

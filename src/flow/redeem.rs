@@ -1,5 +1,5 @@
-//! What is done with a refresh handle: it is redeemed, which is `/silent` for the account that it names, or revoked (RFC 7009),
-//! which signs that account out.
+//! What is done with a refresh handle: it is redeemed, which is `/silent` for the account that it names or continues the session
+//! that it names, or revoked (RFC 7009), which signs that account out or ends that session.
 //!
 //! It never goes to an authority. Who may redeem it is said by the sign-in that it names, and by nothing else in it: the app and
 //! the caller of the request have to be those of the sign-in, and its lineage has to stand.
@@ -18,7 +18,7 @@ use super::spine::carry_out;
 use super::spine::failure::unavailable;
 use super::state::FlowState;
 use crate::caller::Caller;
-use crate::token::{Retry, SpaceId, Turn};
+use crate::token::{Partition, Retry, SignIn, SpaceId, Turn};
 
 /// After which pause it is worth to ask again for what is on its way.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -28,11 +28,18 @@ pub(super) async fn run(asker: Asker<'_>, request: &Redeem<'_>) -> Outcome {
     let (state, app) = (asker.state, asker.app);
     let handle = open(state, request.handle).await?;
     let owner = owner(state, app, asker.caller, handle.record.whose()).ok_or_else(invalid)?;
-    stands(state, app, owner, &handle).await?;
-    let HandleSubject::Account { home_account_id, .. } = &handle.record.subject;
-    let silent = Silent { common: handle.record.asked.with(&request.common), account: Some(home_account_id) };
-    let plan = grants::silent_of(asker, &silent, owner)?;
-    let mut answer = carry_out(state, plan).await?;
+    let sign_in = stands(state, app, owner, &handle).await?;
+    let common = handle.record.asked.with(&request.common);
+    let mut answer = match &handle.record.subject {
+        HandleSubject::Account { home_account_id, .. } => {
+            let silent = Silent { common, account: Some(home_account_id) };
+            carry_out(state, grants::silent_of(asker, &silent, owner)?).await?
+        }
+        HandleSubject::Session { .. } => {
+            let place = place_of(app, owner, &handle.record.subject);
+            carry_out(state, grants::session_of(asker, &common, place, &sign_in)?).await?
+        }
+    };
     if request.common.wants_handle {
         // RFC 6749 §6: what it asks for stays what it was, whatever part of that is asked for now.
         answer.handle = handle.record.seal(state.cache.handles(), state.clock.unix());
@@ -47,8 +54,8 @@ pub(super) async fn run(asker: Asker<'_>, request: &Redeem<'_>) -> Outcome {
 pub(super) async fn revoke(state: &Arc<FlowState>, caller: Caller, text: &str) -> Result<(), Refusal> {
     match signed_in_by(state, caller, text).await {
         Ok((app, owner, record)) => {
-            let HandleSubject::Account { home_account_id, .. } = &record.subject;
-            sign_out_at(state, vec![(record.space, partition_of(&app, owner, home_account_id))], home_account_id.len()).await
+            let (place, carried) = (place_of(&app, owner, &record.subject), text.len());
+            sign_out_at(state, vec![place], carried).await
         }
         Err(refusal) if refusal.kind == RefusalKind::InvalidHandle => Ok(()),
         Err(refusal) => Err(refusal),
@@ -65,6 +72,11 @@ async fn signed_in_by(state: &FlowState, caller: Caller, text: &str) -> Result<(
     Ok((app, owner, handle.record))
 }
 
+/// Whether a text is the handle of a session. One that cannot be opened is said to be none: whoever redeems it learns why.
+pub(super) async fn is_of_session(state: &FlowState, text: &str) -> bool {
+    open(state, text).await.is_ok_and(|handle| matches!(handle.record.subject, HandleSubject::Session { .. }))
+}
+
 pub(super) async fn open(state: &FlowState, text: &str) -> Result<Handle, Refusal> {
     let opened = Handle::open(state.cache.handles(), text, state.clock.unix(), state.handles.lifetime).await;
     opened.map_err(|why| match why {
@@ -77,21 +89,26 @@ pub(super) async fn open(state: &FlowState, text: &str) -> Result<Handle, Refusa
 /// Whose accounts a handle is about, or a device code, if the caller may redeem it for this app: those that are the caller's own,
 /// and not all that it may see.
 pub(super) fn owner(state: &FlowState, app: &App, caller: Caller, (space, of_caller): (&SpaceId, Option<&str>)) -> Option<Caller> {
-    let own: Vec<(Caller, Option<&str>)> = match &state.callers {
-        Some(callers) => callers.selves(caller).collect(),
-        None => vec![(caller, None)],
-    };
     let is_its = |(owner, name): &(Caller, Option<&str>)| app.space_of(*owner).id() == space && *name == of_caller;
-    own.into_iter().find(is_its).map(|(owner, _)| owner)
+    state.selves(caller).into_iter().find(is_its).map(|(owner, _)| owner)
 }
 
-/// Whether the account is still signed in since the handle's own time: a sign-out ends it for good, whoever signs in after that.
-async fn stands(state: &FlowState, app: &App, owner: Caller, handle: &Handle) -> Result<(), Refusal> {
-    let HandleSubject::Account { home_account_id, lineage } = &handle.record.subject;
-    let (cache, partition) = (&state.cache, partition_of(app, owner, home_account_id));
-    let signed = cache.accounts().signed_or_remembered(&handle.record.space, &partition).await.map_err(unavailable)?;
+/// Where the sign-in is that a handle is about.
+fn place_of(app: &App, owner: Caller, subject: &HandleSubject) -> (SpaceId, Partition) {
+    match subject {
+        HandleSubject::Account { home_account_id, .. } => (*app.space_of(owner).id(), partition_of(app, owner, home_account_id)),
+        HandleSubject::Session { partition, .. } => (*grants::sessions_of(app, owner).id(), *partition),
+    }
+}
+
+/// Whether the account or the session still stands since the handle's own time, and its sign-in: a sign-out ends it for good,
+/// whoever signs in after that.
+async fn stands(state: &FlowState, app: &App, owner: Caller, handle: &Handle) -> Result<Arc<SignIn>, Refusal> {
+    let (HandleSubject::Account { lineage, .. } | HandleSubject::Session { lineage, .. }) = &handle.record.subject;
+    let (cache, (space, partition)) = (&state.cache, place_of(app, owner, &handle.record.subject));
+    let signed = cache.accounts().signed_or_remembered(&space, &partition).await.map_err(unavailable)?;
     match signed.sign_in {
-        Some(sign_in) if sign_in.is_of(lineage) => Ok(()),
+        Some(sign_in) if sign_in.is_of(lineage) => Ok(sign_in),
         // A sign-in that was answered while the store was away is brought there later; the sign-out of one leaves an epoch.
         _ if handle.is_fresh && cache.fleet().is_some() && signed.base.epoch.is_none() => Err(not_yet(state)),
         _ => Err(invalid()),

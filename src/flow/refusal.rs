@@ -63,6 +63,10 @@ pub enum RefusalKind {
     UnknownAccount,
     /// The refresh token is no handle that this caller can redeem for this app.
     InvalidHandle,
+    /// There is no such session of this caller at this app.
+    SessionNotFound,
+    /// The session of this key is another user's than the one whose token came.
+    SessionOfAnother,
     /// The user of a device has not come to an end yet (RFC 8628 §3.5).
     AuthorizationPending,
     /// The device polls too often (RFC 8628 §3.5).
@@ -99,7 +103,7 @@ pub enum RefusalKind {
 
 impl RefusalKind {
     /// Every value, for the API document.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::InvalidRequest,
         Self::UnknownApp,
         Self::UnknownApi,
@@ -114,6 +118,8 @@ impl RefusalKind {
         Self::NoTokensFound,
         Self::UnknownAccount,
         Self::InvalidHandle,
+        Self::SessionNotFound,
+        Self::SessionOfAnother,
         Self::AuthorizationPending,
         Self::SlowDown,
         Self::ExpiredToken,
@@ -148,6 +154,8 @@ impl RefusalKind {
             Self::NoTokensFound => "no_tokens_found",
             Self::UnknownAccount => "unknown_account",
             Self::InvalidHandle => "invalid_handle",
+            Self::SessionNotFound => "session_not_found",
+            Self::SessionOfAnother => "session_of_another_user",
             Self::AuthorizationPending => "authorization_pending",
             Self::SlowDown => "slow_down",
             Self::ExpiredToken => "expired_token",

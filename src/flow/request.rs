@@ -100,6 +100,8 @@ pub struct OnBehalfOf<'a> {
     pub subject_token_type: Option<&'a str>,
     /// RFC 8693 §2.1; at Entra-style authorities for SAML assertions only.
     pub requested_token_type: Option<&'a str>,
+    /// The long-running session that begins with the user's token, or goes on without one.
+    pub session: Option<&'a str>,
     /// A SAML assertion in place of the user's token. On the heap: most requests have none.
     pub saml: Option<Box<SamlMembers<'a>>>,
 }
@@ -194,6 +196,18 @@ pub struct Redeem<'a> {
     pub common: Common<'a>,
     /// The handle, as the client sent it.
     pub handle: &'a str,
+    /// Whether it is known to be a session's.
+    pub of_session: bool,
+}
+
+/// `DELETE /obo`.
+// No `Debug`: it would show the key.
+#[derive(Clone, Copy)]
+pub struct EndSession<'a> {
+    /// The app; `None`: `default`, or the only one.
+    pub app: Option<&'a str>,
+    /// The session's key.
+    pub session: Option<&'a str>,
 }
 
 /// `POST /sign-out/url`.
@@ -319,7 +333,13 @@ pub struct Answer {
     pub reason: RefreshReason,
     /// The refresh handle, where one was wanted ([`Common::wants_handle`]) and what it has to say fits into 2 KiB.
     pub handle: Option<Secret>,
+    /// The session that the request named. On the heap: few name one.
+    pub session: Option<Box<AnswerSession>>,
 }
+
+/// What an answer says of a session: its key, or nothing where there is nothing to continue with.
+#[derive(Clone, Debug)]
+pub struct AnswerSession(pub Option<Secret>);
 
 /// Where a token came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -366,12 +386,23 @@ impl<'a> Request<'a> {
         request
     }
 
+    /// An answer to it, with the session that it continues.
+    pub(super) fn named_in(&self, mut answer: Answer) -> Answer {
+        if let Self::OnBehalfOf(OnBehalfOf { session: Some(key), .. }) = self
+            && answer.session.is_none()
+        {
+            answer.session = Some(Box::new(AnswerSession(Some(Secret::new(*key)))));
+        }
+        answer
+    }
+
     /// Its flow.
     pub fn flow(&self) -> Flow {
         match self {
             Self::ClientCredentials(_) => Flow::ClientCredentials,
             Self::OnBehalfOf(_) => Flow::OnBehalfOf,
             Self::AuthCode(_) => Flow::AuthCode,
+            Self::Redeem(Redeem { of_session: true, .. }) => Flow::OnBehalfOf,
             Self::Silent(_) | Self::Redeem(_) => Flow::Silent,
             Self::RefreshToken(_) => Flow::RefreshToken,
             Self::UsernamePassword(_) => Flow::UsernamePassword,
@@ -389,6 +420,15 @@ impl<'a> Request<'a> {
             Self::RefreshToken(request) => &request.common,
             Self::UsernamePassword(request) => &request.common,
         }
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// A token from there.
+    pub(super) fn of(head: AnswerHead, source: TokenSource, reason: RefreshReason) -> Self {
+        Self { head, source, reason, handle: None, session: None }
     }
 }
 

@@ -5,18 +5,17 @@
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::app::App;
 use super::catalogue::Flow;
-use super::members::{self, ClaimsMember};
-use super::refusal::{Refusal, RefusalKind};
+use super::members::{self, ClaimsMember, random};
+use super::refusal::Refusal;
 use super::request::{AuthCodeUrl, AuthorizationUrl, Call};
 use super::spine::failure::refuse;
 use super::state::FlowState;
-use crate::token::{Scopes, Turn};
+use crate::token::Scopes;
 
 /// The authorize URL for a request.
 pub(super) async fn url(
@@ -96,18 +95,10 @@ fn given_or_random(given: Option<&str>, member: &str) -> Result<String, Refusal>
     }
 }
 
-/// 256 bits, base64url: 43 characters, which is also a code verifier.
-fn random() -> Result<String, Refusal> {
-    let mut bytes = [0; 32];
-    let filled = SystemRandom::new().fill(&mut bytes);
-    filled.map_err(|_| Refusal::new(Turn::Unavailable, RefusalKind::InternalError, "the system gives no random numbers"))?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{random, response_mode, response_type};
-    use crate::flow::members::is_verifier;
+    use super::{response_mode, response_type};
+    use crate::flow::members::{is_verifier, random};
 
     #[test]
     fn a_random_text_is_a_code_verifier() {

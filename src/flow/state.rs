@@ -154,6 +154,14 @@ impl FlowState {
         self.callers.as_ref().and_then(|callers| callers.owners(caller))
     }
 
+    /// The caller itself, and what it was called before: sessions and handles are these callers' alone, whatever others may see.
+    pub(super) fn selves(&self, caller: Caller) -> Vec<(Caller, Option<&str>)> {
+        match &self.callers {
+            Some(callers) => callers.selves(caller).collect(),
+            None => vec![(caller, None)],
+        }
+    }
+
     /// The app that a request names, by itself or by its api.
     pub(super) fn app_of(&self, request: &Common<'_>) -> Result<Arc<App>, Arc<Refusal>> {
         let of_api = match request.api {

@@ -131,6 +131,8 @@ fn title_of(kind: RefusalKind) -> &'static str {
         RefusalKind::NoTokensFound => "There are no tokens of the account",
         RefusalKind::UnknownAccount => "There is no such account",
         RefusalKind::InvalidHandle => "The refresh token is not accepted",
+        RefusalKind::SessionNotFound => "There is no such session",
+        RefusalKind::SessionOfAnother => "The session is another user's",
         RefusalKind::AuthorizationPending => "The user has not signed in yet",
         RefusalKind::SlowDown => "The device asks too often",
         RefusalKind::ExpiredToken => "The device code is over",

@@ -106,6 +106,8 @@ pub(super) enum Gives {
     Accounts,
     Account,
     Nothing,
+    /// A session that has ended.
+    SessionEnd,
     /// RFC 6749 §5.1.
     OAuthToken,
     /// RFC 8628 §3.2.

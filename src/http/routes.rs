@@ -16,11 +16,12 @@ const IDENTITY: &str = "managed identity";
 /// A path that no route has.
 const UNMATCHED: Path = Path::rest("unmatched");
 
-/// Two routes have it.
+/// Two routes have each of these.
+const OBO: Path = Path::rest("/obo").of_flow(Flow::OnBehalfOf);
 const ACCOUNT: Path = Path::rest("/accounts/{home_account_id}");
 
 /// All routes of the token listener.
-pub(super) static ROUTES: [Route; 21] = [
+pub(super) static ROUTES: [Route; 22] = [
     Route {
         path: Path::rest("/client-credentials").of_flow(Flow::ClientCredentials),
         method: RouteMethod::Post,
@@ -40,7 +41,7 @@ pub(super) static ROUTES: [Route; 21] = [
         },
     },
     Route {
-        path: Path::rest("/obo").of_flow(Flow::OnBehalfOf),
+        path: OBO,
         method: RouteMethod::Post,
         body: BodyKind::Json(
             "OnBehalfOfRequest",
@@ -52,6 +53,7 @@ pub(super) static ROUTES: [Route; 21] = [
             Member::RequestedTokenType,
             Member::Assertion,
             Member::AssertionType,
+            Member::Session,
         ]),
         door: rest::on_behalf_of,
         operation: Operation {
@@ -60,7 +62,8 @@ pub(super) static ROUTES: [Route; 21] = [
             summary: "A token on behalf of the user whose token comes as `Authorization: Bearer`, or whose SAML assertion in the body.",
             description: Some(
                 "An assertion is judged by the authority alone; it is refused here if it is not well-formed, not of the type that is \
-                 named, or has ended.",
+                 named, or has ended. With `session` a user's token begins a long-running session, which always asks the \
+                 authority; without one the session goes on: from the cache, else by its refresh token.",
             ),
             gives: Gives::Token,
         },
@@ -283,8 +286,8 @@ pub(super) static ROUTES: [Route; 21] = [
             description: Some(
                 "Grants: `client_credentials`, `authorization_code`, `refresh_token`, `password`, \
                  `urn:ietf:params:oauth:grant-type:jwt-bearer`, `urn:ietf:params:oauth:grant-type:saml2-bearer`, \
-                 `urn:ietf:params:oauth:grant-type:token-exchange` and `urn:ietf:params:oauth:grant-type:device_code`. A refresh token is a handle of tokend's own. Served where \
-                 `doors` has `oauth2`.",
+                 `urn:ietf:params:oauth:grant-type:token-exchange` and `urn:ietf:params:oauth:grant-type:device_code`. A refresh \
+                 token is a handle of tokend's own. Served where `doors` has `oauth2`.",
             ),
             gives: Gives::OAuthToken,
         },
@@ -453,6 +456,21 @@ pub(super) static ROUTES: [Route; 21] = [
             gives: Gives::OAuthDeviceAuthorization,
         },
     },
+    Route {
+        path: OBO,
+        method: RouteMethod::Delete,
+        body: BodyKind::Json("EndSessionRequest", "What `DELETE /obo` takes. `session` is needed."),
+        bearer: false,
+        takes: MemberSet::of(&[Member::App, Member::Session]),
+        door: rest::end_session,
+        operation: Operation {
+            id: "end_session",
+            tag: TOKENS,
+            summary: "Ends a long-running on-behalf-of session. Nothing is revoked at the authority.",
+            description: Some("A session that nobody knows has ended. Its key stands in the body: it is a secret."),
+            gives: Gives::SessionEnd,
+        },
+    },
 ];
 
 const IMDS: &str = "/metadata/identity/oauth2/token";
@@ -477,7 +495,7 @@ mod tests {
     use crate::flow::Common;
 
     /// What a caller with `callers.*.apis` may name: it says nothing of what a token is good for.
-    const FOR_APIS: [&str; 27] = [
+    const FOR_APIS: [&str; 28] = [
         "app",
         "api",
         "tenant",
@@ -485,6 +503,7 @@ mod tests {
         "force_refresh",
         "access_token_sha256",
         "account",
+        "session",
         "redirect_uri",
         "prompt",
         "login_hint",
@@ -534,7 +553,7 @@ mod tests {
             }
         }
         let counts: Vec<_> = ROUTES.iter().map(|route| route.takes.iter().count()).collect();
-        assert_eq!(counts, [10, 14, 17, 13, 11, 9, 10, 3, 1, 1, 6, 31, 6, 6, 0, 8, 6, 6, 8, 2, 13]);
+        assert_eq!(counts, [10, 15, 17, 13, 11, 9, 10, 3, 1, 1, 6, 31, 6, 6, 0, 8, 6, 6, 8, 2, 13, 2]);
     }
 
     #[test]

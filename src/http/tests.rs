@@ -77,7 +77,7 @@ fn answer() -> Answer {
         id_token: None,
         issued_token_type: None,
     };
-    Answer { head: grant.write(), source: TokenSource::Memory, reason: RefreshReason::NotApplicable, handle: None }
+    Answer { head: grant.write(), source: TokenSource::Memory, reason: RefreshReason::NotApplicable, handle: None, session: None }
 }
 
 fn request(body: &str) -> http::request::Builder {

@@ -19,6 +19,9 @@ pub const ASSERTION_JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-t
 /// RFC 8693 §3.
 pub const TOKEN_TYPE_ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";
 
+/// RFC 8693 §3: what tokend itself asks for where a server gives a session its refresh token by that word alone.
+pub const TOKEN_TYPE_REFRESH: &str = "urn:ietf:params:oauth:token-type:refresh_token";
+
 /// RFC 8693 §3: what it calls a JWT of any kind.
 pub const TOKEN_TYPE_JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 

@@ -124,8 +124,8 @@ impl HandleKeys {
         }
     }
 
-    /// Seals a handle for this purpose, which opens for no other: what is returned has the id of the key and the time of issue in clear, and both are bound to the rest.
-    /// `None`: there is no key, or the cryptography failed.
+    /// Seals a handle for this purpose, which opens for no other. What is returned has the id of the key and the time of issue in
+    /// clear, and both are bound to the rest. `None`: there is no key, or the cryptography failed.
     pub fn seal(&self, name: &str, issued: i64, payload: &[u8]) -> Option<Vec<u8>> {
         let issued = u64::try_from(issued).ok()?;
         match &*self.0 {

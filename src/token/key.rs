@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// Changes when what members there were is hashed otherwise; a member that is added changes nothing.
 const SCHEMA: &[u8] = b"tokend/3";
 
-/// The name of the member of a variant that is hashed last, and of an owner.
+/// The name of the member of a variant that is hashed behind what is usual, and of an owner.
 const ASSERTION: &str = "assertion";
 
 /// A name of 32 bytes, as its own type: it is read as bytes, and never passed where another kind is wanted.
@@ -114,6 +114,8 @@ pub enum PartitionOwner<'a> {
     User(&'a str, &'a str),
     /// A user's who is known by an assertion alone that cannot be verified here: whoever has another one is somebody else.
     Assertion(&'a TokenDigest),
+    /// A long-running session's, by its key. It stands in a space of sessions ([`KeySpace::of_sessions`]).
+    Session(&'a str),
 }
 
 /// The members of a token's key beside its partition and its scopes.
@@ -136,6 +138,9 @@ pub struct VariantMembers<'a> {
     pub client_claims: Option<&'a str>,
     /// The inbound token that it was given for (CCH-8); absent where it was given to the app or the user as such.
     pub assertion: Option<&'a TokenDigest>,
+    /// Whose session it was given for: the partition of the user who began that. Whoever begins another one with the same key never
+    /// finds it.
+    pub session: Option<&'a Partition>,
 }
 
 /// The variant of an app's usual tokens, hashed once: most requests name nothing that makes theirs another one.
@@ -180,6 +185,12 @@ impl KeySpace {
         self.with("caller", Some(name))
     }
 
+    /// The part of it for long-running sessions: they are no accounts, and no list of those has them.
+    #[must_use]
+    pub fn of_sessions(&self) -> Self {
+        self.with("kind", Some("session"))
+    }
+
     fn with(&self, name: &str, member: Option<&str>) -> Self {
         let mut partitions = self.partitions.clone();
         if let Some(member) = member {
@@ -208,6 +219,7 @@ impl KeySpace {
                 let numbers = id.split_once('.').and_then(|(oid, tid)| in_lower_case(oid, tid));
                 named(&mut context, "account", numbers.as_ref().map_or(id.as_bytes(), |numbers| numbers));
             }
+            PartitionOwner::Session(key) => named(&mut context, "session", key.as_bytes()),
             PartitionOwner::User(oid, tid) => match in_lower_case(oid, tid) {
                 Some(numbers) => named(&mut context, "account", &numbers),
                 None => {
@@ -260,8 +272,17 @@ impl VariantMembers<'_> {
     /// Hashes every member that is present. A new one goes to the end of the list: there it changes nothing for keys that do not
     /// have it.
     fn hash(&self, context: &mut Context) {
-        let Self { tenant, capabilities, audience, resource, subject_token_type, requested_token_type, client_claims, assertion } =
-            self;
+        let Self {
+            tenant,
+            capabilities,
+            audience,
+            resource,
+            subject_token_type,
+            requested_token_type,
+            client_claims,
+            assertion,
+            session,
+        } = self;
         let mut single = |name: &str, member: Option<&[u8]>| {
             if let Some(member) = member {
                 named(context, name, member);
@@ -278,6 +299,7 @@ impl VariantMembers<'_> {
         single("requested_token_type", requested_token_type.map(str::as_bytes));
         single("client_claims", client_claims.map(str::as_bytes));
         single(ASSERTION, assertion.map(|digest| &**digest));
+        single("session", session.map(|user| &**user));
     }
 }
 
@@ -311,7 +333,7 @@ impl UsualVariant {
         }
         match members.assertion {
             None => self.variant,
-            // The last member, so that what is hashed before it is at hand.
+            // The last member of those that there are, so that what is hashed before it is at hand.
             Some(digest) => {
                 let mut context = self.hashed.clone();
                 named(&mut context, ASSERTION, digest);
@@ -392,7 +414,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{
-        CredentialName, FlightKey, KeySpace, PartitionOwner, TokenDigest, UsualVariant, Variant, VariantMembers, challenge_hash,
+        CredentialName, FlightKey, KeySpace, Partition, PartitionOwner, TokenDigest, UsualVariant, Variant, VariantMembers,
+        challenge_hash,
     };
 
     /// Members that own their texts. Both conversions name every member: one that is added does not compile without joining here.
@@ -402,6 +425,7 @@ mod tests {
         capabilities: Vec<String>,
         optional: [Option<String>; OPTIONAL],
         assertion: Option<TokenDigest>,
+        session: Option<Partition>,
     }
 
     const OPTIONAL: usize = 5;
@@ -410,8 +434,8 @@ mod tests {
         fn members(&self) -> VariantMembers<'_> {
             let [audience, resource, subject_token_type, requested_token_type, client_claims] =
                 self.optional.each_ref().map(Option::as_deref);
-            let Self { tenant, capabilities, assertion, .. } = self;
-            let assertion = assertion.as_ref();
+            let Self { tenant, capabilities, assertion, session, .. } = self;
+            let (assertion, session) = (assertion.as_ref(), session.as_ref());
             VariantMembers {
                 tenant,
                 capabilities,
@@ -421,6 +445,7 @@ mod tests {
                 requested_token_type,
                 client_claims,
                 assertion,
+                session,
             }
         }
 
@@ -440,6 +465,7 @@ mod tests {
             requested_token_type,
             client_claims,
             assertion,
+            session,
         } = *b;
         let each = [
             VariantMembers { tenant, ..*a },
@@ -450,6 +476,7 @@ mod tests {
             VariantMembers { requested_token_type, ..*a },
             VariantMembers { client_claims, ..*a },
             VariantMembers { assertion, ..*a },
+            VariantMembers { session, ..*a },
         ];
         each.into_iter().filter(|members| members != a).collect()
     }
@@ -467,8 +494,10 @@ mod tests {
         let optional = || proptest::option::of(word());
         let five = [optional(), optional(), optional(), optional(), optional()];
         let assertion = proptest::option::of((0_u8..2).prop_map(|byte| TokenDigest::new([byte; 32])));
-        (word(), proptest::collection::vec(word(), 0..3), five, assertion)
-            .prop_map(|(tenant, capabilities, optional, assertion)| Owned { tenant, capabilities, optional, assertion })
+        let session = proptest::option::of((0_u8..2).prop_map(|byte| Partition::new([byte; 32])));
+        (word(), proptest::collection::vec(word(), 0..3), five, assertion, session).prop_map(
+            |(tenant, capabilities, optional, assertion, session)| Owned { tenant, capabilities, optional, assertion, session },
+        )
     }
 
     proptest! {
@@ -537,6 +566,13 @@ mod tests {
             prop_assert_ne!(own(&a).0, nobodys(&b).0);
             prop_assert_ne!(own(&a).1, nobodys(&b).1);
             prop_assert_ne!(own(&a).1, space(&b).partition(PartitionOwner::App(&b.3)));
+            let session = |m: &Members| {
+                let sessions = space(m).of_caller(&m.2).of_sessions();
+                (*sessions.id(), sessions.partition(PartitionOwner::Session(&m.3)))
+            };
+            prop_assert_eq!(session(&a).1 == session(&b).1, a == b);
+            prop_assert_ne!(session(&a).0, own(&b).0);
+            prop_assert_ne!(session(&a).1, own(&b).1);
         }
 
         #[test]
@@ -558,6 +594,7 @@ mod tests {
             requested_token_type: Some("a"),
             client_claims: Some("a"),
             assertion: Some(&TokenDigest::new([1; 32])),
+            session: Some(&Partition::new([1; 32])),
         };
         let none = VariantMembers::default();
         let mut variants = replaced(&none, &all);
@@ -565,7 +602,7 @@ mod tests {
         let zeros = TokenDigest::default();
         variants.extend([none, VariantMembers { audience: Some(""), ..none }, VariantMembers { assertion: Some(&zeros), ..none }]);
         let hashes: HashSet<_> = variants.iter().map(VariantMembers::variant).collect();
-        assert_eq!((hashes.len(), variants.len()), (8 + 3, 8 + 3));
+        assert_eq!((hashes.len(), variants.len()), (9 + 3, 9 + 3));
         let space = KeySpace::new("h", "c");
         let owners = [
             PartitionOwner::App(""),
@@ -575,6 +612,7 @@ mod tests {
             PartitionOwner::User("a", "b"),
             PartitionOwner::Assertion(&zeros),
             PartitionOwner::Assertion(&TokenDigest::new([1; 32])),
+            PartitionOwner::Session("a"),
         ];
         assert_eq!(owners.iter().map(|owner| space.partition(*owner)).collect::<HashSet<_>>().len(), owners.len());
     }
@@ -624,6 +662,7 @@ mod tests {
             requested_token_type: Some("q"),
             client_claims: Some("{}"),
             assertion: None,
+            session: None,
         };
         for (key, expected) in [
             (hex(space.id()), "98695fd837a0349f896e11004c3948dc869660e0a5fdaeaf097eeaa6ed8c6d8b"),

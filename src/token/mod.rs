@@ -17,7 +17,7 @@ pub use key::{
 };
 pub use room::{RoomTaker, TokenUser};
 pub use scopes::{Matching, ScopeError, Scopes};
-pub use sign_in::SignIn;
+pub use sign_in::{SessionFacts, SignIn};
 pub use stored::{AnswerHead, CachedToken, Epoch, Facts, IssuedToken, Times};
 pub use tenant::Tenant;
 pub use turn::{Retry, Turn};

@@ -1,9 +1,10 @@
 //! A user who signed in: who it is, and what renews the user's tokens.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 
 use super::account::{Account, SignedInAccount};
-use super::key::SpaceId;
+use super::key::{Partition, SpaceId};
 use super::scopes::Scopes;
 use super::stored::Epoch;
 use crate::secret::Secret;
@@ -19,6 +20,10 @@ const PUBLIC: &str = "public";
 const LOGIN_HINT: &str = "login_hint";
 /// Under this one are lineages, one after the other.
 const LINEAGES: &str = "lineages";
+/// Of a long-running session: who began it, where that account is at home and at which epoch, and the tenant that is asked.
+const USER: &str = "user";
+const HOME: &str = "home";
+const TENANT: &str = "tenant";
 
 /// How many tenants are remembered of an account.
 const MOST_TENANTS: usize = 64;
@@ -47,6 +52,19 @@ pub struct SignIn {
     pub more: BTreeMap<String, Vec<u8>>,
     /// Its generation in the store that replicas share; zero if it is not there.
     pub shared: u64,
+}
+
+/// What is kept of a long-running on-behalf-of session beside what every sign-in has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionFacts {
+    /// The account that the user's token named: nobody else's token may begin the session anew.
+    pub user: Partition,
+    /// The account that the answer named, whose sign-out ends the session.
+    pub home: Partition,
+    /// The epoch of that account before the authority was asked: a later one is a sign-out.
+    pub home_epoch: Epoch,
+    /// The tenant that is asked; empty: the authority's own.
+    pub tenant: String,
 }
 
 // === impl SignIn ===
@@ -134,6 +152,32 @@ impl SignIn {
         self.noted(LOGIN_HINT)
     }
 
+    /// Makes it the sign-in of a long-running session.
+    pub fn set_session(&mut self, facts: &SessionFacts) {
+        let SessionFacts { user, home, home_epoch, tenant } = facts;
+        self.more.insert(USER.to_owned(), user.to_vec());
+        let epoch = home_epoch.map_or(0, NonZeroU64::get).to_be_bytes();
+        self.more.insert(HOME.to_owned(), [&home[..], &epoch].concat());
+        self.note(TENANT, tenant.clone());
+    }
+
+    /// What makes it a long-running session; `None`: it is an account.
+    pub fn session(&self) -> Option<SessionFacts> {
+        let user = Partition::new(self.session_user()?);
+        let (home, epoch) = self.more.get(HOME)?.split_first_chunk::<32>()?;
+        let home_epoch = NonZeroU64::new(u64::from_be_bytes(epoch.try_into().ok()?));
+        Some(SessionFacts { user, home: Partition::new(*home), home_epoch, tenant: self.noted(TENANT)?.to_owned() })
+    }
+
+    /// Whether it is the session of another user than this one, or one is a session and the other is none.
+    pub fn is_anothers(&self, other: &Self) -> bool {
+        self.more.get(USER) != other.more.get(USER)
+    }
+
+    fn session_user(&self) -> Option<[u8; 32]> {
+        self.more.get(USER)?.as_slice().try_into().ok()
+    }
+
     /// Remembers that a tenant has issued a token for the account.
     pub fn add_tenant(&mut self, tenant: &str) {
         let mut tenants = self.noted(TENANTS).unwrap_or_default().to_owned();
@@ -188,8 +232,10 @@ impl SignIn {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{MOST_LINEAGES, SignIn};
-    use crate::token::{Account, SpaceId};
+    use std::num::NonZeroU64;
+
+    use super::{MOST_LINEAGES, SessionFacts, SignIn};
+    use crate::token::{Account, Partition, SpaceId};
 
     fn sign_in(lineage: u8) -> SignIn {
         let account = Account {
@@ -256,5 +302,33 @@ mod tests {
         // What cannot be lineages is none.
         left.more.insert("lineages".to_owned(), vec![7; 20]);
         assert!(left.is_of(&[7; 16]) && left.is_of(&left.lineage));
+    }
+
+    #[test]
+    fn what_makes_a_session_is_read_as_it_was_kept_and_an_older_one_changes_nothing() {
+        let facts = |user: u8, epoch| SessionFacts {
+            user: Partition::new([user; 32]),
+            home: Partition::new([9; 32]),
+            home_epoch: NonZeroU64::new(epoch),
+            tenant: "contoso.example".to_owned(),
+        };
+        let (mut older, mut newer) = (sign_in(1), sign_in(2));
+        assert_eq!(older.session(), None);
+        assert!(!older.is_anothers(&newer));
+        older.set_session(&facts(1, 0));
+        assert!(older.is_anothers(&newer) && newer.is_anothers(&older));
+        newer.set_session(&SessionFacts { tenant: String::new(), ..facts(1, 7) });
+        assert!(!older.is_anothers(&newer));
+        newer.descend_from(&older);
+        assert_eq!(newer.session(), Some(SessionFacts { tenant: String::new(), ..facts(1, 7) }));
+        assert_eq!(older.session(), Some(facts(1, 0)));
+        let mut renewed = sign_in(3);
+        renewed.descend_from(&newer);
+        assert_eq!(renewed.session(), newer.session());
+        older.set_session(&facts(2, 0));
+        assert!(older.is_anothers(&newer));
+        // What cannot be one is none.
+        newer.more.insert("home".to_owned(), vec![7; 39]);
+        assert_eq!(newer.session(), None);
     }
 }

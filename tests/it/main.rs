@@ -41,6 +41,7 @@ mod responses;
 mod rotation;
 mod saml;
 mod secrets;
+mod sessions;
 mod sign_out_url;
 mod smoke;
 mod status;

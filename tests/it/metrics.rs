@@ -86,7 +86,7 @@ const COUNTERS: &[(&str, Labels)] = &[
     ("cache_leases_total", &[("outcome", &["won", "waited", "taken_over", "given_up", "failed"])]),
     (
         "cache_invalidations_total",
-        &[("direction", &["sent", "received"]), ("kind", &["signed_out", "replaced", "credential", "put_back"])],
+        &[("direction", &["sent", "received"]), ("kind", &["signed_out", "replaced", "credential", "put_back", "begun"])],
     ),
     ("cache_pushed_back_total", &[("outcome", &["stored", "stale", "gone", "signed_out"])]),
     ("cache_restored_total", &[("kind", &["epoch", "sign_in"])]),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Stage, World};
+use crate::support::{Answer, Client, Emulator, Stage, World};
 
 const ORDERS: &str = "api://orders/access_as_user";
 const ANA: &str = "ana@contoso.example";
@@ -138,14 +138,41 @@ async fn an_issuer_is_asked_whose_an_answer_is_that_names_nobody() {
     world.sidecar.client.post("/silent", &silent).await.token();
 }
 
-#[tokio::test]
-async fn of_one_that_nobody_names_the_token_is_answered_and_no_account_is_kept() {
-    let world = world().await;
-    let order = json!({"client": "web", "user": ANA, "scope": format!("openid offline_access {ORDERS}"), "bare": true});
-    let token = foreign(&world, order).await;
-    let answer = ask(&world, "moved", ORDERS, &token).await;
+/// A session that an import began goes on, past its tokens' ends, until it is ended.
+async fn goes_on(world: &World, app: &str, scopes: &str, answer: &Answer) {
     answer.token();
     assert!(answer.json["account"].is_null(), "{}", answer.text);
-    let accounts = world.sidecar.client.get("/accounts?app=moved").await;
+    let body = json!({"app": app, "scopes": scopes, "session": answer.member("session")});
+    for _ in 0..2 {
+        let again = world.sidecar.client.post("/obo", &body).await;
+        assert_eq!(again.source(), "identity_provider", "{}", again.text);
+        assert_eq!(world.sidecar.client.post("/obo", &body).await.token(), again.token());
+        world.later(4000);
+    }
+    let accounts = world.sidecar.client.get(&format!("/accounts?app={app}")).await;
     assert_eq!(accounts.json["accounts"], json!([]));
+    let ends = world.sidecar.client.http.delete(format!("{}/obo", world.sidecar.client.base));
+    let ended = json!({"app": app, "session": answer.member("session")});
+    let ended = Client::send(ends.header("content-type", "application/json").body(ended.to_string())).await;
+    assert_eq!(ended.status, 204, "{}", ended.text);
+    world.sidecar.client.post("/obo", &body).await.refused(401, "session_not_found", "");
+}
+
+#[tokio::test]
+async fn what_renews_a_token_that_nobody_names_becomes_a_session() {
+    let world = world().await;
+    let order = json!({"client": "web", "user": ANA, "scope": format!("openid offline_access {ORDERS}"), "bare": true});
+    let answer = ask(&world, "moved", ORDERS, &foreign(&world, order).await).await;
+    goes_on(&world, "moved", ORDERS, &answer).await;
+}
+
+#[tokio::test]
+async fn so_it_does_at_an_issuer_that_says_nowhere_whose_a_token_is() {
+    let mut directory = Emulator::built_in();
+    directory["realms"][0]["without"] = json!(["userinfo"]);
+    let world = World::staged(Stage { apps: APPS, directory: Some(directory), ..Stage::default() }).await;
+    let order =
+        json!({"realm": "shop", "client": "shop-web", "user": "eva", "scope": "openid offline_access orders.read", "bare": true});
+    let answer = ask(&world, "shop-moved", "orders.read", &foreign(&world, order).await).await;
+    goes_on(&world, "shop-moved", "orders.read", &answer).await;
 }

@@ -206,6 +206,26 @@ async fn req_11_headers_of_obo_and_of_a_redemption() {
 }
 
 #[tokio::test]
+async fn req_12_refreshes_and_passwords_say_whose_they_are_at_entra_alone() {
+    let world = World::new().await;
+    let client = &world.sidecar.client;
+    world.graph().await.token();
+    world.obo(&world.emulator.user_token("ana@contoso.example").await).await.token();
+    let signed = world.redeem(&world.code("web", ORDERS, "ana@contoso.example").await).await;
+    let account = signed.json["account"]["home_account_id"].as_str().expect("an id").to_owned();
+    let silent = json!({"app": "web", "scopes": [ORDERS], "account": account, "force_refresh": true});
+    client.post("/silent", &silent).await.token();
+    let password = json!({"app": "web", "scopes": [ORDERS], "username": "ben@contoso.example", "password": "ben-password"});
+    client.post("/username-password", &password).await.token();
+    let password = json!({"app": "shop-web", "scopes": "orders.read", "username": "eva", "password": "eva-password"});
+    client.post("/username-password", &password).await.token();
+    let asked = world.emulator.asked("token").await;
+    let hints: Vec<_> = asked.iter().map(|call| call["headers"]["x-anchormailbox"].as_str().unwrap_or("-")).collect();
+    let (oid, tid) = account.split_once('.').expect("two halves");
+    assert_eq!(hints, ["-", "-", "-", &format!("Oid:{oid}@{tid}"), "UPN:ben@contoso.example", "-"]);
+}
+
+#[tokio::test]
 async fn audience_and_resource_mean_nothing_at_entra() {
     let world = World::new().await;
     let user = world.emulator.user_token("ana@contoso.example").await;

@@ -14,7 +14,7 @@ use super::on_stage;
 use super::support::{Emulator, OidcProvider, Said, Sidecar, configuration, eventually, parameter};
 
 /// A client of an issuer, and its secret.
-const DESK: (&str, &str) = ("desk", "desk-secret");
+const LAPTOP: (&str, &str) = ("laptop", "desk-secret");
 
 /// `tokend login`, waiting for its user.
 struct Login {
@@ -119,7 +119,7 @@ async fn a_browser_signs_in_at_the_emulator() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_signs_in_at_the_oidc_provider() {
     let server = OidcProvider::start(&json!({"clients": [{
-        "client_id": DESK.0, "client_secret": DESK.1, "token_endpoint_auth_method": "client_secret_post",
+        "client_id": LAPTOP.0, "client_secret": LAPTOP.1, "token_endpoint_auth_method": "client_secret_post",
         "application_type": "native", "grant_types": ["authorization_code"], "redirect_uris": ["http://127.0.0.1/"],
     }]}))
     .await;
@@ -136,7 +136,7 @@ async fn a_browser_signs_in_at_the_oidc_provider() {
 fn a_browser_signs_in_at_keycloak() {
     on_stage(async |stage| {
         let client = json!({
-            "clientId": DESK.0, "secret": DESK.1, "protocol": "openid-connect", "publicClient": false, "standardFlowEnabled": true,
+            "clientId": LAPTOP.0, "secret": LAPTOP.1, "protocol": "openid-connect", "publicClient": false, "standardFlowEnabled": true,
             "redirectUris": ["http://127.0.0.1/"], "attributes": {"pkce.code.challenge.method": "S256"},
         });
         let (status, answer) = stage.keycloak.admin(reqwest::Method::POST, "/admin/realms/tokend/clients", Some(&client)).await;
@@ -152,8 +152,8 @@ fn a_browser_signs_in_at_keycloak() {
 async fn sidecar_at(issuer: &str) -> (Sidecar, tempfile::TempDir) {
     let files = tempfile::tempdir().expect("a folder");
     let secret = files.path().join("desk.secret");
-    std::fs::write(&secret, DESK.1).expect("a file");
+    std::fs::write(&secret, LAPTOP.1).expect("a file");
     let credential = format!("{{secret: {{file: {}}}}}", secret.display());
-    let app = format!("{{issuer: \"{issuer}\", insecure_http: true, client_id: {}, credential: {credential}}}", DESK.0);
+    let app = format!("{{issuer: \"{issuer}\", insecure_http: true, client_id: {}, credential: {credential}}}", LAPTOP.0);
     (Sidecar::start(&format!("apps:\n  desk: {app}\n"), &Clock::system()).await, files)
 }

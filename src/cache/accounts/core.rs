@@ -22,6 +22,8 @@ pub struct CachedAccounts {
     /// Sign-ins on their way to the store, one at a time per account.
     pub(super) bringing: KeyLocks,
     pub(super) links: Links,
+    /// Links on their way to the store, one at a time per account.
+    pub(super) linking: KeyLocks,
     /// Who may be missing in listings.
     pub(super) unlisted: Unlisted,
     pub(super) clock: Clock,
@@ -38,6 +40,7 @@ impl CachedAccounts {
             using: KeyLocks::default(),
             bringing: KeyLocks::default(),
             links: Links::default(),
+            linking: KeyLocks::default(),
             unlisted: Unlisted::default(),
             clock,
             tasks,
@@ -61,6 +64,7 @@ impl CachedAccounts {
 
     /// Forgets links to what is in memory no more.
     pub(in crate::cache) fn sweep(&self) {
-        self.links.sweep(self.clock.moment(), |partition| self.local.memory().has(partition));
+        let (memory, now) = (self.local.memory(), self.clock.unix());
+        self.links.sweep(self.clock.moment(), |partition| memory.has(partition) || memory.sign_in(partition, now).is_some());
     }
 }

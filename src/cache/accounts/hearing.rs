@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::core::CachedAccounts;
 use crate::cache::fleet::{Heard, News};
 use crate::cache::level::SharedLevel;
-use crate::token::{CachedToken, CredentialName};
+use crate::token::{CachedToken, CredentialName, Epoch, Partition};
 
 // === impl CachedAccounts ===
 
@@ -45,7 +45,11 @@ impl CachedAccounts {
                 self.local.forget(&partition, epoch);
                 // If the store has lost where this account has tokens, the replica that signed it out does not know of those here.
                 for elsewhere in self.links.take(&partition) {
-                    self.local.forget(&elsewhere, None);
+                    if self.began_after(&elsewhere, epoch) {
+                        self.links.add(partition, elsewhere, self.clock.moment());
+                    } else {
+                        self.local.forget(&elsewhere, None);
+                    }
                 }
             }
             News::Replaced { partition, variant, generation } => {
@@ -54,6 +58,10 @@ impl CachedAccounts {
                 self.local.memory().remove_tokens(&partition, old);
             }
             News::Credential(app) => renewed(app),
+            // What waits to be stored is looked at when its turn comes.
+            News::Begun { partition } => {
+                self.local.memory().remove(&partition);
+            }
             News::PutBack { partition, generation } => {
                 // Whoever knows a later one, or sends this one, is given the time to say so.
                 shared.losses.settle_account(&partition);
@@ -62,6 +70,12 @@ impl CachedAccounts {
                 }
             }
         }
+    }
+
+    /// Whether a session began after this sign-out of its home, whose message is late.
+    fn began_after(&self, partition: &Partition, epoch: Epoch) -> bool {
+        let session = self.remembered(partition).and_then(|sign_in| sign_in.session());
+        epoch.is_some() && session.is_some_and(|session| session.home_epoch >= epoch)
     }
 
     /// Tells the other replicas that an app has a new credential, so that they look at their files at once.

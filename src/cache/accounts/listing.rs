@@ -162,6 +162,10 @@ impl CachedAccounts {
 
     /// Lists an account whose sign-in was stored, now or as soon as it can be.
     pub(super) async fn list(&self, shared: &SharedLevel, partition: &Partition, sign_in: &SignIn) {
+        if sign_in.session().is_some() {
+            // Nobody lists sessions: who has none of their keys has none of them.
+            return;
+        }
         let (_, tag) = shared.fleet.names().listed(&sign_in.space, partition);
         self.join(shared, Member { space: sign_in.space, tag: tag.into() }, sign_in.expires_on).await;
     }

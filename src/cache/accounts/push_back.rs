@@ -248,6 +248,8 @@ impl CachedAccounts {
                 self.list(shared, partition, sign_in).await;
                 ControlFlow::Break(Kept::Stored)
             }
+            // A session of another user stays, and this one is lost.
+            Ok((Some(theirs), _)) if theirs.is_anothers(sign_in) => ControlFlow::Break(Kept::Stale),
             Ok((theirs, stands)) if pending.new => {
                 // This replica did not know the sign-in that stands. The new one goes on with its lineage, above it: if it were
                 // lower, it would be taken for an older one.

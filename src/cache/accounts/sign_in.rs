@@ -9,6 +9,7 @@ use super::outcome::{Base, Kept, KeptSignIn, Renewed, Signed, Unavailable};
 use crate::cache::generation::{next_generation, next_sign_in};
 use crate::cache::level::SharedLevel;
 use crate::cache::queue::Pending;
+use crate::cache::watches::Watch;
 use crate::token::{Partition, SignIn, SpaceId, challenge_hash};
 
 /// How often a new sign-in yields to one that came between.
@@ -35,6 +36,11 @@ impl CachedAccounts {
             }
             known => known,
         }
+    }
+
+    /// The sign-in of an account as memory has it.
+    pub fn remembered(&self, partition: &Partition) -> Option<Arc<SignIn>> {
+        self.local.memory().sign_in(partition, self.clock.unix())
     }
 
     /// Names the refresh token that memory has of an account, by hash; zero if it has none.
@@ -65,7 +71,7 @@ impl CachedAccounts {
         match (&sign_in, &remembered) {
             (Some(sign_in), _) => {
                 shared.recent.seen(partition, sign_in);
-                self.local.remember_sign_in(partition, sign_in, &since);
+                self.remember(partition, sign_in, &since);
             }
             // The user signed out, or all was lost: memory must not know better when the store is away.
             (None, Some(remembered)) => self.local.memory().remove_sign_in(partition, remembered),
@@ -84,9 +90,11 @@ impl CachedAccounts {
     /// Keeps a new sign-in, whatever stood there. What another release wrote stays all the same, and the sign-in is then `Stale`.
     ///
     /// It is of the lineage of the sign-in that stands, and keeps what later releases have put there; after a sign-out, or where
-    /// there was none, it begins a lineage of its own.
+    /// there was none, it begins a lineage of its own. A session of another user stays as well, and the new one is `Stale`. One
+    /// whose home was signed out meanwhile is `SignedOut`.
     pub async fn keep_sign_in(self: &Arc<Self>, space: &SpaceId, partition: &Partition, sign_in: SignIn) -> KeptSignIn {
         let lineage = rand::random();
+        let mut last = Kept::Stale;
         let stale = KeptSignIn { kept: Kept::Stale, lineage };
         for _ in 0..ATTEMPTS {
             let over = match self.signed_or_remembered(space, partition).await {
@@ -101,15 +109,18 @@ impl CachedAccounts {
             let generation = next_sign_in(over.newest());
             let mut sign_in = SignIn { lineage, ..sign_in.clone() };
             if let Some(old) = &over.sign_in {
+                if sign_in.is_anothers(old) {
+                    return stale;
+                }
                 sign_in.descend_from(old);
             }
             let lineage = sign_in.lineage;
             match self.keep_over(partition, sign_in, &over, generation, None).await {
-                Kept::Stale | Kept::SignedOut => {}
+                kept @ (Kept::Stale | Kept::SignedOut) => last = kept,
                 kept => return KeptSignIn { kept, lineage },
             }
         }
-        stale
+        KeptSignIn { kept: last, lineage }
     }
 
     async fn keep_over(
@@ -123,7 +134,7 @@ impl CachedAccounts {
         sign_in.epoch = over.base.epoch;
         sign_in.shared = over.base.generation.unwrap_or(0);
         let Some(shared) = &self.shared else {
-            self.local.remember_sign_in(partition, &Arc::new(sign_in), &over.since);
+            self.remember(partition, &Arc::new(sign_in), &over.since);
             return if over.since.is_signed_out(None) { Kept::SignedOut } else { Kept::Stored };
         };
         // A renewal is older than a sign-out that was heard of since. A new sign-in need not be, if the sign-out has no epoch.
@@ -141,7 +152,7 @@ impl CachedAccounts {
             Kept::Stored => {
                 sign_in.shared = generation;
                 // `put_sign_in` has told what this process knows.
-                self.local.remember_sign_in(partition, &Arc::new(sign_in), &over.since);
+                self.remember(partition, &Arc::new(sign_in), &over.since);
                 if let Some(renewed) = &over.sign_in {
                     shared.queue.done(partition, renewed);
                 }
@@ -165,7 +176,7 @@ impl CachedAccounts {
         renewed: Option<Renewed>,
     ) -> Kept {
         let sign_in = Arc::new(sign_in);
-        self.local.remember_sign_in(partition, &sign_in, &over.since);
+        self.remember(partition, &sign_in, &over.since);
         let pending = Pending { sign_in, new: renewed.is_none(), spare: renewed == Some(Renewed::Reusable), generation };
         shared.queue.sign_in(*partition, pending, over.sign_in.as_ref());
         if self.local.is_over(partition, over.base.epoch, &over.since) {
@@ -178,5 +189,12 @@ impl CachedAccounts {
             self.tasks.awaited("last push back", async move { this.bring_sign_ins(&shared).await });
         }
         Kept::Later
+    }
+    /// Memory has a sign-in from now on. A session's home knows of it first.
+    fn remember(&self, partition: &Partition, sign_in: &Arc<SignIn>, since: &Watch) {
+        if let Some(session) = sign_in.session() {
+            self.links.add(session.home, *partition, self.clock.moment());
+        }
+        self.local.remember_sign_in(partition, sign_in, since);
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::core::CachedAccounts;
-use super::guests::elsewhere_first;
+use super::guests::elsewhere_of;
 use super::outcome::Unavailable;
 use crate::cache::epochs::{EPOCH, epoch_of};
 use crate::cache::fleet::{Fleet, MOST_LISTED};
@@ -38,32 +38,56 @@ impl CachedAccounts {
     ) -> Result<(), Unavailable> {
         let Some(shared) = &self.shared else { return Ok(()) };
         // Also to learn whether it may be deleted.
-        let (_, base) = self.read_signed(shared, space, partition).await?;
+        let (sign_in, base) = self.read_signed(shared, space, partition).await?;
         known |= base.generation.is_some() || base.epoch.is_some();
-        // The home is the last one: it knows the others, should this end half way and be tried again.
-        let places = elsewhere_first(&shared.fleet, partition).await?;
-        // Where it is known that it has tokens elsewhere, something stands.
+        let places = self.places(shared, partition).await?;
+        // Where it is known that it has something elsewhere, something stands.
         known |= places.len() > 1;
         for place in &places {
             let epoch = base.epoch.filter(|_| place == partition);
             self.remove(shared, place, epoch, known).await?;
         }
-        // A guest's first token may have come meanwhile.
-        for place in elsewhere_first(&shared.fleet, partition).await?.iter().filter(|place| !places.contains(place)) {
+        // A guest's first token, or a session, may have come meanwhile.
+        for place in self.places(shared, partition).await?.iter().filter(|place| !places.contains(place)) {
             self.remove(shared, place, None, true).await?;
         }
-        self.unlist_account(shared, space, partition).await;
+        self.links.take(partition);
+        match sign_in.and_then(|sign_in| sign_in.session()) {
+            Some(session) => self.unlink(shared, &session.home, partition).await,
+            None => self.unlist_account(shared, space, partition).await,
+        }
         Ok(())
+    }
+
+    /// Every partition that has something of an account, as the store or memory knows. The account's own is the last one: it knows
+    /// the others, should a sign-out end half way and be tried again.
+    async fn places(&self, shared: &SharedLevel, partition: &Partition) -> Result<Vec<Partition>, Unavailable> {
+        let mut places = elsewhere_of(&shared.fleet, partition).await?;
+        // What waits to be stored is known here alone.
+        let here = self.links.of(partition).into_iter().filter(|place| place != partition);
+        places.extend(here);
+        places.sort_unstable();
+        places.dedup();
+        places.push(*partition);
+        Ok(places)
     }
 
     /// Memory forgets an account, with what it has of it elsewhere. Returns whether there was anything.
     pub(super) fn forget_with_links(&self, partition: &Partition) -> bool {
         let known = self.local.purge(partition);
-        self.links.take(partition).iter().fold(known, |known, elsewhere| self.local.purge(elsewhere) || known)
+        // They stay known until the sign-out is done: it may fail, and is tried again then.
+        let elsewhere = if self.shared.is_some() { self.links.of(partition) } else { self.links.take(partition) };
+        elsewhere.iter().fold(known, |known, elsewhere| self.local.purge(elsewhere) || known)
     }
 
     /// `epoch`: what was read of it. `known`: something of it is known to be somewhere.
-    async fn remove(&self, shared: &SharedLevel, partition: &Partition, epoch: Epoch, known: bool) -> Result<(), Unavailable> {
+    pub(super) async fn remove(
+        &self,
+        shared: &SharedLevel,
+        partition: &Partition,
+        epoch: Epoch,
+        known: bool,
+    ) -> Result<(), Unavailable> {
         // A sign-out that the store has lost is one more reason to leave an epoch there.
         let epoch = shared.recent.epoch(partition).max(epoch);
         let known = self.local.purge(partition) || known || epoch.is_some();

@@ -89,6 +89,20 @@ impl CachedAccounts {
         Ok(StandingSignIn { sign_in, base })
     }
 
+    /// Whether the sign-out of its home ends a session that is to be stored: `Stored` if it does, or if it is none.
+    async fn linked(&self, shared: &SharedLevel, partition: &Partition, sign_in: &SignIn, base: Base) -> Kept {
+        let Some(session) = sign_in.session() else { return Kept::Stored };
+        let linked = self.link_session(shared, partition, &session, sign_in.expires_on).await;
+        if linked == Kept::SignedOut {
+            // Nobody brings it back, and nobody sends what it was made of.
+            shared.recent.signed_out(partition, None);
+            if let Some(generation) = base.generation {
+                shared.fleet.withdraw(&shared.fleet.names().place(partition).sign_in(), generation).await;
+            }
+        }
+        linked
+    }
+
     /// Puts a sign-in over what was read, and lists its account.
     pub(super) async fn put_sign_in(
         &self,
@@ -98,6 +112,10 @@ impl CachedAccounts {
         base: Base,
         generation: u64,
     ) -> Kept {
+        let linked = Box::pin(self.linked(shared, partition, sign_in, base)).await;
+        if linked != Kept::Stored {
+            return linked;
+        }
         let place = shared.fleet.names().place(partition);
         let (key, epoch) = (place.sign_in(), place.epoch());
         let sign_in = SignIn { epoch: base.epoch, shared: generation, ..sign_in.clone() };

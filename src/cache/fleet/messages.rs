@@ -1,5 +1,5 @@
-//! What replicas tell each other: a user signed out, a token was replaced before its time, a credential is new. Never a token:
-//! whoever wants it reads it from the store.
+//! What replicas tell each other: a user signed out, a token was replaced before its time, a session began anew, a credential is
+//! new. Never a token: whoever wants it reads it from the store.
 //!
 //! Messages are sealed like everything else. One that is lost costs a delay of `recheck`.
 
@@ -37,6 +37,10 @@ pub(in crate::cache) enum News {
         partition: Partition,
         generation: u64,
     },
+    /// A session of this key began: what memory has of an earlier one is not to be used any more.
+    Begun {
+        partition: Partition,
+    },
 }
 
 /// What the subscription brings.
@@ -58,6 +62,7 @@ impl News {
             Self::Replaced { .. } => "replaced",
             Self::Credential(_) => "credential",
             Self::PutBack { .. } => "put_back",
+            Self::Begun { .. } => "begun",
         }
     }
 }
@@ -88,6 +93,10 @@ impl Fleet {
     /// `epoch`: what the account's is now; none where nothing stood.
     pub(in crate::cache) async fn tell_signed_out(&self, partition: &Partition, epoch: Epoch) {
         self.tell(News::SignedOut { partition: *partition, epoch }).await;
+    }
+
+    pub(in crate::cache) async fn tell_begun(&self, partition: &Partition) {
+        self.tell(News::Begun { partition: *partition }).await;
     }
 
     pub(in crate::cache) async fn tell_put_back(&self, partition: &Partition, generation: u64) {

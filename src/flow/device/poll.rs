@@ -354,9 +354,9 @@ impl Polling {
                 let account = Some((home_account_id, lineage));
                 let subject = account.clone().filter(|_| renews);
                 let subject = subject.map(|(home_account_id, lineage)| HandleSubject::Account { home_account_id, lineage });
-                Ok(Redeemed { head, source, signed_in: subject, account })
+                Ok(Redeemed { head, source, signed_in: subject, account, session: None })
             }
-            PollCame::Token(answer) => Ok(Redeemed { head: answer.head(), source, signed_in: None, account: None }),
+            PollCame::Token(answer) => Ok(Redeemed { head: answer.head(), source, signed_in: None, account: None, session: None }),
             came => {
                 let standing = DeviceStanding { came, ..DeviceStanding::new(&self.code.record) };
                 Err(self.told(&standing, None))

@@ -5,11 +5,13 @@ mod client_credentials;
 mod on_behalf_of;
 mod refresh_token;
 mod saml;
+mod session;
 mod sign_in;
 mod silent;
 mod username_password;
 
 pub(super) use on_behalf_of::judged_for_introspection;
+pub(super) use session::{end as end_session, plan_of as session_of, space_of as sessions_of};
 
 use super::plan::{Asker, CachedGrant, CachedPlan, Plan, Planning, Work};
 use super::refusal::Refusal;
@@ -20,9 +22,13 @@ use crate::caller::Caller;
 pub(super) fn plan<'a>(asker: Asker<'a>, request: &'a Request<'a>) -> Result<Planning<'a>, Refusal> {
     match request {
         Request::ClientCredentials(common) => client_credentials::plan(asker, common).map(Planning::Done),
-        Request::OnBehalfOf(request) => match &request.saml {
-            Some(saml) => saml::plan(asker, request, saml).map(Planning::Done),
-            None => on_behalf_of::plan(asker, request),
+        Request::OnBehalfOf(request) => match (&request.saml, request.session) {
+            (Some(saml), None) => saml::plan(asker, request, saml).map(Planning::Done),
+            (Some(_), Some(_)) => {
+                Err(Refusal::member("`session` begins with the user's token, and an assertion is none: leave one of them out"))
+            }
+            (None, Some(named)) => session::plan(asker, request, named),
+            (None, None) => on_behalf_of::plan(asker, request),
         },
         Request::AuthCode(request) => Ok(Planning::Waits(Box::pin(auth_code::plan(asker, request)))),
         Request::Silent(request) => silent::plan(asker, request).map(Planning::Done),
@@ -43,6 +49,6 @@ pub(super) fn work(plan: &CachedPlan<'_>) -> Work {
         CachedGrant::ClientCredentials => client_credentials::work(plan),
         CachedGrant::OnBehalfOf { request, bearer, user } => on_behalf_of::work(plan, request, (bearer, user)),
         CachedGrant::Saml(grant) => saml::work(plan, grant),
-        CachedGrant::RefreshToken => silent::work(plan),
+        CachedGrant::RefreshToken | CachedGrant::Session(_) => silent::work(plan),
     }
 }

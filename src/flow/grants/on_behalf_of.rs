@@ -46,13 +46,8 @@ pub(super) fn plan<'a>(asker: Asker<'a>, request: &'a OnBehalfOf<'a>) -> Result<
     let claims = ClaimsMember::read(common)?;
     let types = exchange_types(app, request)?;
     let tenant = app.tenant(common.tenant);
-    let bearer = request.bearer.ok_or_else(|| {
-        Refusal::new(Turn::User, RefusalKind::TokenMissing, "there is no user's token: send it as `Authorization: Bearer`")
-    })?;
-    let guard = app.guard.as_ref().ok_or_else(|| {
-        let detail = "this app accepts no users' tokens: configure `apps.*.inbound` for it";
-        Refusal::new(Turn::Rights, RefusalKind::FlowNotAllowed, detail)
-    })?;
+    let bearer = request.bearer.ok_or_else(no_bearer)?;
+    let guard = guard_of(app)?;
     let digest = TokenDigest::of(bearer);
     let exchange = Exchange { asker, request, bearer, digest, arrived, scopes, claims, types, tenant };
     match judged_before(state, app, guard, &digest) {
@@ -62,6 +57,32 @@ pub(super) fn plan<'a>(asker: Asker<'a>, request: &'a OnBehalfOf<'a>) -> Result<
             let user = judged(state, app, guard, (bearer, &digest), context).await?;
             exchange.of(user)
         }))),
+    }
+}
+
+/// The refusal where the user's token is needed and none came.
+pub(super) fn no_bearer() -> Refusal {
+    Refusal::new(Turn::User, RefusalKind::TokenMissing, "there is no user's token: send it as `Authorization: Bearer`")
+}
+
+fn guard_of(app: &App) -> Result<&InboundGuard, Refusal> {
+    app.guard.as_ref().ok_or_else(|| {
+        let detail = "this app accepts no users' tokens: configure `apps.*.inbound` for it";
+        Refusal::new(Turn::Rights, RefusalKind::FlowNotAllowed, detail)
+    })
+}
+
+/// The user whose token it is, if the app accepts it.
+pub(super) async fn user_of(
+    state: &FlowState,
+    app: &App,
+    token: (&str, &TokenDigest),
+    call: Context,
+) -> Result<Arc<Claims>, Refusal> {
+    let guard = guard_of(app)?;
+    match judged_before(state, app, guard, token.1) {
+        Some(user) => user,
+        None => judged(state, app, guard, token, call).await,
     }
 }
 
@@ -125,7 +146,7 @@ pub(super) fn exchanged(app: &App, request: &OnBehalfOf<'_>) -> Exchanged {
 
 /// The account that the tokens for an inbound token belong to, from what is known of the user before the authority is asked. If
 /// nothing is known it is refused: two such users would share one account.
-fn owner_of<'a>(app: &App, user: &'a Claims) -> Result<PartitionOwner<'a>, Refusal> {
+pub(super) fn owner_of<'a>(app: &App, user: &'a Claims) -> Result<PartitionOwner<'a>, Refusal> {
     let said = |claim: &'a Option<String>| claim.as_deref().filter(|text| !text.is_empty());
     match (said(&user.oid), said(&user.tid), said(&user.sub)) {
         (Some(oid), Some(tid), _) if app.authority.profile().user_ids == UserIds::ObjectInTenant => {
@@ -159,7 +180,7 @@ pub(super) fn token_exchange(kind: &str, scopes: &Scopes, subject_token: Secret,
         .with_secret("subject_token", subject_token)
 }
 
-fn exchange_types<'a>(app: &App, request: &OnBehalfOf<'a>) -> Result<[Option<&'a str>; 2], Refusal> {
+pub(super) fn exchange_types<'a>(app: &App, request: &OnBehalfOf<'a>) -> Result<[Option<&'a str>; 2], Refusal> {
     let profile = app.authority.profile();
     let subject = match request.subject_token_type {
         Some(kind) if SamlVersion::of_type(kind).is_some() => {
@@ -294,7 +315,7 @@ fn because(why: &str, reason: &'static str) -> Refusal {
 }
 
 /// At a multi-tenant authority the tenant is the user's own.
-fn tenant_of(
+pub(super) fn tenant_of(
     app: &App,
     named: Result<Option<Tenant>, Refusal>,
     text: Option<&str>,

@@ -9,7 +9,7 @@ use crate::flow::request::Silent;
 use crate::token::TokenKey;
 
 /// About what a refresh token weighs, in bytes: it is read when the work has begun.
-const REFRESH_TOKEN: usize = 1536;
+pub(super) const REFRESH_TOKEN: usize = 1536;
 
 /// What is to be done.
 pub(super) fn plan<'a>(asker: Asker<'a>, request: &'a Silent<'a>) -> Result<Plan<'a>, Refusal> {
@@ -57,7 +57,13 @@ pub(super) fn plan_of<'a>(
 
 /// What is sent.
 pub(super) fn work(plan: &CachedPlan<'_>) -> Work {
+    let (space, of_session) = match &plan.grant {
+        CachedGrant::Session(space) => (*space, true),
+        _ => (*plan.app.space_of(plan.owner).id(), false),
+    };
     Work::Refresh(Refresh {
+        space,
+        of_session,
         scopes: plan.scopes.clone(),
         tenant: plan.tenant.clone(),
         claims: plan.claims.merged(plan.app),

@@ -122,7 +122,7 @@ impl FlowState {
         if refusal.kind != RefusalKind::CacheUnavailable
             && let Some(head) = self.cache.glance(query).await
         {
-            return Ok(Answer { head, source: TokenSource::Redis, reason: RefreshReason::NotApplicable, handle: None });
+            return Ok(Answer::of(head, TokenSource::Redis, RefreshReason::NotApplicable));
         }
         plan.app.metrics.held(plan.flow);
         Err(refusal)
@@ -218,10 +218,10 @@ impl CachedPlan<'_> {
 
     fn keys(&self, state: &FlowState) -> Keys {
         let TokenKey { partition, variant, scopes } = &self.key;
-        let (lane, refresh_token) = (self.lane(), refresh_token(state, self.flow, partition));
+        let (lane, refresh_token) = (self.lane(), refresh_token(state, self.sends(), partition));
         let (challenge, is_asserted) = (self.claims.challenge(), self.is_asserted());
         let asked = Asked { lane: &lane, variant, scopes, challenge, refresh_token, is_asserted };
-        keys(self.app, (self.flow, self.tenant.as_ref()), self.app.credential.version(), asked)
+        keys(self.app, (self.sends(), self.tenant.as_ref()), self.app.credential.version(), asked)
     }
 }
 
@@ -237,9 +237,9 @@ fn answer(flown: FlightOutcome, miss: Miss) -> Answer {
         CacheLevel::Shared => TokenSource::Redis,
         CacheLevel::Authority => TokenSource::IdentityProvider,
     };
-    Answer { head: flown.head, source, reason, handle: None }
+    Answer::of(flown.head, source, reason)
 }
 
 fn hit(head: AnswerHead, reason: RefreshReason) -> Answer {
-    Answer { head, source: TokenSource::Memory, reason, handle: None }
+    Answer::of(head, TokenSource::Memory, reason)
 }

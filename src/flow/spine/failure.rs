@@ -121,6 +121,12 @@ pub(in crate::flow) fn no_tokens() -> Refusal {
     Refusal::new(Turn::User, RefusalKind::NoTokensFound, detail)
 }
 
+/// The refusal where there is no such session, or none that this caller may know of.
+pub(in crate::flow) fn no_session() -> Refusal {
+    let detail = "there is no such `session`, or it has ended: start one with the user's token as `Authorization: Bearer`";
+    Refusal::new(Turn::User, RefusalKind::SessionNotFound, detail)
+}
+
 /// The refusal where what the answer depends on stands in a store that cannot be asked.
 pub(in crate::flow) fn unavailable(why: Unavailable) -> Refusal {
     let detail = match why {

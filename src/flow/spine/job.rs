@@ -13,7 +13,7 @@ use crate::caller::Caller;
 use crate::flow::app::App;
 use crate::flow::catalogue::Flow;
 use crate::flow::issue::{Expected, granted, issue};
-use crate::flow::plan::{CachedPlan, Work};
+use crate::flow::plan::{CachedPlan, StartPlan, Work};
 use crate::flow::refusal::Refusal;
 use crate::flow::request::Call;
 use crate::flow::state::FlowState;
@@ -25,6 +25,8 @@ pub(super) struct Job {
     pub(super) state: Arc<FlowState>,
     pub(super) app: Arc<App>,
     pub(super) flow: Flow,
+    /// The flow whose facts hold for what is sent.
+    pub(super) sends: Flow,
     pub(super) call: Call,
     pub(super) owner: Caller,
     pub(super) key: TokenKey<'static>,
@@ -64,6 +66,7 @@ impl Job {
             state: Arc::clone(state),
             app: Arc::clone(plan.app),
             flow: plan.flow,
+            sends: plan.sends(),
             call,
             owner: plan.owner,
             key: plan.key.detached(),
@@ -72,7 +75,29 @@ impl Job {
             lane: plan.lane(),
             tenant: plan.tenant.clone(),
             challenge: plan.claims.challenge(),
-            known: refresh_token(state, plan.flow, &plan.key.partition),
+            known: refresh_token(state, plan.sends(), &plan.key.partition),
+            _permit: permit,
+        }
+    }
+
+    /// The work of a session that begins.
+    pub(super) fn starting(state: &Arc<FlowState>, plan: &StartPlan, permit: Permit) -> Self {
+        let scopes = plan.scopes.folded(plan.app.authority.matching());
+        let key = TokenKey { partition: plan.place.partition, variant: plan.variant, scopes };
+        Self {
+            state: Arc::clone(state),
+            app: Arc::clone(&plan.app),
+            flow: Flow::OnBehalfOf,
+            sends: Flow::OnBehalfOf,
+            call: plan.call.clone(),
+            owner: plan.owner,
+            key: key.detached(),
+            bound: plan.bound,
+            lane: plan.lane,
+            tenant: plan.tenant.clone(),
+            challenge: plan.challenge,
+            known: 0,
+            is_asserted: false,
             _permit: permit,
         }
     }
@@ -89,7 +114,7 @@ impl Job {
     }
 
     /// What stands against it, here or in another replica.
-    async fn held(&self) -> Option<Arc<Refusal>> {
+    pub(super) async fn held(&self) -> Option<Arc<Refusal>> {
         let keys = self.keys(self.app.credential.version());
         let standing = match self.state.standing(&keys) {
             None => self.state.held_elsewhere(&self.app, &keys, &keys.all()).await,
@@ -101,7 +126,7 @@ impl Job {
     /// What stands against it after a wait for the account. What failed here meanwhile stops this job too. If the wait brought
     /// another refresh token, the other replicas have not been asked about that one yet: they are asked now.
     pub(super) async fn held_now(&self) -> Option<Arc<Refusal>> {
-        if refresh_token(&self.state, self.flow, &self.key.partition) != self.known {
+        if refresh_token(&self.state, self.sends, &self.key.partition) != self.known {
             return self.held().await;
         }
         let standing = self.state.standing(&self.keys(self.app.credential.version()));
@@ -137,14 +162,14 @@ impl Job {
 
     pub(super) fn keys(&self, credential_version: u64) -> Keys {
         let TokenKey { partition, variant, scopes } = &self.key;
-        let refresh_token = refresh_token(&self.state, self.flow, partition);
+        let refresh_token = refresh_token(&self.state, self.sends, partition);
         let asked =
             Asked { lane: &self.lane, variant, scopes, challenge: self.challenge, refresh_token, is_asserted: self.is_asserted };
-        keys(&self.app, (self.flow, self.tenant.as_ref()), credential_version, asked)
+        keys(&self.app, (self.sends, self.tenant.as_ref()), credential_version, asked)
     }
 
     /// Makes the refusal for all who wait, and remembers what is told to those who come before its pause is over.
-    async fn remember(&self, trouble: SendError, tenant: Option<&Tenant>, keys: &Keys) -> Arc<Refusal> {
+    pub(super) async fn remember(&self, trouble: SendError, tenant: Option<&Tenant>, keys: &Keys) -> Arc<Refusal> {
         let (remembered, clock) = (&self.state.remembered, &self.state.clock);
         let (stop, mut refusal) = match trouble {
             SendError::Credential(problem) => (Some(keys.stop_request(clock)), send::unusable(&problem)),

@@ -24,7 +24,7 @@ use crate::flow::id_token::{self, IdTokenWanted};
 use crate::flow::issue::{Exchanged, Expected, Redeemed, account_of, granted, issue};
 use crate::flow::plan::{ExpectedIdToken, GuessKey, OncePlan};
 use crate::flow::refusal::{Refusal, RefusalKind, overloaded};
-use crate::flow::request::{Answer, Outcome, RefreshReason, TokenSource};
+use crate::flow::request::{Answer, AnswerSession, Outcome, RefreshReason, TokenSource};
 use crate::flow::state::FlowState;
 use crate::flow::trace;
 use crate::oauth::TokenResponse;
@@ -67,11 +67,12 @@ where
         // What was sent is spent.
         Err(Arc::new(if is_sent { refusal.retrying(Retry::Never) } else { refusal }))
     });
-    let outcome = redeemed.map(|Redeemed { head, source, signed_in, .. }| {
+    let outcome = redeemed.map(|Redeemed { head, source, signed_in, session, .. }| {
         // Who joined the flight may want none, and each has one of its own.
         let record = wanted.zip(signed_in).map(|(wanted, subject)| wanted.of(subject));
         let handle = record.and_then(|record| record.seal(state.cache.handles(), state.clock.unix()));
-        Answer { head, source, reason: RefreshReason::NotApplicable, handle }
+        let session = session.map(|key| Box::new(AnswerSession(Some(key))));
+        Answer { handle, session, ..Answer::of(head, source, RefreshReason::NotApplicable) }
     });
     trace::end(&span, &outcome);
     outcome
@@ -96,6 +97,11 @@ impl Redemption {
             self.state.attempts.give_back(&attempt).await;
         }
         self.ended(sent).await
+    }
+
+    /// What it works with.
+    pub(super) fn parts(&self) -> (&Arc<FlowState>, &OncePlan) {
+        (&self.state, &self.plan)
     }
 
     /// To be called before it is sent: whether that may be done now, and there is room to keep what comes back.
@@ -161,14 +167,15 @@ impl Redemption {
             if matches!(plan.id_token, ExpectedIdToken::Needed { .. }) {
                 return Err(self.spent(AuthorityError::Invalid("it does not say whose token it is")));
             }
-            // Nobody could find it again.
+            // Nobody could find the token again; what renews it must not be lost.
             state.succeeded(app, &self.keys(version, &Lane::default())).await;
+            let session = if plan.asks_whose { Box::pin(self.as_session(&renewed_by, &grant)).await } else { None };
             let source = TokenSource::IdentityProvider;
-            return Ok(Redeemed { head: grant.write(), source, signed_in: None, account: None });
+            return Ok(Redeemed { head: grant.write(), source, signed_in: None, account: None, session });
         };
         let space = app.space_of(plan.owner);
         let partition = space.partition(PartitionOwner::Account(&account.home_account_id));
-        let mut sign_in = sign_in(space, account.clone(), &renewed_by, &grant, None);
+        let mut sign_in = sign_in(space.id(), account.clone(), &renewed_by, &grant, None);
         if !app.authority.profile().reserved_scopes {
             let granted = Scopes::granted(&grant.scope);
             sign_in.set_scopes(&plan.scopes, Some(&granted).filter(|granted| !granted.is_empty()));
@@ -198,7 +205,7 @@ impl Redemption {
             bypass: Bypass::Older { than: 0, challenge: 0 },
         };
         let head = state.cache.store(&query, &Loaded { grant, granted, kept: true }).await;
-        Ok(Redeemed { head, source: TokenSource::IdentityProvider, signed_in, account: kept })
+        Ok(Redeemed { head, source: TokenSource::IdentityProvider, signed_in, account: kept, session: None })
     }
 
     /// Whose the answer is: its id token says it, and is verified.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tracing::Instrument as _;
 
-use super::failure::{broken_off, no_tokens, refuse, unavailable};
+use super::failure::{broken_off, no_session, no_tokens, refuse, unavailable};
 use super::job::Job;
 use super::outcome::SentOnce;
 use super::send::{self, SendError};
@@ -21,11 +21,11 @@ use crate::flow::app::App;
 use crate::flow::issue::{Exchanged, Expected, granted, issue};
 use crate::flow::plan::Refresh;
 use crate::flow::refusal::{Refusal, RefusalKind, overloaded};
-use crate::flow::settings::RefreshTokens;
+use crate::flow::settings::{RefreshTokens, SessionAsk};
 use crate::oauth::{ErrorBody, Form, GRANT_REFRESH_TOKEN, TokenResponse, unverified};
 use crate::secret::Secret;
 use crate::source::ClientProof;
-use crate::token::{Account, IssuedToken, KeySpace, Matching, Scopes, SignIn, Turn};
+use crate::token::{Account, IssuedToken, Matching, Scopes, SignIn, SpaceId, Turn};
 
 /// How long a refresh token is kept if its server does not say how long it lasts, in seconds: as long as Entra's.
 const USUAL_LIFETIME: i64 = 90 * 24 * 3600;
@@ -55,6 +55,11 @@ impl Renewal {
     pub(super) fn take(response: &mut TokenResponse) -> Self {
         Self { token: response.refresh_token.take(), lifetime: response.refresh_expires_in.filter(|seconds| *seconds > 0) }
     }
+
+    /// The refresh token, if the answer brought one.
+    pub(super) fn token(&self) -> Option<&Secret> {
+        self.token.as_ref()
+    }
 }
 
 /// What a refresh asks an issuer for (RFC 6749 §6).
@@ -69,7 +74,7 @@ enum RefreshScope {
 }
 
 /// What is kept of a sign-in. `old` is the refresh token that stays good if the answer brings none (REQ-5).
-pub(super) fn sign_in(space: &KeySpace, account: Account, renewal: &Renewal, grant: &IssuedToken, old: Option<&SignIn>) -> SignIn {
+pub(super) fn sign_in(space: &SpaceId, account: Account, renewal: &Renewal, grant: &IssuedToken, old: Option<&SignIn>) -> SignIn {
     let now = grant.times.received_on;
     let (refresh_token, expires_on) = match (&renewal.token, old) {
         (Some(token), _) => (Some(token.clone()), now.saturating_add(renewal.lifetime.unwrap_or(USUAL_LIFETIME))),
@@ -77,7 +82,7 @@ pub(super) fn sign_in(space: &KeySpace, account: Account, renewal: &Renewal, gra
         // Nothing renews it: it lasts as long as its token.
         (None, None) => (None, grant.times.expires_on.unwrap_or(now)),
     };
-    let space = *space.id();
+    let space = *space;
     let mut sign_in =
         SignIn { account, refresh_token, expires_on, space, epoch: None, lineage: [0; 16], more: BTreeMap::new(), shared: 0 };
     if let Some(old) = old {
@@ -147,7 +152,7 @@ impl Refresh {
         if job.app.refresh_tokens == RefreshTokens::Reusable {
             return self.redeem(job, None, is_unwanted).await;
         }
-        let (cache, space) = (&job.state.cache, job.app.space_of(job.owner).id());
+        let (cache, space) = (&job.state.cache, &self.space);
         for _ in 0..SETTLES {
             // Before the turn is asked for: who is sending says so there again, and nobody must stand in the way.
             cache.accounts().settle(&job.key.partition).await;
@@ -163,7 +168,7 @@ impl Refresh {
             match cache.accounts().in_turn(&job.key.partition, job.app.authority.timeout(), work).await {
                 Ok(Some(outcome)) => return outcome,
                 Ok(None) => {}
-                Err(Unavailable::Busy) => return Err(refuse(job.flow, AuthorityError::Busy, None).into()),
+                Err(Unavailable::Busy) => return Err(refuse(job.sends, AuthorityError::Busy, None).into()),
                 Err(why) => return Err(self.unavailable(job, why)),
             }
         }
@@ -182,8 +187,8 @@ impl Refresh {
             return Err(refusal);
         }
         loop {
-            let Some(sign_in) = signed.sign_in.clone() else { return Err(no_tokens().into()) };
-            let Some(token) = sign_in.refresh_token.clone() else { return Err(no_tokens().into()) };
+            let Some(sign_in) = signed.sign_in.clone() else { return Err(self.unknown().into()) };
+            let Some(token) = sign_in.refresh_token.clone() else { return Err(self.unknown().into()) };
             let scope = self.scope(job, &sign_in);
             if scope == Some(RefreshScope::Nothing) {
                 return Err(not_granted().into());
@@ -215,6 +220,11 @@ impl Refresh {
         }
     }
 
+    /// The refusal where nothing renews what is asked for.
+    fn unknown(&self) -> Refusal {
+        if self.of_session { no_session() } else { no_tokens() }
+    }
+
     /// The shared store cannot say: for a second nobody asks it again for this, least of all a renewal on every request.
     fn unavailable(&self, job: &Job, why: Unavailable) -> Arc<Refusal> {
         let refusal = Arc::new(unavailable(why));
@@ -224,7 +234,7 @@ impl Refresh {
     }
 
     async fn signed(&self, job: &Job) -> Result<Signed, Arc<Refusal>> {
-        let (cache, space) = (&job.state.cache, job.app.space_of(job.owner).id());
+        let (cache, space) = (&job.state.cache, &self.space);
         let signed = match job.app.refresh_tokens {
             RefreshTokens::Reusable => cache.accounts().signed_or_remembered(space, &job.key.partition).await,
             RefreshTokens::SingleUse => cache.accounts().signed(space, &job.key.partition).await,
@@ -242,7 +252,9 @@ impl Refresh {
     ) -> Result<Loaded, Arc<Refusal>> {
         let (state, app) = (&job.state, &job.app);
         let renewal = Renewal::take(&mut response);
-        let owner = Owner::Known(old.account.clone());
+        // Of a session that an import began nobody is known.
+        let is_nobodys = old.account.home_account_id.is_empty();
+        let owner = if is_nobodys { Owner::Unnamed } else { Owner::Known(old.account.clone()) };
         if let Err(failure) = about::check(app, &owner, &response) {
             // Not even its refresh token is kept. If the one that was sent is void now, the user has to sign in again.
             return Err(self.once(job, version).failed(state, SendError::Authority(failure)).await);
@@ -258,7 +270,7 @@ impl Refresh {
         let issued = issue(app, &expected, response, state.received());
         let kept = match &issued {
             Ok(grant) => {
-                let mut sign_in = sign_in(app.space_of(job.owner), self.account(old, grant), &renewal, grant, Some(old));
+                let mut sign_in = sign_in(&self.space, self.account(old, grant), &renewal, grant, Some(old));
                 if is_own && is_said {
                     sign_in.set_granted(Some(&Scopes::granted(&grant.scope)));
                 }
@@ -278,7 +290,7 @@ impl Refresh {
             },
         };
         if kept == Kept::SignedOut {
-            return Err(no_tokens().into());
+            return Err(self.unknown().into());
         }
         match issued {
             Ok(grant) => {
@@ -293,7 +305,7 @@ impl Refresh {
 
     /// The refusal of an answer that is of no use, also for whoever asks again in a moment.
     fn unusable(job: &Job, version: u64, failure: AuthorityError) -> Arc<Refusal> {
-        let refusal = Arc::new(refuse(job.flow, failure, None));
+        let refusal = Arc::new(refuse(job.sends, failure, None));
         // Of the successor, which is what the next one would send.
         let until = job.state.clock.moment().after(UNUSABLE);
         job.keys(version).hold_request(&job.state.remembered, &job.app.label, until, &refusal);
@@ -329,7 +341,9 @@ impl Refresh {
     /// What an issuer is asked for; `None` where all that was ever consented to can be asked for.
     fn scope(&self, job: &Job, sign_in: &SignIn) -> Option<RefreshScope> {
         let is_issuer = !job.app.authority.profile().reserved_scopes;
-        is_issuer.then(|| RefreshScope::of(&self.scopes, sign_in, job.app.offline_access, job.bound))
+        let app = &job.app;
+        let offline = if self.of_session { app.session_ask == Some(SessionAsk::OfflineAccess) } else { app.offline_access };
+        is_issuer.then(|| RefreshScope::of(&self.scopes, sign_in, offline, job.bound))
     }
 
     fn form(&self, app: &App, scope: Option<&RefreshScope>, token: Secret) -> Form {
@@ -350,11 +364,11 @@ impl Refresh {
 
     fn once<'a>(&'a self, job: &'a Job, version: u64) -> SentOnce<'a> {
         SentOnce {
-            flow: job.flow,
+            flow: job.sends,
             app: &job.app,
             tenant: self.tenant.as_ref(),
             keys: job.keys(version),
-            lost: job.flow.lost().filter(|_| job.app.refresh_tokens == RefreshTokens::SingleUse),
+            lost: job.sends.lost().filter(|_| job.app.refresh_tokens == RefreshTokens::SingleUse),
             stops_request: true,
         }
     }

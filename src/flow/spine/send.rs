@@ -1,5 +1,6 @@
 //! One grant sent to the app's source, and what is said where no answer comes of it.
 
+use super::evidence::NO_CREDENTIAL;
 use crate::authority::AuthorityError;
 use crate::cache::{self, Unavailable};
 use crate::finding::Complaint;
@@ -52,6 +53,14 @@ pub(in crate::flow) struct Sent {
 
 // === impl Sent ===
 
+impl Sent {
+    /// As whom it was sent: what is said of a public client says nothing of the app's credential.
+    fn by(self, client: ClientProof) -> Self {
+        let version = if client == ClientProof::Public { NO_CREDENTIAL } else { self.version };
+        Self { version, ..self }
+    }
+}
+
 impl From<source::GrantOutcome> for Sent {
     fn from(sent: source::GrantOutcome) -> Self {
         Self { outcome: sent.outcome.map_err(SendError::from), version: sent.version }
@@ -71,7 +80,8 @@ pub(in crate::flow) async fn run_as(
     (repeat, client): (Repeat, ClientProof),
     context: Context,
 ) -> Sent {
-    app.source.send(&GrantCall { form, tenant, repeat, client, context: context.for_app(&app.label) }).await.into()
+    let call = GrantCall { form, tenant, repeat, client, context: context.for_app(&app.label) };
+    Sent::from(app.source.send(&call).await).by(client)
 }
 
 /// Sends once what may be sent only under a refresh lease. The lease is told which generation is sent at the last moment, when only
@@ -85,15 +95,16 @@ pub(in crate::flow) async fn run_in(
     context: Context,
 ) -> Sent {
     let call = GrantCall { form, tenant, repeat: Repeat::Never, client, context: context.for_app(&app.label) };
-    let Some((turn, generation)) = turn else { return app.source.send(&call).await.into() };
+    let Some((turn, generation)) = turn else { return Sent::from(app.source.send(&call).await).by(client) };
     let ready = match app.source.ready(&call).await {
         Ok(ready) => ready,
-        Err(sent) => return sent.into(),
+        Err(sent) => return Sent::from(sent).by(client),
     };
-    match turn.sends(generation).await {
+    let sent = match turn.sends(generation).await {
         Ok(until) => ready.send(until).await.into(),
         Err(why) => Sent { outcome: Err(SendError::Turn(why)), version: ready.version() },
-    }
+    };
+    sent.by(client)
 }
 
 /// The refusal for a credential that cannot be used.

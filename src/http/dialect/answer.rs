@@ -1,9 +1,12 @@
 //! The body of a token answer: its written first part, and the members that differ from request to request, put behind it by hand.
 
+use std::borrow::Cow;
+
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
 use crate::flow::Answer;
+use crate::secret::Secret;
 
 /// Room for the digits of any `i64`.
 pub(super) const DIGITS: usize = 20;
@@ -38,12 +41,19 @@ pub(super) fn body(answer: &Answer, correlation_id: Uuid, now: i64) -> Vec<u8> {
         b"\",\"correlation_id\":\"",
         id.as_bytes(),
     ];
-    const END: &[u8] = b"\"}";
-    let mut body = Vec::with_capacity(parts.iter().map(|part| part.len()).sum::<usize>() + END.len());
+    // Few answers have one; a caller's own key may need escapes.
+    let end = answer.session.as_deref().map_or_else(
+        || Cow::Borrowed("\"}"),
+        |session| {
+            let key = serde_json::to_string(&session.0.as_ref().map(Secret::expose)).unwrap_or_else(|_| "null".to_owned());
+            Cow::Owned(format!("\",\"session\":{key}}}"))
+        },
+    );
+    let mut body = Vec::with_capacity(parts.iter().map(|part| part.len()).sum::<usize>() + end.len());
     for part in parts {
         body.extend_from_slice(part);
     }
-    body.extend_from_slice(END);
+    body.extend_from_slice(end.as_bytes());
     body
 }
 
@@ -67,7 +77,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::{body, decimal};
-    use crate::flow::{Answer, RefreshReason, TokenSource};
+    use crate::flow::{Answer, AnswerSession, RefreshReason, TokenSource};
     use crate::secret::Secret;
     use crate::token::{IssuedToken, Times};
 
@@ -82,7 +92,7 @@ mod tests {
             id_token: None,
             issued_token_type: None,
         };
-        Answer { head: grant.write(), source, reason: RefreshReason::NotApplicable, handle: None }
+        Answer { head: grant.write(), source, reason: RefreshReason::NotApplicable, handle: None, session: None }
     }
 
     #[test]
@@ -107,6 +117,17 @@ mod tests {
         assert_eq!(value["token_source"], "identity_provider");
         let value: Value = serde_json::from_slice(&body(&answer(TokenSource::Memory, Some(5)), Uuid::nil(), 9)).unwrap();
         assert_eq!(value["expires_in"], 0);
+    }
+
+    #[test]
+    fn a_session_is_said_where_one_was_named_and_its_key_is_escaped() {
+        for key in [None, Some("a-key-of-22-characters"), Some(r#"a"\key"\of"\characters""#)] {
+            let session = Some(Box::new(AnswerSession(key.map(Secret::new))));
+            let body = body(&Answer { session, ..answer(TokenSource::Memory, None) }, Uuid::nil(), 0);
+            assert_eq!(body.capacity(), body.len());
+            let value: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!((value.get("session"), value["correlation_id"].is_string()), (Some(&json!(key)), true));
+        }
     }
 
     #[test]

@@ -236,7 +236,9 @@ fn of_refusal<'a>(refusal: &'a Refusal, failure: &RequestFailure<'a>) -> (Status
             | RefusalKind::InsufficientScope
             | RefusalKind::NoTokensFound
             | RefusalKind::UnknownAccount
-            | RefusalKind::InvalidHandle,
+            | RefusalKind::InvalidHandle
+            | RefusalKind::SessionNotFound
+            | RefusalKind::SessionOfAnother,
         ) => (bad, "invalid_grant"),
         // RFC 8628 §3.5.
         (_, RefusalKind::AuthorizationPending | RefusalKind::SlowDown | RefusalKind::ExpiredToken | RefusalKind::AccessDenied) => {

@@ -123,6 +123,7 @@ fn success(gives: Gives) -> (StatusCode, Response) {
         Gives::ManagedIdentity => (AppServiceToken::name(), "A token."),
         Gives::InstanceMetadata => (ImdsToken::name(), "A token."),
         Gives::Revocation => return (StatusCode::OK, answer("It is revoked, or was nothing to revoke.").build()),
+        Gives::SessionEnd => return (StatusCode::NO_CONTENT, answer("The session has ended, or there was none.").build()),
         Gives::Nothing => return (StatusCode::NO_CONTENT, answer("The account is signed out.").build()),
     };
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();

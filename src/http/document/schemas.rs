@@ -43,6 +43,10 @@ pub(super) struct TokenAnswer {
     /// RFC 8693 §2.2.1.
     #[schema(required = false)]
     issued_token_type: String,
+    /// The session that the request named, or began: its key is a secret. Null where the authority gave nothing to continue with;
+    /// absent where no session was named.
+    #[schema(required = false)]
+    session: Option<String>,
     /// Where the token came from.
     #[schema(pattern = "^(cache|identity_provider)$")]
     token_source: String,

@@ -16,7 +16,7 @@ use super::server_metadata::ServerMetadata;
 use crate::caller::Caller;
 use crate::flow::{
     self, Accounts, Answer, App, AuthCodeUrl, AuthorizationUrl, Call, Common, DeviceAuthorization, DevicePoll, DeviceStart,
-    EndSessionUrl, Introspection, Listing, NamedApp, Refusal, Service, SignOutUrl,
+    EndSession, EndSessionUrl, Introspection, Listing, NamedApp, Refusal, Service, SignOutUrl,
 };
 use crate::http::settings::DoorSettings;
 use crate::token::SignedInAccount;
@@ -81,6 +81,7 @@ pub(super) enum FlowCall<'a> {
     ListAccounts(Listing<'a>),
     GetAccount { app: Option<&'a str>, id: Cow<'a, str> },
     SignOut { app: Option<&'a str>, id: Cow<'a, str> },
+    EndSession(EndSession<'a>),
     OAuthToken(flow::Request<'a>, OAuthShape),
     ManagedIdentity(Box<IdentityRequest<'a>>),
     DeviceStart(DeviceStart<'a>),
@@ -125,6 +126,7 @@ impl FlowCall<'_> {
             Self::Metadata { app, .. } => by_name(Some(app)),
             Self::Revoke(_) => None,
             Self::AuthCodeUrl(request) => service.app_meant(caller, &request.common),
+            Self::EndSession(ending) => by_name(ending.app),
             Self::SignOutUrl(request) => by_name(request.app),
             Self::DeviceStart(request) => service.app_meant(caller, &request.common),
             Self::DevicePoll(request) | Self::OAuthDevicePoll(request) => service.app_meant(caller, &request.common),
@@ -142,6 +144,7 @@ impl FlowCall<'_> {
             Self::ListAccounts(listing) => service.accounts(caller, listing).boxed().await.map(FlowReply::Accounts),
             Self::GetAccount { app, id } => service.account(caller, *app, id).boxed().await.map(FlowReply::Account),
             Self::SignOut { app, id } => service.sign_out(caller, *app, id).boxed().await.map(|()| FlowReply::Done),
+            Self::EndSession(ending) => service.end_session(caller, *ending).boxed().await.map(|()| FlowReply::Done),
             Self::OAuthToken(request, shape) => {
                 service.token(caller, call, request).boxed().await.map(|answer| FlowReply::OAuthToken(answer, *shape))
             }

@@ -23,14 +23,13 @@ pub(in crate::http) const APP: &str = "app";
 const OPENID: &str = "openid";
 
 /// What of a request would make its answer mean something else than tokend gives.
-const REFUSED: [(Member, &str); 7] = [
+const REFUSED: [(Member, &str); 6] = [
     (Member::ActorToken, "a token for an actor who acts for a user is not served: leave it out"),
     (Member::AuthorizationDetails, "rich authorization requests (RFC 9396) are not served: say it by `scope`"),
     (Member::RequestObject, "request objects (RFC 9101) are not served: send the parameters themselves"),
     (Member::ReqCnf, "tokens that are bound to a key are not served: leave it out"),
     (Member::TokenType, "tokens are bearer tokens: leave it out"),
     (Member::Policy, "user flows are not served: leave it out"),
-    (Member::Session, "sessions are not served: leave it out"),
 ];
 
 /// `POST /oauth2/token`.
@@ -42,6 +41,9 @@ pub(in crate::http) fn token<'a>(given: &'a mut DoorInput<'_>) -> Result<FlowCal
         .ok_or_else(|| invalid("`grant_type` is missing: say which grant it is, such as `client_credentials` (RFC 6749 §4)"))?;
     if ![GRANT_JWT_BEARER, GRANT_SAML2_BEARER].contains(&grant) && present.has(Member::RequestedTokenUse) {
         return Err(invalid("`requested_token_use` belongs to the JWT and SAML bearer grants: leave it out"));
+    }
+    if ![GRANT_JWT_BEARER, GRANT_TOKEN_EXCHANGE].contains(&grant) && present.has(Member::Session) {
+        return Err(invalid("`session` belongs to the JWT bearer grant and to token exchange: leave it out"));
     }
     let scopes = scopes(members)?;
     let has_openid = has_openid(scopes.as_ref());
@@ -65,7 +67,10 @@ pub(in crate::http) fn token<'a>(given: &'a mut DoorInput<'_>) -> Result<FlowCal
             let device_code = Some(needed(&members.device_code, Member::DeviceCode)?);
             return Ok(FlowCall::OAuthDevicePoll(DevicePoll { common, device_code }));
         }
-        GRANT_REFRESH_TOKEN => Request::Redeem(Redeem { common, handle: needed(&members.refresh_token, Member::RefreshToken)? }),
+        GRANT_REFRESH_TOKEN => {
+            let handle = needed(&members.refresh_token, Member::RefreshToken)?;
+            Request::Redeem(Redeem { common, handle, of_session: false })
+        }
         GRANT_JWT_BEARER => on_behalf_of(common, members, needed(&members.assertion, Member::Assertion)?)?,
         GRANT_SAML2_BEARER => saml_bearer(common, members, needed(&members.assertion, Member::Assertion)?)?,
         GRANT_TOKEN_EXCHANGE => exchange(common, members)?,
@@ -127,7 +132,8 @@ fn has_openid(scopes: Option<&Scopes>) -> bool {
 fn on_behalf_of<'a>(common: Common<'a>, members: &'a Members<'_>, bearer: &'a str) -> Result<Request<'a>, Fault> {
     only_on_behalf_of(members)?;
     let requested_token_type = requested_saml(members);
-    Ok(Request::OnBehalfOf(OnBehalfOf { common, bearer: Some(bearer), requested_token_type, ..OnBehalfOf::default() }))
+    let (bearer, session) = (Some(bearer), text(&members.session));
+    Ok(Request::OnBehalfOf(OnBehalfOf { common, bearer, requested_token_type, session, ..OnBehalfOf::default() }))
 }
 
 /// RFC 7522 §2.1.
@@ -159,11 +165,12 @@ fn exchange<'a>(common: Common<'a>, members: &'a Members<'_>) -> Result<Request<
     if SamlVersion::of_type(kind).is_some() {
         let (member, assertion_type) = (Member::SubjectToken.name(), Some(kind));
         let saml = Some(Box::new(SamlMembers { assertion: Some(token), member, assertion_type }));
-        return Ok(Request::OnBehalfOf(OnBehalfOf { common, requested_token_type, saml, ..OnBehalfOf::default() }));
+        let session = text(&members.session);
+        return Ok(Request::OnBehalfOf(OnBehalfOf { common, requested_token_type, session, saml, ..OnBehalfOf::default() }));
     }
     let subject_token_type = Some(kind).filter(|kind| ![TOKEN_TYPE_ACCESS, TOKEN_TYPE_JWT].contains(kind));
-    let bearer = Some(token);
-    Ok(Request::OnBehalfOf(OnBehalfOf { common, bearer, subject_token_type, requested_token_type, saml: None }))
+    let (bearer, session) = (Some(token), text(&members.session));
+    Ok(Request::OnBehalfOf(OnBehalfOf { common, bearer, subject_token_type, requested_token_type, session, saml: None }))
 }
 
 /// The members that all grants take.

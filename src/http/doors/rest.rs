@@ -4,8 +4,8 @@ use super::super::fault::Fault;
 use super::super::members::{Member, MemberSet, Members, ScopeList};
 use super::{DoorInput, FlowCall, text};
 use crate::flow::{
-    AuthCode, AuthCodeUrl, Common, DevicePoll, DeviceStart, ForeignRefreshToken, OnBehalfOf, Request, SamlMembers, SignOutUrl,
-    Silent, UsernamePassword,
+    AuthCode, AuthCodeUrl, Common, DevicePoll, DeviceStart, EndSession, ForeignRefreshToken, OnBehalfOf, Request, SamlMembers,
+    SignOutUrl, Silent, UsernamePassword,
 };
 use crate::oauth::SamlVersion;
 use crate::token::Scopes;
@@ -33,8 +33,15 @@ pub(in crate::http) fn on_behalf_of<'a>(given: &'a mut DoorInput<'_>) -> Result<
         bearer: given.bearer,
         subject_token_type,
         requested_token_type: text(&members.requested_token_type),
+        session: text(&members.session),
         saml: (assertion.is_some() || assertion_type.is_some()).then(|| Box::new(saml)),
     })))
+}
+
+/// `DELETE /obo`.
+pub(in crate::http) fn end_session<'a>(given: &'a mut DoorInput<'_>) -> Result<FlowCall<'a>, Fault> {
+    let members = &given.members;
+    Ok(FlowCall::EndSession(EndSession { app: text(&members.app), session: text(&members.session) }))
 }
 
 /// `POST /auth-code/url`.
@@ -147,7 +154,7 @@ fn taken(member: &mut Option<ScopeList>) -> Option<Scopes> {
 mod tests {
     use super::super::super::members::{Member, MemberSet, read};
     use super::super::{DoorFn, DoorInput, FlowCall, HeadFacts};
-    use super::{auth_code, auth_code_url, client_credentials, on_behalf_of, silent};
+    use super::{auth_code, auth_code_url, client_credentials, end_session, on_behalf_of, silent};
     use crate::flow::Request;
     use crate::http::settings::DoorSettings;
 
@@ -175,10 +182,14 @@ mod tests {
 
     #[test]
     fn each_door_asks_its_flow() {
-        ask(on_behalf_of, r#"{"scopes":"a  b","requested_token_type":"t","subject_token_type":"s"}"#, |call| {
+        ask(end_session, r#"{"app":"orders","session":"k"}"#, |call| {
+            let FlowCall::EndSession(ending) = call else { panic!("another flow") };
+            assert_eq!((ending.app, ending.session), (Some("orders"), Some("k")));
+        });
+        ask(on_behalf_of, r#"{"scopes":"a  b","requested_token_type":"t","subject_token_type":"s","session":"new"}"#, |call| {
             let FlowCall::Token(Request::OnBehalfOf(request)) = call else { panic!("another flow") };
             assert_eq!((request.bearer, request.requested_token_type), (Some("bearer"), Some("t")));
-            assert_eq!(request.subject_token_type, Some("s"));
+            assert_eq!((request.subject_token_type, request.session), (Some("s"), Some("new")));
             assert_eq!(request.common.scopes.unwrap().to_string(), "a b");
         });
         let body = r#"{"redirect_uri":"r","extra_scopes_to_consent":["x"],"state":"s","nonce":"n","prompt":"p","login_hint":"l",

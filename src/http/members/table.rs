@@ -278,8 +278,9 @@ members! {
     token_type_hint TokenTypeHint: Word, form "What it may be; not needed, and not looked at.";
     #[serde(skip)]
     policy Policy: Word, form "A user flow at Azure AD B2C; not served yet.";
-    #[serde(skip)]
-    session Session: Word, form "A long-running on-behalf-of session; not served yet.";
+    session Session: Rare for_apis,
+        body "A long-running on-behalf-of session: `new` or a key of your own with the user's token begins one, the key alone goes on with it.",
+        form "A long-running on-behalf-of session that begins: `new`, or a key of your own. The refresh token of the answer continues it.";
     #[serde(skip)]
     actor_token ActorToken: Token, form "Refused: delegation with an actor is not served.";
     #[serde(skip)]

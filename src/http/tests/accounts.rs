@@ -99,7 +99,8 @@ async fn silent_takes_its_own_members() {
     for (uri, text, want) in [
         ("/silent", r#"{"account":7}"#, "`account` has to be a string"),
         ("/silent", r#"{"account":"canary","code":"canary"}"#, "this route does not take `code`"),
-        ("/silent", r#"{"username":"canary"}"#, "`username` is no member"),
+        ("/silent", r#"{"user":"canary"}"#, "`user` is no member"),
+        ("/silent", r#"{"username":"canary"}"#, "this route does not take `username`"),
         ("/silent", "", "a JSON object is expected"),
         ("/silent?account=canary", "{}", "this route takes no query"),
     ] {

@@ -25,7 +25,7 @@ async fn every_row_is_routed_and_reaches_the_service() {
     for route in &ROUTES {
         let path = route.path.template.replace(['{', '}'], "");
         let (request, body) = match route.body {
-            BodyKind::Json(..) => (request("{}").uri(&path), "{}"),
+            BodyKind::Json(..) => (request("{}").method(method(route)).uri(&path), "{}"),
             BodyKind::Form(..) => {
                 let form = request("").uri(&path).header("content-type", "application/x-www-form-urlencoded");
                 (form, "grant_type=client_credentials&scope=a&token=a")

@@ -395,7 +395,8 @@ impl Shared {
         self.ask(op, RedisRequest::Script(call), self.core.timeout).await
     }
 
-    /// Every call of this file goes through here, but for plain reads. Each of them may be made twice where the first answer was lost: it says so.
+    /// Every call of this file goes through here, but for plain reads. Each of them may be made twice where the first answer was
+    /// lost: it says so.
     async fn ask(&self, op: Op, request: RedisRequest<'_>, deadline: Duration) -> StoreResult<Value> {
         let deadline = if self.patient { deadline.max(PATIENT) } else { deadline };
         // Boxed, and its type forgotten: this future goes into many others, and next to a round trip that costs nothing.

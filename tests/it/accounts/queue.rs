@@ -76,7 +76,7 @@ async fn a_code_is_refused_before_it_is_sent_and_good_afterwards() {
 /// The next code brings a refresh token of nearly what one is expected to weigh, for another account each time.
 async fn brings(stage: &Stage, number: usize) {
     let info = URL_SAFE_NO_PAD.encode(json!({"uid": format!("user-{number}"), "utid": "tenant"}).to_string());
-    let set = json!({"refresh_token": format!("{number}{}", "x".repeat(3500)), "client_info": info});
+    let set = json!({"refresh_token": format!("{number}{}", "x".repeat(3420)), "client_info": info});
     stage.emulator.unscript().await;
     stage.emulator.script(json!({"on": {"grant_type": "authorization_code"}, "do": {"set": set}})).await;
 }

@@ -111,11 +111,13 @@ async fn another_method_is_405_and_another_path_is_404() {
         let client = &world.sidecar.client;
         for route in routes {
             let url = format!("{}{}", client.base, route.path);
-            for method in ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"] {
+            // A session is ended where it began.
+            let allowed = if route.path == "/obo" { "POST,DELETE" } else { "POST" };
+            for method in ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"].into_iter().filter(|method| !allowed.contains(method)) {
                 let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
                 let answer = Client::send(client.http.request(method.clone(), &url)).await;
                 is_refused(route, method.as_str(), &answer, (405, "method_not_allowed", "method"));
-                assert_eq!(answer.header("allow"), "POST");
+                assert_eq!(answer.header("allow"), allowed);
             }
             for path in [format!("{}/", route.path), format!("{}/canary", route.path), "/".to_owned(), format!("/v1{}", route.path)]
             {

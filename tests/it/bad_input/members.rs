@@ -54,7 +54,7 @@ async fn a_member_of_the_wrong_type_is_400() {
             let mut texts = vec!["app", "api", "tenant", "claims", "client_claims", "audience", "resource"];
             texts.extend(match route.path {
                 "/client-credentials" => &["access_token_sha256"][..],
-                "/obo" => &["access_token_sha256", "subject_token_type", "requested_token_type"],
+                "/obo" => &["access_token_sha256", "subject_token_type", "requested_token_type", "session"],
                 "/auth-code/url" => &["redirect_uri", "prompt", "login_hint", "domain_hint", "response_mode", "state", "nonce"],
                 "/silent" => &["access_token_sha256", "account"],
                 "/device-code" => &[],

@@ -41,6 +41,11 @@ const DOORS: &str = "doors: [oauth2, msi]\n";
 const SIGNED_IN: [(&str, &str, &str); 5] =
     [("alpha", "web", ANA), ("beta", "web", ANA), ("beta", "web", BEN), ("alpha", "partner", FAY), ("beta", "partner", ANA)];
 
+/// The one key of all sessions: each caller began one with it, at these apps and for these users.
+const SESSION: &str = "the-one-key-of-all-sessions-0123456789";
+const SESSIONS: [(&str, &str, &str); 4] =
+    [("alpha", "orders", ANA), ("beta", "orders", BEN), ("alpha", "partner", ANA), ("beta", "partner", FAY)];
+
 /// Numbers that a seed decides.
 struct Dice(u64);
 
@@ -160,9 +165,10 @@ impl Directory {
     /// A question, and whose token the answer has to bring.
     fn question(&self, dice: &mut Dice) -> Question {
         let caller = dice.one_of(&["alpha", "beta", "desk"]);
-        let mut question = match dice.below(3) {
+        let mut question = match dice.below(4) {
             0 => self.of_app(dice, caller),
             1 => self.on_behalf(dice, caller),
+            2 => self.in_session(dice, caller),
             _ => self.silent(dice, caller),
         };
         match dice.below(20) {
@@ -180,6 +186,9 @@ impl Directory {
     fn by_a_door(&self, dice: &mut Dice, mut question: Question) -> Question {
         let door = dice.one_of(&[Door::Rest, Door::Rest, Door::OAuth2, Door::OAuth2, Door::Msi]);
         let has = |member: &str| !question.body[member].is_null();
+        if has("session") {
+            return question;
+        }
         let scopes = question.body["scopes"].as_str().unwrap_or_default();
         let fits = match door {
             Door::Rest => true,
@@ -262,6 +271,19 @@ impl Directory {
         }
     }
 
+    /// A session that goes on, or is begun anew by its user.
+    fn in_session(&self, dice: &mut Dice, caller: &'static str) -> Question {
+        let app = dice.one_of(&["orders", "partner"]);
+        let scopes = if app == "orders" { dice.one_of(&[USER_READ, INVOICES]) } else { USER_READ };
+        let known = SESSIONS.into_iter().find(|known| known.0 == caller && known.1 == app);
+        let user = known.map(|(_, app, name)| self.user(app, name));
+        let own = user.as_ref().filter(|_| dice.below(8) == 0);
+        let bearer = own.and_then(|user| self.inbound().iter().position(|inbound| inbound.app == app && inbound.name == user.name));
+        let body = json!({"app": app, "scopes": scopes, "session": SESSION});
+        let expected = user.map(|user| self.of(&user, scopes));
+        Question { caller, path: "/obo", body, bearer, asserted: false, door: Door::Rest, handle: 0, expected }
+    }
+
     fn silent(&self, dice: &mut Dice, caller: &'static str) -> Question {
         let (app, name) = dice.one_of(&[("web", ANA), ("web", BEN), ("partner", ANA), ("partner", FAY)]);
         let user = self.user(app, name);
@@ -286,9 +308,11 @@ impl Directory {
         let is_of_realm = claims["tid"].is_null();
         let client = text("appid").or_else(|| text("azp")).expect("a client");
         let account = &answer.json["account"];
+        // What an issuer answers to an assertion names nobody, and whom the assertion names is not believed.
+        let names_account = question.door == Door::Rest && !(question.asserted && is_of_realm);
         let id = if is_of_realm { text("sub").filter(|sub| *sub != client) } else { text("scp").and_then(|_| text("oid")) };
         let user = id.map(|id| {
-            if question.door != Door::Rest {
+            if !names_account {
                 let expected = question.expected.as_ref().and_then(|expected| expected.user.clone());
                 return expected.filter(|expected| expected.0 == id).unwrap_or((id, String::new(), String::new()));
             }
@@ -297,7 +321,7 @@ impl Directory {
         });
         let tenant = [CONTOSO, FABRIKAM].into_iter().find(|tenant| claims["tid"] == *tenant);
         if question.door == Door::Rest {
-            assert_eq!(user.is_none(), account.is_null(), "an account, and no user: {}", answer.text);
+            assert_eq!(user.is_none() || !names_account, account.is_null(), "an account, and no user: {}", answer.text);
             assert_eq!(answer.json["tenant_id"].as_str(), tenant, "{}", answer.text);
         }
         let good_for = if is_of_realm { text("scope") } else { text("aud") };
@@ -349,6 +373,12 @@ async fn begun(stage: &Stage, directory: &Directory) -> Begun {
         }
     });
     let bearers = join_all(orders.map(|order| stage.emulator.mint(order))).await;
+    for (caller, app, name) in SESSIONS {
+        let at = directory.inbound().iter().position(|inbound| inbound.app == app && inbound.name == name).expect("a token");
+        let body = json!({"app": app, "scopes": USER_READ, "session": SESSION});
+        let answer = stage.client(0, caller).post_as("/obo", &bearers[at], &body).await;
+        assert_eq!(answer.member("session"), SESSION, "{}", answer.text);
+    }
     let assertions = directory.inbound().into_iter().map(|user| {
         let mut order = json!({"app": user.app, "user": user.name, "lifetime": 2_000_000_000});
         match user.app {

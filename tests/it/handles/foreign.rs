@@ -69,7 +69,7 @@ async fn a_callers_rights_are_those_of_silent() {
     let signed = Seen::of(stage.sign_in_with(0, (bound, "orders", "api graph-user", ANA), |_| {}).await);
     let of_api = |api| {
         let common = Common { api, app: Some("orders"), beyond: Beyond::Nothing, wants_handle: true, ..Common::default() };
-        Request::Redeem(Redeem { common, handle: signed.handle() })
+        Request::Redeem(Redeem { common, handle: signed.handle(), of_session: false })
     };
     let redeemed = Seen::of(stage.service(0).token(bound, call(), &of_api(Some("graph-user"))).await);
     assert_eq!(redeemed.token, signed.token);

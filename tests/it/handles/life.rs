@@ -51,7 +51,7 @@ async fn nobody_gets_one_who_does_not_ask_for_it() {
     assert!(signed.handle.is_none());
     let handle = stage.ana(0).await.handle().to_owned();
     let common = |wants_handle| Common { app: Some("web"), wants_handle, ..Common::default() };
-    let redeem = Request::Redeem(Redeem { common: common(false), handle: &handle });
+    let redeem = Request::Redeem(Redeem { common: common(false), handle: &handle, of_session: false });
     assert!(Seen::of(stage.service(0).token(Caller::ANYONE, call(), &redeem).await).handle.is_none());
     let common = Common { scopes: Some(Scopes::granted(ORDERS)), ..common(true) };
     let silent = Request::Silent(Silent { common, account: Some(&signed.account) });
@@ -172,7 +172,7 @@ async fn what_the_request_says_besides_holds_as_at_silent() {
     let ask = async |change: &dyn Fn(&mut Common<'_>)| {
         let mut common = Common { app: Some("web"), wants_handle: true, ..Common::default() };
         change(&mut common);
-        let request = Request::Redeem(Redeem { common, handle: signed.handle() });
+        let request = Request::Redeem(Redeem { common, handle: signed.handle(), of_session: false });
         stage.service(0).token(Caller::ANYONE, call(), &request).await
     };
     let forced = Seen::of(ask(&|common| common.force_refresh = true).await);

@@ -241,7 +241,7 @@ impl Stage {
     async fn redeem_as(&self, replica: usize, (caller, app): (Caller, &str), handle: &str, scopes: &str) -> Outcome {
         let scopes = Some(Scopes::granted(scopes)).filter(|scopes| !scopes.is_empty());
         let common = Common { app: Some(app), scopes, wants_handle: true, ..Common::default() };
-        self.service(replica).token(caller, call(), &Request::Redeem(Redeem { common, handle })).await
+        self.service(replica).token(caller, call(), &Request::Redeem(Redeem { common, handle, of_session: false })).await
     }
 
     async fn redeem(&self, replica: usize, app: &str, handle: &str) -> Outcome {

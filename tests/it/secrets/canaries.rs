@@ -29,7 +29,7 @@ impl Canaries {
         if answer.status != 200 {
             self.text(format!("{name}: body"), answer.text.clone());
         }
-        for member in ["access_token", "id_token", "refresh_token", "code_verifier", "nonce", "state"] {
+        for member in ["access_token", "id_token", "refresh_token", "code_verifier", "nonce", "state", "session"] {
             if let Some(token) = answer.json[member].as_str() {
                 self.secret(&format!("{member} of {name}"), token);
             }

@@ -79,6 +79,46 @@ pub(super) async fn on_behalf_of(world: &World, all: &mut Canaries) {
     all.secret("token of eva", eva.clone());
     let exchange = json!({"app": "shop", "scopes": ["stock.read"]});
     all.answer("token exchange", &world.sidecar.client.post_as("/obo", &eva, &exchange).await);
+    sessions(world, all).await;
+}
+
+/// Keys of sessions, in every place where one can stand.
+async fn sessions(world: &World, all: &mut Canaries) {
+    let client = &world.sidecar.client;
+    let bearer = world.emulator.user_token("ana@contoso.example").await;
+    let other = world.emulator.user_token("ben@contoso.example").await;
+    all.secret("token of ana", bearer.clone());
+    all.secret("token of ben", other.clone());
+    let body = |session: &str| json!({"app": "orders", "scopes": [USER_READ], "session": session});
+    let (own, unknown) = ("canary-session-of-the-caller-0123456789", "canary-session-that-nobody-began-0123456789");
+    let wrong = ["canary-session with a space 0123456789", "canary-session-\u{e9}-0123456789"];
+    all.secret("own session key", own);
+    all.secret("unknown session key", unknown);
+    wrong.iter().for_each(|key| all.secret("wrong session key", *key));
+    let new = client.post_as("/obo", &bearer, &body("new")).await;
+    all.answer("new session", &new);
+    let begun = client.post_as("/obo", &bearer, &body(own)).await;
+    assert_eq!((begun.status, begun.member("session")), (200, own), "{}", begun.text);
+    all.answer("session of the caller", &begun);
+    let made = new.member("session").to_owned();
+    assert!(made.len() == 43, "{}", new.text);
+    for key in [own, &made, unknown, wrong[0], wrong[1]] {
+        all.answer("session that goes on", &client.post("/obo", &body(key)).await);
+        all.answer("session of another user", &client.post_as("/obo", &other, &body(key)).await);
+        all.answer("session of another app", &client.post("/obo", &json!({"app": "shop", "session": key})).await);
+        all.answer("session at another route", &client.post("/silent", &json!({"app": "web", "session": key})).await);
+        all.answer("a key as a member", &client.post("/obo", &json!({"app": "orders", key: 1})).await);
+        let forced = json!({"app": "orders", "scopes": [USER_READ], "session": key, "force_refresh": true});
+        all.answer("session that is renewed", &client.post("/obo", &forced).await);
+    }
+    for key in [own, &made, unknown, wrong[0]] {
+        for ending in
+            [json!({"app": "orders", "session": key}), json!({"session": key}), json!({"app": "orders", "session": [key]})]
+        {
+            let request = client.http.delete(format!("{}/obo", client.base)).header("content-type", "application/json");
+            all.answer("end of a session", &Client::send(request.body(ending.to_string())).await);
+        }
+    }
 }
 
 /// Assertions in and out, and what is said of those that are none.

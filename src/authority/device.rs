@@ -52,9 +52,10 @@ impl BegunDevice {
         }
         let user_code = response.user_code.ok_or(invalid("the answer has no user_code"))?;
         let user_code = one_line(user_code.expose(), LONGEST_USER_CODE)
-            .ok_or(invalid("its user_code is longer than 64 bytes, or has control characters"))?;
+            .filter(|code| code.bytes().all(|byte| matches!(byte, b' '..=b'~')))
+            .ok_or(invalid("its user_code is longer than 64 bytes, or has characters that not every keyboard has"))?;
         let verification_uri = response.verification_uri.ok_or(invalid("the answer has no verification_uri"))?;
-        let verification_uri = page(&verification_uri).ok_or(invalid("its verification_uri is no http or https URL"))?;
+        let verification_uri = page(&verification_uri).ok_or(invalid("its verification_uri is no plain http or https URL"))?;
         let expires_in = response.expires_in.filter(|seconds| *seconds > 0);
         let expires_in = expires_in.ok_or(invalid("the answer has no expires_in that is a number above 0"))?.min(LONGEST_WAIT);
         let interval = response.interval.filter(|seconds| *seconds > 0);
@@ -81,8 +82,10 @@ fn one_line(text: &str, longest: usize) -> Option<String> {
 /// A page that a browser can be sent to.
 fn page(text: &str) -> Option<String> {
     let text = one_line(text, LONGEST_TEXT)?;
-    let url = Url::parse(&text).ok()?;
-    (matches!(url.scheme(), "https" | "http") && url.has_host()).then_some(text)
+    // What looks like another host on a screen would send the user there.
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    let url = Url::parse(&text).ok().filter(|url| url.username().is_empty() && url.password().is_none())?;
+    (is_plain && matches!(url.scheme(), "https" | "http") && url.has_host()).then_some(text)
 }
 
 #[cfg(test)]
@@ -109,13 +112,16 @@ mod tests {
             ("device_code", Value::Null, "no device_code"),
             ("device_code", json!(long), "longer than 2048"),
             ("user_code", Value::Null, "no user_code"),
-            ("user_code", json!("ABC\u{1b}[2J"), "control characters"),
-            ("user_code", json!("A\nB"), "control characters"),
+            ("user_code", json!("ABC\u{1b}[2J"), "not every keyboard"),
+            ("user_code", json!("A\nB"), "not every keyboard"),
+            ("user_code", json!("A\u{202e}B"), "not every keyboard"),
             ("user_code", json!("x".repeat(65)), "longer than 64"),
             ("verification_uri", Value::Null, "no verification_uri"),
-            ("verification_uri", json!("javascript:alert(1)"), "no http or https URL"),
-            ("verification_uri", json!("/device"), "no http or https URL"),
-            ("verification_uri", json!("https://id.example/\u{7}"), "no http or https URL"),
+            ("verification_uri", json!("javascript:alert(1)"), "no plain http or https URL"),
+            ("verification_uri", json!("https://id.example@evil.example/"), "no plain http or https URL"),
+            ("verification_uri", json!("https://id.example/\u{202e}"), "no plain http or https URL"),
+            ("verification_uri", json!("/device"), "no plain http or https URL"),
+            ("verification_uri", json!("https://id.example/\u{7}"), "no plain http or https URL"),
             ("expires_in", Value::Null, "expires_in"),
             ("expires_in", json!(0), "expires_in"),
             ("expires_in", json!(-900), "expires_in"),

@@ -46,7 +46,7 @@ mod way;
 pub use accounts::{
     Base, CachedAccounts, Cursor, Kept, KeptSignIn, Known, Listed, RefreshLease, Remembering, Renewed, Signed, Unavailable,
 };
-pub use attempts::{Attempts, CountedAttempt, TooMany};
+pub use attempts::{Allowance, Attempts, CountedAttempt, TooMany};
 pub use budget::{Budget, Permit, Work};
 pub use fleet::{Fleet, Parts};
 pub use flight::{Flight, Landing, Lost, Part};

@@ -156,16 +156,22 @@ pub(super) struct OncePlan {
     pub(super) client: ClientProof,
     /// Whether the issuer is asked whose the answer is where that names nobody.
     pub(super) asks_whose: bool,
-    /// What must not be guessed by trying.
-    pub(super) guess: Option<GuessKey>,
+    /// What may be tried a few times only.
+    pub(super) tried: Option<TriedGrant>,
     /// What it keeps of the request, in bytes.
     pub(super) carried: usize,
     /// The refresh handle that its answer shall have.
     pub(super) handle: Option<WantedHandle>,
 }
 
-/// What wrong guesses are counted by, within an app.
-pub(super) struct GuessKey(pub(super) HoldKey);
+/// What may be tried a few times only, and what its tries are counted by, within an app.
+#[derive(Clone, Copy)]
+pub(super) enum TriedGrant {
+    /// A password, by its user: it must not be guessed.
+    Password(HoldKey),
+    /// A token that is good for one use, by itself: a second use may be taken for a theft (RFC 9700 §4.14.2).
+    SingleUse(HoldKey),
+}
 
 /// A long-running session that begins, with all that it needs to run without its request.
 pub(super) struct StartPlan {

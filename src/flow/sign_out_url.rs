@@ -80,10 +80,14 @@ fn judge(request: &SignOutUrl<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// What a browser runs or shows in place of going anywhere.
+const NO_PLACES: [&str; 6] = ["about", "blob", "data", "file", "javascript", "vbscript"];
+
 /// Whether a browser can be sent there. No host is as good as no place.
 fn is_absolute(text: &str) -> bool {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic());
-    is_plain && Url::parse(text).is_ok_and(|url| url.fragment().is_none() && (url.has_host() || !url.cannot_be_a_base()))
+    let leads = |url: &Url| url.has_host() || !url.cannot_be_a_base();
+    is_plain && Url::parse(text).is_ok_and(|url| url.fragment().is_none() && leads(&url) && !NO_PLACES.contains(&url.scheme()))
 }
 
 /// Whether it has the form of a signed JWT (RFC 7515 §7.1), or of an encrypted one (RFC 7516 §7.1).
@@ -138,6 +142,9 @@ mod tests {
             "https://app.example/b y",
             "https://",
             "javascript:1",
+            "JavaScript://app.example/%0aalert(1)",
+            "data://app.example/x",
+            "file:///etc/passwd",
             "mailto:a@b",
         ] {
             assert!(!is_absolute(bad), "{bad}");

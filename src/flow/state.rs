@@ -75,7 +75,7 @@ pub(super) struct FlowState {
     pub(super) jitter: Jitter,
     pub(super) patience: Duration,
     pub(super) handles: HandleSettings,
-    /// Counts what must not be guessed by trying.
+    /// Counts what may be tried a few times only.
     pub(super) attempts: Attempts,
 }
 

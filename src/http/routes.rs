@@ -145,7 +145,8 @@ pub(super) static ROUTES: [Route; 22] = [
             summary: "Signs a user in by the refresh token that another library got: a token and the account.",
             description: Some(
                 "For moving to tokend. Served for apps with `refresh_token: true`. The refresh token is redeemed once and neither \
-                 kept nor answered; what the authority gives for it renews the account's tokens from now on.",
+                 kept nor answered; what the authority gives for it renews the account's tokens from now on. Where refresh \
+                 tokens are good for one use, the same one is refused for 15 minutes.",
             ),
             gives: Gives::Token,
         },

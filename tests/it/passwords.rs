@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokend::clock::Clock;
 
 use crate::doors::formed;
 use crate::support::redis::RedisServer;
-use crate::support::{Answer, Client, Emulator, NOW, Sidecar, Stage, World, configuration};
+use crate::support::{Answer, Client, Stage, World};
 
 const ORDERS: &str = "api://orders/access_as_user";
 const ANA: &str = "ana@contoso.example";
@@ -87,12 +86,53 @@ async fn a_wrong_password_is_401_once_and_five_of_them_stop_everybody_who_tries_
         assert_eq!(sent(&world).await.len(), count, "never repeated by itself");
     }
     let stopped = ask(client, ANA, "ana-password").await;
-    stopped.refused(429, "throttled", "five wrong passwords");
+    stopped.refused(429, "throttled", "five passwords of this user");
     let pause: u64 = stopped.header("retry-after").parse().expect("seconds");
     assert!((1..=300).contains(&pause), "{pause}");
     assert_eq!(sent(&world).await.len(), 5, "nothing is sent");
     ask(client, "ben@contoso.example", "ben-password").await.token();
     world.later(pause);
+    ask(client, ANA, "ana-password").await.token();
+}
+
+#[tokio::test]
+async fn what_a_server_says_in_its_own_words_counts_too() {
+    let world = world().await;
+    let client = &world.sidecar.client;
+    let own = [
+        json!({"error": "invalid_grant", "suberror": "bad_token"}),
+        json!({"error": "access_denied"}),
+        json!({"error": "invalid_credentials"}),
+        json!({"error": "invalid_grant", "error_codes": [50126]}),
+        json!({"error": "user_not_found"}),
+    ];
+    for error in own {
+        world.emulator.script(json!({"on": {"endpoint": "token"}, "times": 1, "do": {"error": error}})).await;
+        assert_ne!(ask(client, ANA, "wrong-password").await.status, 200);
+    }
+    ask(client, ANA, "ana-password").await.refused(429, "throttled", "five passwords of this user");
+    assert_eq!(sent(&world).await.len(), 5);
+}
+
+#[tokio::test]
+async fn passwords_that_are_being_tried_count_for_a_moment_only() {
+    let world = world().await;
+    let client = &world.sidecar.client;
+    world.emulator.script(json!({"on": {"endpoint": "token"}, "times": 5, "do": {"hold": true}})).await;
+    // Other scopes make another request of each.
+    let scopes = ["", " openid", " profile", " email", " offline_access"].map(|more| format!("{ORDERS}{more}"));
+    let bodies = scopes.map(|scopes| body("desk", &scopes, ANA, "ana-password"));
+    let tried = futures_util::future::join_all(bodies.iter().map(|body| client.post("/username-password", body)));
+    let (answers, ()) = tokio::join!(tried, async {
+        world.emulator.asked_times("token", 5).await;
+        let sixth = ask(client, ANA, "another-password").await;
+        sixth.refused(429, "throttled", "or are being tried now");
+        assert_eq!(sixth.header("retry-after"), "1");
+        world.emulator.release().await;
+    });
+    for answer in answers {
+        answer.token();
+    }
     ask(client, ANA, "ana-password").await.token();
 }
 
@@ -111,7 +151,7 @@ async fn what_is_no_wrong_password_does_not_count() {
             world.emulator.script(json!({"on": {"endpoint": "token"}, "times": 1, "do": {"error": error}})).await;
             let answer = ask(client, ANA, "ana-password").await;
             assert_ne!(answer.status, 200, "{error}");
-            assert!(!answer.text.contains("five wrong"), "{error}: {}", answer.text);
+            assert!(!answer.text.contains("five passwords"), "{error}: {}", answer.text);
             world.clock.advance(Duration::from_secs(61));
         }
     }
@@ -169,21 +209,13 @@ async fn what_does_not_fit_is_refused_and_nothing_is_sent() {
 #[tokio::test]
 async fn the_wrong_ones_of_all_replicas_count_together_and_each_counts_for_itself_without_redis() {
     let redis = RedisServer::start().await;
-    let clock = Clock::manual(NOW);
-    let emulator = Emulator::start(&clock).await;
-    let files = tempfile::tempdir().expect("a folder");
-    let tenant = emulator.directory["tenants"][0]["id"].as_str().expect("a tenant");
-    let usual = configuration(&emulator, &files);
-    let apps = APPS.replace("ORIGIN", &emulator.origin).replace("TENANT", tenant);
-    let apps = apps.replace("FILES", &files.path().display().to_string());
-    let yaml = usual.replacen("apis:\n", &format!("{apps}\napis:\n"), 1);
-    let yaml = format!("{yaml}cache: {{redis: {{url: \"{}\", encryption: {{plaintext: true}}}}}}\n", redis.url());
-    let (one, other) = (Sidecar::start(&yaml, &clock).await, Sidecar::start(&yaml, &clock).await);
-    for replica in [&one, &other, &one, &other, &one] {
+    let (world, other) = World::of_two(APPS, &redis).await;
+    let one = &world.sidecar;
+    for replica in [one, &other, one, &other, one] {
         ask(&replica.client, ANA, "wrong-password").await.refused(401, "invalid_grant", "");
     }
-    for replica in [&one, &other] {
-        ask(&replica.client, ANA, "ana-password").await.refused(429, "throttled", "five wrong passwords");
+    for replica in [one, &other] {
+        ask(&replica.client, ANA, "ana-password").await.refused(429, "throttled", "five passwords of this user");
     }
     let hidden = |bytes: &[u8]| !bytes.windows(7).any(|part| part == b"contoso");
     assert!(redis.dump().await.iter().all(|(key, value)| hidden(key) && hidden(value)), "no user's name lies in Redis");
@@ -193,7 +225,7 @@ async fn the_wrong_ones_of_all_replicas_count_together_and_each_counts_for_itsel
         let answer = ask(&one.client, ben, "wrong-password").await;
         assert_eq!(answer.status, 401, "{count}: {}", answer.text);
     }
-    ask(&one.client, ben, "ben-password").await.refused(429, "throttled", "five wrong passwords");
+    ask(&one.client, ben, "ben-password").await.refused(429, "throttled", "five passwords of this user");
 }
 
 #[tokio::test]

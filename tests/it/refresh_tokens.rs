@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Client, Emulator, Stage, World};
+use crate::support::redis::RedisServer;
+use crate::support::{Answer, Client, Emulator, GRAPH, Stage, World};
 
 const ORDERS: &str = "api://orders/access_as_user";
 const ANA: &str = "ana@contoso.example";
@@ -116,11 +117,66 @@ async fn at_an_issuer_the_successor_is_kept_and_a_second_use_is_refused_there() 
     answer.token();
     assert_eq!(sent(&world).await[0]["scope"], Value::Null, "nothing is asked for but what was granted");
     assert_eq!(answer.json["account"]["home_account_id"], "f2a6-eva", "{}", answer.text);
+    let again = world.sidecar.client.post("/refresh-token", &json!({"app": "shop-moved", "refresh_token": token})).await;
+    again.refused(400, "invalid_request", "within the last 15 minutes");
     world.later(2000);
     let silent = json!({"app": "shop-moved", "account": "f2a6-eva"});
     world.sidecar.client.post("/silent", &silent).await.token();
+    let asked = sent(&world).await.len();
     let again = world.sidecar.client.post("/refresh-token", &json!({"app": "shop-moved", "refresh_token": token})).await;
     again.refused(401, "invalid_grant", "");
+    assert_eq!(sent(&world).await.len(), asked + 1);
+}
+
+/// The second use of such a token would end the sign-in that the first one began.
+#[tokio::test]
+async fn one_that_is_good_for_one_use_is_sent_once_by_all_replicas() {
+    let redis = RedisServer::start().await;
+    let (world, other) = World::of_two(APPS, &redis).await;
+    let order = json!({"realm": "shop", "client": "shop-web", "user": "eva", "scope": "openid offline_access orders.read"});
+    let token = foreign(&world, order).await;
+    let body = |scopes: &str| json!({"app": "shop-moved", "scopes": scopes, "refresh_token": token});
+    world.emulator.script(json!({"on": {"grant_type": "refresh_token"}, "times": 1, "do": {"hold": true}})).await;
+    let (first, wide) = (body("orders.read"), body("orders.read openid"));
+    let (first, ()) = tokio::join!(world.sidecar.client.post("/refresh-token", &first), async {
+        world.emulator.asked_times("token", 1).await;
+        for (client, body) in [(&world.sidecar.client, &wide), (&other.client, &first), (&other.client, &wide)] {
+            client.post("/refresh-token", body).await.refused(400, "invalid_request", "ask `/silent`");
+        }
+        world.emulator.release().await;
+    });
+    first.token();
+    assert_eq!(sent(&world).await.len(), 1);
+    world.later(2000);
+    let silent = json!({"app": "shop-moved", "scopes": "orders.read", "account": "f2a6-eva"});
+    other.client.post("/silent", &silent).await.token();
+}
+
+/// It may have been issued to another client, which says nothing of the app.
+#[tokio::test]
+async fn what_is_said_of_the_client_of_a_foreign_token_stops_nobody_else() {
+    let world = world().await;
+    for error in [
+        json!({"status": 401, "error": "invalid_client", "error_codes": [700_025]}),
+        json!({"status": 400, "error": "unauthorized_client", "error_codes": [700_016]}),
+    ] {
+        world.emulator.script(json!({"on": {"endpoint": "token"}, "times": 1, "do": {"error": error}})).await;
+        let answer = ask(&world, "moved", ORDERS, &of_ana(&world).await).await;
+        answer.refused(502, error["error"].as_str().expect("a code"), "");
+        ask(&world, "moved", ORDERS, &of_ana(&world).await).await.token();
+        world.app_token(json!({"app": "moved", "scopes": GRAPH, "force_refresh": true})).await.token();
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_what_was_sent_is_no_token() {
+    let world = world().await;
+    let token = of_ana(&world).await;
+    let echo = json!({"on": {"endpoint": "token"}, "times": 1, "do": {"set": {"access_token": token}}});
+    world.emulator.script(echo).await;
+    let answer = ask(&world, "moved", ORDERS, &token).await;
+    assert_eq!(answer.status, 502, "{}", answer.text);
+    assert!(!answer.text.contains(&token) && answer.member("detail").contains("what was sent"), "{}", answer.text);
 }
 
 #[tokio::test]

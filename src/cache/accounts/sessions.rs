@@ -24,7 +24,7 @@ impl CachedAccounts {
     }
 
     /// Keeps a new session, as [`CachedAccounts::keep_sign_in`] does. `since`: when its call began. If its home was signed out
-    /// since then, nothing is kept. `may_stand`: an older one of its key may be known to others.
+    /// or the session was ended since then, nothing is kept. `may_stand`: an older one of its key may be known to others.
     pub async fn keep_session(
         self: &Arc<Self>,
         space: &SpaceId,
@@ -33,7 +33,7 @@ impl CachedAccounts {
         (since, may_stand): (&OpenWatch, bool),
     ) -> KeptSignIn {
         let home = sign_in.session().map(|session| session.home);
-        let is_over = || home.is_some_and(|home| since.is_signed_out(&home));
+        let is_over = || home.is_some_and(|home| since.is_signed_out(&home)) || since.is_signed_out(partition);
         let over = KeptSignIn { kept: Kept::SignedOut, lineage: sign_in.lineage };
         if is_over() {
             return over;

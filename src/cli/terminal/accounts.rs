@@ -14,6 +14,9 @@ use crate::cli::print::{err, out};
 /// How many accounts a page has: what tokend gives if nothing is said.
 const PAGE: usize = 100;
 
+/// How many pages are read: more than anybody can look at.
+const PAGES: usize = 1000;
+
 /// How many accounts are named where several could be meant.
 const MOST_NAMED: usize = 10;
 
@@ -113,7 +116,8 @@ impl AccountList {
     async fn read(api: &ApiClient, reach: &Reach) -> Result<Self, CommandFailure> {
         let (limit, mut cursor, mut seen) = (PAGE.to_string(), None::<String>, BTreeSet::new());
         let mut list = Self { accounts: Vec::new(), complete: true };
-        loop {
+        // Something else than tokend could go on for ever.
+        for _ in 0..PAGES {
             let mut more = vec![("limit", &*limit)];
             more.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
             let page: AccountPage = api.get(&format!("/accounts{}", query(reach, &more))).await?.success()?.read()?;
@@ -133,6 +137,7 @@ impl AccountList {
                 None => return Ok(list),
             }
         }
+        Ok(Self { complete: false, ..list })
     }
 
     fn tell_if_incomplete(&self) {

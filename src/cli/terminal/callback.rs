@@ -6,7 +6,7 @@
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use http::header::{HOST, ORIGIN};
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
 
 use crate::secret::Secret;
 
@@ -68,7 +68,7 @@ impl CallbackRules {
         if head.method != Method::GET {
             return Err(TurnedAway(StatusCode::METHOD_NOT_ALLOWED, "Only a browser that was sent here is answered."));
         }
-        if !is_visit(&head.headers) {
+        if !is_visit(head) {
             return Err(TurnedAway(StatusCode::FORBIDDEN, "Only a browser that was sent here is answered."));
         }
         let query = Answered::read(head.uri.query().unwrap_or_default())?;
@@ -88,11 +88,16 @@ const MALFORMED: TurnedAway = TurnedAway(StatusCode::BAD_REQUEST, "This is no an
 
 /// Whether a browser says that it goes to the page itself. A page of another site that has it fetched, framed, or loaded ahead of
 /// time shows by these headers, which it cannot change; a browser without them says nothing.
-fn is_visit(headers: &HeaderMap) -> bool {
+pub(super) fn is_visit(head: &Parts) -> bool {
+    let headers = &head.headers;
     let says =
         |name: &str, word: &str| headers.get(name).is_none_or(|value| value.as_bytes().eq_ignore_ascii_case(word.as_bytes()));
     let ahead = headers.contains_key("sec-purpose") || headers.contains_key("purpose");
-    !ahead && !headers.contains_key(ORIGIN) && says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document")
+    head.method == Method::GET
+        && !ahead
+        && !headers.contains_key(ORIGIN)
+        && says("sec-fetch-mode", "navigate")
+        && says("sec-fetch-dest", "document")
 }
 
 /// The parameters of an answer; each at most once.

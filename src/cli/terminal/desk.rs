@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::callback::{AuthorityWord, CallbackRules, TurnedAway};
+use super::callback::{AuthorityWord, CallbackRules, TurnedAway, is_visit};
 use super::page::{EndPages, SignInEnd, turned_away};
 use crate::tasks::Tasks;
 
@@ -156,7 +156,7 @@ impl DeskShared {
             return turned_away(away);
         }
         let ended = *self.end.borrow();
-        if let Some(end) = ended.filter(|_| head.method == http::Method::GET && self.pages.is_here(head.uri.path())) {
+        if let Some(end) = ended.filter(|_| is_visit(head) && self.pages.is_here(head.uri.path())) {
             visit.stays.store(true, Ordering::Release);
             visit.is_last.store(true, Ordering::Release);
             return EndPages::ended(end);

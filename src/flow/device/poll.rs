@@ -162,7 +162,7 @@ fn plan(state: &FlowState, code: &Polled, (caller, call): (Caller, Call), wants_
         // At the start: the same scopes go with every code.
         sends_scope: true,
         client: app.device_client,
-        guess: None,
+        tried: None,
         asks_whose: false,
         carried: record.code.len() + scopes.weight() + claims.carried(),
         handle: wants_handle.then(|| WantedHandle {

@@ -69,7 +69,7 @@ pub(super) async fn plan<'a>(asker: Asker<'a>, request: &'a AuthCode<'a>) -> Res
         sends_scope: app.authority.profile().scope_with_code,
         client: ClientProof::Usual,
         asks_whose: false,
-        guess: None,
+        tried: None,
     })))
 }
 

@@ -3,11 +3,13 @@
 
 use crate::flow::catalogue::Flow;
 use crate::flow::handle::is_handle;
-use crate::flow::plan::{Asker, Plan};
+use crate::flow::plan::{Asker, Plan, TriedGrant};
 use crate::flow::refusal::Refusal;
 use crate::flow::request::ForeignRefreshToken;
+use crate::flow::settings::RefreshTokens;
 use crate::oauth::GRANT_REFRESH_TOKEN;
 use crate::secret::Secret;
+use crate::token::HoldKey;
 
 use super::sign_in::{SignInAsked, SignInGrant, not_allowed};
 
@@ -34,6 +36,8 @@ pub(super) async fn plan<'a>(asker: Asker<'a>, request: &'a ForeignRefreshToken<
         }
         Some(token) => token,
     };
+    let is_single_use = asked.asker.app.refresh_tokens == RefreshTokens::SingleUse;
+    let tried = is_single_use.then(|| TriedGrant::SingleUse(HoldKey::of(&[b"refresh token", token.as_bytes()])));
     let form = asked.form(GRANT_REFRESH_TOKEN).with_secret("refresh_token", Secret::new(token));
-    asked.plan(SignInGrant { flow: Flow::RefreshToken, form, members: &[token], guess: None }).await
+    asked.plan(SignInGrant { flow: Flow::RefreshToken, form, members: &[token], tried }).await
 }

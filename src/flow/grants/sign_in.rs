@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::flow::catalogue::Flow;
 use crate::flow::handle::{HandleAsked, WantedHandle};
 use crate::flow::members::{self, ClaimsMember};
-use crate::flow::plan::{Asker, ExpectedIdToken, GuessKey, OncePlan, Plan};
+use crate::flow::plan::{Asker, ExpectedIdToken, OncePlan, Plan, TriedGrant};
 use crate::flow::refusal::{Refusal, RefusalKind};
 use crate::flow::request::Common;
 use crate::flow::spine::failure::unavailable;
@@ -30,8 +30,8 @@ pub(super) struct SignInGrant<'a> {
     pub(super) form: Form,
     /// Two of them at a time are one call if these and all that is asked for are equal.
     pub(super) members: &'a [&'a str],
-    /// What must not be guessed by trying.
-    pub(super) guess: Option<GuessKey>,
+    /// What may be tried a few times only.
+    pub(super) tried: Option<TriedGrant>,
 }
 
 /// The refusal of a flow that the app does not allow; `switch` allows it.
@@ -85,7 +85,7 @@ impl<'a> SignInAsked<'a> {
     /// # Errors
     /// A refresh handle is wanted, and none can be made.
     pub(super) async fn plan(self, grant: SignInGrant<'_>) -> Result<Plan<'a>, Refusal> {
-        let SignInGrant { flow, form, members, guess } = grant;
+        let SignInGrant { flow, form, members, tried } = grant;
         let flight = self.flight(flow, members);
         let carried = self.carries() + members.iter().map(|member| member.len()).sum::<usize>();
         let Self { asker: Asker { state, app, caller, call }, common, scopes, tenant, variant, .. } = self;
@@ -114,7 +114,7 @@ impl<'a> SignInAsked<'a> {
             id_token: ExpectedIdToken::Optional,
             client: ClientProof::Usual,
             asks_whose: flow == Flow::RefreshToken,
-            guess,
+            tried,
         })))
     }
 

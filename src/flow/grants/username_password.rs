@@ -2,7 +2,7 @@
 //! after five of them in five minutes nobody may try that user's.
 
 use crate::flow::catalogue::Flow;
-use crate::flow::plan::{Asker, GuessKey, Plan};
+use crate::flow::plan::{Asker, Plan, TriedGrant};
 use crate::flow::refusal::Refusal;
 use crate::flow::request::UsernamePassword;
 use crate::oauth::GRANT_PASSWORD;
@@ -33,9 +33,9 @@ pub(super) async fn plan<'a>(asker: Asker<'a>, request: &'a UsernamePassword<'a>
     let form = asked.form(GRANT_PASSWORD).with_secret("username", Secret::new(username));
     let form = form.with_secret("password", Secret::new(password)).about(Some(format!("UPN:{username}")));
     // Authorities compare names without case: another spelling is no other user.
-    let guess = GuessKey(HoldKey::of(&[b"password", username.trim().to_lowercase().as_bytes()]));
+    let tried = TriedGrant::Password(HoldKey::of(&[b"password", username.trim().to_lowercase().as_bytes()]));
     let members = [username, password];
-    asked.plan(SignInGrant { flow: Flow::UsernamePassword, form, members: &members, guess: Some(guess) }).await
+    asked.plan(SignInGrant { flow: Flow::UsernamePassword, form, members: &members, tried: Some(tried) }).await
 }
 
 fn given<'a>(given: Option<&'a str>, member: &str, most: usize) -> Result<&'a str, Refusal> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::evidence::NO_CREDENTIAL;
 use super::holds::{Asked, keys};
-use super::outcome::SentOnce;
+use super::outcome::{MayStop, SentOnce};
 use crate::authority::BegunDevice;
 use crate::flow::app::App;
 use crate::flow::catalogue::Flow;
@@ -74,7 +74,7 @@ pub(in crate::flow) async fn device(state: &FlowState, beginning: &Beginning<'_>
             Ok(begun)
         }
         Err(trouble) => {
-            let begun = SentOnce { flow, app, tenant, keys, lost: None, stops_request: true };
+            let begun = SentOnce { flow, app, tenant, keys, lost: None, may_stop: MayStop::All };
             Err(begun.failed(state, trouble.into()).await)
         }
     }

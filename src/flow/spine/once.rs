@@ -10,24 +10,24 @@ use super::evidence::NO_CREDENTIAL;
 use super::failure::{lost, refuse};
 use super::holds::{Asked, Keys, keys};
 use super::job::user_lane;
-use super::outcome::SentOnce;
+use super::outcome::{MayStop, SentOnce, was_looked_at};
 use super::refresh::{Renewal, sign_in};
 use super::send::{self, SendError, Sent};
 use crate::authority::AuthorityError;
 use crate::cache::{
-    Bypass, CountedAttempt, Kept, KeptSignIn, Landing, Loaded, Lost, Part, Permit, Query, RefreshLease, Room, TooMany,
+    Allowance, Bypass, CountedAttempt, Kept, KeptSignIn, Landing, Loaded, Lost, Part, Permit, Query, RefreshLease, Room, TooMany,
 };
 use crate::clock::Moment;
 use crate::flow::about::Owner;
 use crate::flow::handle::HandleSubject;
 use crate::flow::id_token::{self, IdTokenWanted};
 use crate::flow::issue::{Exchanged, Expected, Redeemed, account_of, granted, issue};
-use crate::flow::plan::{ExpectedIdToken, GuessKey, OncePlan};
+use crate::flow::plan::{ExpectedIdToken, OncePlan, TriedGrant};
 use crate::flow::refusal::{Refusal, RefusalKind, overloaded};
 use crate::flow::request::{Answer, AnswerSession, Outcome, RefreshReason, TokenSource};
 use crate::flow::state::FlowState;
 use crate::flow::trace;
-use crate::oauth::TokenResponse;
+use crate::oauth::{ErrorBody, TokenResponse};
 use crate::source::ClientProof;
 use crate::telemetry::{self, outgoing};
 use crate::token::{Account, IssuedToken, Lane, Matching, PartitionOwner, Retry, RoomTaker, Scopes, TokenKey, Turn};
@@ -90,11 +90,11 @@ impl Redemption {
     async fn run(self) -> Result<Redeemed, Arc<Refusal>> {
         // Before it is sent: what it brings cannot be had again.
         let _room = self.ready().await?;
-        let attempt = self.attempt().await?;
+        let tried = self.begin_try().await?;
         let sent = self.send(None).await;
-        let is_wrong = matches!(&sent.outcome, Err(trouble) if is_wrong_guess(trouble));
-        if let Some(attempt) = attempt.filter(|_| !is_wrong) {
-            self.state.attempts.give_back(&attempt).await;
+        if let Some((grant, attempt)) = tried {
+            let attempts = &self.state.attempts;
+            if grant.is_used_by(&sent.outcome) { attempts.was_wrong(&attempt) } else { attempts.give_back(&attempt).await }
         }
         self.ended(sent).await
     }
@@ -138,14 +138,24 @@ impl Redemption {
         }
     }
 
-    /// Takes a place among the guesses, where there can be any.
-    async fn attempt(&self) -> Result<Option<CountedAttempt>, Arc<Refusal>> {
+    /// Takes a place among the tries, where there are few.
+    async fn begin_try(&self) -> Result<Option<(TriedGrant, CountedAttempt)>, Arc<Refusal>> {
         let (state, plan) = (&self.state, &self.plan);
-        let Some(GuessKey(key)) = &plan.guess else { return Ok(None) };
-        state.attempts.begin(plan.app.space.id(), key).await.map(Some).map_err(|why| {
-            Arc::new(match why {
-                TooMany::Until(left) => guessed(state.clock.moment().after(left)),
-                TooMany::Keys => overloaded("wrong passwords", &state.clock),
+        let Some(grant) = plan.tried else { return Ok(None) };
+        let (key, allowance) = match &grant {
+            TriedGrant::Password(key) => (key, Allowance::PASSWORDS),
+            TriedGrant::SingleUse(key) => (key, Allowance::SINGLE_USE),
+        };
+        let begun = state.attempts.begin(plan.app.space.id(), key, allowance).await;
+        begun.map(|attempt| Some((grant, attempt))).map_err(|why| {
+            let after = |left| state.clock.moment().after(left);
+            Arc::new(match (why, grant) {
+                (TooMany::Until(left), TriedGrant::Password(_)) => guessed(after(left)),
+                (TooMany::Until(_), TriedGrant::SingleUse(_)) => used_already(),
+                (TooMany::Keys(left), _) => {
+                    let detail = "too many different users or tokens are tried: wait as long as Retry-After says";
+                    Refusal::new(Turn::Throttled, RefusalKind::Throttled, detail).retrying(Retry::At(after(left)))
+                }
             })
         })
     }
@@ -153,6 +163,10 @@ impl Redemption {
     /// Keeps what came back. From here on the grant is spent, whatever is wrong with what it brought.
     async fn redeemed(&self, mut response: TokenResponse, version: u64) -> Result<Redeemed, Arc<Refusal>> {
         let (state, plan, app) = (&self.state, &self.plan, &self.plan.app);
+        if response.access_token.as_ref().is_some_and(|token| plan.form.secrets().contains(&token.expose())) {
+            // It would be shown to the caller, and kept, as what it is not.
+            return Err(self.spent(AuthorityError::Invalid("its access_token is what was sent to it")));
+        }
         let renewed_by = Renewal::take(&mut response);
         let owner = self.owner(&response).await?;
         let login_hint = owner.login_hint().map(str::to_owned);
@@ -255,7 +269,7 @@ impl Redemption {
             tenant: self.plan.tenant.as_ref(),
             keys: self.keys(credential_version, &Lane::default()),
             lost: self.plan.flow.lost(),
-            stops_request: false,
+            may_stop: if self.plan.asks_whose { MayStop::Paused } else { MayStop::Others },
         }
     }
 
@@ -275,14 +289,59 @@ impl Redemption {
     }
 }
 
-/// Whether an authority said no more than that what was sent is not right: nothing that the user would have to do is a wrong guess.
-fn is_wrong_guess(trouble: &SendError) -> bool {
-    let SendError::Authority(AuthorityError::Refused { body, .. }) = trouble else { return false };
-    body.error == "invalid_grant" && body.claims.is_none() && body.suberror.is_none()
+// === impl TriedGrant ===
+
+impl TriedGrant {
+    /// Whether a try counts, by what came of it.
+    fn is_used_by(self, outcome: &Result<TokenResponse, SendError>) -> bool {
+        match (self, outcome) {
+            (Self::Password(_), Err(SendError::Authority(AuthorityError::Refused { body, .. }))) => !is_of_something_else(body),
+            (Self::SingleUse(_), Err(SendError::Authority(failure))) => {
+                was_looked_at(failure) && !matches!(failure, AuthorityError::Refused { .. })
+            }
+            (Self::SingleUse(_), Ok(_)) => true,
+            (Self::Password(_), _) | (Self::SingleUse(_), Err(_)) => false,
+        }
+    }
+}
+
+/// What an authority says to a password that is right, while the user has something to do yet (MSAL's sub-errors).
+const NOT_THE_PASSWORD: [&str; 5] =
+    ["basic_action", "additional_action", "message_only", "consent_required", "user_password_expired"];
+
+/// What it says of the client, of what was asked for, or of the user's next step.
+const NOT_THE_USER: [&str; 10] = [
+    "interaction_required",
+    "consent_required",
+    "login_required",
+    "invalid_client",
+    "unauthorized_client",
+    "invalid_request",
+    "invalid_scope",
+    "invalid_resource",
+    "invalid_target",
+    "unsupported_grant_type",
+];
+
+/// Whether a refusal is about anything but the password. What is not known to be counts as a wrong one: servers have codes of their
+/// own for those.
+fn is_of_something_else(body: &ErrorBody) -> bool {
+    body.claims.is_some()
+        || body.suberror.as_deref().is_some_and(|suberror| NOT_THE_PASSWORD.contains(&suberror))
+        || NOT_THE_USER.contains(&&*body.error)
 }
 
 /// The refusal of a guess, after too many wrong ones.
 fn guessed(until: Moment) -> Refusal {
-    let detail = "there were five wrong passwords for this user within five minutes: wait as long as Retry-After says";
+    let detail =
+        "five passwords of this user were wrong within five minutes, or are being tried now: wait as long as Retry-After says";
     Refusal::new(Turn::Throttled, RefusalKind::Throttled, detail).retrying(Retry::At(until))
+}
+
+/// The refusal of a refresh token that was brought before.
+fn used_already() -> Refusal {
+    Refusal::member(
+        "`refresh_token` was brought here within the last 15 minutes, and is good for one use: its user is signed in, so ask \
+         `/silent`; if that answer was lost, let the user sign in again",
+    )
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::failure::{refuse, unavailable};
 use super::holds::{Keys, Stop};
 use super::send::{self, SendError};
-use crate::authority::AuthorityError;
+use crate::authority::{AuthorityError, Stops};
 use crate::flow::app::App;
 use crate::flow::catalogue::Flow;
 use crate::flow::refusal::{Refusal, RefusalKind};
@@ -20,8 +20,28 @@ pub(super) struct SentOnce<'a> {
     pub(super) keys: Keys,
     /// What a caller is told to do where the outcome is not known; `None` if the same grant may be sent again.
     pub(super) lost: Option<&'static str>,
-    /// Whether a failure may stop this very request, or its partition, and not only what concerns others too.
-    pub(super) stops_request: bool,
+    pub(super) may_stop: MayStop,
+}
+
+/// What a failure may stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MayStop {
+    /// Whatever it is about, this very request and its partition too.
+    All,
+    /// What concerns others too: this request does not come again.
+    Others,
+    /// What the authority asks to pause, and no more: what it says of the client may be about another client's token.
+    Paused,
+}
+
+/// Whether the authority may have looked at the grant.
+pub(super) fn was_looked_at(failure: &AuthorityError) -> bool {
+    match failure {
+        AuthorityError::NotSent(_) | AuthorityError::Busy | AuthorityError::Throttled { .. } => false,
+        // An authority that asks for a pause has not looked at it.
+        AuthorityError::Unavailable { retry_after, .. } => retry_after.is_none(),
+        _ => true,
+    }
 }
 
 // === impl SentOnce ===
@@ -34,17 +54,16 @@ impl SentOnce<'_> {
             SendError::Turn(why) => return Arc::new(unavailable(why)),
             SendError::Before(failure) => (failure, false),
             SendError::Authority(failure) => {
-                let sent = match &failure {
-                    AuthorityError::NotSent(_) | AuthorityError::Busy | AuthorityError::Throttled { .. } => false,
-                    // An authority that asks for a pause has not looked at the grant.
-                    AuthorityError::Unavailable { retry_after, .. } => retry_after.is_none(),
-                    _ => true,
-                };
+                let sent = was_looked_at(&failure);
                 (failure, sent)
             }
         };
         let stop = self.keys.stop(&failure, &state.remembered, &state.clock, (state.jitter)());
-        let stop = stop.filter(|stop| self.stops_request || stop.concerns_others());
+        let stop = stop.filter(|stop| match self.may_stop {
+            MayStop::All => true,
+            MayStop::Others => stop.concerns_others(),
+            MayStop::Paused => stop.stops == Stops::Pause,
+        });
         let until = stop.filter(|_| failure.retry_after().is_some() || !sent).map(|stop| stop.until);
         let unknown = matches!(failure, AuthorityError::Broken(_) | AuthorityError::TimedOut | AuthorityError::Unavailable { .. });
         let mut refusal = refuse(self.flow, failure, until);

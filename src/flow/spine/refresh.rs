@@ -12,7 +12,7 @@ use tracing::Instrument as _;
 
 use super::failure::{broken_off, no_session, no_tokens, refuse, unavailable};
 use super::job::Job;
-use super::outcome::SentOnce;
+use super::outcome::{MayStop, SentOnce};
 use super::send::{self, SendError};
 use crate::authority::AuthorityError;
 use crate::cache::{Kept, Loaded, RefreshLease, Renewed, Room, Signed, Unavailable};
@@ -369,7 +369,7 @@ impl Refresh {
             tenant: self.tenant.as_ref(),
             keys: job.keys(version),
             lost: job.sends.lost().filter(|_| job.app.refresh_tokens == RefreshTokens::SingleUse),
-            stops_request: true,
+            may_stop: MayStop::All,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::flow::{
 };
 use crate::oauth::{
     GRANT_DEVICE_CODE, GRANT_JWT_BEARER, GRANT_PASSWORD, GRANT_REFRESH_TOKEN, GRANT_SAML2_BEARER, GRANT_TOKEN_EXCHANGE,
-    SamlVersion, TOKEN_TYPE_ACCESS, TOKEN_TYPE_JWT, TOKEN_TYPE_SAML2,
+    SamlVersion, TOKEN_TYPE_ACCESS, TOKEN_TYPE_JWT, TOKEN_TYPE_SAML2, is_refresh_token_type,
 };
 use crate::token::Scopes;
 
@@ -44,6 +44,9 @@ pub(in crate::http) fn token<'a>(given: &'a mut DoorInput<'_>) -> Result<FlowCal
     }
     if ![GRANT_JWT_BEARER, GRANT_TOKEN_EXCHANGE].contains(&grant) && present.has(Member::Session) {
         return Err(invalid("`session` belongs to the JWT bearer grant and to token exchange: leave it out"));
+    }
+    if grant != GRANT_TOKEN_EXCHANGE && text(&members.requested_token_type).is_some_and(is_refresh_token_type) {
+        return Err(invalid("`requested_token_type` is a refresh token's, and those are never handed out: leave it out"));
     }
     let scopes = scopes(members)?;
     let has_openid = has_openid(scopes.as_ref());

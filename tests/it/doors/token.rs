@@ -144,6 +144,8 @@ async fn what_would_change_the_meaning_is_refused() {
         answer.oauth_error(400, "invalid_request", name);
         assert!(!answer.text.contains("canary"), "{}", answer.text);
     }
+    let refresh = [&good[..], &[("requested_token_type", "urn:ietf:params:oauth:token-type:refresh_token")]].concat();
+    form(client, "/oauth2/token", &refresh).await.oauth_error(400, "invalid_request", "never handed out");
     let other_use = [
         ("grant_type", JWT_BEARER),
         ("client_id", "orders"),

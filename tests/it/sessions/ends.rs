@@ -113,6 +113,29 @@ async fn a_start_that_a_sign_out_overtakes_is_no_session() {
     }
 }
 
+/// So it is where the session itself is ended, whether there was one of its key or not.
+#[tokio::test]
+async fn a_start_that_its_own_end_overtakes_is_no_session() {
+    for stage in Stage::both().await {
+        for kind in [ENTRA, ISSUER] {
+            for known in [false, true] {
+                if known {
+                    stage.begun(0, kind, OWN).await;
+                }
+                let calls = stage.calls().await;
+                stage.emulator.script(json!({"on": {"endpoint": "token"}, "times": 1, "do": {"hold": true}})).await;
+                let (answer, ()) = tokio::join!(stage.start(0, kind, kind.users[0], OWN), async {
+                    stage.emulator.asked_times("token", calls + 1).await;
+                    assert_eq!(stage.end(stage.last(), "alpha", kind, OWN).await.status, 204);
+                    stage.emulator.release().await;
+                });
+                assert_eq!((answer.source(), &answer.json["session"]), ("identity_provider", &json!(null)), "{}", answer.text);
+                stage.is_over(kind, OWN).await;
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_refresh_that_an_end_overtakes_brings_nothing_back() {
     for stage in Stage::both().await {

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use tokend::clock::Clock;
 
 use super::emulator::parameter;
+use super::redis::RedisServer;
 use super::{Answer, Client, Emulator, Leaver, NOW, Sidecar};
 
 /// An emulator and a sidecar.
@@ -54,6 +55,11 @@ impl World {
 
     /// A world that differs from the usual one in more than its configuration.
     pub(crate) async fn staged(stage: Stage<'_>) -> Self {
+        Self::staged_as(stage, |_| {}).await
+    }
+
+    /// As [`World::staged`]; `written` is shown the configuration.
+    async fn staged_as(stage: Stage<'_>, written: impl FnOnce(&str)) -> Self {
         let clock = stage.clock.unwrap_or_else(|| Clock::manual(NOW));
         Self::made(clock, stage.directory.as_ref(), |yaml, files, emulator| {
             let tenant = emulator.directory["tenants"][0]["id"].as_str().expect("a tenant");
@@ -61,9 +67,21 @@ impl World {
             let apps = apps.replace("FILES", &files.display().to_string());
             // The usual app of this registration has a secret.
             std::fs::write(files.join("partner.pem"), Emulator::pem(emulator.app("partner"))).expect("a file");
-            yaml.replacen("apis:\n", &format!("{apps}\napis:\n"), 1) + stage.more
+            let yaml = yaml.replacen("apis:\n", &format!("{apps}\napis:\n"), 1) + stage.more;
+            written(&yaml);
+            yaml
         })
         .await
+    }
+
+    /// The usual world with these apps, and a second replica that shares a store in clear with the first.
+    pub(crate) async fn of_two(apps: &str, redis: &RedisServer) -> (Self, Sidecar) {
+        let mut written = String::new();
+        let more = format!("cache: {{redis: {{url: \"{}\", encryption: {{plaintext: true}}}}}}\n", redis.url());
+        let stage = Stage { apps, more: &more, ..Stage::default() };
+        let world = Self::staged_as(stage, |yaml| written.push_str(yaml)).await;
+        let other = Sidecar::start(&written, &world.clock).await;
+        (world, other)
     }
 
     async fn made(clock: Clock, directory: Option<&Value>, change: impl FnOnce(String, &Path, &Emulator) -> String) -> Self {

@@ -69,6 +69,22 @@ async fn nobody_without_the_state_ends_the_wait() {
     told.keeps(&word(&back));
 }
 
+/// Another page that fetches or frames the last one must not be what the desk closes for.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_page_is_for_the_browser_that_signed_in() {
+    let stage = Stage::over_tcp("").await;
+    let (waiting, back) = waiting(&stage, &[]).await;
+    let host = format!("localhost:{}", back.port().expect("a port"));
+    assert_eq!(visit(&back).await.status, 303);
+    for more in ["sec-fetch-mode: no-cors\r\n", "origin: https://evil.example\r\n", "sec-fetch-dest: iframe\r\n"] {
+        let answer = raw(&back, &get("/done", &host, more));
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{more}: {answer}");
+    }
+    let shown = raw(&back, &get("/done", &host, ""));
+    assert!(shown.starts_with("HTTP/1.1 200 "), "{shown}");
+    waiting.told().await.is(0, &[]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_too_large_or_no_http_is_cut_off() {
     let stage = Stage::over_tcp("").await;

@@ -83,8 +83,21 @@ pub(super) enum BadHandle {
     Unavailable(Unavailable),
 }
 
+// === impl BadHandle ===
+
+impl BadHandle {
+    /// Why a sealed text cannot be opened at this time, in seconds since the Unix epoch.
+    pub(super) fn of(why: Unopened, now: i64) -> Self {
+        match why {
+            Unopened::Unknown(issued) if is_on_its_way(issued, now) => Self::NotYet,
+            Unopened::Foreign | Unopened::Unknown(_) => Self::Invalid,
+            Unopened::Unavailable(why) => Self::Unavailable(why),
+        }
+    }
+}
+
 /// Whether what opens a handle that was issued then may still be on its way.
-pub(super) fn is_on_its_way(issued: i64, now: i64) -> bool {
+fn is_on_its_way(issued: i64, now: i64) -> bool {
     is_within(issued, ON_ITS_WAY, now)
 }
 
@@ -112,12 +125,7 @@ impl Handle {
     pub(super) async fn open(handles: &Handles, text: &str, now: i64, lifetime: Duration) -> Result<Self, BadHandle> {
         let sealed = decoded(text).ok_or(BadHandle::Invalid)?;
         let lifetime = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
-        let (issued, payload) = handles.open(HandleKind::Refresh, &sealed).await.map_err(|why| match why {
-            Unopened::Foreign => BadHandle::Invalid,
-            Unopened::Unknown(issued) if is_on_its_way(issued, now) => BadHandle::NotYet,
-            Unopened::Unknown(_) => BadHandle::Invalid,
-            Unopened::Unavailable(why) => BadHandle::Unavailable(why),
-        })?;
+        let (issued, payload) = handles.open(HandleKind::Refresh, &sealed).await.map_err(|why| BadHandle::of(why, now))?;
         let record = postcard::from_bytes(&payload).ok().filter(|_| is_within(issued, lifetime, now)).ok_or(BadHandle::Invalid)?;
         Ok(Self { record, is_fresh: is_on_its_way(issued, now) })
     }

@@ -106,7 +106,7 @@ pub(super) fn scopes<'a>(state: &'a FlowState, request: &'a Common<'_>) -> Resul
 }
 
 /// The rules that tie `audience` and `resource` to the kind of authority.
-pub(super) fn audience_and_resource(app: &App, request: &Common<'_>) -> Result<(), Refusal> {
+fn audience_and_resource(app: &App, request: &Common<'_>) -> Result<(), Refusal> {
     let profile = app.authority.profile();
     for (member, value) in [("audience", request.audience), ("resource", request.resource)] {
         match value {
@@ -135,12 +135,12 @@ pub(super) fn target(app: &App, request: &Common<'_>, scopes: &Scopes) -> Result
     Ok(())
 }
 
-/// Whether scopes are named where the authority needs them: at an issuer, some flows do without.
-pub(super) fn scopes_named(app: &App, scopes: &Scopes) -> Result<(), Refusal> {
+/// As [`target`], for flows that do without any of it at an issuer: there the user's sign-in says what is granted.
+pub(super) fn user_target(app: &App, request: &Common<'_>, scopes: &Scopes) -> Result<(), Refusal> {
     if scopes.is_empty() && !app.authority.profile().audience_and_resource {
         return Err(Refusal::member("`scopes` is missing: give a list of scopes, or a configured `api`"));
     }
-    Ok(())
+    audience_and_resource(app, request)
 }
 
 /// What a user who signs in for these scopes is asked for: the union with the reserved scopes; elsewhere `openid`, and

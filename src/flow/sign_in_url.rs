@@ -26,8 +26,7 @@ pub(super) async fn url(
 ) -> Result<AuthorizationUrl, Arc<Refusal>> {
     let common = &request.common;
     let scopes = members::scopes(state, common)?;
-    members::scopes_named(app, scopes)?;
-    members::audience_and_resource(app, common)?;
+    members::user_target(app, common, scopes)?;
     let redirect_uri = members::redirect_uri(request.redirect_uri)?;
     response_type(request.response_type)?;
     response_mode(request.response_mode)?;

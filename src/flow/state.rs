@@ -116,6 +116,11 @@ impl FlowState {
         }
     }
 
+    /// What a caller is called; `None`: there are no callers.
+    pub(super) fn caller_name(&self, caller: Caller) -> Option<String> {
+        self.callers.as_ref().and_then(|callers| callers.name(caller)).map(str::to_owned)
+    }
+
     /// This moment, for an answer that has come.
     pub(super) fn received(&self) -> Received {
         Received { on: self.clock.unix(), jitter: (self.jitter)() }

@@ -8,9 +8,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use crate::authority::LONGEST_DEVICE_CODE;
-use crate::cache::{HandleKind, Handles, Unopened};
+use crate::cache::{HandleKind, Handles};
 use crate::caller::Beyond;
-use crate::flow::handle::{BadHandle, HandleAsked, is_on_its_way};
+use crate::flow::handle::{BadHandle, HandleAsked};
 use crate::flow::request::Common;
 use crate::secret::Secret;
 use crate::token::{FlightKey, Partition, SpaceId};
@@ -74,12 +74,7 @@ impl DeviceCodeRecord {
     pub(super) async fn open(handles: &Handles, text: &str, now: i64) -> Result<Self, BadHandle> {
         let sealed = Some(text).filter(|text| text.len() <= LONGEST).and_then(|text| text.strip_prefix(KIND));
         let sealed = sealed.and_then(|text| URL_SAFE_NO_PAD.decode(text).ok()).ok_or(BadHandle::Invalid)?;
-        let (_, payload) = handles.open(HandleKind::DeviceCode, &sealed).await.map_err(|why| match why {
-            Unopened::Foreign => BadHandle::Invalid,
-            Unopened::Unknown(issued) if is_on_its_way(issued, now) => BadHandle::NotYet,
-            Unopened::Unknown(_) => BadHandle::Invalid,
-            Unopened::Unavailable(why) => BadHandle::Unavailable(why),
-        })?;
+        let (_, payload) = handles.open(HandleKind::DeviceCode, &sealed).await.map_err(|why| BadHandle::of(why, now))?;
         postcard::from_bytes(&payload).ok().filter(|record: &Self| now < record.ends).ok_or(BadHandle::Invalid)
     }
 

@@ -127,9 +127,7 @@ fn is_named(state: &FlowState, caller: Caller, common: &Common<'_>, app: &App) -
 
 /// Asks the authority, or whoever asks it already.
 async fn asked(state: &Arc<FlowState>, code: &Arc<Polled>, (caller, call): (Caller, Call), wants_handle: bool) -> Outcome {
-    if wants_handle {
-        state.cache.handles().ready().await.map_err(unavailable)?;
-    }
+    grants::handle_ready(state, wants_handle).await?;
     let plan = plan(state, code, (caller, call.clone()), wants_handle)?;
     let partition = code.record.partition();
     let polling = Polling { state: Arc::clone(state), code: Arc::clone(code), caller, call, partition };

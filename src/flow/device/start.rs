@@ -31,8 +31,7 @@ pub(in crate::flow) async fn start(
     has_openid: bool,
 ) -> Result<DeviceAuthorization, Arc<Refusal>> {
     let scopes = members::scopes(state, common)?;
-    members::scopes_named(app, scopes)?;
-    members::audience_and_resource(app, common)?;
+    members::user_target(app, common, scopes)?;
     let claims = ClaimsMember::read(common)?;
     let tenant = app.tenant(common.tenant)?;
     fits(scopes, common)?;
@@ -54,7 +53,7 @@ pub(in crate::flow) async fn start(
     let record = DeviceCodeRecord {
         id: rand::random(),
         space: *app.space_of(caller).id(),
-        caller: state.callers.as_ref().and_then(|callers| callers.name(caller)).map(str::to_owned),
+        caller: state.caller_name(caller),
         app: app.name.clone(),
         api: common.api.map(str::to_owned),
         asked: HandleAsked::of(scopes, common),

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
+use super::wanted::{handle_ready, wanted_handle};
 use crate::flow::app::App;
 use crate::flow::catalogue::Flow;
-use crate::flow::handle::{HandleAsked, WantedHandle};
 use crate::flow::id_token::check_answers_issuer;
 use crate::flow::members::{self, ClaimsMember};
 use crate::flow::plan::{Asker, ExpectedIdToken, OncePlan, Plan};
 use crate::flow::refusal::Refusal;
 use crate::flow::request::AuthCode;
-use crate::flow::spine::failure::unavailable;
 use crate::oauth::Form;
 use crate::secret::Secret;
 use crate::source::ClientProof;
@@ -30,8 +29,7 @@ pub(super) async fn plan<'a>(asker: Asker<'a>, request: &'a AuthCode<'a>) -> Res
     let Asker { state, app, caller, call } = asker;
     let common = &request.common;
     let scopes = members::scopes(state, common)?;
-    members::scopes_named(app, scopes)?;
-    members::audience_and_resource(app, common)?;
+    members::user_target(app, common, scopes)?;
     let code = request.code.filter(|code| !code.is_empty());
     let code = code.ok_or_else(|| Refusal::member("`code` is missing: pass on the code that came to the redirect URI"))?;
     let redirect_uri = members::redirect_uri(request.redirect_uri)?;
@@ -40,10 +38,7 @@ pub(super) async fn plan<'a>(asker: Asker<'a>, request: &'a AuthCode<'a>) -> Res
         return Err(Refusal::member(detail));
     }
     let tenant = app.tenant(common.tenant)?;
-    if common.wants_handle {
-        // Before the code is spent: whoever asks again in a moment gets both.
-        state.cache.handles().ready().await.map_err(unavailable)?;
-    }
+    handle_ready(state, common.wants_handle).await?;
     check_answers_issuer(app, request.iss, tenant.as_ref(), call.clone()).await?;
     let claims = ClaimsMember::read(common)?;
     let variant = app.usual.variant_of(&claims.variant(app, common, tenant.as_ref()));
@@ -57,11 +52,7 @@ pub(super) async fn plan<'a>(asker: Asker<'a>, request: &'a AuthCode<'a>) -> Res
         flight: code.flight(app, app.space_of(caller).id(), (tenant.as_ref(), &variant)),
         form: code.form(app),
         carried: code.carries(),
-        handle: common.wants_handle.then(|| WantedHandle {
-            space: *app.space_of(caller).id(),
-            caller: state.callers.as_ref().and_then(|callers| callers.name(caller)).map(str::to_owned),
-            asked: HandleAsked::of(scopes, common),
-        }),
+        handle: wanted_handle(state, app, caller, scopes, common),
         tenant,
         scopes: scopes.clone(),
         variant,

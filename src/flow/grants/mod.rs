@@ -9,9 +9,11 @@ mod session;
 mod sign_in;
 mod silent;
 mod username_password;
+mod wanted;
 
 pub(super) use on_behalf_of::judged_for_introspection;
 pub(super) use session::{end as end_session, plan_of as session_of, space_of as sessions_of};
+pub(super) use wanted::handle_ready;
 
 use super::plan::{Asker, CachedGrant, CachedPlan, Plan, Planning, Work};
 use super::refusal::Refusal;

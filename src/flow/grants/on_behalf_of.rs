@@ -13,7 +13,7 @@ use crate::flow::issue::{Exchanged, Expected};
 use crate::flow::members::{self, ClaimsMember};
 use crate::flow::plan::{Asker, CachedGrant, CachedPlan, Plan, Planning, Work};
 use crate::flow::refusal::{Refusal, RefusalKind};
-use crate::flow::request::OnBehalfOf;
+use crate::flow::request::{Common, OnBehalfOf};
 use crate::flow::spine::failure::no_keys;
 use crate::flow::state::FlowState;
 use crate::inbound::{Policy, TokenRejected, Verdict, Verified, Whose};
@@ -65,7 +65,7 @@ pub(super) fn no_bearer() -> Refusal {
     Refusal::new(Turn::User, RefusalKind::TokenMissing, "there is no user's token: send it as `Authorization: Bearer`")
 }
 
-fn guard_of(app: &App) -> Result<&InboundGuard, Refusal> {
+pub(super) fn guard_of(app: &App) -> Result<&InboundGuard, Refusal> {
     app.guard.as_ref().ok_or_else(|| {
         let detail = "this app accepts no users' tokens: configure `apps.*.inbound` for it";
         Refusal::new(Turn::Rights, RefusalKind::FlowNotAllowed, detail)
@@ -122,11 +122,14 @@ impl<'a> Exchange<'a> {
 
 /// What is sent.
 pub(super) fn work(plan: &CachedPlan<'_>, request: &OnBehalfOf<'_>, (bearer, user): (&str, &Arc<Claims>)) -> Work {
-    let CachedPlan { app, scopes, claims, tenant, .. } = plan;
+    let CachedPlan { app, scopes, common, claims, tenant, .. } = plan;
     let bearer = Secret::new(bearer);
     let form = match app.authority.profile().on_behalf_of {
         OboGrant::JwtBearer => asserted(GRANT_JWT_BEARER, scopes, bearer, request),
-        OboGrant::TokenExchange => token_exchange(request.subject_token_type.unwrap_or(TOKEN_TYPE_ACCESS), scopes, bearer, request),
+        OboGrant::TokenExchange => {
+            let subject = request.subject_token_type.unwrap_or(TOKEN_TYPE_ACCESS);
+            token_exchange((subject, requested_of(request)), scopes, bearer, common)
+        }
     };
     let (owner, exchange) = (Owner::User(Arc::clone(user)), exchanged(app, request));
     Work::Grant {
@@ -168,15 +171,25 @@ pub(super) fn asserted(grant: &str, scopes: &Scopes, assertion: Secret, request:
         .with_secret("assertion", assertion)
 }
 
+/// The type that a token exchange asks for.
+pub(super) fn requested_of<'a>(request: &OnBehalfOf<'a>) -> &'a str {
+    request.requested_token_type.unwrap_or(TOKEN_TYPE_ACCESS)
+}
+
 /// RFC 8693 §2.1.
-pub(super) fn token_exchange(kind: &str, scopes: &Scopes, subject_token: Secret, request: &OnBehalfOf<'_>) -> Form {
+pub(super) fn token_exchange(
+    (subject, requested): (&str, &str),
+    scopes: &Scopes,
+    subject_token: Secret,
+    common: &Common<'_>,
+) -> Form {
     Form::default()
         .with("grant_type", GRANT_TOKEN_EXCHANGE)
-        .with("subject_token_type", kind)
-        .with("requested_token_type", request.requested_token_type.unwrap_or(TOKEN_TYPE_ACCESS))
+        .with("subject_token_type", subject)
+        .with("requested_token_type", requested)
         .with_some("scope", (!scopes.is_empty()).then(|| scopes.to_string()))
-        .with_some("audience", request.common.audience)
-        .with_some("resource", request.common.resource)
+        .with_some("audience", common.audience)
+        .with_some("resource", common.resource)
         .with_secret("subject_token", subject_token)
 }
 

@@ -5,7 +5,7 @@
 //! answer alone says whose account they are, so that signing that out reaches them. It is parsed on every request, because its end
 //! is judged on every request: nothing is served for one that has ended, and nothing is sent for one that is not as it has to be.
 
-use super::on_behalf_of::{asserted, exchanged, requested_type, token_exchange};
+use super::on_behalf_of::{asserted, exchanged, guard_of, requested_of, requested_type, token_exchange};
 use crate::authority::OboGrant;
 use crate::flow::about::Owner;
 use crate::flow::app::App;
@@ -33,10 +33,7 @@ pub(super) fn plan<'a>(asker: Asker<'a>, request: &'a OnBehalfOf<'a>, saml: &Sam
     }
     let version = version(request, saml)?;
     let requested_token_type = requested_type(app, request)?;
-    if app.guard.is_none() {
-        let detail = "this app accepts no users' tokens: configure `apps.*.inbound` for it";
-        return Err(Refusal::new(Turn::Rights, RefusalKind::FlowNotAllowed, detail));
-    }
+    guard_of(app)?;
     let tenant = tenant(app, common.tenant)?;
     let assertion = assertion(saml, version, state.clock.unix())?;
     let digest = TokenDigest::of(assertion.text());
@@ -71,12 +68,12 @@ pub(super) fn plan<'a>(asker: Asker<'a>, request: &'a OnBehalfOf<'a>, saml: &Sam
 
 /// What is sent.
 pub(super) fn work(plan: &CachedPlan<'_>, grant: &SamlGrant<'_>) -> Work {
-    let CachedPlan { app, scopes, claims, tenant, .. } = plan;
+    let CachedPlan { app, scopes, common, claims, tenant, .. } = plan;
     let SamlGrant { request, assertion, version } = grant;
     let encoded = assertion.encoded();
     let form = match app.authority.profile().on_behalf_of {
         OboGrant::JwtBearer => asserted(version.grant(), scopes, encoded, request),
-        OboGrant::TokenExchange => token_exchange(version.token_type(), scopes, encoded, request),
+        OboGrant::TokenExchange => token_exchange((version.token_type(), requested_of(request)), scopes, encoded, common),
     };
     let (owner, exchange) = (Owner::Asserted, exchanged(app, request));
     Work::Grant {

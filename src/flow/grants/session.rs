@@ -10,16 +10,16 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::on_behalf_of::{asserted, exchange_types, no_bearer, owner_of, tenant_of, user_of};
+use super::on_behalf_of::{asserted, exchange_types, exchanged, no_bearer, owner_of, tenant_of, token_exchange, user_of};
 use super::silent::REFRESH_TOKEN;
+use super::wanted::{handle_ready, wanted_handle};
 use crate::authority::OboGrant;
 use crate::caller::Caller;
 use crate::flow::about::Owner;
 use crate::flow::accounts::sign_out_at;
 use crate::flow::app::App;
 use crate::flow::catalogue::Flow;
-use crate::flow::handle::{HandleAsked, WantedHandle};
-use crate::flow::issue::{Exchanged, Expected};
+use crate::flow::issue::Expected;
 use crate::flow::members::{self, ClaimsMember, random};
 use crate::flow::plan::{Asker, CachedGrant, CachedPlan, Plan, Planning, SessionPlace, StartPlan};
 use crate::flow::refusal::Refusal;
@@ -27,7 +27,7 @@ use crate::flow::request::{Common, OnBehalfOf};
 use crate::flow::settings::SessionAsk;
 use crate::flow::spine::failure::{no_session, unavailable};
 use crate::flow::state::FlowState;
-use crate::oauth::{Claims, Form, GRANT_JWT_BEARER, GRANT_TOKEN_EXCHANGE, TOKEN_TYPE_ACCESS, TOKEN_TYPE_REFRESH};
+use crate::oauth::{Claims, Form, GRANT_JWT_BEARER, TOKEN_TYPE_ACCESS, TOKEN_TYPE_REFRESH};
 use crate::secret::Secret;
 use crate::token::{
     FlightKey, KeySpace, Lane, Partition, PartitionOwner, Scopes, SignIn, SpaceId, Tenant, TokenDigest, TokenKey, VariantMembers,
@@ -150,8 +150,7 @@ impl<'a> Continuing<'a> {
     fn of(asker: Asker<'a>, common: &'a Common<'a>) -> Result<Self, Refusal> {
         let arrived = asker.state.cache.generation();
         let scopes = members::scopes(asker.state, common)?;
-        members::scopes_named(asker.app, scopes)?;
-        members::audience_and_resource(asker.app, common)?;
+        members::user_target(asker.app, common, scopes)?;
         let claims = ClaimsMember::read(common)?;
         Ok(Self { asker, common, scopes, claims, arrived })
     }
@@ -220,10 +219,7 @@ impl<'a> Start<'a> {
     async fn plan(self) -> Result<Plan<'a>, Refusal> {
         let Asker { state, app, call, .. } = &self.asker;
         let common = &self.request.common;
-        if common.wants_handle {
-            // Before anything is sent: whoever asks again in a moment gets both.
-            state.cache.handles().ready().await.map_err(unavailable)?;
-        }
+        handle_ready(state, common.wants_handle).await?;
         let user = user_of(state, app, (self.bearer, &self.digest), call.clone()).await?;
         let tenant = tenant_of(app, app.tenant(common.tenant), common.tenant, &user)?;
         self.planned(user, tenant)
@@ -251,10 +247,7 @@ impl<'a> Start<'a> {
             merged.as_deref().unwrap_or_default().as_bytes(),
             text.as_bytes(),
         ];
-        let exchange = match app.authority.profile().on_behalf_of {
-            OboGrant::TokenExchange => Exchanged::Any,
-            OboGrant::JwtBearer => Exchanged::No,
-        };
+        let exchange = exchanged(app, request);
         Ok(Plan::Start(Box::new(StartPlan {
             app: Arc::clone(app),
             call,
@@ -269,11 +262,7 @@ impl<'a> Start<'a> {
             flight: FlightKey::of(&flight),
             form: form.with_some("claims", merged),
             carried: bearer.len() + key.expose().len() + claims.carried() + members::carried(common),
-            handle: common.wants_handle.then(|| WantedHandle {
-                space: *app.space_of(caller).id(),
-                caller: state.callers.as_ref().and_then(|callers| callers.name(caller)).map(str::to_owned),
-                asked: HandleAsked::of(scopes, common),
-            }),
+            handle: wanted_handle(state, app, caller, scopes, common),
             expected: Expected { asked, tenant: tenant.clone(), owner: Owner::User(user), exchange },
             scopes: scopes.clone(),
             tenant,
@@ -288,19 +277,13 @@ impl<'a> Start<'a> {
         if app.authority.profile().on_behalf_of == OboGrant::JwtBearer {
             return asserted(GRANT_JWT_BEARER, scopes, Secret::new(self.bearer), request);
         }
+        let subject = request.subject_token_type.unwrap_or(TOKEN_TYPE_ACCESS);
         let (scopes, kind) = match app.session_ask {
             None => (scopes.clone(), TOKEN_TYPE_ACCESS),
             Some(SessionAsk::OfflineAccess) => (scopes.with(&[OFFLINE_ACCESS]), TOKEN_TYPE_ACCESS),
             Some(SessionAsk::RefreshTokenType) => (scopes.clone(), TOKEN_TYPE_REFRESH),
         };
-        Form::default()
-            .with("grant_type", GRANT_TOKEN_EXCHANGE)
-            .with("subject_token_type", request.subject_token_type.unwrap_or(TOKEN_TYPE_ACCESS))
-            .with("requested_token_type", kind)
-            .with_some("scope", (!scopes.is_empty()).then(|| scopes.to_string()))
-            .with_some("audience", request.common.audience)
-            .with_some("resource", request.common.resource)
-            .with_secret("subject_token", Secret::new(self.bearer))
+        token_exchange((subject, kind), &scopes, Secret::new(self.bearer), &request.common)
     }
 }
 

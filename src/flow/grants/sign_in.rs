@@ -3,13 +3,12 @@
 
 use std::sync::Arc;
 
+use super::wanted::{handle_ready, wanted_handle};
 use crate::flow::catalogue::Flow;
-use crate::flow::handle::{HandleAsked, WantedHandle};
 use crate::flow::members::{self, ClaimsMember};
 use crate::flow::plan::{Asker, ExpectedIdToken, OncePlan, Plan, TriedGrant};
 use crate::flow::refusal::{Refusal, RefusalKind};
 use crate::flow::request::Common;
-use crate::flow::spine::failure::unavailable;
 use crate::oauth::Form;
 use crate::source::ClientProof;
 use crate::token::{FlightKey, Scopes, Tenant, Turn, Variant};
@@ -50,8 +49,7 @@ impl<'a> SignInAsked<'a> {
     pub(super) fn read(asker: Asker<'a>, common: &'a Common<'a>) -> Result<Self, Refusal> {
         let app = asker.app;
         let scopes = members::scopes(asker.state, common)?;
-        members::scopes_named(app, scopes)?;
-        members::audience_and_resource(app, common)?;
+        members::user_target(app, common, scopes)?;
         let tenant = app.tenant(common.tenant)?;
         let claims = ClaimsMember::read(common)?;
         let variant = app.usual.variant_of(&claims.variant(app, common, tenant.as_ref()));
@@ -89,10 +87,7 @@ impl<'a> SignInAsked<'a> {
         let flight = self.flight(flow, members);
         let carried = self.carries() + members.iter().map(|member| member.len()).sum::<usize>();
         let Self { asker: Asker { state, app, caller, call }, common, scopes, tenant, variant, .. } = self;
-        if common.wants_handle {
-            // Before anything is sent that may be good for one use: whoever asks again in a moment gets both.
-            state.cache.handles().ready().await.map_err(unavailable)?;
-        }
+        handle_ready(state, common.wants_handle).await?;
         Ok(Plan::Once(Box::new(OncePlan {
             flow,
             app: Arc::clone(app),
@@ -103,11 +98,7 @@ impl<'a> SignInAsked<'a> {
             carried,
             sends_scope: form.has("scope"),
             form,
-            handle: common.wants_handle.then(|| WantedHandle {
-                space: *app.space_of(caller).id(),
-                caller: state.callers.as_ref().and_then(|callers| callers.name(caller)).map(str::to_owned),
-                asked: HandleAsked::of(scopes, common),
-            }),
+            handle: wanted_handle(state, app, caller, scopes, common),
             tenant,
             scopes: scopes.clone(),
             variant,

@@ -27,8 +27,7 @@ pub(super) fn plan_of<'a>(
     let Asker { state, app, caller, call } = asker;
     let (arrived, common) = (state.cache.generation(), &request.common);
     let scopes = members::scopes(state, common)?;
-    members::scopes_named(app, scopes)?;
-    members::audience_and_resource(app, common)?;
+    members::user_target(app, common, scopes)?;
     let claims = ClaimsMember::read(common)?;
     let account = members::account(app, request.account, "account")?;
     let tenant = app.tenant(common.tenant)?;

@@ -5,7 +5,7 @@ use crate::listen::Address;
 use crate::reload::Source;
 
 /// The doors that a caller's rights name. `rest` is tokend's own API, the others speak protocols that clients have already.
-pub const DOORS: [&str; 3] = ["rest", "oauth2", "msi"];
+pub const DOORS: [&str; 5] = ["rest", "oauth2", "msi", "auth_request", "ms_sidecar"];
 
 /// The flows that a caller without `callers.*.flows` has. Every other one is had by its name only, so that a release that brings a
 /// flow gives it to nobody.

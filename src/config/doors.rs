@@ -1,4 +1,4 @@
-//! `doors`, `public_url` and `msi`: what kinds of clients are served beside those of the REST API, and with what.
+//! `doors`, `public_url`, `msi` and `ms_sidecar`: what kinds of clients are served beside those of the REST API, and with what.
 
 use std::collections::BTreeMap;
 
@@ -10,26 +10,36 @@ use super::shape::join;
 use super::{raw, source};
 use crate::caller;
 use crate::finding::Complaint;
-use crate::flow;
-use crate::http::{ClientDoor, DoorSettings, ImdsSettings};
+use crate::flow::{self, ApiDoor, ApiIdentity};
+use crate::http::{ClientDoor, DoorSettings, ImdsSettings, MsSidecarSettings};
+use crate::listen::Address;
 use crate::reload::Source;
 
 /// What else decides how doors are served.
 pub(super) struct DoorContext<'a> {
     pub(super) apps: &'a [flow::AppSettings],
+    pub(super) apis: &'a [flow::ApiSettings],
     pub(super) callers: &'a [caller::Settings],
+    pub(super) listen: &'a [Address],
+}
+
+/// What is written of them.
+pub(super) struct RawDoors {
+    pub(super) doors: Option<List>,
+    pub(super) public_url: Option<Text>,
+    pub(super) msi: Option<raw::Msi>,
+    pub(super) ms_sidecar: Option<raw::MsSidecar>,
 }
 
 /// Reads what doors are open and what they need. The second value: what clients of a managed identity show where there are no
 /// callers.
 pub(super) fn doors(
-    doors: Option<List>,
-    public_url: Option<Text>,
-    msi: Option<raw::Msi>,
+    raw: RawDoors,
     known: &DoorContext<'_>,
     environment: &BTreeMap<String, String>,
     report: &mut Report<'_>,
 ) -> (DoorSettings, Option<Source>) {
+    let RawDoors { doors, public_url, msi, ms_sidecar } = raw;
     let open = open(doors, report);
     if open.contains(&ClientDoor::OAuth2) && known.callers.is_empty() {
         let reason = "without `callers`, whoever reaches the token listener may redeem a refresh token that it was answered with";
@@ -57,7 +67,81 @@ pub(super) fn doors(
     }
     let secret = secret.and_then(|place| source::source("msi.secret", place, environment, report));
     let imds = imds.map(|raw| self::imds(raw, known, report));
-    (DoorSettings { open, public_url, imds }, secret)
+    let has_sidecar = open.contains(&ClientDoor::MsSidecar);
+    if ms_sidecar.is_some() && !has_sidecar {
+        pointless("ms_sidecar", "ms_sidecar", report);
+    }
+    let ms_sidecar = self::ms_sidecar(ms_sidecar.unwrap_or_default(), has_sidecar, known, report);
+    served_apis(&open, known, report);
+    (DoorSettings { open, public_url, imds, ms_sidecar }, secret)
+}
+
+/// Reads `ms_sidecar`.
+fn ms_sidecar(raw: raw::MsSidecar, is_open: bool, known: &DoorContext<'_>, report: &mut Report<'_>) -> MsSidecarSettings {
+    let app = raw.app.and_then(|text| report.take("ms_sidecar.app", app_named(&text.0, known)));
+    let implied = || known.apps.len() == 1 || known.apps.iter().any(|app| app.name == "default");
+    if is_open && app.is_none() && !known.apps.is_empty() && !implied() {
+        let reason = "there are several apps and none is called `default`, so that it is not said whose tokens `/Validate` takes";
+        report.missing("ms_sidecar.app", Complaint::new(reason, "write the name of an app under `apps`"));
+    }
+    let (at, anyone) = ("ms_sidecar.unauthenticated", raw.unauthenticated.is_some());
+    let gives_app_tokens = known.apis.iter().any(|api| api.app_token && api.doors.contains(&ApiDoor::MsSidecar));
+    if anyone && !known.callers.is_empty() {
+        let remedy = "remove it, and let clients that can send nothing be a caller by `listener` or `peer`";
+        report.error(at, Complaint::new("where there are `callers`, every request has to be one's", remedy));
+    } else if anyone {
+        let reason = "whoever reaches the token listener gets app tokens for the apis with `app_token`";
+        let remedy = "configure `callers`: one by `listener` or `peer` serves clients that can send nothing";
+        report.warning(at, Complaint::new(reason, remedy));
+    } else if is_open && gives_app_tokens && known.callers.is_empty() {
+        let reason = "nobody is answered at the routes without a user: there are no `callers`";
+        let remedy = "configure `callers`, or write `ms_sidecar: {unauthenticated: anyone}`";
+        report.warning(at, Complaint::new(reason, remedy));
+    }
+    MsSidecarSettings { app, anyone }
+}
+
+/// Says of apis what the doors that serve them make wrong.
+fn served_apis(open: &[ClientDoor], known: &DoorContext<'_>, report: &mut Report<'_>) {
+    for (door, client) in [(ApiDoor::AuthRequest, ClientDoor::AuthRequest), (ApiDoor::MsSidecar, ClientDoor::MsSidecar)] {
+        let mut served = known.apis.iter().filter(|api| api.doors.contains(&door)).peekable();
+        if open.contains(&client) && served.peek().is_none() {
+            let remedy = format!("add `doors: [{}]` to the apis that are served there", door.as_str());
+            report.warning("doors", Complaint::new(format!("no api is served at `{}`", door.as_str()), remedy));
+        }
+        for api in served.filter(|_| !open.contains(&client)) {
+            pointless(&join(&join("apis", &api.name), "doors"), door.as_str(), report);
+        }
+    }
+    for api in known.apis.iter().filter(|api| api.doors.contains(&ApiDoor::AuthRequest)) {
+        let path = join("apis", &api.name);
+        let has_socket = known.listen.iter().any(|address| matches!(address, Address::Unix(_)));
+        if api.identity == ApiIdentity::App && known.callers.is_empty() && !has_socket {
+            let reason = "nobody is answered: the app's own token goes to a known caller, or over a Unix socket, only";
+            report.error(&join(&path, "identity"), Complaint::new(reason, "configure `callers`, or let tokend listen on a socket"));
+        }
+        let app = match &api.app {
+            Some(name) => known.apps.iter().find(|app| app.name == *name),
+            None => only_app(known.apps),
+        };
+        if let Some(app) = app.filter(|app| api.identity == ApiIdentity::User && app.inbound.is_none()) {
+            let reason = format!("a proxy's requests bring users' tokens for the app `{}`, which accepts none", app.name);
+            report.missing(&path, Complaint::new(reason, format!("configure `apps.{}.inbound`", app.name)));
+        }
+    }
+}
+
+/// The app that is meant where none is named.
+fn only_app(apps: &[flow::AppSettings]) -> Option<&flow::AppSettings> {
+    match apps {
+        [only] => Some(only),
+        several => several.iter().find(|app| app.name == "default"),
+    }
+}
+
+fn app_named(text: &str, known: &DoorContext<'_>) -> Result<String, Complaint> {
+    let found = known.apps.iter().any(|app| app.name == text);
+    found.then(|| text.to_owned()).ok_or_else(|| Complaint::new("no app has this name", "write the name of an app under `apps`"))
 }
 
 /// Says of apps what the doors make wrong: one that is called as another one's client id could be either.
@@ -101,13 +185,7 @@ fn imds(raw: raw::Imds, known: &DoorContext<'_>, report: &mut Report<'_>) -> Imd
         let remedy = "list the apps whose tokens whoever reaches tokend may have: [default]";
         report.missing(&join(path, "apps"), Complaint::new("no app is listed, so that nobody would be served", remedy));
     }
-    let is_app = |text: &str| {
-        let found = known.apps.iter().any(|app| app.name == text);
-        found
-            .then(|| text.to_owned())
-            .ok_or_else(|| Complaint::new("no app has this name", "write the name of an app under `apps`"))
-    };
-    let apps: Vec<String> = list.iter().filter_map(|(key, text)| report.take(key, is_app(text))).collect();
+    let apps: Vec<String> = list.iter().filter_map(|(key, text)| report.take(key, app_named(text, known))).collect();
     let at = join(path, "caller");
     let caller = raw.caller.and_then(|text| {
         let place = known.callers.iter().position(|caller| caller.name == text.0);

@@ -141,7 +141,7 @@ fn assemble(mut raw: raw::Root, environment: &BTreeMap<String, String>, report: 
         tls::ListenerGuard { tls: raw.tls.is_some(), callers: raw.callers.as_ref().is_some_and(|callers| !callers.is_empty()) };
     let (mut listen, admin) = listeners::listeners(raw.listen, raw.admin_listen, raw.listen_mode, (&limits, bounds), guard, report);
     listen.tls = raw.tls.map(|raw| tls::tls(raw, &listen.addresses, environment, report));
-    let apis: Vec<String> = raw.apis.iter().flat_map(BTreeMap::keys).cloned().collect();
+    let api_names: Vec<String> = raw.apis.iter().flat_map(BTreeMap::keys).cloned().collect();
     let apps = apps::apps(raw.apps, environment, report);
     let around = proofs::Surroundings {
         apps: &apps,
@@ -150,9 +150,11 @@ fn assemble(mut raw: raw::Root, environment: &BTreeMap<String, String>, report: 
         tls: listen.tls.as_ref(),
         environment,
     };
-    let callers = callers::callers(raw.callers, &callers::KnownNames { apps: &names, apis: &apis }, &around, report);
-    let known = doors::DoorContext { apps: &apps, callers: &callers };
-    let (doors, msi_secret) = doors::doors(raw.doors, raw.public_url, raw.msi, &known, environment, report);
+    let callers = callers::callers(raw.callers, &callers::KnownNames { apps: &names, apis: &api_names }, &around, report);
+    let apis = apis::apis(raw.apis, &names, report);
+    let known = doors::DoorContext { apps: &apps, apis: &apis, callers: &callers, listen: &listen.addresses };
+    let written = doors::RawDoors { doors: raw.doors, public_url: raw.public_url, msi: raw.msi, ms_sidecar: raw.ms_sidecar };
+    let (doors, msi_secret) = doors::doors(written, &known, environment, report);
     if doors.open.contains(&http::ClientDoor::OAuth2) {
         doors::ambiguous(&apps, report);
     }
@@ -162,7 +164,7 @@ fn assemble(mut raw: raw::Root, environment: &BTreeMap<String, String>, report: 
         admin,
         apps,
         msi_secret,
-        apis: apis::apis(raw.apis, &names, report),
+        apis,
         callers,
         cache: service::cache(raw.cache, (&limits, detached), environment, report),
         handles: service::handles(raw.refresh_handles, report),

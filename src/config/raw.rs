@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::scalar::{Later, List, Mode, Scalar, Size, Text};
+use super::scalar::{Later, List, Mode, Scalar, Size, Text, Unauthenticated};
 use crate::authority::AssertionAudience;
 use crate::caller::AccountRights;
 use crate::credential::SecretMethod;
-use crate::flow::{DeviceClient, RefreshTokens, SessionAsk};
+use crate::flow::{ApiIdentity, DeviceClient, RefreshTokens, SessionAsk};
 use crate::listen::ClientCertificates;
 use crate::telemetry::{Format, Level};
 
@@ -29,6 +29,7 @@ pub(super) struct Root {
     pub(super) doors: Option<List>,
     pub(super) public_url: Option<Text>,
     pub(super) msi: Option<Msi>,
+    pub(super) ms_sidecar: Option<MsSidecar>,
     pub(super) apps: Option<Entries<App>>,
     pub(super) apis: Option<Entries<Api>>,
     pub(super) callers: Option<Vec<Option<Caller>>>,
@@ -56,6 +57,13 @@ pub(super) struct Tls {
 pub(super) struct Msi {
     pub(super) secret: Option<RawPlace>,
     pub(super) imds: Option<Imds>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MsSidecar {
+    pub(super) app: Option<Text>,
+    pub(super) unauthenticated: Option<Scalar<Unauthenticated>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -154,8 +162,12 @@ pub(super) struct Api {
     pub(super) audience: Option<Text>,
     pub(super) resource: Option<Text>,
     pub(super) doors: Option<List>,
+    pub(super) identity: Option<Scalar<ApiIdentity>>,
+    pub(super) exchange: Option<Scalar<bool>>,
+    pub(super) identity_headers: Option<Entries<Text>>,
     pub(super) base_url: Option<Text>,
     pub(super) overrides: Option<Scalar<bool>>,
+    pub(super) app_overrides: Option<Scalar<bool>>,
     pub(super) app_token: Option<Scalar<bool>>,
 }
 

@@ -11,7 +11,7 @@ use super::text;
 use crate::authority::AssertionAudience;
 use crate::caller::AccountRights;
 use crate::credential::SecretMethod;
-use crate::flow::{DeviceClient, RefreshTokens, SessionAsk};
+use crate::flow::{ApiIdentity, DeviceClient, RefreshTokens, SessionAsk};
 use crate::listen::ClientCertificates;
 use crate::telemetry::{Format, Level};
 
@@ -35,6 +35,10 @@ pub(super) struct Size(pub(super) u64);
 /// The mode of a Unix socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mode(pub(super) u32);
+
+/// Who is answered at the routes without a user, where there are no callers: whoever reaches them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unauthenticated;
 
 /// How a [`Scalar`] is read.
 pub(super) trait Form: Sized {
@@ -226,6 +230,26 @@ impl Form for SessionAsk {
             "refresh_token_type" => Some(Self::RefreshTokenType),
             _ => None,
         }
+    }
+}
+
+impl Form for ApiIdentity {
+    const EXPECTED: &'static str = "whose token is answered|write user or app";
+
+    fn text(text: &str) -> Option<Self> {
+        match text {
+            "user" => Some(Self::User),
+            "app" => Some(Self::App),
+            _ => None,
+        }
+    }
+}
+
+impl Form for Unauthenticated {
+    const EXPECTED: &'static str = "who is answered without a user's token|write anyone, or remove it";
+
+    fn text(text: &str) -> Option<Self> {
+        (text == "anyone").then_some(Self)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whole configurations, good and bad, from `tests/fixtures/config`.
 
 mod callers;
+mod doors;
 mod redis;
 
 use std::collections::BTreeMap;

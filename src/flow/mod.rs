@@ -45,7 +45,9 @@ pub use metrics::Metrics;
 pub use refusal::{Refusal, RefusalKind, loggable};
 // What doors ask and are answered: all of it is public.
 pub use request::*;
-pub use settings::{ApiSettings, AppSettings, DeviceClient, HandleSettings, RefreshTokens, SessionAsk, flow_names};
+pub use settings::{
+    ApiDoor, ApiIdentity, ApiSettings, AppSettings, DeviceClient, HandleSettings, RefreshTokens, SessionAsk, flow_names,
+};
 pub use state::{Jitter, Means};
 
 use meaning::Among;

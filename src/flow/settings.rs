@@ -70,7 +70,7 @@ pub enum RefreshTokens {
 }
 
 /// One named downstream API.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ApiSettings {
     /// Its name: `[a-z0-9][a-z0-9-]*`.
     pub name: String,
@@ -83,13 +83,40 @@ pub struct ApiSettings {
     /// At OIDC issuers: what the token is for (RFC 8707).
     pub resource: Option<String>,
     /// The doors at which it is served, of those that serve apis only where they say so.
-    pub doors: Vec<String>,
+    pub doors: Vec<ApiDoor>,
+    /// Whose token a proxy's sub-request gets.
+    pub identity: ApiIdentity,
+    /// Whether a proxy's sub-request gets a token at all, and not the judgement of the user's alone.
+    pub exchange: bool,
+    /// Headers that a proxy's sub-request gets, in lower case, each with the claim of the user's token that it has.
+    pub identity_headers: Vec<(String, String)>,
     /// Where it is, for the routes that build URLs.
     pub base_url: Option<Url>,
-    /// Whether a request may override scopes and the like.
+    /// Whether a request with a user's token may override scopes and the like.
     pub overrides: bool,
+    /// Whether a request without one may.
+    pub app_overrides: bool,
     /// Whether a request without a user may have an app token for it.
     pub app_token: bool,
+}
+
+/// A door that serves an api only where that says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApiDoor {
+    /// Sub-requests of proxies.
+    AuthRequest,
+    /// The routes of Microsoft's sidecar.
+    MsSidecar,
+}
+
+/// `apis.*.identity`: whose token a proxy's sub-request gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ApiIdentity {
+    /// The user's, whose token the request has.
+    #[default]
+    User,
+    /// The app's own: the proxy has judged the request.
+    App,
 }
 
 /// `refresh_handles`.
@@ -117,6 +144,21 @@ impl Default for HandleSettings {
 /// The names of all flows, as `callers.*.flows` and the label `flow` of the metrics have them.
 pub fn flow_names() -> impl Iterator<Item = &'static str> {
     Flow::ALL.into_iter().map(Flow::as_str)
+}
+
+// === impl ApiDoor ===
+
+impl ApiDoor {
+    /// Every one.
+    pub const ALL: [Self; 2] = [Self::AuthRequest, Self::MsSidecar];
+
+    /// What the configuration calls it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AuthRequest => "auth_request",
+            Self::MsSidecar => "ms_sidecar",
+        }
+    }
 }
 
 // === impl DeviceClient ===

@@ -47,7 +47,7 @@ use frame::Frame;
 use gate::GateLayer;
 
 pub use document::{document, openapi};
-pub use settings::{ClientDoor, DoorSettings, ImdsSettings, Settings};
+pub use settings::{ClientDoor, DoorSettings, ImdsSettings, MsSidecarSettings, Settings};
 
 /// By which address clients ask for the instance metadata service.
 const IMDS: &str = "169.254.169.254";

@@ -23,7 +23,7 @@ pub struct Settings {
     pub doors: DoorSettings,
 }
 
-/// `doors`, `public_url` and `msi`.
+/// `doors`, `public_url`, `msi` and `ms_sidecar`.
 #[derive(Clone, Debug)]
 pub struct DoorSettings {
     /// The doors that are open.
@@ -32,6 +32,17 @@ pub struct DoorSettings {
     pub public_url: Option<String>,
     /// Whom the instance metadata route serves.
     pub imds: Option<ImdsSettings>,
+    /// How the routes of Microsoft's sidecar are served.
+    pub ms_sidecar: MsSidecarSettings,
+}
+
+/// `ms_sidecar`.
+#[derive(Clone, Debug, Default)]
+pub struct MsSidecarSettings {
+    /// The app of `/Validate`, and of apis that name none; `None`: `default`, or the only one.
+    pub app: Option<String>,
+    /// Whether whoever reaches the routes without a user is answered there, where there are no callers.
+    pub anyone: bool,
 }
 
 /// `msi.imds`.
@@ -52,21 +63,27 @@ pub enum ClientDoor {
     OAuth2,
     /// Managed identity, as App Service and the instance metadata service have it.
     Msi,
+    /// Sub-requests of a proxy that asks whether a request may pass, and with which token.
+    AuthRequest,
+    /// The routes of Microsoft's sidecar.
+    MsSidecar,
 }
 
 // === impl ClientDoor ===
 
 impl ClientDoor {
     /// Every door.
-    pub const ALL: [Self; DOORS.len()] = [Self::Rest, Self::OAuth2, Self::Msi];
+    pub const ALL: [Self; DOORS.len()] = [Self::Rest, Self::OAuth2, Self::Msi, Self::AuthRequest, Self::MsSidecar];
 
     /// What the configuration, the log and the metric call it.
     pub const fn as_str(self) -> &'static str {
-        let [rest, oauth2, msi] = DOORS;
+        let [rest, oauth2, msi, auth_request, ms_sidecar] = DOORS;
         match self {
             Self::Rest => rest,
             Self::OAuth2 => oauth2,
             Self::Msi => msi,
+            Self::AuthRequest => auth_request,
+            Self::MsSidecar => ms_sidecar,
         }
     }
 
@@ -80,7 +97,7 @@ impl ClientDoor {
 
 impl Default for DoorSettings {
     fn default() -> Self {
-        Self { open: vec![ClientDoor::Rest], public_url: None, imds: None }
+        Self { open: vec![ClientDoor::Rest], public_url: None, imds: None, ms_sidecar: MsSidecarSettings::default() }
     }
 }
 

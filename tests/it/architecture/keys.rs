@@ -7,10 +7,10 @@ use serde_json::Value;
 use super::root;
 
 /// Keys that are read already and do nothing yet.
-const LATER: [&str; 3] = ["app_token", "base_url", "overrides"];
+const LATER: [&str; 1] = ["base_url"];
 
 /// Below these are names that whoever writes the configuration gives.
-const NAMED: [&str; 2] = ["apps", "apis"];
+const NAMED: [&str; 3] = ["apps", "apis", "identity_headers"];
 
 /// The keys of a configuration, without names that were given.
 fn keys(value: &Value, found: &mut BTreeSet<String>) {

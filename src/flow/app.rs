@@ -3,9 +3,11 @@
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
+use ::http::HeaderName;
+
 use super::metrics::AppMetrics;
 use super::refusal::{Refusal, RefusalKind};
-use super::settings::{AppSettings, DeviceClient, RefreshTokens, SessionAsk};
+use super::settings::{ApiDoor, ApiIdentity, ApiSettings, AppSettings, DeviceClient, RefreshTokens, SessionAsk};
 use super::spine::evidence::{Ledger, NO_CREDENTIAL};
 use crate::authority::{Authority, IssuerRule};
 use crate::caller::{self, Caller};
@@ -81,6 +83,39 @@ pub(super) struct Api {
     pub(super) scopes: Scopes,
     pub(super) audience: Option<String>,
     pub(super) resource: Option<String>,
+    /// The doors that serve it, of those that serve apis only where they say so.
+    pub(super) doors: Vec<ApiDoor>,
+    pub(super) identity: ApiIdentity,
+    pub(super) exchange: bool,
+    /// Headers for a proxy, each with the claim that it has.
+    pub(super) identity_headers: Vec<(HeaderName, String)>,
+    /// Whether a request with a user's token, and one without, may override what is asked for.
+    pub(super) overrides: bool,
+    pub(super) app_overrides: bool,
+    /// Whether a request without a user may have an app token for it.
+    pub(super) app_token: bool,
+}
+
+// === impl Api ===
+
+impl From<&ApiSettings> for Api {
+    fn from(settings: &ApiSettings) -> Self {
+        let ApiSettings { app, scopes, audience, resource, doors, .. } = settings.clone();
+        let header = |(name, claim): &(String, String)| Some((HeaderName::try_from(name).ok()?, claim.clone()));
+        Self {
+            app,
+            scopes,
+            audience,
+            resource,
+            doors,
+            identity: settings.identity,
+            exchange: settings.exchange,
+            identity_headers: settings.identity_headers.iter().filter_map(header).collect(),
+            overrides: settings.overrides,
+            app_overrides: settings.app_overrides,
+            app_token: settings.app_token,
+        }
+    }
 }
 
 // === impl App ===

@@ -105,7 +105,7 @@ pub(super) async fn run(state: &FlowState, app: &Arc<App>, call: Call, token: &s
 }
 
 /// The claims of a token whose signature is good.
-fn claims(token: &str) -> Option<Map<String, Value>> {
+pub(super) fn claims(token: &str) -> Option<Map<String, Value>> {
     let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
     serde_json::from_slice(&payload).ok()
 }

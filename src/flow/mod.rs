@@ -8,6 +8,7 @@
 mod about;
 mod accounts;
 mod app;
+mod auth_request;
 mod catalogue;
 mod device;
 mod grants;
@@ -18,6 +19,7 @@ mod issue;
 mod meaning;
 mod members;
 mod metrics;
+mod ms_sidecar;
 mod plan;
 mod probe;
 mod redeem;
@@ -39,9 +41,11 @@ use std::time::Duration;
 use futures_util::future::{Either, ready};
 
 pub use app::App;
+pub use auth_request::{AuthRequest, Authorized};
 pub use catalogue::Flow;
 pub use introspect::Introspection;
 pub use metrics::Metrics;
+pub use ms_sidecar::{Overrides, SidecarRequest, Validated};
 pub use refusal::{Refusal, RefusalKind, loggable};
 // What doors ask and are answered: all of it is public.
 pub use request::*;

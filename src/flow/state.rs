@@ -11,7 +11,7 @@ use super::issue::{Received, Redeemed};
 use super::metrics::AppMetrics;
 use super::refusal::{Refusal, RefusalKind};
 use super::request::Common;
-use super::settings::{ApiSettings, HandleSettings};
+use super::settings::{ApiDoor, ApiSettings, HandleSettings};
 use super::spine::holds::{Remembered, remembered};
 use crate::cache::{Attempts, Cache, Flight, Work};
 use crate::caller::{Caller, Callers, RightError, WantedRights};
@@ -88,10 +88,6 @@ impl FlowState {
             [only] => Some(Arc::clone(only)),
             several => several.iter().find(|app| app.name == "default").cloned(),
         };
-        let api = |api: &ApiSettings| {
-            let ApiSettings { app, scopes, audience, resource, .. } = api.clone();
-            (api.name.clone(), Api { app, scopes, audience, resource })
-        };
         let mut clients: HashMap<String, Vec<String>> = HashMap::new();
         for app in &apps {
             clients.entry(client_key(&app.client_id).into_owned()).or_default().push(app.name.clone());
@@ -101,7 +97,7 @@ impl FlowState {
             implied,
             unknown: apps.first().map(|app| app.metrics.unknown()),
             apps: apps.into_iter().map(|app| (app.name.clone(), app)).collect(),
-            apis: apis.iter().map(api).collect(),
+            apis: apis.iter().map(|api| (api.name.clone(), Api::from(api))).collect(),
             clients,
             callers,
             redemptions: Flight::new(tasks.clone(), cache.budget().clone(), Work::Redemption),
@@ -201,6 +197,16 @@ impl FlowState {
     pub(super) fn api(&self, name: &str) -> Result<&Api, Arc<Refusal>> {
         let detail = "there is no such `api`: name one of `apis` in the configuration";
         self.apis.get(name).ok_or_else(|| Arc::new(Refusal::new(Turn::Configuration, RefusalKind::UnknownApi, detail)))
+    }
+
+    /// The api of this name, if it says that this door serves it.
+    pub(super) fn served_at(&self, door: ApiDoor, name: &str) -> Result<&Api, Arc<Refusal>> {
+        self.apis.get(name).filter(|api| api.doors.contains(&door)).ok_or_else(|| {
+            let door = door.as_str();
+            let detail = format!("no api of this name is served here: name one of `apis` whose `doors` have `{door}`");
+            let reason = "no api of this name is served at this door";
+            Arc::new(Refusal::new(Turn::Configuration, RefusalKind::UnknownApi, detail).because(reason))
+        })
     }
 
     /// Counts the refusal of a request of which it is not known which app it means.

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, Request};
+use http::{HeaderMap, HeaderName, Request, Uri};
 use tracing::Span;
 use uuid::Uuid;
 
 use super::fault::{Fault, FaultKind};
+use super::members::overrides;
 use super::routes::Path;
+use super::settings::ClientDoor;
 use crate::caller::Caller;
 use crate::flow::Call;
 use crate::telemetry::{Sampler, outgoing, request_span, state_of};
@@ -43,7 +45,10 @@ impl Asked {
         // It belongs to a `traceparent`, and means nothing without.
         let state = if trace.is_some() { state(request.headers()) } else { None };
         let (correlation_id, fault) = match correlation_id(request.headers()) {
-            Ok(correlation_id) => (correlation_id, Ok(())),
+            Ok(Some(correlation_id)) => (correlation_id, Ok(())),
+            Ok(None) => (named_by_query(&path, request.uri()).unwrap_or_else(new_id), Ok(())),
+            // What a proxy's client has sent is no fault of the proxy.
+            Err(_) if !path.judged => (new_id(), Ok(())),
             Err(fault) => (new_id(), Err(fault)),
         };
         let mut call = Call { correlation_id, trace, state, arrived, app: None };
@@ -62,14 +67,19 @@ fn state(headers: &HeaderMap) -> Option<Arc<str>> {
     state_of(headers.get_all("tracestate").iter().filter_map(|value| value.to_str().ok()))
 }
 
-fn correlation_id(headers: &HeaderMap) -> Result<Uuid, Fault> {
+/// The id that a client of Microsoft's sidecar names in its query.
+fn named_by_query(path: &Path, uri: &Uri) -> Option<Uuid> {
+    uri.query().filter(|_| path.door == ClientDoor::MsSidecar).and_then(overrides::correlation_id)
+}
+
+fn correlation_id(headers: &HeaderMap) -> Result<Option<Uuid>, Fault> {
     let mut values = headers.get_all(CORRELATION_ID).iter();
     let (first, second) = (values.next(), values.next());
-    let Some(value) = first else { return Ok(new_id()) };
+    let Some(value) = first else { return Ok(None) };
     // The hyphenated form only: it goes to the authority, whose logs know no other.
     let id = value.to_str().ok().filter(|text| text.len() == 36).and_then(|text| Uuid::try_parse(text).ok());
     match (id, second) {
-        (Some(id), None) => Ok(id),
+        (Some(id), None) => Ok(Some(id)),
         _ => {
             Err(Fault::new(FaultKind::InvalidRequest, "the header `x-correlation-id` has to be one UUID; send one, or none at all"))
         }

@@ -6,10 +6,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use axum::Router;
+use axum::body::HttpBody as _;
 use axum::extract::Request;
 use axum::response::Response;
-use http::HeaderValue;
-use http::header::CACHE_CONTROL;
+use futures_util::TryFutureExt as _;
+use futures_util::future::Either;
+use http::header::{CACHE_CONTROL, CONNECTION};
+use http::{HeaderValue, Uri, Version};
 use prometheus::IntGauge;
 use tower::load_shed::error::Overloaded;
 use tower::timeout::error::Elapsed;
@@ -18,20 +22,25 @@ use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
-use super::asked::CORRELATION_ID;
+use super::asked::{Asked, CORRELATION_ID};
 use super::fault::{Fault, FaultKind};
 use super::frame::Frame;
 use crate::telemetry::finish_request;
 
 /// Wraps the ordered list.
 #[derive(Clone)]
-pub(super) struct EdgeLayer(pub(super) Arc<Frame>);
+pub(super) struct EdgeLayer {
+    pub(super) frame: Arc<Frame>,
+    /// The routes themselves, where some of them are answered whatever the list says.
+    pub(super) unlimited: Option<Router>,
+}
 
 /// The list, with an answer for every error.
 #[derive(Clone)]
 pub(super) struct Edge<S> {
     inner: S,
     frame: Arc<Frame>,
+    unlimited: Option<Router>,
 }
 
 /// A request that is being answered.
@@ -43,7 +52,7 @@ impl<S> Layer<S> for EdgeLayer {
     type Service = Edge<S>;
 
     fn layer(&self, inner: S) -> Edge<S> {
-        Edge { inner, frame: Arc::clone(&self.0) }
+        Edge { inner, frame: Arc::clone(&self.frame), unlimited: self.unlimited.clone() }
     }
 }
 
@@ -67,9 +76,14 @@ where
         let in_flight = InFlight::begin(&self.frame.meters.in_flight);
         let (asked, span, readable) = self.frame.read(&request);
         let frame = Arc::clone(&self.frame);
+        let leaves = leaves_body(&asked, &request);
         let inner = readable.map(|()| {
             request.extensions_mut().insert(asked.clone());
-            self.inner.call(request)
+            respell(&asked, &mut request);
+            match &mut self.unlimited {
+                Some(routes) if asked.path.unlimited => Either::Left(routes.call(request).map_err(|never| match never {})),
+                _ => Either::Right(self.inner.call(request)),
+            }
         });
         Box::pin(async move {
             let outcome = match inner {
@@ -78,9 +92,31 @@ where
             };
             let response = outcome.unwrap_or_else(|fault| span.in_scope(|| frame.respond(&asked, Err(fault.into()))));
             drop(in_flight);
-            Ok(finish(response, asked.correlation_id, &span))
+            let mut response = finish(response, asked.correlation_id, &span);
+            if leaves {
+                // What comes next on this connection would be the body that nobody reads.
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(response)
         })
     }
+}
+
+/// Whether a request has a body that is left unread, so that its connection can take no other request. HTTP/2 has streams for that.
+fn leaves_body(asked: &Asked, request: &Request) -> bool {
+    asked.path.leaves_body && !request.body().is_end_stream() && request.version() < Version::HTTP_2
+}
+
+/// Gives a path that is spelled in another case the spelling that the router knows.
+fn respell(asked: &Asked, request: &mut Request) {
+    let Some(path) = asked.path.respelled(request.uri().path()) else { return };
+    let target = match request.uri().query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path,
+    };
+    let mut parts = std::mem::take(request.uri_mut()).into_parts();
+    parts.path_and_query = target.try_into().ok();
+    *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
 }
 
 fn fault_of(error: BoxError) -> Fault {

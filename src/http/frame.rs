@@ -19,15 +19,16 @@ use super::dialect::About;
 use super::doors::{DoorInput, FlowReply, HeadFacts};
 use super::fault::{Fault, FaultKind, RequestError};
 use super::members::form::Foreign;
-use super::members::{form, read};
+use super::members::overrides::SidecarQuery;
+use super::members::{Members, form, read};
 use super::proof::{self, BasicProof};
 use super::refusal::RequestFailure;
 use super::routes::{BodyKind, ProofPlace, Route};
 use super::settings::{ClientDoor, DoorSettings, Settings};
 use crate::caller::{CallerError, Callers, HeaderToken, Presented};
 use crate::clock::Clock;
-use crate::flow::{Flow, loggable};
-use crate::listen::Connection;
+use crate::flow::{Flow, RefusalKind, loggable};
+use crate::listen::{Connection, Peer};
 use crate::oauth::ASSERTION_JWT_BEARER;
 use crate::telemetry::{Metrics, Sampler};
 
@@ -163,7 +164,8 @@ impl Frame {
     /// The whole of a request to this route. Where its caller is known only when all of it is there, or nobody asks who sends it,
     /// it has to come soon, and takes no more than a part of the places meanwhile.
     pub(super) async fn open(&self, route: &'static Route, asked: &Asked, request: Request) -> Result<OpenedRequest, Fault> {
-        let is_known = self.callers.is_none() || asked.is_proven && route.path.proof != ProofPlace::Named;
+        let is_asked = self.callers.is_some() && !route.path.unlimited;
+        let is_known = !is_asked || asked.is_proven && route.path.proof != ProofPlace::Named;
         if is_known {
             return self.arrived(route, asked, request).await;
         }
@@ -204,14 +206,20 @@ impl Frame {
                 let bodies = if self.callers.is_some() && !asked.is_proven { &self.unproven } else { &self.bodies };
                 Some(bodies.take(MediaType::Form, &head.headers, body).await?)
             }
-            BodyKind::Empty | BodyKind::Query => {
+            BodyKind::Empty | BodyKind::Query | BodyKind::Sidecar => {
                 body::refuse(body).await?;
                 None
             }
+            // Dropped, and not read: the edge sees to the connection.
+            BodyKind::Unread => None,
         };
         let facts = match route.body {
             BodyKind::Form(..) | BodyKind::Query => HeadFacts::of(&head.headers),
-            BodyKind::Json(..) | BodyKind::Empty => HeadFacts::default(),
+            BodyKind::Unread => {
+                let is_socket = matches!(Peer::of(&head.extensions), Some(Peer::Unix { .. }));
+                HeadFacts { is_trusted: is_socket || self.callers.is_some(), ..HeadFacts::default() }
+            }
+            BodyKind::Json(..) | BodyKind::Empty | BodyKind::Sidecar => HeadFacts::default(),
         };
         let headers = if route.bearer { head.headers } else { HeaderMap::new() };
         Ok(OpenedRequest { route, uri: head.uri, headers, head: facts, form, body })
@@ -239,7 +247,9 @@ impl Frame {
                 let response = asked.path.dialect.failure(&failure, about);
                 self.meters.door(asked.path.door, response.status());
                 let caller = self.callers.as_ref().and_then(|callers| callers.name(asked.caller));
-                log(asked, (app, caller), &failure, response.status());
+                if !is_usual(asked, &failure) {
+                    log(asked, (app, caller), &failure, response.status());
+                }
                 response
             }
         }
@@ -249,6 +259,12 @@ impl Frame {
     pub(super) fn fault(&self, mut request: Request, kind: FaultKind, detail: &'static str) -> Response {
         self.respond(&self.asked(&mut request), Err(Fault::new(kind, detail).into()))
     }
+}
+
+/// Whether a refusal is what happens all day: behind a proxy, whoever has not signed in yet has no token.
+fn is_usual(asked: &Asked, failure: &RequestFailure<'_>) -> bool {
+    let has_no_token = failure.refusal.is_some_and(|refusal| refusal.kind == RefusalKind::TokenMissing);
+    asked.path.door == ClientDoor::AuthRequest && has_no_token
 }
 
 /// The one line of a failed request. Never a description: it is the authority's text, and may name a user.
@@ -298,6 +314,7 @@ impl HeadFacts {
             is_dpop: headers.contains_key("dpop"),
             has_metadata: headers.get("metadata").is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true")),
             is_forwarded: ["x-forwarded-for", "forwarded", "via"].iter().any(|name| headers.contains_key(*name)),
+            is_trusted: false,
         }
     }
 }
@@ -326,8 +343,13 @@ impl OpenedRequest {
             }
             BodyKind::Empty => form::read(query, self.route.takes, Foreign::Refused)?,
             BodyKind::Query => form::read(query, self.route.takes, Foreign::Ignored)?,
+            BodyKind::Sidecar | BodyKind::Unread => Members::default(),
         };
-        Ok(DoorInput { members, bearer, path: self.uri.path(), client: None, head: self.head, settings })
+        let sidecar = match self.route.body {
+            BodyKind::Sidecar => Some(Box::new(SidecarQuery::read(query)?)),
+            _ => None,
+        };
+        Ok(DoorInput { members, bearer, sidecar, path: self.uri.path(), client: None, head: self.head, settings })
     }
 }
 

@@ -61,7 +61,8 @@ where
         let judged = path.is_none_or(|path| path.judged);
         let gate = if path.is_some_and(|path| path.is_imds()) { &self.gates.imds } else { &self.gates.gate };
         let peer = Peer::of(&head.extensions).unwrap_or(UNKNOWN);
-        if judged && let Err(trespass) = gate.judge(&head, &peer) {
+        let result = if judged { gate.judge(&head, &peer) } else { gate.judge_size(&head) };
+        if let Err(trespass) = result {
             return Either::Left(ready(Err(fault(trespass).into())));
         }
         Either::Right(self.inner.call(Request::from_parts(head, body)))

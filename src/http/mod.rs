@@ -17,6 +17,7 @@ mod proof;
 mod refusal;
 mod route;
 mod routes;
+mod rows;
 mod serve;
 mod server_metadata;
 mod settings;
@@ -82,9 +83,11 @@ fn framed(routes: Router, settings: &Settings, frame: Arc<Frame>) -> impl App + 
             "the route does not take this method; `Allow` names those it takes",
         ));
     let callers = frame.asker();
+    let has_unlimited = frame.doors.open.contains(&ClientDoor::MsSidecar);
+    let unlimited = has_unlimited.then(|| routes.clone());
     ServiceBuilder::new()
         // First of all: ids, span and the answer to whatever goes wrong below.
-        .layer(EdgeLayer(frame))
+        .layer(EdgeLayer { frame, unlimited })
         // Before a body is read: what comes from a page or by a wrong name gives its place back at once.
         .layer(GateLayer { gate, imds })
         // Behind it, because a page must not even learn whether it knows a token; and before anything is spent on who is not known.

@@ -34,8 +34,15 @@ pub(super) struct Route {
 pub(super) struct Path {
     /// The template; a parameter is its last segment.
     pub(super) template: &'static str,
-    /// Whether Host, Origin and forwarded headers are judged. A proxy's sub-request would carry its client's.
+    /// What else is there beside the template.
+    pub(super) spelling: Spelling,
+    /// Whether Host, Origin and forwarded headers are judged, and the id that the request names. A proxy's sub-request carries its
+    /// client's.
     pub(super) judged: bool,
+    /// Whether it is answered whatever `limits` say, since nothing is done for it.
+    pub(super) unlimited: bool,
+    /// Whether a body is left unread: it belongs to another request.
+    pub(super) leaves_body: bool,
     /// Where the caller's proof stands.
     pub(super) proof: ProofPlace,
     /// How answers look.
@@ -44,6 +51,17 @@ pub(super) struct Path {
     pub(super) door: ClientDoor,
     /// The flow that is asked there, for the log; none where several are, or none is.
     pub(super) flow: Option<Flow>,
+}
+
+/// Which paths a template stands for beside itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spelling {
+    /// None.
+    Exact,
+    /// Those in another case.
+    AnyCase,
+    /// Every path below it.
+    Below,
 }
 
 /// Where a request shows who its caller is, beside what its connection proves.
@@ -72,6 +90,10 @@ pub(super) enum BodyKind {
     Empty,
     /// There is none, and the members stand in the query, which may have others too.
     Query,
+    /// There is none, and what Microsoft's sidecar takes stands in the query.
+    Sidecar,
+    /// Neither body nor query is looked at: they are those of another request.
+    Unread,
 }
 
 /// The methods that routes are asked by.
@@ -80,6 +102,8 @@ pub(super) enum RouteMethod {
     Get,
     Post,
     Delete,
+    /// Whatever comes: it is that of another request.
+    Any,
 }
 
 /// What the API document says of a route.
@@ -124,6 +148,14 @@ pub(super) enum Gives {
     ManagedIdentity,
     /// A managed identity's token, as the instance metadata service gives it.
     InstanceMetadata,
+    /// A proxy's request may pass.
+    Passage,
+    /// A token as Microsoft's sidecar gives it.
+    AuthorizationHeader,
+    /// The claims of a token.
+    Validation,
+    /// Nothing but a word.
+    Health,
 }
 
 // === impl Path ===
@@ -132,7 +164,30 @@ impl Path {
     /// A path of tokend's own REST API.
     pub(super) const fn rest(template: &'static str) -> Self {
         let (proof, dialect, door) = (ProofPlace::Header, Dialect::Problem, ClientDoor::Rest);
-        Self { template, judged: true, proof, dialect, door, flow: None }
+        let spelling = Spelling::Exact;
+        Self { template, spelling, judged: true, unlimited: false, leaves_body: false, proof, dialect, door, flow: None }
+    }
+
+    /// A path for proxies that ask whether a request may pass.
+    pub(super) const fn auth_request(template: &'static str) -> Self {
+        let (dialect, door) = (Dialect::AuthRequest, ClientDoor::AuthRequest);
+        Self { spelling: Spelling::Below, judged: false, leaves_body: true, dialect, door, ..Self::rest(template) }
+    }
+
+    /// A path for clients of Microsoft's sidecar.
+    pub(super) const fn ms_sidecar(template: &'static str) -> Self {
+        let (dialect, door) = (Dialect::MsSidecar, ClientDoor::MsSidecar);
+        Self { spelling: Spelling::AnyCase, dialect, door, ..Self::rest(template) }
+    }
+
+    /// Where such clients ask whether tokend is there.
+    pub(super) const fn health(template: &'static str) -> Self {
+        Self { judged: false, unlimited: true, leaves_body: true, proof: ProofPlace::Open, ..Self::ms_sidecar(template) }
+    }
+
+    /// Whether the flow that is asked there is one for a user whose token comes.
+    pub(super) const fn bears_user(&self) -> bool {
+        matches!(self.flow, Some(Flow::OnBehalfOf))
     }
 
     /// A path for clients that speak OAuth 2.0.
@@ -162,29 +217,57 @@ impl Path {
 
     /// As the router does: a parameter, which is the template's end, is one segment that is not empty, not decoded yet.
     pub(super) fn matches(&self, path: &str) -> bool {
-        match self.template.split_once('{') {
-            None => self.template == path,
-            Some((before, _)) => path.strip_prefix(before).is_some_and(|segment| !segment.is_empty() && !segment.contains('/')),
-        }
+        let fixed = self.fixed();
+        let Some((start, segment)) = path.split_at_checked(fixed.len()) else { return false };
+        let is_its = match self.spelling {
+            Spelling::AnyCase => start.eq_ignore_ascii_case(fixed),
+            Spelling::Exact | Spelling::Below => start == fixed,
+        };
+        let is_segment = match (self.parameter(), self.spelling) {
+            (None, _) => segment.is_empty(),
+            // The router takes an empty one here, if more comes.
+            (Some(_), Spelling::Below) => !segment.is_empty(),
+            (Some(_), _) => !segment.is_empty() && !segment.contains('/'),
+        };
+        is_its && is_segment
+    }
+
+    /// What comes before its parameter, or all of it.
+    fn fixed(&self) -> &'static str {
+        self.template.split_once('{').map_or(self.template, |(before, _)| before)
+    }
+
+    /// The segment of a path of this template that is its parameter, not decoded yet.
+    pub(super) fn segment<'a>(&self, path: &'a str) -> &'a str {
+        let rest = path.get(self.fixed().len()..).unwrap_or_default();
+        rest.split('/').next().unwrap_or_default()
+    }
+
+    /// The path that the router knows, of one that is spelled in another case; `None`: it is that one.
+    pub(super) fn respelled(&self, path: &str) -> Option<String> {
+        let fixed = self.fixed();
+        let (start, segment) = path.split_at_checked(fixed.len())?;
+        (self.spelling == Spelling::AnyCase && start != fixed).then(|| format!("{fixed}{segment}"))
     }
 }
 
 // === impl RouteMethod ===
 
 impl RouteMethod {
-    /// For the router.
-    pub(super) fn filter(self) -> MethodFilter {
+    /// For the router; `None`: every method.
+    pub(super) fn filter(self) -> Option<MethodFilter> {
         match self {
-            Self::Get => MethodFilter::GET,
-            Self::Post => MethodFilter::POST,
-            Self::Delete => MethodFilter::DELETE,
+            Self::Get => Some(MethodFilter::GET),
+            Self::Post => Some(MethodFilter::POST),
+            Self::Delete => Some(MethodFilter::DELETE),
+            Self::Any => None,
         }
     }
 
     /// For the API document.
     pub(super) fn documented(self) -> HttpMethod {
         match self {
-            Self::Get => HttpMethod::Get,
+            Self::Get | Self::Any => HttpMethod::Get,
             Self::Post => HttpMethod::Post,
             Self::Delete => HttpMethod::Delete,
         }

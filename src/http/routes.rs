@@ -4,7 +4,8 @@
 use super::dialect::Dialect;
 use super::doors::{accounts, msi, oauth2, rest};
 use super::members::{Member, MemberSet};
-pub(super) use super::route::{BodyKind, Gives, Operation, Path, ProofPlace, Route, RouteMethod};
+pub(super) use super::route::{BodyKind, Gives, Operation, Path, ProofPlace, Route, RouteMethod, Spelling};
+use super::rows;
 use crate::flow::Flow;
 
 const TOKENS: &str = "tokens";
@@ -21,7 +22,7 @@ const OBO: Path = Path::rest("/obo").of_flow(Flow::OnBehalfOf);
 const ACCOUNT: Path = Path::rest("/accounts/{home_account_id}");
 
 /// All routes of the token listener.
-pub(super) static ROUTES: [Route; 22] = [
+pub(super) static ROUTES: [Route; 29] = [
     Route {
         path: Path::rest("/client-credentials").of_flow(Flow::ClientCredentials),
         method: RouteMethod::Post,
@@ -472,6 +473,13 @@ pub(super) static ROUTES: [Route; 22] = [
             gives: Gives::SessionEnd,
         },
     },
+    rows::AUTH_REQUEST,
+    rows::HEADER_GET,
+    rows::HEADER_POST,
+    rows::WITHOUT_USER_GET,
+    rows::WITHOUT_USER_POST,
+    rows::VALIDATE,
+    rows::HEALTH,
 ];
 
 const IMDS: &str = "/metadata/identity/oauth2/token";
@@ -548,13 +556,13 @@ mod tests {
                 let described = match route.body {
                     BodyKind::Json(..) => member.in_body(),
                     BodyKind::Form(..) => member.in_form(),
-                    BodyKind::Empty | BodyKind::Query => member.in_query(),
+                    BodyKind::Empty | BodyKind::Query | BodyKind::Sidecar | BodyKind::Unread => member.in_query(),
                 };
                 assert!(described.is_some(), "{}: {}", route.operation.id, member.name());
             }
         }
         let counts: Vec<_> = ROUTES.iter().map(|route| route.takes.iter().count()).collect();
-        assert_eq!(counts, [10, 15, 17, 13, 11, 9, 10, 3, 1, 1, 6, 31, 6, 6, 0, 8, 6, 6, 8, 2, 13, 2]);
+        assert_eq!(counts, [10, 15, 17, 13, 11, 9, 10, 3, 1, 1, 6, 31, 6, 6, 0, 8, 6, 6, 8, 2, 13, 2, 0, 0, 0, 0, 0, 0, 0]);
     }
 
     #[test]

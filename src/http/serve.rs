@@ -9,11 +9,11 @@ use std::task::{Context, Poll};
 use axum::Router;
 use axum::extract::Request;
 use axum::response::Response;
-use axum::routing::on_service;
+use axum::routing::{any_service, on_service};
 
 use super::fault::RequestError;
 use super::frame::Frame;
-use super::routes::{ProofPlace, ROUTES, Route};
+use super::routes::{ProofPlace, ROUTES, Route, Spelling};
 use crate::flow;
 
 /// What answers requests to one route. A service and not a handler: axum would box its future once more.
@@ -35,7 +35,19 @@ pub(super) fn router(flows: flow::Service, frame: &Arc<Frame>) -> Router {
     let is_open = |route: &&Route| frame.doors.open.contains(&route.path.door);
     ROUTES.iter().filter(is_open).fold(Router::new(), |router, route| {
         let service = RouteService { route, state: Arc::clone(&state) };
-        router.route(route.path.template, on_service(route.method.filter(), service))
+        let served = match route.method.filter() {
+            Some(filter) => on_service(filter, service),
+            None => any_service(service),
+        };
+        let template = route.path.template;
+        match route.path.spelling {
+            // The router takes a path without a segment below for another one.
+            Spelling::Below => router
+                .route(&format!("{template}/"), served.clone())
+                .route(&format!("{template}/{{*below}}"), served.clone())
+                .route(template, served),
+            Spelling::Exact | Spelling::AnyCase => router.route(template, served),
+        }
     })
 }
 

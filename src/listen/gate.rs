@@ -42,6 +42,16 @@ impl Gate {
         Self { hosts, header }
     }
 
+    /// Judges the size of a request's head alone.
+    ///
+    /// # Errors
+    /// It is too large.
+    pub fn judge_size(&self, head: &Parts) -> Result<(), Trespass> {
+        let target = head.uri.path().len() + head.uri.query().map_or(0, str::len);
+        let size = head.headers.iter().fold(target, |size, (name, value)| size + name.as_str().len() + value.len());
+        if size > self.header { Err(Trespass::TooLarge) } else { Ok(()) }
+    }
+
     /// Judges a request's head.
     ///
     /// # Errors

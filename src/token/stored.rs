@@ -168,6 +168,35 @@ impl AnswerHead {
         slice(&self.text, &self.token)
     }
 
+    /// What `Authorization` has with this token: its type and the token. `None` where there is no token.
+    pub fn authorization(&self) -> Option<Bytes> {
+        #[derive(Deserialize)]
+        struct Named<'a> {
+            #[serde(borrow)]
+            access_token: Cow<'a, str>,
+            #[serde(borrow)]
+            token_type: Cow<'a, str>,
+        }
+        let header = |kind: &str, token: &str| {
+            let mut text = Vec::with_capacity(kind.len() + 1 + token.len());
+            text.extend_from_slice(kind.as_bytes());
+            text.push(b' ');
+            text.extend_from_slice(token.as_bytes());
+            Bytes::from(text)
+        };
+        if let Some(token) = self.token().filter(|token| !token.is_empty()) {
+            let rest = self.text.get(usize::try_from(self.token.end).ok()?..)?;
+            let kind = rest.strip_prefix(br#"","token_type":""#)?;
+            let end = kind.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+            if kind.get(end) == Some(&b'"') {
+                return Some(header(std::str::from_utf8(kind.get(..end)?).ok()?, token));
+            }
+        }
+        let whole = [&self.text[..], b"}"].concat();
+        let Named { access_token, token_type } = serde_json::from_slice(&whole).ok()?;
+        Some(header(&token_type, &access_token))
+    }
+
     /// The first members as they stand in the text, its opening brace included: the access token, its type, and its scope if it has
     /// one. `None` where something in them is not written plainly.
     pub fn first_members(&self) -> Option<&[u8]> {

@@ -102,7 +102,10 @@ const COUNTERS: &[(&str, Labels)] = &[
     ("reload_failures_total", &[("app", NAMES)]),
     ("log_lines_dropped_total", &[]),
     ("caller_requests_total", &[("caller", NAMES), ("outcome", &["authenticated", "not_authenticated", "not_allowed"])]),
-    ("door_requests_total", &[("door", &["rest", "oauth2", "msi"]), ("outcome", &["ok", "refused", "failed"])]),
+    (
+        "door_requests_total",
+        &[("door", &["rest", "oauth2", "msi", "auth_request", "ms_sidecar"]), ("outcome", &["ok", "refused", "failed"])],
+    ),
     ("introspections_total", &[("app", NAMES), ("outcome", &["active", "inactive"])]),
     ("tls_handshake_failures_total", &[("reason", HANDSHAKES)]),
     ("http_connections_closed_total", &[("listener", LISTENERS), ("reason", CLOSED)]),

@@ -11,7 +11,7 @@ mod silent;
 mod username_password;
 mod wanted;
 
-pub(super) use on_behalf_of::judged_for_introspection;
+pub(super) use on_behalf_of::{judged_for_introspection, no_bearer, user_of};
 pub(super) use session::{end as end_session, plan_of as session_of, space_of as sessions_of};
 pub(super) use wanted::handle_ready;
 

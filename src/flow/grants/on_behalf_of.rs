@@ -61,7 +61,7 @@ pub(super) fn plan<'a>(asker: Asker<'a>, request: &'a OnBehalfOf<'a>) -> Result<
 }
 
 /// The refusal where the user's token is needed and none came.
-pub(super) fn no_bearer() -> Refusal {
+pub(in crate::flow) fn no_bearer() -> Refusal {
     Refusal::new(Turn::User, RefusalKind::TokenMissing, "there is no user's token: send it as `Authorization: Bearer`")
 }
 
@@ -73,7 +73,7 @@ pub(super) fn guard_of(app: &App) -> Result<&InboundGuard, Refusal> {
 }
 
 /// The user whose token it is, if the app accepts it.
-pub(super) async fn user_of(
+pub(in crate::flow) async fn user_of(
     state: &FlowState,
     app: &App,
     token: (&str, &TokenDigest),

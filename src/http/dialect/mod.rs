@@ -1,9 +1,11 @@
 //! How answers look: each route has a dialect, and the edge asks it for success, refusal and fault alike.
 
 mod answer;
+mod auth_request;
 mod body;
 mod challenge;
 mod identity;
+mod ms_sidecar;
 mod oauth;
 mod problem;
 
@@ -12,8 +14,10 @@ use axum::response::Response;
 use super::doors::FlowReply;
 use super::refusal::RequestFailure;
 
+pub(super) use auth_request::PassageError;
 pub(super) use body::About;
 pub(super) use identity::{AppServiceError, AppServiceToken, ImdsError, ImdsToken};
+pub(super) use ms_sidecar::{AuthorizationHeader, ValidatedToken};
 pub(super) use oauth::{OAuthDevice, OAuthError, OAuthToken};
 pub(super) use problem::{Document, ErrorValue};
 
@@ -28,6 +32,10 @@ pub(super) enum Dialect {
     AppService,
     /// A managed identity's token as the instance metadata service gives it.
     Imds,
+    /// Statuses and headers that proxies hand on.
+    AuthRequest,
+    /// Microsoft's sidecar.
+    MsSidecar,
 }
 
 // === impl Dialect ===
@@ -40,6 +48,8 @@ impl Dialect {
             Self::OAuth => oauth::success(reply, about),
             Self::AppService => identity::app_service(reply),
             Self::Imds => identity::imds(reply, about),
+            Self::AuthRequest => auth_request::success(reply, about),
+            Self::MsSidecar => ms_sidecar::success(reply, about),
         }
     }
 
@@ -50,6 +60,8 @@ impl Dialect {
             Self::OAuth => oauth::failure(failure),
             Self::AppService => identity::app_service_failure(failure, about),
             Self::Imds => identity::imds_failure(failure, about),
+            Self::AuthRequest => auth_request::failure(failure, about),
+            Self::MsSidecar => ms_sidecar::failure(failure, about),
         }
     }
 }

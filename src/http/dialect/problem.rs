@@ -26,8 +26,8 @@ pub(in crate::http) struct Document<'a> {
     /// `urn:tokend:error:` and tokend's own value for what happened, also where `error` is the authority's.
     #[serde(rename = "type")]
     kind: String,
-    /// What `type` means, for people; one text for each type.
-    title: &'static str,
+    /// What `type` means, for people; one text for each type, but at the routes of Microsoft's sidecar, where it is `detail`.
+    title: &'a str,
     /// The answer's status.
     status: u16,
     /// What is wrong with this request, and the remedy. Where nobody was asked because the same failed a moment ago, it ends in
@@ -82,7 +82,13 @@ pub(super) fn success(reply: &FlowReply, about: About) -> Response {
 
 /// A request that failed.
 pub(super) fn failure(failure: &RequestFailure<'_>, about: About) -> Response {
-    let mut response = Response::new(Body::from(written(&Document::of(failure, about))));
+    titled(failure, failure.title, about)
+}
+
+/// A request that failed, under this title.
+pub(super) fn titled(failure: &RequestFailure<'_>, title: &str, about: About) -> Response {
+    let document = Document { title, ..Document::of(failure, about) };
+    let mut response = Response::new(Body::from(written(&document)));
     *response.status_mut() = failure.status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -13,7 +13,8 @@ use utoipa::openapi::{
 };
 
 use super::dialect::{
-    AppServiceError, AppServiceToken, Document, ErrorValue, ImdsError, ImdsToken, OAuthDevice, OAuthError, OAuthToken,
+    AppServiceError, AppServiceToken, AuthorizationHeader, Document, ErrorValue, ImdsError, ImdsToken, OAuthDevice, OAuthError,
+    OAuthToken, PassageError, ValidatedToken,
 };
 use super::routes::{BodyKind, ProofPlace, ROUTES, Route};
 use super::server_metadata::ServerMetadata;
@@ -64,7 +65,7 @@ fn operation(route: &Route) -> Operation {
             let body = RequestBodyBuilder::new().content("application/x-www-form-urlencoded", content);
             Some(body.required(Some(Required::True)).build())
         }
-        BodyKind::Empty | BodyKind::Query => None,
+        BodyKind::Empty | BodyKind::Query | BodyKind::Sidecar | BodyKind::Unread => None,
     };
     let securities = securities(route);
     OperationBuilder::new()
@@ -122,6 +123,9 @@ fn components() -> Components {
         .schema_from::<AppServiceError>()
         .schema_from::<ImdsToken<'static>>()
         .schema_from::<ImdsError<'static>>()
+        .schema_from::<PassageError<'static>>()
+        .schema_from::<AuthorizationHeader<'static>>()
+        .schema_from::<ValidatedToken<'static>>()
         .schema("Introspection", schemas::introspection())
         .security_scheme(USER, SecurityScheme::Http(user_token))
         .security_scheme(CALLER, SecurityScheme::ApiKey(ApiKey::Header(caller_token)))
@@ -138,7 +142,7 @@ fn components() -> Components {
     let bodies = ROUTES.iter().filter_map(|route| match route.body {
         BodyKind::Json(schema, description) => Some((schema, schemas::request(route.takes, description))),
         BodyKind::Form(schema, description) => Some((schema, schemas::form(route.takes, description))),
-        BodyKind::Empty | BodyKind::Query => None,
+        BodyKind::Empty | BodyKind::Query | BodyKind::Sidecar | BodyKind::Unread => None,
     });
     bodies.fold(shared, |components, (name, schema)| components.schema(name, schema)).build()
 }
@@ -182,7 +186,9 @@ mod tests {
             "/oauth2/revoke",
             "/oauth2/token",
         ];
-        let mut all = [&rest[..], &others, &sign_ins].concat();
+        let proxies = ["/auth/{api}"];
+        let sidecar = ["/AuthorizationHeader/{apiName}", "/AuthorizationHeaderUnauthenticated/{apiName}", "/Validate", "/healthz"];
+        let mut all = [&rest[..], &others, &sign_ins, &proxies, &sidecar].concat();
         all.sort_unstable();
         assert_eq!(paths, all);
         for path in ["/auth-code", "/auth-code/url", "/client-credentials", "/obo", "/silent"] {

@@ -4,7 +4,8 @@ use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::{ObjectBuilder, Required, SchemaFormat, Type};
 
 use super::super::asked::CORRELATION_ID;
-use super::super::doors::oauth2;
+use super::super::doors::{accounts, oauth2};
+use super::super::members::overrides::PARAMETERS;
 use super::super::members::{Member, MemberKind};
 use super::super::routes::{BodyKind, Gives, Route};
 
@@ -21,12 +22,16 @@ pub(super) fn uuid() -> ObjectBuilder {
 /// What a route takes outside its body.
 pub(super) fn of(route: &Route) -> Vec<Parameter> {
     let segment = route.path.parameter().map(|name| {
-        let whose = if name == oauth2::APP { "The app's name" } else { "The account's `home_account_id`" };
-        let description = format!("{whose}, percent-encoded.");
-        parameter(name, ParameterIn::Path, &description, text())
+        let description = match name {
+            oauth2::APP => "The app's name, percent-encoded.",
+            accounts::HOME_ACCOUNT_ID => "The account's `home_account_id`, percent-encoded.",
+            _ => "The name of an api.",
+        };
+        parameter(name, ParameterIn::Path, description, text())
     });
     let query = match route.body {
-        BodyKind::Json(..) | BodyKind::Form(..) => Vec::new(),
+        BodyKind::Json(..) | BodyKind::Form(..) | BodyKind::Unread => Vec::new(),
+        BodyKind::Sidecar => PARAMETERS.iter().map(|known| parameter(known.name, ParameterIn::Query, known.says, text())).collect(),
         BodyKind::Empty | BodyKind::Query => route.takes.iter().map(in_query).collect(),
     };
     let own = match route.operation.gives {

@@ -8,7 +8,8 @@ use utoipa::openapi::{ContentBuilder, Header, ObjectBuilder, Ref, RefOr, Respons
 
 use super::super::asked::CORRELATION_ID;
 use super::super::dialect::{
-    AppServiceError, AppServiceToken, Dialect, Document, ImdsError, ImdsToken, OAuthDevice, OAuthError, OAuthToken,
+    AppServiceError, AppServiceToken, AuthorizationHeader, Dialect, Document, ImdsError, ImdsToken, OAuthDevice, OAuthError,
+    OAuthToken, PassageError, ValidatedToken,
 };
 use super::super::routes::{BodyKind, Gives, Route};
 use super::super::server_metadata::ServerMetadata;
@@ -49,6 +50,9 @@ const ELSEWHERE: [StatusCode; 5] = [
     StatusCode::BAD_GATEWAY,
 ];
 
+/// Those of bodies.
+const OF_BODIES: [StatusCode; 2] = [StatusCode::PAYLOAD_TOO_LARGE, StatusCode::UNSUPPORTED_MEDIA_TYPE];
+
 /// What fails at the routes of OAuth 2.0.
 const OAUTH: [(StatusCode, &str); 6] = [
     (StatusCode::BAD_REQUEST, "The request is wrong, a right is missing, or it is the user's turn: `error` says which."),
@@ -68,6 +72,15 @@ const IDENTITY: [(StatusCode, &str); 5] = [
     (StatusCode::GATEWAY_TIMEOUT, "There was no answer in time; with `Retry-After`."),
 ];
 
+/// What fails at the routes of proxies.
+const PROXIES: [(StatusCode, &str); 5] = [
+    (StatusCode::UNAUTHORIZED, "It is the user's turn; `WWW-Authenticate` is for the proxy's client."),
+    (StatusCode::FORBIDDEN, "A right is missing, or the caller is not known."),
+    (StatusCode::TOO_MANY_REQUESTS, "The authority asks for fewer requests; `Retry-After` says until when."),
+    (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "The head is too large."),
+    (StatusCode::SERVICE_UNAVAILABLE, "Everything else, also what the operator has to fix; with `Retry-After`."),
+];
+
 fn header(description: &str, schema: ObjectBuilder) -> Header {
     HeaderBuilder::new().description(Some(description)).schema(Some(schema)).build()
 }
@@ -83,7 +96,8 @@ fn answer(description: &str) -> ResponseBuilder {
 /// What a route answers.
 pub(super) fn of(route: &Route) -> Responses {
     let foreign = match route.path.dialect {
-        Dialect::Problem => None,
+        Dialect::Problem | Dialect::MsSidecar => None,
+        Dialect::AuthRequest => Some((PassageError::name(), &PROXIES[..])),
         Dialect::OAuth => Some((OAuthError::name(), &OAUTH[..])),
         Dialect::AppService => Some((AppServiceError::name(), &IDENTITY[..])),
         Dialect::Imds => Some((ImdsError::name(), &IDENTITY[..])),
@@ -101,7 +115,12 @@ pub(super) fn of(route: &Route) -> Responses {
             .build();
     }
     let (status, success) = success(route.operation.gives);
-    let given = |status: &StatusCode| matches!(route.body, BodyKind::Json(..)) || !ELSEWHERE.contains(status);
+    let asks = |status: &StatusCode| match route.body {
+        BodyKind::Json(..) => true,
+        BodyKind::Sidecar => !OF_BODIES.contains(status),
+        _ => !ELSEWHERE.contains(status) || (route.bearer && *status == StatusCode::UNAUTHORIZED),
+    };
+    let given = |status: &StatusCode| !route.path.unlimited && asks(status);
     let problems = STATUSES.iter().map(|(status, _)| *status).filter(given);
     let reference = |status: StatusCode| RefOr::Ref(Ref::from_response_name(component(status)));
     let responses = ResponsesBuilder::new().response(status.as_str(), success);
@@ -122,12 +141,24 @@ fn success(gives: Gives) -> (StatusCode, Response) {
         Gives::ServerMetadata => (ServerMetadata::name(), "The metadata."),
         Gives::ManagedIdentity => (AppServiceToken::name(), "A token."),
         Gives::InstanceMetadata => (ImdsToken::name(), "A token."),
+        Gives::AuthorizationHeader => (AuthorizationHeader::name(), "The header."),
+        Gives::Validation => (ValidatedToken::name(), "The token and its claims."),
+        Gives::Passage => return (StatusCode::OK, passage()),
+        Gives::Health => return (StatusCode::OK, answer("`Healthy`.").build()),
         Gives::Revocation => return (StatusCode::OK, answer("It is revoked, or was nothing to revoke.").build()),
         Gives::SessionEnd => return (StatusCode::NO_CONTENT, answer("The session has ended, or there was none.").build()),
         Gives::Nothing => return (StatusCode::NO_CONTENT, answer("The account is signed out.").build()),
     };
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
     (StatusCode::OK, answer(description).content("application/json", content).build())
+}
+
+/// What a proxy gets for a request that may pass.
+fn passage() -> Response {
+    answer("The request may pass. What `apis.*.identity_headers` names is there too, empty where the token has no such claim.")
+        .header("authorization", header("The scheme and the token; absent with `exchange: false`.", text()))
+        .header("vary", header("Always `Authorization`.", text()))
+        .build()
 }
 
 /// The name of a status's answer among the components, which all routes share.

@@ -1,6 +1,8 @@
 //! Doors translate: from what a request gives to what is asked of the flows. Nothing is decided in a door.
 
 pub(super) mod accounts;
+pub(super) mod auth_request;
+pub(super) mod ms_sidecar;
 pub(super) mod msi;
 pub(super) mod oauth2;
 pub(super) mod rest;
@@ -11,12 +13,14 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 
 use super::fault::Fault;
+use super::members::overrides::SidecarQuery;
 use super::members::{Members, Text};
 use super::server_metadata::ServerMetadata;
 use crate::caller::Caller;
 use crate::flow::{
-    self, Accounts, Answer, App, AuthCodeUrl, AuthorizationUrl, Call, Common, DeviceAuthorization, DevicePoll, DeviceStart,
-    EndSession, EndSessionUrl, Introspection, Listing, NamedApp, Refusal, Service, SignOutUrl,
+    self, Accounts, Answer, App, AuthCodeUrl, AuthRequest, AuthorizationUrl, Authorized, Call, Common, DeviceAuthorization,
+    DevicePoll, DeviceStart, EndSession, EndSessionUrl, Introspection, Listing, NamedApp, Refusal, Service, SidecarRequest,
+    SignOutUrl, Validated,
 };
 use crate::http::settings::DoorSettings;
 use crate::token::SignedInAccount;
@@ -30,6 +34,8 @@ pub(super) struct DoorInput<'a> {
     pub(super) members: Members<'a>,
     /// The user's token.
     pub(super) bearer: Option<&'a str>,
+    /// What Microsoft's sidecar takes, where that is asked for.
+    pub(super) sidecar: Option<Box<SidecarQuery<'a>>>,
     /// The path, not decoded yet.
     pub(super) path: &'a str,
     /// The app that a form's request names.
@@ -49,6 +55,8 @@ pub(super) struct HeadFacts {
     pub(super) has_metadata: bool,
     /// It came through a proxy, by its own word.
     pub(super) is_forwarded: bool,
+    /// It is known who sent it: a caller, or a process that may use our Unix socket.
+    pub(super) is_trusted: bool,
 }
 
 /// What the token endpoint's answer has beside what every answer has.
@@ -73,6 +81,13 @@ pub(super) struct IdentityRequest<'a> {
     pub(super) among: Option<&'a [String]>,
 }
 
+/// A token whose claims are asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Validation<'a> {
+    pub(super) app: Option<&'a str>,
+    pub(super) token: Option<&'a str>,
+}
+
 /// What is asked of the flows. What hits do not ask is on the heap where it is larger than that.
 pub(super) enum FlowCall<'a> {
     Token(flow::Request<'a>),
@@ -90,6 +105,10 @@ pub(super) enum FlowCall<'a> {
     Revoke(&'a str),
     Introspect { client: NamedApp<'a>, token: &'a str },
     Metadata { app: Cow<'a, str>, public_url: &'a str },
+    AuthRequest(AuthRequest<'a>),
+    AuthorizationHeader(Box<SidecarRequest<'a>>),
+    Validate(Validation<'a>),
+    Health,
 }
 
 /// What the flows gave.
@@ -105,6 +124,12 @@ pub(super) enum FlowReply {
     Device(Box<DeviceAuthorization>),
     Introspection(Introspection),
     Metadata(Box<ServerMetadata>),
+    Authorized(Authorized),
+    /// The token of a header.
+    AuthorizationHeader(Answer),
+    /// What a token says, and the token.
+    Validated(Validated, String),
+    Health,
     /// It is done, and there is nothing to say.
     Done,
 }
@@ -124,7 +149,10 @@ impl FlowCall<'_> {
             Self::ManagedIdentity(identity) => service.app_meant(caller, identity.request.common()),
             Self::Introspect { client, .. } => service.app_meant(caller, &Common { client: Some(*client), ..Common::default() }),
             Self::Metadata { app, .. } => by_name(Some(app)),
-            Self::Revoke(_) => None,
+            Self::Revoke(_) | Self::Health => None,
+            Self::AuthRequest(asked) => service.app_meant(caller, &Common { api: Some(asked.api), ..Common::default() }),
+            Self::AuthorizationHeader(asked) => service.app_meant(caller, &Common { api: Some(&asked.api), ..Common::default() }),
+            Self::Validate(asked) => by_name(asked.app),
             Self::AuthCodeUrl(request) => service.app_meant(caller, &request.common),
             Self::EndSession(ending) => by_name(ending.app),
             Self::SignOutUrl(request) => by_name(request.app),
@@ -169,6 +197,23 @@ impl FlowCall<'_> {
             Self::Introspect { client, token } => {
                 service.introspect(caller, call, *client, token).boxed().await.map(FlowReply::Introspection)
             }
+            Self::AuthRequest(asked) => {
+                let passage = service.passage(asked)?;
+                if !passage.exchanges() {
+                    service.judge(caller, call, &passage).boxed().await?;
+                    return Ok(FlowReply::Authorized(passage.with(None)));
+                }
+                let answer = service.token(caller, call, &passage.request).await?;
+                Ok(FlowReply::Authorized(passage.with(Some(answer))))
+            }
+            Self::AuthorizationHeader(asked) => {
+                service.authorization_header(caller, call, asked).boxed().await.map(FlowReply::AuthorizationHeader)
+            }
+            Self::Validate(asked) => {
+                let validated = service.validate(caller, call, asked.app, asked.token).boxed().await?;
+                Ok(FlowReply::Validated(validated, asked.token.unwrap_or_default().to_owned()))
+            }
+            Self::Health => Ok(FlowReply::Health),
             Self::Metadata { app, public_url } => {
                 let app = service.app_named(app)?;
                 Ok(FlowReply::Metadata(Box::new(ServerMetadata::of(public_url, &app.name))))

@@ -162,8 +162,15 @@ mod tests {
     fn ask<T>(door: DoorFn, body: &str, look: impl FnOnce(FlowCall<'_>) -> T) -> T {
         let members = read::read(body.as_bytes(), MemberSet::of(Member::ALL)).ok().unwrap();
         let settings = DoorSettings::default();
-        let mut given =
-            DoorInput { members, bearer: Some("bearer"), path: "/", client: None, head: HeadFacts::default(), settings: &settings };
+        let mut given = DoorInput {
+            members,
+            bearer: Some("bearer"),
+            sidecar: None,
+            path: "/",
+            client: None,
+            head: HeadFacts::default(),
+            settings: &settings,
+        };
         look(door(&mut given).unwrap())
     }
 

@@ -17,7 +17,7 @@ pub(in crate::http) enum Foreign {
 }
 
 /// More parameters than any client sends.
-const MOST_PAIRS: usize = 64;
+pub(super) const MOST_PAIRS: usize = 64;
 
 /// Reads the parameters of a request, of its query or of its body.
 ///

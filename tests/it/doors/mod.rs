@@ -1,9 +1,11 @@
 //! The doors for clients that speak other protocols than tokend's own: OAuth 2.0's token endpoint with what belongs to it, and
 //! managed identity as App Service and the instance metadata service have it.
 
+mod auth_request;
 mod introspect;
 mod managed_identity;
 mod metadata;
+mod sidecar_routes;
 mod token;
 
 use crate::support::{Answer, Client, World};

@@ -1,0 +1,115 @@
+//! What a proxy asks that wants to know whether a request may pass, and with which token: a token of a named api for the user whose
+//! token the request has, or for the app itself.
+
+use std::sync::Arc;
+
+use ::http::HeaderName;
+use serde_json::{Map, Value};
+
+use super::Service;
+use super::app::Api;
+use super::catalogue::Flow;
+use super::grants::{no_bearer, user_of};
+use super::introspect::claims;
+use super::refusal::{Refusal, RefusalKind};
+use super::request::{Answer, Call, Common, OnBehalfOf, Request};
+use super::settings::{ApiDoor, ApiIdentity};
+use crate::caller::{Beyond, Caller};
+use crate::token::{TokenDigest, Turn};
+
+/// A request that a proxy asks about.
+// No `Debug`: it would show what the caller was trusted with.
+#[derive(Clone, Copy)]
+pub struct AuthRequest<'a> {
+    /// The api that it goes to.
+    pub api: &'a str,
+    /// The user's token, from `Authorization: Bearer`.
+    pub bearer: Option<&'a str>,
+    /// Whether it is known who asks: a caller, or a process that may use our Unix socket.
+    pub is_trusted: bool,
+}
+
+/// The request may pass.
+// No `Debug`: it would show the user's claims.
+pub struct Authorized {
+    /// The token that it goes on with; `None`: it was only judged.
+    pub answer: Option<Answer>,
+    /// Headers that it goes on with, each with the claim that it has; `None`: the user's token has no such claim.
+    pub identity: Vec<(HeaderName, Option<Value>)>,
+}
+
+/// A proxy's request whose api is known: what is asked for it.
+// No `Debug`: it would show what the caller was trusted with.
+pub struct Passage<'a> {
+    api: &'a Api,
+    bearer: Option<&'a str>,
+    /// The request of tokend's own that asks for the same.
+    pub request: Request<'a>,
+}
+
+// === impl Passage ===
+
+impl Passage<'_> {
+    /// Whether it gets a token; else it is only judged.
+    pub fn exchanges(&self) -> bool {
+        self.api.exchange
+    }
+
+    /// What the proxy is told, once the user's token is known to be good.
+    pub fn with(&self, answer: Option<Answer>) -> Authorized {
+        Authorized { answer, identity: identity(self.api, self.bearer) }
+    }
+}
+
+// === impl Service ===
+
+impl Service {
+    /// What a proxy's request comes to. On the heap: what every request moves would have to have room for it.
+    ///
+    /// # Errors
+    /// No such api is served, or it is not for whoever asks.
+    pub fn passage<'a>(&'a self, asked: &AuthRequest<'a>) -> Result<Box<Passage<'a>>, Arc<Refusal>> {
+        let api = self.0.served_at(ApiDoor::AuthRequest, asked.api)?;
+        let common = Common { api: Some(asked.api), beyond: Beyond::Nothing, ..Common::default() };
+        let request = match api.identity {
+            ApiIdentity::User => Request::OnBehalfOf(OnBehalfOf { common, bearer: asked.bearer, ..OnBehalfOf::default() }),
+            ApiIdentity::App if asked.is_trusted => Request::ClientCredentials(common),
+            ApiIdentity::App => return Err(Arc::new(not_trusted())),
+        };
+        Ok(Box::new(Passage { api, bearer: asked.bearer, request }))
+    }
+
+    /// Judges the user's token of a proxy's request as if it were exchanged.
+    ///
+    /// # Errors
+    /// It is not accepted, and why.
+    pub async fn judge(&self, caller: Caller, call: Call, passage: &Passage<'_>) -> Result<(), Arc<Refusal>> {
+        let state = &self.0;
+        let app = state.asked_of(caller, Flow::OnBehalfOf, passage.request.common())?;
+        let judged = match passage.bearer {
+            Some(token) => user_of(state, &app, (token, &TokenDigest::of(token)), call).await.map(drop),
+            None => Err(no_bearer()),
+        };
+        judged.map_err(|refusal| {
+            app.metrics.refused(Flow::OnBehalfOf, &refusal);
+            Arc::new(refusal)
+        })
+    }
+}
+
+/// The headers of an api, with what the user's token says: its signature is good by now.
+fn identity(api: &Api, bearer: Option<&str>) -> Vec<(HeaderName, Option<Value>)> {
+    if api.identity_headers.is_empty() {
+        return Vec::new();
+    }
+    let mut claims: Map<String, Value> = bearer.and_then(claims).unwrap_or_default();
+    // Two headers may have one claim, so that none is taken out.
+    let mut said = |claim: &str| claims.get_mut(claim).map(|value| value.clone()).filter(|value| !value.is_null());
+    api.identity_headers.iter().map(|(name, claim)| (name.clone(), said(claim))).collect()
+}
+
+fn not_trusted() -> Refusal {
+    let detail =
+        "the app's own token is answered to known callers, and over a Unix socket, only: configure `callers`, or ask by the socket";
+    Refusal::new(Turn::Rights, RefusalKind::CallerNotAllowed, detail).because("the app's token was asked for by somebody unknown")
+}

@@ -2,6 +2,8 @@
 
 use axum::Router;
 use axum::body::Bytes;
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 
@@ -79,7 +81,7 @@ struct IdentityToken {
     client_id: &'static str,
 }
 
-/// A form in at one route and a query at the other, JSON out, all by serde.
+/// A form in at one route, a query at the next, and JSON out, all by serde; a bearer in at the last, and a header out.
 pub(crate) fn of_doors() -> Router {
     let token = Token { access_token: token(), token_type: "Bearer", expires_in: 3599, scope: String::new() };
     let identity = IdentityToken {
@@ -101,7 +103,13 @@ pub(crate) fn of_doors() -> Router {
         let _version = asked.api_version;
         std::future::ready(axum::Json(identity))
     };
-    Router::new().route("/oauth2/token", post(by_form)).route("/msi/token", get(by_query))
+    let header = format!("Bearer {}", self::token());
+    let by_bearer = move |asked: HeaderMap| {
+        let is_bearer = asked.get(AUTHORIZATION).is_some_and(|value| value.as_bytes().starts_with(b"Bearer "));
+        let status = if is_bearer { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+        std::future::ready((status, [(AUTHORIZATION, header.clone())]))
+    };
+    Router::new().route("/oauth2/token", post(by_form)).route("/msi/token", get(by_query)).route("/auth/stock", get(by_bearer))
 }
 
 /// JSON in and out by serde.

@@ -49,6 +49,12 @@ impl Request {
         Self(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nx-identity-header: {secret}\r\n\r\n").into_bytes().into())
     }
 
+    /// A sub-request of a proxy, for a user.
+    pub(crate) fn sub_request(path: &str, bearer: &str, token: &str) -> Self {
+        let proofs = format!("authorization: Bearer {bearer}\r\nx-tokend-token: {token}");
+        Self(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{proofs}\r\n\r\n").into_bytes().into())
+    }
+
     /// A `POST` from a caller.
     pub(crate) fn calling(path: &str, body: &str, bearer: Option<&str>, token: &str) -> Self {
         let Self(plain) = Self::post(path, body, bearer);

@@ -121,7 +121,7 @@ fn hits() {
     }
 }
 
-/// Client credentials from memory at the doors for other protocols, against a bare server that reads a form or a query.
+/// Hits from memory at the doors for other protocols, against a bare server that reads a form, a query or a bearer.
 fn doors() {
     let issuer = Issuer::start();
     let (sidecar, bare) = (Server::with_doors(&issuer, 256 << 20), Server::bare_doors());
@@ -129,9 +129,12 @@ fn doors() {
     let form = Request::form("/oauth2/token", &form);
     let identity =
         Request::identity("/msi/token?api-version=2019-08-01&client_id=vault&resource=https%3A%2F%2Fstock.example", TOKEN);
+    let proxied = Request::sub_request("/auth/stock", &issuer.user_token(0), TOKEN);
     let plan = [
         ("bare axum, form", &bare, &form),
         ("tokend /oauth2/token, caller", &sidecar, &form),
+        ("bare axum, bearer", &bare, &proxied),
+        ("tokend /auth/{api}, caller", &sidecar, &proxied),
         ("bare axum, query", &bare, &identity),
         ("tokend /msi/token, caller", &sidecar, &identity),
     ];
@@ -145,7 +148,11 @@ fn doors() {
         }
     }
     rounds.print("cached hits at the doors (32 connections, 1.6 kB tokens, metrics on, 5 % of requests traced)");
-    for (ours, bare) in [("tokend /oauth2/token, caller", "bare axum, form"), ("tokend /msi/token, caller", "bare axum, query")] {
+    for (ours, bare) in [
+        ("tokend /oauth2/token, caller", "bare axum, form"),
+        ("tokend /msi/token, caller", "bare axum, query"),
+        ("tokend /auth/{api}, caller", "bare axum, bearer"),
+    ] {
         let [rate, cpu] = rounds.ratio(ours, bare);
         println!("  {ours} / {bare}: requests per second {rate:.2}, CPU per request {cpu:.2}");
     }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 use super::authority::Issuer;
-use super::server::Server;
+use super::server::{Server, TOKEN};
 use super::statistics::{Measured, Rounds, median};
 
 /// How often each server is measured, in turn with the others.
@@ -55,7 +55,36 @@ pub(crate) fn report(binary: Option<&Path>) {
         let [rate, cpu] = rounds.ratio(&format!("tokend {path}"), &format!("bare axum, serde {path}"));
         println!("  {path}: tokend / bare: requests per second {rate:.2}, CPU per request {cpu:.2}");
     }
+    doors(&issuer, &binary, &user);
     cold(&Server::process(&issuer, &binary));
+}
+
+/// The doors for other protocols, each with its caller's proof, against the bare server's routes of the same names.
+fn doors(issuer: &Issuer, binary: &Path, user: &str) {
+    let (sidecar, bare) = (Server::process_with_doors(issuer, binary), Server::bare_process());
+    let form = format!("grant_type=client_credentials&client_id=shop&scope=stock.read&client_secret={TOKEN}");
+    let identity = "/msi/token?api-version=2019-08-01&client_id=vault&resource=https%3A%2F%2Fstock.example";
+    let scripts = [
+        Script::form("/oauth2/token", &form),
+        Script::get(identity, &[("x-identity-header", TOKEN)]),
+        Script::get("/auth/stock", &[("x-tokend-token", TOKEN), ("authorization", &format!("Bearer {user}"))]),
+    ];
+    let mut rounds = Rounds::default();
+    for script in &scripts {
+        for round in 0..=ROUNDS {
+            for (name, server) in [("tokend", &sidecar), ("bare axum", &bare)] {
+                let measured = script.run(server);
+                if round > 0 {
+                    rounds.add(&format!("{name} {}", script.route()), measured);
+                }
+            }
+        }
+    }
+    rounds.print("cached hits at the doors, of whole processes, with a caller's proof");
+    for route in scripts.iter().map(Script::route) {
+        let [rate, cpu] = rounds.ratio(&format!("tokend {route}"), &format!("bare axum {route}"));
+        println!("  {route}: tokend / bare: requests per second {rate:.2}, CPU per request {cpu:.2}");
+    }
 }
 
 /// How long cached requests take alone, and while as many connections ask for tokens that are not cached.
@@ -97,11 +126,31 @@ impl Script {
         Self::of("/client-credentials", &format!("local count, started = 0, os.time()\n{request}"))
     }
 
+    /// A form.
+    fn form(path: &'static str, body: &str) -> Self {
+        let kind = "application/x-www-form-urlencoded";
+        Self::written(path, &format!("wrk.method = 'POST'\nwrk.headers['content-type'] = '{kind}'\nwrk.body = '{body}'\n"))
+    }
+
+    /// A GET with these headers.
+    fn get(path: &'static str, headers: &[(&str, &str)]) -> Self {
+        let headers: String = headers.iter().map(|(name, value)| format!("wrk.headers['{name}'] = '{value}'\n")).collect();
+        Self::written(path, &headers)
+    }
+
     fn of(path: &'static str, more: &str) -> Self {
+        Self::written(path, &format!("wrk.method = 'POST'\nwrk.headers['content-type'] = 'application/json'\n{more}"))
+    }
+
+    fn written(path: &'static str, text: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let text = format!("wrk.method = 'POST'\nwrk.headers['content-type'] = 'application/json'\n{more}");
         std::fs::write(folder.path().join("request.lua"), text).expect("a file");
         Self { folder, path }
+    }
+
+    /// The path without its query.
+    fn route(&self) -> &'static str {
+        self.path.split_once('?').map_or(self.path, |(route, _)| route)
     }
 
     /// Loads a server, and says what it did.

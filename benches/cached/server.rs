@@ -58,9 +58,12 @@ impl Server {
 
     /// A server with the other doors open, for a caller whose token is `TOKEN`.
     pub(crate) fn with_doors(issuer: &Issuer, max_bytes: u64) -> Self {
-        let doors = "doors: [rest, oauth2, msi]";
-        let more = format!("{doors}\ncallers: [{{name: a, token: {{inline: {TOKEN}}}, {doors}}}]\n");
-        Self::configured(issuer, max_bytes, Some(0.05), &more)
+        Self::configured(issuer, max_bytes, Some(0.05), &open_doors())
+    }
+
+    /// Such a server as a process.
+    pub(crate) fn process_with_doors(issuer: &Issuer, binary: &Path) -> Self {
+        Self::process_with(issuer, binary, &open_doors())
     }
 
     fn configured(issuer: &Issuer, max_bytes: u64, ratio: Option<f64>, more: &str) -> Self {
@@ -171,6 +174,13 @@ impl Drop for Server {
     }
 }
 
+/// Every door that is measured, and its caller.
+fn open_doors() -> String {
+    let doors = "doors: [rest, oauth2, msi, auth_request]";
+    let apis = "apis: {stock: {app: shop, scopes: [stock.read], doors: [auth_request]}}";
+    format!("{apis}\n{doors}\ncallers: [{{name: a, token: {{inline: {TOKEN}}}, {doors}}}]\n")
+}
+
 /// The CPU time of one thread, by its directory in /proc.
 fn cpu_of(thread: &Path) -> f64 {
     let text = std::fs::read_to_string(thread.join("schedstat")).unwrap_or_default();
@@ -192,7 +202,7 @@ pub(crate) fn serve_bare(port: u16) {
     let listener = TcpListener::bind(("127.0.0.1", port)).expect("a free port");
     // As in tokend, whoever waits for the end is no worker.
     let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn_on(serve_plainly(listener, bare::by_serde()), runtime.handle());
+    tasks.spawn_on(serve_plainly(listener, bare::by_serde().merge(bare::of_doors())), runtime.handle());
     runtime.block_on(tasks.join_all());
 }
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use ::http::HeaderName;
 use serde_json::{Map, Value};
 
-use super::Service;
 use super::app::Api;
 use super::catalogue::Flow;
 use super::grants::{no_bearer, user_of};
@@ -14,6 +13,7 @@ use super::introspect::claims;
 use super::refusal::{Refusal, RefusalKind};
 use super::request::{Answer, Call, Common, OnBehalfOf, Request};
 use super::settings::{ApiDoor, ApiIdentity};
+use super::state::FlowState;
 use crate::caller::{Beyond, Caller};
 use crate::token::{TokenDigest, Turn};
 
@@ -61,40 +61,35 @@ impl Passage<'_> {
     }
 }
 
-// === impl Service ===
+/// What a proxy's request comes to. On the heap: what every request moves would have to have room for it.
+///
+/// # Errors
+/// No such api is served, or it is not for whoever asks.
+pub(super) fn passage<'a>(state: &'a FlowState, asked: &AuthRequest<'a>) -> Result<Box<Passage<'a>>, Arc<Refusal>> {
+    let api = state.served_at(ApiDoor::AuthRequest, asked.api)?;
+    let common = Common { api: Some(asked.api), beyond: Beyond::Nothing, ..Common::default() };
+    let request = match api.identity {
+        ApiIdentity::User => Request::OnBehalfOf(OnBehalfOf { common, bearer: asked.bearer, ..OnBehalfOf::default() }),
+        ApiIdentity::App if asked.is_trusted => Request::ClientCredentials(common),
+        ApiIdentity::App => return Err(Arc::new(not_trusted())),
+    };
+    Ok(Box::new(Passage { api, bearer: asked.bearer, request }))
+}
 
-impl Service {
-    /// What a proxy's request comes to. On the heap: what every request moves would have to have room for it.
-    ///
-    /// # Errors
-    /// No such api is served, or it is not for whoever asks.
-    pub fn passage<'a>(&'a self, asked: &AuthRequest<'a>) -> Result<Box<Passage<'a>>, Arc<Refusal>> {
-        let api = self.0.served_at(ApiDoor::AuthRequest, asked.api)?;
-        let common = Common { api: Some(asked.api), beyond: Beyond::Nothing, ..Common::default() };
-        let request = match api.identity {
-            ApiIdentity::User => Request::OnBehalfOf(OnBehalfOf { common, bearer: asked.bearer, ..OnBehalfOf::default() }),
-            ApiIdentity::App if asked.is_trusted => Request::ClientCredentials(common),
-            ApiIdentity::App => return Err(Arc::new(not_trusted())),
-        };
-        Ok(Box::new(Passage { api, bearer: asked.bearer, request }))
-    }
-
-    /// Judges the user's token of a proxy's request as if it were exchanged.
-    ///
-    /// # Errors
-    /// It is not accepted, and why.
-    pub async fn judge(&self, caller: Caller, call: Call, passage: &Passage<'_>) -> Result<(), Arc<Refusal>> {
-        let state = &self.0;
-        let app = state.asked_of(caller, Flow::OnBehalfOf, passage.request.common())?;
-        let judged = match passage.bearer {
-            Some(token) => user_of(state, &app, (token, &TokenDigest::of(token)), call).await.map(drop),
-            None => Err(no_bearer()),
-        };
-        judged.map_err(|refusal| {
-            app.metrics.refused(Flow::OnBehalfOf, &refusal);
-            Arc::new(refusal)
-        })
-    }
+/// Judges the user's token of a proxy's request as if it were exchanged.
+///
+/// # Errors
+/// It is not accepted, and why.
+pub(super) async fn judge(state: &FlowState, caller: Caller, call: Call, passage: &Passage<'_>) -> Result<(), Arc<Refusal>> {
+    let app = state.asked_of(caller, Flow::OnBehalfOf, passage.request.common())?;
+    let judged = match passage.bearer {
+        Some(token) => user_of(state, &app, (token, &TokenDigest::of(token)), call).await.map(drop),
+        None => Err(no_bearer()),
+    };
+    judged.map_err(|refusal| {
+        app.metrics.refused(Flow::OnBehalfOf, &refusal);
+        Arc::new(refusal)
+    })
 }
 
 /// The headers of an api, with what the user's token says: its signature is good by now.

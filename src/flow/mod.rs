@@ -41,7 +41,7 @@ use std::time::Duration;
 use futures_util::future::{Either, ready};
 
 pub use app::App;
-pub use auth_request::{AuthRequest, Authorized};
+pub use auth_request::{AuthRequest, Authorized, Passage};
 pub use catalogue::Flow;
 pub use introspect::Introspection;
 pub use metrics::Metrics;
@@ -290,6 +290,48 @@ impl Service {
         let meant = state.meant(caller, &common)?;
         let app = state.allowed_by_name(caller, Some(INTROSPECT), meant.as_ref().unwrap_or(&common))?;
         Ok(introspect::run(state, &app, call, token).await?)
+    }
+
+    /// `/auth/{api}`: what a proxy's request comes to.
+    ///
+    /// # Errors
+    /// No such api is served, or it is not for whoever asks.
+    pub fn passage<'a>(&'a self, asked: &AuthRequest<'a>) -> Result<Box<Passage<'a>>, Arc<Refusal>> {
+        auth_request::passage(&self.0, asked)
+    }
+
+    /// Judges the user's token of a proxy's request as if it were exchanged.
+    ///
+    /// # Errors
+    /// It is not accepted, and why.
+    pub async fn judge(&self, caller: Caller, call: Call, passage: &Passage<'_>) -> Result<(), Arc<Refusal>> {
+        auth_request::judge(&self.0, caller, call, passage).await
+    }
+
+    /// `/AuthorizationHeader/{api}` and `/AuthorizationHeaderUnauthenticated/{api}`: the token of the header.
+    ///
+    /// # Errors
+    /// There is no token, and why.
+    pub async fn authorization_header(&self, caller: Caller, call: Call, asked: &SidecarRequest<'_>) -> Outcome {
+        let request = ms_sidecar::wanted(&self.0, caller, &call, asked).await?;
+        self.token(caller, call, &request).await
+    }
+
+    /// `/Validate`: what a token says that this app accepts, be it a user's or an app's.
+    ///
+    /// # Errors
+    /// It is not accepted, and why.
+    pub async fn validate(
+        &self,
+        caller: Caller,
+        call: Call,
+        app: Option<&str>,
+        bearer: Option<&str>,
+    ) -> Result<Validated, Arc<Refusal>> {
+        let app = self.0.allowed(caller, None, &Common { app, ..Common::default() })?;
+        let validated = ms_sidecar::validated(&self.0, &app, call, bearer).await;
+        app.metrics.introspected(validated.is_ok());
+        Ok(validated?)
     }
 
     /// The app of this name.

@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::Service;
 use super::app::{Api, App};
 use super::catalogue::Flow;
 use super::grants::{judged_for_introspection, no_bearer};
 use super::introspect::claims;
 use super::refusal::{Refusal, RefusalKind};
-use super::request::{Answer, Call, Common, OnBehalfOf, Request};
+use super::request::{Call, Common, OnBehalfOf, Request};
 use super::settings::ApiDoor;
 use super::state::FlowState;
 use crate::caller::{Beyond, Caller};
@@ -73,68 +72,51 @@ impl Overrides<'_> {
     }
 }
 
-// === impl Service ===
-
-impl Service {
-    /// `/AuthorizationHeader/{api}` and `/AuthorizationHeaderUnauthenticated/{api}`: the token for the header.
-    ///
-    /// # Errors
-    /// There is no token, and why.
-    pub async fn authorization_header(
-        &self,
-        caller: Caller,
-        call: Call,
-        asked: &SidecarRequest<'_>,
-    ) -> Result<Answer, Arc<Refusal>> {
-        let state = &self.0;
-        let api = state.served_at(ApiDoor::MsSidecar, &asked.api)?;
-        let flow = if asked.for_user && !asked.overrides.app_token { Flow::OnBehalfOf } else { Flow::ClientCredentials };
-        // Who may not ask learns nothing of how the api is configured.
-        let common = state.asked_by_sidecar(caller, api, asked)?;
-        let app = state.asked_of(caller, flow, &common)?;
-        state.judge_sidecar(api, &app, asked).map_err(|refusal| {
-            state.not_allowed(caller, &refusal);
-            app.metrics.refused(flow, &refusal);
-            Arc::new(refusal)
-        })?;
-        let request = match flow {
-            Flow::OnBehalfOf => Request::OnBehalfOf(OnBehalfOf { common, bearer: asked.bearer, ..OnBehalfOf::default() }),
-            _ => Request::ClientCredentials(common),
-        };
-        if asked.for_user && flow == Flow::ClientCredentials {
-            // The app's token, for a request that has a user: the user's token has to be good all the same.
-            self.validated(&app, call.clone(), asked.bearer).await.inspect_err(|refusal| app.metrics.refused(flow, refusal))?;
-        }
-        self.token(caller, call, &request).await
+/// The request of tokend's own that asks for the token of the header.
+///
+/// # Errors
+/// No such api is served there, or it does not let such a request say this, and why.
+pub(super) async fn wanted<'a>(
+    state: &'a FlowState,
+    caller: Caller,
+    call: &Call,
+    asked: &'a SidecarRequest<'_>,
+) -> Result<Request<'a>, Arc<Refusal>> {
+    let api = state.served_at(ApiDoor::MsSidecar, &asked.api)?;
+    let for_app = !asked.for_user || asked.overrides.app_token;
+    let flow = if for_app { Flow::ClientCredentials } else { Flow::OnBehalfOf };
+    // Who may not ask learns nothing of how the api is configured.
+    let common = state.asked_by_sidecar(caller, api, asked)?;
+    let app = state.asked_of(caller, flow, &common)?;
+    let counted = |refusal: Refusal| {
+        state.not_allowed(caller, &refusal);
+        app.metrics.refused(flow, &refusal);
+        Arc::new(refusal)
+    };
+    state.judge_sidecar(api, &app, asked).map_err(counted)?;
+    if !for_app {
+        return Ok(Request::OnBehalfOf(OnBehalfOf { common, bearer: asked.bearer, ..OnBehalfOf::default() }));
     }
-
-    /// `/Validate`: what a token says that this app accepts, be it a user's or an app's.
-    ///
-    /// # Errors
-    /// It is not accepted, and why.
-    pub async fn validate(
-        &self,
-        caller: Caller,
-        call: Call,
-        app: Option<&str>,
-        bearer: Option<&str>,
-    ) -> Result<Validated, Arc<Refusal>> {
-        let app = self.0.allowed(caller, None, &Common { app, ..Common::default() })?;
-        let validated = self.validated(&app, call, bearer).await;
-        app.metrics.introspected(validated.is_ok());
-        Ok(validated?)
+    if asked.for_user {
+        // The app's token, for a request that has a user: the user's token has to be good all the same.
+        validated(state, &app, call.clone(), asked.bearer).await.map_err(counted)?;
     }
+    Ok(Request::ClientCredentials(common))
+}
 
-    async fn validated(&self, app: &App, call: Call, bearer: Option<&str>) -> Result<Validated, Refusal> {
-        let guard = app.guard.as_ref().ok_or_else(|| {
-            let detail = "this app accepts no tokens that could be looked at: configure `apps.*.inbound` for it";
-            Refusal::new(Turn::Rights, RefusalKind::FlowNotAllowed, detail)
-        })?;
-        let token = bearer.ok_or_else(no_bearer)?;
-        judged_for_introspection(&self.0, app, guard, (token, &TokenDigest::of(token)), call).await?;
-        let unread = || Refusal::new(Turn::User, RefusalKind::InvalidToken, "the token's claims cannot be read");
-        Ok(Validated { claims: claims(token).ok_or_else(unread)? })
-    }
+/// What a token says that an app accepts, be it a user's or an app's.
+///
+/// # Errors
+/// It is not accepted, and why.
+pub(super) async fn validated(state: &FlowState, app: &App, call: Call, bearer: Option<&str>) -> Result<Validated, Refusal> {
+    let guard = app.guard.as_ref().ok_or_else(|| {
+        let detail = "this app accepts no tokens that could be looked at: configure `apps.*.inbound` for it";
+        Refusal::new(Turn::Rights, RefusalKind::FlowNotAllowed, detail)
+    })?;
+    let token = bearer.ok_or_else(no_bearer)?;
+    judged_for_introspection(state, app, guard, (token, &TokenDigest::of(token)), call).await?;
+    let unread = || Refusal::new(Turn::User, RefusalKind::InvalidToken, "the token's claims cannot be read");
+    Ok(Validated { claims: claims(token).ok_or_else(unread)? })
 }
 
 // === impl FlowState ===
@@ -183,7 +165,7 @@ impl FlowState {
                     .to_owned(),
             );
         }
-        if !(asked.for_user && !overrides.app_token) && !api.app_token {
+        if (!asked.for_user || overrides.app_token) && !api.app_token {
             return refused(format!("the api `{name}` has no tokens without a user: configure `apis.{name}.app_token: true`"));
         }
         let (may, switch) = if asked.for_user { (api.overrides, "overrides") } else { (api.app_overrides, "app_overrides") };

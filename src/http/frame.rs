@@ -349,7 +349,8 @@ impl OpenedRequest {
             BodyKind::Sidecar => Some(Box::new(SidecarQuery::read(query)?)),
             _ => None,
         };
-        Ok(DoorInput { members, bearer, sidecar, path: self.uri.path(), client: None, head: self.head, settings })
+        let (path, segment) = (self.uri.path(), self.route.path.segment(self.uri.path()));
+        Ok(DoorInput { members, bearer, sidecar, path, segment, client: None, head: self.head, settings })
     }
 }
 

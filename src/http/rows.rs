@@ -1,5 +1,5 @@
-//! Rows of the table of routes that belong to clients of other programs: proxies that ask whether a request may pass, and clients of
-//! Microsoft's sidecar. `routes` has the table.
+//! Rows of the table of routes that belong to clients of other programs: proxies that ask whether a request may pass, and clients
+//! of Microsoft's sidecar. `routes` has the table.
 
 use super::doors::{auth_request, ms_sidecar};
 use super::members::MemberSet;

@@ -105,8 +105,8 @@ fn refused(status: StatusCode, error: &str, about: About) -> Response {
     response
 }
 
-/// A claim as a header has it: visible ASCII, with `%` and everything else percent-encoded as UTF-8. Lists have commas between their
-/// entries, in which a comma is encoded; what is no text, number, switch or list of these is left empty.
+/// A claim as a header has it: visible ASCII, with `%` and everything else percent-encoded as UTF-8. Lists have commas between
+/// their entries, in which a comma is encoded; what is no text, number, switch or list of these is left empty.
 fn said(claim: Option<&Value>) -> HeaderValue {
     let mut text = String::new();
     let is_plain = match claim {

@@ -38,6 +38,8 @@ pub(super) struct DoorInput<'a> {
     pub(super) sidecar: Option<Box<SidecarQuery<'a>>>,
     /// The path, not decoded yet.
     pub(super) path: &'a str,
+    /// The segment of it that is the template's parameter, not decoded yet.
+    pub(super) segment: &'a str,
     /// The app that a form's request names.
     pub(super) client: Option<&'a str>,
     /// What else its head says.

@@ -167,6 +167,7 @@ mod tests {
             bearer: Some("bearer"),
             sidecar: None,
             path: "/",
+            segment: "",
             client: None,
             head: HeadFacts::default(),
             settings: &settings,

@@ -31,11 +31,25 @@ const INVOICES: &str = "api://billing/invoices.read";
 
 /// Two that see their own accounts, and one that sees all; each may use every door.
 const THREE: [(&str, &str); 3] = [
-    ("alpha", ", doors: [rest, oauth2, msi]"),
-    ("beta", ", doors: [rest, oauth2, msi]"),
-    ("desk", ", doors: [rest, oauth2, msi], accounts: all"),
+    ("alpha", ", doors: [rest, oauth2, msi, auth_request, ms_sidecar]"),
+    ("beta", ", doors: [rest, oauth2, msi, auth_request, ms_sidecar]"),
+    ("desk", ", doors: [rest, oauth2, msi, auth_request, ms_sidecar], accounts: all"),
 ];
-const DOORS: &str = "doors: [oauth2, msi]\n";
+const DOORS: &str = "doors: [oauth2, msi, auth_request, ms_sidecar]\nms_sidecar: {app: orders}\n";
+
+/// What named apis are for: an app and scopes, and whether users' tokens come for that app. Some doors know targets as apis only.
+const TARGETS: [(&str, &str, bool); 10] = [
+    ("daemon", GRAPH, false),
+    ("daemon", BILLING, false),
+    ("orders", GRAPH, true),
+    ("orders", BILLING, true),
+    ("orders", USER_READ, true),
+    ("orders", INVOICES, true),
+    ("partner", GRAPH, true),
+    ("partner", USER_READ, true),
+    ("shop", "stock.read", true),
+    ("shop", "orders.read", true),
+];
 
 /// Who signed in through which caller, and to which app.
 const SIGNED_IN: [(&str, &str, &str); 5] =
@@ -59,7 +73,7 @@ struct Question {
     bearer: Option<usize>,
     /// Whether the user's assertion is shown in its place.
     asserted: bool,
-    /// By which door: tokend's own, the token endpoint, or a managed identity's.
+    /// By which door: tokend's own, the token endpoint, a managed identity's, a proxy's, or that of Microsoft's sidecar.
     door: Door,
     /// The sign-in whose handle is redeemed there, by its place among them.
     handle: usize,
@@ -73,6 +87,8 @@ enum Door {
     Rest,
     OAuth2,
     Msi,
+    Proxy,
+    Sidecar,
 }
 
 /// A caller of a stage, by each door.
@@ -184,7 +200,7 @@ impl Directory {
 
     /// What is asked, by another door where that has words for it.
     fn by_a_door(&self, dice: &mut Dice, mut question: Question) -> Question {
-        let door = dice.one_of(&[Door::Rest, Door::Rest, Door::OAuth2, Door::OAuth2, Door::Msi]);
+        let door = dice.one_of(&[Door::Rest, Door::Rest, Door::OAuth2, Door::OAuth2, Door::Msi, Door::Proxy, Door::Sidecar]);
         let has = |member: &str| !question.body[member].is_null();
         if has("session") {
             return question;
@@ -197,6 +213,11 @@ impl Directory {
                 let is_plain = ["client_claims", "tenant", "force_refresh"].into_iter().all(|member| !has(member));
                 question.path == "/client-credentials" && is_plain && scopes.ends_with("/.default")
             }
+            Door::Proxy => {
+                let is_plain = ["client_claims", "tenant", "force_refresh"].into_iter().all(|member| !has(member));
+                question.path != "/silent" && is_plain && !question.asserted
+            }
+            Door::Sidecar => question.path != "/silent" && !has("client_claims") && !question.asserted,
         };
         if !fits {
             return question;
@@ -414,6 +435,8 @@ async fn asked(
     let answer = match (question.door, question.bearer) {
         (Door::OAuth2, _) => by_form(asker, begun, question).await,
         (Door::Msi, _) => by_query(asker, directory, question).await,
+        (Door::Proxy, _) => by_sub_request(asker, begun, question).await,
+        (Door::Sidecar, _) => by_header(asker, begun, question).await,
         (Door::Rest, Some(bearer)) if question.asserted => {
             let mut body = question.body.clone();
             body["assertion"] = json!(begun.assertions[bearer]);
@@ -479,6 +502,46 @@ async fn by_query(asker: &Asker, directory: &Directory, question: &Question) -> 
     Client::send(asker.plain.http.get(url).header("x-identity-header", &asker.proof)).await
 }
 
+/// The place of a question's target among [`TARGETS`].
+fn target(question: &Question) -> usize {
+    let is_it = |known: &(&str, &str, bool)| question.body["app"] == known.0 && question.body["scopes"] == known.1;
+    TARGETS.iter().position(is_it).expect("a target")
+}
+
+/// Asks as a proxy does.
+async fn by_sub_request(asker: &Asker, begun: &Begun, question: &Question) -> Answer {
+    let (at, own) = (target(question), if question.bearer.is_none() { "-own" } else { "" });
+    let request = asker.rest.http.get(format!("{}/auth/t{at}{own}/of/another", asker.rest.base));
+    let request = question.bearer.iter().fold(request, |request, bearer| request.bearer_auth(&begun.bearers[*bearer]));
+    let answer = Client::send(request).await;
+    let header = answer.header("authorization").to_owned();
+    with_token(answer, &header)
+}
+
+/// Asks as clients of Microsoft's sidecar do.
+async fn by_header(asker: &Asker, begun: &Begun, question: &Question) -> Answer {
+    let route = if question.bearer.is_none() { "AuthorizationHeaderUnauthenticated" } else { "AuthorizationHeader" };
+    let mut url = format!("{}/{route}/T{}?", asker.rest.base, target(question));
+    if let Some(tenant) = question.body["tenant"].as_str() {
+        url += &format!("optionsOverride.AcquireTokenOptions.Tenant={tenant}&");
+    }
+    if question.body["force_refresh"] == true {
+        url += "optionsOverride.AcquireTokenOptions.ForceRefresh=true";
+    }
+    let request = question.bearer.iter().fold(asker.rest.http.get(url), |request, at| request.bearer_auth(&begun.bearers[*at]));
+    let answer = Client::send(request).await;
+    let header = answer.member("authorizationHeader").to_owned();
+    with_token(answer, &header)
+}
+
+/// An answer that has its token as a header, as one that has it as a member.
+fn with_token(mut answer: Answer, header: &str) -> Answer {
+    if answer.status == 200 {
+        answer.json = json!({"access_token": header.strip_prefix("Bearer ").expect("a bearer token")});
+    }
+    answer
+}
+
 /// Lets the authority fail for some requests.
 async fn fail(stage: &Stage, dice: &mut Dice, ben: &str) {
     let mixed_up = URL_SAFE_NO_PAD.encode(json!({"uid": ben, "utid": CONTOSO}).to_string());
@@ -500,7 +563,14 @@ fn with_doors(base: &str) -> String {
     let named = |base: &str, app: &str| {
         base.replacen(&format!("  {app}: {{"), &format!("  {app}: {{managed_identity_ids: [id-of-{app}], "), 1)
     };
-    named(&named(base, "daemon"), "orders") + DOORS
+    let mut apis = "apis:\n".to_owned();
+    for (at, (app, scopes, takes_users)) in TARGETS.iter().enumerate() {
+        let (doors, switches) =
+            (if *takes_users { "auth_request, ms_sidecar" } else { "ms_sidecar" }, "overrides: true, app_overrides: true");
+        apis += &format!("  t{at}: {{app: {app}, scopes: [\"{scopes}\"], doors: [{doors}], {switches}, app_token: true}}\n");
+        apis += &format!("  t{at}-own: {{app: {app}, scopes: [\"{scopes}\"], doors: [auth_request], identity: app}}\n");
+    }
+    named(&named(base, "daemon"), "orders").replacen("apis:\n", &apis, 1) + DOORS
 }
 
 #[tokio::test]

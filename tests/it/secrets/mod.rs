@@ -49,10 +49,14 @@ async fn traced(issuer: &KeyServer) -> World {
          {folder}/discovery.secret}}}}",
         issuer.issuer
     );
+    let served = "  graph: {doors: [ms_sidecar], app_token: true, app_overrides: true, ";
+    let of_users = "  graph-user: {doors: [auth_request, ms_sidecar], overrides: true, identity_headers: {x-user-name: name}, ";
+    let yaml = yaml.replacen("  graph: {", served, 1).replacen("  graph-user: {", of_users, 1);
     let yaml = format!(
-        "{yaml}doors: [oauth2, msi]\nmsi: {{imds: {{apps: [daemon], caller: tester}}}}\ncallers:\n  - {{name: tester, accounts: all, \
-         doors: [rest, oauth2, msi], flows: [client_credentials, on_behalf_of, auth_code, silent, introspect, refresh_token, \
-         device_code, username_password], \
+        "{yaml}doors: [oauth2, msi, auth_request, ms_sidecar]\nms_sidecar: {{app: orders}}\n\
+         msi: {{imds: {{apps: [daemon], caller: tester}}}}\ncallers:\n  - {{name: tester, accounts: all, \
+         doors: [rest, oauth2, msi, auth_request, ms_sidecar], \
+         flows: [client_credentials, on_behalf_of, auth_code, silent, introspect, refresh_token, device_code, username_password], \
          token: {{file: {}}}}}\n  - {{name: workload, jwt: {jwt}}}\n",
         caller.display()
     );
@@ -85,6 +89,8 @@ async fn everything() -> Canaries {
     routes::accounts(&world, &mut all).await;
     routes::token_endpoint(&world, CALLER, &mut all).await;
     routes::managed_identity(&world, CALLER, &mut all).await;
+    routes::sub_requests(&world, &mut all).await;
+    routes::sidecar_routes(&world, &mut all).await;
     routes::strangers(&world, &mut all).await;
     routes::workloads(&world, (&issuer, &key), &mut all).await;
     routes::echoes(&world, &mut all).await;

@@ -405,6 +405,75 @@ pub(super) async fn managed_identity(world: &World, caller: &str, all: &mut Cana
     }
 }
 
+/// Sub-requests of proxies, with whatever their clients send.
+pub(super) async fn sub_requests(world: &World, all: &mut Canaries) {
+    let client = &world.sidecar.client;
+    let user = world.emulator.user_token("ana@contoso.example").await;
+    let canary = "canary-sub-request-0123456789";
+    all.secret("inbound token", user.clone());
+    all.secret("value of a sub-request", canary);
+    for path in
+        ["/auth/graph-user", "/auth/graph-user/canary-sub-request-0123456789?token=canary-sub-request-0123456789", "/auth/nothing"]
+    {
+        for value in
+            [format!("Bearer {user}"), format!("Bearer {canary}"), format!("Basic {canary}"), format!("Bearer {user} {canary}")]
+        {
+            for (name, more) in
+                [("cookie", canary), ("x-correlation-id", canary), ("x-user-name", canary), ("x-forwarded-uri", canary)]
+            {
+                let request = client.http.get(format!("{}{path}", client.base)).header("authorization", &value).header(name, more);
+                let mut answer = Client::send(request).await;
+                if let Some(token) = answer.headers.remove("authorization") {
+                    // What the proxy asked for.
+                    let token = token.to_str().expect("a text").strip_prefix("Bearer ").expect("a bearer token");
+                    all.secret("token of a sub-request", token);
+                }
+                all.answer(&format!("{path} with {name}"), &answer);
+            }
+        }
+    }
+    let wrong = client.http.get(format!("{}/auth/graph-user", client.base)).header("x-tokend-token", canary);
+    all.answer("a sub-request with two proofs", &Client::send(wrong).await);
+}
+
+/// The routes of Microsoft's sidecar.
+pub(super) async fn sidecar_routes(world: &World, all: &mut Canaries) {
+    let client = &world.sidecar.client;
+    let user = world.emulator.user_token("ana@contoso.example").await;
+    let canary = "canary-sidecar-member-0123456789";
+    all.secret("inbound token", user.clone());
+    all.secret("value of an override", canary);
+    for path in [
+        "/AuthorizationHeader/graph-user",
+        "/AuthorizationHeaderUnauthenticated/graph",
+        "/AuthorizationHeader/canary-sidecar-member-0123456789",
+        "/Validate",
+    ] {
+        for bearer in [&*user, canary] {
+            for name in [
+                "",
+                "AgentIdentity",
+                "optionsOverride.Scopes=%22&optionsOverride.RelativePath",
+                "optionsOverride.RequestAppToken",
+                "optionsOverride.AcquireTokenOptions.Tenant",
+                "optionsOverride.AcquireTokenOptions.Claims",
+                "optionsOverride.AcquireTokenOptions.CorrelationId",
+                "optionsOverride.AcquireTokenOptions.LongRunningWebApiSessionKey",
+                "optionsOverride.AcquireTokenOptions.ManagedIdentity.UserAssignedClientId",
+                "optionsOverride.AcquireTokenOptions.PopClaim",
+                "optionsOverride.canary-sidecar-member-0123456789",
+            ] {
+                let request = client.http.get(format!("{}{path}?{name}={canary}", client.base)).bearer_auth(bearer);
+                let answer = Client::send(request).await;
+                if let Some(header) = answer.json["authorizationHeader"].as_str() {
+                    all.secret("authorizationHeader", header.strip_prefix("Bearer ").expect("a bearer token"));
+                }
+                all.answer(&format!("{path} with {name}"), &answer);
+            }
+        }
+    }
+}
+
 /// `/silent` and the routes of accounts.
 pub(super) async fn accounts(world: &World, all: &mut Canaries) {
     for (app, user, scopes) in [("web", "ben@contoso.example", ACCESS), ("shop-web", "eva", "orders.read")] {

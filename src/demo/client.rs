@@ -49,6 +49,11 @@ impl Client {
         answer(self.http.get(format!("{}/msi/token?{query}", self.base)).header("x-identity-header", secret)).await
     }
 
+    /// Asks tokend with a user's token and nothing else, as proxies and clients of Microsoft's sidecar do.
+    pub(super) async fn get(&self, path: &str, bearer: &str) -> Result<DemoAnswer, String> {
+        answer(self.http.get(format!("{}{path}", self.base)).bearer_auth(bearer)).await
+    }
+
     /// What the emulator's own interface says to an order; null where it says nothing.
     pub(super) async fn control(&self, path: &str, order: &Value) -> Value {
         let answer = self.post(&format!("{}/_emulator/{path}", self.origin), order, None).await;

@@ -21,7 +21,7 @@ pub(super) fn text(origin: &str, directory: &Value, ca_file: &Path, [listen, adm
         r#"
 listen: ["127.0.0.1:{listen}"]
 admin_listen: "127.0.0.1:{admin}"
-doors: [oauth2, msi]
+doors: [oauth2, msi, auth_request, ms_sidecar]
 msi: {{secret: {{inline: {IDENTITY_HEADER}}}}}
 apps:
   daemon:
@@ -50,6 +50,13 @@ apps:
     client_id: shop-orders
     credential: {{secret: {{inline: {shop_secret}}}}}
     inbound: {{audiences: ["https://orders.shop.example"]}}
+apis:
+  graph:
+    app: orders
+    scopes: [https://graph.microsoft.com/User.Read]
+    doors: [auth_request, ms_sidecar]
+    identity_headers: {{x-user-id: oid}}
+ms_sidecar: {{app: orders}}
 "#,
         daemon_id = member(daemon, "client_id")?,
         daemon_secret = secret(daemon)?,

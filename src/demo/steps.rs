@@ -54,7 +54,8 @@ pub(super) async fn all(client: &Client) -> Vec<DemoStep> {
     steps
 }
 
-/// What clients that know nothing of tokend ask: OAuth 2.0's token endpoint and introspection, and a managed identity's token.
+/// What clients that know nothing of tokend ask: OAuth 2.0's token endpoint and introspection, a managed identity's token, a proxy's
+/// sub-request, and a header as Microsoft's sidecar gives it.
 async fn by_other_doors(client: &Client) -> Vec<DemoStep> {
     let app = [("grant_type", "client_credentials"), ("client_id", "daemon"), ("scope", GRAPH)];
     let app = timed("token endpoint, client credentials", client.form("/oauth2/token", &app)).await;
@@ -79,7 +80,9 @@ async fn by_other_doors(client: &Client) -> Vec<DemoStep> {
     let introspected = timed("introspection of ana's token", client.form("/introspect", &token)).await;
     let query = "api-version=2019-08-01&resource=https://graph.microsoft.com&object_id=daemon-of-the-demo";
     let identity = timed("managed identity, as in App Service", client.identity(query, IDENTITY_HEADER)).await;
-    vec![app, redeemed, refreshed, introspected, identity]
+    let proxied = timed("proxy's sub-request, for ana", client.get("/auth/graph/inbox", redeemed.token())).await;
+    let header = timed("Microsoft's sidecar's route, for ana", client.get("/AuthorizationHeader/graph", redeemed.token())).await;
+    vec![app, redeemed, refreshed, introspected, identity, proxied, header]
 }
 
 /// An authorization code, the account's tokens after that, and the user's token exchanged on the user's behalf.

@@ -37,6 +37,8 @@ async fn the_demo_runs_every_flow_and_ends() {
         "token endpoint, refresh",
         "introspection",
         "managed identity",
+        "proxy's sub-request",
+        "Microsoft's sidecar",
         "client credentials, secret",
         "client credentials, certificate",
         "authorization code",

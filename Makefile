@@ -25,7 +25,7 @@ test-deploy: ## The chart, the images, the rules and dashboards, by helm, promto
 	tests/setup/compose
 	cargo test --locked --test deploy -- $$(cat .tools/images/left-out 2>/dev/null)
 
-test-peers: ## tokend against Keycloak, under Azure SDKs, OAuth libraries and a Chromium; the emulator under msal-node, msal-go and the SDKs
+test-peers: ## tokend at Keycloak, under SDKs, OAuth libraries, proxies, a Chromium; the emulator under msal-node, msal-go and SDKs
 	tests/setup/peers
 	cargo test --locked --test peers
 

@@ -12,6 +12,7 @@ mod drain;
 mod federated;
 mod identity;
 mod injected;
+mod proxies;
 mod service_accounts;
 mod shared;
 mod standalone;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::{App, Release, Stage, body, config, container, image, root};
 
 /// The chart of `consumer`, with tokend's in it, as `helm dependency build` leaves it.
-fn chart(folder: &Path) -> PathBuf {
+pub(crate) fn chart(folder: &Path) -> PathBuf {
     let chart = folder.join("shop");
     copy(&root().join("tests/cluster/consumer"), &chart);
     copy(&root().join("helm/tokend"), &chart.join("charts/tokend"));

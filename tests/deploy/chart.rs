@@ -19,6 +19,7 @@ mod helm;
 mod identity;
 mod missing;
 mod names;
+mod proxies;
 mod refusals;
 mod renders;
 mod values;

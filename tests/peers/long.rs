@@ -18,6 +18,7 @@ mod servers;
 #[path = "../it/support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "the tests against the emulator use the rest of it")]
 mod support;
+mod tree;
 
 use clients::{Flow, Library, Trial, of_user, tries};
 

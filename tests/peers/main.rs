@@ -2,7 +2,7 @@
 //! One Keycloak serves all its tests: its start takes longer than they do.
 //!
 //! And client libraries that know nothing of tokend either: at the emulator (`libraries`), and at tokend's own doors (`doors`). And
-//! a Chromium, in which users sign in through `tokend login` (`terminal`).
+//! a Chromium, in which users sign in through `tokend login` (`terminal`). And proxies of others before it (`proxies`).
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
 
@@ -13,10 +13,13 @@ mod flows;
 mod group;
 mod keycloak;
 mod libraries;
+mod page;
+mod proxies;
 #[path = "../it/support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "the tests against the emulator use the rest of it")]
 mod support;
 mod terminal;
+mod tree;
 
 use std::sync::LazyLock;
 

@@ -73,6 +73,19 @@ Refuses secrets, because everybody who may read ConfigMaps would read them: (lis
 {{- $all | toJson -}}
 {{- end }}
 
+{{/* The apis that are served at a door, as their names in JSON: (list $ "auth_request"). */}}
+{{- define "tokend.apisAt" -}}
+{{- $config := (index . 0).Values.config -}}
+{{- $door := index . 1 -}}
+{{- $names := list -}}
+{{- if has $door (default list $config.doors) -}}
+  {{- range $name, $api := default dict $config.apis -}}
+    {{- if has $door (default list $api.doors) }}{{ $names = append $names $name }}{{ end -}}
+  {{- end -}}
+{{- end -}}
+{{- $names | toJson -}}
+{{- end }}
+
 {{/* What a caller proves itself by: the members that say it, and `token` where none does. Several are for the checks. */}}
 {{- define "tokend.callers.proof" -}}
 {{- $all := pick . "serviceAccount" "jwt" "certificate" "peer" "listener" | keys | sortAlpha -}}

@@ -4,7 +4,7 @@
 // Standard library only: it is built where no registry can be reached. What it prints never holds a whole token.
 //
 //	app once        asks once, prints the answer, ends with 0 if the status is 200; asks again as long as that says "wait" (503)
-//	app serve       asks whenever somebody gets /ask on APP_LISTEN
+//	app serve       asks whenever somebody gets /ask on APP_LISTEN; says at /echo with which token and headers it was asked itself
 //	app load        asks all the time, with APP_PAUSE_MS between, until it is told to end, and APP_LINGER longer; then writes its counts
 //	                to /dev/termination-log
 //	app look DIR…   lists what lies in folders
@@ -39,6 +39,7 @@ type question struct {
 	path   string
 	body   string
 	caller string // the caller token itself
+	bearer string // a user's token
 }
 
 type answer struct {
@@ -171,6 +172,9 @@ func ask(client *http.Client, what question) answer {
 	if caller != "" && caller != "none" {
 		request.Header.Set("X-Tokend-Token", caller)
 	}
+	if what.bearer != "" {
+		request.Header.Set("Authorization", "Bearer "+what.bearer)
+	}
 	response, err := client.Do(request)
 	if err != nil {
 		return answer{Error: err.Error()}
@@ -210,9 +214,15 @@ func serve() {
 			door = client(query.Has("http1"))
 			defer door.CloseIdleConnections()
 		}
-		got := ask(door, question{query.Get("url"), query.Get("path"), query.Get("body"), query.Get("caller")})
+		got := ask(door, question{query.Get("url"), query.Get("path"), query.Get("body"), query.Get("caller"), query.Get("bearer")})
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(got)
+	})
+	http.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) {
+		bearer, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		r.Header.Del("Authorization")
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]any{"claims": claims(bearer), "headers": r.Header})
 	})
 	listen(nil)
 }

@@ -13,11 +13,14 @@ pub(crate) struct Authority<'a> {
 }
 
 /// The tenant of its directory.
-const TENANT: &str = "8eaef023-2b34-4da1-9baa-8bc8c9d6a490";
+pub(crate) const TENANT: &str = "8eaef023-2b34-4da1-9baa-8bc8c9d6a490";
 /// The client whom it knows, by a secret or by a token of another issuer.
 pub(crate) const CLIENT: &str = "a7d3e6f1-40b2-4c59-b8e4-1f6a9c2d7350";
 /// Its secret.
 pub(crate) const SECRET: &str = "cluster-secret-for-tests-only";
+/// A client that users have tokens for, and what its name and theirs are. It has the same secret.
+pub(crate) const PORTAL: &str = "5b0c2e7a-9d41-4f36-8a1c-7e02b94d6f15";
+pub(crate) const USER: [&str; 2] = ["ana@contoso.example", "11b7a0c4-52d8-4e6f-83a9-c4d0e7f21b01"];
 /// The API that it may call as itself.
 pub(crate) const SCOPE: &str = "api://orders/.default";
 
@@ -79,15 +82,18 @@ fn deployment(host: &str) -> Value {
            "spec": {"selector": {"matchLabels": {"app": "emulator"}}, "template": pod}})
 }
 
-/// One tenant with a client and an API; nothing else is asked for here.
+/// One tenant with an API, a client that calls it as itself, and one that calls it for its user; nothing else is asked for here.
 fn directory(federated: &[Value]) -> Value {
     json!({
-        "tenants": [{"id": TENANT, "name": "contoso"}], "users": [],
+        "tenants": [{"id": TENANT, "name": "contoso", "domains": ["contoso.example"]}],
+        "users": [{"username": USER[0], "object_id": USER[1], "password": "ana-password", "tenant": "contoso", "name": "Ana Moreira"}],
         "apps": [
             {"name": "daemon", "client_id": CLIENT, "tenant": "contoso", "secrets": [SECRET], "federated": federated,
              "roles": {"orders": ["Orders.Process"]}},
             {"name": "orders", "client_id": "2c5f3a0e-6f0a-4f0e-9d5b-0a4f5f3f9b11", "tenant": "contoso",
-             "identifier_uris": ["api://orders"], "app_roles": ["Orders.Process"]},
+             "identifier_uris": ["api://orders"], "app_roles": ["Orders.Process"], "scopes": ["orders.read"]},
+            {"name": "portal", "client_id": PORTAL, "tenant": "contoso", "secrets": [SECRET], "identifier_uris": ["api://portal"],
+             "access_token_version": 2, "scopes": ["access_as_user"], "consent": {"orders": ["orders.read"]}},
         ],
     })
 }

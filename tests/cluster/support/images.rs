@@ -25,6 +25,11 @@ pub(crate) fn redis() -> String {
     named("TOKEND_TEST_REDIS_IMAGE", "localhost/tokend-test-redis:test")
 }
 
+/// An nginx whose entry point is the server; `TOKEND_TEST_PROXY_IMAGE`.
+pub(crate) fn proxy() -> String {
+    named("TOKEND_TEST_PROXY_IMAGE", "localhost/tokend-test-proxy:test")
+}
+
 #[expect(clippy::disallowed_methods, reason = "whoever has the cluster says so in the environment of the tests")]
 fn named(variable: &str, otherwise: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| otherwise.to_owned())

@@ -14,9 +14,9 @@ mod stage;
 use std::path::Path;
 
 pub(crate) use app::{App, container, deployment, job, pod, restricted};
-pub(crate) use authority::{Authority, CLIENT, SCOPE};
+pub(crate) use authority::{Authority, CLIENT, PORTAL, SCOPE, TENANT, USER};
 pub(crate) use certificates::Certificates;
-pub(crate) use images::{app as app_image, sdk as sdk_image};
+pub(crate) use images::{app as app_image, proxy as proxy_image, sdk as sdk_image};
 pub(crate) use injection::{Injection, Policy, sidecars};
 pub(crate) use kube::{helm, json, kubectl};
 pub(crate) use namespace::{Namespace, name};

@@ -213,6 +213,11 @@ fn the_notes_say_the_next_step() {
             "standalone-doors",
             &["Callers with a token (web)", "in the Secret tokend-callers", "audience: \"https://tokens.example\""],
         ),
+        (
+            "standalone-proxies",
+            &["https://rel-tokend.ns:8650/auth/graph", "https://rel-tokend.ns:8650/auth/portal", "networkPolicy.callers names"],
+        ),
+        ("sidecar-proxy", &["unix:/run/tokend/tokend.sock, path /auth/graph", "Before a proxy"]),
         ("defaults", &["sidecar.enabled", "injection.enabled", "standalone.enabled"]),
     ] {
         let mut command = helm();

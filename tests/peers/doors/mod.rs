@@ -4,5 +4,4 @@ mod front;
 mod identity;
 mod libraries;
 mod oauth;
-mod page;
 mod sdks;

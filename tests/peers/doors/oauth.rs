@@ -3,7 +3,6 @@
 //! Users sign in at the authority. What comes back is redeemed by tokend, and refreshed at whichever replica answers.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -17,6 +16,7 @@ use super::front::Front;
 use crate::clients::{ANA, Browser, Library, Program, claims};
 use crate::support::redis::RedisServer;
 use crate::support::{Emulator, Fleet, GRAPH, REDIRECT_URI, eventually};
+use crate::tree::text;
 
 pub(crate) const CALLER: &str = "a-token-of-the-caller-of-this-test";
 
@@ -169,11 +169,6 @@ impl Stage {
             eventually(SOON, async || fleet.metric(index, "tokend_key_ring_key{kid=\"second\"}").await == 1.0).await;
         }
     }
-}
-
-/// A file of this tree.
-pub(crate) fn text(path: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("a file of this tree")
 }
 
 /// A key ring's text; its first key is the one that seals. The keys depend on their ids alone.

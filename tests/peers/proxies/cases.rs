@@ -270,6 +270,31 @@ pub(super) async fn head_and_options_pass(stage: &Stage) {
     }
 }
 
+/// For nginx alone.
+pub(super) async fn a_length_without_a_body_is_not_waited_for(stage: &Stage) {
+    let careless = stage
+        .another(&[
+            ("            proxy_pass_request_headers off;\n", ""),
+            ("            proxy_set_header Content-Length \"\";\n", ""),
+            (
+                "            proxy_http_version 1.1;\n            # Nothing",
+                "            proxy_http_version 1.0;\n            # Nothing",
+            ),
+        ])
+        .await;
+    let token = stage.user_token().await;
+    for origin in ["https://shop.example", "https://elsewhere.example"] {
+        let head = format!(
+            "POST /orders HTTP/1.1\nHost: elsewhere.example\nConnection: close\nAuthorization: Bearer {token}\nOrigin: {origin}\n\
+             Sec-Fetch-Site: cross-site\nX-Forwarded-For: 203.0.113.7\nForwarded: for=203.0.113.7\nContent-Length: 5"
+        );
+        let mut exchange = Exchange::begin(careless.port, &head).await;
+        exchange.send(b"hello").await;
+        let answer = exchange.answer().await;
+        assert_eq!((answer.status, stage.api.one().length), (200, 5), "{answer:?}");
+    }
+}
+
 pub(super) async fn an_upgrade_passes(stage: &Stage) {
     let upgrade = "GET /socket HTTP/1.1\nHost: orders\nConnection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\n\
                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";

@@ -58,3 +58,9 @@ pass!(nginx, Nginx);
 pass!(envoy, Envoy);
 pass!(traefik, Traefik);
 pass!(caddy, Caddy);
+
+/// As many a configuration has it: all that the client sent goes to tokend too, the length of its body included, over HTTP/1.0.
+#[test]
+fn nginx_with_the_clients_headers_is_answered_without_a_wait() {
+    stage::on(proxy::Proxy::Nginx, cases::a_length_without_a_body_is_not_waited_for);
+}

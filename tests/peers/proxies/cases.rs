@@ -270,6 +270,18 @@ pub(super) async fn head_and_options_pass(stage: &Stage) {
     }
 }
 
+pub(super) async fn what_is_only_judged_keeps_its_token(stage: &Stage) {
+    let judging = stage.another(&[stage.proxy.judges(), &[("/auth/graph", "/auth/judged")]].concat()).await;
+    let token = stage.user_token().await;
+    let head = format!("{BARE}\nAuthorization: Bearer {token}\nX-User-Id: forged\nX-Tenant-Id: forged");
+    let seen = passed(stage, &ask(judging.port, &head).await);
+    assert!(seen.header("authorization") == [format!("Bearer {token}")], "{:?}: another token", stage.proxy);
+    assert_eq!(seen.header("x-user-id"), [identity(stage).0], "{:?}", stage.proxy);
+    // No claim is asked for under this name, and what the client says of it is worth nothing all the same.
+    assert!(!seen.header("x-tenant-id").contains(&"forged"), "{:?}: {seen:?}", stage.proxy);
+    refused(stage, &ask(judging.port, BARE).await, 401);
+}
+
 /// For nginx alone.
 pub(super) async fn a_length_without_a_body_is_not_waited_for(stage: &Stage) {
     let careless = stage

@@ -39,6 +39,7 @@ macro_rules! pass {
                 cases::old_clients_are_served
                 cases::head_and_options_pass
                 cases::an_upgrade_passes
+                cases::what_is_only_judged_keeps_its_token
                 cases::a_long_path_arrives_whole
                 proofs::each_proof_of_the_page_is_one
             }

@@ -144,6 +144,16 @@ impl Proxy {
         Some(changes.to_vec())
     }
 
+    /// What the page says to change for an api of which no token is asked.
+    pub(crate) fn judges(self) -> &'static [Change] {
+        match self {
+            Self::Nginx => &[("            proxy_set_header Authorization $tokend_authorization;\n", "")],
+            Self::Envoy => &[],
+            Self::Traefik => &[("authResponseHeaders: [Authorization, ", "authResponseHeaders: [")],
+            Self::Caddy => &[("copy_headers Authorization ", "copy_headers ")],
+        }
+    }
+
     /// What stands on the page, and what a test has in its place. One of the places of a kind (tokend's) is in each configuration.
     fn places(self, at: &Places<'_>, port: u16, folder: &str) -> Vec<(&'static str, String)> {
         let files = at.files.display();

@@ -152,11 +152,13 @@ fn configuration(emulator: &Emulator, files: &Path, proof: Proof) -> String {
         ("https://login.microsoftonline.com", &emulator.origin),
         ("client_id:", &format!("ca_file: {folder}/authority-ca.pem\n    client_id:")),
         ("/run/secrets", &folder.to_string()),
-        // An api that the proxy may not have, and a caller who may.
+        ("apis: [graph]", "apis: [graph, judged]"),
+        // An api of which nothing but a judgement is asked, one that the proxy may not have, and a caller who may.
         (
             "\ncallers:\n",
             &format!(
-                "  mail: {{app: orders, scopes: [https://graph.microsoft.com/Mail.Read], doors: [auth_request]}}\n\n\
+                "  judged: {{app: orders, exchange: false, doors: [auth_request], identity_headers: {{x-user-id: oid}}}}\n  \
+                 mail: {{app: orders, scopes: [https://graph.microsoft.com/Mail.Read], doors: [auth_request]}}\n\n\
                  callers:\n  - {{name: other, token: {{file: {folder}/other-caller}}, doors: [auth_request]}}\n"
             ),
         ),

@@ -1,4 +1,5 @@
-//! Proxies of others before tokend's `/auth/{api}`, by the configurations that `docs/proxies.md` shows: nginx, Envoy, Traefik, Caddy.
+//! Proxies of others before tokend's `/auth/{api}`, by the configurations that `docs/proxies.md` shows: nginx, Envoy, Traefik and
+//! Caddy.
 //!
 //! Each stands between a client that sends whatever bytes it is told to, and an application that keeps what it got.
 

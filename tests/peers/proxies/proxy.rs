@@ -1,5 +1,5 @@
-//! The proxies: the files that `docs/proxies.md` shows of each, with the addresses and files of a test in place of the page's, and the
-//! process that reads them.
+//! The proxies: the files that `docs/proxies.md` shows of each, with the addresses and files of a test in place of the page's, and
+//! the process that reads them.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! A client that sends exactly the bytes that it is told to: what libraries would mend is what proxies and tokend have to withstand.
+//! A client that sends exactly the bytes that it is told to: what libraries would mend is what proxies and tokend have to
+//! withstand.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;

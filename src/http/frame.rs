@@ -206,12 +206,12 @@ impl Frame {
                 let bodies = if self.callers.is_some() && !asked.is_proven { &self.unproven } else { &self.bodies };
                 Some(bodies.take(MediaType::Form, &head.headers, body).await?)
             }
-            BodyKind::Empty | BodyKind::Query | BodyKind::Sidecar => {
+            BodyKind::Empty | BodyKind::Query => {
                 body::refuse(body).await?;
                 None
             }
             // Dropped, and not read: the edge sees to the connection.
-            BodyKind::Unread => None,
+            BodyKind::Sidecar | BodyKind::Unread => None,
         };
         let facts = match route.body {
             BodyKind::Form(..) | BodyKind::Query => HeadFacts::of(&head.headers),

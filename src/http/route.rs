@@ -90,7 +90,7 @@ pub(super) enum BodyKind {
     Empty,
     /// There is none, and the members stand in the query, which may have others too.
     Query,
-    /// There is none, and what Microsoft's sidecar takes stands in the query.
+    /// None is looked at, for clients post what they would to a token endpoint. What Microsoft's sidecar takes stands in the query.
     Sidecar,
     /// Neither body nor query is looked at: they are those of another request.
     Unread,
@@ -177,12 +177,12 @@ impl Path {
     /// A path for clients of Microsoft's sidecar.
     pub(super) const fn ms_sidecar(template: &'static str) -> Self {
         let (dialect, door) = (Dialect::MsSidecar, ClientDoor::MsSidecar);
-        Self { spelling: Spelling::AnyCase, dialect, door, ..Self::rest(template) }
+        Self { spelling: Spelling::AnyCase, leaves_body: true, dialect, door, ..Self::rest(template) }
     }
 
     /// Where such clients ask whether tokend is there.
     pub(super) const fn health(template: &'static str) -> Self {
-        Self { judged: false, unlimited: true, leaves_body: true, proof: ProofPlace::Open, ..Self::ms_sidecar(template) }
+        Self { judged: false, unlimited: true, proof: ProofPlace::Open, ..Self::ms_sidecar(template) }
     }
 
     /// Whether the flow that is asked there is one for a user whose token comes.

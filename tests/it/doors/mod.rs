@@ -6,6 +6,7 @@ mod introspect;
 mod managed_identity;
 mod metadata;
 mod sidecar_routes;
+mod sidecar_rows;
 mod token;
 
 use crate::support::{Answer, Client, World};

@@ -18,16 +18,18 @@ enum Language {
     Node,
     /// What knows no Azure has a program of its own, and in Python packages of its own.
     NodeOAuth,
+    NodeAgents,
     Go,
     Python,
     PythonOAuth,
+    PythonAgents,
     Rust,
     Java,
     JavaSpring,
 }
 
 /// What a machine may have set, and no program here shall look at.
-const FOREIGN: [&str; 26] = [
+const FOREIGN: [&str; 27] = [
     "HTTP_PROXY",
     "http_proxy",
     "HTTPS_PROXY",
@@ -54,11 +56,14 @@ const FOREIGN: [&str; 26] = [
     "MSI_SECRET",
     "OAUTHLIB_INSECURE_TRANSPORT",
     "OAUTHLIB_RELAX_TOKEN_SCOPE",
+    "SIDECAR_URL",
 ];
 
 // === impl Library ===
 
 impl Library {
+    pub(crate) const AGENTS_JS: Self = Self { name: "agents-hosting-js", language: Language::NodeAgents };
+    pub(crate) const AGENTS_PYTHON: Self = Self { name: "agents-hosting-python", language: Language::PythonAgents };
     pub(crate) const AUTHLIB: Self = Self { name: "authlib", language: Language::PythonOAuth };
     pub(crate) const AZIDENTITY: Self = Self { name: "azidentity", language: Language::Go };
     pub(crate) const AZURE_IDENTITY_JAVA: Self = Self { name: "azure-identity-java", language: Language::Java };
@@ -81,9 +86,11 @@ impl Library {
         let mut command = match self.language {
             Language::Node => node("client.mjs", folder),
             Language::NodeOAuth => node("oauth.mjs", folder),
+            Language::NodeAgents => node("sidecar.mjs", folder),
             Language::Go => Command::new(there(".tools/clients/go/client", "peers")),
             Language::Python => python(".tools/venv", "base", "client.py"),
             Language::PythonOAuth => python(".tools/clients/python", "peers", "oauth.py"),
+            Language::PythonAgents => python(".tools/clients/python", "peers", "sidecar.py"),
             Language::Rust => Command::new(there(".tools/clients/rust/client", "peers")),
             Language::Java => java("Client", ".tools/clients/java", folder).await,
             Language::JavaSpring => java("app.Main", ".tools/clients/spring", folder).await,

@@ -3,6 +3,7 @@
 
 mod caller_token;
 mod check;
+pub mod convert;
 mod healthcheck;
 mod key_ring;
 mod print;
@@ -18,6 +19,7 @@ use clap::{Args, Parser, Subcommand};
 use url::Url;
 
 pub use caller_token::CallerToken;
+pub use convert::Convert;
 pub use key_ring::KeyRing;
 
 use crate::finding::{Findings, Severity};
@@ -80,6 +82,8 @@ pub enum Command {
     CallerToken(CallerToken),
     /// Print keys for the level that replicas share.
     KeyRing(KeyRing),
+    /// Print a configuration that is made of another sidecar's.
+    Convert(Convert),
     /// Ask a running sidecar, for whoever sits at the terminal.
     Terminal(Box<TerminalCommand>),
 }
@@ -166,6 +170,9 @@ enum Verb {
     /// Print keys that seal what lies in Redis (`cache.redis.encryption.key_ring`)
     #[command(subcommand)]
     KeyRing(KeyRing),
+    /// Print a configuration that does what another sidecar's does
+    #[command(subcommand)]
+    Convert(Convert),
     /// Sign in at a running tokend, by the browser or a code for another device
     Login(Box<LoginArgs>),
     /// Print a token of somebody who is signed in at a running tokend
@@ -199,6 +206,7 @@ where
         Verb::Healthcheck { file: given, url } => Command::Healthcheck { config: file(given), url },
         Verb::CallerToken(what) => Command::CallerToken(what),
         Verb::KeyRing(what) => Command::KeyRing(what),
+        Verb::Convert(what) => Command::Convert(what),
         Verb::Login(args) => at_terminal(TerminalCommand::Login(args), environment)?,
         Verb::Token(args) => at_terminal(TerminalCommand::Token(args), environment)?,
         Verb::Accounts(args) => at_terminal(TerminalCommand::Accounts(args), environment)?,
@@ -274,12 +282,19 @@ mod tests {
     #[test]
     fn bad_usage_is_64_and_help_is_0() {
         let bad = [&["serv"][..], &[], &["serve", "--colour"], &["healthcheck", "--url", "::"], &["serve", "extra"]];
-        for bad in bad.into_iter().chain([&["key-ring"][..], &["key-ring", "rotate"], &["key-ring", "add", "k"]]) {
+        let further =
+            [&["key-ring"][..], &["key-ring", "rotate"], &["key-ring", "add", "k"], &["convert"], &["convert", "entra-sidecar"]];
+        for bad in bad.into_iter().chain(further) {
             assert!(run(bad).is_err_and(|exit| exit.code == 64 && !exit.asked_for && !exit.text.is_empty()), "{bad:?}");
         }
-        for asked in
-            [&["--help"][..], &["--version"], &["serve", "--help"], &["key-ring", "--help"], &["key-ring", "new", "--help"]]
-        {
+        for asked in [
+            &["--help"][..],
+            &["--version"],
+            &["serve", "--help"],
+            &["key-ring", "--help"],
+            &["key-ring", "new", "--help"],
+            &["convert", "entra-sidecar", "--help"],
+        ] {
             assert!(run(asked).is_err_and(|exit| exit.code == 0 && exit.asked_for), "{asked:?}");
         }
     }

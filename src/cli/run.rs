@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::print::{err, out};
-use super::{Command, USAGE, caller_token, check, healthcheck, key_ring, render, terminal};
+use super::{Command, Convert, USAGE, caller_token, check, convert, healthcheck, key_ring, render, terminal};
 use crate::clock::Clock;
 use crate::config::{self, Input, Settings};
 use crate::finding::Findings;
@@ -68,6 +68,7 @@ pub fn run(command: Command, environment: BTreeMap<String, String>) -> u8 {
             }
             None => failed("this machine has no randomness to make keys of"),
         },
+        Command::Convert(what) => convert(&what),
         Command::Terminal(command) => block_on(terminal::run::run(&command, &environment)).unwrap_or(FAILED),
         #[cfg(feature = "emulator")]
         Command::Demo { exit } => block_on(crate::demo::run(exit, out)).map_or(FAILED, |good| if good { 0 } else { FAILED }),
@@ -77,6 +78,22 @@ pub fn run(command: Command, environment: BTreeMap<String, String>) -> u8 {
             let tls = tls.map(|(certificate, key)| tokend_emulator::TlsFiles { certificate, key });
             let now = std::sync::Arc::new(move || clock.wall());
             block_on(emulate(tokend_emulator::Options { listen, hosts, tls, ca_file, directory, now })).unwrap_or(FAILED)
+        }
+    }
+}
+
+/// Prints what was made, and what is wrong with it or with what it was made of.
+fn convert(what: &Convert) -> u8 {
+    let (text, findings) = convert::run(what);
+    if let Some(text) = &text {
+        out(text);
+    }
+    match text {
+        None => bad(&findings),
+        Some(_) if findings.is_empty() => 0,
+        Some(_) => {
+            err(&render(&findings));
+            FAILED
         }
     }
 }

@@ -42,6 +42,7 @@ use crate::finding::{Complaint, Findings};
 use crate::{http, reload};
 
 pub use format::Format;
+pub use name::shown;
 pub use settings::{Settings, Shutdown};
 
 use report::Report;

@@ -15,8 +15,8 @@ pub(super) fn shown_entry(name: &str) -> &str {
     if is_valid(name) { name } else { shown(name) }
 }
 
-/// The name of an unknown member as findings show it.
-pub(super) fn shown(name: &str) -> &str {
+/// The name of an unknown member as findings show it: a secret may stand where a name belongs.
+pub fn shown(name: &str) -> &str {
     let plain = !name.is_empty()
         && name.len() <= 32
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));

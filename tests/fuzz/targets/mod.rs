@@ -4,6 +4,7 @@ mod answers;
 mod assertions;
 mod configuration;
 mod documents;
+mod entra_sidecar;
 mod inbound;
 mod members;
 mod pem;
@@ -16,7 +17,7 @@ use crate::bench::Ready;
 pub(crate) type Target = fn() -> Ready;
 
 /// Every target, by the name of its corpus.
-pub(crate) const TARGETS: [(&str, Target); 8] = [
+pub(crate) const TARGETS: [(&str, Target); 9] = [
     ("inbound-tokens", inbound::ready),
     ("token-answers", answers::ready),
     ("metadata-and-keys", documents::ready),
@@ -25,6 +26,7 @@ pub(crate) const TARGETS: [(&str, Target); 8] = [
     ("configuration", configuration::ready),
     ("pem", pem::ready),
     ("assertions", assertions::ready),
+    ("entra-sidecar", entra_sidecar::ready),
 ];
 
 /// Says what is wrong unless it holds.

@@ -1,4 +1,4 @@
-//! Every configuration in `docs/callers.md` is one that starts, with its files put in place.
+//! Every configuration in the pages about callers is one that starts, with its files put in place.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -12,18 +12,20 @@ use super::key_server::JwtKey;
 use crate::support::NOW;
 use crate::tls::authority::{Authority, LATER};
 
-/// The YAML blocks of the page.
-fn examples() -> Vec<String> {
-    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/callers.md")).expect("docs/callers.md");
+const PAGES: [&str; 2] = ["docs/callers.md", "docs/from-entra-sidecar.md"];
+
+/// The YAML blocks of a page.
+fn examples(page: &str) -> Vec<String> {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).expect("a page");
     page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().expect("an end").to_owned()).collect()
 }
 
 #[test]
-fn each_example_of_the_page_starts() {
+fn each_example_of_the_pages_starts() {
     let (files, authority) = (tempfile::tempdir().expect("a folder"), Authority::new());
     let pair = authority.listener(&[], LATER);
     let mut kinds = BTreeSet::new();
-    for (number, example) in examples().into_iter().enumerate() {
+    for (number, example) in PAGES.into_iter().flat_map(examples).enumerate() {
         // Each path is a file of its own below the folder.
         let mut text = example.clone();
         let words = example.split(['{', '}', ' ', '\n', '"']);

@@ -2,6 +2,7 @@
 
 mod check;
 mod commands;
+mod convert;
 mod descriptors;
 mod hangup;
 mod leaving;

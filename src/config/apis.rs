@@ -14,30 +14,57 @@ use crate::flow;
 const LATER: &str = "downstream";
 
 /// Headers that no claim fills, because they mean something to the proxy, to the application or to tokend.
-const RESERVED: [&str; 19] = [
+const RESERVED: [&str; 34] = [
     "authorization",
-    "proxy-authorization",
     "www-authenticate",
     "cookie",
     "set-cookie",
     "host",
     "connection",
+    "keep-alive",
     "upgrade",
     "te",
     "trailer",
     "transfer-encoding",
-    "content-length",
-    "content-type",
     "cache-control",
+    "pragma",
+    "expires",
+    "age",
+    "etag",
+    "last-modified",
     "vary",
     "date",
     "location",
+    "refresh",
+    "link",
     "retry-after",
+    "server",
+    "via",
+    "forwarded",
+    "origin",
+    "referer",
+    "strict-transport-security",
+    "traceparent",
+    "tracestate",
+    "x-real-ip",
+    "x-http-method-override",
     "x-correlation-id",
 ];
 
-/// What the names of tokend's own headers begin with.
-const OWN: &str = "x-tokend-";
+/// What the names of others begin with, tokend's own among them.
+const FAMILIES: [&str; 9] =
+    ["x-tokend-", "access-control-", "content-", "proxy-", "sec-", "x-accel-", "x-original-", "x-rewrite-", "x-forwarded-"];
+
+/// Those of such a family that say who a user is, by the custom of other proxies.
+const OF_USERS: [&str; 5] =
+    ["x-forwarded-user", "x-forwarded-email", "x-forwarded-groups", "x-forwarded-preferred-username", "x-forwarded-roles"];
+
+/// What an api has for proxies, as it is written.
+struct Proxied {
+    identity: Option<Scalar<flow::ApiIdentity>>,
+    exchange: Option<Scalar<bool>>,
+    headers: Option<raw::Entries<Text>>,
+}
 
 /// Reads all apis; `apps` are the names that the configuration defines, the broken ones included.
 pub(super) fn apis(raw: Option<raw::Entries<raw::Api>>, apps: &[String], report: &mut Report<'_>) -> Vec<flow::ApiSettings> {
@@ -62,7 +89,8 @@ fn api(name: String, raw: raw::Api, apps: &[String], report: &mut Report<'_>) ->
     let audience = named("audience", raw.audience, report);
     let resource = named("resource", raw.resource, report);
     let doors = served_at(&join(&path, "doors"), raw.doors, report);
-    let proxied = proxied(&path, (raw.identity, raw.exchange, raw.identity_headers), &doors, report);
+    let written = Proxied { identity: raw.identity, exchange: raw.exchange, headers: raw.identity_headers };
+    let proxied = proxied(&path, written, &doors, report);
     let only_judged = !proxied.exchange && doors == [flow::ApiDoor::AuthRequest];
     if scopes.is_empty() && audience.is_none() && resource.is_none() && !only_judged {
         report.missing(&at, Complaint::new("the api has no scopes", "list what a token for it has to grant: [User.Read]"));
@@ -86,12 +114,8 @@ fn api(name: String, raw: raw::Api, apps: &[String], report: &mut Report<'_>) ->
 }
 
 /// What an api says to proxies that ask whether a request may pass; the other settings are left to the caller.
-fn proxied(
-    path: &str,
-    (identity, exchange, headers): (Option<Scalar<flow::ApiIdentity>>, Option<Scalar<bool>>, Option<raw::Entries<Text>>),
-    doors: &[flow::ApiDoor],
-    report: &mut Report<'_>,
-) -> flow::ApiSettings {
+fn proxied(path: &str, written: Proxied, doors: &[flow::ApiDoor], report: &mut Report<'_>) -> flow::ApiSettings {
+    let Proxied { identity, exchange, headers } = written;
     if !doors.contains(&flow::ApiDoor::AuthRequest) {
         let given = [("identity", identity.is_some()), ("exchange", exchange.is_some()), ("identity_headers", headers.is_some())];
         for (member, _) in given.into_iter().filter(|(_, is_given)| *is_given) {
@@ -134,7 +158,8 @@ fn identity_header(path: &str, name: &str, claim: Option<Text>, report: &mut Rep
         return None;
     }
     let at = join(path, &lower);
-    if RESERVED.contains(&&*lower) || lower.starts_with(OWN) {
+    let is_of_family = FAMILIES.iter().any(|family| lower.starts_with(family)) && !OF_USERS.contains(&&*lower);
+    if RESERVED.contains(&&*lower) || is_of_family {
         let reason = "this header means something else to the proxy, to the application or to tokend";
         report.error(&at, Complaint::new(reason, "name another one, such as `x-user-id`"));
         return None;

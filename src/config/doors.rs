@@ -8,7 +8,7 @@ use super::report::Report;
 use super::scalar::{List, Text};
 use super::shape::join;
 use super::{raw, source};
-use crate::caller;
+use crate::caller::{self, CallerProof};
 use crate::finding::Complaint;
 use crate::flow::{self, ApiDoor, ApiIdentity};
 use crate::http::{ClientDoor, DoorSettings, ImdsSettings, MsSidecarSettings};
@@ -90,7 +90,15 @@ fn ms_sidecar(raw: raw::MsSidecar, is_open: bool, known: &DoorContext<'_>, repor
         let remedy = "remove it, and let clients that can send nothing be a caller by `listener` or `peer`";
         report.error(at, Complaint::new("where there are `callers`, every request has to be one's", remedy));
     } else if anyone {
-        let reason = "whoever reaches the token listener gets app tokens for the apis with `app_token`";
+        let widened = known.apis.iter().find(|api| api.app_overrides && api.app_token && api.doors.contains(&ApiDoor::MsSidecar));
+        let reason = match widened {
+            None => "whoever reaches the token listener gets app tokens for the apis with `app_token`".to_owned(),
+            Some(api) => format!(
+                "whoever reaches the token listener gets app tokens for the apis with `app_token`, and, as `{}` has `app_overrides`, for \
+                 whatever resource and listed tenant they name",
+                api.name
+            ),
+        };
         let remedy = "configure `callers`: one by `listener` or `peer` serves clients that can send nothing";
         report.warning(at, Complaint::new(reason, remedy));
     } else if is_open && gives_app_tokens && known.callers.is_empty() {
@@ -98,7 +106,42 @@ fn ms_sidecar(raw: raw::MsSidecar, is_open: bool, known: &DoorContext<'_>, repor
         let remedy = "configure `callers`, or write `ms_sidecar: {unauthenticated: anyone}`";
         report.warning(at, Complaint::new(reason, remedy));
     }
+    if is_open {
+        says_what_sidecar_lacks(app.as_deref(), known, report);
+    }
     MsSidecarSettings { app, anyone }
+}
+
+/// Says what of the routes of Microsoft's sidecar cannot work, or means something else than elsewhere.
+fn says_what_sidecar_lacks(app: Option<&str>, known: &DoorContext<'_>, report: &mut Report<'_>) {
+    let named = match app {
+        Some(name) => known.apps.iter().find(|known| known.name == name),
+        None => only_app(known.apps),
+    };
+    if let Some(app) = named.filter(|app| app.inbound.is_none()) {
+        let reason = format!("`/Validate` refuses every token: the app `{}` accepts none", app.name);
+        let remedy = format!("configure `apps.{}.inbound`, or name another app", app.name);
+        report.warning("ms_sidecar.app", Complaint::new(reason, remedy));
+    }
+    for api in known.apis.iter().filter(|api| api.doors.contains(&ApiDoor::MsSidecar)) {
+        let path = join("apis", &api.name);
+        let of_api = match &api.app {
+            Some(name) => known.apps.iter().find(|app| app.name == *name),
+            None => named,
+        };
+        if api.app.is_none() && named.map(|app| &app.name) != only_app(known.apps).map(|app| &app.name) {
+            let reason = "without `app` it is the app of `ms_sidecar` there, and another one at every other route";
+            report.warning(&path, Complaint::new(reason, "write `app`"));
+        }
+        if let Some(app) = of_api.filter(|app| app.inbound.is_none() && !api.app_token) {
+            let reason = format!(
+                "no request gets a token for it: the app `{}` accepts no users' tokens, and `app_token` is not set",
+                app.name
+            );
+            let remedy = format!("configure `apps.{}.inbound`, or `app_token: true`", app.name);
+            report.warning(&path, Complaint::new(reason, remedy));
+        }
+    }
 }
 
 /// Says of apis what the doors that serve them make wrong.
@@ -109,16 +152,23 @@ fn served_apis(open: &[ClientDoor], known: &DoorContext<'_>, report: &mut Report
             let remedy = format!("add `doors: [{}]` to the apis that are served there", door.as_str());
             report.warning("doors", Complaint::new(format!("no api is served at `{}`", door.as_str()), remedy));
         }
+        let has_door = |caller: &caller::Settings| caller.rights.doors.contains(&client.as_str());
+        if open.contains(&client) && !known.callers.is_empty() && !known.callers.iter().any(has_door) {
+            let reason = format!("no caller may use `{}`", client.as_str());
+            let remedy = format!("add it to the `doors` of one of `callers`: `doors: [{}]`", client.as_str());
+            report.warning("doors", Complaint::new(reason, remedy));
+        }
         for api in served.filter(|_| !open.contains(&client)) {
             pointless(&join(&join("apis", &api.name), "doors"), door.as_str(), report);
         }
     }
     for api in known.apis.iter().filter(|api| api.doors.contains(&ApiDoor::AuthRequest)) {
         let path = join("apis", &api.name);
-        let has_socket = known.listen.iter().any(|address| matches!(address, Address::Unix(_)));
-        if api.identity == ApiIdentity::App && known.callers.is_empty() && !has_socket {
-            let reason = "nobody is answered: the app's own token goes to a known caller, or over a Unix socket, only";
-            report.error(&join(&path, "identity"), Complaint::new(reason, "configure `callers`, or let tokend listen on a socket"));
+        if api.identity == ApiIdentity::App && !may_show_itself(known) {
+            let reason = "nobody is answered: the app's own token goes to callers that show a token or a certificate, and over a Unix \
+                          socket, only";
+            let remedy = "configure such a caller with the door `auth_request`, or let tokend listen on a socket";
+            report.error(&join(&path, "identity"), Complaint::new(reason, remedy));
         }
         let app = match &api.app {
             Some(name) => known.apps.iter().find(|app| app.name == *name),
@@ -129,6 +179,20 @@ fn served_apis(open: &[ClientDoor], known: &DoorContext<'_>, report: &mut Report
             report.missing(&path, Complaint::new(reason, format!("configure `apps.{}.inbound`", app.name)));
         }
     }
+}
+
+/// Whether anybody can ask who shows what no web page can.
+fn may_show_itself(known: &DoorContext<'_>) -> bool {
+    let is_socket = |address: &Address| matches!(address, Address::Unix(_));
+    let shows = |proof: &CallerProof| match proof {
+        CallerProof::Token(_) | CallerProof::Jwt(_) | CallerProof::Certificate(_) | CallerProof::Peer(_) => true,
+        CallerProof::Listener(addresses) => addresses.iter().any(is_socket),
+    };
+    let may_pass = |caller: &&caller::Settings| caller.rights.doors.contains(&ClientDoor::AuthRequest.as_str());
+    if known.callers.is_empty() {
+        return known.listen.iter().any(is_socket);
+    }
+    known.callers.iter().filter(may_pass).any(|caller| shows(&caller.proof))
 }
 
 /// The app that is meant where none is named.

@@ -136,7 +136,7 @@ fn every_value_of_the_good_file_arrives() {
     assert_eq!((checkout.rights.accounts, support.rights.accounts), (AccountRights::Own, AccountRights::All));
     assert_eq!(
         (&*workload.former_names, &*workload.rights.doors),
-        (&["batch", "0-batch"].map(str::to_owned)[..], &["rest", "msi"][..])
+        (&["batch", "0-batch"].map(str::to_owned)[..], &["rest", "msi", "auth_request", "ms_sidecar"][..])
     );
 }
 

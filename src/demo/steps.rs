@@ -54,8 +54,8 @@ pub(super) async fn all(client: &Client) -> Vec<DemoStep> {
     steps
 }
 
-/// What clients that know nothing of tokend ask: OAuth 2.0's token endpoint and introspection, a managed identity's token, a proxy's
-/// sub-request, and a header as Microsoft's sidecar gives it.
+/// What clients that know nothing of tokend ask: OAuth 2.0's token endpoint and introspection, a managed identity's token, a
+/// proxy's sub-request, and a header as Microsoft's sidecar gives it.
 async fn by_other_doors(client: &Client) -> Vec<DemoStep> {
     let app = [("grant_type", "client_credentials"), ("client_id", "daemon"), ("scope", GRAPH)];
     let app = timed("token endpoint, client credentials", client.form("/oauth2/token", &app)).await;

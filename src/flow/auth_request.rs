@@ -19,13 +19,15 @@ use crate::token::{TokenDigest, Turn};
 
 /// A request that a proxy asks about.
 // No `Debug`: it would show what the caller was trusted with.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct AuthRequest<'a> {
     /// The api that it goes to.
     pub api: &'a str,
     /// The user's token, from `Authorization: Bearer`.
     pub bearer: Option<&'a str>,
-    /// Whether it is known who asks: a caller, or a process that may use our Unix socket.
+    /// Why there is none, where something else stands in its place.
+    pub unusable: Option<Arc<Refusal>>,
+    /// Whether whoever asks shows what no web page can: a proof in the head, a certificate, or our Unix socket.
     pub is_trusted: bool,
 }
 
@@ -65,11 +67,18 @@ impl Passage<'_> {
 ///
 /// # Errors
 /// No such api is served, or it is not for whoever asks.
-pub(super) fn passage<'a>(state: &'a FlowState, asked: &AuthRequest<'a>) -> Result<Box<Passage<'a>>, Arc<Refusal>> {
-    let api = state.served_at(ApiDoor::AuthRequest, asked.api)?;
+pub(super) fn passage<'a>(state: &'a FlowState, caller: Caller, asked: &AuthRequest<'a>) -> Result<Box<Passage<'a>>, Arc<Refusal>> {
+    let api = state.served_to(caller, ApiDoor::AuthRequest, asked.api)?;
     let common = Common { api: Some(asked.api), beyond: Beyond::Nothing, ..Common::default() };
     let request = match api.identity {
-        ApiIdentity::User => Request::OnBehalfOf(OnBehalfOf { common, bearer: asked.bearer, ..OnBehalfOf::default() }),
+        ApiIdentity::User => match &asked.unusable {
+            None => Request::OnBehalfOf(OnBehalfOf { common, bearer: asked.bearer, ..OnBehalfOf::default() }),
+            Some(refusal) => {
+                // Who may not ask is told that first.
+                state.asked_of(caller, Flow::OnBehalfOf, &common)?;
+                return Err(Arc::clone(refusal));
+            }
+        },
         ApiIdentity::App if asked.is_trusted => Request::ClientCredentials(common),
         ApiIdentity::App => return Err(Arc::new(not_trusted())),
     };
@@ -97,14 +106,13 @@ fn identity(api: &Api, bearer: Option<&str>) -> Vec<(HeaderName, Option<Value>)>
     if api.identity_headers.is_empty() {
         return Vec::new();
     }
-    let mut claims: Map<String, Value> = bearer.and_then(claims).unwrap_or_default();
-    // Two headers may have one claim, so that none is taken out.
-    let mut said = |claim: &str| claims.get_mut(claim).map(|value| value.clone()).filter(|value| !value.is_null());
+    let claims: Map<String, Value> = bearer.and_then(claims).unwrap_or_default();
+    let said = |claim: &str| claims.get(claim).filter(|value| !value.is_null()).cloned();
     api.identity_headers.iter().map(|(name, claim)| (name.clone(), said(claim))).collect()
 }
 
 fn not_trusted() -> Refusal {
-    let detail =
-        "the app's own token is answered to known callers, and over a Unix socket, only: configure `callers`, or ask by the socket";
-    Refusal::new(Turn::Rights, RefusalKind::CallerNotAllowed, detail).because("the app's token was asked for by somebody unknown")
+    let detail = "the app's own token is answered only to callers that show a token or a certificate, and over a Unix socket: a web \
+                  page can reach an address too";
+    Refusal::new(Turn::Rights, RefusalKind::CallerNotAllowed, detail).because("the app's token was asked for without a proof")
 }

@@ -82,6 +82,11 @@ pub(super) fn issue(
     if issued_token_type.as_deref().is_some_and(is_refresh_token_type) {
         return Err(AuthorityError::Invalid("its issued_token_type is a refresh token's"));
     }
+    // RFC 6749 appendix A.12; assertions are XML.
+    let is_token = access_token.expose().bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    if !is_token && !matches!(expected.exchange, Exchanged::Saml(_)) {
+        return Err(AuthorityError::Invalid("its access_token has characters that no token has"));
+    }
     let scope = scope(response.scope, &expected.asked)?;
     let lifetime = response.expires_in.or_else(|| response.expires_on.map(|ends| ends.saturating_sub(received.on)));
     let times = times([lifetime, response.ext_expires_in, response.refresh_in], received);

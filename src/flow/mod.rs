@@ -296,8 +296,8 @@ impl Service {
     ///
     /// # Errors
     /// No such api is served, or it is not for whoever asks.
-    pub fn passage<'a>(&'a self, asked: &AuthRequest<'a>) -> Result<Box<Passage<'a>>, Arc<Refusal>> {
-        auth_request::passage(&self.0, asked)
+    pub fn passage<'a>(&'a self, caller: Caller, asked: &AuthRequest<'a>) -> Result<Box<Passage<'a>>, Arc<Refusal>> {
+        auth_request::passage(&self.0, caller, asked)
     }
 
     /// Judges the user's token of a proxy's request as if it were exchanged.
@@ -315,6 +315,12 @@ impl Service {
     pub async fn authorization_header(&self, caller: Caller, call: Call, asked: &SidecarRequest<'_>) -> Outcome {
         let request = ms_sidecar::wanted(&self.0, caller, &call, asked).await?;
         self.token(caller, call, &request).await
+    }
+
+    /// The app whose token such a header is, for the log.
+    pub fn app_of_header(&self, caller: Caller, asked: &SidecarRequest<'_>) -> Option<Arc<App>> {
+        let app = asked.app.filter(|_| self.0.apis.get(&asked.api).is_some_and(|api| api.app.is_none()));
+        self.app_meant(caller, &Common { app, api: Some(&asked.api), ..Common::default() })
     }
 
     /// `/Validate`: what a token says that this app accepts, be it a user's or an app's.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::app::{Api, App};
 use super::catalogue::Flow;
-use super::grants::{judged_for_introspection, no_bearer};
+use super::grants::{judged_for_introspection, no_bearer, user_of};
 use super::introspect::claims;
 use super::refusal::{Refusal, RefusalKind};
 use super::request::{Call, Common, OnBehalfOf, Request};
@@ -82,7 +82,7 @@ pub(super) async fn wanted<'a>(
     call: &Call,
     asked: &'a SidecarRequest<'_>,
 ) -> Result<Request<'a>, Arc<Refusal>> {
-    let api = state.served_at(ApiDoor::MsSidecar, &asked.api)?;
+    let api = state.served_to(caller, ApiDoor::MsSidecar, &asked.api)?;
     let for_app = !asked.for_user || asked.overrides.app_token;
     let flow = if for_app { Flow::ClientCredentials } else { Flow::OnBehalfOf };
     // Who may not ask learns nothing of how the api is configured.
@@ -98,10 +98,16 @@ pub(super) async fn wanted<'a>(
         return Ok(Request::OnBehalfOf(OnBehalfOf { common, bearer: asked.bearer, ..OnBehalfOf::default() }));
     }
     if asked.for_user {
-        // The app's token, for a request that has a user: the user's token has to be good all the same.
-        validated(state, &app, call.clone(), asked.bearer).await.map_err(counted)?;
+        // The app's token, for a request that has a user: the user's token has to be good all the same, and a user's.
+        judge_user(state, &app, call.clone(), asked.bearer).await.map_err(counted)?;
     }
     Ok(Request::ClientCredentials(common))
+}
+
+/// Whether the token of a request is one of a user whom the app accepts.
+async fn judge_user(state: &FlowState, app: &App, call: Call, bearer: Option<&str>) -> Result<(), Refusal> {
+    let token = bearer.ok_or_else(no_bearer)?;
+    user_of(state, app, (token, &TokenDigest::of(token)), call).await.map(drop)
 }
 
 /// What a token says that an app accepts, be it a user's or an app's.
@@ -158,14 +164,15 @@ impl FlowState {
     fn judge_sidecar(&self, api: &Api, app: &App, asked: &SidecarRequest<'_>) -> Result<(), Refusal> {
         let refused = |detail: String| Err(Refusal::new(Turn::Rights, RefusalKind::CallerNotAllowed, detail));
         let (name, overrides) = (&asked.api, &asked.overrides);
-        if !asked.for_user && self.callers.is_none() && !asked.anyone {
+        let for_app = !asked.for_user || overrides.app_token;
+        if for_app && self.callers.is_none() && !asked.anyone {
             return refused(
-                "requests without a user are answered to known callers only: configure `callers`, or \
+                "tokens without a user are answered to known callers only: configure `callers`, or \
                  `ms_sidecar: {unauthenticated: anyone}`"
                     .to_owned(),
             );
         }
-        if (!asked.for_user || overrides.app_token) && !api.app_token {
+        if for_app && !api.app_token {
             return refused(format!("the api `{name}` has no tokens without a user: configure `apis.{name}.app_token: true`"));
         }
         let (may, switch) = if asked.for_user { (api.overrides, "overrides") } else { (api.app_overrides, "app_overrides") };

@@ -14,7 +14,7 @@ use super::request::Common;
 use super::settings::{ApiDoor, ApiSettings, HandleSettings};
 use super::spine::holds::{Remembered, remembered};
 use crate::cache::{Attempts, Cache, Flight, Work};
-use crate::caller::{Caller, Callers, RightError, WantedRights};
+use crate::caller::{Beyond, Caller, Callers, RightError, WantedRights};
 use crate::clock::Clock;
 use crate::tasks::Tasks;
 use crate::token::{FlightKey, Turn};
@@ -199,8 +199,19 @@ impl FlowState {
         self.apis.get(name).ok_or_else(|| Arc::new(Refusal::new(Turn::Configuration, RefusalKind::UnknownApi, detail)))
     }
 
+    /// The api of this name, if it says that this door serves it. Who may not ask for it learns nothing of that.
+    pub(super) fn served_to(&self, caller: Caller, door: ApiDoor, name: &str) -> Result<&Api, Arc<Refusal>> {
+        self.served_at(door, name).or_else(|refusal| {
+            let common = Common { api: Some(name), beyond: Beyond::Nothing, ..Common::default() };
+            match self.allowed(caller, Some(Flow::OnBehalfOf), &common) {
+                Err(lacks) if lacks.kind == RefusalKind::CallerNotAllowed => Err(lacks),
+                _ => Err(refusal),
+            }
+        })
+    }
+
     /// The api of this name, if it says that this door serves it.
-    pub(super) fn served_at(&self, door: ApiDoor, name: &str) -> Result<&Api, Arc<Refusal>> {
+    fn served_at(&self, door: ApiDoor, name: &str) -> Result<&Api, Arc<Refusal>> {
         self.apis.get(name).filter(|api| api.doors.contains(&door)).ok_or_else(|| {
             let door = door.as_str();
             let detail = format!("no api of this name is served here: name one of `apis` whose `doors` have `{door}`");

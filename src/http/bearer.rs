@@ -33,6 +33,19 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, RequestError> 
     })
 }
 
+/// As [`bearer`], where it is not known yet whether the user's token is needed: what is wrong is kept beside it, as a token that is
+/// not accepted.
+pub(super) fn bearer_if_needed(headers: &HeaderMap) -> (Option<&str>, Option<Arc<Refusal>>) {
+    match bearer(headers) {
+        Ok(token) => (token, None),
+        Err(RequestError::Refused(refusal)) => (None, Some(refusal)),
+        Err(RequestError::Fault(fault)) => {
+            let refusal = Refusal::new(Turn::User, RefusalKind::InvalidToken, fault.detail.into_owned());
+            (None, Some(Arc::new(refusal)))
+        }
+    }
+}
+
 /// RFC 6750 §2.1 `b64token`. Every byte is looked at, also behind a wrong one, so that the compiler can look at many at a time.
 fn is_token(text: &[u8]) -> bool {
     let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();

@@ -21,7 +21,7 @@ use crate::caller::{Caller, CallerError, Callers, HeaderToken, Identified, Prese
 use crate::listen::Connection;
 
 /// The header of the caller's token.
-const CALLER_TOKEN: HeaderName = HeaderName::from_static("x-tokend-token");
+pub(super) const CALLER_TOKEN: HeaderName = HeaderName::from_static("x-tokend-token");
 
 /// The header of clients that ask for a managed identity's tokens.
 const IDENTITY_HEADER: HeaderName = HeaderName::from_static("x-identity-header");

@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::Response;
+use http::request::Parts;
 use http::{HeaderMap, StatusCode, Uri};
 use prometheus::{IntCounter, IntCounterVec, IntGauge};
 use tokio::sync::Semaphore;
 use tracing::Span;
 
 use super::asked::Asked;
-use super::bearer::bearer;
+use super::bearer::{bearer, bearer_if_needed};
 use super::body::{self, Bodies, HeldBody, MediaType};
-use super::caller::{self, CallerLayer};
+use super::caller::{self, CALLER_TOKEN, CallerLayer};
 use super::dialect::About;
-use super::doors::{DoorInput, FlowReply, HeadFacts};
+use super::doors::{DoorInput, FlowReply, HeadFacts, Rare};
 use super::fault::{Fault, FaultKind, RequestError};
 use super::members::form::Foreign;
 use super::members::overrides::SidecarQuery;
@@ -215,14 +216,20 @@ impl Frame {
         };
         let facts = match route.body {
             BodyKind::Form(..) | BodyKind::Query => HeadFacts::of(&head.headers),
-            BodyKind::Unread => {
-                let is_socket = matches!(Peer::of(&head.extensions), Some(Peer::Unix { .. }));
-                HeadFacts { is_trusted: is_socket || self.callers.is_some(), ..HeadFacts::default() }
-            }
+            BodyKind::Unread => HeadFacts { is_trusted: self.is_trusted(&head), ..HeadFacts::default() },
             BodyKind::Json(..) | BodyKind::Empty | BodyKind::Sidecar => HeadFacts::default(),
         };
         let headers = if route.bearer { head.headers } else { HeaderMap::new() };
         Ok(OpenedRequest { route, uri: head.uri, headers, head: facts, form, body })
+    }
+
+    /// Whether a request shows what a web page cannot make a browser show: a caller's proof that stands in its head, a certificate,
+    /// or a Unix socket. That it has reached an address which is one caller's alone is not enough where `Host` is not judged.
+    fn is_trusted(&self, head: &Parts) -> bool {
+        let connection = Connection::of(&head.extensions);
+        let is_socket = connection.is_some_and(|connection| matches!(connection.peer, Peer::Unix { .. }));
+        let is_certified = connection.is_some_and(|connection| connection.certificate.is_some());
+        is_socket || self.callers.is_some() && (is_certified || head.headers.contains_key(&CALLER_TOKEN))
     }
 
     /// Ends a request, in the dialect of its path.
@@ -332,7 +339,11 @@ impl OpenedRequest {
     /// # Errors
     /// What stands where the user's token belongs is none, or a member is not as it has to be.
     pub(super) fn given<'a>(&'a self, settings: &'a DoorSettings) -> Result<DoorInput<'a>, RequestError> {
-        let bearer = if self.route.bearer { bearer(&self.headers)? } else { None };
+        let (bearer, unusable) = match self.route.body {
+            BodyKind::Unread if self.route.bearer => bearer_if_needed(&self.headers),
+            _ if self.route.bearer => (bearer(&self.headers)?, None),
+            _ => (None, None),
+        };
         let (body, query) = (self.body.as_ref().map(|body| &body.bytes[..]), self.uri.query().unwrap_or_default());
         let members = match self.route.body {
             BodyKind::Json(..) => read::read(body.unwrap_or_default(), self.route.takes)?,
@@ -345,12 +356,12 @@ impl OpenedRequest {
             BodyKind::Query => form::read(query, self.route.takes, Foreign::Ignored)?,
             BodyKind::Sidecar | BodyKind::Unread => Members::default(),
         };
-        let sidecar = match self.route.body {
-            BodyKind::Sidecar => Some(Box::new(SidecarQuery::read(query)?)),
-            _ => None,
+        let rare = match self.route.body {
+            BodyKind::Sidecar => Some(Box::new(Rare::Sidecar(SidecarQuery::read(query)?))),
+            _ => unusable.map(|refusal| Box::new(Rare::Unusable(refusal))),
         };
-        let (path, segment) = (self.uri.path(), self.route.path.segment(self.uri.path()));
-        Ok(DoorInput { members, bearer, sidecar, path, segment, client: None, head: self.head, settings })
+        let path = self.uri.path();
+        Ok(DoorInput { members, bearer, rare, path, client: None, head: self.head, settings })
     }
 }
 

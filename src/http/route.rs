@@ -237,12 +237,6 @@ impl Path {
         self.template.split_once('{').map_or(self.template, |(before, _)| before)
     }
 
-    /// The segment of a path of this template that is its parameter, not decoded yet.
-    pub(super) fn segment<'a>(&self, path: &'a str) -> &'a str {
-        let rest = path.get(self.fixed().len()..).unwrap_or_default();
-        rest.split('/').next().unwrap_or_default()
-    }
-
     /// The path that the router knows, of one that is spelled in another case; `None`: it is that one.
     pub(super) fn respelled(&self, path: &str) -> Option<String> {
         let fixed = self.fixed();

@@ -55,7 +55,19 @@ fn an_api_that_is_only_judged_needs_no_scopes() {
 
 #[test]
 fn headers_that_mean_something_else_are_refused() {
-    for name in ["authorization", "Host", "x-tokend-token", "X-Tokend-Anything", "set-cookie", "vary"] {
+    for name in [
+        "authorization",
+        "Host",
+        "x-tokend-token",
+        "X-Tokend-Anything",
+        "set-cookie",
+        "vary",
+        "access-control-allow-origin",
+        "x-accel-redirect",
+        "x-forwarded-for",
+        "proxy-connection",
+        "content-encoding",
+    ] {
         let (key, is_error, text) =
             only("doors: [auth_request]\n", &format!("scopes: [s], doors: [auth_request], identity_headers: {{{name}: oid}}"));
         assert!(is_error && text.contains("x-user-id"), "{name}: {text}");
@@ -90,6 +102,36 @@ fn the_apps_own_identity_is_for_those_who_are_known() {
     }
     let (key, is_error, text) = only("doors: [auth_request]\n", &format!("{api}s"));
     assert!(key == "apis.g.identity" && is_error && text.contains("write user or app"), "{text}");
+}
+
+#[test]
+fn an_address_of_its_own_is_no_proof_for_the_apps_token() {
+    let api = "scopes: [s], doors: [auth_request], identity: app";
+    let by = |proof: &str| format!("doors: [auth_request]\ncallers: [{{name: p, {proof}, doors: [auth_request]}}]\n");
+    let (key, is_error, text) = only(&by("listener: '127.0.0.1:5178'"), api);
+    assert!(key == "apis.g.identity" && is_error && text.contains("a token or a certificate"), "{text}");
+    for proof in ["listener: 'unix:/run/p.sock'", "token: {file: /t}"] {
+        assert!(read(&by(proof), api).1.iter().next().is_none(), "{proof}");
+    }
+    let without = "doors: [auth_request]\ncallers: [{name: p, token: {file: /t}}]\n";
+    let (_, findings) = read(without, api);
+    assert_eq!(keys(&findings).join(" "), "doors apis.g.identity", "no caller has the door");
+}
+
+#[test]
+fn what_the_sidecars_routes_lack_is_said() {
+    let apps = "apps: {default: {issuer: https://id.example, client_id: c, credential: {secret: {file: /s}}}, b: {issuer: https://id.example, \
+                client_id: d, credential: {secret: {file: /s}}, inbound: {audiences: ['https://api.example']}}}\n";
+    let said = |sidecar: &str, api: &str| {
+        let doors = format!("doors: [ms_sidecar]\n{CALLERS}ms_sidecar: {{{sidecar}}}\n");
+        let (_, findings) = yaml(&format!("{apps}{doors}apis: {{g: {{scopes: [s], doors: [ms_sidecar]{api}}}}}\n"), &[]);
+        keys(&findings).join(" ")
+    };
+    assert_eq!(said("app: b", ", app: b"), "");
+    assert_eq!(said("app: b", ""), "apis.g", "another app than elsewhere");
+    assert_eq!(said("", ", app: b"), "ms_sidecar.app", "the app of /Validate accepts nobody");
+    assert_eq!(said("app: b", ", app: default"), "apis.g", "nobody gets a token for it");
+    assert_eq!(said("app: b", ", app: default, app_token: true"), "");
 }
 
 #[test]

@@ -61,7 +61,6 @@ pub(super) fn failure(failure: &RequestFailure<'_>, about: About) -> Response {
     let mut response = refused(status, loggable(failure.error), about);
     let headers = response.headers_mut();
     let challenge = match (status, failure.trouble) {
-        (StatusCode::UNAUTHORIZED, Trouble::Fault(_)) => Some(HeaderValue::from_static("Bearer error=\"invalid_request\"")),
         (StatusCode::UNAUTHORIZED, Trouble::Refusal(refusal)) => Some(challenge(refusal)),
         (StatusCode::FORBIDDEN, Trouble::Refusal(refusal)) if refusal.kind == RefusalKind::InsufficientScope => {
             Some(challenge(refusal))
@@ -91,8 +90,6 @@ fn status_of(failure: &RequestFailure<'_>) -> StatusCode {
                 StatusCode::SERVICE_UNAVAILABLE
             }
         },
-        // Nothing of the request is read but its `Authorization`.
-        Trouble::Fault(FaultKind::InvalidRequest) => StatusCode::UNAUTHORIZED,
         Trouble::Fault(FaultKind::CallerNotAuthenticated | FaultKind::CallerNotAllowed) => StatusCode::FORBIDDEN,
         Trouble::Fault(FaultKind::NotFound | FaultKind::HeaderTooLarge) => failure.status,
         Trouble::Fault(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -105,8 +102,8 @@ fn refused(status: StatusCode, error: &str, about: About) -> Response {
     response
 }
 
-/// A claim as a header has it: visible ASCII, with `%` and everything else percent-encoded as UTF-8. Lists have commas between
-/// their entries, in which a comma is encoded; what is no text, number, switch or list of these is left empty.
+/// A claim as a header has it: visible ASCII, with `%` and everything else percent-encoded as UTF-8. A comma stands between the
+/// entries of a list alone, and is encoded elsewhere. What is no text, whole number, switch or list of these is left empty.
 fn said(claim: Option<&Value>) -> HeaderValue {
     let mut text = String::new();
     let is_plain = match claim {
@@ -114,9 +111,9 @@ fn said(claim: Option<&Value>) -> HeaderValue {
             if index > 0 {
                 text.push(',');
             }
-            put(entry, true, &mut text)
+            put(entry, &mut text)
         }),
-        Some(value) => put(value, false, &mut text),
+        Some(value) => put(value, &mut text),
         None => true,
     };
     let fits = is_plain && text.len() <= LONGEST;
@@ -126,21 +123,26 @@ fn said(claim: Option<&Value>) -> HeaderValue {
 const EMPTY: HeaderValue = HeaderValue::from_static("");
 
 /// Whether it could be written. Nothing is written far beyond the bound.
-fn put(value: &Value, in_list: bool, text: &mut String) -> bool {
+fn put(value: &Value, text: &mut String) -> bool {
     let own;
     let plain = match value {
         Value::String(plain) => plain,
-        Value::Number(_) | Value::Bool(_) => {
+        Value::Bool(_) => {
             own = value.to_string();
             &own
         }
-        Value::Null | Value::Array(_) | Value::Object(_) => return false,
+        // Others were rounded when they were read, and two users' numbers may have become one.
+        Value::Number(number) if number.is_i64() || number.is_u64() => {
+            own = number.to_string();
+            &own
+        }
+        Value::Number(_) | Value::Null | Value::Array(_) | Value::Object(_) => return false,
     };
     for byte in plain.bytes() {
         if text.len() > LONGEST {
             return false;
         }
-        if byte.is_ascii_graphic() && byte != b'%' && !(in_list && byte == b',') {
+        if byte.is_ascii_graphic() && byte != b'%' && byte != b',' {
             text.push(char::from(byte));
         } else {
             // A `String` takes all that is written to it.
@@ -169,7 +171,7 @@ mod tests {
             (json!("100%"), "100%25"),
             (json!("a\r\nx-admin: 1"), "a%0D%0Ax-admin:%201"),
             (json!("a\u{0}\u{7f}\t"), "a%00%7F%09"),
-            (json!("a,b"), "a,b"),
+            (json!("a,b"), "a%2Cb"),
             (json!(7), "7"),
             (json!(true), "true"),
             (json!(["a", "b,c", "d e", 1]), "a,b%2Cc,d%20e,1"),
@@ -183,7 +185,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_said_whole_is_not_said() {
-        for claim in [json!(null), json!({"a": 1}), json!(["a", ["b"]]), json!(["a", {"b": 1}]), json!(["a", null])] {
+        for claim in
+            [json!(1.5), json!(1e30), json!(null), json!({"a": 1}), json!(["a", ["b"]]), json!(["a", {"b": 1}]), json!(["a", null])]
+        {
             assert_eq!(text(claim.clone()), "", "{claim}");
         }
         assert_eq!(text(json!("x".repeat(1024))).len(), 1024);

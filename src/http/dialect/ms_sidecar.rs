@@ -66,5 +66,7 @@ pub(super) fn failure(failure: &RequestFailure<'_>, about: About) -> Response {
     let is_unknown = matches!(failure.trouble, Trouble::Refusal(refusal) if refusal.kind == RefusalKind::UnknownApi);
     // There, an api that is not known has no scopes, and that is an error of the request: clients take 404 for a wrong address.
     let status = if is_unknown { StatusCode::BAD_REQUEST } else { failure.status };
-    problem::titled(&RequestFailure { status, ..*failure }, failure.detail, about)
+    let waits = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT);
+    let retry_after = failure.retry_after.or(waits.then_some(1));
+    problem::titled(&RequestFailure { status, retry_after, ..*failure }, failure.detail, about)
 }

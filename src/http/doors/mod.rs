@@ -34,18 +34,24 @@ pub(super) struct DoorInput<'a> {
     pub(super) members: Members<'a>,
     /// The user's token.
     pub(super) bearer: Option<&'a str>,
-    /// What Microsoft's sidecar takes, where that is asked for.
-    pub(super) sidecar: Option<Box<SidecarQuery<'a>>>,
+    /// What few requests have beside that. On the heap: all move what has a place for it.
+    pub(super) rare: Option<Box<Rare<'a>>>,
     /// The path, not decoded yet.
     pub(super) path: &'a str,
-    /// The segment of it that is the template's parameter, not decoded yet.
-    pub(super) segment: &'a str,
     /// The app that a form's request names.
     pub(super) client: Option<&'a str>,
     /// What else its head says.
     pub(super) head: HeadFacts,
     /// What the configuration adds.
     pub(super) settings: &'a DoorSettings,
+}
+
+/// What few requests give.
+pub(super) enum Rare<'a> {
+    /// What Microsoft's sidecar takes.
+    Sidecar(SidecarQuery<'a>),
+    /// Why there is no user's token, where something else stands in its place and not every request needs one.
+    Unusable(Arc<Refusal>),
 }
 
 /// What a head says to doors that ask for it.
@@ -153,7 +159,7 @@ impl FlowCall<'_> {
             Self::Metadata { app, .. } => by_name(Some(app)),
             Self::Revoke(_) | Self::Health => None,
             Self::AuthRequest(asked) => service.app_meant(caller, &Common { api: Some(asked.api), ..Common::default() }),
-            Self::AuthorizationHeader(asked) => service.app_meant(caller, &Common { api: Some(&asked.api), ..Common::default() }),
+            Self::AuthorizationHeader(asked) => service.app_of_header(caller, asked),
             Self::Validate(asked) => by_name(asked.app),
             Self::AuthCodeUrl(request) => service.app_meant(caller, &request.common),
             Self::EndSession(ending) => by_name(ending.app),
@@ -200,7 +206,7 @@ impl FlowCall<'_> {
                 service.introspect(caller, call, *client, token).boxed().await.map(FlowReply::Introspection)
             }
             Self::AuthRequest(asked) => {
-                let passage = service.passage(asked)?;
+                let passage = service.passage(caller, asked)?;
                 if !passage.exchanges() {
                     service.judge(caller, call, &passage).boxed().await?;
                     return Ok(FlowReply::Authorized(passage.with(None)));

@@ -2,7 +2,7 @@
 
 use super::super::fault::Fault;
 use super::super::members::form;
-use super::{DoorInput, FlowCall, Validation};
+use super::{DoorInput, FlowCall, Rare, Validation};
 use crate::flow::SidecarRequest;
 
 /// What templates call the api.
@@ -32,9 +32,9 @@ fn call<'a>(given: &'a DoorInput<'_>, for_user: bool) -> Result<FlowCall<'a>, Fa
     let settings = &given.settings.ms_sidecar;
     // Its names have no case, and ours are written in lower case.
     let api = form::last_segment(given.path, API)?.to_ascii_lowercase();
-    let overrides = match &given.sidecar {
-        Some(query) => query.overrides()?,
-        None => crate::flow::Overrides::default(),
+    let overrides = match given.rare.as_deref() {
+        Some(Rare::Sidecar(query)) => query.overrides()?,
+        _ => crate::flow::Overrides::default(),
     };
     let app = settings.app.as_deref();
     let request = SidecarRequest { api, app, for_user, bearer: given.bearer, anyone: settings.anyone, overrides };

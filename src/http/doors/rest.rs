@@ -165,9 +165,8 @@ mod tests {
         let mut given = DoorInput {
             members,
             bearer: Some("bearer"),
-            sidecar: None,
+            rare: None,
             path: "/",
-            segment: "",
             client: None,
             head: HeadFacts::default(),
             settings: &settings,

@@ -32,6 +32,8 @@ enum Kind {
     Refused,
     /// It says something of a call to the api that is not made here.
     OfCall,
+    /// It has to be the one that is served.
+    Scheme,
 }
 
 const AGENT: &str = "Refused: agent identities are not served.";
@@ -40,8 +42,12 @@ const CALL: &str = "About a call to the api, which is not made here: it has no e
 /// What an id for the request is called here.
 pub(in crate::http) const CORRELATION: &str = "optionsOverride.AcquireTokenOptions.CorrelationId";
 
-/// What the names of all parameters begin with that say something of the token.
-const ACQUIRE: &str = "optionsOverride.AcquireTokenOptions.";
+/// What the names begin with that may say something of the token, and of whose it is.
+const MEANINGFUL: [&str; 4] = ["optionsOverride", "AgentIdentity", "AgentUsername", "AgentUserId"];
+
+/// What the names begin with that say something of the call alone.
+const HARMLESS: [&str; 3] =
+    ["optionsOverride.ExtraHeaderParameters.", "optionsOverride.ExtraQueryParameters.", "optionsOverride.CustomHeader."];
 
 /// The parameters that are known.
 pub(in crate::http) const PARAMETERS: [SidecarParameter; 19] = {
@@ -75,7 +81,7 @@ pub(in crate::http) const PARAMETERS: [SidecarParameter; 19] = {
         row("optionsOverride.HttpMethod", Kind::OfCall, CALL),
         row("optionsOverride.AcceptHeader", Kind::OfCall, CALL),
         row("optionsOverride.ContentType", Kind::OfCall, CALL),
-        row("optionsOverride.ProtocolScheme", Kind::OfCall, CALL),
+        row("optionsOverride.ProtocolScheme", Kind::Scheme, "`Bearer`, or nothing: tokens are not bound to keys."),
     ]
 };
 
@@ -104,7 +110,7 @@ impl<'a> SidecarQuery<'a> {
         }
         for pair in pairs {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let name = decode_form(name).unwrap_or_default();
+            let name = decode_form(name).ok_or_else(|| invalid("a parameter's name is no percent-encoded UTF-8".to_owned()))?;
             let Some(parameter) = PARAMETERS.iter().find(|known| known.name.eq_ignore_ascii_case(&name)) else {
                 refuse_unknown(&name)?;
                 continue;
@@ -143,7 +149,10 @@ impl<'a> SidecarQuery<'a> {
             Kind::CorrelationId if !is_id(&value) => {
                 return Err(invalid(format!("`{}` is no GUID; send one, or none at all", parameter.name)));
             }
-            Kind::CorrelationId | Kind::OfCall | Kind::Refused => {}
+            Kind::Scheme if !value.eq_ignore_ascii_case("bearer") => {
+                return Err(invalid(format!("`{}` is another one than `Bearer`: tokens are not bound to keys", parameter.name)));
+            }
+            Kind::Scheme | Kind::CorrelationId | Kind::OfCall | Kind::Refused => {}
         }
         Ok(())
     }
@@ -182,11 +191,11 @@ fn is_id(text: &str) -> bool {
 
 /// What else would say something of the token. All else is of no concern here.
 fn refuse_unknown(name: &str) -> Result<(), Fault> {
-    let is_of_token = name.get(..ACQUIRE.len()).is_some_and(|start| start.eq_ignore_ascii_case(ACQUIRE));
-    if !is_of_token {
+    let begins = |start: &&str| name.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start));
+    if !MEANINGFUL.iter().any(|start| begins(start)) || HARMLESS.iter().any(|start| begins(start)) {
         return Ok(());
     }
-    let shown = if name.split('.').all(is_showable) { name } else { "optionsOverride.AcquireTokenOptions.…" };
+    let shown = if name.split('.').all(is_showable) { name } else { "optionsOverride…" };
     Err(invalid(format!("`{shown}` is not served here, and the token would not be what it asks for: leave it out")))
 }
 
@@ -251,7 +260,21 @@ mod tests {
             assert!(fault.contains(name) && !fault.contains("canary"), "{fault}");
         }
         let fault = fault("optionsOverride.AcquireTokenOptions.eyJhbGciOiJub25lIn0%00=canary");
-        assert!(fault.contains("AcquireTokenOptions.…") && !fault.contains("eyJ"), "{fault}");
+        assert!(fault.contains("optionsOverride…") && !fault.contains("eyJ"), "{fault}");
+        for query in [
+            "optionsOverride.Scopes[0]=canary",
+            "optionsOverride.Scopes.0=canary",
+            "optionsOverride.AcquireTokenOptions[Tenant]=canary",
+            "optionsOverride.New=canary",
+            "optionsoverride=canary",
+            "AgentIdentity[]=canary",
+            "AgentIdentity%=canary",
+            "AgentIdentity%ff=canary",
+            "optionsOverride.ProtocolScheme=MTLS_POP",
+        ] {
+            let fault = self::fault(query);
+            assert!(!fault.is_empty() && !fault.contains("canary"), "{query}: {fault}");
+        }
     }
 
     #[test]

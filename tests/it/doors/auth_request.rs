@@ -109,8 +109,8 @@ async fn what_is_no_users_token_is_401_and_asks_nobody() {
         ("Basic dTpw", "token_missing"),
         ("", "token_missing"),
         (&*format!("Token {user}"), "token_missing"),
-        ("Bearer", "invalid_request"),
-        ("Bearer a b", "invalid_request"),
+        ("Bearer", "invalid_token"),
+        ("Bearer a b", "invalid_token"),
         ("Bearer canary", "invalid_token"),
         ("Bearer eyJhbGciOiJub25lIn0.e30.", "invalid_token"),
     ] {
@@ -119,7 +119,7 @@ async fn what_is_no_users_token_is_401_and_asks_nobody() {
         assert!(!answer.text.contains("canary"));
     }
     let twice = asking(client, "/auth/files", Some(&user)).header("authorization", format!("Bearer {user}"));
-    refused(&Client::send(twice).await, 401, "invalid_request");
+    refused(&Client::send(twice).await, 401, "invalid_token");
     let narrow = world
         .emulator
         .mint(json!({"app": "orders-api", "user": "ana@contoso.example", "scopes": "access_as_user", "claims": {"scp": "other"}}))
@@ -147,7 +147,6 @@ async fn claims_that_are_no_headers_do_not_become_any() {
     let of = async |claims: Value| {
         let order = json!({"app": "orders-api", "user": "ana@contoso.example", "scopes": "access_as_user", "claims": claims});
         let token = world.emulator.mint(order).await;
-        ask(&world.sidecar.client, "/auth/judged", Some(&token)).await.status;
         ask(&world.sidecar.client, "/auth/files", Some(&token)).await
     };
     let answer = of(json!({"name": "Ana\r\nx-admin: yes\u{0}\u{e9}%", "roles": ["a b", "c,d"]})).await;
@@ -275,6 +274,9 @@ async fn a_proxy_proves_itself_and_has_what_its_caller_may() {
         ("BOUND", "/auth/machine", 403, "caller_not_allowed"),
         ("OTHER", "/auth/files", 403, "caller_not_allowed"),
         ("OTHER", "/auth/nothing", 403, "caller_not_allowed"),
+        ("BOUND", "/auth/nothing", 403, "caller_not_allowed"),
+        ("BOUND", "/auth/hidden", 403, "caller_not_allowed"),
+        ("PROXY", "/auth/nothing", 503, "unknown_api"),
         ("FLOWLESS", "/auth/files", 403, "caller_not_allowed"),
         ("FLOWLESS", "/auth/judged", 403, "caller_not_allowed"),
         ("NOBODY", "/auth/files", 403, "caller_not_authenticated"),
@@ -287,10 +289,12 @@ async fn a_proxy_proves_itself_and_has_what_its_caller_may() {
         }
     }
     refused(&ask(&world.sidecar.client, "/auth/files", Some(&user)).await, 403, "caller_not_authenticated");
-    // The app's own token is not the user's, whatever comes as a bearer.
+    // The app's own token is not the user's, whatever stands where a bearer would: such a proxy knows its users by itself.
     let own = ask(&by("PROXY"), "/auth/machine/x", None).await;
-    let rest = asking(&by("PROXY"), "/auth/machine", Some("canary"));
-    assert_eq!(own.header("authorization"), Client::send(rest).await.header("authorization"));
+    for value in ["Bearer canary", "Basic dTpw", "Bearer", "Bearer a b"] {
+        let request = asking(&by("PROXY"), "/auth/machine", None).header("authorization", value);
+        assert_eq!(own.header("authorization"), Client::send(request).await.header("authorization"), "{value}");
+    }
     assert_ne!(own.header("authorization"), ask(&by("PROXY"), "/auth/files", Some(&user)).await.header("authorization"));
 }
 
@@ -307,6 +311,42 @@ async fn the_apps_own_token_goes_to_known_callers_and_over_a_socket_only() {
     let mut text = String::new();
     stream.read_to_string(&mut text).await.expect("an answer");
     assert!(text.starts_with("HTTP/1.1 200 ") && text.contains("\r\nauthorization: Bearer "), "{text}");
+}
+
+#[tokio::test]
+async fn a_page_that_reaches_a_callers_own_address_gets_no_token_of_the_app() {
+    let legacy = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let more = |files: &std::path::Path| {
+        let file = files.join("PROXY");
+        std::fs::write(&file, proof("PROXY")).expect("a file");
+        let legacy = format!("{{name: legacy, listener: \"{legacy}\", doors: [auth_request]}}");
+        format!("callers: [{legacy}, {{name: proxy, token: {{file: {}}}, doors: [auth_request]}}]\n", file.display())
+    };
+    let world = World::changed(|yaml, files| {
+        yaml.replacen("apis:\n", &format!("apis:{APIS}{OWN}"), 1).replace("\n\n  machine", "\n  machine") + DOOR + &more(files)
+    })
+    .await;
+    let client = Client::new(&format!("http://{legacy}"), None);
+    let rebound = asking(&client, "/auth/machine", None).header("host", "evil.example").header("origin", "http://evil.example");
+    refused(&Client::send(rebound).await, 403, "caller_not_allowed");
+    refused(&ask(&client, "/auth/machine", None).await, 403, "caller_not_allowed");
+    let user = world.emulator.user_token("ana@contoso.example").await;
+    assert_eq!(ask(&client, "/auth/files", Some(&user)).await.status, 200, "a user's token is no page's to have");
+}
+
+#[tokio::test]
+async fn a_token_that_no_header_can_have_is_not_taken() {
+    let world = open("", "").await;
+    let user = world.emulator.user_token("ana@contoso.example").await;
+    for token in ["abc\ndef", "abc\u{7f}", "abc\u{0}", "ab\u{e9}"] {
+        world.emulator.script(json!({"on": {"endpoint": "token"}, "times": 1, "do": {"set": {"access_token": token}}})).await;
+        refused(&ask(&world.sidecar.client, "/auth/files", Some(&user)).await, 503, "invalid_authority_response");
+        world.later(3600);
+        let order = json!({"app": "orders-api", "user": "ana@contoso.example", "scopes": "access_as_user", "lifetime": 90000});
+        let long = world.emulator.mint(order).await;
+        assert_eq!(ask(&world.sidecar.client, "/auth/files", Some(&long)).await.status, 200, "nothing of it is kept");
+        world.later(3600);
+    }
 }
 
 /// What comes back for these bytes until the connection ends; fails after ten seconds.

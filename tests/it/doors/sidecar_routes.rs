@@ -134,6 +134,10 @@ async fn overrides_say_which_token_is_wanted() {
     let own = format!("{HEADER}/loose?optionsOverride.RequestAppToken=true&optionsOverride.Scopes={GRAPH}");
     refused(&ask(client, &own, None).await, 401, "token_missing", "Authorization");
     refused(&ask(client, &own, Some("canary")).await, 401, "invalid_token", "not accepted");
+    // Another app's token is no user's.
+    let of_app = json!({"app": "orders-api", "kind": "app", "claims": {"idtyp": "app"}});
+    let of_app = world.emulator.mint(of_app).await;
+    refused(&ask(client, &own, Some(&of_app)).await, 401, "invalid_token", "app's token");
     let calls = world.calls().await;
     let answer = ask(client, &own, Some(&user)).await;
     assert!(world.calls().await > calls, "the authority was asked: {}", answer.text);
@@ -147,7 +151,7 @@ async fn without_a_user_whoever_is_not_known_gets_nothing() {
     refused(&ask(client, &format!("{NO_USER}/machine"), None).await, 403, "caller_not_allowed", "unauthenticated");
     let user = world.emulator.user_token("ana@contoso.example").await;
     let own = format!("{HEADER}/loose?optionsOverride.RequestAppToken=true&optionsOverride.Scopes={GRAPH}");
-    assert_ne!(ask(client, &own, Some(&user)).await.status, 403, "whoever has a good user's token is known by it");
+    refused(&ask(client, &own, Some(&user)).await, 403, "caller_not_allowed", "unauthenticated");
     let closed = World::new().await;
     for path in [format!("{NO_USER}/machine"), format!("{HEADER}/default"), "/Validate".to_owned(), "/healthz".to_owned()] {
         assert_eq!(ask(&closed.sidecar.client, &path, None).await.status, 404, "{path}");

@@ -49,7 +49,8 @@ async fn the_certificate_serves_users_and_agents() {
     let user = sample.user().await;
     is_header(&get(&client, "/AuthorizationHeader/Graph", Some(&user)).await);
     let validated = get(&client, "/Validate", Some(&user)).await;
-    assert_eq!((validated.status, validated.json["claims"]["aud"] != serde_json::Value::Null), (200, true), "{}", validated.text);
+    assert_eq!((validated.status, validated.member("protocol")), (200, "Bearer"), "{}", validated.text);
+    assert_eq!(validated.json["claims"]["aud"], sample.emulator.app("orders-api")["client_id"]);
     is_header(&get(&client, "/AuthorizationHeaderUnauthenticated/agenticblueprint", None).await);
     // Overrides are off in both ways, and Graph has no app tokens.
     for path in [

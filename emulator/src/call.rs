@@ -4,6 +4,9 @@ use hyper::{HeaderMap, Method, header::CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+/// The part of a path below which a realm looks at clients' certificates.
+pub(crate) const MTLS: &str = "mtls";
+
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// What scripts and the record call the thing that was asked.
@@ -49,6 +52,8 @@ pub(crate) struct Call {
     pub(crate) trace_id: String,
     /// The script's `expires_in`: tokens issued for this request live this long instead.
     pub(crate) lifetime: Option<i64>,
+    /// What the client showed for its connection, its own certificate first, in DER; at paths for that alone.
+    pub(crate) client_certificates: Vec<Vec<u8>>,
     /// The script's `refuse_replay`: an assertion's `jti` that was seen before is refused.
     pub(crate) refuse_replay: bool,
 }
@@ -78,6 +83,7 @@ impl Call {
             correlation_id: String::new(),
             trace_id: Uuid::new_v4().to_string(),
             lifetime: None,
+            client_certificates: Vec::new(),
             refuse_replay: false,
         };
         // MSAL for Node sends it in body and query instead of a header.
@@ -113,6 +119,15 @@ impl Call {
         let names = self.form.iter().map(|(name, _)| name.as_str()).enumerate();
         let mut names = names.filter(|(_, name)| !matches!(*name, "audience" | "resource"));
         names.find(|(at, name)| self.form.iter().take(*at).any(|(other, _)| other == name)).map(|(_, name)| name)
+    }
+
+    /// Notes what the client showed for its connection. A realm asks for it under a prefix of its own, as others do on another host
+    /// (RFC 8705 §5).
+    pub(crate) fn over(mut self, certificates: &[Vec<u8>]) -> Self {
+        if matches!(self.place, Place::Realm(_)) && self.path.split('/').nth(3) == Some(MTLS) {
+            self.client_certificates = certificates.to_vec();
+        }
+        self
     }
 
     /// Whether a path of Entra's is of its second version.
@@ -185,6 +200,7 @@ fn oidc(rest: &[&str]) -> Endpoint {
         ["revoke"] => Endpoint::Revocation,
         ["introspect"] => Endpoint::Introspection,
         ["logout"] => Endpoint::EndSession,
+        [MTLS, rest @ ("token" | "device" | "revoke" | "introspect" | "userinfo")] => oidc(&[rest]),
         _ => Endpoint::Other,
     }
 }

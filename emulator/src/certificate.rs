@@ -82,8 +82,9 @@ impl Parsed {
         let (_, certificate) = x509_parser::parse_x509_certificate(&der).map_err(failed)?;
         let key = match certificate.public_key().parsed().map_err(failed)? {
             Spki::RSA(rsa) => PublicKey::rsa(rsa.modulus, rsa.exponent),
-            Spki::EC(point) => PublicKey::P256(point.data().to_vec()),
-            _ => return Err(StartError::Certificate("a certificate has neither an RSA nor a P-256 key".to_owned())),
+            Spki::EC(point) if matches!(point.data().len(), 65 | 97 | 133) => PublicKey::Ec(point.data().to_vec()),
+            Spki::Unknown(key) if key.len() == 32 => PublicKey::Ed25519(key.to_vec()),
+            _ => return Err(StartError::Certificate("a certificate's key is neither RSA, nor EC, nor Ed25519".to_owned())),
         };
         Ok(Self { sha1: jose::sha1(&der), sha256: jose::sha256(&der), key, der })
     }

@@ -4,8 +4,10 @@ use aws_lc_rs::{
     digest,
     rand::SystemRandom,
     signature::{
-        ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RSA_PSS_2048_8192_SHA256, RsaKeyPair, RsaParameters,
-        RsaPublicKeyComponents, UnparsedPublicKey,
+        ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256,
+        RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PKCS1_SHA256, RSA_PSS_2048_8192_SHA256,
+        RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaKeyPair, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey,
+        VerificationAlgorithm,
     },
 };
 use base64::{
@@ -25,8 +27,13 @@ pub(crate) struct Jws {
 /// A key that can check signatures.
 #[derive(Debug, Clone)]
 pub(crate) enum PublicKey {
-    Rsa { n: Vec<u8>, e: Vec<u8> },
-    P256(Vec<u8>),
+    Rsa {
+        n: Vec<u8>,
+        e: Vec<u8>,
+    },
+    /// A point on P-256, P-384 or P-521, not compressed: its length says which.
+    Ec(Vec<u8>),
+    Ed25519(Vec<u8>),
 }
 
 /// Base64url without padding, the only form that this emulator writes.
@@ -141,10 +148,19 @@ impl PublicKey {
         let bytes = |name: &str| decode(jwk.get(name)?.as_str()?);
         match jwk.get("kty")?.as_str()? {
             "RSA" => Some(Self::rsa(&bytes("n")?, &bytes("e")?)),
-            "EC" if jwk.get("crv")?.as_str()? == "P-256" => {
+            "EC" => {
+                let length = match jwk.get("crv")?.as_str()? {
+                    "P-256" => 32,
+                    "P-384" => 48,
+                    "P-521" => 66,
+                    _ => return None,
+                };
+                let (x, y) = (bytes("x")?, bytes("y")?);
                 let uncompressed = std::iter::once(4);
-                Some(Self::P256(uncompressed.chain(bytes("x")?).chain(bytes("y")?).collect()))
+                let is_whole = x.len() == length && y.len() == length;
+                is_whole.then(|| Self::Ec(uncompressed.chain(x).chain(y).collect()))
             }
+            "OKP" if jwk.get("crv")?.as_str()? == "Ed25519" => Some(Self::Ed25519(bytes("x")?)),
             _ => None,
         }
     }
@@ -157,12 +173,21 @@ impl PublicKey {
 
     /// The algorithm must be one that is of this kind of key; `none` and HS are of none.
     pub(crate) fn verify(&self, jws: &Jws) -> bool {
+        let unparsed = |algorithm: &'static dyn VerificationAlgorithm, key: &[u8]| {
+            UnparsedPublicKey::new(algorithm, key).verify(jws.signed.as_bytes(), &jws.signature).is_ok()
+        };
         match (self, jws.head("alg")) {
             (Self::Rsa { .. }, "RS256") => self.rsa_verifies(&RSA_PKCS1_2048_8192_SHA256, jws),
+            (Self::Rsa { .. }, "RS384") => self.rsa_verifies(&RSA_PKCS1_2048_8192_SHA384, jws),
+            (Self::Rsa { .. }, "RS512") => self.rsa_verifies(&RSA_PKCS1_2048_8192_SHA512, jws),
             (Self::Rsa { .. }, "PS256") => self.rsa_verifies(&RSA_PSS_2048_8192_SHA256, jws),
-            (Self::P256(point), "ES256") => {
-                UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(jws.signed.as_bytes(), &jws.signature).is_ok()
-            }
+            (Self::Rsa { .. }, "PS384") => self.rsa_verifies(&RSA_PSS_2048_8192_SHA384, jws),
+            (Self::Rsa { .. }, "PS512") => self.rsa_verifies(&RSA_PSS_2048_8192_SHA512, jws),
+            // A curve has one algorithm (RFC 7518 §3.4); twice its bytes and one are its point.
+            (Self::Ec(point), "ES256") if point.len() == 65 => unparsed(&ECDSA_P256_SHA256_FIXED, point),
+            (Self::Ec(point), "ES384") if point.len() == 97 => unparsed(&ECDSA_P384_SHA384_FIXED, point),
+            (Self::Ec(point), "ES512") if point.len() == 133 => unparsed(&ECDSA_P521_SHA512_FIXED, point),
+            (Self::Ed25519(key), "EdDSA" | "Ed25519") => unparsed(&ED25519, key),
             _ => false,
         }
     }

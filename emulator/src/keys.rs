@@ -81,7 +81,7 @@ impl SigningKey {
     fn jwk(&self, issuer: Option<&str>) -> Value {
         let (n, e) = match PublicKey::of(&self.pair) {
             PublicKey::Rsa { n, e } => (n, e),
-            PublicKey::P256(_) => (Vec::new(), Vec::new()),
+            PublicKey::Ec(_) | PublicKey::Ed25519(_) => (Vec::new(), Vec::new()),
         };
         let mut jwk = json!({"kty": "RSA", "use": "sig", "kid": self.kid, "x5t": self.kid,
             "n": jose::encode(n), "e": jose::encode(e)});

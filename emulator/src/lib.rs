@@ -128,7 +128,7 @@ pub async fn bind(options: Options) -> Result<Emulator, StartError> {
         Some(files) => Authority::from_pem(&read(&files.certificate).await?, &read(&files.key).await?)?,
         None => Authority::new(&options.hosts)?,
     };
-    let tls = listen::acceptor(&authority)?;
+    let tls = listen::acceptor(&authority, directory.realms.iter().any(|realm| realm.takes_client_certificates()))?;
     if let Some(path) = &options.ca_file {
         tokio::fs::write(path, &authority.pem).await.map_err(|source| StartError::File { path: path.clone(), source })?;
     }

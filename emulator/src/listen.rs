@@ -9,17 +9,21 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{certificate::Authority, error::StartError, serve, world::World};
+use crate::{certificate::Authority, error::StartError, oidc::AnyClient, serve, world::World};
 
-/// TLS 1.2 and 1.3, HTTP/2 and 1.1. The provider is named here: an installed default might be another one.
-pub(crate) fn acceptor(authority: &Authority) -> Result<TlsAcceptor, StartError> {
+/// TLS 1.2 and 1.3, HTTP/2 and 1.1. The provider is named here: an installed default might be another one. Clients are asked for a
+/// certificate where some realm looks at it.
+pub(crate) fn acceptor(authority: &Authority, asks_clients: bool) -> Result<TlsAcceptor, StartError> {
     let failed = |error: rustls::Error| StartError::Certificate(error.to_string());
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(failed)?
-        .with_no_client_auth()
-        .with_single_cert(authority.chain.clone(), authority.key.clone_key())
         .map_err(failed)?;
+    let builder = if asks_clients {
+        builder.with_client_cert_verifier(Arc::new(AnyClient::default()))
+    } else {
+        builder.with_no_client_auth()
+    };
+    let mut config = builder.with_single_cert(authority.chain.clone(), authority.key.clone_key()).map_err(failed)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
@@ -61,9 +65,11 @@ pub(crate) async fn run(listener: TcpListener, tls: TlsAcceptor, world: Arc<Worl
 async fn serve_connection(stream: TcpStream, tls: TlsAcceptor, world: Arc<World>, tasks: Tasks) {
     let _ = stream.set_nodelay(true);
     let Ok(stream) = tls.accept(stream).await else { return };
+    let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let shown: Arc<[Vec<u8>]> = shown.iter().map(|certificate| certificate.to_vec()).collect();
     let dropped = CancellationToken::new();
     let service = service_fn(|request| {
-        let answer = serve::serve(Arc::clone(&world), request, dropped.clone());
+        let answer = serve::serve(Arc::clone(&world), request, dropped.clone(), Arc::clone(&shown));
         async move { Ok::<_, Infallible>(answer.await) }
     });
     let builder = Builder::new(tasks);

@@ -153,6 +153,9 @@ pub(crate) struct Realm {
     pub(crate) scopes: Vec<String>,
     /// The APIs that tokens can be for; the first is the default.
     pub(crate) audiences: Vec<String>,
+    /// PEM: the CAs whose clients' certificates it takes (`tls_client_auth`).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) client_ca: String,
     pub(crate) clients: Vec<Client>,
     #[serde(default)]
     pub(crate) users: Vec<RealmUser>,
@@ -191,6 +194,12 @@ pub(crate) struct Client {
     pub(crate) jwks: Option<Value>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) federated: Vec<Federated>,
+    /// Whom its certificate names, for `tls_client_auth` (RFC 8705 §2.1.2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tls_client_auth_san_dns: Option<String>,
+    /// Its access tokens are bound to the certificate of the request (RFC 8705 §3).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) tls_client_certificate_bound_access_tokens: bool,
     #[serde(default)]
     pub(crate) redirect_uris: Vec<String>,
     /// Where the browser may be sent after a sign-out.
@@ -283,6 +292,11 @@ impl Client {
 // === impl Realm ===
 
 impl Realm {
+    /// Whether clients may prove themselves by the certificate of their connection (RFC 8705 §2).
+    pub(crate) fn takes_client_certificates(&self) -> bool {
+        self.token_endpoint_auth_methods_supported.iter().any(|method| method.ends_with("tls_client_auth"))
+    }
+
     pub(crate) fn client(&self, client_id: &str) -> Option<&Client> {
         self.clients.iter().find(|client| client.client_id == client_id)
     }

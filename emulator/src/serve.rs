@@ -21,13 +21,19 @@ use crate::{
 
 const BODY_LIMIT: usize = 4 << 20;
 
-/// Answers one request. `connection` is cancelled to drop the connection instead.
-pub(crate) async fn serve(world: Arc<World>, request: Request<Incoming>, connection: CancellationToken) -> Response<Full<Bytes>> {
+/// Answers one request. `connection` is cancelled to drop the connection instead; `shown` is the client's certificate with its
+/// chain.
+pub(crate) async fn serve(
+    world: Arc<World>,
+    request: Request<Incoming>,
+    connection: CancellationToken,
+    shown: Arc<[Vec<u8>]>,
+) -> Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
     let Ok(body) = Limited::new(body, BODY_LIMIT).collect().await else {
         return Answer::text(StatusCode::PAYLOAD_TOO_LARGE, "too large or cut short\n").finish(Dress::default());
     };
-    let call = Call::new(parts, body.to_bytes().to_vec());
+    let call = Call::new(parts, body.to_bytes().to_vec()).over(&shown);
     if call.endpoint == Endpoint::Control {
         return control::serve(&world, &call).finish(Dress::default());
     }

@@ -4,6 +4,7 @@ mod assertions;
 mod clients;
 mod codes;
 mod entra;
+mod keys;
 mod oidc;
 mod public;
 mod renewals;
@@ -11,6 +12,7 @@ mod saml;
 mod scripted;
 mod sessions;
 mod sign_out;
+mod tls;
 
 use std::{
     collections::HashMap,

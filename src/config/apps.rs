@@ -77,11 +77,8 @@ fn app(name: String, raw: raw::App, environment: &BTreeMap<String, String>, repo
         let reason = format!("it has no effect at {}, where the secret stands in the form", address.profile().title);
         report.warning(&at("credential.secret.method"), Complaint::new(reason, "remove it"));
     }
-    if let (Some(address), Some(credential::Settings::Certificate { sha1: true, .. })) = (&address, &credential)
-        && !address.profile().assertion.has_thumbprint()
-    {
-        let problem = Complaint::new("it has no effect at an issuer", "remove it: the algorithm follows what the issuer announces");
-        report.warning(&at("credential.certificate.sha1"), problem);
+    if let (Some(address), Some(credential)) = (&address, &credential) {
+        unfit(&at("credential"), address, credential, report);
     }
     let is_public = matches!(credential, Some(credential::Settings::Public));
     if is_public && raw.inbound.is_some() {
@@ -130,6 +127,25 @@ fn app(name: String, raw: raw::App, environment: &BTreeMap<String, String>, repo
         device_client: device_client.unwrap_or(usual_client),
         session_ask: raw.session.and_then(|raw| raw.ask).map(|scalar| scalar.0),
     })
+}
+
+/// What of a credential does not fit the kind of authority.
+fn unfit(path: &str, address: &Address, credential: &credential::Settings, report: &mut Report<'_>) {
+    let at = join(path, credential.kind());
+    let names_certificates = address.profile().assertion.has_thumbprint();
+    match credential {
+        credential::Settings::Certificate { header, .. } | credential::Settings::Pfx { header, .. }
+            if header.sha1 && !names_certificates =>
+        {
+            let remedy = "remove it: the algorithm follows what the issuer announces";
+            report.warning(&join(&at, "sha1"), Complaint::new("it has no effect at an issuer", remedy));
+        }
+        credential::Settings::PrivateKey { .. } if names_certificates => {
+            let reason = format!("{} knows an app's key by its certificate", address.profile().title);
+            report.error(&at, Complaint::new(reason, "write `certificate` or `pfx`, with the key and its certificate"));
+        }
+        _ => {}
+    }
 }
 
 /// The path of an app or api, and a finding if its name is none.

@@ -14,22 +14,13 @@ const CLIENT: &str = "AZURE_CLIENT_ID";
 const SECRET: &str = "AZURE_CLIENT_SECRET";
 const CERTIFICATE: &str = "AZURE_CLIENT_CERTIFICATE_PATH";
 const PASSWORD: &str = "AZURE_CLIENT_CERTIFICATE_PASSWORD";
+const CHAIN: &str = "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN";
 const HOST: &str = "AZURE_AUTHORITY_HOST";
 const FEDERATED: &str = "AZURE_FEDERATED_TOKEN_FILE";
 const TENANTS: &str = "AZURE_ADDITIONALLY_ALLOWED_TENANTS";
 
 /// What the Azure SDKs take and this version does not: why, and what to do instead.
-const UNUSED: [(&str, &str, &str); 6] = [
-    (
-        PASSWORD,
-        "certificates under a password are not available in this version, and nothing is decrypted with it",
-        "mount the key and its chain as PEM without a password, and unset it",
-    ),
-    (
-        "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN",
-        "the certificate's chain is not sent in this version (authentication by subject name and issuer)",
-        "register the certificate itself with the app, and unset it",
-    ),
+const UNUSED: [(&str, &str, &str); 4] = [
     (
         "AZURE_REGIONAL_AUTHORITY_NAME",
         "regional endpoints are not used in this version: tokens come from the global one",
@@ -76,6 +67,7 @@ pub(super) fn layers(environment: &BTreeMap<String, String>, report: &mut Report
     }
     layers.extend(get(TENANTS).and_then(|list| tenants(list, report)));
     layers.extend(credential(get(SECRET).is_some(), get(CERTIFICATE), get(FEDERATED), report));
+    layers.extend(of_certificate(get, get(CERTIFICATE).filter(|_| get(SECRET).is_none()), report));
     unused(get, report);
     layers
 }
@@ -83,11 +75,34 @@ pub(super) fn layers(environment: &BTreeMap<String, String>, report: &mut Report
 /// A warning for each variable that is set and has no effect: whoever set it counts on it.
 fn unused<'a>(get: impl Fn(&str) -> Option<&'a str>, report: &mut Report<'_>) {
     for (name, reason, remedy) in UNUSED {
-        let is_off = |value: &str| matches!(value.to_ascii_lowercase().as_str(), "false" | "0" | "no");
         if get(name).is_some_and(|value| !is_off(value)) {
             report.warning_at(name, Complaint::new(reason, remedy));
         }
     }
+}
+
+fn is_off(value: &str) -> bool {
+    matches!(value.to_ascii_lowercase().as_str(), "false" | "0" | "no")
+}
+
+/// What is set about the certificate at this path; nothing of it has an effect where the app has another credential.
+fn of_certificate<'a>(get: impl Fn(&str) -> Option<&'a str>, path: Option<&str>, report: &mut Report<'_>) -> Vec<Layer> {
+    let given = [(PASSWORD, "password.env", PASSWORD), (CHAIN, "x5c", "true")];
+    let given = given.into_iter().filter(|(name, ..)| get(name).is_some_and(|value| *name == PASSWORD || !is_off(value)));
+    let Some(path) = path else {
+        for (name, ..) in given {
+            let reason = "it is about a certificate, and the app has another credential";
+            report.warning_at(name, Complaint::new(reason, format!("unset it, or set {CERTIFICATE} and no {SECRET}")));
+        }
+        return Vec::new();
+    };
+    given.map(|(name, member, value)| layer(&format!("{CREDENTIAL}.{}.{member}", kind_of(path)), name, value.to_owned())).collect()
+}
+
+/// Which kind of credential a certificate's file is, by its name.
+fn kind_of(path: &str) -> &'static str {
+    let name = path.to_ascii_lowercase();
+    if [".pfx", ".p12"].iter().any(|ending| name.ends_with(ending)) { "pfx" } else { "certificate" }
 }
 
 /// Further tenants, separated by `;` as the Azure SDKs have it, or by `,`. A `*` allows every tenant there; here each has a name.
@@ -133,7 +148,7 @@ fn credential(secret: bool, certificate: Option<&str>, federated: Option<&str>, 
     let file = |kind: &str, variable: &str, path: &str| layer(&format!("{CREDENTIAL}.{kind}.file"), variable, path.to_owned());
     let (chosen, layer) = match (secret, certificate, federated) {
         (true, ..) => (SECRET, layer(&format!("{CREDENTIAL}.secret.env"), SECRET, SECRET.to_owned())),
-        (false, Some(path), _) => (CERTIFICATE, file("certificate", CERTIFICATE, path)),
+        (false, Some(path), _) => (CERTIFICATE, file(kind_of(path), CERTIFICATE, path)),
         (false, None, Some(path)) => (FEDERATED, file("federated_token", FEDERATED, path)),
         (false, None, None) => {
             refuse(CREDENTIAL, SECRET, Complaint::new(not_set(), format!("set {SECRET}, {CERTIFICATE} or {FEDERATED}")), report);

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::scalar::{Later, List, Mode, Scalar, Size, Text, Unauthenticated};
 use crate::authority::AssertionAudience;
 use crate::caller::AccountRights;
-use crate::credential::SecretMethod;
+use crate::credential::{SecretMethod, SigningAlgorithm};
 use crate::flow::{ApiIdentity, DeviceClient, RefreshTokens, SessionAsk};
 use crate::listen::ClientCertificates;
 use crate::telemetry::{Format, Level};
@@ -112,8 +112,8 @@ pub(super) struct Session {
 pub(super) struct Credential {
     pub(super) secret: Option<ClientSecret>,
     pub(super) certificate: Option<Certificate>,
-    pub(super) pfx: Option<Later>,
-    pub(super) private_key: Option<Later>,
+    pub(super) pfx: Option<Pfx>,
+    pub(super) private_key: Option<PrivateKey>,
     pub(super) federated_token: Option<RawPlace>,
     pub(super) public: Option<Scalar<bool>>,
     pub(super) managed_identity: Option<Later>,
@@ -142,8 +142,33 @@ pub(super) struct Certificate {
     pub(super) file: Option<Text>,
     pub(super) env: Option<Text>,
     pub(super) inline: Option<Text>,
+    pub(super) key_file: Option<Text>,
+    pub(super) password: Option<RawPlace>,
+    pub(super) x5c: Option<Scalar<bool>>,
     pub(super) sha1: Option<Scalar<bool>>,
     pub(super) kid: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pfx {
+    pub(super) file: Option<Text>,
+    pub(super) env: Option<Text>,
+    pub(super) inline: Option<Text>,
+    pub(super) password: Option<RawPlace>,
+    pub(super) x5c: Option<Scalar<bool>>,
+    pub(super) sha1: Option<Scalar<bool>>,
+    pub(super) kid: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PrivateKey {
+    pub(super) file: Option<Text>,
+    pub(super) env: Option<Text>,
+    pub(super) inline: Option<Text>,
+    pub(super) kid: Option<Text>,
+    pub(super) alg: Option<Scalar<SigningAlgorithm>>,
 }
 
 #[derive(Default, Deserialize)]

@@ -10,7 +10,7 @@ use super::node::Node;
 use super::text;
 use crate::authority::AssertionAudience;
 use crate::caller::AccountRights;
-use crate::credential::SecretMethod;
+use crate::credential::{SecretMethod, SigningAlgorithm};
 use crate::flow::{ApiIdentity, DeviceClient, RefreshTokens, SessionAsk};
 use crate::listen::ClientCertificates;
 use crate::telemetry::{Format, Level};
@@ -194,6 +194,15 @@ impl Form for SecretMethod {
             "post" => Some(Self::Post),
             _ => None,
         }
+    }
+}
+
+impl Form for SigningAlgorithm {
+    const EXPECTED: &'static str = "an algorithm that assertions are signed by|write RS256, PS256, ES256, one of these with 384 or 512, or \
+                                    EdDSA";
+
+    fn text(text: &str) -> Option<Self> {
+        Self::named(text)
     }
 }
 

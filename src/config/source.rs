@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::report::Report;
-use super::scalar::{Later, Text};
+use super::scalar::{Later, Scalar, Text};
 use super::shape::join;
 use super::{name, raw};
 use crate::credential;
@@ -13,8 +13,9 @@ use crate::reload::{Place, Source};
 use crate::secret::Secret;
 
 const KINDS: &str = "write exactly one, such as `secret: {file: /run/secrets/client-secret}`, `certificate: {file: \
-                     /run/secrets/client.pem}` or `federated_token: {file: /var/run/secrets/tokens/tokend}`; `public: true` for \
-                     an app that has none";
+                     /run/secrets/client.pem}`, `pfx: {file: /run/secrets/client.pfx}`, `private_key: {file: \
+                     /run/secrets/key.jwk}` or `federated_token: {file: /var/run/secrets/tokens/tokend}`; `public: true` for an \
+                     app that has none";
 
 /// Reads the one credential of an app.
 pub(super) fn credential(
@@ -24,29 +25,45 @@ pub(super) fn credential(
     report: &mut Report<'_>,
 ) -> Option<credential::Settings> {
     let raw = raw.unwrap_or_default();
-    let later = [("pfx", &raw.pfx), ("private_key", &raw.private_key), ("managed_identity", &raw.managed_identity)];
-    for (kind, value) in later {
-        not_yet(&join(path, kind), value.as_ref(), "use `secret`, `certificate` or `federated_token`", report);
-    }
+    let instead = "use `secret`, `certificate`, `pfx` or `federated_token`";
+    not_yet(&join(path, "managed_identity"), raw.managed_identity.as_ref(), instead, report);
     if raw.public.as_ref().is_some_and(|scalar| !scalar.0) {
         report
             .error(&join(path, "public"), Complaint::new("it is false, which says nothing", "remove it, or write `public: true`"));
     }
-    match (raw.secret, raw.certificate, raw.federated_token, raw.public) {
-        (Some(secret), None, None, None) => client_secret(&join(path, "secret"), secret, environment, report),
-        (None, Some(certificate), None, None) => self::certificate(&join(path, "certificate"), certificate, environment, report),
-        (None, None, Some(place), None) => {
-            source(&join(path, "federated_token"), place, environment, report).map(credential::Settings::FederatedToken)
-        }
-        (None, None, None, Some(_)) => Some(credential::Settings::Public),
-        (None, None, None, None) => {
+    let raw::Credential { secret, certificate, pfx, private_key, federated_token, public, managed_identity: _ } = raw;
+    let given = [
+        secret.is_some(),
+        certificate.is_some(),
+        pfx.is_some(),
+        private_key.is_some(),
+        federated_token.is_some(),
+        public.is_some(),
+    ];
+    match given.into_iter().filter(|given| *given).count() {
+        0 => {
             report.missing(path, Complaint::new("the app has no credential", KINDS));
-            None
+            return None;
         }
+        1 => {}
         _ => {
             report.error(path, Complaint::new("there is more than one kind of credential", KINDS));
-            None
+            return None;
         }
+    }
+    let at = |kind: &str| join(path, kind);
+    if let Some(raw) = secret {
+        client_secret(&at("secret"), raw, environment, report)
+    } else if let Some(raw) = certificate {
+        self::certificate(&at("certificate"), raw, environment, report)
+    } else if let Some(raw) = pfx {
+        self::pfx(&at("pfx"), raw, environment, report)
+    } else if let Some(raw) = private_key {
+        self::private_key(&at("private_key"), raw, environment, report)
+    } else if let Some(place) = federated_token {
+        source(&at("federated_token"), place, environment, report).map(credential::Settings::FederatedToken)
+    } else {
+        Some(credential::Settings::Public)
     }
 }
 
@@ -67,11 +84,63 @@ fn certificate(
     environment: &BTreeMap<String, String>,
     report: &mut Report<'_>,
 ) -> Option<credential::Settings> {
+    let header = header(path, (raw.x5c, raw.sha1, raw.kid), report);
     let place = raw::RawPlace { file: raw.file, env: raw.env, inline: raw.inline };
-    let sha1 = raw.sha1.is_some_and(|scalar| scalar.0);
+    let files = certificate_files(path, place, (raw.key_file, raw.password), environment, report)?;
+    Some(credential::Settings::Certificate { files, header })
+}
+
+fn certificate_files(
+    path: &str,
+    place: raw::RawPlace,
+    (key_file, password): (Option<Text>, Option<raw::RawPlace>),
+    environment: &BTreeMap<String, String>,
+    report: &mut Report<'_>,
+) -> Option<credential::CertificateFiles> {
+    let at = join(path, "key_file");
+    let key = key_file.and_then(|file| filled(&at, file, report)).map(|file| from(&at, Place::File(PathBuf::from(file)), report));
+    let password = password_source(path, password, environment, report);
+    // What stands beside a key of its own is no secret.
+    let source = if key.is_some() { public_source } else { source }(path, place, environment, report)?;
+    Some(credential::CertificateFiles { source, key, password })
+}
+
+fn password_source(
+    path: &str,
+    password: Option<raw::RawPlace>,
+    environment: &BTreeMap<String, String>,
+    report: &mut Report<'_>,
+) -> Option<Source> {
+    source(&join(path, "password"), password?, environment, report)
+}
+
+fn header(
+    path: &str,
+    (x5c, sha1, kid): (Option<Scalar<bool>>, Option<Scalar<bool>>, Option<Text>),
+    report: &mut Report<'_>,
+) -> credential::AssertionHeader {
+    let is_on = |switch: Option<Scalar<bool>>| switch.is_some_and(|scalar| scalar.0);
+    let kid = kid.and_then(|kid| filled(&join(path, "kid"), kid, report));
+    credential::AssertionHeader { sha1: is_on(sha1), x5c: is_on(x5c), kid }
+}
+
+fn pfx(path: &str, raw: raw::Pfx, environment: &BTreeMap<String, String>, report: &mut Report<'_>) -> Option<credential::Settings> {
+    let header = header(path, (raw.x5c, raw.sha1, raw.kid), report);
+    let password = password_source(path, raw.password, environment, report);
+    let place = raw::RawPlace { file: raw.file, env: raw.env, inline: raw.inline };
+    Some(credential::Settings::Pfx { source: source(path, place, environment, report)?, password, header })
+}
+
+fn private_key(
+    path: &str,
+    raw: raw::PrivateKey,
+    environment: &BTreeMap<String, String>,
+    report: &mut Report<'_>,
+) -> Option<credential::Settings> {
     let kid = raw.kid.and_then(|kid| filled(&join(path, "kid"), kid, report));
+    let place = raw::RawPlace { file: raw.file, env: raw.env, inline: raw.inline };
     let source = source(path, place, environment, report)?;
-    Some(credential::Settings::Certificate { source, sha1, kid })
+    Some(credential::Settings::PrivateKey { source, kid, algorithm: raw.alg.map(|scalar| scalar.0) })
 }
 
 /// Reads the one place of a secret.

@@ -114,10 +114,15 @@ fn every_value_of_the_good_file_arrives() {
         (everyone.client_id.as_str(), everyone.inbound.as_ref().map(|inbound| &inbound.tenants)),
         ("0012", Some(&inbound::Tenants::Every))
     );
-    assert_eq!(everyone.credential.source().unwrap().key, "apps.everyone.credential.secret.env");
+    assert_eq!(everyone.credential.sources()[0].key, "apps.everyone.credential.secret.env");
     let basic = Some(credential::SecretMethod::Basic);
     assert!(matches!(&shop.credential, credential::Settings::Secret { method, .. } if *method == basic));
-    assert!(matches!(&orders.credential, credential::Settings::Certificate { sha1: true, kid: Some(kid), .. } if kid == "key-1"));
+    let credential::Settings::Certificate { files, header } = &orders.credential else { panic!("{:?}", orders.credential) };
+    let header_of = |sha1, kid: &str| credential::AssertionHeader { sha1, x5c: true, kid: Some(kid.to_owned()) };
+    assert_eq!(*header, header_of(true, "key-1"));
+    let further = [files.key.as_ref(), files.password.as_ref()].map(|source| source.map(|source| source.key.as_str()));
+    let further_keys = ["key_file", "password.file"].map(|member| format!("apps.orders.credential.certificate.{member}"));
+    assert_eq!(further, [Some(further_keys[0].as_str()), Some(further_keys[1].as_str())]);
     assert_eq!((orders.authority.key.as_str(), orders.tenants.len()), ("apps.orders", 1));
     assert!(shop.offline_access && shop.authority.address.issuer().is_some());
     assert_eq!((orders.refresh_tokens, shop.refresh_tokens), (flow::RefreshTokens::SingleUse, flow::RefreshTokens::Reusable));
@@ -285,16 +290,11 @@ fn a_budget_for_heads_holds_the_largest_head() {
 
 #[test]
 fn what_this_version_does_not_have_is_not_called_unknown() {
-    let text = "{apps: {a: {credential: {pfx: {}, managed_identity: {}}}}}";
+    let text = "{apps: {a: {credential: {managed_identity: {}}}}}";
     let (_, findings) = yaml(text, &[]);
-    for key in ["apps.a.credential.pfx", "apps.a.credential.managed_identity"] {
-        let found: Vec<_> = findings.iter().filter(|finding| finding.key == key).collect();
-        assert!(
-            matches!(found.as_slice(), [finding] if finding.reason.contains("not available in this version")),
-            "{key}: {found:?}"
-        );
-    }
-    assert!(yaml(&format!("{APP}callers: []\n"), &[]).1.is_empty());
+    let key = "apps.a.credential.managed_identity";
+    let found: Vec<_> = findings.iter().filter(|finding| finding.key == key).collect();
+    assert!(matches!(found.as_slice(), [finding] if finding.reason.contains("not available in this version")), "{found:?}");
 }
 
 #[test]
@@ -410,7 +410,7 @@ fn the_environment_goes_over_the_file() {
     assert_eq!((settings.listen.addresses.len(), settings.http.concurrency, settings.listen.tls.is_some()), (2, 7, true));
     let app = settings.apps.first().unwrap();
     assert_eq!(app.client_id, "0012");
-    let source = app.credential.source().unwrap();
+    let source = app.credential.sources()[0];
     assert!(matches!(&source.place, Place::Value(secret) if secret.expose() == "pem-text"));
     assert_eq!(
         (source.key.as_str(), &source.file),
@@ -452,7 +452,7 @@ fn azure_variables_define_the_app_default_where_there_is_none() {
     }
     let (settings, _) = load(&Input { file: None, environment: environment(&variables) });
     assert_eq!(
-        settings.unwrap().apps.first().map(|app| app.credential.source().unwrap().key.clone()).as_deref(),
+        settings.unwrap().apps.first().map(|app| app.credential.sources()[0].key.clone()).as_deref(),
         Some("AZURE_CLIENT_SECRET")
     );
     let (_, findings) = load(&Input { file: None, environment: environment(&[("AZURE_TENANT_ID", "a b")]) });
@@ -476,15 +476,67 @@ fn azure(more: &[(&str, &str)]) -> (Option<Settings>, Findings) {
 }
 
 #[test]
-fn no_azure_variable_is_passed_over_in_silence() {
-    for name in [
-        "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN",
-        "AZURE_REGIONAL_AUTHORITY_NAME",
-        "AZURE_CLIENT_CERTIFICATE_PASSWORD",
-        "AZURE_USERNAME",
-        "AZURE_PASSWORD",
-        "MSAL_FORCE_REGION",
+fn azure_variables_of_a_certificate_count_where_it_is_the_credential() {
+    let of = |settings: Option<Settings>| settings.unwrap().apps[0].credential.clone();
+    let more = [("AZURE_CLIENT_CERTIFICATE_PASSWORD", "canary"), ("AZURE_CLIENT_SEND_CERTIFICATE_CHAIN", "true")];
+    let (settings, findings) = azure(&more);
+    assert!(findings.is_empty() && !format!("{settings:?}").contains("canary"), "{findings:?}");
+    let credential::Settings::Certificate { files, header } = of(settings) else { panic!("a certificate") };
+    assert!(files.password.is_some_and(|source| source.key == "AZURE_CLIENT_CERTIFICATE_PASSWORD") && header.x5c && !header.sha1);
+    for name in ["/p.pfx", "/P.P12"] {
+        let (settings, findings) = azure(&[&more[..], &[("AZURE_CLIENT_CERTIFICATE_PATH", name)]].concat());
+        assert!(findings.is_empty(), "{findings:?}");
+        let credential::Settings::Pfx { password, header, .. } = of(settings) else { panic!("a PFX") };
+        assert!(password.is_some() && header.x5c);
+    }
+    let (settings, findings) = azure(&[&more[..], &[("AZURE_CLIENT_SECRET", "s")]].concat());
+    assert!(matches!(of(settings), credential::Settings::Secret { .. }));
+    let expected = ["AZURE_CLIENT_CERTIFICATE_PATH", "AZURE_CLIENT_CERTIFICATE_PASSWORD", "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN"];
+    assert_eq!(keys(&findings), expected);
+    assert!(findings.iter().all(|finding| finding.severity == Severity::Warning && finding.remedy.contains("unset")));
+}
+
+#[test]
+fn a_pfx_and_a_private_key_are_read_and_what_does_not_fit_is_found() {
+    let read = |place: &str, credential: &str| {
+        yaml(&format!("apps: {{a: {{{place}, client_id: c, credential: {{{credential}}}}}}}\n"), &[("P", "canary")])
+    };
+    let (entra, issuer) = ("authority: https://login.example/t", "issuer: https://id.example");
+    let pfx = "pfx: {file: /p.pfx, password: {env: P}, x5c: true, sha1: true, kid: k}";
+    let (settings, findings) = read(entra, pfx);
+    let credential::Settings::Pfx { header, password, .. } = &settings.as_ref().unwrap().apps[0].credential else {
+        panic!("a PFX")
+    };
+    assert!(findings.is_empty() && header.sha1 && header.x5c && header.kid.as_deref() == Some("k"), "{findings:?}");
+    assert!(password.is_some() && !format!("{settings:?}").contains("canary"));
+    let (settings, findings) = read(issuer, "private_key: {file: /k.jwk, kid: k, alg: ES384}");
+    let credential::Settings::PrivateKey { kid, algorithm, .. } = &settings.unwrap().apps[0].credential else { panic!("a key") };
+    assert!(findings.is_empty() && kid.as_deref() == Some("k") && *algorithm == Some(credential::SigningAlgorithm::Es384));
+    let at = |member: &str| format!("apps.a.credential.{member}");
+    for (place, credential, severity, key) in [
+        (issuer, pfx, Severity::Warning, at("pfx.sha1")),
+        (entra, "private_key: {file: /k.jwk}", Severity::Error, at("private_key")),
+        (issuer, "private_key: {file: /k.jwk, alg: HS256}", Severity::Error, at("private_key.alg")),
+        (issuer, "private_key: {file: /k.jwk, kid: ''}", Severity::Error, at("private_key.kid")),
+        (issuer, "private_key: {kid: k}", Severity::Error, at("private_key")),
+        (entra, "certificate: {file: /c.pem, password: {}}", Severity::Error, at("certificate.password")),
+        (entra, "certificate: {file: /c.pem, password: {file: /p, env: P}}", Severity::Error, at("certificate.password")),
+        (entra, "certificate: {file: /c.pem, key_file: ''}", Severity::Error, at("certificate.key_file")),
+        (entra, "pfx: {file: /p.pfx, key_file: /k}", Severity::Error, at("pfx.key_file")),
+        (entra, "pfx: {file: /p.pfx}, certificate: {file: /c.pem}", Severity::Error, "apps.a.credential".to_owned()),
+        (entra, "pfx: {file: /p.pfx, password: {inline: canary}}", Severity::Warning, at("pfx.password.inline")),
     ] {
+        let (settings, findings) = read(place, credential);
+        assert_eq!(settings.is_some(), severity == Severity::Warning, "{credential}: {findings:?}");
+        let found = findings.iter().find(|finding| finding.key == key);
+        assert!(found.is_some_and(|finding| finding.severity == severity), "{credential}: {findings:?}");
+        assert!(!format!("{findings:?}").contains("canary"), "{findings:?}");
+    }
+}
+
+#[test]
+fn no_azure_variable_is_passed_over_in_silence() {
+    for name in ["AZURE_REGIONAL_AUTHORITY_NAME", "AZURE_USERNAME", "AZURE_PASSWORD", "MSAL_FORCE_REGION"] {
         for more in [&[(name, "canary")][..], &[(name, "canary"), ("AZURE_CLIENT_SECRET", "s")]] {
             let (settings, findings) = azure(more);
             let found: Vec<_> = findings.iter().filter(|finding| finding.key == name).collect();
@@ -587,12 +639,7 @@ fn a_workload_identity_is_defined_by_what_its_webhook_sets() {
     for (name, kind) in [("AZURE_CLIENT_SECRET", "secret"), ("AZURE_CLIENT_CERTIFICATE_PATH", "certificate")] {
         let (settings, findings) = variables(&[(name, "/x")]);
         assert_eq!(keys(&findings), ["AZURE_FEDERATED_TOKEN_FILE"], "{name}");
-        let chosen = match &settings.unwrap().apps[0].credential {
-            credential::Settings::Secret { .. } => "secret",
-            credential::Settings::Certificate { .. } => "certificate",
-            credential::Settings::FederatedToken(_) => "federated_token",
-            credential::Settings::Public => "public",
-        };
+        let chosen = settings.unwrap().apps[0].credential.kind();
         assert_eq!(chosen, kind);
     }
     let (_, findings) =

@@ -4,12 +4,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use jsonwebtoken::{Algorithm, Header};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use tokio::sync::Mutex;
 
 use super::certificate::ClientKey;
 use super::proving::{CredentialError, EARLY, ProofTarget};
+use super::settings::{AssertionHeader, SigningAlgorithm};
 use crate::finding::Complaint;
 use crate::oauth::{AssertionForm, Proof};
 use crate::secret::Secret;
@@ -28,21 +30,13 @@ const FRESH_LIFETIME: i64 = 60;
 /// nothing that was made in what is their future.
 const BACK_DATED: i64 = 5;
 
-/// Algorithms in the order they are preferred, where the server announces what it takes.
-const PREFERRED: [(&str, Algorithm); 6] = [
-    ("RS256", Algorithm::RS256),
-    ("PS256", Algorithm::PS256),
-    ("RS384", Algorithm::RS384),
-    ("PS384", Algorithm::PS384),
-    ("RS512", Algorithm::RS512),
-    ("PS512", Algorithm::PS512),
-];
+/// The most algorithms of an issuer that a refusal lists.
+const LISTED: usize = 12;
 
-/// Signs assertions with a certificate's key.
+/// Signs assertions with an app's key.
 #[derive(Debug, Default)]
 pub(super) struct AssertionSigner {
-    sha1: bool,
-    kid: Option<String>,
+    header: AssertionHeader,
     // By token endpoint: one per tenant that requests name.
     reused: Mutex<HashMap<String, ReusedAssertion>>,
 }
@@ -67,11 +61,26 @@ struct ReusedAssertion {
     ends: i64,
 }
 
+/// The header of an assertion (RFC 7515 §4.1).
 #[derive(Serialize)]
-struct AssertionClaims {
-    aud: String,
-    iss: String,
-    sub: String,
+struct JoseHeader<'a> {
+    typ: &'static str,
+    alg: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    x5t: Option<&'a str>,
+    #[serde(rename = "x5t#S256", skip_serializing_if = "Option::is_none")]
+    x5t_s256: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    x5c: Option<&'a [String]>,
+}
+
+#[derive(Serialize)]
+struct AssertionClaims<'a> {
+    aud: &'a str,
+    iss: &'a str,
+    sub: &'a str,
     jti: String,
     iat: i64,
     nbf: i64,
@@ -81,8 +90,8 @@ struct AssertionClaims {
 // === impl AssertionSigner ===
 
 impl AssertionSigner {
-    pub(super) fn new(sha1: bool, kid: Option<String>) -> Self {
-        Self { sha1, kid, reused: Mutex::default() }
+    pub(super) fn new(header: AssertionHeader) -> Self {
+        Self { header, reused: Mutex::default() }
     }
 
     /// A signed assertion.
@@ -92,8 +101,9 @@ impl AssertionSigner {
             AssertionForm::Thumbprint => self.reused(ask, tasks).await?,
             AssertionForm::Announced => {
                 let ends = now - BACK_DATED + FRESH_LIFETIME;
-                let header = self.announced_header(target)?;
-                (sign(AssertionRequest { now: now - BACK_DATED, ..ask }, header, ends, tasks).await?, ends)
+                let algorithm = announced_algorithm(ask.key, target)?;
+                let made = AssertionRequest { now: now - BACK_DATED, ..ask };
+                (sign(made, &self.named(ask, algorithm), algorithm, ends, tasks).await?, ends)
             }
         };
         Ok(Proof::assertion(client_id, assertion, ends - EARLY))
@@ -101,7 +111,7 @@ impl AssertionSigner {
 
     /// The assertion for this endpoint that was signed a while ago, if it lasts, else a new one; and when it ends.
     async fn reused(&self, ask: AssertionRequest<'_>, tasks: &Tasks) -> Result<(Secret, i64), CredentialError> {
-        let AssertionRequest { target: ProofTarget { audience: endpoint, .. }, key, version, now, .. } = ask;
+        let AssertionRequest { target: ProofTarget { audience: endpoint, .. }, version, now, .. } = ask;
         // Held while signing, so that a thousand requests at once make one signature.
         let mut reused = self.reused.lock().await;
         reused.retain(|_, entry| entry.version == version && (entry.issued..entry.ends - REUSED_MARGIN).contains(&now));
@@ -109,7 +119,8 @@ impl AssertionSigner {
             return Ok((entry.assertion.clone(), entry.ends));
         }
         let ends = now + REUSED_LIFETIME;
-        let assertion = sign(ask, self.thumbprint_header(key, now), ends, tasks).await?;
+        let (header, algorithm) = self.thumbprint_header(ask);
+        let assertion = sign(ask, &header, algorithm, ends, tasks).await?;
         if reused.len() >= MOST
             && let Some(first) = reused.iter().min_by_key(|(_, entry)| entry.ends).map(|(endpoint, _)| endpoint.clone())
         {
@@ -119,53 +130,93 @@ impl AssertionSigner {
         Ok((assertion, ends))
     }
 
-    fn thumbprint_header(&self, key: &ClientKey, now: i64) -> Header {
-        let mut header = Header::new(if self.sha1 { Algorithm::RS256 } else { Algorithm::PS256 });
-        if self.sha1 {
-            header.x5t = Some(key.x5t(now).to_owned());
+    /// A header in which the certificate is named by its thumbprint (ASN-1, ASN-2).
+    fn thumbprint_header<'a>(&'a self, ask: AssertionRequest<'a>) -> (JoseHeader<'a>, SigningAlgorithm) {
+        let leaf = ask.key.leaf(ask.now);
+        let algorithm = if self.header.sha1 { SigningAlgorithm::Rs256 } else { SigningAlgorithm::Ps256 };
+        let named = self.named(ask, algorithm);
+        let header = if self.header.sha1 {
+            JoseHeader { x5t: leaf.map(|leaf| leaf.x5t()), ..named }
         } else {
-            header.x5t_s256 = Some(key.x5t_s256(now).to_owned());
-        }
-        header.kid.clone_from(&self.kid);
-        header
+            JoseHeader { x5t_s256: leaf.map(|leaf| leaf.x5t_s256()), ..named }
+        };
+        (header, algorithm)
     }
 
-    fn announced_header(&self, target: ProofTarget<'_>) -> Result<Header, CredentialError> {
-        let ProofTarget { methods, algorithms, .. } = target;
-        if methods.is_some_and(|methods| !methods.iter().any(|method| method == "private_key_jwt")) {
-            return Err(CredentialError(Complaint::new(
-                "the issuer does not take private_key_jwt",
-                "give the app a secret, or allow private_key_jwt at the issuer",
-            )));
-        }
-        let offered = |name: &str| algorithms.is_none_or(|offered| offered.iter().any(|alg| alg == name));
-        let (_, algorithm) = PREFERRED.iter().find(|(name, _)| offered(name)).ok_or_else(|| {
-            CredentialError(Complaint::new(
-                "the issuer takes no assertion signed with an RSA key",
-                "allow RS256 or PS256 for client assertions at the issuer",
-            ))
-        })?;
-        let mut header = Header::new(*algorithm);
-        header.kid.clone_from(&self.kid);
-        Ok(header)
+    /// A header with what is configured: the key's name, and the chain (ASN-3).
+    fn named<'a>(&'a self, ask: AssertionRequest<'a>, algorithm: SigningAlgorithm) -> JoseHeader<'a> {
+        let kid = self.header.kid.as_deref().or(ask.key.kid.as_deref());
+        let x5c = self.header.x5c.then(|| ask.key.leaf(ask.now)).flatten().map(|leaf| leaf.x5c());
+        JoseHeader { typ: "JWT", alg: algorithm.as_str(), kid, x5t: None, x5t_s256: None, x5c }
     }
 }
 
-async fn sign(ask: AssertionRequest<'_>, header: Header, ends: i64, tasks: &Tasks) -> Result<Secret, CredentialError> {
+/// What the key signs by at an issuer: the first of its algorithms that is announced.
+fn announced_algorithm(key: &ClientKey, target: ProofTarget<'_>) -> Result<SigningAlgorithm, CredentialError> {
+    let ProofTarget { methods, algorithms, .. } = target;
+    if methods.is_some_and(|methods| !methods.iter().any(|method| method == "private_key_jwt")) {
+        return Err(CredentialError(Complaint::new(
+            "the issuer does not take private_key_jwt",
+            "give the app a secret, or allow private_key_jwt at the issuer",
+        )));
+    }
+    let is_offered =
+        |algorithm: SigningAlgorithm| algorithms.is_none_or(|offered| offered.iter().any(|name| name == algorithm.as_str()));
+    match key.algorithm {
+        Some(only) if is_offered(only) => Ok(only),
+        Some(only) => {
+            let reason = format!("the issuer takes no assertion signed by {}{}", only.as_str(), but(algorithms));
+            let remedy = "allow it for client assertions at the issuer, or change `alg` in the configuration or in the key";
+            Err(CredentialError(Complaint::new(reason, remedy)))
+        }
+        None => key.key.algorithms().iter().copied().find(|algorithm| is_offered(*algorithm)).ok_or_else(|| {
+            let own: Vec<&str> = key.key.algorithms().iter().take(2).map(|algorithm| algorithm.as_str()).collect();
+            let reason = format!("the issuer takes no assertion signed with {}{}", key.key.title(), but(algorithms));
+            CredentialError(Complaint::new(
+                reason,
+                format!("allow {} for client assertions at the issuer, or use another key", own.join(" or ")),
+            ))
+        }),
+    }
+}
+
+/// What an issuer announces, as the rest of a sentence; names that are none are left out.
+fn but(algorithms: Option<&[String]>) -> String {
+    let is_name = |name: &&String| name.len() <= 16 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let names = algorithms.into_iter().flatten().filter(is_name).take(LISTED).map(String::as_str);
+    let names = names.collect::<Vec<_>>().join(", ");
+    if names.is_empty() { String::new() } else { format!(": it announces {names}") }
+}
+
+/// A compact JWS (RFC 7515 §7.1) of a header and the claims of RFC 7523 §3.
+async fn sign(
+    ask: AssertionRequest<'_>,
+    header: &JoseHeader<'_>,
+    algorithm: SigningAlgorithm,
+    ends: i64,
+    tasks: &Tasks,
+) -> Result<Secret, CredentialError> {
     let claims = AssertionClaims {
-        aud: ask.target.audience.to_owned(),
-        iss: ask.client_id.to_owned(),
-        sub: ask.client_id.to_owned(),
+        aud: ask.target.audience,
+        iss: ask.client_id,
+        sub: ask.client_id,
         jti: uuid::Uuid::new_v4().to_string(),
         iat: ask.now,
         nbf: ask.now,
         exp: ends,
     };
-    let key = Arc::clone(ask.key);
-    let signed = tasks.compute(move || jsonwebtoken::encode(&header, &claims, key.signing())).await;
     let unusable =
-        || CredentialError(Complaint::new("its key could not sign", "check the certificate file; `tokend check` tries it"));
-    signed.and_then(Result::ok).map(Secret::new).ok_or_else(unusable)
+        || CredentialError(Complaint::new("its key could not sign", "check the file of the key; `tokend check` tries it"));
+    let part = |json: Result<Vec<u8>, _>| json.ok().map(|json| URL_SAFE_NO_PAD.encode(json)).ok_or_else(unusable);
+    let mut text = format!("{}.{}", part(serde_json::to_vec(header))?, part(serde_json::to_vec(&claims))?);
+    let key = Arc::clone(ask.key);
+    let signed = tasks.compute(move || {
+        let signature = key.key.sign(algorithm, text.as_bytes())?;
+        text.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut text);
+        Some(Secret::new(text))
+    });
+    signed.await.flatten().ok_or_else(unusable)
 }
 
 #[cfg(test)]
@@ -177,7 +228,7 @@ mod tests {
 
     use super::{BACK_DATED, EARLY, FRESH_LIFETIME, MOST, REUSED_LIFETIME, REUSED_MARGIN};
     use crate::clock::Clock;
-    use crate::credential::{Credential, ProofTarget, Settings};
+    use crate::credential::{AssertionHeader, CertificateFiles, Credential, ProofTarget, Settings};
     use crate::oauth::{AssertionForm, SecretPlace};
     use crate::reload::{Place, Source};
     use crate::secret::Secret;
@@ -194,7 +245,9 @@ mod tests {
 
     fn credential(sha1: bool) -> Credential {
         let source = Source { key: "c".to_owned(), file: None, place: Place::Value(Secret::new(pem())) };
-        Credential::load(&Settings::Certificate { source, sha1, kid: None }).unwrap()
+        let files = CertificateFiles { source, key: None, password: None };
+        let header = AssertionHeader { sha1, ..AssertionHeader::default() };
+        Credential::load(&Settings::Certificate { files, header }, AssertionForm::Thumbprint).unwrap()
     }
 
     fn entra(audience: &str) -> ProofTarget<'_> {

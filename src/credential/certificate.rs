@@ -1,170 +1,185 @@
-//! A client certificate: PEM text with an RSA key and the chain, checked when it is loaded and not when it is needed.
+//! A client certificate with its key: PEM text, in one file or in two, the key in clear or under a password; checked when it is
+//! loaded and not when it is needed.
 
-use aws_lc_rs::digest;
-use aws_lc_rs::signature::KeyPair as _;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use std::fmt;
+
+use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::SectionKind;
+use zeroize::Zeroizing;
 
+use super::chain::{Der, Leaf, Leaves};
+use super::password::Password;
+use super::settings::SigningAlgorithm;
+use super::signing::AssertionKey;
 use crate::finding::Complaint;
-use crate::pem::{self, Validity};
+use crate::oauth::AssertionForm;
+use crate::pem::{self, LockError};
 
-/// A key that signs, and what names it.
+/// A key that signs assertions, and what names it.
 pub struct ClientKey {
-    signing: EncodingKey,
-    /// At least one; a certificate and the one that takes its place may stand side by side.
-    leaves: Vec<Leaf>,
+    pub(super) key: AssertionKey,
+    /// Those of the key, where it has some.
+    certificates: Option<Leaves>,
+    /// What the key calls itself.
+    pub(super) kid: Option<String>,
+    /// The only algorithm that it signs with.
+    pub(super) algorithm: Option<SigningAlgorithm>,
 }
 
-/// A certificate of the key: what names it, and when it holds.
-#[derive(Debug)]
-struct Leaf {
-    sha1: String,
-    sha256: String,
-    validity: Validity,
+/// A private key and all certificates that stand beside it.
+pub(super) struct CertifiedPair {
+    pub(super) key: PrivateKeyDer<'static>,
+    pub(super) certificates: Vec<Der>,
 }
 
-const REMEDY: &str =
-    "write PEM text: the private key (PKCS#8 or PKCS#1, RSA of 2048 to 4096 bits) and its certificate with the chain";
+/// What is read: the certificates, their key, where that has a file of its own, and the key's password.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PemFiles<'a> {
+    pub(super) file: &'a [u8],
+    pub(super) key_file: Option<&'a [u8]>,
+    pub(super) password: Password<'a>,
+}
+
+const REMEDY: &str = "write PEM text: the private key (PKCS#8, PKCS#1 or SEC1) and its certificate with the chain";
+
+/// What rewrites a key whose encryption nothing here opens.
+const REWRITE: &str = "rewrite the key: openssl pkcs8 -topk8 -v2 aes-256-cbc -in OLD.pem -out KEY.pem";
 
 // === impl ClientKey ===
 
 impl ClientKey {
-    /// Reads PEM text and signs once.
+    /// Reads PEM text with a key in clear, and signs once.
     ///
     /// # Errors
     /// There is no usable key, no certificate, or they do not belong together.
     pub fn parse(contents: &[u8]) -> Result<Self, Complaint> {
-        let (key, certificates) = split(contents)?;
-        let pair = key.pair()?;
-        let bits = pair.public_modulus_len() * 8;
-        if !(2048..=4096).contains(&bits) {
-            return Err(Complaint::new(format!("its RSA key has {bits} bits"), "use a key of 2048 to 4096 bits"));
-        }
-        let leaves = matching(&certificates, pair.public_key().as_ref())?;
-        let signing = key.signing()?;
-        // A key that cannot sign shows here, and not in the first request.
-        jsonwebtoken::encode(&Header::new(Algorithm::PS256), &serde_json::json!({}), &signing)
-            .map_err(|_| Complaint::new("its key cannot sign", REMEDY))?;
-        Ok(Self { signing, leaves })
+        PemFiles { file: contents, key_file: None, password: Password::None }.pair().and_then(Self::of)
     }
 
-    /// When the last of its certificates ends, in seconds since the Unix epoch.
-    pub fn not_after(&self) -> i64 {
-        self.leaves.iter().map(|leaf| leaf.validity.ends).max().unwrap_or_default()
+    /// Takes a key with its certificates, and signs once.
+    ///
+    /// # Errors
+    /// The key cannot be used, or none of the certificates is for it.
+    pub(super) fn of(pair: CertifiedPair) -> Result<Self, Complaint> {
+        let key = AssertionKey::from_der(&pair.key)?;
+        let certificates = Leaves::of(&pair.certificates, key.public())?;
+        Ok(Self { key, certificates: Some(certificates), kid: None, algorithm: None })
+    }
+
+    /// Takes a key without certificates.
+    ///
+    /// # Errors
+    /// It does not sign by the algorithm that it is meant for.
+    pub(super) fn bare(key: AssertionKey, kid: Option<String>, algorithm: Option<SigningAlgorithm>) -> Result<Self, Complaint> {
+        match algorithm {
+            Some(algorithm) if !key.algorithms().contains(&algorithm) => {
+                let fitting: Vec<&str> = key.algorithms().iter().map(|algorithm| algorithm.as_str()).collect();
+                let reason = format!("it is {}, which does not sign by {}", key.title(), algorithm.as_str());
+                Err(Complaint::new(reason, format!("write {} as `alg`, or leave it out", fitting.join(" or "))))
+            }
+            _ => Ok(Self { key, certificates: None, kid, algorithm }),
+        }
+    }
+
+    /// Refuses a key that cannot work where assertions have this form.
+    ///
+    /// # Errors
+    /// The authority knows keys by their certificates' thumbprints, and takes RSA alone.
+    pub(super) fn fitting(self, form: AssertionForm) -> Result<Self, Complaint> {
+        if form.has_thumbprint() && !matches!(self.key, AssertionKey::Rsa(_)) {
+            let reason = format!("its private key is {}, and this kind of authority takes RSA keys alone", self.key.title());
+            return Err(Complaint::new(reason, "make an RSA key of 2048 bits or more, and register its certificate with the app"));
+        }
+        Ok(self)
+    }
+
+    /// When the last of its certificates ends, in seconds since the Unix epoch; a bare key has no end.
+    pub fn not_after(&self) -> Option<i64> {
+        self.certificates.as_ref().map(Leaves::not_after)
     }
 
     /// That no certificate holds now, or that the last one soon ends.
     pub(super) fn ending(&self, now: i64, remedy: &str) -> Option<Complaint> {
-        let leaf = self.leaf(now)?;
-        let one_follows = leaf.validity.holds(now) && self.not_after() > leaf.validity.ends;
-        if one_follows { None } else { leaf.validity.problem(now, remedy) }
+        self.certificates.as_ref()?.ending(now, remedy)
     }
 
-    /// The SHA-1 thumbprint of the certificate that holds now, base64url without padding (RFC 7515 §4.1.7).
-    pub(super) fn x5t(&self, now: i64) -> &str {
-        self.leaf(now).map_or("", |leaf| &leaf.sha1)
-    }
-
-    /// The SHA-256 thumbprint of the certificate that holds now, base64url without padding (RFC 7515 §4.1.8).
-    pub(super) fn x5t_s256(&self, now: i64) -> &str {
-        self.leaf(now).map_or("", |leaf| &leaf.sha256)
-    }
-
-    /// The first certificate that holds; where none does, the one that ends last.
-    fn leaf(&self, now: i64) -> Option<&Leaf> {
-        let holds = self.leaves.iter().find(|leaf| leaf.validity.holds(now));
-        holds.or_else(|| self.leaves.iter().max_by_key(|leaf| leaf.validity.ends))
-    }
-
-    /// The key.
-    pub(super) fn signing(&self) -> &EncodingKey {
-        &self.signing
+    /// The certificate that counts at this time.
+    pub(super) fn leaf(&self, now: i64) -> Option<&Leaf> {
+        self.certificates.as_ref()?.at(now)
     }
 }
 
-impl std::fmt::Debug for ClientKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ClientKey").field("leaves", &self.leaves).finish_non_exhaustive()
+impl fmt::Debug for ClientKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientKey").field("key", &self.key).field("certificates", &self.certificates).finish_non_exhaustive()
     }
 }
 
-/// What a block of PEM holds.
-type Der = zeroize::Zeroizing<Vec<u8>>;
+// === impl PemFiles ===
 
-enum PrivateKey {
-    Pkcs1(Der),
-    Pkcs8(Der),
-}
-
-// === impl PrivateKey ===
-
-impl PrivateKey {
-    fn pair(&self) -> Result<aws_lc_rs::rsa::KeyPair, Complaint> {
-        let (Self::Pkcs1(der) | Self::Pkcs8(der)) = self;
-        pem::long_enough(der)?;
-        let pair = match self {
-            Self::Pkcs1(der) => aws_lc_rs::rsa::KeyPair::from_der(der),
-            Self::Pkcs8(der) => aws_lc_rs::rsa::KeyPair::from_pkcs8(der),
-        };
-        pair.map_err(|_| Complaint::new("its private key is no RSA key that can be used", REMEDY))
-    }
-
-    fn signing(&self) -> Result<EncodingKey, Complaint> {
-        let (label, der) = match self {
-            Self::Pkcs1(der) => ("RSA PRIVATE KEY", der),
-            Self::Pkcs8(der) => ("PRIVATE KEY", der),
-        };
-        let body = zeroize::Zeroizing::new(base64::engine::general_purpose::STANDARD.encode(der));
-        let pem = zeroize::Zeroizing::new(format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", *body));
-        EncodingKey::from_rsa_pem(pem.as_bytes())
-            .map_err(|_| Complaint::new("its private key is no RSA key that can be used", REMEDY))
-    }
-}
-
-fn split(contents: &[u8]) -> Result<(PrivateKey, Vec<Der>), Complaint> {
-    let (mut key, mut certificates) = (None, Vec::new());
-    for (kind, der) in pem::blocks(contents)? {
-        let found = match kind {
-            SectionKind::Certificate => {
-                certificates.push(der);
-                continue;
+impl PemFiles<'_> {
+    /// The key and the certificates.
+    ///
+    /// # Errors
+    /// There is no key or no certificate, more than one key, or one that its password does not open.
+    pub(super) fn pair(self) -> Result<CertifiedPair, Complaint> {
+        let (beside, certificates) = self.read(self.file)?;
+        if certificates.is_empty() {
+            return Err(Complaint::new("it has no certificate", REMEDY));
+        }
+        let key = match (beside, self.key_file) {
+            (Some(key), None) => key,
+            (None, None) => {
+                return Err(Complaint::new("it has no private key", format!("{REMEDY}; or name the key's as `key_file`")));
             }
-            SectionKind::RsaPrivateKey => PrivateKey::Pkcs1(der),
-            SectionKind::PrivateKey => PrivateKey::Pkcs8(der),
-            SectionKind::EcPrivateKey => return Err(Complaint::new("its private key is an EC key", REMEDY)),
-            _ => continue,
+            (None, Some(text)) => {
+                let named = |problem: Complaint| Complaint { reason: format!("`key_file`: {}", problem.reason), ..problem };
+                let missing = || Complaint::new("it has no private key", REMEDY);
+                self.read(text).and_then(|(key, _)| key.ok_or_else(missing)).map_err(named)?
+            }
+            (Some(_), Some(_)) => {
+                return Err(Complaint::new("it has a private key, and `key_file` is another one", "leave one of them out"));
+            }
         };
-        if key.replace(found).is_some() {
+        Ok(CertifiedPair { key, certificates })
+    }
+
+    /// The private key of a text, if it has one, and its certificates.
+    fn read(self, text: &[u8]) -> Result<(Option<PrivateKeyDer<'static>>, Vec<Der>), Complaint> {
+        if pem::is_locked_pkcs1(text) {
+            let reason = "its private key is encrypted (PKCS#1 under a password, Proc-Type: 4,ENCRYPTED)";
+            return Err(Complaint::new(reason, REWRITE));
+        }
+        let (mut keys, mut certificates) = (Vec::new(), Vec::new());
+        for (kind, der) in pem::blocks(text)? {
+            match kind {
+                SectionKind::Certificate => certificates.push(Vec::clone(&der)),
+                SectionKind::RsaPrivateKey => keys.push(PrivateKeyDer::Pkcs1(Vec::clone(&der).into())),
+                SectionKind::PrivateKey => keys.push(pkcs8(&der)),
+                SectionKind::EcPrivateKey => keys.push(PrivateKeyDer::Sec1(Vec::clone(&der).into())),
+                _ => {}
+            }
+        }
+        if let Some(locked) = pem::locked_key(text) {
+            keys.push(pkcs8(&self.unlocked(&locked)?));
+        }
+        if keys.len() > 1 {
             return Err(Complaint::new("it has more than one private key", REMEDY));
         }
+        Ok((keys.pop(), certificates))
     }
-    if certificates.is_empty() {
-        return Err(Complaint::new("it has no certificate", REMEDY));
+
+    fn unlocked(self, locked: &[u8]) -> Result<Zeroizing<Vec<u8>>, Complaint> {
+        pem::unlock(locked, self.password.text()).map_err(|error| match error {
+            LockError::Method => Complaint::new(
+                "its private key is encrypted (PKCS#8 under a password) by PBES1, or by another method that is not opened",
+                REWRITE,
+            ),
+            LockError::Password => self.password.wrong("its private key"),
+        })
     }
-    let missing = || pem::encrypted(contents).unwrap_or_else(|| Complaint::new("it has no private key", REMEDY));
-    Ok((key.ok_or_else(missing)?, certificates))
 }
 
-/// The certificates of the key: the first in good files, any in others; two where one takes the place of the other.
-fn matching(certificates: &[Der], public_key: &[u8]) -> Result<Vec<Leaf>, Complaint> {
-    let mut leaves = Vec::new();
-    for der in certificates {
-        let (_, parsed) = x509_parser::parse_x509_certificate(der)
-            .map_err(|_| Complaint::new("one of its certificates cannot be read", REMEDY))?;
-        if parsed.public_key().subject_public_key.data.as_ref() == public_key {
-            let validity = Validity::of(der).ok_or_else(|| Complaint::new("one of its certificates cannot be read", REMEDY))?;
-            let thumbprint = |algorithm| URL_SAFE_NO_PAD.encode(digest::digest(algorithm, der));
-            let (sha1, sha256) = (thumbprint(&digest::SHA1_FOR_LEGACY_USE_ONLY), thumbprint(&digest::SHA256));
-            leaves.push(Leaf { sha1, sha256, validity });
-        }
-    }
-    if leaves.is_empty() {
-        return Err(Complaint::new(
-            "no certificate in it belongs to its private key",
-            "put the key beside the certificate that was made from it",
-        ));
-    }
-    Ok(leaves)
+fn pkcs8(der: &[u8]) -> PrivateKeyDer<'static> {
+    PrivateKeyDer::Pkcs8(der.to_vec().into())
 }

@@ -126,7 +126,7 @@ mod tests {
 
     fn credential(file: &Path) -> Credential {
         let source = Source { key: "k.file".to_owned(), file: None, place: Place::File(file.to_path_buf()) };
-        Credential::load(&Settings::FederatedToken(source)).unwrap()
+        Credential::load(&Settings::FederatedToken(source), AssertionForm::Thumbprint).unwrap()
     }
 
     async fn sent(credential: &Credential, clock: &Clock) -> Result<String, String> {

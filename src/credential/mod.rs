@@ -4,30 +4,39 @@
 
 mod assertion;
 mod certificate;
+mod chain;
 mod client_secret;
 mod federated;
+mod jwk;
+mod password;
+mod pfx;
+mod private_key;
 mod proving;
 mod settings;
+mod signing;
 
 use std::sync::Arc;
 
 pub use certificate::ClientKey;
 pub use federated::WorkloadToken;
 pub use proving::{CredentialError, ProofTarget};
-pub use settings::{SecretMethod, Settings};
+pub use settings::{AssertionHeader, CertificateFiles, SecretMethod, Settings, SigningAlgorithm};
 
 use self::assertion::{AssertionRequest, AssertionSigner};
+use self::certificate::PemFiles;
 use self::client_secret::SecretPlaces;
+use self::password::Password;
 use crate::clock::Clock;
 use crate::finding::Complaint;
-use crate::oauth::{Proof, SecretPlace};
-use crate::reload::{OuterBlanks, Parse, Place, Reloading, Reloads, Source, Versioned};
+use crate::oauth::{AssertionForm, Proof, SecretPlace};
+use crate::reload::{Contents, OuterBlanks, Place, Reloading, Reloads, Source, Versioned};
 use crate::secret::Secret;
 use crate::tasks::Tasks;
 
 /// An app's credential, following its file.
 #[derive(Debug)]
 pub struct Credential {
+    kind: &'static str,
     followed: Arc<Reloading<Material>>,
     /// For keys alone.
     signer: AssertionSigner,
@@ -40,12 +49,41 @@ pub struct Credential {
 pub enum Material {
     /// A client secret.
     Secret(Secret),
-    /// A certificate and its key.
+    /// A key that signs assertions.
     Key(Arc<ClientKey>),
     /// A token that somebody else makes and renews.
     Bearer(WorkloadToken),
     /// Nothing: a public client has none (RFC 6749 §2.1).
     Nothing,
+}
+
+/// How the contents of a credential's parts become what proves.
+fn parse(settings: Settings, form: AssertionForm) -> impl Fn(&[Contents]) -> Result<Material, Complaint> + Send + Sync + 'static {
+    move |parts| {
+        let mut parts = parts.iter();
+        let first = parts.next().map_or(&[][..], Contents::bytes);
+        let key = |key: ClientKey| key.fitting(form).map(Arc::new).map(Material::Key);
+        match &settings {
+            Settings::Secret { .. } => client_secret::parse(first).map(Material::Secret),
+            Settings::Certificate { files, .. } => pem_files(files, first, parts)?.pair().and_then(ClientKey::of).and_then(key),
+            Settings::Pfx { .. } => pfx::pair(first, Password::of(parts.next())?).and_then(ClientKey::of).and_then(key),
+            Settings::PrivateKey { kid, algorithm, .. } => {
+                ClientKey::parse_private(first, kid.as_deref(), *algorithm).and_then(key)
+            }
+            Settings::FederatedToken(_) => WorkloadToken::parse(first).map(Material::Bearer),
+            Settings::Public => Ok(Material::Nothing),
+        }
+    }
+}
+
+/// The parts of a certificate, in the order of their sources.
+fn pem_files<'a>(
+    files: &CertificateFiles,
+    file: &'a [u8],
+    mut further: impl Iterator<Item = &'a Contents>,
+) -> Result<PemFiles<'a>, Complaint> {
+    let key_file = files.key.as_ref().and_then(|_| further.next()).map(Contents::bytes);
+    Ok(PemFiles { file, key_file, password: Password::of(further.next())? })
 }
 
 /// Which credential made a proof.
@@ -62,28 +100,31 @@ pub struct UsedCredential {
 // === impl Credential ===
 
 impl Credential {
-    /// Loads a credential and tries it once.
+    /// Loads a credential for an authority that takes assertions of this form, and tries it once.
     ///
     /// # Errors
-    /// It cannot be read, or it is not what it should be.
-    pub fn load(settings: &Settings) -> Result<Self, Complaint> {
-        let (mut signer, mut places) = (AssertionSigner::default(), SecretPlaces::default());
-        let parse: Parse<Material> = match settings {
-            Settings::Secret { method, .. } => {
-                places = SecretPlaces::new(*method);
-                |bytes| client_secret::parse(bytes).map(Material::Secret)
-            }
-            Settings::Certificate { sha1, kid, .. } => {
-                signer = AssertionSigner::new(*sha1, kid.clone());
-                |bytes| ClientKey::parse(bytes).map(Arc::new).map(Material::Key)
-            }
-            Settings::FederatedToken(_) => |bytes| WorkloadToken::parse(bytes).map(Material::Bearer),
-            Settings::Public => |_| Ok(Material::Nothing),
-        };
+    /// One of its parts cannot be read, or they are not what they should be: which of them, and why.
+    pub fn load(settings: &Settings, form: AssertionForm) -> Result<Self, Box<(Source, Complaint)>> {
+        let sources: Vec<Source> = settings.sources().into_iter().cloned().collect();
+        // Each alone first, so that the one that cannot be read is named.
+        for source in &sources {
+            source.read().map_err(|problem| Box::new((source.clone(), problem)))?;
+        }
         // What is not there does not change.
-        let nothing = || Source { key: "credential.public".to_owned(), file: None, place: Place::Value(Secret::new("")) };
-        let source = settings.source().cloned().unwrap_or_else(nothing);
-        Ok(Self { followed: Reloading::load(source, parse)?, signer, places })
+        let first = sources.first().cloned();
+        let first =
+            first.unwrap_or(Source { key: "credential.public".to_owned(), file: None, place: Place::Value(Secret::new("")) });
+        let followed = Reloading::load_joined(&first.key.clone(), sources, parse(settings.clone(), form));
+        let followed = followed.map_err(|problem| Box::new((first, problem)))?;
+        let places = match settings {
+            Settings::Secret { method, .. } => SecretPlaces::new(*method),
+            _ => SecretPlaces::default(),
+        };
+        let signer = match settings {
+            Settings::Certificate { header, .. } | Settings::Pfx { header, .. } => AssertionSigner::new(header.clone()),
+            _ => AssertionSigner::default(),
+        };
+        Ok(Self { kind: settings.kind(), followed, signer, places })
     }
 
     /// Whether there is none, and so nothing but the client's word for who it is.
@@ -114,7 +155,7 @@ impl Credential {
 
     /// What kind it is, for `/status`.
     pub fn kind(&self) -> &'static str {
-        self.followed.look(|current| current.value.kind())
+        self.kind
     }
 
     /// When it ends, in seconds since the Unix epoch; secrets do not say.
@@ -199,19 +240,10 @@ impl Credential {
 // === impl Material ===
 
 impl Material {
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::Secret(_) => "secret",
-            Self::Key(_) => "certificate",
-            Self::Bearer(_) => "federated_token",
-            Self::Nothing => "public",
-        }
-    }
-
     fn ends(&self) -> Option<i64> {
         match self {
             Self::Secret(_) | Self::Nothing => None,
-            Self::Key(key) => Some(key.not_after()),
+            Self::Key(key) => key.not_after(),
             Self::Bearer(token) => Some(token.ends()),
         }
     }

@@ -43,6 +43,15 @@ pub(super) fn has_label(contents: &[u8], label: &str) -> bool {
     contents.windows(marker.len()).any(|window| window == marker.as_bytes())
 }
 
+/// The content of the first block of this label.
+pub(super) fn block(contents: &[u8], label: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let text = std::str::from_utf8(contents).ok()?;
+    let (_, rest) = text.split_once(&format!("{BEGIN}{label}{DASHES}"))?;
+    let (body, _) = rest.split_once(&format!("{END}{label}{DASHES}"))?;
+    let base64 = Zeroizing::new(body.split_ascii_whitespace().collect::<String>());
+    STANDARD.decode(base64.as_bytes()).ok().map(Zeroizing::new)
+}
+
 fn binary(kind: DerKind, is: &str, more: &str) -> Complaint {
     let (what, remedy) = match kind {
         DerKind::Pfx => ("a PFX (PKCS#12) file", "convert it: openssl pkcs12 -in STORE.pfx -nodes -out STORE.pem"),
@@ -89,9 +98,12 @@ fn escaped(text: &str) -> Option<Complaint> {
 }
 
 /// PKCS#1 under a password says so in headers of its own (RFC 1421), which are no base64.
+pub(super) fn is_locked_pkcs1(text: &str) -> bool {
+    text.lines().any(|line| line.trim_start().starts_with("Proc-Type:") && line.contains("ENCRYPTED"))
+}
+
 fn locked(text: &str) -> Option<Complaint> {
-    let is_locked = text.lines().any(|line| line.trim_start().starts_with("Proc-Type:") && line.contains("ENCRYPTED"));
-    is_locked.then(|| {
+    is_locked_pkcs1(text).then(|| {
         Complaint::new(
             "its private key is encrypted (PKCS#1 under a password)",
             "decrypt it: openssl pkey -in ENCRYPTED.pem -out KEY.pem; the file's permissions protect it then",

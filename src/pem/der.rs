@@ -58,6 +58,24 @@ pub(super) fn rsa_bits(key: &[u8]) -> Option<usize> {
     }
 }
 
+/// The object identifier of the algorithm that a private key is encrypted by (PKCS#8, RFC 5958 §3); `None`: it is no such key.
+pub(super) fn encryption(key: &[u8]) -> Option<&[u8]> {
+    let (SEQUENCE, inner, _) = element(key)? else { return None };
+    let (SEQUENCE, algorithm, _) = element(inner)? else { return None };
+    match element(algorithm)? {
+        (OID, oid, _) => Some(oid),
+        _ => None,
+    }
+}
+
+/// Whether a PFX has a MAC (RFC 7292 §4); `None`: it is no PFX.
+pub(super) fn pfx_has_mac(bytes: &[u8]) -> Option<bool> {
+    let (SEQUENCE, inner, _) = element(bytes)? else { return None };
+    let (INTEGER, [3], rest) = element(inner)? else { return None };
+    let (SEQUENCE, _, rest) = element(rest)? else { return None };
+    Some(!rest.is_empty())
+}
+
 /// Tag, content, and what follows.
 fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let [tag, length, rest @ ..] = bytes else { return None };

@@ -3,6 +3,7 @@
 
 mod armour;
 mod der;
+mod locked;
 mod validity;
 
 use rustls::RootCertStore;
@@ -12,13 +13,14 @@ use zeroize::Zeroizing;
 
 use crate::finding::Complaint;
 
+pub use locked::{LockError, is_locked_pkcs1, locked_key, pfx_has_mac, unlock};
 pub use validity::Validity;
 
 /// One block: what it calls itself, and its DER.
 pub type PemBlock = (SectionKind, Zeroizing<Vec<u8>>);
 
 /// The fewest bits of an RSA key that anybody takes.
-const SHORTEST: usize = 2048;
+pub const SHORTEST: usize = 2048;
 
 /// Every block of a text that is of a known kind, in order.
 ///
@@ -75,7 +77,7 @@ pub fn private_key(contents: &[u8], remedy: &str) -> Result<PrivateKeyDer<'stati
 
 /// That the private key of a text is under a password (PKCS#8), if it is.
 pub fn encrypted(contents: &[u8]) -> Option<Complaint> {
-    armour::has_label(contents, "ENCRYPTED PRIVATE KEY").then(|| {
+    armour::has_label(contents, locked::LABEL).then(|| {
         Complaint::new(
             "its private key is encrypted (PKCS#8 under a password)",
             "decrypt it: openssl pkey -in ENCRYPTED.pem -out KEY.pem; the file's permissions protect it then",
@@ -89,12 +91,17 @@ pub fn encrypted(contents: &[u8]) -> Option<Complaint> {
 /// It has fewer than 2048 bits.
 pub fn long_enough(key: &[u8]) -> Result<(), Complaint> {
     match der::rsa_bits(key) {
-        Some(bits) if bits < SHORTEST => Err(Complaint::new(
-            format!("its RSA key is too short: it has {bits} bits"),
-            "make a key of 2048 bits or more, and have its certificate issued anew",
-        )),
+        Some(bits) if bits < SHORTEST => Err(too_short(bits)),
         _ => Ok(()),
     }
+}
+
+/// That an RSA key of so many bits is too short.
+pub fn too_short(bits: usize) -> Complaint {
+    Complaint::new(
+        format!("its RSA key is too short: it has {bits} bits"),
+        "make a key of 2048 bits or more, and have its certificate issued anew",
+    )
 }
 
 #[cfg(test)]

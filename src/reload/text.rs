@@ -18,10 +18,14 @@ pub enum OuterBlanks {
     Passed,
 }
 
+/// How binary data in DER begins: it has no lines.
+const DER: u8 = 0x30;
+
 /// Takes the byte order marks away: the one at the start, and those in front of further lines, which files that were put together
 /// have.
 pub(super) fn unmarked(bytes: Zeroizing<Vec<u8>>) -> Zeroizing<Vec<u8>> {
-    if !bytes.windows(MARK.len()).any(|window| window == MARK) {
+    let is_binary = bytes.first() == Some(&DER) && std::str::from_utf8(&bytes).is_err();
+    if is_binary || !bytes.windows(MARK.len()).any(|window| window == MARK) {
         return bytes;
     }
     let mut kept = Zeroizing::new(Vec::with_capacity(bytes.len()));

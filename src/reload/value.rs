@@ -182,7 +182,7 @@ impl<T: Send + Sync + 'static> Reloading<T> {
     /// Compares the source and takes new contents.
     fn compare(&self) {
         // Whatever hangs does so here, before the lock.
-        let read: Result<Vec<Contents>, Complaint> = self.sources.iter().map(Source::read_now).collect();
+        let read: Result<Vec<Contents>, Complaint> = self.sources.iter().map(|source| self.read(source)).collect();
         let contents = match read {
             Ok(contents) => contents,
             Err(problem) => return self.keep(problem),
@@ -207,6 +207,14 @@ impl<T: Send + Sync + 'static> Reloading<T> {
             }
             Err(problem) => self.keep(problem),
         }
+    }
+
+    /// Reads one of the sources; where there are several, a reason says which.
+    fn read(&self, source: &Source) -> Result<Contents, Complaint> {
+        source.read_now().map_err(|problem| match self.sources.len() {
+            1 => problem,
+            _ => Complaint { reason: format!("`{}`: {}", source.key, problem.reason), ..problem },
+        })
     }
 
     /// What the contents in force hold that is hardly meant; from now on that of new contents is logged.

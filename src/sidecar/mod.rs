@@ -27,7 +27,7 @@ use crate::http;
 use crate::inbound::Inbound;
 use crate::lifecycle::{Readiness, Signals, run_until_stopped};
 use crate::listen::{self, Address, BindError, Bound, Certificate};
-use crate::reload::{Reloads, Source};
+use crate::reload::Reloads;
 use crate::source::TokenClient;
 use crate::telemetry;
 use crate::transport::{Door, Roots};
@@ -106,17 +106,18 @@ pub fn prepare(settings: Settings, clock: &Clock) -> (Option<Prepared>, Findings
 }
 
 fn load_credential(app: &AppSettings, clock: &Clock, findings: &mut Findings) -> Option<Credential> {
-    let source = app.credential.source();
-    if source.is_some_and(Source::is_missing) {
+    let sources = app.credential.sources();
+    if sources.iter().any(|source| source.is_missing()) {
         return None;
     }
-    let (file, key) = source.map_or((None, ""), |source| (source.file.as_deref(), source.key.as_str()));
-    match Credential::load(&app.credential) {
-        Err(problem) => {
-            findings.error(file, key, problem);
+    match Credential::load(&app.credential, app.authority.address.profile().assertion) {
+        Err(refused) => {
+            let (source, problem) = *refused;
+            findings.error(source.file.as_deref(), &source.key, problem);
             None
         }
         Ok(credential) => {
+            let (file, key) = sources.first().map_or((None, ""), |source| (source.file.as_deref(), source.key.as_str()));
             for problem in credential.ending(clock.unix()).into_iter().chain(credential.oddity()) {
                 findings.warning(file, key, problem);
             }

@@ -25,6 +25,7 @@ mod histories;
 mod hostile;
 mod id_token;
 mod inbound;
+mod keys;
 mod leases;
 mod metadata;
 mod metrics;

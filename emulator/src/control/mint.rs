@@ -153,6 +153,7 @@ impl Order {
             sid: None,
             scope: &self.scope(&realm.scopes)?,
             lifetime: self.lifetime,
+            bound_to: None,
         };
         Ok(access.claims(world, realm))
     }

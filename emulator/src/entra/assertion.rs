@@ -28,7 +28,7 @@ pub(crate) fn check(world: &World, call: &Call, client: &App, text: &str) -> Out
         return Err(Fault::aadsts(700_021));
     }
     let certificate = certificate(client, &jws)?;
-    if !matches!(jws.head("alg"), "RS256" | "PS256" | "ES256") || !certificate.key.verify(&jws) {
+    if !matches!(jws.head("alg"), "RS256" | "PS256") || !certificate.key.verify(&jws) {
         return Err(Fault::says(700_027, "Client assertion failed signature validation."));
     }
     let allowed = audiences(world, call);

@@ -77,7 +77,14 @@ impl RealmAsk<'_> {
 
     pub(crate) fn answer(&self, person: Option<&Person>, sid: Option<&str>, scope: &str) -> Outcome<Map<String, Value>> {
         let lifetime = self.call.lifetime.unwrap_or(self.realm.token_lifetime);
-        let access = RealmAccess { client_id: &self.client.client_id, audience: self.audience()?, person, sid, scope, lifetime };
+        let is_bound = self.client.tls_client_certificate_bound_access_tokens;
+        let shown = self.call.client_certificates.first().map(Vec::as_slice);
+        if is_bound && shown.is_none() {
+            return Err(Fault::plain("invalid_request", "The client's tokens are bound to a certificate, and there is none."));
+        }
+        let audience = self.audience()?;
+        let bound_to = shown.filter(|_| is_bound);
+        let access = RealmAccess { client_id: &self.client.client_id, audience, person, sid, scope, lifetime, bound_to };
         let mut body = Map::new();
         body.insert("access_token".to_owned(), json!(access.sign(self.world, self.realm)));
         body.insert("token_type".to_owned(), json!("Bearer"));

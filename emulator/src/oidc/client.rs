@@ -1,5 +1,7 @@
-//! Client authentication at a realm: by secret in the header or the body, or by a signed assertion used once.
+//! Client authentication at a realm: by secret in the header or the body, by a signed assertion used once, or by the certificate of
+//! the connection.
 
+use super::tls;
 use crate::{
     assertion::{self, SKEW},
     basic,
@@ -37,6 +39,8 @@ pub(crate) fn prove<'a>(world: &World, call: &Call, realm: &'a Realm) -> Outcome
         ("client_secret_post", with_secret(realm, call.param("client_id").unwrap_or_default(), secret)?)
     } else if let Some(text) = call.param("client_assertion") {
         ("private_key_jwt", with_assertion(world, call, realm, text)?)
+    } else if let Some(client) = call.param("client_id").and_then(|id| realm.client(id)).filter(|client| shows(client, call)) {
+        (tls::method(client), tls::prove(world, call, realm, client).map_err(|text| refused(realm, &text))?)
     } else {
         return Err(refused(realm, "The client did not authenticate."));
     };
@@ -50,6 +54,11 @@ pub(crate) fn prove<'a>(world: &World, call: &Call, realm: &'a Realm) -> Outcome
         return Err(Fault::plain("invalid_request", "client_id is another client's."));
     }
     Ok(client)
+}
+
+/// Whether the client came with a certificate and is registered for that.
+fn shows(client: &Client, call: &Call) -> bool {
+    !call.client_certificates.is_empty() && client.token_endpoint_auth_method.as_deref() == Some(tls::method(client))
 }
 
 fn refused(realm: &Realm, text: &str) -> Box<Fault> {

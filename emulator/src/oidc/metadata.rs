@@ -7,7 +7,11 @@ use super::{
     grants::DEVICE,
     realm::{COMMON, issuer},
 };
-use crate::{call::Endpoint, registration::Realm, world::World};
+use crate::{
+    call::{Endpoint, MTLS},
+    registration::Realm,
+    world::World,
+};
 
 /// What stands in the metadata only if the realm has it.
 const ENDPOINTS: [(Endpoint, &str); 5] = [
@@ -43,6 +47,17 @@ pub(crate) fn configuration(world: &World, realm: &Realm) -> Value {
     });
     if !realm.token_endpoint_auth_signing_alg_values_supported.is_empty() {
         body["token_endpoint_auth_signing_alg_values_supported"] = json!(realm.token_endpoint_auth_signing_alg_values_supported);
+    }
+    if realm.takes_client_certificates() {
+        let alias = |name: &str| format!("{issuer}/{MTLS}/{name}");
+        body["mtls_endpoint_aliases"] = json!({
+            "token_endpoint": alias("token"),
+            "device_authorization_endpoint": alias("device"),
+            "revocation_endpoint": alias("revoke"),
+            "introspection_endpoint": alias("introspect"),
+            "userinfo_endpoint": alias("userinfo"),
+        });
+        body["tls_client_certificate_bound_access_tokens"] = json!(true);
     }
     for (endpoint, name) in ENDPOINTS {
         if let Some(body) = body.as_object_mut().filter(|_| realm.without.contains(&endpoint)) {

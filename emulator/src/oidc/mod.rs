@@ -12,5 +12,8 @@ mod metadata;
 mod password;
 pub(crate) mod realm;
 pub(crate) mod routes;
+mod tls;
 pub(crate) mod tokens;
 mod userinfo;
+
+pub(crate) use tls::AnyClient;

@@ -31,6 +31,8 @@ pub(crate) struct RealmAccess<'a> {
     pub(crate) sid: Option<&'a str>,
     pub(crate) scope: &'a str,
     pub(crate) lifetime: i64,
+    /// The certificate, in DER, whose key alone may use it (RFC 8705 §3.1).
+    pub(crate) bound_to: Option<&'a [u8]>,
 }
 
 // === impl RealmAccess ===
@@ -50,6 +52,9 @@ impl RealmAccess<'_> {
         }
         if let Some(sid) = self.sid {
             put(&mut claims, "sid", sid);
+        }
+        if let Some(certificate) = self.bound_to {
+            claims.insert("cnf".to_owned(), json!({"x5t#S256": jose::encode(jose::sha256(certificate))}));
         }
         claims
     }

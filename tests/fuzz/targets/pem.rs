@@ -1,10 +1,11 @@
-//! PEM texts, tokens and key sets in files: keys with certificates, trusted roots, workload tokens, what issuers of callers' JWTs
-//! are known by. Of a text that is refused it is said why, and nothing of it is told.
+//! PEM texts, PFX, keys as JSON, tokens and key sets in files: keys with certificates, trusted roots, workload tokens, what issuers
+//! of callers' JWTs are known by. Of a text that is refused it is said why, and nothing of it is told.
 
 use rustls::RootCertStore;
 use tokend::authority::{KeyAccess, KeyPlace};
 use tokend::credential::{ClientKey, Credential, Settings, WorkloadToken};
 use tokend::finding::Complaint;
+use tokend::oauth::AssertionForm;
 use tokend::pem::add_roots;
 use tokend::reload::{Place, Source};
 use tokend::secret::Secret;
@@ -15,6 +16,8 @@ use crate::bench::Ready;
 pub(super) fn ready() -> Ready {
     let takes = |input: &[u8]| {
         told(input, ClientKey::parse(input).err())?;
+        told(input, ClientKey::parse_pfx(input).err())?;
+        told(input, ClientKey::parse_private(input, None, None).err())?;
         told(input, WorkloadToken::parse(input).err())?;
         told(input, add_roots(&mut RootCertStore::empty(), input, "write a CA").err())?;
         if let Ok(text) = std::str::from_utf8(input) {
@@ -23,12 +26,19 @@ pub(super) fn ready() -> Ready {
             for (_, problem) in access.err().into_iter().flatten() {
                 told(input, Some(problem))?;
             }
-            told(input, Credential::load(&Settings::Secret { source, method: None }).err())?;
+            let loaded = Credential::load(&Settings::Secret { source, method: None }, AssertionForm::Announced);
+            told(input, loaded.err().map(|refused| refused.1))?;
         }
         Ok(())
     };
     let keys = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
-    let seeds = vec![certified(&rcgen::PKCS_RSA_SHA256), certified(&rcgen::PKCS_ECDSA_P256_SHA256), keys.as_bytes().to_vec()];
+    let private = r#"{"kty":"OKP","crv":"Ed25519","kid":"a","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    let seeds = vec![
+        certified(&rcgen::PKCS_RSA_SHA256),
+        certified(&rcgen::PKCS_ECDSA_P256_SHA256),
+        keys.as_bytes().to_vec(),
+        private.as_bytes().to_vec(),
+    ];
     Ready { seeds, takes: Box::new(takes) }
 }
 

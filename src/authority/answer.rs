@@ -74,6 +74,9 @@ pub enum AuthorityError {
         /// As the configuration says.
         configured: Box<str>,
     },
+    /// A token that only the app itself could use: it is bound to the certificate of its connection (RFC 8705 §3).
+    #[error("the access token is bound to the app's certificate (`cnf`)")]
+    Bound,
     /// An answer that is none, with what it looks like.
     #[error("the answer cannot be used: {0}")]
     Strange(Box<StrangeAnswer>),

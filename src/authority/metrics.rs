@@ -125,7 +125,9 @@ fn describe(failure: &AuthorityError) -> (&'static str, &'static str) {
         AuthorityError::Broken(_) => ("none", "broken"),
         AuthorityError::Busy => ("none", "busy"),
         AuthorityError::TimedOut => ("none", "timeout"),
-        AuthorityError::Invalid(_) | AuthorityError::OtherIssuer { .. } | AuthorityError::Strange(_) => ("other", "invalid_answer"),
+        AuthorityError::Bound | AuthorityError::Invalid(_) | AuthorityError::OtherIssuer { .. } | AuthorityError::Strange(_) => {
+            ("other", "invalid_answer")
+        }
     }
 }
 
@@ -141,6 +143,7 @@ fn body_of(failure: &AuthorityError) -> Option<&ErrorBody> {
         | AuthorityError::Broken(_)
         | AuthorityError::Busy
         | AuthorityError::TimedOut
+        | AuthorityError::Bound
         | AuthorityError::Invalid(_)
         | AuthorityError::OtherIssuer { .. }
         | AuthorityError::Strange(_) => None,

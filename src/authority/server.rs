@@ -317,16 +317,24 @@ impl Authority {
         url.scheme() == "https" || (url.scheme() == "http" && self.address.url().scheme() == "http" && is_loopback(url))
     }
 
-    /// The token endpoint for a tenant.
+    /// The token endpoint for a tenant; `by_tls`: the one where the client's certificate is asked for (RFC 8705 §5).
     ///
     /// # Errors
     /// The metadata document cannot be had or names none.
-    pub async fn token_endpoint(self: &Arc<Self>, tenant: Option<&Tenant>, context: Context) -> Result<Url, AuthorityError> {
+    pub async fn token_endpoint(
+        self: &Arc<Self>,
+        tenant: Option<&Tenant>,
+        by_tls: bool,
+        context: Context,
+    ) -> Result<Url, AuthorityError> {
         match self.profile().endpoints {
             Endpoints::Derived => self.derived(tenant, "token").ok_or(AuthorityError::Invalid("the token endpoint is no URL")),
             Endpoints::Discovered => {
                 let document = self.document(TokenVersion::Current, context).await?;
-                self.named(document.metadata.token_endpoint.as_deref(), "the metadata document has no usable `token_endpoint`")
+                self.named(
+                    document.metadata.endpoints(by_tls).token_endpoint.as_deref(),
+                    "the metadata document has no usable `token_endpoint`",
+                )
             }
         }
     }
@@ -372,13 +380,15 @@ impl Authority {
         }
     }
 
-    /// The device authorization endpoint for a tenant (RFC 8628 §3.1); `None`: the authority names none.
+    /// The device authorization endpoint for a tenant (RFC 8628 §3.1); `None`: the authority names none. `by_tls`: the one where
+    /// the client's certificate is asked for (RFC 8705 §5).
     ///
     /// # Errors
     /// The metadata document cannot be had, or what it names is no URL that may be called.
     pub async fn device_endpoint(
         self: &Arc<Self>,
         tenant: Option<&Tenant>,
+        by_tls: bool,
         context: Context,
     ) -> Result<Option<Url>, AuthorityError> {
         let endpoint = match self.profile().endpoints {
@@ -387,7 +397,8 @@ impl Authority {
             }
             Endpoints::Discovered => {
                 let document = self.document(TokenVersion::Current, context).await?;
-                let Some(named) = document.metadata.device_authorization_endpoint.as_deref() else { return Ok(None) };
+                let endpoints = document.metadata.endpoints(by_tls);
+                let Some(named) = endpoints.device_authorization_endpoint.as_deref() else { return Ok(None) };
                 self.named(Some(named), "the metadata document has no usable `device_authorization_endpoint`")
             }
         };

@@ -113,7 +113,12 @@ impl CallPermit<'_> {
         let (started, span) = (authority.clock.precise(), outgoing.span(&context, request.resend));
         let mut secrets = request.grant.secrets();
         secrets.extend(proof.secrets());
-        let reply = authority.door.send_in(&span, context.clone(), outgoing, request.patience).await;
+        let door = match proof.shown() {
+            None => Ok(authority.door.clone()),
+            Some(certificate) => authority.door.showing(certificate),
+        };
+        let door = door.map_err(|_| AuthorityError::Invalid("no connection can be made with the app's certificate"))?;
+        let reply = door.send_in(&span, context.clone(), outgoing, request.patience).await;
         let look = ReplyLook::at(&reply, url);
         let result = answered(reply, &secrets, authority.clock.wall(), read).map_err(|failure| match &look {
             Some(look) => look.refused(look.named(failure, (url, grant), &secrets)),

@@ -140,6 +140,10 @@ fn unfit(path: &str, address: &Address, credential: &credential::Settings, repor
             let remedy = "remove it: the algorithm follows what the issuer announces";
             report.warning(&join(&at, "sha1"), Complaint::new("it has no effect at an issuer", remedy));
         }
+        credential::Settings::TlsCertificate(_) if names_certificates => {
+            let reason = format!("{} knows no app by the certificate of its connection", address.profile().title);
+            report.error(&at, Complaint::new(reason, "write `certificate` or `pfx`, with the same key and its certificate"));
+        }
         credential::Settings::PrivateKey { .. } if names_certificates => {
             let reason = format!("{} knows an app's key by its certificate", address.profile().title);
             report.error(&at, Complaint::new(reason, "write `certificate` or `pfx`, with the key and its certificate"));

@@ -114,6 +114,7 @@ pub(super) struct Credential {
     pub(super) certificate: Option<Certificate>,
     pub(super) pfx: Option<Pfx>,
     pub(super) private_key: Option<PrivateKey>,
+    pub(super) tls_certificate: Option<TlsCertificate>,
     pub(super) federated_token: Option<RawPlace>,
     pub(super) public: Option<Scalar<bool>>,
     pub(super) managed_identity: Option<Later>,
@@ -169,6 +170,16 @@ pub(super) struct PrivateKey {
     pub(super) inline: Option<Text>,
     pub(super) kid: Option<Text>,
     pub(super) alg: Option<Scalar<SigningAlgorithm>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TlsCertificate {
+    pub(super) file: Option<Text>,
+    pub(super) env: Option<Text>,
+    pub(super) inline: Option<Text>,
+    pub(super) key_file: Option<Text>,
+    pub(super) password: Option<RawPlace>,
 }
 
 #[derive(Default, Deserialize)]

@@ -31,12 +31,14 @@ pub(super) fn credential(
         report
             .error(&join(path, "public"), Complaint::new("it is false, which says nothing", "remove it, or write `public: true`"));
     }
-    let raw::Credential { secret, certificate, pfx, private_key, federated_token, public, managed_identity: _ } = raw;
+    let raw::Credential { secret, certificate, pfx, private_key, tls_certificate, federated_token, public, managed_identity: _ } =
+        raw;
     let given = [
         secret.is_some(),
         certificate.is_some(),
         pfx.is_some(),
         private_key.is_some(),
+        tls_certificate.is_some(),
         federated_token.is_some(),
         public.is_some(),
     ];
@@ -60,6 +62,10 @@ pub(super) fn credential(
         self::pfx(&at("pfx"), raw, environment, report)
     } else if let Some(raw) = private_key {
         self::private_key(&at("private_key"), raw, environment, report)
+    } else if let Some(raw) = tls_certificate {
+        let place = raw::RawPlace { file: raw.file, env: raw.env, inline: raw.inline };
+        let files = certificate_files(&at("tls_certificate"), place, (raw.key_file, raw.password), environment, report);
+        files.map(credential::Settings::TlsCertificate)
     } else if let Some(place) = federated_token {
         source(&at("federated_token"), place, environment, report).map(credential::Settings::FederatedToken)
     } else {

@@ -516,6 +516,9 @@ fn a_pfx_and_a_private_key_are_read_and_what_does_not_fit_is_found() {
     for (place, credential, severity, key) in [
         (issuer, pfx, Severity::Warning, at("pfx.sha1")),
         (entra, "private_key: {file: /k.jwk}", Severity::Error, at("private_key")),
+        (entra, "tls_certificate: {file: /c.pem}", Severity::Error, at("tls_certificate")),
+        (issuer, "tls_certificate: {file: /c.pem, x5c: true}", Severity::Error, at("tls_certificate.x5c")),
+        (issuer, "tls_certificate: {key_file: /k}", Severity::Error, at("tls_certificate")),
         (issuer, "private_key: {file: /k.jwk, alg: HS256}", Severity::Error, at("private_key.alg")),
         (issuer, "private_key: {file: /k.jwk, kid: ''}", Severity::Error, at("private_key.kid")),
         (issuer, "private_key: {kid: k}", Severity::Error, at("private_key")),

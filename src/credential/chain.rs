@@ -87,6 +87,11 @@ impl Leaves {
         holds.or_else(last).unwrap_or_default()
     }
 
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Leaf> {
+        self.0.iter()
+    }
+
     /// The certificate that counts at this time; there always is one.
     pub(super) fn at(&self, now: i64) -> Option<&Leaf> {
         self.0.get(self.index(now))

@@ -14,6 +14,7 @@ mod private_key;
 mod proving;
 mod settings;
 mod signing;
+mod tls_certificate;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ pub use certificate::ClientKey;
 pub use federated::WorkloadToken;
 pub use proving::{CredentialError, ProofTarget};
 pub use settings::{AssertionHeader, CertificateFiles, SecretMethod, Settings, SigningAlgorithm};
+pub use tls_certificate::TlsIdentity;
 
 use self::assertion::{AssertionRequest, AssertionSigner};
 use self::certificate::PemFiles;
@@ -51,11 +53,16 @@ pub enum Material {
     Secret(Secret),
     /// A key that signs assertions.
     Key(Arc<ClientKey>),
+    /// A certificate that connections show, and its key.
+    Tls(Arc<TlsIdentity>),
     /// A token that somebody else makes and renews.
     Bearer(WorkloadToken),
     /// Nothing: a public client has none (RFC 6749 §2.1).
     Nothing,
 }
+
+/// What is said of a certificate that ends.
+const RENEW: &str = "register a new certificate with the app, and replace the file: tokend follows it";
 
 /// How the contents of a credential's parts become what proves.
 fn parse(settings: Settings, form: AssertionForm) -> impl Fn(&[Contents]) -> Result<Material, Complaint> + Send + Sync + 'static {
@@ -69,6 +76,9 @@ fn parse(settings: Settings, form: AssertionForm) -> impl Fn(&[Contents]) -> Res
             Settings::Pfx { .. } => pfx::pair(first, Password::of(parts.next())?).and_then(ClientKey::of).and_then(key),
             Settings::PrivateKey { kid, algorithm, .. } => {
                 ClientKey::parse_private(first, kid.as_deref(), *algorithm).and_then(key)
+            }
+            Settings::TlsCertificate(files) => {
+                pem_files(files, first, parts)?.pair().and_then(TlsIdentity::of).map(Arc::new).map(Material::Tls)
             }
             Settings::FederatedToken(_) => WorkloadToken::parse(first).map(Material::Bearer),
             Settings::Public => Ok(Material::Nothing),
@@ -132,6 +142,11 @@ impl Credential {
         self.followed.look(|current| matches!(current.value, Material::Nothing))
     }
 
+    /// Whether it is a certificate that connections show: they go where that is asked for.
+    pub fn is_shown_by_tls(&self) -> bool {
+        self.kind == settings::TLS_CERTIFICATE
+    }
+
     /// Follows the credential's file.
     pub fn watch(&self, reloads: &Reloads) {
         reloads.follow(&self.followed);
@@ -171,9 +186,8 @@ impl Credential {
                 "the token has expired",
                 "see to it that whoever mounts the token renews it: tokend follows it",
             )),
-            Material::Key(key) => {
-                key.ending(now, "register a new certificate with the app, and replace the file: tokend follows it")
-            }
+            Material::Key(key) => key.ending(now, RENEW),
+            Material::Tls(identity) => identity.ending(now, RENEW),
             Material::Secret(_) | Material::Bearer(_) | Material::Nothing => None,
         })
     }
@@ -215,6 +229,7 @@ impl Credential {
                 let ask = AssertionRequest { client_id, target, key, version: used.version, now };
                 self.signer.proof(ask, tasks).await?
             }
+            Material::Tls(identity) => identity.proof(client_id, target, now)?,
             Material::Bearer(token) => token.proof(client_id, now).ok_or_else(|| self.has_ended())?,
             Material::Nothing => Proof::of_public(client_id),
         };
@@ -244,6 +259,7 @@ impl Material {
         match self {
             Self::Secret(_) | Self::Nothing => None,
             Self::Key(key) => key.not_after(),
+            Self::Tls(identity) => Some(identity.not_after()),
             Self::Bearer(token) => Some(token.ends()),
         }
     }
@@ -251,7 +267,7 @@ impl Material {
     /// Names what it proves, where that outlives its contents.
     fn identity(&self) -> Option<u64> {
         match self {
-            Self::Secret(_) | Self::Key(_) | Self::Nothing => None,
+            Self::Secret(_) | Self::Key(_) | Self::Tls(_) | Self::Nothing => None,
             Self::Bearer(token) => Some(token.identity()),
         }
     }

@@ -37,11 +37,16 @@ pub enum Settings {
         /// The only algorithm to sign by; `None`: as the issuer announces.
         algorithm: Option<SigningAlgorithm>,
     },
+    /// `credential.tls_certificate`: a certificate that the app's connections show (RFC 8705 §2).
+    TlsCertificate(CertificateFiles),
     /// `credential.federated_token`: a token of another issuer that trusts the workload (RFC 7523 §2.2).
     FederatedToken(Source),
     /// `credential.public`: there is none (RFC 6749 §2.1).
     Public,
 }
+
+/// What the kind of a certificate is called that connections show.
+pub(super) const TLS_CERTIFICATE: &str = "tls_certificate";
 
 /// Where a certificate and its key are.
 #[derive(Clone, Debug)]
@@ -111,6 +116,7 @@ impl Settings {
             Self::Certificate { .. } => "certificate",
             Self::Pfx { .. } => "pfx",
             Self::PrivateKey { .. } => "private_key",
+            Self::TlsCertificate(_) => TLS_CERTIFICATE,
             Self::FederatedToken(_) => "federated_token",
             Self::Public => "public",
         }
@@ -120,7 +126,7 @@ impl Settings {
     pub fn sources(&self) -> Vec<&Source> {
         match self {
             Self::Secret { source, .. } | Self::PrivateKey { source, .. } | Self::FederatedToken(source) => vec![source],
-            Self::Certificate { files, .. } => files.sources(),
+            Self::Certificate { files, .. } | Self::TlsCertificate(files) => files.sources(),
             Self::Pfx { source, password, .. } => [Some(source), password.as_ref()].into_iter().flatten().collect(),
             Self::Public => Vec::new(),
         }

@@ -77,6 +77,11 @@ pub(super) fn issue(
     about::check(app, &expected.owner, &response)?;
     let token_type = token_type(response.token_type.as_deref(), expected.exchange)?;
     let access_token = response.access_token.ok_or(AuthorityError::Invalid("it has no access_token"))?;
+    // RFC 8705 §3: it is good for nobody but us. Only who shows a certificate gets such tokens.
+    let is_bound = || response.is_bound || unverified(access_token.expose()).is_some_and(|claims| claims.is_key_bound);
+    if app.credential.is_shown_by_tls() && is_bound() {
+        return Err(AuthorityError::Bound);
+    }
     let (token_type, issued_token_type) = assertion_type(expected.exchange, token_type, response.issued_token_type, &access_token)?;
     // RFC 8693 §2.2.1: what it calls `access_token` may be any token. A refresh token is nobody's but ours.
     if issued_token_type.as_deref().is_some_and(is_refresh_token_type) {

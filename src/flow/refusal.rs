@@ -87,6 +87,8 @@ pub enum RefusalKind {
     AuthorityTimeout,
     /// The authority's answer is not one.
     InvalidAuthorityResponse,
+    /// The token is bound to the app's certificate, so that no caller could use it (RFC 8705 §3).
+    TokenIsBound,
     /// The authority's keys cannot be had, so the inbound token cannot be judged.
     KeysUnavailable,
     /// The app's credential cannot be used.
@@ -103,7 +105,7 @@ pub enum RefusalKind {
 
 impl RefusalKind {
     /// Every value, for the API document.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::InvalidRequest,
         Self::UnknownApp,
         Self::UnknownApi,
@@ -130,6 +132,7 @@ impl RefusalKind {
         Self::AuthorityUnavailable,
         Self::AuthorityTimeout,
         Self::InvalidAuthorityResponse,
+        Self::TokenIsBound,
         Self::KeysUnavailable,
         Self::CredentialUnusable,
         Self::CacheUnavailable,
@@ -166,6 +169,7 @@ impl RefusalKind {
             Self::AuthorityUnavailable => "authority_unavailable",
             Self::AuthorityTimeout => "authority_timeout",
             Self::InvalidAuthorityResponse => "invalid_authority_response",
+            Self::TokenIsBound => "token_is_bound",
             Self::KeysUnavailable => "keys_unavailable",
             Self::CredentialUnusable => "credential_unusable",
             Self::CacheUnavailable => "cache_unavailable",

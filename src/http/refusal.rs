@@ -143,6 +143,7 @@ fn title_of(kind: RefusalKind) -> &'static str {
         RefusalKind::AuthorityUnavailable => "The authority cannot be reached",
         RefusalKind::AuthorityTimeout => "The authority did not answer in time",
         RefusalKind::InvalidAuthorityResponse => "The authority's answer is malformed",
+        RefusalKind::TokenIsBound => "The token is bound to the app's certificate",
         RefusalKind::KeysUnavailable => "The authority's keys cannot be had",
         RefusalKind::CredentialUnusable => "The app's credential cannot be used",
         RefusalKind::CacheUnavailable => "The shared cache cannot be asked",

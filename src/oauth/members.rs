@@ -1,7 +1,9 @@
 //! The members of an object as servers send it: one that is there twice, is null, has another shape or is unknown is no reason to
 //! read nothing of the others.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -11,6 +13,9 @@ use crate::secret::Secret;
 
 /// How many entries of a list are kept: more scopes fit into no answer that is accepted.
 const LONGEST_LIST: usize = 16 * 1024;
+
+/// How many members of an object inside are kept.
+const LONGEST_OBJECT: usize = 64;
 
 /// What a member is.
 #[derive(Default)]
@@ -24,11 +29,13 @@ pub(super) enum SentMember {
     Number(serde_json::Number),
     /// A list: its texts and numbers, without what else is in it.
     List(Vec<SentMember>),
+    /// An object: its texts, without what else is in it.
+    Object(BTreeMap<String, String>),
     /// Something else.
     Odd,
 }
 
-/// Reads a value; a list inside a list is odd.
+/// Reads a value; a list or an object inside a list is odd.
 #[derive(Clone, Copy)]
 struct ReadMember {
     in_list: bool,
@@ -70,7 +77,7 @@ impl SentMember {
         match self {
             Self::Absent => true,
             Self::Text(text) => text.trim().is_empty(),
-            Self::Number(_) | Self::List(_) | Self::Odd => false,
+            Self::Number(_) | Self::List(_) | Self::Object(_) | Self::Odd => false,
         }
     }
 
@@ -89,6 +96,11 @@ impl SentMember {
         (!texts.is_empty()).then_some(texts)
     }
 
+    /// The texts of an object, by their names.
+    pub(super) fn object(self) -> BTreeMap<String, String> {
+        if let Self::Object(texts) = self { texts } else { BTreeMap::new() }
+    }
+
     /// The whole numbers of a list.
     pub(super) fn numbers(self) -> Vec<u64> {
         let Self::List(list) = self else { return Vec::new() };
@@ -104,7 +116,7 @@ impl SentMember {
                 let text = text.trim();
                 text.parse().ok().or_else(|| text.parse::<f64>().ok().and_then(whole))
             }
-            Self::Absent | Self::List(_) | Self::Odd => None,
+            Self::Absent | Self::List(_) | Self::Object(_) | Self::Odd => None,
         }
     }
 }
@@ -195,8 +207,16 @@ impl<'de> Visitor<'de> for ReadMember {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SentMember, A::Error> {
+        let mut texts = BTreeMap::new();
+        while !self.in_list && texts.len() < LONGEST_OBJECT {
+            // As in a list, nothing is read that stands deeper.
+            match map.next_entry_seed(PhantomData::<String>, Self { in_list: true })? {
+                Some((name, member)) => texts.extend(member.text().map(|text| (name, text))),
+                None => break,
+            }
+        }
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(SentMember::Odd)
+        Ok(if self.in_list { SentMember::Odd } else { SentMember::Object(texts) })
     }
 }
 

@@ -2,9 +2,11 @@
 //! it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustls::sign::CertifiedKey;
 
 use super::{ASSERTION_JWT_BEARER, Form};
 use crate::secret::Secret;
@@ -15,6 +17,7 @@ pub struct Proof {
     members: Form,
     basic: Option<Basic>,
     until: Option<i64>,
+    certificate: Option<Arc<CertifiedKey>>,
 }
 
 /// What follows `Basic ` in a header, and the secret inside it: base64 must not hide it from whoever clears texts of secrets.
@@ -56,13 +59,13 @@ impl AssertionForm {
 impl Proof {
     /// None: a public client says who it is, and nothing proves it (RFC 6749 §3.2.1).
     pub fn of_public(client_id: &str) -> Self {
-        Self { members: Form::default().with("client_id", client_id), basic: None, until: None }
+        Self { members: Form::default().with("client_id", client_id), basic: None, until: None, certificate: None }
     }
 
     /// A secret in the body.
     pub fn secret_in_body(client_id: &str, secret: Secret) -> Self {
         let members = Form::default().with("client_id", client_id).with_secret("client_secret", secret);
-        Self { members, basic: None, until: None }
+        Self { members, basic: None, until: None, certificate: None }
     }
 
     /// A secret in the header `Authorization`, where both parts are form-encoded first (RFC 6749 §2.3.1).
@@ -70,7 +73,7 @@ impl Proof {
         let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
         let encoded = STANDARD.encode(format!("{}:{}", encode(client_id), encode(secret.expose())));
         let basic = Basic { encoded: Secret::new(encoded), secret: secret.clone() };
-        Self { members: Form::default(), basic: Some(basic), until: None }
+        Self { members: Form::default(), basic: Some(basic), until: None, certificate: None }
     }
 
     /// An assertion that is not to be sent any more from `until` on, in seconds since the Unix epoch. `client_id` goes with it: the
@@ -80,7 +83,17 @@ impl Proof {
             .with("client_id", client_id)
             .with("client_assertion_type", ASSERTION_JWT_BEARER)
             .with_secret("client_assertion", assertion);
-        Self { members, basic: None, until: Some(until) }
+        Self { members, basic: None, until: Some(until), certificate: None }
+    }
+
+    /// A certificate that the connection shows (RFC 8705 §2): the body says who the client is, and nothing else.
+    pub fn certificate(client_id: &str, certificate: Arc<CertifiedKey>) -> Self {
+        Self { certificate: Some(certificate), ..Self::of_public(client_id) }
+    }
+
+    /// The certificate that the connection has to show, where that is the proof.
+    pub fn shown(&self) -> Option<&Arc<CertifiedKey>> {
+        self.certificate.as_ref()
     }
 
     /// The members of the body.
@@ -108,7 +121,9 @@ impl Proof {
 impl fmt::Debug for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (members, in_header) = (&self.members, self.basic.is_some());
-        f.debug_struct("Proof").field("members", members).field("in_header", &in_header).field("until", &self.until).finish()
+        let by_tls = self.certificate.is_some();
+        let mut shown = f.debug_struct("Proof");
+        shown.field("members", members).field("in_header", &in_header).field("until", &self.until).field("by_tls", &by_tls).finish()
     }
 }
 

@@ -32,13 +32,15 @@ pub struct TokenResponse {
     pub client_info: Option<String>,
     /// RFC 8693 §2.2.1.
     pub issued_token_type: Option<String>,
+    /// Whether there is a `cnf` (RFC 7800 §3.1): the token is bound to a key.
+    pub is_bound: bool,
 }
 
 // === impl TokenResponse ===
 
 impl<'de> Deserialize<'de> for TokenResponse {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        const NAMES: [&str; 13] = [
+        const NAMES: [&str; 14] = [
             "access_token",
             "token_type",
             "expires_in",
@@ -52,6 +54,7 @@ impl<'de> Deserialize<'de> for TokenResponse {
             "refresh_token_expires_in",
             "client_info",
             "issued_token_type",
+            "cnf",
         ];
         let [
             access_token,
@@ -67,6 +70,7 @@ impl<'de> Deserialize<'de> for TokenResponse {
             refresh_token_expires_in,
             client_info,
             issued_token_type,
+            cnf,
         ] = members(deserializer, NAMES)?;
         Ok(Self {
             access_token: access_token.secret(),
@@ -81,6 +85,7 @@ impl<'de> Deserialize<'de> for TokenResponse {
             refresh_expires_in: refresh_expires_in.seconds().or_else(|| refresh_token_expires_in.seconds()),
             client_info: client_info.text(),
             issued_token_type: issued_token_type.text(),
+            is_bound: !cnf.says_nothing(),
         })
     }
 }

@@ -129,7 +129,7 @@ impl TokenClient {
     pub async fn begin_device(&self, call: &GrantCall<'_>) -> GrantOutcome<Option<BegunDevice>> {
         let mut used = self.credential.used();
         let outcome = async {
-            let endpoint = self.authority.device_endpoint(call.tenant, call.context.clone()).await;
+            let endpoint = self.authority.device_endpoint(call.tenant, self.is_by_tls(call), call.context.clone()).await;
             let Some(endpoint) = endpoint.map_err(SourceError::Before)? else { return Ok(None) };
             self.send_until_told(call, &endpoint, BegunDevice::read, &mut used).await.map(Some)
         };
@@ -185,8 +185,13 @@ impl TokenClient {
     }
 
     async fn endpoint(&self, call: &GrantCall<'_>) -> Result<Url, SourceError> {
-        let endpoint = self.authority.token_endpoint(call.tenant, call.context.clone()).await;
+        let endpoint = self.authority.token_endpoint(call.tenant, self.is_by_tls(call), call.context.clone()).await;
         endpoint.map_err(SourceError::Before)
+    }
+
+    /// Whether the certificate of the connection is what proves the client.
+    fn is_by_tls(&self, call: &GrantCall<'_>) -> bool {
+        self.credential.is_shown_by_tls() && call.client == ClientProof::Usual
     }
 
     /// An attempt that has all the time.
@@ -246,7 +251,15 @@ impl TokenClient {
             methods: announced.and_then(|metadata| metadata.token_endpoint_auth_methods_supported.as_deref()),
             algorithms: announced.and_then(|metadata| metadata.token_endpoint_auth_signing_alg_values_supported.as_deref()),
         };
-        Ok(self.credential.prove(&self.client_id, target, &self.clock, &self.tasks).await?)
+        let (proof, used) = self.credential.prove(&self.client_id, target, &self.clock, &self.tasks).await?;
+        if proof.shown().is_some() && endpoint.scheme() != "https" {
+            let reason = "the endpoint is plain http, where no certificate is shown";
+            return Err(SourceError::Credential(Complaint::new(
+                reason,
+                "name the issuer by https, or give the app another credential",
+            )));
+        }
+        Ok((proof, used))
     }
 
     /// The attempt with another proof, after the client was refused: with the credential that its file has by now (ASN-6), else

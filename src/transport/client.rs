@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
+use rustls::client::Resumption;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use url::Url;
 
 use super::cause::Cause;
@@ -46,6 +48,15 @@ impl Maker {
     ) -> Result<Self, Complaint> {
         let proxy = if loopback { None } else { Proxy::of(settings)? };
         Ok(Self { tls, proxy, connect_timeout })
+    }
+
+    /// Makes the clients of a door that shows a certificate, with TLS sessions of their own: one that is resumed proves whoever
+    /// began it.
+    pub(super) fn showing(&self, certificate: &CertifiedKey) -> Self {
+        let mut tls = self.tls.clone();
+        tls.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(certificate.clone()));
+        tls.resumption = Resumption::default();
+        Self { tls, proxy: self.proxy.clone(), connect_timeout: self.connect_timeout }
     }
 
     /// A cause with what the proxy says by itself, where the client knows only that it made no way.

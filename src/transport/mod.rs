@@ -15,13 +15,14 @@ mod until;
 mod why;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode};
 use prometheus::IntCounter;
+use rustls::sign::CertifiedKey;
 use tokio::time::Instant;
 use tracing::Span;
 use url::Url;
@@ -54,6 +55,8 @@ struct Inner {
     fresh: reqwest::Client,
     replacing: Mutex<()>,
     replaced: OnceLock<IntCounter>,
+    /// Doors of the same way that show a certificate, as long as somebody has that.
+    showing: Mutex<Vec<(Weak<CertifiedKey>, Door)>>,
 }
 
 /// A request to somebody else's server.
@@ -127,9 +130,29 @@ impl Door {
         connect_timeout: Duration,
         loopback: bool,
     ) -> Result<Self, Complaint> {
-        let maker = Maker::new(settings, tls, connect_timeout, loopback)?;
+        Self::made(Maker::new(settings, tls, connect_timeout, loopback)?, OnceLock::new())
+    }
+
+    fn made(maker: Maker, replaced: OnceLock<IntCounter>) -> Result<Self, Complaint> {
         let (kept, fresh) = (ArcSwap::from_pointee(maker.make(Over::Kept)?), maker.make(Over::Fresh)?);
-        Ok(Self(Arc::new(Inner { maker, kept, fresh, replacing: Mutex::default(), replaced: OnceLock::new() })))
+        Ok(Self(Arc::new(Inner { maker, kept, fresh, replacing: Mutex::default(), replaced, showing: Mutex::default() })))
+    }
+
+    /// The door of this way whose connections show a certificate. Each certificate has connections of its own; those of one that
+    /// nobody has any more are closed with the next that is made.
+    ///
+    /// # Errors
+    /// No client can be made with it.
+    pub fn showing(&self, certificate: &Arc<CertifiedKey>) -> Result<Self, Complaint> {
+        let mut showing = self.0.showing.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = Arc::as_ptr(certificate);
+        if let Some((_, door)) = showing.iter().find(|(shown, _)| shown.as_ptr() == own) {
+            return Ok(door.clone());
+        }
+        let door = Self::made(self.0.maker.showing(certificate), self.0.replaced.clone())?;
+        showing.retain(|(shown, _)| shown.strong_count() > 0);
+        showing.push((Arc::downgrade(certificate), door.clone()));
+        Ok(door)
     }
 
     /// Counts from now on how often its kept connections are dropped because one of them was dead.

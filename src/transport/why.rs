@@ -31,6 +31,8 @@ pub enum Why {
     Certificate,
     /// What listens there speaks no TLS.
     NoTls,
+    /// The server does not take the certificate that it was shown.
+    OwnCertificate,
     /// The two found no way to speak TLS.
     Tls,
     /// The proxy made no way to the server, and said so by this status, if it is known.
@@ -104,6 +106,10 @@ impl Why {
             BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext,
             UnknownIssuer,
         };
+        use rustls::AlertDescription::{
+            AccessDenied, BadCertificate, CertificateExpired, CertificateRequired, CertificateRevoked, CertificateUnknown,
+            UnknownCA, UnsupportedCertificate,
+        };
         match error {
             rustls::Error::InvalidCertificate(certificate) => match certificate {
                 // A CA of the same name and with another key is another CA.
@@ -116,6 +122,16 @@ impl Why {
                 _ => Self::Certificate,
             },
             rustls::Error::InvalidMessage(_) => Self::NoTls,
+            rustls::Error::AlertReceived(
+                AccessDenied
+                | BadCertificate
+                | CertificateExpired
+                | CertificateRequired
+                | CertificateRevoked
+                | CertificateUnknown
+                | UnknownCA
+                | UnsupportedCertificate,
+            ) => Self::OwnCertificate,
             _ => Self::Tls,
         }
     }
@@ -134,6 +150,7 @@ impl Why {
             Self::CaAsServer => "ca_as_server",
             Self::Certificate => "certificate",
             Self::NoTls => "no_tls",
+            Self::OwnCertificate => "own_certificate",
             Self::Tls => "tls",
             Self::Proxy(_) => "proxy",
             Self::ProxyAway => "proxy_unreachable",
@@ -161,6 +178,10 @@ impl Why {
             }
             Self::Certificate => "its certificate is not accepted: have a proper one made for a server",
             Self::NoTls => "what listens there speaks no TLS: check the port",
+            Self::OwnCertificate => {
+                "it does not take the certificate that this connection showed, or wants one: have that of `credential.tls_certificate` \
+                 registered with the app, issued by a CA that it trusts"
+            }
             Self::Tls => "no way was found to speak TLS with it: it has to speak TLS 1.2 or 1.3",
             Self::Proxy(Some(407)) => {
                 "the proxy wants a user and a password (status 407): write them into `outbound.proxy` or HTTPS_PROXY, as \
@@ -218,6 +239,7 @@ mod tests {
             (tls(CertificateError::Revoked), Why::Certificate),
             (io::Error::from(io::ErrorKind::TimedOut), Why::ConnectTimeout),
             (io::Error::other(rustls::Error::HandshakeNotComplete), Why::Tls),
+            (io::Error::other(rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired)), Why::OwnCertificate),
         ] {
             assert_eq!(Why::of(&error), why, "{error:?}");
         }
@@ -237,6 +259,7 @@ mod tests {
             Why::CaAsServer,
             Why::Certificate,
             Why::NoTls,
+            Why::OwnCertificate,
             Why::Tls,
             Why::Proxy(Some(407)),
             Why::Proxy(Some(403)),

@@ -125,7 +125,10 @@ const GAUGES: &[(&str, Labels)] = &[
     ("flight_bytes", &[]),
     ("redis_breaker_state", &[("breaker", &["reads", "writes", "events"])]),
     ("key_ring_key", &[("kid", NAMES)]),
-    ("credential_expiry_timestamp_seconds", &[("app", NAMES), ("kind", &["certificate", "pfx", "federated_token"])]),
+    (
+        "credential_expiry_timestamp_seconds",
+        &[("app", NAMES), ("kind", &["certificate", "pfx", "tls_certificate", "federated_token"])],
+    ),
     ("listener_certificate_expiry_timestamp_seconds", &[]),
     ("http_connections", &[("listener", LISTENERS)]),
     ("http_unfinished_heads", &[("listener", LISTENERS)]),

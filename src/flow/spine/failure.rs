@@ -90,6 +90,11 @@ fn refusal_of(flow: Flow, tenant: Option<&Tenant>, failure: AuthorityError, unti
             let detail = "the authority did not answer in time: try again later";
             Refusal::new(Turn::OutOfTime, RefusalKind::AuthorityTimeout, detail).retrying(retry)
         }
+        AuthorityError::Bound => {
+            let detail = "the authority bound the token to the app's certificate (`cnf`), and no caller could use it: turn \
+                          certificate-bound access tokens off for this client";
+            Refusal::new(Turn::Operator, RefusalKind::TokenIsBound, detail).retrying(retry)
+        }
         AuthorityError::Invalid(what) => {
             let detail = format!("the authority's answer cannot be used: {what}");
             Refusal::new(Turn::Operator, RefusalKind::InvalidAuthorityResponse, detail).retrying(retry)

@@ -188,9 +188,10 @@ impl Keys {
                 (stops, if stops == Stops::Request { REFUSED } else { CLIENT })
             }
             // Garbage says nothing of other requests.
-            AuthorityError::Invalid(_) | AuthorityError::OtherIssuer { .. } | AuthorityError::Strange(_) => {
-                (Stops::Request, REFUSED)
-            }
+            AuthorityError::Bound
+            | AuthorityError::Invalid(_)
+            | AuthorityError::OtherIssuer { .. }
+            | AuthorityError::Strange(_) => (Stops::Request, REFUSED),
             AuthorityError::Unavailable { .. }
             | AuthorityError::NotSent(_)
             | AuthorityError::Broken(_)

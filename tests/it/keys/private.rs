@@ -1,7 +1,5 @@
 //! Keys without certificates at an issuer: of every kind, as PEM, as a JWK, in a set, and by the algorithms that it announces.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rcgen::PKCS_ECDSA_P384_SHA384;
 use serde_json::{Value, json};
 
@@ -35,25 +33,6 @@ async fn jwks(keys: &Keys) -> Vec<(String, Value)> {
     let written = python("write_keys.py", &asked).await;
     let made = written["jwk"].as_object().unwrap_or_else(|| panic!("{written}")).clone();
     made.into_iter().collect()
-}
-
-/// The JWK of a public key that OpenSSL wrote: its point stands at the end of it.
-fn public_of(keys: &Keys, file: &str, kind: &str) -> Value {
-    let out = format!("{file}.public");
-    keys.openssl(&["pkey", "-in", file, "-pubout", "-outform", "DER", "-out", &out]);
-    let der = std::fs::read(keys.path(&out)).expect("a file");
-    let length = match kind {
-        "P-256" => 32,
-        "P-384" => 48,
-        "P-521" => 66,
-        _ => 0,
-    };
-    let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    if length == 0 {
-        return json!({"kty": "OKP", "crv": "Ed25519", "x": encode(&der[der.len() - 32..])});
-    }
-    let (x, y) = der[der.len() - 2 * length..].split_at(length);
-    json!({"kty": "EC", "crv": kind, "x": encode(x), "y": encode(y)})
 }
 
 async fn world(keys: &Keys, public: &Value, announced: &[&str], apps: &[(&str, &str)]) -> World {
@@ -98,7 +77,7 @@ async fn asn_2_each_kind_of_key_signs_by_an_algorithm_of_its_own() {
     ] {
         let file = format!("{kind}.pem");
         keys.openssl(&[make, &[file.as_str()][..]].concat());
-        let mut jwk = public_of(&keys, &file, kind);
+        let mut jwk = keys.public_jwk(&file, kind);
         jwk["kid"] = json!(kind);
         known.push(jwk);
         let name = format!("shop-pem-{}", kind.to_lowercase());

@@ -14,6 +14,7 @@ mod group;
 mod keycloak;
 mod libraries;
 mod page;
+mod proofs;
 mod proxies;
 #[path = "../it/support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "the tests against the emulator use the rest of it")]
@@ -31,6 +32,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
 use keycloak::{CERTIFIED, DAEMON, Keycloak, ORDERS, REDIRECT_URI, STOCK, STRANGER, USER, WEB};
+use proofs::ProofKeys;
 use support::{Answer, Client, Emulator, Sidecar};
 
 /// Outlives every test: connections and processes belong to it.
@@ -42,6 +44,7 @@ struct Stage {
     keycloak: Keycloak,
     sidecar: Sidecar,
     _folder: tempfile::TempDir,
+    _keys: ProofKeys,
 }
 
 /// Runs a test on the stage that all share.
@@ -54,7 +57,8 @@ impl Stage {
         // Its directory has a key with a certificate to lend.
         let lender = Emulator::start(&Clock::system()).await;
         let pem = Emulator::pem(lender.shop("shop-jwt"));
-        let keycloak = Keycloak::start(&pem).await;
+        let keys = ProofKeys::new();
+        let keycloak = Keycloak::start(&keys.files(&pem)).await;
         let folder = tempfile::tempdir().expect("a folder");
         let write = |name: &str, text: &str| {
             let path = folder.path().join(name);
@@ -76,8 +80,11 @@ impl Stage {
         // It would take the token; Keycloak does not let it.
         yaml += &app(STRANGER.0, &secret(STRANGER), ORDERS.0);
         yaml += &app(CERTIFIED, &format!("{{certificate: {{file: {}}}}}", write("key.pem", &pem)), CERTIFIED);
+        yaml += &keys.apps(&keycloak.issuer, &keycloak.tls_issuer);
+        // Its first handshakes take their time.
+        yaml += "authority: {connect_timeout: 8s, timeout: 16s}\n";
         let sidecar = Sidecar::start(&yaml, &Clock::system()).await;
-        Self { keycloak, sidecar, _folder: folder }
+        Self { keycloak, sidecar, _folder: folder, _keys: keys }
     }
 
     /// `POST /client-credentials`, past the cache.

@@ -13,7 +13,7 @@ Refuses secrets, because everybody who may read ConfigMaps would read them: (lis
     {{- if eq $key "inline" -}}
       {{- fail (printf "%s: a secret does not belong in a ConfigMap. Put it into a Secret, name that under `secrets`, and write {file: /run/secrets/…} here." $at) -}}
     {{- end -}}
-    {{- if and (has $key (list "secret" "password" "token" "certificate" "pfx" "private_key" "federated_token" "key_ring" "headers" "discovery_token")) (kindIs "string" $inner) -}}
+    {{- if and (has $key (list "secret" "password" "token" "certificate" "pfx" "private_key" "tls_certificate" "federated_token" "key_ring" "headers" "discovery_token")) (kindIs "string" $inner) -}}
       {{- fail (printf "%s: a secret does not belong in a ConfigMap. Put it into a Secret, name that under `secrets`, and write `%s: {file: /run/secrets/…}` here." $at $key) -}}
     {{- end -}}
     {{- include "tokend.refuseSecrets" (list $at $inner) -}}

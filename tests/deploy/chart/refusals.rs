@@ -37,6 +37,14 @@ fn secrets_in_the_configuration() {
                 &["config.apps.orders.credential.certificate.inline: a secret"],
             ),
             (
+                "config: {apps: {orders: {credential: {pfx: {file: /p.pfx, password: hunter2}}}}}",
+                &["config.apps.orders.credential.pfx.password: a secret", "`password: {file: /run/secrets/…}`"],
+            ),
+            (
+                "config: {apps: {orders: {credential: {tls_certificate: hunter2}}}}",
+                &["config.apps.orders.credential.tls_certificate: a secret"],
+            ),
+            (
                 "config: {cache: {redis: {url: 'rediss://tokend:hunter2@cache:6380', encryption: {plaintext: true}}}}",
                 &["config.cache.redis.url: a password stands in the URL", "secrets.redis.existingSecret"],
             ),

@@ -1,7 +1,7 @@
 //! A real Keycloak for the tests: a full-size OpenID Connect server that was not written with tokend in mind.
 //!
 //! ```ignore
-//! let keycloak = Keycloak::start(&certificate_pem).await;
+//! let keycloak = Keycloak::start(&files).await;
 //! let redirect = keycloak.sign_in(&authorization_url, USER.0, USER.1).await;
 //! ```
 //!
@@ -18,6 +18,9 @@
 //! | [`DESK`] | secret | password; device flow; rotating refresh tokens; its tokens are for [`ORDERS`] |
 //! | [`TERMINAL`] | nothing | password; device flow; rotating refresh tokens |
 //! | [`STRANGER`] | secret | token exchange, but is in nobody's `aud` |
+//! | [`BY_CERTIFICATE`] | `tls_client_auth`, at the address for TLS | client credentials |
+//! | [`BOUND`] | as before | client credentials, whose tokens are bound to the certificate |
+//! | [`BY_ES256`], [`BY_ED25519`] | `private_key_jwt`, ES256 or EdDSA alone | client credentials |
 //!
 //! A user's access token for [`WEB`] has `aud: ["daemon-certificate", "orders-api"]`, an exchanged one `aud: "stock-api"`.
 //!
@@ -42,6 +45,7 @@ mod process;
 mod realm;
 
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -59,6 +63,14 @@ pub(crate) type Login = (&'static str, &'static str);
 pub(crate) const DAEMON: Login = ("daemon-secret", "daemon s3cr/t+%:é");
 /// The client id that is known by the certificate given to [`Keycloak::start`].
 pub(crate) const CERTIFIED: &str = "daemon-certificate";
+/// The client id that is known by the certificate of its connection.
+pub(crate) const BY_CERTIFICATE: &str = "daemon-tls";
+/// As before, and its tokens are bound to that certificate.
+pub(crate) const BOUND: &str = "daemon-bound";
+/// The client ids that are known by a key on a curve.
+pub(crate) const BY_ES256: &str = "daemon-es256";
+/// As before, Ed25519.
+pub(crate) const BY_ED25519: &str = "daemon-ed25519";
 /// The web app that users sign in to.
 pub(crate) const WEB: Login = ("web", "web-secret");
 /// The API that the web app calls, and that exchanges the user's token.
@@ -84,12 +96,30 @@ const ADMIN: Login = ("admin", "only-for-tests");
 /// Long enough for two busy cores and a first start, when Keycloak rebuilds itself.
 const START: Duration = Duration::from_secs(180);
 
+/// What Keycloak is told of the keys of its clients, and what it serves TLS with.
+pub(crate) struct KeycloakFiles {
+    /// PEM: its first certificate is the one that [`CERTIFIED`] signs by.
+    pub(crate) certificate: String,
+    /// The subject of the certificate that [`BY_CERTIFICATE`] shows.
+    pub(crate) subject: String,
+    /// The CA of that, a PEM file.
+    pub(crate) client_ca: PathBuf,
+    /// The public key of [`BY_ES256`], as a JWK.
+    pub(crate) es256: Value,
+    /// The public key of [`BY_ED25519`], as a JWK.
+    pub(crate) ed25519: Value,
+    /// The server's certificate and its key, PEM files.
+    pub(crate) server: (PathBuf, PathBuf),
+}
+
 /// A running Keycloak; ends with its processes when dropped, or when the test process dies in any other way.
 pub(crate) struct Keycloak {
     /// `http://127.0.0.1:PORT/realms/tokend`
     pub(crate) issuer: String,
     /// `{issuer}/protocol/openid-connect/token`
     pub(crate) token_endpoint: String,
+    /// The realm over TLS: `https://127.0.0.1:PORT/realms/tokend`
+    pub(crate) tls_issuer: String,
     base: String,
     http: Client,
     process: Group,
@@ -98,23 +128,24 @@ pub(crate) struct Keycloak {
 // === impl Keycloak ===
 
 impl Keycloak {
-    /// Starts Keycloak and makes the realm. `certificate_pem`'s first certificate is the one that [`CERTIFIED`] signs by.
-    pub(crate) async fn start(certificate_pem: &str) -> Self {
-        let port = free_port();
+    /// Starts Keycloak and makes the realm.
+    pub(crate) async fn start(files: &KeycloakFiles) -> Self {
+        let (port, tls_port) = (free_port(), free_port());
         let base = format!("http://127.0.0.1:{port}");
         let issuer = format!("{base}/realms/{REALM}");
         let http = must("an HTTP client", Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build());
         let keycloak = Self {
             token_endpoint: format!("{issuer}/protocol/openid-connect/token"),
             issuer,
+            tls_issuer: format!("https://127.0.0.1:{tls_port}/realms/{REALM}"),
             base,
             http,
-            process: process::spawn(port, ADMIN),
+            process: process::spawn((port, tls_port), files, ADMIN),
         };
         if tokio::time::timeout(START, keycloak.ready()).await.is_err() {
             panic!("Keycloak is not ready after {START:?}\n{}", keycloak.process.last_words());
         }
-        let (status, answer) = keycloak.admin(Method::POST, "/admin/realms", Some(&realm(certificate_pem))).await;
+        let (status, answer) = keycloak.admin(Method::POST, "/admin/realms", Some(&realm(files))).await;
         assert_eq!(status, 201, "the realm was refused: {answer}");
         keycloak
     }

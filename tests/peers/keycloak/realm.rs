@@ -2,10 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::{CERTIFIED, DAEMON, DESK, Login, ORDERS, OTHER_USER, REALM, REDIRECT_URI, STOCK, STRANGER, TERMINAL, USER, WEB};
+use super::{
+    BOUND, BY_CERTIFICATE, BY_ED25519, BY_ES256, CERTIFIED, DAEMON, DESK, KeycloakFiles, Login, ORDERS, OTHER_USER, REALM,
+    REDIRECT_URI, STOCK, STRANGER, TERMINAL, USER, WEB,
+};
 
 /// What the realm is made of, as Keycloak imports it.
-pub(super) fn realm(certificate_pem: &str) -> Value {
+pub(super) fn realm(files: &KeycloakFiles) -> Value {
+    let certificate_pem = &files.certificate;
     let exchange = json!({"standard.token.exchange.enabled": "true"});
     let device = json!({"oauth2.device.authorization.grant.enabled": "true"});
     let code = json!({"standardFlowEnabled": true, "redirectUris": [REDIRECT_URI]});
@@ -49,6 +53,10 @@ pub(super) fn realm(certificate_pem: &str) -> Value {
                 "directAccessGrantsEnabled": true,
                 "attributes": device,
             })),
+            client(BY_CERTIFICATE, &certified(&files.subject, false)),
+            client(BOUND, &certified(&files.subject, true)),
+            client(BY_ES256, &keyed(&files.es256, "ES256")),
+            client(BY_ED25519, &keyed(&files.ed25519, "EdDSA")),
             client(STOCK.0, &json!({"secret": STOCK.1})),
             client(STRANGER.0, &json!({"secret": STRANGER.1, "attributes": exchange})),
         ],
@@ -68,6 +76,36 @@ fn client(id: &str, more: &Value) -> Value {
         "serviceAccountsEnabled": false,
     });
     merged(&nothing, more)
+}
+
+/// A client that proves itself by the certificate of its connection; whether its tokens are bound to that.
+fn certified(subject: &str, binds: bool) -> Value {
+    json!({
+        "clientAuthenticatorType": "client-x509",
+        "serviceAccountsEnabled": true,
+        "attributes": {
+            "x509.subjectdn": subject,
+            "x509.allow.regex.pattern.comparison": "false",
+            "tls.client.certificate.bound.access.tokens": binds.to_string(),
+        },
+    })
+}
+
+/// A client that proves itself by this key, and by this algorithm alone.
+fn keyed(jwk: &Value, algorithm: &str) -> Value {
+    let mut jwk = jwk.clone();
+    for (name, value) in [("kid", algorithm), ("alg", algorithm), ("use", "sig")] {
+        jwk[name] = json!(value);
+    }
+    json!({
+        "clientAuthenticatorType": "client-jwt",
+        "serviceAccountsEnabled": true,
+        "attributes": {
+            "use.jwks.string": "true",
+            "jwks.string": json!({"keys": [jwk]}).to_string(),
+            "token.endpoint.auth.signing.alg": algorithm,
+        },
+    })
 }
 
 /// Puts a client into the `aud` of the access tokens of the client that carries this mapper.

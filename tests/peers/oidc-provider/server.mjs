@@ -3,7 +3,7 @@
 //
 //   node server.mjs '<configuration as JSON>'
 //
-// It listens on 127.0.0.1, port 0, plain HTTP. When it is ready, exactly one line comes on stdout,
+// It listens on 127.0.0.1, port 0, plain HTTP, or TLS where `tls` is given. When it is ready, exactly one line comes on stdout,
 //   {"issuer":"http://127.0.0.1:PORT","pid":PID}
 // everything else goes to stderr. It ends on SIGTERM, on SIGINT and when its stdin closes: start it with a pipe as stdin and
 // it cannot outlive the test, even one that was killed. Nothing is kept.
@@ -21,6 +21,8 @@
 //                  opaque access token for the userinfo endpoint (client credentials: an opaque token).
 //   ttl            seconds, for instance {"AccessToken":5,"ClientCredentials":5,"RefreshToken":60,"DeviceCode":3}
 //   refreshAlways  true: a client with the refresh_token grant gets a refresh token without asking for offline_access
+//   tls            {"cert":"…","key":"…","ca":"…"}, PEM: it serves TLS, asks clients for a certificate of that CA, and takes it as
+//                  the proof of clients with `tls_client_auth`
 //   features       merged into oidc-provider's `features`
 //   configuration  merged last into the whole configuration: anything that JSON can say
 //
@@ -39,6 +41,7 @@
 
 import { generateKeyPairSync } from 'node:crypto';
 import { createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 
 // The library gives advice on stdout, where the one line belongs to the test.
 console.log = console.error;
@@ -140,6 +143,20 @@ const base = {
     },
   },
 };
+if (asked.tls) {
+  base.clientAuthMethods = ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'tls_client_auth'];
+  base.features.mTLS = {
+    enabled: true,
+    tlsClientAuth: true,
+    certificateBoundAccessTokens: true,
+    getCertificate: (ctx) => ctx.socket.getPeerX509Certificate()?.toString(),
+    certificateAuthorized: (ctx) => ctx.socket.authorized,
+    certificateSubjectMatches: (ctx, property, expected) => {
+      if (property !== 'tls_client_auth_san_dns') throw new Error(`${property} is not looked at`);
+      return ctx.socket.getPeerX509Certificate().subjectAltName.split(', ').includes(`DNS:${expected}`);
+    },
+  };
+}
 if (asked.ttl) base.ttl = asked.ttl;
 if (asked.refreshAlways) base.issueRefreshToken = (_ctx, client) => client.grantTypeAllowed('refresh_token');
 
@@ -154,12 +171,12 @@ merge(base.features, asked.features);
 merge(base, asked.configuration);
 
 // The issuer contains the port, so the socket comes first; requests wait in the listen queue until a handler is there.
-const server = createServer();
+const server = asked.tls ? createTlsServer({ ...asked.tls, requestCert: true, rejectUnauthorized: false }) : createServer();
 await new Promise((ready, failed) => {
   server.once('error', failed);
   server.listen(0, '127.0.0.1', ready);
 });
-const issuer = `http://127.0.0.1:${server.address().port}`;
+const issuer = `${asked.tls ? 'https' : 'http'}://127.0.0.1:${server.address().port}`;
 const provider = new Provider(issuer, base);
 
 // === The log of the token endpoint ===

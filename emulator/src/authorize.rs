@@ -35,6 +35,11 @@ impl<'a> Wish<'a> {
         Self { world, call, fields: call.query_or_form(), more: Vec::new(), issuer }
     }
 
+    /// This with the fields of a request that came before the browser did.
+    pub(crate) fn with(self, fields: Vec<(String, String)>) -> Self {
+        Self { fields, ..self }
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let found = self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         found.filter(|value| !value.is_empty())

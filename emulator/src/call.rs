@@ -1,8 +1,13 @@
 //! One request as every part of the emulator sees it: what it is addressed to, its parameters, its ids.
 
-use hyper::{HeaderMap, Method, header::CONTENT_TYPE};
+use hyper::{
+    HeaderMap, Method,
+    header::{CONTENT_TYPE, HOST},
+};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use crate::directory::Directory;
 
 /// The part of a path below which a realm looks at clients' certificates.
 pub(crate) const MTLS: &str = "mtls";
@@ -25,6 +30,7 @@ pub(crate) enum Endpoint {
     Revocation,
     Introspection,
     EndSession,
+    Pushed,
     Control,
     Other,
 }
@@ -34,6 +40,14 @@ pub(crate) enum Endpoint {
 pub(crate) enum Place {
     /// The tenant as it stands in the path: id, domain, `common`, …
     Entra(String),
+    /// As `Entra`, at a host of an external tenant.
+    External(String),
+    /// A B2C tenant and its policy as they stand in the path, and whether they stand behind `tfp`.
+    Policy {
+        tenant: String,
+        policy: String,
+        tfp: bool,
+    },
     Adfs,
     Realm(String),
     None,
@@ -48,6 +62,10 @@ pub(crate) struct Call {
     pub(crate) form: Vec<(String, String)>,
     pub(crate) endpoint: Endpoint,
     pub(crate) place: Place,
+    /// The name that it was sent to, with the port where that is not https's own.
+    pub(crate) host: String,
+    /// The region whose host that is.
+    pub(crate) region: Option<String>,
     pub(crate) correlation_id: String,
     pub(crate) trace_id: String,
     /// The script's `expires_in`: tokens issued for this request live this long instead.
@@ -61,14 +79,18 @@ pub(crate) struct Call {
 // === impl Call ===
 
 impl Call {
-    pub(crate) fn new(parts: hyper::http::request::Parts, body: Vec<u8>) -> Self {
+    pub(crate) fn new(parts: hyper::http::request::Parts, body: Vec<u8>, directory: &Directory) -> Self {
         let path = parts.uri.path().to_owned();
-        let (endpoint, place) = classify(&path);
+        let in_header = || parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+        let host = parts.uri.authority().map(|authority| authority.as_str()).or_else(in_header).unwrap_or_default();
+        let host = host.to_ascii_lowercase();
+        let region = region_of(&host);
+        let (endpoint, place) = classify(directory, &host, &path);
         let kind = parts.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
         let is_form = match kind {
             Some(kind) => kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(FORM)),
             // Entra takes it for one: azure-identity for Java says nothing of its device code requests.
-            None => matches!(place, Place::Entra(_) | Place::Adfs),
+            None => matches!(place, Place::Entra(_) | Place::External(_) | Place::Adfs),
         };
         let form = if is_form { pairs(&body) } else { Vec::new() };
         let mut call = Self {
@@ -80,6 +102,8 @@ impl Call {
             form,
             endpoint,
             place,
+            host,
+            region,
             correlation_id: String::new(),
             trace_id: Uuid::new_v4().to_string(),
             lifetime: None,
@@ -91,6 +115,11 @@ impl Call {
         let sent = sent.filter(|id| Uuid::parse_str(id).is_ok()).map(str::to_owned);
         call.correlation_id = sent.unwrap_or_else(|| Uuid::new_v4().to_string());
         call
+    }
+
+    /// What URLs of whoever was asked by name begin with.
+    pub(crate) fn origin(&self) -> String {
+        format!("https://{}", self.host)
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
@@ -138,7 +167,7 @@ impl Call {
     /// The tenant or realm as it stands in the path.
     pub(crate) fn tenant(&self) -> Option<&str> {
         match &self.place {
-            Place::Entra(name) | Place::Realm(name) => Some(name),
+            Place::Entra(name) | Place::External(name) | Place::Realm(name) | Place::Policy { tenant: name, .. } => Some(name),
             Place::Adfs => Some("adfs"),
             Place::None => None,
         }
@@ -149,18 +178,48 @@ fn pairs(encoded: &[u8]) -> Vec<(String, String)> {
     url::form_urlencoded::parse(encoded).into_owned().collect()
 }
 
-/// Entra and AD FS look at no letter's case (msal-go asks for `/common/UserRealm/…`), a generic issuer at each.
-fn classify(path: &str) -> (Endpoint, Place) {
-    let sent: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+/// What a cloud's regions stand before.
+const REGIONAL: [&str; 6] = [
+    ".login.microsoft.com",
+    ".login.microsoftonline.us",
+    ".login.partner.microsoftonline.cn",
+    ".login.sovcloud-identity.fr",
+    ".login.sovcloud-identity.de",
+    ".login.sovcloud-identity.sg",
+];
+
+/// The region that a host is of.
+fn region_of(host: &str) -> Option<String> {
+    let region = REGIONAL.iter().find_map(|cloud| host.strip_suffix(cloud));
+    region.filter(|region| !region.is_empty()).map(str::to_owned)
+}
+
+/// A host says of which kind it is, else the path does. Microsoft's look at no letter's case (msal-go asks for
+/// `/common/UserRealm/…`), a generic issuer at each.
+fn classify(directory: &Directory, host: &str, path: &str) -> (Endpoint, Place) {
+    let sent: Vec<&str> = path.trim_matches('/').split('/').collect();
     let lower = path.to_ascii_lowercase();
-    let parts: Vec<&str> = lower.trim_start_matches('/').split('/').collect();
+    let parts: Vec<&str> = lower.trim_matches('/').split('/').collect();
+    let tfp = parts.first() == Some(&"tfp");
+    let rest = if tfp { parts.get(1..).unwrap_or_default() } else { &parts };
+    let is_policy = tfp || rest.get(1).is_some_and(|policy| policy.starts_with("b2c_"));
+    if let [tenant, policy, what @ ..] = rest
+        && (is_policy || directory.has_policies_at(host))
+        && sent.first() != Some(&"_emulator")
+    {
+        return (policy_endpoint(what), Place::Policy { tenant: (*tenant).to_owned(), policy: (*policy).to_owned(), tfp });
+    }
     match sent.as_slice() {
         ["_emulator", ..] => return (Endpoint::Control, Place::None),
         ["oidc", realm, rest @ ..] => return (oidc(rest), Place::Realm((*realm).to_owned())),
         _ => {}
     }
     // The tenant stays as it was sent.
-    let entra = || Place::Entra(sent.first().copied().unwrap_or_default().to_owned());
+    let is_external = directory.external_at(host).is_some();
+    let entra = || {
+        let segment = sent.first().copied().unwrap_or_default().to_owned();
+        if is_external { Place::External(segment) } else { Place::Entra(segment) }
+    };
     match parts.as_slice() {
         ["common", "discovery", "instance"] => (Endpoint::Instance, entra()),
         ["common", "userrealm", _] => (Endpoint::UserRealm, entra()),
@@ -175,6 +234,15 @@ fn classify(path: &str) -> (Endpoint, Place) {
         [_, "deviceapprove"] => (Endpoint::DeviceApprove, entra()),
         [_, "oauth2", "v2.0", what] => (oauth(what), entra()),
         _ => (Endpoint::Other, Place::None),
+    }
+}
+
+fn policy_endpoint(what: &[&str]) -> Endpoint {
+    match what {
+        ["v2.0", ".well-known", "openid-configuration"] => Endpoint::Discovery,
+        ["discovery", "v2.0", "keys"] => Endpoint::Keys,
+        ["oauth2", "v2.0", what] => oauth(what),
+        _ => Endpoint::Other,
     }
 }
 
@@ -201,6 +269,7 @@ fn oidc(rest: &[&str]) -> Endpoint {
         ["introspect"] => Endpoint::Introspection,
         ["logout"] => Endpoint::EndSession,
         [MTLS, rest @ ("token" | "device" | "revoke" | "introspect" | "userinfo")] => oidc(&[rest]),
+        ["par"] => Endpoint::Pushed,
         _ => Endpoint::Other,
     }
 }

@@ -8,6 +8,8 @@ use std::time::SystemTime;
 use serde::Deserialize;
 
 use crate::{
+    adfs::registration::Farm,
+    b2c::registration::PolicyTenant,
     certificate::{Parsed, Workshop},
     error::StartError,
     registration::{App, Certificate, Realm, Tenant, User},
@@ -24,6 +26,10 @@ pub(crate) struct Directory {
     pub(crate) users: Vec<User>,
     #[serde(default)]
     pub(crate) realms: Vec<Realm>,
+    #[serde(default)]
+    pub(crate) b2c: Vec<PolicyTenant>,
+    #[serde(default)]
+    pub(crate) adfs: Option<Farm>,
 }
 
 // === impl Directory ===
@@ -113,7 +119,9 @@ impl Directory {
         let apps = self.apps.iter_mut().map(|app| (&app.name, &mut app.certificates));
         let clients = self.realms.iter_mut().flat_map(|realm| &mut realm.clients);
         let clients = clients.map(|client| (&client.client_id, &mut client.certificates));
-        for (owner, certificates) in apps.chain(clients) {
+        let farm = self.adfs.iter_mut().flat_map(|farm| &mut farm.clients);
+        let farm = farm.map(|client| (&client.client_id, &mut client.certificates));
+        for (owner, certificates) in apps.chain(clients).chain(farm) {
             certificates.iter_mut().try_for_each(|certificate| certificate.read(owner, &mut workshop))?;
         }
         let tenants = self.tenants.iter_mut().flat_map(|tenant| &mut tenant.saml_issuers);
@@ -126,9 +134,23 @@ impl Directory {
 
     /// The tenant that a path segment means: an id or a domain.
     pub(crate) fn tenant(&self, segment: &str) -> Option<&Tenant> {
-        self.tenants.iter().find(|tenant| {
-            tenant.id.eq_ignore_ascii_case(segment) || tenant.domains.iter().any(|domain| domain.eq_ignore_ascii_case(segment))
-        })
+        self.tenants.iter().find(|tenant| tenant.is_at(segment))
+    }
+
+    /// The external tenant at a host.
+    pub(crate) fn external_at(&self, host: &str) -> Option<&Tenant> {
+        self.tenants.iter().find(|tenant| tenant.is_served_at(host))
+    }
+
+    /// Whether a host has nothing but policies.
+    pub(crate) fn has_policies_at(&self, host: &str) -> bool {
+        self.b2c.iter().any(|tenant| tenant.hosts.iter().any(|own| own == host))
+    }
+
+    /// The B2C tenant that a path segment means: at a host of its own none but its own.
+    pub(crate) fn policy_tenant(&self, host: &str, segment: &str) -> Option<&PolicyTenant> {
+        let is_here = |tenant: &&PolicyTenant| !self.has_policies_at(host) || tenant.hosts.iter().any(|own| own == host);
+        self.b2c.iter().filter(is_here).find(|tenant| tenant.is_called(segment))
     }
 
     /// The tenant that a script or mint request means: also by its name.

@@ -36,7 +36,7 @@ pub(crate) struct Person {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Session {
     pub(crate) client_id: String,
-    /// Where it was issued: a tenant's id, `adfs`, or `oidc/` and the realm.
+    /// Where it was issued: a tenant's id, `adfs`, `b2c/` with tenant and policy, or `oidc/` and the realm.
     pub(crate) place: String,
     pub(crate) person: Person,
     /// As asked for.
@@ -144,11 +144,26 @@ pub(crate) struct Issued {
     family_order: VecDeque<String>,
     consents: HashSet<(String, String, String)>,
     seen: HashMap<(String, String), i64>,
+    /// Authorization requests that were pushed, and when they end.
+    pushed: HashMap<String, (Vec<(String, String)>, i64)>,
 }
 
 // === impl Issued ===
 
 impl Issued {
+    /// Keeps an authorization request until it ends.
+    pub(crate) fn push(&mut self, name: String, fields: Vec<(String, String)>, expires: i64) {
+        if self.pushed.len() > SWEEP {
+            self.pushed.clear();
+        }
+        self.pushed.insert(name, (fields, expires));
+    }
+
+    /// An authorization request that was pushed and has not ended.
+    pub(crate) fn pushed(&self, name: &str, now: i64) -> Option<Vec<(String, String)>> {
+        self.pushed.get(name).filter(|(_, expires)| *expires > now).map(|(fields, _)| fields.clone())
+    }
+
     pub(crate) fn add_code(&mut self, code: Code, now: i64) -> String {
         if self.codes.len() > SWEEP {
             self.codes.retain(|_, code| code.expires > now);

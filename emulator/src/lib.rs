@@ -3,21 +3,24 @@
 //! tokend is held against it, so it is a crate of its own that imports nothing of tokend's: it spells every field of the wire
 //! itself, and a name that tokend misspells is refused here as the real service would refuse it.
 //!
-//! The way of a request: `listen` (TLS) → `serve` (parse, record, script) → `entra` or `oidc` (the protocol) →
+//! The way of a request: `listen` (TLS) → `serve` (parse, record, script) → `entra`, `ciam`, `b2c`, `adfs` or `oidc` (the protocol) →
 //! `answer` (effects of the script) → the wire. `control` serves everything under `/_emulator/`.
 //!
-//! A kind of authority is a folder (`entra`, `oidc`) with its routes, its grants, its tokens and how clients prove themselves to
-//! it. What kinds share stands beside the folders: `world` (the state of all), `directory` (who is known), `issued` (what may come
-//! back), `keys` and `jose` (signing), `saml` (assertions of that kind, signed and checked), `assertion`, `authorize`, `basic` and
+//! A kind of authority is a folder with its routes, its grants, its tokens and how clients prove themselves to it; an external
+//! tenant (`ciam`) has Entra's grants. What kinds share stands beside the folders: `world` (the state of all), `directory` (who is
+//! known), `issued` (what may come back), `keys` and `jose` (signing), `saml` (assertions of that kind, signed and checked), `assertion`, `authorize`, `basic` and
 //! `pairing` (what is checked everywhere), `fault` (a refusal in either spelling).
 
 mod aadsts;
+mod adfs;
 mod answer;
 mod assertion;
 mod authorize;
+mod b2c;
 mod basic;
 mod call;
 mod certificate;
+mod ciam;
 mod control;
 mod directory;
 mod entra;
@@ -62,6 +65,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Names that others reach it by: its certificate has them, and the first is the one in its URLs.
     pub hosts: Vec<String>,
+    /// The port that others reach it by, where something in between leads them here; else its own.
+    pub port: Option<u16>,
     /// What it serves TLS with; a certificate under a CA of its own if absent.
     pub tls: Option<TlsFiles>,
     /// Where the certificate of its CA is written (PEM), for clients that shall trust it.
@@ -86,6 +91,7 @@ impl std::fmt::Debug for Options {
         f.debug_struct("Options")
             .field("listen", &self.listen)
             .field("hosts", &self.hosts)
+            .field("port", &self.port)
             .field("tls", &self.tls)
             .field("ca_file", &self.ca_file)
             .field("directory", &self.directory)
@@ -133,7 +139,7 @@ pub async fn bind(options: Options) -> Result<Emulator, StartError> {
         tokio::fs::write(path, &authority.pem).await.map_err(|source| StartError::File { path: path.clone(), source })?;
     }
     let keys = Keys::generate().map_err(|_| StartError::Certificate("RSA key generation failed".to_owned()))?;
-    let world = Arc::new(World::new(address, &options.hosts, authority.pem, directory, keys, options.now));
+    let world = Arc::new(World::new(address, (&options.hosts, options.port), authority.pem, directory, keys, options.now));
     Ok(Emulator { world, listener, tls })
 }
 
@@ -155,6 +161,12 @@ impl Emulator {
     #[must_use]
     pub fn origin(&self) -> &str {
         &self.world.origin
+    }
+
+    /// The port that it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.listener.local_addr().map_or(0, |address| address.port())
     }
 
     /// The certificate of the CA that signed the emulator's own, as far as the chain that was given says.

@@ -22,6 +22,7 @@ struct Entry {
     /// Unix seconds with milliseconds, by the emulator's clock.
     at: f64,
     method: String,
+    host: String,
     path: String,
     query: String,
     tenant: Option<String>,
@@ -46,6 +47,7 @@ impl Record {
             seq: self.last,
             at,
             method: call.method.to_string(),
+            host: call.host.clone(),
             path: call.path.clone(),
             query: call.query.clone(),
             tenant: call.tenant().map(str::to_owned),

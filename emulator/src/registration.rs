@@ -15,6 +15,12 @@ pub(crate) struct Tenant {
     pub(crate) name: String,
     #[serde(default)]
     pub(crate) domains: Vec<String>,
+    /// It is an external tenant (CIAM), at `NAME.ciamlogin.com`, at its id there, and at `hosts`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) external: Option<String>,
+    /// Domains of its own that an external tenant is served at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) hosts: Vec<String>,
     /// Others whose assertions about its users it trusts, beside itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) saml_issuers: Vec<SamlIssuer>,
@@ -162,6 +168,9 @@ pub(crate) struct Realm {
     /// Endpoints that it does not have, by the names that scripts call them: `userinfo`, `endsession`, `devicecode`, …
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) without: Vec<Endpoint>,
+    /// It takes no authorization requests but those that are pushed (RFC 9126).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) require_pushed_authorization_requests: bool,
     /// Others whose assertions about its users it trusts, beside itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) saml_issuers: Vec<SamlIssuer>,
@@ -264,6 +273,20 @@ impl Tenant {
         self.name == name
             || self.id.eq_ignore_ascii_case(name)
             || self.domains.iter().any(|domain| domain.eq_ignore_ascii_case(name))
+    }
+}
+
+impl Tenant {
+    /// Whether a path segment means it.
+    pub(crate) fn is_at(&self, segment: &str) -> bool {
+        self.id.eq_ignore_ascii_case(segment) || self.domains.iter().any(|domain| domain.eq_ignore_ascii_case(segment))
+    }
+
+    /// Whether it is an external tenant that is served at this host.
+    pub(crate) fn is_served_at(&self, host: &str) -> bool {
+        let Some(name) = &self.external else { return false };
+        let labels = host.strip_suffix(".ciamlogin.com");
+        labels.is_some_and(|label| label == name || label == self.id) || self.hosts.iter().any(|own| own == host)
     }
 }
 

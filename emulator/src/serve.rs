@@ -8,10 +8,11 @@ use hyper::{Request, Response, StatusCode, body::Incoming};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    adfs,
     answer::{Answer, Dress},
-    basic,
+    b2c, basic,
     call::{Call, Endpoint, Place},
-    control, entra,
+    ciam, control, entra,
     jose::Jws,
     oidc, replacement,
     saml::Received,
@@ -33,7 +34,7 @@ pub(crate) async fn serve(
     let Ok(body) = Limited::new(body, BODY_LIMIT).collect().await else {
         return Answer::text(StatusCode::PAYLOAD_TOO_LARGE, "too large or cut short\n").finish(Dress::default());
     };
-    let call = Call::new(parts, body.to_bytes().to_vec()).over(&shown);
+    let call = Call::new(parts, body.to_bytes().to_vec(), &world.directory).over(&shown);
     if call.endpoint == Endpoint::Control {
         return control::serve(&world, &call).finish(Dress::default());
     }
@@ -79,7 +80,10 @@ fn match_rule(world: &World, call: &Call) -> Option<(Effects, CancellationToken)
 
 fn dispatch(world: &World, call: &Call) -> Answer {
     let answer = match &call.place {
-        Place::Entra(_) | Place::Adfs => entra::routes::serve(world, call),
+        Place::Entra(_) => entra::routes::serve(world, call),
+        Place::External(_) => ciam::routes::serve(world, call),
+        Place::Policy { .. } => b2c::routes::serve(world, call),
+        Place::Adfs => adfs::routes::serve(world, call),
         Place::Realm(name) => oidc::routes::serve(world, call, name),
         Place::None => Answer::not_found(),
     };
@@ -89,7 +93,9 @@ fn dispatch(world: &World, call: &Call) -> Answer {
 /// The ids that Entra puts on every answer.
 fn identified(call: &Call, answer: Answer) -> Answer {
     let answer = match call.place {
-        Place::Entra(_) | Place::Adfs => answer.header("x-ms-request-id", &call.trace_id),
+        Place::Entra(_) | Place::External(_) | Place::Policy { .. } | Place::Adfs => {
+            answer.header("x-ms-request-id", &call.trace_id)
+        }
         Place::Realm(_) | Place::None => return answer,
     };
     if call.header("return-client-request-id").is_some_and(|value| value.eq_ignore_ascii_case("true")) {

@@ -1,6 +1,9 @@
 //! Tests over the wire: a real emulator, real TLS, and a client that knows only its directory.
 
+mod adfs;
 mod assertions;
+mod b2c;
+mod ciam;
 mod clients;
 mod codes;
 mod entra;
@@ -164,6 +167,7 @@ fn options(clock: &Arc<AtomicU64>, directory: Option<std::path::PathBuf>) -> Opt
     let clock = Arc::clone(clock);
     Options {
         listen: ([127, 0, 0, 1], 0).into(),
+        port: None,
         hosts: Vec::new(),
         tls: None,
         ca_file: None,

@@ -35,13 +35,13 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(
         address: SocketAddr,
-        hosts: &[String],
+        (hosts, reached_at): (&[String], Option<u16>),
         ca_pem: String,
         directory: Directory,
         keys: Keys,
         clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
     ) -> Self {
-        let port = address.port();
+        let port = reached_at.unwrap_or(address.port());
         let own = match address {
             SocketAddr::V4(address) => address.ip().to_string(),
             SocketAddr::V6(address) => format!("[{}]", address.ip()),
@@ -110,6 +110,8 @@ impl World {
             "apps": self.directory.apps,
             "users": self.directory.users,
             "realms": self.directory.realms,
+            "b2c": self.directory.b2c,
+            "adfs": self.directory.adfs,
         })
     }
 }

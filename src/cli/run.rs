@@ -77,7 +77,8 @@ pub fn run(command: Command, environment: BTreeMap<String, String>) -> u8 {
             let clock = Clock::system();
             let tls = tls.map(|(certificate, key)| tokend_emulator::TlsFiles { certificate, key });
             let now = std::sync::Arc::new(move || clock.wall());
-            block_on(emulate(tokend_emulator::Options { listen, hosts, tls, ca_file, directory, now })).unwrap_or(FAILED)
+            block_on(emulate(tokend_emulator::Options { listen, hosts, port: None, tls, ca_file, directory, now }))
+                .unwrap_or(FAILED)
         }
     }
 }

@@ -79,6 +79,7 @@ async fn start_emulator(clock: &Clock, ca_file: &CaFile) -> Result<Emulator, Str
         tokend_emulator::Options {
             listen: ([127, 0, 0, 1], port).into(),
             hosts: Vec::new(),
+            port: None,
             tls: None,
             ca_file: Some(ca_file.0.clone()),
             directory: None,

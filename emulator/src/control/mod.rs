@@ -64,6 +64,7 @@ pub(crate) fn serve(world: &World, call: &Call) -> Answer {
             Ok(None)
         }
         (&Method::POST, "token") => mint::mint(world, &call.body).map(Some),
+        (&Method::POST, "jwt") => mint::signed(world, &call.body).map(Some),
         (&Method::POST, "saml") => saml::mint(world, &call.body).map(Some),
         (&Method::POST, "refresh-token") => session::begin(world, &call.body).map(Some),
         (&Method::POST, "device") => decide(world, &call.body),

@@ -24,9 +24,6 @@ struct SamlOrder {
     tenant: Option<String>,
     /// Mints for this realm instead of a tenant; `app` is then the audience as it stands.
     realm: Option<String>,
-    /// By AD FS instead of the tenant.
-    #[serde(default)]
-    adfs: bool,
     /// The app that it is for: name or client id.
     app: String,
     user: String,
@@ -95,8 +92,7 @@ impl SamlOrder {
             Some(name) => &world.directory.tenant_called(name).ok_or_else(|| format!("no tenant {name:?}"))?.id,
             None => &person.tenant,
         };
-        let issuer = if self.adfs { Issuer::Adfs } else { Issuer::Tenant(tenant) };
-        let issuer = issuer.v1(world);
+        let issuer = Issuer::of(world, tenant).v1(world);
         let audience = resource.identifier_uris.first().unwrap_or(&resource.client_id).clone();
         Ok((person, issuer, audience))
     }

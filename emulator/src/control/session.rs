@@ -11,9 +11,6 @@ use crate::{entra::home, issued::Session, jose, oidc::realm, world::World};
 struct SessionOrder {
     /// Of this realm, else of the user's tenant.
     realm: Option<String>,
-    /// Of AD FS instead of the user's tenant.
-    #[serde(default)]
-    adfs: bool,
     /// Whose it is: an app's name or client id, or a client id of the realm.
     client: String,
     user: String,
@@ -39,7 +36,7 @@ pub(crate) fn begin(world: &World, text: &[u8]) -> Result<Value, String> {
         None => {
             let client = app(world, &order.client)?;
             let person = world.directory.user(&order.user).map(home::person).ok_or_else(nobody)?;
-            let place = if order.adfs { "adfs".to_owned() } else { person.tenant.clone() };
+            let place = person.tenant.clone();
             (client.client_id.clone(), place, person)
         }
     };

@@ -21,20 +21,11 @@ const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 // === impl Ask ===
 
 impl<'a> Ask<'a> {
-    /// Where a session of this person begins: their tenant, or AD FS.
-    pub(crate) fn place(&self, person: &Person) -> String {
-        match self.home {
-            Home::Adfs => "adfs".to_owned(),
-            Home::Tenant(_) | Home::Many => person.tenant.clone(),
-        }
-    }
-
     /// A code or refresh token is good where it was issued.
     pub(crate) fn at_home(&self, session: &Session) -> Outcome<()> {
         let good = match self.home {
             Home::Tenant(tenant) => session.place == tenant.id,
-            Home::Many => session.place != "adfs",
-            Home::Adfs => session.place == "adfs",
+            Home::Many => self.world.directory.tenants.iter().any(|tenant| tenant.id == session.place),
         };
         if good { Ok(()) } else { Err(Fault::says(70000, "The grant was issued for another tenant.")) }
     }
@@ -54,32 +45,24 @@ impl<'a> Ask<'a> {
         Ok(())
     }
 
-    fn access(&self, issuer: Issuer<'a>, resource: &'a App) -> Access<'a> {
+    fn access<'b>(&'b self, issuer: Issuer<'b>, resource: &'b App) -> Access<'b> {
         Access {
             issuer,
             client: self.client,
             proof: self.proof,
             resource,
-            // AD FS knows one form, and signs it as its token service.
-            version: match self.home {
-                Home::Adfs => 1,
-                Home::Tenant(_) | Home::Many => resource.access_token_version,
+            version: match issuer {
+                Issuer::External(_) => 2,
+                Issuer::Tenant(_) => resource.access_token_version,
             },
             lifetime: self.call.lifetime.unwrap_or(resource.token_lifetime),
             requested: self.requested.clone(),
         }
     }
 
-    fn issuer<'b>(&self, tenant: &'b str) -> Issuer<'b> {
-        match self.home {
-            Home::Adfs => Issuer::Adfs,
-            Home::Tenant(_) | Home::Many => Issuer::Tenant(tenant),
-        }
-    }
-
     /// A token for the app itself.
     pub(crate) fn app_answer(&self, tenant: &'a str, resource: &'a App) -> Value {
-        let access = self.access(self.issuer(tenant), resource);
+        let access = self.access(Issuer::of(self.world, tenant), resource);
         let token = self.world.sign(&access.of_app(self.world));
         Value::Object(self.answer(token, access.lifetime))
     }
@@ -101,15 +84,21 @@ impl<'a> Ask<'a> {
         let mut body = self.user_answer(&session)?;
         let resource = scopes::parse(self.world, &session.person.tenant, &session.scope)?.resource;
         let lifetime = self.call.lifetime.unwrap_or(resource.token_lifetime);
-        let assertion =
-            saml::assertion(self.world, self.issuer(&session.person.tenant), format, &session.person, resource, lifetime);
+        let assertion = saml::assertion(
+            self.world,
+            Issuer::of(self.world, &session.person.tenant),
+            format,
+            &session.person,
+            resource,
+            lifetime,
+        );
         body["access_token"] = json!(encode(&assertion));
         body["issued_token_type"] = json!(kind);
         Ok(body)
     }
 
     fn session(&self, person: Person, scope: String, public: bool) -> Session {
-        let (client_id, place) = (self.client.client_id.clone(), self.place(&person));
+        let (client_id, place) = (self.client.client_id.clone(), person.tenant.clone());
         Session { client_id, place, person, scope, sid: jose::random(), public, ..Session::default() }
     }
 
@@ -134,8 +123,8 @@ impl<'a> Ask<'a> {
         let (world, person) = (self.world, &session.person);
         let asked = scopes::parse(world, &person.tenant, &session.scope)?;
         let granted = asked.grant(world, self.client, person)?;
-        let issuer = self.issuer(&person.tenant);
-        let access = Access { issuer, ..self.access(Issuer::Adfs, asked.resource) };
+        let issuer = Issuer::of(world, &person.tenant);
+        let access = self.access(issuer, asked.resource);
         let token = world.sign(&access.of_user(world, person, &granted.scp));
         let mut body = self.answer(token, access.lifetime);
         body.insert("scope".to_owned(), json!(granted.scope));
@@ -152,7 +141,7 @@ impl<'a> Ask<'a> {
             }
             body.insert("id_token".to_owned(), json!(world.sign(&claims)));
         }
-        if !matches!(self.home, Home::Adfs) && self.call.param("client_info").is_some() {
+        if self.call.param("client_info").is_some() {
             body.insert("client_info".to_owned(), json!(tokens::client_info(person)));
         }
         Ok(Value::Object(body))
@@ -162,9 +151,7 @@ impl<'a> Ask<'a> {
         let mut body = Map::new();
         body.insert("token_type".to_owned(), json!("Bearer"));
         body.insert("expires_in".to_owned(), json!(lifetime));
-        if !matches!(self.home, Home::Adfs) {
-            body.insert("ext_expires_in".to_owned(), json!(lifetime));
-        }
+        body.insert("ext_expires_in".to_owned(), json!(lifetime));
         // As Entra: only tokens that live long say when to renew them.
         if lifetime >= 7_200 {
             body.insert("refresh_in".to_owned(), json!(lifetime / 2));

@@ -106,15 +106,16 @@ fn replay(world: &World, call: &Call, client: &App, jws: &Jws, expires: i64) -> 
     Ok(())
 }
 
-/// The token endpoint that was used, and the forms of its authority, under every name of this host.
+/// The token endpoint that was used, and the forms of its authority, under every name of this host. In a region, and at an external
+/// tenant, the endpoint itself is all.
 fn audiences(world: &World, call: &Call) -> Vec<String> {
+    let Place::Entra(segment) = &call.place else { return vec![format!("{}{}", call.origin(), call.path)] };
+    if call.region.is_some() {
+        return vec![format!("{}{}", call.origin(), call.path)];
+    }
     let mut all = Vec::new();
     for origin in &world.origins {
         all.push(format!("{origin}{}", call.path));
-        let Place::Entra(segment) = &call.place else {
-            all.push(format!("{origin}/adfs"));
-            continue;
-        };
         let tenant = world.directory.tenant(segment);
         let ids = tenant.into_iter().flat_map(|tenant| std::iter::once(&tenant.id).chain(&tenant.domains));
         for name in ids.map(String::as_str).chain([segment.as_str()]) {

@@ -10,7 +10,7 @@ use super::{
 use crate::{answer::Answer, authorize::Wish, call::Call, fault::Fault, page, registration::App, world::World};
 
 pub(crate) fn serve(world: &World, call: &Call) -> Answer {
-    // Neither Entra nor AD FS says who answers.
+    // Entra does not say who answers.
     let wish = Wish::new(world, call, None);
     let known = home::home(world, call)
         .and_then(|home| home::known_client(world, wish.get("client_id").unwrap_or_default(), home).map(|client| (home, client)));
@@ -56,15 +56,10 @@ fn sign_in(mut wish: Wish<'_>, home: Home<'_>, client: &App) -> Answer {
     let mut person = home::person(user);
     // A challenge is always met: the sign-in that it asks for took place. Client capabilities alone are none.
     person.strong = wish.get("claims").is_some_and(|text| text.contains("capolids") || text.contains("acrs"));
-    let place = match home {
-        Home::Adfs => "adfs".to_owned(),
-        Home::Tenant(_) | Home::Many => {
-            if wish.get("client_info") == Some("1") {
-                wish.more.push(("client_info".to_owned(), client_info(&person)));
-            }
-            person.tenant.clone()
-        }
-    };
+    if wish.get("client_info") == Some("1") {
+        wish.more.push(("client_info".to_owned(), client_info(&person)));
+    }
+    let place = person.tenant.clone();
     let all = match scopes::parse_all(world, &person.tenant, wish.get("scope").unwrap_or_default()) {
         Ok(all) => all,
         Err(fault) => return wish.refuse(&fault),

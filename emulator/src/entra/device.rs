@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     answer::Answer,
-    call::Call,
+    call::{Call, Place},
     fault::{Fault, Outcome},
     issued::{Decision, Session},
     page,
@@ -30,13 +30,13 @@ pub(crate) fn start(world: &World, call: &Call) -> Outcome<Value> {
     let place = match home {
         Home::Tenant(tenant) => Some(tenant.id.clone()),
         Home::Many => None,
-        Home::Adfs => Some("adfs".to_owned()),
     };
     if let Home::Tenant(tenant) = home {
         scopes::parse(world, &tenant.id, scope)?;
     }
     let codes = pairing::begin(world, &client.client_id, place, scope, None);
-    let uri = format!("{}/{}/deviceapprove", world.origin, call.tenant().unwrap_or("common"));
+    let origin = if matches!(call.place, Place::External(_)) { call.origin() } else { world.origin.clone() };
+    let uri = format!("{origin}/{}/deviceapprove", call.tenant().unwrap_or("common"));
     // As at Entra, there is no `verification_uri_complete`.
     Ok(json!({
         "user_code": codes.user_code,

@@ -14,7 +14,6 @@ pub(crate) enum Home<'a> {
     Tenant(&'a Tenant),
     /// `common`, `organizations` or `consumers`: the user says which tenant.
     Many,
-    Adfs,
 }
 
 /// The tenant that the path names.
@@ -23,7 +22,11 @@ pub(crate) fn home<'a>(world: &'a World, call: &Call) -> Outcome<Home<'a>> {
         Place::Entra(segment) if ["common", "organizations", "consumers"].iter().any(|name| segment.eq_ignore_ascii_case(name)) => {
             Ok(Home::Many)
         }
-        Place::Entra(segment) => match world.directory.tenant(segment) {
+        Place::External(_) => {
+            let tenant = world.directory.external_at(&call.host).map(Home::Tenant);
+            tenant.ok_or_else(|| Fault::says(90002, "There is no external tenant at this host."))
+        }
+        Place::Entra(segment) => match world.directory.tenant(segment).filter(|tenant| tenant.external.is_none()) {
             Some(tenant) => Ok(Home::Tenant(tenant)),
             None => Err(Fault::says(
                 90002,
@@ -33,7 +36,7 @@ pub(crate) fn home<'a>(world: &'a World, call: &Call) -> Outcome<Home<'a>> {
                 ),
             )),
         },
-        _ => Ok(Home::Adfs),
+        _ => Err(Fault::says(90002, "There is no tenant at this address.")),
     }
 }
 
@@ -42,7 +45,6 @@ pub(crate) fn known_client<'a>(world: &'a World, client_id: &str, home: Home<'a>
     let (place, client) = match home {
         Home::Tenant(tenant) => (tenant.name.as_str(), world.directory.app(client_id).filter(|app| app.is_in(&tenant.id))),
         Home::Many => ("common", world.directory.app(client_id)),
-        Home::Adfs => ("adfs", world.directory.app(client_id)),
     };
     let client = client.ok_or_else(|| {
         Fault::says(700_016, format!("Application with identifier '{client_id}' was not found in the directory '{place}'."))
@@ -65,7 +67,7 @@ pub(crate) fn user_at<'a>(world: &'a World, home: Home<'_>, name: &str) -> Optio
     let user = world.directory.user(name)?;
     match home {
         Home::Tenant(tenant) => (user.tenant == tenant.id).then_some(user),
-        Home::Many | Home::Adfs => Some(user),
+        Home::Many => Some(user),
     }
 }
 

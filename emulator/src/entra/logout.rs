@@ -63,9 +63,8 @@ fn issued_here(world: &World, home: Home<'_>, text: &str) -> Option<Jws> {
     let jws = Jws::parse(text)?;
     let key = world.keys().published_as(jws.head("kid"))?;
     let issuer = match home {
-        Home::Tenant(tenant) => Issuer::Tenant(&tenant.id),
+        Home::Tenant(tenant) => Issuer::of(world, &tenant.id),
         Home::Many => Issuer::Tenant(jws.text("tid")),
-        Home::Adfs => Issuer::Adfs,
     };
     (key.verify(&jws) && jws.text("iss") == issuer.v2(world)).then_some(jws)
 }

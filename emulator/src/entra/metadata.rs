@@ -1,4 +1,4 @@
-//! What Entra and AD FS publish about themselves. URLs are absolute and keep the port.
+//! What Entra publishes about itself. URLs are absolute and keep the port.
 
 use std::collections::HashSet;
 
@@ -6,17 +6,16 @@ use serde_json::{Value, json};
 
 use super::home::{Home, home};
 use crate::{
-    call::{Call, Place},
+    call::Call,
     fault::{Fault, Outcome},
     world::World,
 };
 
-/// The OpenID configuration of a tenant (either version), of `common` and the like, or of AD FS.
+/// The OpenID configuration of a tenant (either version), of or of `common` and the like.
 pub(crate) fn configuration(world: &World, call: &Call) -> Outcome<Value> {
     let origin = &world.origin;
     let v2 = call.is_v2();
     let (base, issuer) = match home(world, call)? {
-        Home::Adfs => return Ok(adfs(world)),
         Home::Tenant(tenant) => (tenant.id.clone(), tenant.id.as_str()),
         Home::Many => (call.tenant().unwrap_or("common").to_ascii_lowercase(), "{tenantid}"),
     };
@@ -47,33 +46,10 @@ pub(crate) fn configuration(world: &World, call: &Call) -> Outcome<Value> {
     }))
 }
 
-fn adfs(world: &World) -> Value {
-    let at = format!("{}/adfs", world.origin);
-    json!({
-        "issuer": at,
-        "access_token_issuer": format!("{at}/services/trust"),
-        "authorization_endpoint": format!("{at}/oauth2/authorize"),
-        "token_endpoint": format!("{at}/oauth2/token"),
-        "device_authorization_endpoint": format!("{at}/oauth2/devicecode"),
-        "end_session_endpoint": format!("{at}/oauth2/logout"),
-        "jwks_uri": format!("{at}/discovery/keys"),
-        "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
-        "response_types_supported": ["code"],
-        "response_modes_supported": ["query", "fragment", "form_post"],
-        "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials",
-            "urn:ietf:params:oauth:grant-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:saml1_1-bearer",
-            "urn:ietf:params:oauth:grant-type:saml2-bearer", "password", "urn:ietf:params:oauth:grant-type:device_code"],
-        "subject_types_supported": ["pairwise"],
-        "scopes_supported": ["openid", "profile", "email", "offline_access"],
-        "id_token_signing_alg_values_supported": ["RS256"],
-        "token_endpoint_auth_signing_alg_values_supported": ["RS256"],
-    })
-}
-
 /// The key set. Only the v2 form says whose issuer a key is for, and only there is the key of a single tenant.
 pub(crate) fn keys(world: &World, call: &Call) -> Outcome<Value> {
     home(world, call)?;
-    let is_v2 = call.place != Place::Adfs && call.is_v2();
+    let is_v2 = call.is_v2();
     let shared = is_v2.then(|| format!("{}/{{tenantid}}/v2.0", world.origin));
     let first = world.directory.tenants.first().filter(|_| is_v2);
     let tenant = first.map(|tenant| format!("{}/{}/v2.0", world.origin, tenant.id));

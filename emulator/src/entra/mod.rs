@@ -1,4 +1,4 @@
-//! The Entra-like authority, and AD FS.
+//! The Entra-like authority.
 
 mod answer;
 mod ask;

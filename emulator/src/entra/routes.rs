@@ -1,4 +1,4 @@
-//! The Entra-like authority (and AD FS, which speaks almost the same): its routes.
+//! The Entra-like authority: its routes. In a region it has a token endpoint and nothing else.
 
 use hyper::{Method, StatusCode};
 use serde_json::Value;
@@ -12,6 +12,9 @@ use crate::{
 };
 
 pub(crate) fn serve(world: &World, call: &Call) -> Answer {
+    if call.region.is_some() && call.endpoint != Endpoint::Token {
+        return Answer::not_found();
+    }
     match (call.endpoint, &call.method) {
         (Endpoint::Discovery, &Method::GET) => answered(world, call, metadata::configuration(world, call)),
         (Endpoint::Keys, &Method::GET) => answered(world, call, metadata::keys(world, call)),

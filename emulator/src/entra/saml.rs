@@ -1,4 +1,4 @@
-//! Entra's SAML assertions, and AD FS's: who speaks, of whom, to which resource.
+//! Entra's SAML assertions: who speaks, of whom, to which resource.
 
 use super::tokens::Issuer;
 use crate::{

@@ -4,9 +4,10 @@ use serde_json::{Map, Value, json};
 
 use super::scopes::Asked;
 use crate::{
+    ciam,
     issued::Person,
     jose::{self, put},
-    registration::App,
+    registration::{App, Tenant},
     world::World,
 };
 
@@ -20,7 +21,8 @@ const FRAME: usize = 480;
 pub(crate) enum Issuer<'a> {
     /// A tenant, by its id.
     Tenant(&'a str),
-    Adfs,
+    /// An external tenant, by its id: it issues on a host of that name, and in one version.
+    External(&'a str),
 }
 
 /// How the client proved itself, as `appidacr` and `azpacr` count it.
@@ -45,18 +47,31 @@ pub(crate) struct Access<'a> {
 
 // === impl Issuer ===
 
-impl Issuer<'_> {
+impl<'a> Issuer<'a> {
+    /// The tenant of this id.
+    pub(crate) fn of(world: &World, tenant: &'a str) -> Self {
+        let is_it = |one: &&Tenant| one.id == tenant;
+        let external = world.directory.tenants.iter().find(is_it).is_some_and(|tenant| tenant.external.is_some());
+        if external { Self::External(tenant) } else { Self::Tenant(tenant) }
+    }
+
+    fn tenant(self) -> &'a str {
+        match self {
+            Self::Tenant(tenant) | Self::External(tenant) => tenant,
+        }
+    }
+
     pub(crate) fn v1(self, world: &World) -> String {
         match self {
             Self::Tenant(tenant) => format!("{}/{tenant}/", world.origin),
-            Self::Adfs => format!("{}/adfs/services/trust", world.origin),
+            Self::External(tenant) => format!("https://sts.windows.net/{tenant}/"),
         }
     }
 
     pub(crate) fn v2(self, world: &World) -> String {
         match self {
             Self::Tenant(tenant) => format!("{}/{tenant}/v2.0", world.origin),
-            Self::Adfs => format!("{}/adfs", world.origin),
+            Self::External(tenant) => ciam::issuer(tenant),
         }
     }
 }
@@ -132,9 +147,7 @@ impl Access<'_> {
         for (name, value) in [("iat", now), ("nbf", now), ("exp", now + self.lifetime)] {
             claims.insert(name.to_owned(), json!(value));
         }
-        if let Issuer::Tenant(tenant) = self.issuer {
-            put(&mut claims, "tid", tenant);
-        }
+        put(&mut claims, "tid", self.issuer.tenant());
         put(&mut claims, "uti", &jose::random()[..22]);
         put(&mut claims, "rh", format!("1.{}.", jose::random()));
         claims
@@ -190,14 +203,9 @@ pub(crate) fn bare_id_claims(world: &World, issuer: Issuer<'_>, client_id: &str,
     put(&mut claims, "sub", pairwise(&person.id, client_id));
     put(&mut claims, "uti", &jose::random()[..22]);
     put(&mut claims, "rh", format!("1.{}.", jose::random()));
-    match issuer {
-        Issuer::Tenant(tenant) => {
-            put(&mut claims, "oid", &person.id);
-            put(&mut claims, "tid", tenant);
-            put(&mut claims, "ver", "2.0");
-        }
-        Issuer::Adfs => put(&mut claims, "upn", &person.username),
-    }
+    put(&mut claims, "oid", &person.id);
+    put(&mut claims, "tid", issuer.tenant());
+    put(&mut claims, "ver", "2.0");
     claims
 }
 
@@ -218,10 +226,7 @@ pub(crate) fn hinted(hint: &str) -> Option<String> {
 
 /// The service principal of an app in a tenant: one id for ever, without a list of them.
 pub(crate) fn principal_id(client_id: &str, issuer: Issuer<'_>) -> String {
-    let place = match issuer {
-        Issuer::Tenant(tenant) => tenant,
-        Issuer::Adfs => "adfs",
-    };
+    let place = issuer.tenant();
     let mut bytes = [0; 16];
     let hash = jose::sha256(format!("principal {place} {client_id}"));
     bytes.iter_mut().zip(hash).for_each(|(byte, hashed)| *byte = hashed);

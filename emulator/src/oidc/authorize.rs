@@ -1,6 +1,9 @@
 //! A realm's authorize endpoint: a sign-in page, or with `prompt=none` an answer at once.
 
-use super::realm::{check_scopes, issuer, person};
+use super::{
+    pushed,
+    realm::{check_scopes, issuer, person},
+};
 use crate::{
     answer::Answer,
     authorize::Wish,
@@ -12,7 +15,11 @@ use crate::{
 };
 
 pub(crate) fn serve(world: &World, call: &Call, realm: &Realm) -> Answer {
-    let wish = Wish::new(world, call, Some(issuer(world, realm)));
+    let fields = match pushed::request(world, call, realm) {
+        Ok(fields) => fields,
+        Err(text) => return page::problem(text),
+    };
+    let wish = Wish::new(world, call, Some(issuer(world, realm))).with(fields);
     let Some(client) = realm.client(wish.get("client_id").unwrap_or_default()) else {
         return page::problem("No such client in this realm.");
     };

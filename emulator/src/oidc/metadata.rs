@@ -14,12 +14,13 @@ use crate::{
 };
 
 /// What stands in the metadata only if the realm has it.
-const ENDPOINTS: [(Endpoint, &str); 5] = [
+const ENDPOINTS: [(Endpoint, &str); 6] = [
     (Endpoint::UserInfo, "userinfo_endpoint"),
     (Endpoint::Revocation, "revocation_endpoint"),
     (Endpoint::Introspection, "introspection_endpoint"),
     (Endpoint::DeviceCode, "device_authorization_endpoint"),
     (Endpoint::EndSession, "end_session_endpoint"),
+    (Endpoint::Pushed, "pushed_authorization_request_endpoint"),
 ];
 
 pub(crate) fn configuration(world: &World, realm: &Realm) -> Value {
@@ -35,6 +36,8 @@ pub(crate) fn configuration(world: &World, realm: &Realm) -> Value {
         "introspection_endpoint": format!("{issuer}/introspect"),
         "device_authorization_endpoint": format!("{issuer}/device"),
         "end_session_endpoint": format!("{issuer}/logout"),
+        "pushed_authorization_request_endpoint": format!("{issuer}/par"),
+        "require_pushed_authorization_requests": realm.require_pushed_authorization_requests,
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "fragment", "form_post"],
         "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token", "password", DEVICE, EXCHANGE],

@@ -10,6 +10,7 @@ mod inspect;
 mod logout;
 mod metadata;
 mod password;
+mod pushed;
 pub(crate) mod realm;
 pub(crate) mod routes;
 mod tls;

@@ -3,7 +3,7 @@
 use hyper::{Method, StatusCode};
 use serde_json::Value;
 
-use super::{authorize, device, grants, inspect, logout, metadata::configuration, userinfo};
+use super::{authorize, device, grants, inspect, logout, metadata::configuration, pushed, userinfo};
 use crate::{
     answer::Answer,
     call::{Call, Endpoint},
@@ -25,6 +25,7 @@ pub(crate) fn serve(world: &World, call: &Call, name: &str) -> Answer {
         (Endpoint::DeviceApprove, &Method::GET | &Method::POST) => device::approve(world, call, realm),
         (Endpoint::Token, &Method::POST) => answered(world, call, grants::redeem(world, call, realm)),
         (Endpoint::DeviceCode, &Method::POST) => answered(world, call, device::start(world, call, realm)),
+        (Endpoint::Pushed, &Method::POST) => pushed::serve(world, call, realm),
         (Endpoint::Introspection, &Method::POST) => answered(world, call, inspect::introspect(world, call, realm)),
         (Endpoint::Revocation, &Method::POST) => match inspect::revoke(world, call, realm) {
             Ok(()) => Answer::bytes(StatusCode::OK, Vec::new()),

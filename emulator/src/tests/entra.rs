@@ -17,8 +17,6 @@ async fn metadata_keeps_the_port() -> Tested {
     assert_eq!(v1["issuer"], format!("{origin}/{CONTOSO}/"));
     let common = house.get("/common/v2.0/.well-known/openid-configuration").await?;
     assert_eq!(common["issuer"], format!("{origin}/{{tenantid}}/v2.0"));
-    let adfs = house.get("/adfs/.well-known/openid-configuration").await?;
-    assert_eq!(adfs["token_endpoint"], format!("{origin}/adfs/oauth2/token"));
 
     let keys = house.get(&format!("/{CONTOSO}/discovery/v2.0/keys")).await?;
     assert_eq!(keys["keys"][0]["issuer"], format!("{origin}/{{tenantid}}/v2.0"));
@@ -283,16 +281,6 @@ async fn a_device_waits_for_its_user() -> Tested {
     assert_eq!(house.token(&poll).await?.json()?["error"], "authorization_declined");
     house.pass(900);
     assert_eq!(house.token(&poll).await?.json()?["error"], "expired_token");
-    house.end().await
-}
-
-#[tokio::test]
-async fn adfs_speaks_its_dialect() -> Tested {
-    let house = House::new().await?;
-    let body = house.form("/adfs/oauth2/token", &daemon("api://orders/.default")).await?.json()?;
-    let token = claims(&body["access_token"])?;
-    assert_eq!(token["iss"], format!("{}/adfs/services/trust", house.origin));
-    assert_eq!((&body["ext_expires_in"], &token["tid"]), (&Value::Null, &Value::Null));
     house.end().await
 }
 

@@ -15,6 +15,8 @@ use super::Client;
 #[derive(Debug)]
 pub(crate) struct Emulator {
     pub(crate) origin: String,
+    /// Where it listens on this machine.
+    pub(crate) port: u16,
     pub(crate) ca_pem: String,
     pub(crate) directory: Value,
     pub(crate) client: Client,
@@ -38,8 +40,13 @@ impl Emulator {
     }
 
     /// Starts one under names that others would reach it by; the first is the one in its URLs.
-    #[expect(clippy::disallowed_methods, reason = "the emulator knows nothing of the sidecar's tasks")]
     pub(crate) async fn start_named(clock: &Clock, directory: Option<&Value>, hosts: &[&str]) -> Self {
+        Self::start_reached_at(clock, directory, (hosts, None)).await
+    }
+
+    /// As [`Emulator::start_named`], where others reach it at this port, because something in between leads them here.
+    #[expect(clippy::disallowed_methods, reason = "the emulator knows nothing of the sidecar's tasks")]
+    pub(crate) async fn start_reached_at(clock: &Clock, directory: Option<&Value>, (hosts, port): (&[&str], Option<u16>)) -> Self {
         let now = clock.clone();
         let file = directory.map(|directory| {
             let mut file = tempfile::NamedTempFile::new().expect("a file");
@@ -49,6 +56,7 @@ impl Emulator {
         let options = Options {
             listen: ([127, 0, 0, 1], 0).into(),
             hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+            port,
             tls: None,
             ca_file: None,
             directory: file.as_ref().map(|file| file.path().to_owned()),
@@ -56,11 +64,11 @@ impl Emulator {
         };
         let emulator = bind(options).await.expect("an emulator");
         let (origin, ca_pem, directory) = (emulator.origin().to_owned(), emulator.ca_pem().to_owned(), emulator.directory());
+        let port = emulator.port();
         let stop = CancellationToken::new();
         tokio::spawn(emulator.run(stop.clone()));
-        let port = origin.rsplit_once(':').map(|(_, port)| port).expect("a port");
         let client = Client::new(&format!("https://127.0.0.1:{port}"), Some(&ca_pem));
-        Self { origin, ca_pem, directory, client, _stop: stop.drop_guard() }
+        Self { origin, port, ca_pem, directory, client, _stop: stop.drop_guard() }
     }
 
     /// An app of the directory.

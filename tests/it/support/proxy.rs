@@ -31,14 +31,24 @@ impl Proxy {
     }
 
     /// Starts one that serves only those who show this `Proxy-Authorization`.
-    #[expect(clippy::disallowed_methods, reason = "a network runs beside the test")]
     pub(crate) async fn start_for(authorization: Option<&'static str>) -> Self {
+        Self::leading(authorization, None).await
+    }
+
+    /// Starts one that leads to this port, whatever port it is asked for: names of others, as their clients write them, are then
+    /// names of what listens there.
+    pub(crate) async fn start_to(port: u16) -> Self {
+        Self::leading(None, Some(port)).await
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a network runs beside the test")]
+    async fn leading(authorization: Option<&'static str>, to: Option<u16>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let (address, asked) = (listener.local_addr().expect("an address"), Arc::<Mutex<Vec<Asked>>>::default());
         let seen = Arc::clone(&asked);
         let running = tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                tokio::spawn(serve(near, Arc::clone(&seen), authorization));
+                tokio::spawn(serve(near, Arc::clone(&seen), authorization, to));
             }
         });
         Self { address, asked, running }
@@ -56,9 +66,9 @@ impl Drop for Proxy {
     }
 }
 
-async fn serve(mut near: TcpStream, asked: Arc<Mutex<Vec<Asked>>>, authorization: Option<&str>) {
+async fn serve(mut near: TcpStream, asked: Arc<Mutex<Vec<Asked>>>, authorization: Option<&str>, to: Option<u16>) {
     let Some(request) = head(&mut near).await else { return };
-    let port = request.line.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    let port = to.or_else(|| port_of(&request));
     let welcome = authorization.is_none_or(|one| request.authorization.as_deref() == Some(one));
     asked.lock().expect("no panic").push(request);
     let answer = if welcome { "200 Connection established" } else { "407 Proxy Authentication Required" };
@@ -70,6 +80,10 @@ async fn serve(mut near: TcpStream, asked: Arc<Mutex<Vec<Asked>>>, authorization
     {
         let _done = tokio::io::copy_bidirectional(&mut near, &mut far).await;
     }
+}
+
+fn port_of(request: &Asked) -> Option<u16> {
+    request.line.rsplit_once(':').and_then(|(_, port)| port.parse().ok())
 }
 
 /// Method, target and authorization; nothing is sent after the head before it is answered.

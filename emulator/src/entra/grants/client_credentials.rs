@@ -22,7 +22,6 @@ pub(crate) fn redeem(ask: &Ask<'_>) -> Outcome<Value> {
             ));
         }
         Home::Tenant(tenant) => tenant.id.as_str(),
-        Home::Adfs => ask.client.tenant.as_str(),
     };
     let scope = needed(ask.call, "scope")?;
     let resource = scopes::default_of(ask.world, tenant, scope)?;

@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use super::{
     ask::{self, Ask, needed},
-    client, device, home,
+    client, device,
+    home::{self, Home},
 };
 use crate::{
     call::Call,
@@ -29,6 +30,12 @@ pub(crate) fn redeem(world: &World, call: &Call) -> Outcome<Value> {
     }
     let home = home::home(world, call)?;
     let grant = needed(call, "grant_type")?;
+    if call.region.is_some() && (grant != "client_credentials" || matches!(home, Home::Many)) {
+        return Err(Fault::says(
+            9_002_313,
+            format!("The grant '{grant}' is not served at a regional endpoint, or not for this tenant."),
+        ));
+    }
     let app = ask::client(world, call, home)?;
     client::may_present(call, app, grant)?;
     let proof = client::prove(world, call, app)?;

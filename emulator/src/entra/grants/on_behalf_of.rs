@@ -65,12 +65,9 @@ fn verify(ask: &Ask<'_>, jws: &Jws) -> Outcome<()> {
         ));
     }
     let tenant = jws.text("tid");
-    let issuer = match ask.home {
-        Home::Adfs => Issuer::Adfs,
-        Home::Tenant(_) | Home::Many => Issuer::Tenant(tenant),
-    };
+    let issuer = Issuer::of(world, tenant);
     let issued_here = [issuer.v1(world), issuer.v2(world)].iter().any(|iss| iss == jws.text("iss"));
-    let known = matches!(ask.home, Home::Adfs) || world.directory.tenants.iter().any(|one| one.id == tenant);
+    let known = world.directory.tenants.iter().any(|one| one.id == tenant);
     if !issued_here || !known {
         return Err(Fault::says(50013, format!("Assertion failed: the issuer '{}' is not trusted.", jws.text("iss"))));
     }
@@ -105,8 +102,7 @@ fn subject(ask: &Ask<'_>, jws: &Jws) -> Person {
         email: username.clone(),
         username,
         name: jws.text("name").to_owned(),
-        // AD FS knows no tenants; its resources are those of the client's.
-        tenant: if jws.text("tid").is_empty() { ask.client.tenant.clone() } else { jws.text("tid").to_owned() },
+        tenant: jws.text("tid").to_owned(),
         mfa: Vec::new(),
         strong,
     }
@@ -116,7 +112,7 @@ fn subject(ask: &Ask<'_>, jws: &Jws) -> Person {
 fn for_principal(ask: &Ask<'_>, scope: &str) -> Outcome<Value> {
     let tenant = match ask.home {
         Home::Tenant(tenant) => tenant.id.as_str(),
-        Home::Many | Home::Adfs => ask.client.tenant.as_str(),
+        Home::Many => ask.client.tenant.as_str(),
     };
     let resource = scopes::default_of(ask.world, tenant, scope)?;
     Ok(ask.app_answer(tenant, resource))

@@ -45,12 +45,9 @@ fn trusting<'a>(ask: &Ask<'a>, received: &Received) -> Outcome<&'a Tenant> {
     let (world, said) = (ask.world, &received.said);
     let here = |tenant: &&Tenant| match ask.home {
         Home::Tenant(home) => home.id == tenant.id,
-        Home::Many | Home::Adfs => true,
+        Home::Many => true,
     };
-    let own = |tenant: &Tenant| match ask.home {
-        Home::Adfs => Issuer::Adfs.v1(world) == said.issuer,
-        Home::Tenant(_) | Home::Many => Issuer::Tenant(&tenant.id).v1(world) == said.issuer,
-    };
+    let own = |tenant: &Tenant| Issuer::of(world, &tenant.id).v1(world) == said.issuer;
     for tenant in world.directory.tenants.iter().filter(here) {
         let named = said.key_name.as_deref().filter(|_| own(tenant));
         let mut keys: Vec<_> = named.and_then(|kid| world.keys().published_as(kid)).into_iter().collect();

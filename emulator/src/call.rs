@@ -7,8 +7,6 @@ use hyper::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::directory::Directory;
-
 /// The part of a path below which a realm looks at clients' certificates.
 pub(crate) const MTLS: &str = "mtls";
 
@@ -53,6 +51,14 @@ pub(crate) enum Place {
     None,
 }
 
+/// The hosts that say of which kind they are.
+pub(crate) struct Hosts {
+    /// With nothing but policies.
+    pub(crate) policies: Vec<String>,
+    /// Of external tenants.
+    pub(crate) external: Vec<String>,
+}
+
 pub(crate) struct Call {
     pub(crate) method: Method,
     pub(crate) path: String,
@@ -79,13 +85,13 @@ pub(crate) struct Call {
 // === impl Call ===
 
 impl Call {
-    pub(crate) fn new(parts: hyper::http::request::Parts, body: Vec<u8>, directory: &Directory) -> Self {
+    pub(crate) fn new(parts: hyper::http::request::Parts, body: Vec<u8>, hosts: &Hosts) -> Self {
         let path = parts.uri.path().to_owned();
         let in_header = || parts.headers.get(HOST).and_then(|host| host.to_str().ok());
         let host = parts.uri.authority().map(|authority| authority.as_str()).or_else(in_header).unwrap_or_default();
         let host = host.to_ascii_lowercase();
         let region = region_of(&host);
-        let (endpoint, place) = classify(directory, &host, &path);
+        let (endpoint, place) = classify(hosts, &host, &path);
         let kind = parts.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
         let is_form = match kind {
             Some(kind) => kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(FORM)),
@@ -196,7 +202,7 @@ fn region_of(host: &str) -> Option<String> {
 
 /// A host says of which kind it is, else the path does. Microsoft's look at no letter's case (msal-go asks for
 /// `/common/UserRealm/…`), a generic issuer at each.
-fn classify(directory: &Directory, host: &str, path: &str) -> (Endpoint, Place) {
+fn classify(hosts: &Hosts, host: &str, path: &str) -> (Endpoint, Place) {
     let sent: Vec<&str> = path.trim_matches('/').split('/').collect();
     let lower = path.to_ascii_lowercase();
     let parts: Vec<&str> = lower.trim_matches('/').split('/').collect();
@@ -204,7 +210,7 @@ fn classify(directory: &Directory, host: &str, path: &str) -> (Endpoint, Place) 
     let rest = if tfp { parts.get(1..).unwrap_or_default() } else { &parts };
     let is_policy = tfp || rest.get(1).is_some_and(|policy| policy.starts_with("b2c_"));
     if let [tenant, policy, what @ ..] = rest
-        && (is_policy || directory.has_policies_at(host))
+        && (is_policy || hosts.policies.iter().any(|own| own == host))
         && sent.first() != Some(&"_emulator")
     {
         return (policy_endpoint(what), Place::Policy { tenant: (*tenant).to_owned(), policy: (*policy).to_owned(), tfp });
@@ -215,7 +221,7 @@ fn classify(directory: &Directory, host: &str, path: &str) -> (Endpoint, Place) 
         _ => {}
     }
     // The tenant stays as it was sent.
-    let is_external = directory.external_at(host).is_some();
+    let is_external = hosts.external.iter().any(|own| own == host);
     let entra = || {
         let segment = sent.first().copied().unwrap_or_default().to_owned();
         if is_external { Place::External(segment) } else { Place::Entra(segment) }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::{
     adfs::registration::Farm,
     b2c::registration::PolicyTenant,
+    call::Hosts,
     certificate::{Parsed, Workshop},
     error::StartError,
     registration::{App, Certificate, Realm, Tenant, User},
@@ -140,6 +141,14 @@ impl Directory {
     /// The external tenant at a host.
     pub(crate) fn external_at(&self, host: &str) -> Option<&Tenant> {
         self.tenants.iter().find(|tenant| tenant.is_served_at(host))
+    }
+
+    /// The hosts at which there is one kind of authority alone.
+    pub(crate) fn hosts(&self) -> Hosts {
+        Hosts {
+            policies: self.b2c.iter().flat_map(|tenant| tenant.hosts.iter().cloned()).collect(),
+            external: self.tenants.iter().flat_map(Tenant::external_hosts).collect(),
+        }
     }
 
     /// Whether a host has nothing but policies.

@@ -3,13 +3,13 @@
 //! tokend is held against it, so it is a crate of its own that imports nothing of tokend's: it spells every field of the wire
 //! itself, and a name that tokend misspells is refused here as the real service would refuse it.
 //!
-//! The way of a request: `listen` (TLS) → `serve` (parse, record, script) → `entra`, `ciam`, `b2c`, `adfs` or `oidc` (the protocol) →
-//! `answer` (effects of the script) → the wire. `control` serves everything under `/_emulator/`.
+//! The way of a request: `listen` (TLS) → `serve` (parse, record, script) → `entra`, `ciam`, `b2c`, `adfs` or `oidc` (the
+//! protocol) → `answer` (effects of the script) → the wire. `control` serves everything under `/_emulator/`.
 //!
 //! A kind of authority is a folder with its routes, its grants, its tokens and how clients prove themselves to it; an external
 //! tenant (`ciam`) has Entra's grants. What kinds share stands beside the folders: `world` (the state of all), `directory` (who is
-//! known), `issued` (what may come back), `keys` and `jose` (signing), `saml` (assertions of that kind, signed and checked), `assertion`, `authorize`, `basic` and
-//! `pairing` (what is checked everywhere), `fault` (a refusal in either spelling).
+//! known), `issued` (what may come back), `keys` and `jose` (signing), `saml` (assertions of that kind, signed and checked),
+//! `assertion`, `authorize`, `basic` and `pairing` (what is checked everywhere), `fault` (a refusal in either spelling).
 
 mod aadsts;
 mod adfs;

@@ -284,9 +284,14 @@ impl Tenant {
 
     /// Whether it is an external tenant that is served at this host.
     pub(crate) fn is_served_at(&self, host: &str) -> bool {
-        let Some(name) = &self.external else { return false };
-        let labels = host.strip_suffix(".ciamlogin.com");
-        labels.is_some_and(|label| label == name || label == self.id) || self.hosts.iter().any(|own| own == host)
+        self.external_hosts().iter().any(|own| own == host)
+    }
+
+    /// Where it is served as an external tenant, if it is one.
+    pub(crate) fn external_hosts(&self) -> Vec<String> {
+        let Some(name) = &self.external else { return Vec::new() };
+        let usual = [name, &self.id].map(|label| format!("{label}.ciamlogin.com"));
+        usual.into_iter().chain(self.hosts.iter().cloned()).collect()
     }
 }
 

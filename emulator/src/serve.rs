@@ -34,7 +34,7 @@ pub(crate) async fn serve(
     let Ok(body) = Limited::new(body, BODY_LIMIT).collect().await else {
         return Answer::text(StatusCode::PAYLOAD_TOO_LARGE, "too large or cut short\n").finish(Dress::default());
     };
-    let call = Call::new(parts, body.to_bytes().to_vec(), &world.directory).over(&shown);
+    let call = Call::new(parts, body.to_bytes().to_vec(), &world.hosts).over(&shown);
     if call.endpoint == Endpoint::Control {
         return control::serve(&world, &call).finish(Dress::default());
     }

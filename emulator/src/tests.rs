@@ -86,7 +86,9 @@ impl House {
     }
 
     async fn call(&self, request: reqwest::RequestBuilder) -> Got<Reply> {
-        let response = self.client.execute(request.build()?).await?;
+        // By the client that the request was made with.
+        let (client, request) = request.build_split();
+        let response = client.execute(request?).await?;
         let headers = response.headers().iter();
         let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()));
         Ok(Reply { status: response.status().as_u16(), headers: headers.collect(), text: response.text().await? })

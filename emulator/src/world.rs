@@ -9,6 +9,7 @@ use std::{
 use serde_json::{Map, Value, json};
 
 use crate::{
+    call::Hosts,
     directory::Directory,
     issued::Issued,
     keys::{Keys, Which},
@@ -25,6 +26,8 @@ pub(crate) struct World {
     pub(crate) origins: Vec<String>,
     pub(crate) ca_pem: String,
     pub(crate) directory: Directory,
+    /// Those of it that have a kind of authority for themselves.
+    pub(crate) hosts: Hosts,
     clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
     keys: Mutex<Keys>,
     issued: Mutex<Issued>,
@@ -53,6 +56,7 @@ impl World {
             origins: names.iter().map(|name| format!("https://{}", with_port(name, port))).collect(),
             host,
             ca_pem,
+            hosts: directory.hosts(),
             directory,
             clock,
             keys: Mutex::new(keys),

@@ -210,7 +210,8 @@ pub(super) fn answered<T>(
 pub fn token_answer(body: &[u8]) -> Result<TokenResponse, AuthorityError> {
     let response: TokenResponse =
         serde_json::from_slice(body).map_err(|_| AuthorityError::Invalid("the answer is no JSON object"))?;
-    if response.access_token.is_none() {
+    // Whether an id token alone is enough is for whoever knows what was asked.
+    if response.access_token.is_none() && response.id_token.is_none() {
         return Err(AuthorityError::Invalid("the answer has no access_token"));
     }
     Ok(response)

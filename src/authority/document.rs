@@ -27,6 +27,22 @@ impl MetadataDocument {
     pub fn issuer_form(&self) -> Result<&IssuerForm, AuthorityError> {
         self.form.as_ref().ok_or(AuthorityError::Invalid("the metadata document has no `issuer`"))
     }
+
+    /// What id tokens carry as their issuer, letter by letter.
+    ///
+    /// # Errors
+    /// It does not say.
+    pub fn issuer(&self) -> Result<&str, AuthorityError> {
+        self.metadata.issuer.as_deref().ok_or(AuthorityError::Invalid("the metadata document has no `issuer`"))
+    }
+
+    /// What access tokens carry as theirs, where that is another one.
+    ///
+    /// # Errors
+    /// It says neither.
+    pub fn access_token_issuer(&self) -> Result<&str, AuthorityError> {
+        self.metadata.access_token_issuer.as_deref().map_or_else(|| self.issuer(), Ok)
+    }
 }
 
 /// A server's text as it may be shown.

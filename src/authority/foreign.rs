@@ -22,7 +22,9 @@ impl Authority {
         if self.profile().issuers == IssuerRule::Configured {
             return problems;
         }
-        for (version, name) in [(TokenVersion::Current, "v2.0 metadata"), (TokenVersion::V1, "v1 metadata")] {
+        let v1 = self.profile().v1_tokens.then_some((TokenVersion::V1, "v1 metadata"));
+        let current = if v1.is_some() { "v2.0 metadata" } else { "metadata" };
+        for (version, name) in [(TokenVersion::Current, current)].into_iter().chain(v1) {
             let document = match self.document(version, context.clone()).await {
                 Ok(document) => document,
                 Err(failure) => {
@@ -41,7 +43,8 @@ impl Authority {
     fn foreign(&self, name: &str, issuer: &str) -> Option<Complaint> {
         let host = self.address.host();
         let of_issuer = Url::parse(issuer).ok().and_then(|url| host_of(&url));
-        if of_issuer.is_some_and(|issuer| cloud::may_issue_for(&host, &issuer)) {
+        let is_at = |issuer: &str| self.profile().issues_at.is_some_and(|domain| issuer.ends_with(domain));
+        if of_issuer.is_some_and(|issuer| cloud::may_issue_for(&host, &issuer) || is_at(&issuer)) {
             return None;
         }
         let reason = format!("its {name} says that tokens are issued by `{}`, which is not `{host}`", shown(issuer));

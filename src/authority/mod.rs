@@ -7,15 +7,19 @@ mod cloud;
 mod decoding;
 mod device;
 mod document;
+mod endpoints;
 mod fetched;
 mod foreign;
+mod instance;
 mod issuer_form;
 mod jwks;
 mod key_access;
 mod look;
 mod metrics;
 mod profile;
+mod pushed;
 mod record;
+mod region;
 mod server;
 mod settings;
 mod strange;
@@ -32,10 +36,15 @@ pub use issuer_form::IssuerForm;
 pub use jwks::{SignedToken, Signer, SigningKey};
 pub use key_access::{FileState, KeyAccess};
 pub use metrics::Metrics;
-pub use profile::{AccessTokenForm, Endpoints, IssuerRule, OboGrant, Profile, UserIds};
+pub use profile::{AccessTokenForm, Endpoints, IssuerRule, OboGrant, OwnToken, Profile, TargetRule, UserIds};
+pub use pushed::PushedRequest;
 pub use record::{CallRecord, FailedCall};
+pub use region::{OwnRegion, RegionState};
 pub use server::{Authority, TokenVersion};
-pub use settings::{Address, AssertionAudience, CallSettings, KeyPlace, Settings, is_loopback};
+pub use settings::{
+    Address, AssertionAudience, AuthorityKind, CallSettings, GivenMetadata, KeyPlace, RegionName, RegionSource, RegionWish,
+    Settings, is_loopback,
+};
 pub use strange::StrangeAnswer;
 pub use throttle::{Hold, Holds, StandingHold, Stops};
 pub use token_endpoint::{CallPermit, TokenRequest};

@@ -1,7 +1,7 @@
 //! What each kind of authority does in its own way: one constant for each, with the facts that common code asks for.
 //!
-//! Nothing outside this file asks which kind an authority is. A further kind is a further constant, and a fact of its own only
-//! where none of these says it.
+//! Nothing outside this file and `address`, which tells the kinds apart by their URLs, asks which kind an authority is. A further
+//! kind is a further constant, and a fact of its own only where none of these says it.
 
 use std::fmt;
 
@@ -19,30 +19,48 @@ pub struct Profile {
     pub reserved_scopes: bool,
     /// Whether scopes go with a code, where they choose the resource (REQ-3); RFC 6749 §4.1.3 has none there.
     pub scope_with_code: bool,
-    /// Whether an app can ask for all that it was given on a resource, itself included, as `RESOURCE/.default`.
-    pub default_scope: bool,
-    /// Whether `audience` and `resource` name a resource. Where they do not, scopes do, and have to be there.
-    pub audience_and_resource: bool,
+    /// What an app can ask for of which it is sure to get it.
+    pub own_token: OwnToken,
+    /// What names the resource that a token is for.
+    pub target: TargetRule,
     /// Whether it has tenants, of which a request may name one.
     pub tenants: bool,
     /// Whether several hosts are one authority (AUT-5), which accounts name by the first of them.
     pub aliases: bool,
+    /// Whether it has hosts of its own in each region (AUT-8).
+    pub regions: bool,
+    /// What stands before `.well-known` in the address of its document.
+    pub documents: &'static str,
     /// Where its endpoints are known from.
     pub endpoints: Endpoints,
     /// What its tokens carry as their issuer.
     pub issuers: IssuerRule,
+    /// Below which domain it issues, whatever host it is asked at.
+    pub issues_at: Option<&'static str>,
     /// Whether it also issues tokens of an older version, which other keys sign.
     pub v1_tokens: bool,
     /// Whether it may sign tokens for an app with keys of that app's own, which it publishes to whoever names the app.
     pub keys_by_app: bool,
     /// How users' access tokens say what they are.
     pub access_tokens: AccessTokenForm,
+    /// Whether it is `inbound.scopes` alone that tells an app's tokens from those of others with the same audience.
+    pub inbound_scopes: bool,
     /// How a user is known.
     pub user_ids: UserIds,
+    /// Whether it exchanges a user's token for another one.
+    pub has_on_behalf_of: bool,
+    /// Whether devices sign in.
+    pub has_devices: bool,
+    /// Whether users may sign in by a password that an app sends.
+    pub has_passwords: bool,
+    /// Whether it may answer a sign-in with an id token alone, where no resource is asked for.
+    pub id_token_alone: bool,
     /// What is sent on behalf of a user.
     pub on_behalf_of: OboGrant,
     /// How a signed client assertion looks.
     pub assertion: AssertionForm,
+    /// Whether an assertion names it by its issuer, where nothing else is said.
+    pub assertion_names_issuer: bool,
     /// Where a client secret stands if nothing is announced.
     pub secret: SecretPlace,
     /// Whether it is told what the app can handle (`xms_cc`).
@@ -56,6 +74,32 @@ pub struct Profile {
     pub public_devices: bool,
     /// Whether it logs and counts calls by headers of its own (REQ-11).
     pub correlation_headers: bool,
+    /// Whether it routes calls by whose they are (REQ-12).
+    pub routes_by_user: bool,
+    /// Whether what begins a sign-in may be pushed to it (RFC 9126).
+    pub pushed_requests: bool,
+}
+
+/// What an app can ask for of which it is sure to get it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnToken {
+    /// All that it was given on a resource, itself included: `RESOURCE/.default`.
+    Default,
+    /// What comes of this scope, or of none.
+    Scope(Option<&'static str>),
+    /// Nothing.
+    None,
+}
+
+/// What names the resource that a token is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetRule {
+    /// Scopes, which have to be there.
+    Scopes,
+    /// `audience`, `resource` (RFC 8707) or scopes.
+    AudienceAndResource,
+    /// `resource`. An app asks by it alone, for itself or on behalf of a user; beside it goes what this says as `scope`.
+    Resource(&'static str),
 }
 
 /// Where endpoints are known from.
@@ -74,6 +118,8 @@ pub enum IssuerRule {
     PerTenant,
     /// The one that is configured.
     Configured,
+    /// What the metadata document says, letter by letter: `issuer`, and of access tokens `access_token_issuer` where it has one.
+    Published,
 }
 
 /// How users' access tokens say what they are.
@@ -90,8 +136,12 @@ pub enum AccessTokenForm {
 pub enum UserIds {
     /// By an object id in a tenant; a guest has one there and one at home.
     ObjectInTenant,
+    /// By an object id, and the policy by which the user signed in: a user of two policies is two users.
+    ObjectInPolicy,
     /// By `sub`: other claims may be what users wrote.
     Subject,
+    /// By `sub`, where there is one: access tokens have none, and are known by the name that the user signs in with.
+    SubjectOrName,
 }
 
 /// What is sent on behalf of a user.
@@ -104,49 +154,124 @@ pub enum OboGrant {
 }
 
 /// Microsoft Entra ID, and what speaks like it.
-pub(super) const ENTRA: Profile = Profile {
+pub(in crate::authority) const ENTRA: Profile = Profile {
     title: "an Entra-style authority",
     matching: Matching::Superset,
     reserved_scopes: true,
     scope_with_code: true,
-    default_scope: true,
-    audience_and_resource: false,
+    own_token: OwnToken::Default,
+    target: TargetRule::Scopes,
     tenants: true,
     aliases: true,
+    regions: true,
+    documents: "v2.0/",
     endpoints: Endpoints::Derived,
     issuers: IssuerRule::PerTenant,
+    issues_at: None,
     v1_tokens: true,
     keys_by_app: true,
     access_tokens: AccessTokenForm::Delegated,
+    inbound_scopes: false,
     user_ids: UserIds::ObjectInTenant,
+    has_on_behalf_of: true,
+    has_devices: true,
+    has_passwords: true,
+    id_token_alone: false,
     on_behalf_of: OboGrant::JwtBearer,
     assertion: AssertionForm::Thumbprint,
+    assertion_names_issuer: false,
     secret: SecretPlace::Body,
     capabilities: true,
     client_info: true,
     single_use_refresh: false,
     public_devices: true,
     correlation_headers: true,
+    routes_by_user: true,
+    pushed_requests: false,
+};
+
+/// An external tenant of Entra (CIAM), which issues under its id, whatever host it is asked at.
+pub(in crate::authority) const CIAM: Profile = Profile {
+    title: "an external tenant (CIAM)",
+    aliases: false,
+    regions: false,
+    issues_at: Some(".ciamlogin.com"),
+    v1_tokens: false,
+    has_passwords: false,
+    ..ENTRA
+};
+
+/// Azure AD B2C: each of a tenant's policies is an authority of its own.
+pub(in crate::authority) const B2C: Profile = Profile {
+    title: "Azure AD B2C",
+    own_token: OwnToken::None,
+    tenants: false,
+    aliases: false,
+    regions: false,
+    issuers: IssuerRule::Published,
+    v1_tokens: false,
+    keys_by_app: false,
+    // Its policies may share issuer and keys with each other, and its id tokens carry scopes of no api.
+    inbound_scopes: true,
+    user_ids: UserIds::ObjectInPolicy,
+    has_on_behalf_of: false,
+    has_devices: false,
+    id_token_alone: true,
+    capabilities: false,
+    routes_by_user: false,
+    ..ENTRA
+};
+
+/// Active Directory Federation Services.
+pub(in crate::authority) const ADFS: Profile = Profile {
+    title: "AD FS",
+    matching: Matching::Identical,
+    own_token: OwnToken::Scope(Some("openid")),
+    target: TargetRule::Resource("openid"),
+    tenants: false,
+    aliases: false,
+    regions: false,
+    documents: "",
+    endpoints: Endpoints::Discovered,
+    issuers: IssuerRule::Published,
+    v1_tokens: false,
+    keys_by_app: false,
+    access_tokens: AccessTokenForm::AnyIssuer,
+    user_ids: UserIds::SubjectOrName,
+    assertion: AssertionForm::Sha1Thumbprint,
+    capabilities: false,
+    client_info: false,
+    routes_by_user: false,
+    ..ENTRA
 };
 
 /// Any server with OpenID Connect discovery.
-pub(super) const OIDC: Profile = Profile {
+pub(in crate::authority) const OIDC: Profile = Profile {
     title: "an OIDC issuer",
     matching: Matching::Identical,
     reserved_scopes: false,
     scope_with_code: false,
-    default_scope: false,
-    audience_and_resource: true,
+    own_token: OwnToken::Scope(None),
+    target: TargetRule::AudienceAndResource,
     tenants: false,
     aliases: false,
+    regions: false,
+    documents: "",
     endpoints: Endpoints::Discovered,
     issuers: IssuerRule::Configured,
+    issues_at: None,
     v1_tokens: false,
     keys_by_app: false,
     access_tokens: AccessTokenForm::AnyIssuer,
+    inbound_scopes: false,
     user_ids: UserIds::Subject,
+    has_on_behalf_of: true,
+    has_devices: true,
+    has_passwords: true,
+    id_token_alone: false,
     on_behalf_of: OboGrant::TokenExchange,
     assertion: AssertionForm::Announced,
+    assertion_names_issuer: true,
     // OpenID Connect Discovery §3: what is not announced is client_secret_basic.
     secret: SecretPlace::Header,
     capabilities: false,
@@ -154,7 +279,37 @@ pub(super) const OIDC: Profile = Profile {
     single_use_refresh: true,
     public_devices: false,
     correlation_headers: false,
+    routes_by_user: false,
+    pushed_requests: true,
 };
+
+// === impl Profile ===
+
+impl Profile {
+    /// Whether a secret always stands in the form.
+    pub fn has_secret_in_form(&self) -> bool {
+        self.secret == SecretPlace::Body
+    }
+
+    /// Whether a certificate may be named by either of its thumbprints.
+    pub fn has_choice_of_thumbprint(&self) -> bool {
+        self.assertion == AssertionForm::Thumbprint
+    }
+}
+
+// === impl TargetRule ===
+
+impl TargetRule {
+    /// Whether a resource suffices, so that a request need not name scopes.
+    pub fn has_resource(self) -> bool {
+        self != Self::Scopes
+    }
+
+    /// Whether `audience` means anything.
+    pub fn has_audience(self) -> bool {
+        self == Self::AudienceAndResource
+    }
+}
 
 // === impl AccessTokenForm ===
 
@@ -165,7 +320,19 @@ impl AccessTokenForm {
     }
 }
 
-// === impl Profile ===
+// === impl UserIds ===
+
+impl UserIds {
+    /// Whether a user's name is known to be no id of an account.
+    pub fn are_no_names(self) -> bool {
+        matches!(self, Self::ObjectInTenant | Self::ObjectInPolicy)
+    }
+
+    /// Whether `sub` names the account.
+    pub fn are_subjects(self) -> bool {
+        matches!(self, Self::Subject | Self::SubjectOrName)
+    }
+}
 
 impl fmt::Debug for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

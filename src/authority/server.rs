@@ -17,8 +17,9 @@ use super::jwks::{Keys, SignedToken, Signer};
 use super::key_access::{FileState, KeyAccess};
 use super::look::ReplyLook;
 use super::metrics::Metrics;
-use super::profile::{Endpoints, Profile};
+use super::profile::Profile;
 use super::record::{CallRecord, EndedCall, Record};
+use super::region::{OwnRegion, Region};
 use super::settings::{Address, AssertionAudience, CallSettings, Settings, is_loopback};
 use crate::clock::Clock;
 use crate::oauth::Metadata;
@@ -45,6 +46,9 @@ pub struct Authority {
     pub(super) door: Door,
     pub(super) calls: CallSettings,
     pub(super) permits: Semaphore,
+    /// What is said of it by hand, in place of a document.
+    pub(super) given: Option<Arc<MetadataDocument>>,
+    pub(super) region: Region,
     published: Published,
     /// What it publishes of the keys that are an app's own, by the app's client id: no more than there are apps.
     of_clients: Mutex<HashMap<Arc<str>, Arc<Published>>>,
@@ -99,10 +103,21 @@ impl Published {
 // === impl Authority ===
 
 impl Authority {
-    /// Makes an authority; nothing is asked of it until somebody needs something.
-    pub fn new(settings: &Settings, calls: CallSettings, door: Door, clock: Clock, tasks: Tasks, metrics: Metrics) -> Arc<Self> {
-        let parts = (clock, tasks, metrics);
-        Arc::new(Self { assertion_audience: settings.assertion_audience, ..Self::keyed(&settings.address, calls, door, parts) })
+    /// Makes an authority; nothing is asked of it until somebody needs something. `own` is the process's own region.
+    pub fn new(
+        settings: &Settings,
+        own: Option<&OwnRegion>,
+        calls: CallSettings,
+        door: Door,
+        parts: (Clock, Tasks, Metrics),
+    ) -> Arc<Self> {
+        let given = settings.metadata.as_ref().map(|given| Arc::new(MetadataDocument::new(given.document())));
+        Arc::new(Self {
+            assertion_audience: settings.assertion_audience,
+            region: Region::of(settings.region.as_ref(), own),
+            given,
+            ..Self::keyed(&settings.address, calls, door, parts)
+        })
     }
 
     /// Makes an issuer that is no app's authority: its keys are all that is ever asked of it.
@@ -124,6 +139,8 @@ impl Authority {
             door,
             permits: Semaphore::new(calls.concurrency),
             calls,
+            given: None,
+            region: Region::None,
             published: Published::new(address, None),
             of_clients: Mutex::default(),
             access: KeyAccess::default(),
@@ -160,10 +177,8 @@ impl Authority {
 
     /// How a client assertion names it: as its issuer, or by the endpoint that takes it (ASN-4).
     pub fn audience_of_assertions<'a>(&'a self, endpoint: &'a Url) -> &'a str {
-        match (self.address.issuer(), self.assertion_audience) {
-            (Some(issuer), AssertionAudience::Issuer) => issuer,
-            _ => endpoint.as_str(),
-        }
+        let is_named = self.profile().assertion_names_issuer && self.assertion_audience == AssertionAudience::Issuer;
+        self.address.issuer().filter(|_| is_named).unwrap_or(endpoint.as_str())
     }
 
     /// How its scopes are compared.
@@ -176,9 +191,13 @@ impl Authority {
         self.address.profile()
     }
 
-    /// What keys name it by: the issuer that is configured, or the host.
+    /// What keys name it by: the issuer that is configured, or the host. The policies of one tenant have one name.
     pub fn canonical(&self) -> String {
-        self.address.issuer().map_or_else(|| self.environment(), str::to_owned)
+        match (self.address.issuer(), self.address.name_below_host()) {
+            (Some(issuer), _) => issuer.to_owned(),
+            (None, Some(below)) => format!("{}/{below}", self.environment()),
+            (None, None) => self.environment(),
+        }
     }
 
     /// What accounts call it: its host, by the first of its names.
@@ -228,6 +247,9 @@ impl Authority {
 
     /// The metadata document for tokens of this version, if it is at hand. Nothing here waits.
     pub fn known_document(&self, version: TokenVersion) -> Option<Arc<MetadataDocument>> {
+        if self.given.is_some() {
+            return self.given.clone();
+        }
         self.published.of(version).metadata.fresh(&self.clock, METADATA_AGE)
     }
 
@@ -237,6 +259,9 @@ impl Authority {
         version: TokenVersion,
         context: Context,
     ) -> Result<Arc<MetadataDocument>, AuthorityError> {
+        if let Some(given) = &self.given {
+            return Ok(Arc::clone(given));
+        }
         let (this, client) = (Arc::clone(self), published.client.clone());
         let fetch = Box::pin(async move { this.fetch_metadata(version, client.as_deref(), context).await });
         published.of(version).metadata.get(&self.clock, &self.tasks, METADATA_AGE, fetch).await
@@ -248,13 +273,11 @@ impl Authority {
         client: Option<&str>,
         context: Context,
     ) -> Result<MetadataDocument, AuthorityError> {
-        const DOCUMENT: &str = ".well-known/openid-configuration";
-        let mut url = match (self.address.issuer(), self.tenant(), version) {
-            (Some(issuer), ..) => Url::parse(&format!("{}/{DOCUMENT}", issuer.trim_end_matches('/'))).ok(),
-            (None, Some(tenant), TokenVersion::Current) => self.path(&format!("{tenant}/v2.0/{DOCUMENT}")),
-            (None, Some(tenant), TokenVersion::V1) => self.path(&format!("{tenant}/{DOCUMENT}")),
-            (None, None, _) => self.path(DOCUMENT),
+        let place = match version {
+            TokenVersion::Current => self.profile().documents,
+            TokenVersion::V1 => "",
         };
+        let mut url = Url::parse(&format!("{}/{place}.well-known/openid-configuration", self.address.base(None))).ok();
         if let (Some(url), Some(client)) = (&mut url, client) {
             url.query_pairs_mut().append_pair("appid", client);
         }
@@ -313,114 +336,8 @@ impl Authority {
     }
 
     /// Endpoints that a document names are held to the rule for the address itself: https, or http where that was allowed.
-    fn may_call(&self, url: &Url) -> bool {
+    pub(super) fn may_call(&self, url: &Url) -> bool {
         url.scheme() == "https" || (url.scheme() == "http" && self.address.url().scheme() == "http" && is_loopback(url))
-    }
-
-    /// The token endpoint for a tenant; `by_tls`: the one where the client's certificate is asked for (RFC 8705 §5).
-    ///
-    /// # Errors
-    /// The metadata document cannot be had or names none.
-    pub async fn token_endpoint(
-        self: &Arc<Self>,
-        tenant: Option<&Tenant>,
-        by_tls: bool,
-        context: Context,
-    ) -> Result<Url, AuthorityError> {
-        match self.profile().endpoints {
-            Endpoints::Derived => self.derived(tenant, "token").ok_or(AuthorityError::Invalid("the token endpoint is no URL")),
-            Endpoints::Discovered => {
-                let document = self.document(TokenVersion::Current, context).await?;
-                self.named(
-                    document.metadata.endpoints(by_tls).token_endpoint.as_deref(),
-                    "the metadata document has no usable `token_endpoint`",
-                )
-            }
-        }
-    }
-
-    /// The authorization endpoint for a tenant.
-    ///
-    /// # Errors
-    /// The metadata document cannot be had or names none.
-    pub async fn authorization_endpoint(
-        self: &Arc<Self>,
-        tenant: Option<&Tenant>,
-        context: Context,
-    ) -> Result<Url, AuthorityError> {
-        match self.profile().endpoints {
-            Endpoints::Derived => {
-                self.derived(tenant, "authorize").ok_or(AuthorityError::Invalid("the authorization endpoint is no URL"))
-            }
-            Endpoints::Discovered => {
-                let document = self.document(TokenVersion::Current, context).await?;
-                self.named(
-                    document.metadata.authorization_endpoint.as_deref(),
-                    "the metadata document has no usable `authorization_endpoint`",
-                )
-            }
-        }
-    }
-
-    /// Where browsers are sent to sign a user out (RP-Initiated Logout 1.0 §2); `None`: there is no such place.
-    ///
-    /// # Errors
-    /// The metadata document cannot be had, or names one that is none.
-    pub async fn end_session_endpoint(self: &Arc<Self>, context: Context) -> Result<Option<Url>, AuthorityError> {
-        match self.profile().endpoints {
-            Endpoints::Derived => {
-                self.derived(None, "logout").map(Some).ok_or(AuthorityError::Invalid("the end-session endpoint is no URL"))
-            }
-            Endpoints::Discovered => {
-                let document = self.document(TokenVersion::Current, context).await?;
-                let named = document.metadata.end_session_endpoint.as_deref();
-                let otherwise = "the metadata document has no usable `end_session_endpoint`";
-                named.map(|endpoint| self.named(Some(endpoint), otherwise)).transpose()
-            }
-        }
-    }
-
-    /// The device authorization endpoint for a tenant (RFC 8628 §3.1); `None`: the authority names none. `by_tls`: the one where
-    /// the client's certificate is asked for (RFC 8705 §5).
-    ///
-    /// # Errors
-    /// The metadata document cannot be had, or what it names is no URL that may be called.
-    pub async fn device_endpoint(
-        self: &Arc<Self>,
-        tenant: Option<&Tenant>,
-        by_tls: bool,
-        context: Context,
-    ) -> Result<Option<Url>, AuthorityError> {
-        let endpoint = match self.profile().endpoints {
-            Endpoints::Derived => {
-                self.derived(tenant, "devicecode").ok_or(AuthorityError::Invalid("the device endpoint is no URL"))
-            }
-            Endpoints::Discovered => {
-                let document = self.document(TokenVersion::Current, context).await?;
-                let endpoints = document.metadata.endpoints(by_tls);
-                let Some(named) = endpoints.device_authorization_endpoint.as_deref() else { return Ok(None) };
-                self.named(Some(named), "the metadata document has no usable `device_authorization_endpoint`")
-            }
-        };
-        endpoint.map(Some)
-    }
-
-    /// The authorization endpoint for a tenant, where it is known without a document.
-    pub fn derived_authorization_endpoint(&self, tenant: Option<&Tenant>) -> Option<Url> {
-        (self.profile().endpoints == Endpoints::Derived).then(|| self.derived(tenant, "authorize")).flatten()
-    }
-
-    fn derived(&self, tenant: Option<&Tenant>, endpoint: &str) -> Option<Url> {
-        let tenant = tenant.or(self.tenant())?;
-        self.path(&format!("{tenant}/oauth2/v2.0/{endpoint}"))
-    }
-
-    pub(super) fn named(&self, endpoint: Option<&str>, otherwise: &'static str) -> Result<Url, AuthorityError> {
-        endpoint.and_then(|text| Url::parse(text).ok()).filter(|url| self.may_call(url)).ok_or(AuthorityError::Invalid(otherwise))
-    }
-
-    fn path(&self, path: &str) -> Option<Url> {
-        self.address.url().join(&format!("/{path}")).ok()
     }
 
     /// Who signed a token for a client, fetching the keys if none of them can be the one and they were not asked for lately. Keys

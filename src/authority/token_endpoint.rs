@@ -72,7 +72,8 @@ impl Authority {
                 headers.insert(HeaderName::from_static("client-request-id"), id);
             }
             // What is no header value is not sent: it only helps the authority to find the user's home.
-            if let Some(mut user) = grant.user().and_then(|user| HeaderValue::try_from(user).ok()) {
+            let user = grant.user().filter(|_| self.profile().routes_by_user);
+            if let Some(mut user) = user.and_then(|user| HeaderValue::try_from(user).ok()) {
                 user.set_sensitive(true);
                 headers.insert(HeaderName::from_static("x-anchormailbox"), user);
             }

@@ -6,7 +6,6 @@ use http::header::{ACCEPT, AUTHORIZATION};
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::answer::{self, AuthorityError};
-use super::profile::UserIds;
 use super::record::EndedCall;
 use super::server::{Authority, TokenVersion};
 use crate::oauth::Claims;
@@ -23,7 +22,7 @@ impl Authority {
     /// # Errors
     /// The issuer does not answer, or says something else.
     pub async fn userinfo(self: &Arc<Self>, token: &Secret, context: Context) -> Result<Option<Claims>, AuthorityError> {
-        if self.profile().user_ids != UserIds::Subject {
+        if !self.profile().user_ids.are_subjects() {
             // Elsewhere it knows the user by another name than tokens do.
             return Ok(None);
         }

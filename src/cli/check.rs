@@ -45,6 +45,10 @@ async fn tokens(prepared: &Prepared, parts: &Parts) -> u8 {
         match service.probe(call, &name).await {
             Ok(()) => {
                 out(&format!("{name}: the authority gives it tokens\n"));
+                if let Some(problem) = service.unknown_instance(Context::untraced(Uuid::new_v4()), &name).await {
+                    code = 1;
+                    err(&format!("error: apps.{name}.authority: {}\n  remedy: {}\n", problem.reason, problem.remedy));
+                }
                 for problem in service.foreign_issuers(Context::untraced(Uuid::new_v4()), &name).await {
                     err(&format!("warning: apps.{name}.authority: {}\n  remedy: {}\n", problem.reason, problem.remedy));
                 }

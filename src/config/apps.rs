@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use super::report::Report;
 use super::scalar::{List, Scalar, Text};
 use super::shape::join;
-use super::{host, name, raw, source};
-use crate::authority::Address;
+use super::{authorities, host, name, raw, source};
+use crate::authority::{Address, AuthorityKind};
 use crate::finding::Complaint;
 use crate::reload::Source;
-use crate::token::{Scopes, Tenant};
+use crate::token::{PolicyName, Scopes, Tenant};
 use crate::{authority, credential, flow, inbound};
 
 /// Reads all apps.
@@ -58,20 +58,26 @@ fn client_audiences(apps: &mut [flow::AppSettings], report: &mut Report<'_>) {
 fn app(name: String, raw: raw::App, environment: &BTreeMap<String, String>, report: &mut Report<'_>) -> Option<flow::AppSettings> {
     let path = entry_path("apps", &name, report);
     let at = |member: &str| join(&path, member);
-    let address = address(&path, raw.authority, raw.issuer, raw.insecure_http, report);
+    let kind = raw.kind.map(|scalar| scalar.0);
+    let address = address(&path, (raw.authority, kind), raw.issuer, raw.insecure_http, report);
     if let Some(address) = &address {
         let members = Pointless {
             assertion_audience: raw.assertion_audience.is_some(),
             offline_access: raw.offline_access.is_some(),
             session_ask: raw.session.as_ref().is_some_and(|session| session.ask.is_some()),
             tenants: raw.tenants.as_ref().is_some_and(|list| !list.0.is_empty()),
+            policies: raw.policies.as_ref().is_some_and(|list| !list.0.is_empty()),
+            passwords: raw.username_password.as_ref().is_some_and(|scalar| scalar.0),
+            par: raw.par.as_ref().is_some_and(|scalar| scalar.0),
         };
         pointless(&path, address, &members, report);
     }
+    let region = authorities::region(&at("region"), raw.region, address.as_ref(), environment, report);
+    let metadata = authorities::metadata(&at("authority_metadata"), raw.authority_metadata, address.as_ref(), report);
     let client_id = client_id(&at("client_id"), raw.client_id, report);
     let mut credential = source::credential(&at("credential"), raw.credential, environment, report);
     if let (Some(address), Some(credential::Settings::Secret { method, .. })) = (&address, &mut credential)
-        && address.issuer().is_none()
+        && address.profile().has_secret_in_form()
         && method.take().is_some()
     {
         let reason = format!("it has no effect at {}, where the secret stands in the form", address.profile().title);
@@ -87,6 +93,10 @@ fn app(name: String, raw: raw::App, environment: &BTreeMap<String, String>, repo
     }
     let inbound = raw.inbound.map(|raw| inbound(&at("inbound"), raw, address.as_ref(), report));
     let tenants = tenants(&at("tenants"), raw.tenants, report);
+    let policies = policies(&at("policies"), raw.policies, address.as_ref(), report);
+    if let Some(address) = &address {
+        authorities::judge(&path, address, (region.is_some(), metadata.is_some()), &tenants, report);
+    }
     let managed_identity_ids = words(&at("managed_identity_ids"), raw.managed_identity_ids, report);
     let client_capabilities = words(&at("client_capabilities"), raw.client_capabilities, report);
     let ca_file = raw.ca_file.and_then(|file| source::filled(&at("ca_file"), file, report)).map(PathBuf::from);
@@ -113,13 +123,15 @@ fn app(name: String, raw: raw::App, environment: &BTreeMap<String, String>, repo
     }
     Some(flow::AppSettings {
         name,
-        authority: authority::Settings { key, file, address, ca_file, assertion_audience },
+        authority: authority::Settings { key, file, address, ca_file, assertion_audience, region, metadata },
         client_id: client_id.unwrap_or_default(),
         credential,
         inbound,
         tenants,
+        policies,
         client_capabilities,
         offline_access: is_on(raw.offline_access),
+        pushes_requests: is_on(raw.par),
         refresh_tokens,
         managed_identity_ids,
         refresh_token: is_on(raw.refresh_token),
@@ -135,10 +147,11 @@ fn unfit(path: &str, address: &Address, credential: &credential::Settings, repor
     let names_certificates = address.profile().assertion.has_thumbprint();
     match credential {
         credential::Settings::Certificate { header, .. } | credential::Settings::Pfx { header, .. }
-            if header.sha1 && !names_certificates =>
+            if header.sha1 && !address.profile().has_choice_of_thumbprint() =>
         {
-            let remedy = "remove it: the algorithm follows what the issuer announces";
-            report.warning(&join(&at, "sha1"), Complaint::new("it has no effect at an issuer", remedy));
+            let reason = format!("it has no effect at {}", address.profile().title);
+            let problem = Complaint::new(reason, "remove it: the algorithm is the one that is taken there");
+            report.warning(&join(&at, "sha1"), problem);
         }
         credential::Settings::TlsCertificate(_) if names_certificates => {
             let reason = format!("{} knows no app by the certificate of its connection", address.profile().title);
@@ -164,20 +177,24 @@ pub(super) fn entry_path(parent: &str, entry: &str, report: &mut Report<'_>) -> 
 
 fn address(
     path: &str,
-    entra: Option<Text>,
+    (authority, kind): (Option<Text>, Option<AuthorityKind>),
     issuer: Option<Text>,
     insecure_http: Option<Scalar<bool>>,
     report: &mut Report<'_>,
 ) -> Option<Address> {
     let insecure_http = insecure_http.is_some_and(|scalar| scalar.0);
     let key = join(path, "authority");
-    match (entra, issuer) {
-        (Some(text), None) => served(&key, Address::entra(&text.0, insecure_http), report),
+    if kind.is_some() && issuer.is_some() {
+        let problem = Complaint::new("an `issuer` is of one kind", "remove it, or name an `authority`");
+        report.error(&join(path, "kind"), problem);
+    }
+    match (authority, issuer) {
+        (Some(text), None) => served(&key, Address::authority(&text.0, kind, insecure_http), report),
         (None, Some(text)) => served(&join(path, "issuer"), Address::oidc(&text.0, insecure_http), report),
         (Some(_), Some(_)) => {
             let problem = Complaint::new(
                 "`authority` and `issuer` are both given",
-                "keep `authority` for Entra, `issuer` for any other OpenID Connect server",
+                "keep `authority` for Entra, CIAM, B2C and AD FS, `issuer` for any other OpenID Connect server",
             );
             report.error(&join(path, "issuer"), problem);
             None
@@ -203,17 +220,29 @@ struct Pointless {
     offline_access: bool,
     session_ask: bool,
     tenants: bool,
+    policies: bool,
+    passwords: bool,
+    par: bool,
 }
 
 fn pointless(path: &str, address: &Address, given: &Pointless, report: &mut Report<'_>) {
     let profile = address.profile();
     if given.tenants && !profile.tenants {
-        let problem = Complaint::new("an issuer has no tenants", "remove it, or define one app for each issuer");
-        report.error(&join(path, "tenants"), problem);
+        let reason = format!("{} has no tenants of which a request could name one", profile.title);
+        report.error(&join(path, "tenants"), Complaint::new(reason, "remove it, or define one app for each of them"));
+    }
+    if given.policies && address.policy().is_none() {
+        let problem = Complaint::new(format!("{} has no policies", profile.title), "remove it, or name an authority of B2C");
+        report.error(&join(path, "policies"), problem);
+    }
+    if given.passwords && !profile.has_passwords {
+        let reason = format!("{} takes no passwords: its users sign in by its own pages", profile.title);
+        report.error(&join(path, "username_password"), Complaint::new(reason, "remove it, and let users sign in by `/auth-code`"));
     }
     let has_effect = [
-        ("assertion_audience", given.assertion_audience, address.issuer().is_some()),
+        ("assertion_audience", given.assertion_audience, profile.assertion_names_issuer),
         ("offline_access", given.offline_access, !profile.reserved_scopes),
+        ("par", given.par, profile.pushed_requests),
         // Elsewhere a refresh token comes with every on-behalf-of.
         ("session.ask", given.session_ask, !profile.reserved_scopes),
     ];
@@ -245,6 +274,12 @@ fn inbound(path: &str, raw: raw::Inbound, address: Option<&Address>, report: &mu
         report.missing(&join(path, "audiences"), problem);
     }
     let scopes = scopes(&join(path, "scopes"), raw.scopes, report);
+    if scopes.is_empty()
+        && let Some(address) = address.filter(|address| address.profile().inbound_scopes)
+    {
+        let reason = format!("nothing else tells this app's tokens from others of {}", address.profile().title);
+        report.missing(&join(path, "scopes"), Complaint::new(reason, "list the scopes of this app that tokens have to carry"));
+    }
     let tenants = inbound_tenants(&join(path, "tenants"), raw.tenants, address, report);
     inbound::Settings { audiences, scopes: scopes.iter().map(str::to_owned).collect(), clients: Vec::new(), tenants }
 }
@@ -289,6 +324,27 @@ fn tenants(path: &str, raw: Option<List>, report: &mut Report<'_>) -> Vec<Tenant
         })
     };
     list.iter().filter_map(|(key, text)| report.take(key, parse(text))).collect()
+}
+
+/// Further policies, each once and none of them the authority's own.
+fn policies(path: &str, raw: Option<List>, address: Option<&Address>, report: &mut Report<'_>) -> Vec<PolicyName> {
+    let parse = |text: &str| {
+        PolicyName::parse(text).ok_or_else(|| {
+            let remedy = "write the name alone, such as B2C_1_edit: [A-Za-z0-9_-]{1,128}";
+            Complaint::new("it is no name of a policy", remedy)
+        })
+    };
+    let own = address.and_then(Address::policy);
+    let mut all: Vec<PolicyName> = Vec::new();
+    for (key, text) in entries(path, raw) {
+        let Some(policy) = report.take(&key, parse(&text)) else { continue };
+        if own == Some(&policy) || all.contains(&policy) {
+            report.warning(&key, Complaint::new("this policy is named before", "remove it"));
+        } else {
+            all.push(policy);
+        }
+    }
+    all
 }
 
 /// A list of scopes; one text may hold several, separated by spaces.

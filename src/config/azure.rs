@@ -20,13 +20,7 @@ const FEDERATED: &str = "AZURE_FEDERATED_TOKEN_FILE";
 const TENANTS: &str = "AZURE_ADDITIONALLY_ALLOWED_TENANTS";
 
 /// What the Azure SDKs take and this version does not: why, and what to do instead.
-const UNUSED: [(&str, &str, &str); 4] = [
-    (
-        "AZURE_REGIONAL_AUTHORITY_NAME",
-        "regional endpoints are not used in this version: tokens come from the global one",
-        "unset it",
-    ),
-    ("MSAL_FORCE_REGION", "regional endpoints are not used in this version: tokens come from the global one", "unset it"),
+const UNUSED: [(&str, &str, &str); 2] = [
     ("AZURE_USERNAME", "users do not sign in by a password here", "unset it, and let the app sign its users in (`/auth-code`)"),
     ("AZURE_PASSWORD", "users do not sign in by a password here", "unset it, and let the app sign its users in (`/auth-code`)"),
 ];
@@ -42,7 +36,14 @@ const CLOUDS: [(&str, &str); 7] = [
     ("azurechina", "login.partner.microsoftonline.cn"),
 ];
 
+/// Where the Azure SDKs and MSAL are told of a region, the former first; what they call the region of the machine; and what
+/// switches regions off.
+const REGIONS: [&str; 2] = ["AZURE_REGIONAL_AUTHORITY_NAME", "MSAL_FORCE_REGION"];
+const OWN_REGION: [&str; 3] = ["autodiscoverregion", "tryautodetect", "true"];
+const NO_REGION: [&str; 4] = ["disablemsalforceregion", "false", "0", "no"];
+
 const AUTHORITY: &str = "apps.default.authority";
+const REGION: &str = "apps.default.region";
 const CLIENT_ID: &str = "apps.default.client_id";
 const CREDENTIAL: &str = "apps.default.credential";
 
@@ -66,6 +67,7 @@ pub(super) fn layers(environment: &BTreeMap<String, String>, report: &mut Report
         layers.push(layer(CLIENT_ID, CLIENT, client.to_owned()));
     }
     layers.extend(get(TENANTS).and_then(|list| tenants(list, report)));
+    layers.extend(region(get));
     layers.extend(credential(get(SECRET).is_some(), get(CERTIFICATE), get(FEDERATED), report));
     layers.extend(of_certificate(get, get(CERTIFICATE).filter(|_| get(SECRET).is_none()), report));
     unused(get, report);
@@ -103,6 +105,17 @@ fn of_certificate<'a>(get: impl Fn(&str) -> Option<&'a str>, path: Option<&str>,
 fn kind_of(path: &str) -> &'static str {
     let name = path.to_ascii_lowercase();
     if [".pfx", ".p12"].iter().any(|ending| name.ends_with(ending)) { "pfx" } else { "certificate" }
+}
+
+/// The region, as either variable says it.
+fn region<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Option<Layer> {
+    let (variable, said) = REGIONS.into_iter().find_map(|name| Some((name, get(name)?)))?;
+    let plain: String = said.split_whitespace().collect::<String>().to_ascii_lowercase();
+    match plain.as_str() {
+        off if NO_REGION.contains(&off) => None,
+        own if OWN_REGION.contains(&own) => Some(layer(REGION, variable, "auto".to_owned())),
+        _ => Some(layer(REGION, variable, plain)),
+    }
 }
 
 /// Further tenants, separated by `;` as the Azure SDKs have it, or by `,`. A `*` allows every tenant there; here each has a name.

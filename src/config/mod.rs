@@ -8,6 +8,7 @@
 
 mod apis;
 mod apps;
+mod authorities;
 mod azure;
 mod bounds;
 mod callers;

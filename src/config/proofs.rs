@@ -108,7 +108,8 @@ fn jwt(path: &str, raw: raw::CallerJwt, around: &Surroundings<'_>, report: &mut 
     let (file, key) = report.place(path);
     // What has a finding already has something in its place, so that the files are looked at all the same.
     let address = address.or_else(|| authority::Address::of_keys("https://issuer.invalid", None).ok())?;
-    let issuer = authority::Settings { key, file, address, ca_file, assertion_audience: Default::default() };
+    let issuer =
+        authority::Settings { key, file, address, ca_file, assertion_audience: Default::default(), region: None, metadata: None };
     let (audience, subjects) = (audience.unwrap_or_default(), subjects.unwrap_or_default());
     Some(CallerProof::Jwt(Box::new(JwtProof { issuer, audience, subjects, keys, discovery_token })))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::scalar::{Later, List, Mode, Scalar, Size, Text, Unauthenticated};
-use crate::authority::AssertionAudience;
+use crate::authority::{AssertionAudience, AuthorityKind};
 use crate::caller::AccountRights;
 use crate::credential::{SecretMethod, SigningAlgorithm};
 use crate::flow::{ApiIdentity, DeviceClient, RefreshTokens, SessionAsk};
@@ -78,6 +78,11 @@ pub(super) struct Imds {
 pub(super) struct App {
     pub(super) authority: Option<Text>,
     pub(super) issuer: Option<Text>,
+    pub(super) kind: Option<Scalar<AuthorityKind>>,
+    pub(super) policies: Option<List>,
+    pub(super) region: Option<Text>,
+    pub(super) authority_metadata: Option<AuthorityMetadata>,
+    pub(super) par: Option<Scalar<bool>>,
     pub(super) client_id: Option<Text>,
     pub(super) credential: Option<Credential>,
     pub(super) inbound: Option<Inbound>,
@@ -93,6 +98,24 @@ pub(super) struct App {
     pub(super) username_password: Option<Scalar<bool>>,
     pub(super) device_code: Option<DeviceCode>,
     pub(super) session: Option<Session>,
+}
+
+/// RFC 8414 §2, as far as tokend reads it, and AD FS's `access_token_issuer`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AuthorityMetadata {
+    pub(super) issuer: Option<Text>,
+    pub(super) access_token_issuer: Option<Text>,
+    pub(super) authorization_endpoint: Option<Text>,
+    pub(super) token_endpoint: Option<Text>,
+    pub(super) jwks_uri: Option<Text>,
+    pub(super) device_authorization_endpoint: Option<Text>,
+    pub(super) end_session_endpoint: Option<Text>,
+    pub(super) userinfo_endpoint: Option<Text>,
+    pub(super) pushed_authorization_request_endpoint: Option<Text>,
+    pub(super) require_pushed_authorization_requests: Option<Scalar<bool>>,
+    pub(super) token_endpoint_auth_methods_supported: Option<List>,
+    pub(super) token_endpoint_auth_signing_alg_values_supported: Option<List>,
 }
 
 #[derive(Default, Deserialize)]

@@ -8,7 +8,7 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, SeqAccess, Unexpec
 
 use super::node::Node;
 use super::text;
-use crate::authority::AssertionAudience;
+use crate::authority::{AssertionAudience, AuthorityKind};
 use crate::caller::AccountRights;
 use crate::credential::{SecretMethod, SigningAlgorithm};
 use crate::flow::{ApiIdentity, DeviceClient, RefreshTokens, SessionAsk};
@@ -170,6 +170,14 @@ impl Form for Format {
             "text" => Some(Self::Text),
             _ => None,
         }
+    }
+}
+
+impl Form for AuthorityKind {
+    const EXPECTED: &'static str = "a kind of authority|write entra, ciam, b2c or adfs, or leave it out where the URL says it";
+
+    fn text(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|(name, _)| *name == text).map(|(_, kind)| kind)
     }
 }
 

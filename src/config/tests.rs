@@ -9,10 +9,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Format, Input, Settings, load, parse};
+use crate::authority::RegionWish;
 use crate::caller::AccountRights;
 use crate::finding::{Findings, Severity};
 use crate::listen;
 use crate::reload::Place;
+use crate::token::PolicyName;
 use crate::{credential, flow, inbound};
 
 fn environment(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -105,7 +107,12 @@ fn every_value_of_the_good_file_arrives() {
     assert_eq!(settings.calls.connect_timeout, Duration::from_millis(500));
     assert_eq!(settings.shutdown.grace, Duration::from_secs(60));
     assert!(settings.telemetry.otlp.is_some_and(|otlp| (otlp.sample_ratio - 0.25).abs() < f64::EPSILON && otlp.headers.is_some()));
-    let [desktop, everyone, orders, shop] = settings.apps.as_slice() else { panic!("four apps") };
+    let [customers, desktop, everyone, orders, regional, shop, vault] = settings.apps.as_slice() else { panic!("seven apps") };
+    assert_eq!(customers.policies.first().map(PolicyName::as_str), Some("edit"));
+    assert_eq!(customers.authority.address.policy().map(PolicyName::as_str), Some("signin"));
+    assert!(matches!(&regional.authority.region, Some(RegionWish::Named(name)) if name.as_str() == "westeurope"));
+    let given = vault.authority.metadata.as_ref().unwrap();
+    assert!(vault.pushes_requests && given.require_pushed_authorization_requests && given.jwks_uri.is_some());
     assert!(matches!(desktop.credential, credential::Settings::Public));
     assert!(orders.refresh_token && orders.username_password && !shop.refresh_token && !shop.username_password);
     let devices = [desktop, everyone, orders, shop].map(|app| app.device_client == flow::DeviceClient::Public);
@@ -538,8 +545,29 @@ fn a_pfx_and_a_private_key_are_read_and_what_does_not_fit_is_found() {
 }
 
 #[test]
+fn aut_7_a_region_comes_by_the_variables_of_the_sdks() {
+    let region = |name: &str, value: &str| {
+        let (settings, findings) = azure(&[(name, value)]);
+        assert!(findings.is_empty(), "{name}={value}: {findings:?}");
+        settings.unwrap().apps.pop().unwrap().authority.region
+    };
+    for name in ["AZURE_REGIONAL_AUTHORITY_NAME", "MSAL_FORCE_REGION"] {
+        for (value, expected) in [("westeurope", "westeurope"), ("West Europe", "westeurope")] {
+            let region = region(name, value);
+            assert!(matches!(&region, Some(RegionWish::Named(name)) if name.as_str() == expected), "{value}: {region:?}");
+        }
+        for own in ["AutoDiscoverRegion", "TryAutoDetect"] {
+            assert!(matches!(region(name, own), Some(RegionWish::Auto(_))), "{own}");
+        }
+        for off in ["", "False", "DisableMsalForceRegion"] {
+            assert_eq!(region(name, off), None, "{off}");
+        }
+    }
+}
+
+#[test]
 fn no_azure_variable_is_passed_over_in_silence() {
-    for name in ["AZURE_REGIONAL_AUTHORITY_NAME", "AZURE_USERNAME", "AZURE_PASSWORD", "MSAL_FORCE_REGION"] {
+    for name in ["AZURE_USERNAME", "AZURE_PASSWORD"] {
         for more in [&[(name, "canary")][..], &[(name, "canary"), ("AZURE_CLIENT_SECRET", "s")]] {
             let (settings, findings) = azure(more);
             let found: Vec<_> = findings.iter().filter(|finding| finding.key == name).collect();

@@ -98,7 +98,7 @@ impl AssertionSigner {
     pub(super) async fn proof(&self, ask: AssertionRequest<'_>, tasks: &Tasks) -> Result<Proof, CredentialError> {
         let AssertionRequest { client_id, target, now, .. } = ask;
         let (assertion, ends) = match target.assertion {
-            AssertionForm::Thumbprint => self.reused(ask, tasks).await?,
+            AssertionForm::Thumbprint | AssertionForm::Sha1Thumbprint => self.reused(ask, tasks).await?,
             AssertionForm::Announced => {
                 let ends = now - BACK_DATED + FRESH_LIFETIME;
                 let algorithm = announced_algorithm(ask.key, target)?;
@@ -133,9 +133,10 @@ impl AssertionSigner {
     /// A header in which the certificate is named by its thumbprint (ASN-1, ASN-2).
     fn thumbprint_header<'a>(&'a self, ask: AssertionRequest<'a>) -> (JoseHeader<'a>, SigningAlgorithm) {
         let leaf = ask.key.leaf(ask.now);
-        let algorithm = if self.header.sha1 { SigningAlgorithm::Rs256 } else { SigningAlgorithm::Ps256 };
+        let is_sha1 = self.header.sha1 || ask.target.assertion == AssertionForm::Sha1Thumbprint;
+        let algorithm = if is_sha1 { SigningAlgorithm::Rs256 } else { SigningAlgorithm::Ps256 };
         let named = self.named(ask, algorithm);
-        let header = if self.header.sha1 {
+        let header = if is_sha1 {
             JoseHeader { x5t: leaf.map(|leaf| leaf.x5t()), ..named }
         } else {
             JoseHeader { x5t_s256: leaf.map(|leaf| leaf.x5t_s256()), ..named }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::app::App;
 use crate::authority::{AuthorityError, UserIds};
+use crate::inbound::is_of_policy;
 use crate::oauth::{Claims, ClientInfo, TokenResponse, unverified};
 use crate::secret::Secret;
 use crate::token::Account;
@@ -50,21 +51,33 @@ pub(super) fn check(app: &App, owner: &Owner, response: &TokenResponse) -> Resul
     let info = || response.client_info.as_deref().and_then(ClientInfo::parse);
     let same = match (owner, app.authority.profile().user_ids) {
         // Nobody was known before it, or nobody is concerned.
-        (Owner::App | Owner::SignedIn(_) | Owner::Unnamed, _) | (Owner::User(_) | Owner::Asserted, UserIds::Subject) => true,
+        (Owner::App | Owner::SignedIn(_) | Owner::Unnamed, _)
+        | (Owner::User(_), UserIds::Subject)
+        | (Owner::Asserted, UserIds::Subject | UserIds::SubjectOrName) => true,
+        // Access tokens there have no id, and what they say of the user is all that can be compared.
+        (Owner::User(user), UserIds::SubjectOrName) => id().is_none_or(|id| is_called_alike(user, &id)),
         // All that can be compared is what the answer itself says.
-        (Owner::Asserted, UserIds::ObjectInTenant) => id().zip(info()).is_none_or(|(id, info)| is_asserted_at_home(&id, &info)),
-        (Owner::User(user), UserIds::ObjectInTenant) => {
+        (Owner::Asserted, UserIds::ObjectInTenant | UserIds::ObjectInPolicy) => {
+            id().zip(info()).is_none_or(|(id, info)| is_asserted_at_home(&id, &info))
+        }
+        (Owner::User(user), UserIds::ObjectInTenant | UserIds::ObjectInPolicy) => {
             info().is_none_or(|info| is_asserted_at_home(user, &info)) && id().is_none_or(|id| is_asserted(user, &id))
         }
         (Owner::Known(account), UserIds::ObjectInTenant) => {
             info().is_none_or(|info| is_at_home(account, &info)) && id().is_none_or(|id| is_local(account, &id))
         }
-        (Owner::Known(account), UserIds::Subject) if response.id_token.is_some() => {
-            let id = id().ok_or(AuthorityError::Invalid("its id_token cannot be read"))?;
-            let is_issuer = app.authority.address.issuer().is_some_and(|issuer| id.iss.as_deref() == Some(issuer));
-            is_issuer && id.sub.as_ref() == Some(&account.home_account_id) && id.aud.has(&app.client_id)
+        (Owner::Known(account), UserIds::ObjectInPolicy) => {
+            let is_here = |id: &Claims| id.oid.as_ref().or(id.sub.as_ref()).is_none_or(|id| *id == account.local_account_id);
+            let is_its = |info: &ClientInfo| app.home_of(info).eq_ignore_ascii_case(&account.home_account_id);
+            let of_policy = |id: &Claims| is_of_policy(id, app.policy()).is_none();
+            info().is_none_or(|info| is_its(&info)) && id().is_none_or(|id| is_here(&id) && of_policy(&id))
         }
-        (Owner::Known(_), UserIds::Subject) => true,
+        (Owner::Known(account), UserIds::Subject | UserIds::SubjectOrName) if response.id_token.is_some() => {
+            let id = id().ok_or(AuthorityError::Invalid("its id_token cannot be read"))?;
+            let is_account = id.sub.as_ref() == Some(&account.home_account_id);
+            app.is_its_issuer(id.iss.as_deref()) && is_account && id.aud.has(&app.client_id)
+        }
+        (Owner::Known(_), UserIds::Subject | UserIds::SubjectOrName) => true,
     };
     if same { Ok(()) } else { Err(AuthorityError::Invalid("it is about somebody else than the user for whom it was asked")) }
 }
@@ -80,6 +93,12 @@ fn is_asserted(user: &Claims, id: &Claims) -> bool {
     let pairs = [user.tid.as_ref().zip(id.tid.as_ref()), user.oid.as_ref().zip(id.oid.as_ref())];
     let [tids, oids] = pairs.map(|pair| pair.map(|(mine, theirs)| mine.eq_ignore_ascii_case(theirs)));
     tids != Some(true) || oids != Some(false)
+}
+
+/// Of two names that a user signs in with, both said, letters' case aside.
+fn is_called_alike(user: &Claims, id: &Claims) -> bool {
+    let called = |claims: &Claims| claims.upn.clone().or_else(|| claims.unique_name.clone());
+    called(user).zip(called(id)).is_none_or(|(mine, theirs)| mine.eq_ignore_ascii_case(&theirs))
 }
 
 fn is_at_home(account: &Account, info: &ClientInfo) -> bool {
@@ -103,7 +122,7 @@ fn is_local(account: &Account, id: &Claims) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_asserted, is_asserted_at_home, is_at_home, is_local};
+    use super::{is_asserted, is_asserted_at_home, is_at_home, is_called_alike, is_local};
     use crate::oauth::{Claims, ClientInfo};
     use crate::token::Account;
 
@@ -141,6 +160,18 @@ mod tests {
         ] {
             assert_eq!(is_asserted(&user, &id), same, "{id:?}");
         }
+    }
+
+    #[test]
+    fn a_user_without_an_id_is_compared_by_name() {
+        let called = |upn: Option<&str>, unique_name: Option<&str>| {
+            let [upn, unique_name] = [upn, unique_name].map(|text| text.map(str::to_owned));
+            Claims { upn, unique_name, ..Claims::default() }
+        };
+        let nia = called(Some("nia@contoso.test"), None);
+        assert!(is_called_alike(&nia, &called(Some("NIA@contoso.test"), None)));
+        assert!(is_called_alike(&nia, &called(None, Some("nia@contoso.test"))) && is_called_alike(&nia, &called(None, None)));
+        assert!(!is_called_alike(&nia, &called(Some("oli@contoso.test"), None)));
     }
 
     #[test]

@@ -9,12 +9,13 @@ use super::metrics::AppMetrics;
 use super::refusal::{Refusal, RefusalKind};
 use super::settings::{ApiDoor, ApiIdentity, ApiSettings, AppSettings, DeviceClient, RefreshTokens, SessionAsk};
 use super::spine::evidence::{Ledger, NO_CREDENTIAL};
-use crate::authority::{Authority, IssuerRule};
+use crate::authority::{Authority, IssuerRule, TokenVersion};
 use crate::caller::{self, Caller};
 use crate::credential::Credential;
 use crate::inbound::{Inbound, Issuers, Policy};
+use crate::oauth::ClientInfo;
 use crate::source::{ClientProof, TokenClient};
-use crate::token::{CredentialName, KeySpace, Partition, PartitionOwner, Scopes, Tenant, Turn, UsualVariant};
+use crate::token::{CredentialName, KeySpace, Partition, PartitionOwner, PolicyName, Scopes, Tenant, Turn, UsualVariant};
 
 /// A client registration that tokend acts as.
 #[derive(Debug)]
@@ -34,9 +35,13 @@ pub struct App {
     /// Verifies id tokens.
     pub(super) verifier: Arc<Inbound>,
     pub(super) tenants: Vec<Tenant>,
+    /// This app at the other policies that requests may name (`apps.*.policies`).
+    pub(super) policies: Vec<Arc<App>>,
     pub(super) managed_identity_ids: Vec<String>,
     pub(super) capabilities: Vec<String>,
     pub(super) offline_access: bool,
+    /// Whether its authorization requests are pushed also where nothing asks for that.
+    pub(super) pushes_requests: bool,
     /// Whether it has no credential.
     is_public: bool,
     /// Whether refresh tokens that somebody else got, and users' passwords, are sent for it.
@@ -140,6 +145,7 @@ impl App {
             let issuers = match profile.issuers {
                 IssuerRule::PerTenant => Issuers::PerTenant(inbound.tenants.clone()),
                 IssuerRule::Configured => Issuers::One(canonical.clone()),
+                IssuerRule::Published => Issuers::Published(authority.address.policy().cloned()),
             };
             InboundGuard { policy: Policy::new(inbound, &settings.client_id, issuers, profile.access_tokens) }
         });
@@ -157,15 +163,18 @@ impl App {
             guard,
             verifier,
             tenants: settings.tenants.clone(),
+            policies: Vec::new(),
             managed_identity_ids: settings.managed_identity_ids.clone(),
             app_partition: space.partition(PartitionOwner::App(&tenant)),
-            usual: UsualVariant::new(tenant, capabilities.clone()),
+            usual: UsualVariant::new(tenant, capabilities.clone())
+                .with_policy(authority.address.policy().map(PolicyName::to_string)),
             refresh_tokens: settings.refresh_tokens,
             owned: caller::kept_names(callers).map(|name| accounts.of_caller(name)).collect(),
             accounts,
             space,
             capabilities,
             offline_access: settings.offline_access,
+            pushes_requests: settings.pushes_requests,
             is_public,
             refresh_token: settings.refresh_token,
             username_password: settings.username_password,
@@ -179,6 +188,46 @@ impl App {
             own_tenant: OnceLock::new(),
             authority,
         }
+    }
+
+    /// This app, which requests may name these policies of: the same app at each of them.
+    #[must_use]
+    pub fn with_policies(self, others: Vec<Arc<Self>>) -> Self {
+        Self { policies: others, ..self }
+    }
+
+    /// The authorities of all policies of the app; where it has none, its authority.
+    pub fn authorities(&self) -> impl Iterator<Item = &Arc<Authority>> {
+        std::iter::once(&self.authority).chain(self.policies.iter().map(|app| &app.authority))
+    }
+
+    /// The policy that it asks, where its authority has policies.
+    pub(super) fn policy(&self) -> Option<&PolicyName> {
+        self.authority.address.policy()
+    }
+
+    /// Whether an id token that came straight from the token endpoint is of the app's own authority, as far as that is known now.
+    pub(super) fn is_its_issuer(&self, issuer: Option<&str>) -> bool {
+        match self.authority.profile().issuers {
+            IssuerRule::Configured => issuer == self.authority.address.issuer(),
+            IssuerRule::Published => {
+                let document = self.authority.known_document(TokenVersion::Current);
+                document.is_none_or(|document| document.issuer().ok() == issuer)
+            }
+            IssuerRule::PerTenant => true,
+        }
+    }
+
+    /// The name at home of a user of whom `client_info` says it: it has the policy in it where the user is a policy's.
+    pub(super) fn home_of(&self, info: &ClientInfo) -> String {
+        let uid = self.policy().map_or_else(|| info.uid.clone(), |policy| policy.user(&info.uid));
+        format!("{uid}.{}", info.utid)
+    }
+
+    /// The refusal of what its authority does not have.
+    pub(super) fn no_such_flow(&self, what: &str) -> Refusal {
+        let detail = format!("there is no {what} at {}: name an app at another authority", self.authority.profile().title);
+        Refusal::new(Turn::Rights, RefusalKind::FlowNotAvailable, detail)
     }
 
     /// What flows need that prove the app to its authority.

@@ -10,6 +10,7 @@ use super::app::Api;
 use super::catalogue::Flow;
 use super::grants::{no_bearer, user_of};
 use super::introspect::claims;
+use super::policies;
 use super::refusal::{Refusal, RefusalKind};
 use super::request::{Answer, Call, Common, OnBehalfOf, Request};
 use super::settings::{ApiDoor, ApiIdentity};
@@ -92,7 +93,7 @@ pub(super) fn passage<'a>(state: &'a FlowState, caller: Caller, asked: &AuthRequ
 pub(super) async fn judge(state: &FlowState, caller: Caller, call: Call, passage: &Passage<'_>) -> Result<(), Arc<Refusal>> {
     let app = state.asked_of(caller, Flow::OnBehalfOf, passage.request.common())?;
     let judged = match passage.bearer {
-        Some(token) => user_of(state, &app, (token, &TokenDigest::of(token)), call).await.map(drop),
+        Some(token) => user_of(state, policies::of_token(&app, token), (token, &TokenDigest::of(token)), call).await.map(drop),
         None => Err(no_bearer()),
     };
     judged.map_err(|refusal| {

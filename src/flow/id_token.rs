@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::app::App;
 use super::refusal::{Refusal, RefusalKind};
 use super::spine::failure::no_keys;
-use crate::authority::{IssuerForm, TokenVersion, UserIds};
-use crate::inbound::{SKEW, TokenRejected};
+use crate::authority::{IssuerForm, IssuerRule, TokenVersion};
+use crate::inbound::{SKEW, TokenRejected, is_of_policy};
 use crate::oauth::Claims;
 use crate::telemetry::Context;
 use crate::token::{Tenant, Turn};
@@ -40,11 +40,18 @@ pub(super) async fn verify(
         Some(_) => None,
         None => app.own_tenant(context.clone()).await.map_err(|failure| no_keys(failure, None))?,
     };
-    let wrong = match app.authority.address.issuer() {
-        Some(issuer) => (claims.iss.as_deref() != Some(issuer)).then_some("its issuer is not the app's"),
-        None => {
-            let document = app.authority.document(verified.version, context).await.map_err(|failure| no_keys(failure, None))?;
+    let rule = app.authority.profile().issuers;
+    let wrong = if rule == IssuerRule::Configured {
+        (claims.iss.as_deref() != app.authority.address.issuer()).then_some("its issuer is not the app's")
+    } else {
+        let document = app.authority.document(verified.version, context).await.map_err(|failure| no_keys(failure, None))?;
+        if rule == IssuerRule::PerTenant {
             issuer(document.issuer_form().map_err(|failure| no_keys(failure, None))?, claims, own)
+        } else {
+            let issuer = document.issuer().map_err(|failure| no_keys(failure, None))?;
+            let other = claims.iss.as_deref() != Some(issuer);
+            let wrong = other.then_some("its issuer is not the one that the authority's metadata names");
+            wrong.or_else(|| is_of_policy(claims, app.policy()))
         }
     };
     let wrong = wrong
@@ -69,16 +76,19 @@ pub(super) async fn check_answers_issuer(
     context: Context,
 ) -> Result<(), Refusal> {
     let Some(given) = given else { return Ok(()) };
-    let expected = match app.authority.address.issuer() {
-        Some(issuer) => given == issuer,
-        None => {
+    let rule = app.authority.profile().issuers;
+    let expected = if rule == IssuerRule::Configured {
+        app.authority.address.issuer() == Some(given)
+    } else {
+        let document = app.authority.document(TokenVersion::Current, context).await.map_err(|failure| no_keys(failure, None))?;
+        if rule == IssuerRule::PerTenant {
             // A tenant that is named by its domain, or not at all, has an id that is not known here.
             let known = tenant.or(app.authority.tenant()).filter(|tenant| tenant.is_guid());
-            let document =
-                app.authority.document(TokenVersion::Current, context).await.map_err(|failure| no_keys(failure, None))?;
             let form = document.issuer_form().map_err(|failure| no_keys(failure, None))?;
             let id = form.tenant_in(given).and_then(Tenant::parse).filter(Tenant::is_guid);
             id.is_some_and(|id| known.is_none_or(|known| *known == id))
+        } else {
+            document.issuer().map_err(|failure| no_keys(failure, None))? == given
         }
     };
     let wrong = "`iss` is not the app's issuer: the answer came from somebody else";
@@ -103,7 +113,7 @@ fn kind(app: &App, claims: &Claims) -> Option<&'static str> {
     if claims.is_at_jwt {
         return Some("its `typ` is an access token's");
     }
-    let is_nobodys = app.authority.profile().user_ids == UserIds::Subject && claims.sub.as_deref().is_none_or(str::is_empty);
+    let is_nobodys = app.authority.profile().user_ids.are_subjects() && claims.sub.as_deref().is_none_or(str::is_empty);
     is_nobodys.then_some("it has no `sub`, so that nobody knows whose it is")
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::app::App;
 use super::grants::judged_for_introspection;
 use super::handle::is_handle;
+use super::policies;
 use super::refusal::{Refusal, RefusalKind};
 use super::request::Call;
 use super::state::FlowState;
@@ -74,6 +75,7 @@ fn whole(date: &Value) -> Option<i64> {
 /// The app accepts no tokens, or what decides it cannot be had.
 pub(super) async fn run(state: &FlowState, app: &Arc<App>, call: Call, token: &str) -> Result<Introspection, Refusal> {
     app.has_credential()?;
+    let app = policies::of_token(app, token);
     let guard = app.guard.as_ref().ok_or_else(|| {
         let detail = "this app accepts no tokens that could be looked at: configure `apps.*.inbound` for it";
         Refusal::new(Turn::Rights, RefusalKind::FlowNotAllowed, detail)

@@ -76,7 +76,12 @@ pub(super) fn issue(
 ) -> Result<IssuedToken, AuthorityError> {
     about::check(app, &expected.owner, &response)?;
     let token_type = token_type(response.token_type.as_deref(), expected.exchange)?;
-    let access_token = response.access_token.ok_or(AuthorityError::Invalid("it has no access_token"))?;
+    let access_token = match response.access_token {
+        Some(token) => token,
+        // Where no resource was asked for, who signed in is all that there is to say.
+        None if is_id_token_alone(app, expected, response.id_token.is_some()) => Secret::new(""),
+        None => return Err(AuthorityError::Invalid("it has no access_token")),
+    };
     // RFC 8705 §3: it is good for nobody but us. Only who shows a certificate gets such tokens.
     let is_bound = || response.is_bound || unverified(access_token.expose()).is_some_and(|claims| claims.is_key_bound);
     if app.credential.is_shown_by_tls() && is_bound() {
@@ -99,6 +104,12 @@ pub(super) fn issue(
     let info = response.client_info.as_deref().and_then(ClientInfo::parse);
     let (account, tenant_id) = whose(app, expected, info, id_claims);
     Ok(IssuedToken { access_token, token_type, scope, times, tenant_id, account, id_token: response.id_token, issued_token_type })
+}
+
+/// Whether an answer may be an id token and nothing else: a user's, for whom no resource was asked.
+fn is_id_token_alone(app: &App, expected: &Expected, has_id_token: bool) -> bool {
+    let is_signed_in = matches!(expected.owner, Owner::SignedIn(_) | Owner::Known(_));
+    app.authority.profile().id_token_alone && is_signed_in && has_id_token && expected.asked.of_apis().is_empty()
 }
 
 /// The account that an answer is for, and the tenant that it is of.
@@ -171,8 +182,7 @@ fn assertion_type(
 /// Whether an id token that came straight from the token endpoint (OpenID Connect Core §3.1.3.7, point 6) is the app's own, so that
 /// what it calls its user is a name of the app's authority.
 fn names_its_user(app: &App, id: &Claims) -> bool {
-    let is_issuer = app.authority.address.issuer().is_none_or(|issuer| id.iss.as_deref() == Some(issuer));
-    is_issuer && id.aud.has(&app.client_id)
+    app.is_its_issuer(id.iss.as_deref()) && id.aud.has(&app.client_id)
 }
 
 /// An absent scope means the one that was asked for (RFC 6749 §5.1).
@@ -225,8 +235,17 @@ fn account(
     inbound: &Claims,
     tenant_id: Option<String>,
 ) -> Option<Account> {
-    let (home, local) = if app.authority.profile().user_ids == UserIds::ObjectInTenant {
-        let of_user = |claims: &Claims| claims.oid.clone().or_else(|| claims.sub.clone());
+    let ids = app.authority.profile().user_ids;
+    let of_user = |claims: &Claims| claims.oid.clone().or_else(|| claims.sub.clone());
+    let (home, local) = if ids == UserIds::ObjectInPolicy {
+        let local = id.and_then(of_user).or_else(|| of_user(inbound));
+        let home = match (&info, app.policy(), &local) {
+            (Some(info), ..) => Some(app.home_of(info)),
+            (None, Some(policy), Some(local)) => Some(policy.user(local)),
+            (None, ..) => None,
+        };
+        (home, local)
+    } else if ids == UserIds::ObjectInTenant {
         let home = match (info, &inbound.oid, &inbound.tid) {
             (Some(info), ..) => Some(format!("{}.{}", info.uid, info.utid)),
             (None, Some(oid), Some(tid)) => Some(format!("{oid}.{tid}")),
@@ -238,8 +257,11 @@ fn account(
         let inbound = is_here.then(|| of_user(inbound)).flatten().or(at_home).or_else(|| of_user(inbound));
         (home, id.and_then(of_user).or(inbound))
     } else {
-        // Nothing but `sub` is sure to be the server's own word: other claims may be what users wrote.
-        (inbound.sub.clone(), inbound.sub.clone())
+        // Nothing but `sub` is sure to be the server's own word: other claims may be what users wrote. Where access tokens have
+        // none, the id token of the answer says whom the app knows.
+        let said = id.filter(|_| ids == UserIds::SubjectOrName).and_then(|id| id.sub.clone());
+        let sub = said.or_else(|| inbound.sub.clone());
+        (sub.clone(), sub)
     };
     Some(Account {
         local_account_id: local.or_else(|| home.clone())?,
@@ -256,7 +278,8 @@ pub(super) fn account_of(app: &App, claims: &Claims) -> Option<Account> {
 }
 
 fn username(claims: &Claims) -> Option<String> {
-    [&claims.preferred_username, &claims.upn, &claims.email, &claims.name].into_iter().find_map(Clone::clone)
+    let names = [&claims.preferred_username, &claims.upn, &claims.unique_name, &claims.first_email, &claims.email, &claims.name];
+    names.into_iter().find_map(Clone::clone)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::app::App;
 use super::refusal::{Refusal, RefusalKind};
 use super::request::Common;
 use super::state::FlowState;
-use crate::authority::UserIds;
+use crate::authority::TargetRule;
 use crate::cache::Bypass;
 use crate::oauth::{ClaimsError, challenge, merge};
 use crate::token::{Scopes, Tenant, TokenDigest, Turn, VariantMembers, challenge_hash};
@@ -108,11 +108,14 @@ pub(super) fn scopes<'a>(state: &'a FlowState, request: &'a Common<'_>) -> Resul
 /// The rules that tie `audience` and `resource` to the kind of authority.
 fn audience_and_resource(app: &App, request: &Common<'_>) -> Result<(), Refusal> {
     let profile = app.authority.profile();
-    for (member, value) in [("audience", request.audience), ("resource", request.resource)] {
+    let target = profile.target;
+    let instead = if target.has_resource() { "`resource`" } else { "`scopes`" };
+    let named = [("audience", request.audience, target.has_audience()), ("resource", request.resource, target.has_resource())];
+    for (member, value, means) in named {
         match value {
-            Some(_) if !profile.audience_and_resource => {
+            Some(_) if !means => {
                 return Err(Refusal::member(format!(
-                    "`{member}` has no meaning at {}: name the resource in `scopes`",
+                    "`{member}` has no meaning at {}: name the resource in {instead}",
                     profile.title
                 )));
             }
@@ -127,7 +130,22 @@ fn audience_and_resource(app: &App, request: &Common<'_>) -> Result<(), Refusal>
 pub(super) fn target(app: &App, request: &Common<'_>, scopes: &Scopes) -> Result<(), Refusal> {
     audience_and_resource(app, request)?;
     let named = request.audience.is_some() || request.resource.is_some();
-    let suffices = app.authority.profile().audience_and_resource;
+    let profile = app.authority.profile();
+    if let TargetRule::Resource(_) = profile.target {
+        // REQ-16: one of the two goes, and it is the resource.
+        return if !scopes.of_apis().is_empty() {
+            let detail = format!(
+                "`scopes` have no meaning at {} where no user signs in: name what the token is for by `resource` alone",
+                profile.title
+            );
+            Err(Refusal::member(detail))
+        } else if named {
+            Ok(())
+        } else {
+            Err(Refusal::member(format!("`resource` is missing: name what the token is for, which {} asks for", profile.title)))
+        };
+    }
+    let suffices = profile.target.has_resource();
     if scopes.is_empty() && !(suffices && named) {
         let otherwise = if suffices { ", or `audience` or `resource`" } else { "" };
         return Err(Refusal::member(format!("`scopes` is missing: give a list of scopes, or a configured `api`{otherwise}")));
@@ -137,10 +155,18 @@ pub(super) fn target(app: &App, request: &Common<'_>, scopes: &Scopes) -> Result
 
 /// As [`target`], for flows that do without any of it at an issuer: there the user's sign-in says what is granted.
 pub(super) fn user_target(app: &App, request: &Common<'_>, scopes: &Scopes) -> Result<(), Refusal> {
-    if scopes.is_empty() && !app.authority.profile().audience_and_resource {
+    if scopes.is_empty() && !app.authority.profile().target.has_resource() {
         return Err(Refusal::member("`scopes` is missing: give a list of scopes, or a configured `api`"));
     }
     audience_and_resource(app, request)
+}
+
+/// What an app that asks for itself sends as `scope`: exactly the caller's (REQ-1), or what goes beside a resource.
+pub(super) fn app_scope(app: &App, scopes: &Scopes) -> Option<String> {
+    match app.authority.profile().target {
+        TargetRule::Resource(beside) => Some(beside.to_owned()),
+        TargetRule::Scopes | TargetRule::AudienceAndResource => (!scopes.is_empty()).then(|| scopes.to_string()),
+    }
 }
 
 /// What a user who signs in for these scopes is asked for: the union with the reserved scopes; elsewhere `openid`, and
@@ -182,7 +208,7 @@ pub(super) fn account<'a>(app: &App, given: Option<&'a str>, member: &str) -> Re
     if given.is_empty() || given.len() > LONGEST_ACCOUNT {
         return Err(Refusal::member(format!("`{member}` is empty or too long: {wanted}")));
     }
-    if app.authority.profile().user_ids == UserIds::ObjectInTenant && given.contains('@') {
+    if app.authority.profile().user_ids.are_no_names() && given.contains('@') {
         return Err(Refusal::member(format!("`{member}` is a username, which can be given to somebody else: {wanted}")));
     }
     Ok(given)

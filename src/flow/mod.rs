@@ -21,6 +21,7 @@ mod members;
 mod metrics;
 mod ms_sidecar;
 mod plan;
+mod policies;
 mod probe;
 mod redeem;
 mod refusal;
@@ -185,9 +186,21 @@ impl Service {
     /// What is odd about the issuers that an app's authority names: what `tokend check --online` says beside the probe.
     pub async fn foreign_issuers(&self, call: Call, app: &str) -> Vec<Complaint> {
         match self.0.app_of(&Common { app: Some(app), ..Common::default() }) {
-            Ok(app) => app.authority.foreign_issuers(call).await,
+            Ok(app) => {
+                let mut problems = Vec::new();
+                for authority in app.authorities() {
+                    problems.extend(authority.foreign_issuers(call.clone()).await);
+                }
+                problems
+            }
             Err(_) => Vec::new(),
         }
+    }
+
+    /// What is wrong with the host of an app's authority, if the cloud that it would be of says so (AUT-4).
+    pub async fn unknown_instance(&self, call: Call, app: &str) -> Option<Complaint> {
+        let app = self.0.app_of(&Common { app: Some(app), ..Common::default() }).ok()?;
+        app.authority.unknown_instance(call).await
     }
 
     /// A token, by the flow whose request it is.
@@ -264,7 +277,7 @@ impl Service {
         let meant = meant.map(|common| request.with_common(common));
         let request = meant.as_ref().unwrap_or(request);
         let app = state.asked_of(caller, flow, request.common())?;
-        if app.authority.profile().audience_and_resource {
+        if app.authority.profile().target.has_resource() {
             let detail =
                 "only apps at Entra-style authorities have tokens for a `resource`: name another app, or ask by another route";
             let refusal = Refusal::new(Turn::Rights, RefusalKind::FlowNotAllowed, detail);

@@ -9,6 +9,7 @@ use super::app::{Api, App};
 use super::catalogue::Flow;
 use super::grants::{judged_for_introspection, no_bearer, user_of};
 use super::introspect::claims;
+use super::policies;
 use super::refusal::{Refusal, RefusalKind};
 use super::request::{Call, Common, OnBehalfOf, Request};
 use super::settings::ApiDoor;
@@ -114,7 +115,8 @@ async fn judge_user(state: &FlowState, app: &App, call: Call, bearer: Option<&st
 ///
 /// # Errors
 /// It is not accepted, and why.
-pub(super) async fn validated(state: &FlowState, app: &App, call: Call, bearer: Option<&str>) -> Result<Validated, Refusal> {
+pub(super) async fn validated(state: &FlowState, app: &Arc<App>, call: Call, bearer: Option<&str>) -> Result<Validated, Refusal> {
+    let app = bearer.map_or(app, |token| policies::of_token(app, token));
     let guard = app.guard.as_ref().ok_or_else(|| {
         let detail = "this app accepts no tokens that could be looked at: configure `apps.*.inbound` for it";
         Refusal::new(Turn::Rights, RefusalKind::FlowNotAllowed, detail)

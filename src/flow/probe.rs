@@ -8,20 +8,25 @@ use super::refusal::Refusal;
 use super::request::Call;
 use super::spine::failure::{refuse_at, unavailable};
 use super::spine::send::{self, SendError};
-use crate::authority::TokenVersion;
+use crate::authority::{OwnToken, TokenVersion};
 use crate::oauth::Form;
 use crate::source::Repeat;
 use crate::token::Tenant;
 
 /// Asks for it.
 pub(super) async fn run(app: &App, call: Call) -> Result<(), Arc<Refusal>> {
-    if app.has_credential().is_err() {
-        // A public client has no token without a user. That its authority answers is all that can be tried.
+    let profile = app.authority.profile();
+    if app.has_credential().is_err() || profile.own_token == OwnToken::None {
+        // Nothing is sure to be given without a user. That its authority answers is all that can be tried.
         let document = app.authority.document(TokenVersion::Current, call.for_app(&app.label)).await;
         return document.map(drop).map_err(|failure| refuse_at(Flow::AuthCode, None, failure, None).into());
     }
     // An app may always have a token for itself, so that this needs no api.
-    let scope = app.authority.profile().default_scope.then(|| format!("{}/.default", app.client_id));
+    let scope = match profile.own_token {
+        OwnToken::Default => Some(format!("{}/.default", app.client_id)),
+        OwnToken::Scope(scope) => scope.map(str::to_owned),
+        OwnToken::None => None,
+    };
     let form = Form::default().with("grant_type", "client_credentials").with_some("scope", scope);
     let tenant = app.tenants.first().filter(|_| app.authority.tenant().is_some_and(Tenant::is_any));
     match send::run(app, &form, tenant, Repeat::Once, call).await.outcome {

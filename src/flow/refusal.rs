@@ -49,6 +49,8 @@ pub enum RefusalKind {
     FlowNotAvailable,
     /// The app does not list this tenant.
     TenantNotAllowed,
+    /// The app does not list this policy.
+    PolicyNotAllowed,
     /// The request carries no user's token.
     TokenMissing,
     /// The inbound token is not accepted.
@@ -105,7 +107,7 @@ pub enum RefusalKind {
 
 impl RefusalKind {
     /// Every value, for the API document.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::InvalidRequest,
         Self::UnknownApp,
         Self::UnknownApi,
@@ -113,6 +115,7 @@ impl RefusalKind {
         Self::FlowNotAllowed,
         Self::FlowNotAvailable,
         Self::TenantNotAllowed,
+        Self::PolicyNotAllowed,
         Self::TokenMissing,
         Self::InvalidToken,
         Self::InvalidAssertion,
@@ -150,6 +153,7 @@ impl RefusalKind {
             Self::FlowNotAllowed => "flow_not_allowed",
             Self::FlowNotAvailable => "flow_not_available",
             Self::TenantNotAllowed => "tenant_not_allowed",
+            Self::PolicyNotAllowed => "policy_not_allowed",
             Self::TokenMissing => "token_missing",
             Self::InvalidToken => "invalid_token",
             Self::InvalidAssertion => "invalid_assertion",

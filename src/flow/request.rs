@@ -46,6 +46,8 @@ pub struct Common<'a> {
     pub scopes: Option<Scopes>,
     /// Another tenant than the authority's own.
     pub tenant: Option<&'a str>,
+    /// A policy at Azure AD B2C, in place of the app's own.
+    pub policy: Option<&'a str>,
     /// A claims challenge: JSON text or its base64(url).
     pub claims: Option<&'a str>,
     /// Claims that key the cache.

@@ -6,7 +6,7 @@ use url::Url;
 
 use super::catalogue::Flow;
 use crate::authority::Address;
-use crate::token::{Scopes, Tenant};
+use crate::token::{PolicyName, Scopes, Tenant};
 use crate::{authority, credential, inbound};
 
 /// One app: a client registration that tokend acts as.
@@ -24,10 +24,14 @@ pub struct AppSettings {
     pub inbound: Option<inbound::Settings>,
     /// Further tenants that a request may name.
     pub tenants: Vec<Tenant>,
+    /// Further policies that a request may name, at Azure AD B2C.
+    pub policies: Vec<PolicyName>,
     /// What the app can handle (`cp1`: claims challenges), sent as `xms_cc`.
     pub client_capabilities: Vec<String>,
     /// At OIDC issuers: ask for a refresh token with authorization codes.
     pub offline_access: bool,
+    /// At OIDC issuers: push authorization requests (RFC 9126) also where the metadata does not ask for that.
+    pub pushes_requests: bool,
     /// What becomes of a refresh token when it is used.
     pub refresh_tokens: RefreshTokens,
     /// By what else than its client id a client that asks for a managed identity's tokens may name it.
@@ -40,6 +44,19 @@ pub struct AppSettings {
     pub device_client: DeviceClient,
     /// How a long-running on-behalf-of session asks for its refresh token; `None`: nothing needs to be said.
     pub session_ask: Option<SessionAsk>,
+}
+
+// === impl AppSettings ===
+
+impl AppSettings {
+    /// Its authority at each of its further policies.
+    pub fn authorities_of_policies(&self) -> impl Iterator<Item = authority::Settings> {
+        let of = |policy| {
+            let address = self.authority.address.with_policy(policy)?;
+            Some(authority::Settings { address, ..self.authority.clone() })
+        };
+        self.policies.iter().filter_map(of)
+    }
 }
 
 /// `apps.*.device_code.client`: as which client an app polls for a device code, and renews what came of it.

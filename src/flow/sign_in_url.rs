@@ -11,16 +11,19 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::app::App;
 use super::catalogue::Flow;
 use super::members::{self, ClaimsMember, random};
-use super::refusal::Refusal;
+use super::refusal::{Refusal, RefusalKind};
 use super::request::{AuthCodeUrl, AuthorizationUrl, Call};
 use super::spine::failure::refuse;
+use super::spine::{Beginning, pushed};
 use super::state::FlowState;
-use crate::token::Scopes;
+use crate::oauth::Form;
+use crate::source::ClientProof;
+use crate::token::{Scopes, Turn};
 
 /// The authorize URL for a request.
 pub(super) async fn url(
     state: &FlowState,
-    app: &App,
+    app: &Arc<App>,
     call: Call,
     request: &AuthCodeUrl<'_>,
 ) -> Result<AuthorizationUrl, Arc<Refusal>> {
@@ -32,21 +35,22 @@ pub(super) async fn url(
     response_mode(request.response_mode)?;
     let claims = ClaimsMember::read(common)?;
     let tenant = app.tenant(common.tenant)?;
-    let endpoint = app.authority.authorization_endpoint(tenant.as_ref(), call.for_app(&app.label)).await;
+    let endpoint = app.authority.authorization_endpoint(tenant.as_ref(), call.clone().for_app(&app.label)).await;
     let mut url = endpoint.map_err(|failure| refuse(Flow::AuthCode, failure, None))?;
-    let (state, nonce) = (given_or_random(request.state, "state")?, given_or_random(request.nonce, "nonce")?);
+    let pushes = app.pushes_requests || wants_pushed(app, &call).await?;
+    let (given, nonce) = (given_or_random(request.state, "state")?, given_or_random(request.nonce, "nonce")?);
     let code_verifier = random()?;
     let sent = members::sign_in_scopes(app, scopes);
     let extra: Vec<&str> = request.extra_scopes_to_consent.iter().flat_map(Scopes::iter).collect();
     let scope = sent.with(&extra).to_string();
     let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, code_verifier.as_bytes()));
-    let claims = claims.merged(app);
+    let (merged, variant) = (claims.merged(app), app.usual.variant_of(&claims.variant(app, common, tenant.as_ref())));
     let members = [
         ("client_id", Some(app.client_id.as_str())),
         ("response_type", Some("code")),
         ("redirect_uri", Some(redirect_uri)),
         ("scope", Some(&scope)),
-        ("state", Some(&state)),
+        ("state", Some(&given)),
         ("nonce", Some(&nonce)),
         ("code_challenge", Some(&challenge)),
         ("code_challenge_method", Some("S256")),
@@ -56,12 +60,47 @@ pub(super) async fn url(
         ("domain_hint", request.domain_hint),
         ("audience", common.audience),
         ("resource", common.resource),
-        ("claims", claims.as_deref()),
+        ("claims", merged.as_deref()),
     ]
     .map(|(name, value)| value.map(|value| (name, value)));
-    url.query_pairs_mut().extend_pairs(members.into_iter().flatten());
-    let redirect_uri = redirect_uri.to_owned();
+    let members = members.into_iter().flatten();
+    if pushes {
+        // RFC 9126 §2.1: as it would stand in the URL, which then has nothing but its name.
+        let own = members.filter(|(name, _)| *name != "client_id");
+        let form = own.fold(Form::of_call(PURPOSE), |form, (name, value)| form.with(name, value));
+        let beginning = Beginning {
+            flow: Flow::AuthCode,
+            app,
+            call,
+            tenant: tenant.as_ref(),
+            client: ClientProof::Usual,
+            form,
+            scopes,
+            variant: &variant,
+            challenge: claims.challenge(),
+        };
+        let request = pushed(state, &beginning).await?.ok_or_else(takes_none)?;
+        let named = [("client_id", app.client_id.as_str()), ("request_uri", request.request_uri.as_str())];
+        url.query_pairs_mut().extend_pairs(named);
+    } else {
+        url.query_pairs_mut().extend_pairs(members);
+    }
+    let (state, redirect_uri) = (given, redirect_uri.to_owned());
     Ok(AuthorizationUrl { authorization_url: url.into(), state, nonce, code_verifier, redirect_uri, scope: sent.to_string() })
+}
+
+/// What a pushed request is called where calls are counted.
+const PURPOSE: &str = "pushed_authorization";
+
+async fn wants_pushed(app: &App, call: &Call) -> Result<bool, Refusal> {
+    let wants = app.authority.wants_pushed_requests(call.clone().for_app(&app.label)).await;
+    wants.map_err(|failure| refuse(Flow::AuthCode, failure, None))
+}
+
+fn takes_none() -> Refusal {
+    let detail = "the app pushes its authorization requests (`par: true`), and the authority's metadata has no \
+                  `pushed_authorization_request_endpoint`: remove `par`, or switch them on at the authority";
+    Refusal::new(Turn::Operator, RefusalKind::InvalidAuthorityResponse, detail)
 }
 
 /// Implicit and hybrid answers have tokens in a URL or a page (RFC 9700 §2.1.2).

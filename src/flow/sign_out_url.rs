@@ -9,6 +9,7 @@ use super::accounts;
 use super::app::App;
 use super::catalogue::Flow;
 use super::members;
+use super::policies;
 use super::refusal::{Refusal, RefusalKind};
 use super::request::{Call, EndSessionUrl, SignOutUrl};
 use super::spine::failure::refuse;
@@ -26,7 +27,8 @@ pub(super) async fn url(
 ) -> Result<EndSessionUrl, Arc<Refusal>> {
     judge(request)?;
     let account = request.account.map(|account| members::account(app, Some(account), "account")).transpose()?;
-    let endpoint = app.authority.end_session_endpoint(call.for_app(&app.label)).await;
+    let at = account.and_then(|account| policies::of_account(app, account, None).ok()).unwrap_or(app);
+    let endpoint = at.authority.end_session_endpoint(call.for_app(&app.label)).await;
     let endpoint = endpoint.map_err(|failure| refuse(Flow::AuthCode, failure, None))?;
     let mut url = endpoint.ok_or_else(|| {
         let detail = "the authority's metadata has no `end_session_endpoint`: users sign out there by its own pages, and here by \

@@ -9,6 +9,7 @@ use super::app::{Api, App};
 use super::catalogue::Flow;
 use super::issue::{Received, Redeemed};
 use super::metrics::AppMetrics;
+use super::policies;
 use super::refusal::{Refusal, RefusalKind};
 use super::request::Common;
 use super::settings::{ApiDoor, ApiSettings, HandleSettings};
@@ -134,8 +135,8 @@ impl FlowState {
         flow: Option<&'static str>,
         request: &Common<'_>,
     ) -> Result<Arc<App>, Arc<Refusal>> {
-        let app = self.app_of(request);
-        let Some(callers) = &self.callers else { return app };
+        let Some(callers) = &self.callers else { return self.app_of(request) };
+        let app = self.app_at_its_own(request);
         let api = request.api.map(|name| self.apis.get(name));
         let of_api = api.flatten().and_then(|api| api.app.as_deref());
         let wanted = WantedRights {
@@ -147,7 +148,7 @@ impl FlowState {
         };
         // Before anything is said of the app: whether it is there is said to those only who may use it.
         callers.judge(caller, &wanted).map_err(lacking)?;
-        app
+        self.app_of(request)
     }
 
     /// Whose accounts a caller may use, its own first; `None`: its own alone.
@@ -163,8 +164,14 @@ impl FlowState {
         }
     }
 
-    /// The app that a request names, by itself or by its api.
+    /// The app that a request names, by itself or by its api, at the policy that it names.
     pub(super) fn app_of(&self, request: &Common<'_>) -> Result<Arc<App>, Arc<Refusal>> {
+        let app = self.app_at_its_own(request)?;
+        Ok(Arc::clone(policies::named(&app, request.policy)?))
+    }
+
+    /// The app that a request names, whatever policy it names.
+    fn app_at_its_own(&self, request: &Common<'_>) -> Result<Arc<App>, Arc<Refusal>> {
         let of_api = match request.api {
             Some(name) => self.api(name)?.app.as_deref(),
             None => None,
@@ -242,7 +249,7 @@ impl FlowState {
 
     /// The app of a request for a token. A refusal counts for the app; one that names none of ours is counted as well.
     pub(super) fn asked_of(&self, caller: Caller, flow: Flow, request: &Common<'_>) -> Result<Arc<App>, Arc<Refusal>> {
-        self.allowed(caller, Some(flow), request).inspect_err(|refusal| match self.app_of(request) {
+        self.allowed(caller, Some(flow), request).inspect_err(|refusal| match self.app_at_its_own(request) {
             Ok(app) => app.metrics.refused(flow, refusal),
             Err(_) => self.counted_unknown(flow, refusal),
         })

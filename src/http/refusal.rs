@@ -124,6 +124,7 @@ fn title_of(kind: RefusalKind) -> &'static str {
         RefusalKind::FlowNotAllowed => "The app does not allow this flow",
         RefusalKind::FlowNotAvailable => "The app has no such flow",
         RefusalKind::TenantNotAllowed => "The app does not allow this tenant",
+        RefusalKind::PolicyNotAllowed => "The app does not allow this policy",
         RefusalKind::TokenMissing => "The request carries no user's token",
         RefusalKind::InvalidToken => "The user's token is not accepted",
         RefusalKind::InvalidAssertion => "The assertion is not accepted",

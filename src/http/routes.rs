@@ -74,8 +74,7 @@ pub(super) static ROUTES: [Route; 29] = [
         method: RouteMethod::Post,
         body: BodyKind::Json("AuthCodeUrlRequest", "What `/auth-code/url` takes. `redirect_uri` is needed."),
         bearer: false,
-        takes: MemberSet::COMMON.and(&[
-            Member::RedirectUri,
+        takes: MemberSet::SIGN_IN.and(&[
             Member::Prompt,
             Member::LoginHint,
             Member::DomainHint,
@@ -83,7 +82,6 @@ pub(super) static ROUTES: [Route; 29] = [
             Member::ResponseType,
             Member::ResponseMode,
             Member::State,
-            Member::Nonce,
         ]),
         door: rest::auth_code_url,
         operation: Operation {
@@ -102,7 +100,7 @@ pub(super) static ROUTES: [Route; 29] = [
         method: RouteMethod::Post,
         body: BodyKind::Json("AuthCodeRequest", "What `/auth-code` takes. `code` and `redirect_uri` are needed."),
         bearer: false,
-        takes: MemberSet::COMMON.and(&[Member::Code, Member::RedirectUri, Member::CodeVerifier, Member::Nonce, Member::Iss]),
+        takes: MemberSet::SIGN_IN.and(&[Member::Code, Member::CodeVerifier, Member::Iss]),
         door: rest::auth_code,
         operation: Operation {
             id: "auth_code",
@@ -120,7 +118,7 @@ pub(super) static ROUTES: [Route; 29] = [
             "What `/silent` takes. `account` is needed, and `scopes` or `api` at Entra-style authorities.",
         ),
         bearer: false,
-        takes: MemberSet::CACHED.and(&[Member::Account]),
+        takes: MemberSet::CACHED.and(&[Member::Account, Member::Policy]),
         door: rest::silent,
         operation: Operation {
             id: "silent",
@@ -504,10 +502,11 @@ mod tests {
     use crate::flow::Common;
 
     /// What a caller with `callers.*.apis` may name: it says nothing of what a token is good for.
-    const FOR_APIS: [&str; 28] = [
+    const FOR_APIS: [&str; 29] = [
         "app",
         "api",
         "tenant",
+        "policy",
         "claims",
         "force_refresh",
         "access_token_sha256",
@@ -562,7 +561,7 @@ mod tests {
             }
         }
         let counts: Vec<_> = ROUTES.iter().map(|route| route.takes.iter().count()).collect();
-        assert_eq!(counts, [10, 15, 17, 13, 11, 9, 10, 3, 1, 1, 6, 31, 6, 6, 0, 8, 6, 6, 8, 2, 13, 2, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(counts, [10, 15, 18, 14, 12, 9, 10, 3, 1, 1, 6, 31, 6, 6, 0, 8, 6, 6, 8, 2, 13, 2, 0, 0, 0, 0, 0, 0, 0]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod saml;
 mod settings;
 mod signature;
 
-pub use policy::{Issuers, Policy, SKEW, Verdict, Whose};
+pub use policy::{IssuerFacts, Issuers, Policy, SKEW, Verdict, Whose, is_of_policy};
 pub use saml::{LONGEST_ASSERTION, SamlAssertion, SamlFault, is_encoded_xml};
 pub use settings::{Settings, Tenants};
 pub use signature::{Inbound, TokenRejected, Verified};

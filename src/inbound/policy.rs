@@ -1,8 +1,9 @@
 //! What verified claims are worth to one app: audience, issuer, times, kind and scopes, judged on every request by a pure function.
 
 use super::settings::{Settings, Tenants};
-use crate::authority::{AccessTokenForm, IssuerForm};
+use crate::authority::{AccessTokenForm, AuthorityError, IssuerForm, MetadataDocument};
 use crate::oauth::Claims;
+use crate::token::PolicyName;
 
 /// Accepted difference between two clocks, in seconds.
 pub const SKEW: i64 = 60;
@@ -25,6 +26,20 @@ pub enum Issuers {
     PerTenant(Tenants),
     /// One issuer's.
     One(String),
+    /// Those of the issuer that the metadata document names, and of this policy where it has policies: those may share issuer and
+    /// keys.
+    Published(Option<PolicyName>),
+}
+
+/// What is known of issuers beside the policy, as far as it is needed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct IssuerFacts<'a> {
+    /// What the document about the token's version says of issuers.
+    pub form: Option<&'a IssuerForm>,
+    /// The issuer of access tokens that the document names.
+    pub published: Option<&'a str>,
+    /// The id of the authority's own tenant, where it has one.
+    pub own: Option<&'a str>,
 }
 
 /// Whose token it has to be.
@@ -70,22 +85,39 @@ impl Policy {
         Self { audiences, clients, scopes: settings.scopes.clone(), issuers, form }
     }
 
-    /// Judges the claims of a token on whose behalf something is asked, at a time in seconds since the Unix epoch. `form` is what
-    /// the document about its version says of issuers, `own` the id of the authority's own tenant, where it has one.
-    pub fn judge(&self, claims: &Claims, whose: Whose, (form, own): (Option<&IssuerForm>, Option<&str>), now: i64) -> Verdict {
+    /// Judges the claims of a token on whose behalf something is asked, at a time in seconds since the Unix epoch.
+    pub fn judge(&self, claims: &Claims, whose: Whose, known: IssuerFacts<'_>, now: i64) -> Verdict {
         if let Some(why) = times(claims, now) {
             return Verdict::Invalid(why);
         }
         if !self.is_for(claims) {
             return Verdict::Elsewhere;
         }
-        let wrong = self.issuer(claims, form, own).or_else(|| self.kind(claims, whose));
+        let wrong = self.issuer(claims, known).or_else(|| self.kind(claims, whose));
         wrong.map_or_else(|| self.scope(claims), Verdict::Invalid)
     }
 
     /// Whether what documents say of issuers is needed to judge.
-    pub fn needs_issuer_form(&self) -> bool {
-        matches!(&self.issuers, Issuers::PerTenant(_))
+    pub fn needs_document(&self) -> bool {
+        matches!(&self.issuers, Issuers::PerTenant(_) | Issuers::Published(_))
+    }
+
+    /// What is needed of the document about a token's version, and of the authority's own tenant.
+    ///
+    /// # Errors
+    /// The document does not say it.
+    pub fn facts<'a>(
+        &self,
+        document: Option<&'a MetadataDocument>,
+        own: Option<&'a str>,
+    ) -> Result<IssuerFacts<'a>, AuthorityError> {
+        Ok(match (&self.issuers, document) {
+            (Issuers::PerTenant(_), Some(document)) => IssuerFacts { form: Some(document.issuer_form()?), published: None, own },
+            (Issuers::Published(_), Some(document)) => {
+                IssuerFacts { form: None, published: Some(document.access_token_issuer()?), own }
+            }
+            _ => IssuerFacts { own, ..IssuerFacts::default() },
+        })
     }
 
     /// Whether the own tenant's id is needed to judge.
@@ -98,10 +130,14 @@ impl Policy {
         self.audiences.iter().any(|audience| claims.aud.has(audience))
     }
 
-    fn issuer(&self, claims: &Claims, form: Option<&IssuerForm>, own: Option<&str>) -> Option<&'static str> {
+    fn issuer(&self, claims: &Claims, IssuerFacts { form, published, own }: IssuerFacts<'_>) -> Option<&'static str> {
         let Some(issuer) = &claims.iss else { return Some("it has no iss") };
         let tenants = match &self.issuers {
             Issuers::One(expected) => return (issuer != expected).then_some("its issuer is not the app's"),
+            Issuers::Published(_) if published != Some(issuer) => {
+                return Some("its issuer is not the one that the authority's metadata names");
+            }
+            Issuers::Published(policy) => return is_of_policy(claims, policy.as_ref()),
             Issuers::PerTenant(tenants) => tenants,
         };
         let tid = claims.tid.as_deref().filter(|tid| uuid::Uuid::try_parse(tid).is_ok());
@@ -162,6 +198,13 @@ impl Policy {
     }
 }
 
+/// Why a token is not one of this policy's: policies may share an issuer and keys.
+pub fn is_of_policy(claims: &Claims, policy: Option<&PolicyName>) -> Option<&'static str> {
+    let policy = policy?;
+    let is_its = claims.policy().is_some_and(|name| name.eq_ignore_ascii_case(policy.as_str()));
+    (!is_its).then_some("it is of another policy than the app's")
+}
+
 fn times(claims: &Claims, now: i64) -> Option<&'static str> {
     match (claims.exp, claims.nbf) {
         (None, _) => Some("it has no exp"),
@@ -173,9 +216,10 @@ fn times(claims: &Claims, now: i64) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Issuers, Policy, Settings, Tenants, Verdict, Whose};
+    use super::{IssuerFacts, Issuers, Policy, Settings, Tenants, Verdict, Whose};
     use crate::authority::{AccessTokenForm, IssuerForm};
     use crate::oauth::{Audience, Claims};
+    use crate::token::PolicyName;
 
     const TID: &str = "8eaef023-2b34-4da1-9baa-8bc8c9d6a490";
     const OTHER: &str = "11111111-2b34-4da1-9baa-8bc8c9d6a490";
@@ -199,7 +243,11 @@ mod tests {
     }
 
     fn judge(policy: &Policy, claims: &Claims, now: i64) -> Verdict {
-        policy.judge(claims, Whose::User, (Some(&v2()), Some(TID)), now)
+        policy.judge(claims, Whose::User, IssuerFacts { form: Some(&v2()), own: Some(TID), published: None }, now)
+    }
+
+    fn of_form(policy: &Policy, claims: &Claims, form: Option<&IssuerForm>, own: Option<&str>) -> Verdict {
+        policy.judge(claims, Whose::User, IssuerFacts { form, own, published: None }, 500)
     }
 
     fn v2() -> IssuerForm {
@@ -212,10 +260,10 @@ mod tests {
         assert_eq!(judge(&policy, &claims(), 500), Verdict::Accepted);
         let v1 = Claims { iss: Some(format!("https://sts/{TID}/")), ..claims() };
         let form = IssuerForm::of(&format!("https://sts/{OTHER}/"));
-        assert_eq!(policy.judge(&v1, Whose::User, (Some(&form), Some(TID)), 500), Verdict::Accepted);
+        assert_eq!(of_form(&policy, &v1, Some(&form), Some(TID)), Verdict::Accepted);
         // One version's issuer is not the other's, and without a document there is none.
         assert!(matches!(judge(&policy, &v1, 500), Verdict::Invalid(_)));
-        assert!(matches!(policy.judge(&v1, Whose::User, (None, Some(TID)), 500), Verdict::Invalid(_)));
+        assert!(matches!(of_form(&policy, &v1, None, Some(TID)), Verdict::Invalid(_)));
         let bare = Claims { aud: Audience::Many(vec!["x".to_owned(), "client".to_owned()]), ..claims() };
         assert_eq!(judge(&policy, &bare, 500), Verdict::Accepted);
     }
@@ -259,13 +307,45 @@ mod tests {
 
     #[test]
     fn tenants_are_the_own_the_listed_or_every() {
-        let unknown = entra(Tenants::Own).judge(&claims(), Whose::User, (Some(&v2()), None), 500);
+        let unknown = of_form(&entra(Tenants::Own), &claims(), Some(&v2()), None);
         assert!(matches!(unknown, Verdict::Invalid(_)));
         assert_eq!(judge(&entra(Tenants::Listed(vec![TID.to_uppercase()])), &claims(), 500), Verdict::Accepted);
         assert!(matches!(judge(&entra(Tenants::Listed(vec![OTHER.to_owned()])), &claims(), 500), Verdict::Invalid(_)));
         assert_eq!(judge(&entra(Tenants::Every), &claims(), 500), Verdict::Accepted);
         let no_guid = Claims { tid: Some("x/y".to_owned()), iss: Some("https://h/x/y/v2.0".to_owned()), ..claims() };
         assert!(matches!(judge(&entra(Tenants::Every), &no_guid, 500), Verdict::Invalid(_)));
+    }
+
+    #[test]
+    fn aut_15_policies_that_share_an_issuer_are_told_apart_by_the_claim_about_them() {
+        let issuers = Issuers::Published(PolicyName::parse("B2C_1_susi"));
+        let settings = Settings { scopes: vec!["read".to_owned()], ..Settings::default() };
+        let policy = Policy::new(&settings, "client", issuers, AccessTokenForm::Delegated);
+        let issuer = format!("https://c.b2clogin.com/{TID}/v2.0/");
+        let judge = |claims: &Claims| {
+            policy.judge(claims, Whose::User, IssuerFacts { published: Some(&issuer), ..IssuerFacts::default() }, 500)
+        };
+        let text = |text: &str| Some(text.to_owned());
+        let good = Claims {
+            iss: Some(issuer.clone()),
+            aud: Audience::One("client".to_owned()),
+            exp: Some(1000),
+            tfp: text("b2c_1_SUSI"),
+            scp: text("read"),
+            ..Claims::default()
+        };
+        assert_eq!(judge(&good), Verdict::Accepted);
+        assert_eq!(judge(&Claims { tfp: None, acr: text("b2c_1_susi"), ..good.clone() }), Verdict::Accepted);
+        for bad in [
+            Claims { tfp: text("b2c_1_edit"), ..good.clone() },
+            Claims { tfp: text("b2c_1_edit"), acr: text("b2c_1_susi"), ..good.clone() },
+            Claims { tfp: None, ..good.clone() },
+            Claims { iss: text(issuer.trim_end_matches('/')), ..good.clone() },
+            Claims { scp: None, ..good.clone() },
+        ] {
+            assert!(matches!(judge(&bad), Verdict::Invalid(_)), "{bad:?}");
+        }
+        assert!(matches!(policy.judge(&good, Whose::User, IssuerFacts::default(), 500), Verdict::Invalid(_)), "no document");
     }
 
     #[test]

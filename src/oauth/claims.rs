@@ -89,6 +89,18 @@ pub struct Claims {
     /// Entra v1: what the user signs in with.
     #[serde(default, deserialize_with = "shown")]
     pub upn: Option<String>,
+    /// AD FS: what the user signs in with, in access tokens.
+    #[serde(default, deserialize_with = "shown")]
+    pub unique_name: Option<String>,
+    /// B2C: the first of the user's addresses.
+    #[serde(default, rename = "emails", deserialize_with = "first_shown")]
+    pub first_email: Option<String>,
+    /// B2C: the policy by which the user signed in.
+    #[serde(default, deserialize_with = "shown")]
+    pub tfp: Option<String>,
+    /// B2C's custom policies: the policy, where no `tfp` says it; elsewhere how the user proved itself.
+    #[serde(default, deserialize_with = "shown")]
+    pub acr: Option<String>,
     /// OpenID Connect §5.1.
     #[serde(default, deserialize_with = "shown")]
     pub email: Option<String>,
@@ -151,8 +163,14 @@ impl Claims {
         let names = [&self.preferred_username, &self.upn, &self.email, &self.name, &self.nonce];
         let subjects = [&self.iss, &self.sub, &self.tid, &self.oid, &self.azp];
         let kinds = [&self.scp, &self.scope, &self.idtyp, &self.at_hash, &self.c_hash, &self.typ, &self.client_id, &self.token_use];
-        let others = [&self.ver, &self.cid, &self.gty, &self.login_hint];
+        let others =
+            [&self.ver, &self.cid, &self.gty, &self.login_hint, &self.unique_name, &self.first_email, &self.tfp, &self.acr];
         names.into_iter().chain(subjects).chain(kinds).chain(others).filter_map(Option::as_deref).chain(self.aud.iter())
+    }
+
+    /// B2C: the policy of the token.
+    pub fn policy(&self) -> Option<&str> {
+        self.tfp.as_deref().or(self.acr.as_deref())
     }
 
     /// Reads the claims of a token.
@@ -270,6 +288,15 @@ fn shown<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D
         serde_json::Value::String(text) => Some(text),
         _ => None,
     })
+}
+
+/// The first text of a list that is only shown, or the one text in its place.
+fn first_shown<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let first = match Value::deserialize(deserializer)? {
+        Value::Array(list) => list.into_iter().next().unwrap_or_default(),
+        other => other,
+    };
+    Ok(if let Value::String(text) = first { Some(text) } else { None })
 }
 
 /// A date that not everybody asks for: of another shape, it is not there.

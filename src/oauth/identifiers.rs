@@ -4,6 +4,8 @@
 pub const GRANT_JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 /// RFC 8693 §2.1.
 pub const GRANT_TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+/// RFC 6749 §4.4.
+pub const GRANT_CLIENT_CREDENTIALS: &str = "client_credentials";
 /// RFC 6749 §6.
 pub const GRANT_REFRESH_TOKEN: &str = "refresh_token";
 /// RFC 6749 §4.3.

@@ -25,6 +25,8 @@ pub(super) enum SentMember {
     Absent,
     /// A text.
     Text(String),
+    /// True or false.
+    Flag(bool),
     /// A number.
     Number(serde_json::Number),
     /// A list: its texts and numbers, without what else is in it.
@@ -67,6 +69,15 @@ impl SentMember {
         }
     }
 
+    /// Whether it is true, as a word of JSON's or as its text.
+    pub(super) fn is_true(&self) -> bool {
+        match self {
+            Self::Flag(flag) => *flag,
+            Self::Text(text) => text.trim() == "true",
+            Self::Absent | Self::Number(_) | Self::List(_) | Self::Object(_) | Self::Odd => false,
+        }
+    }
+
     /// A text that must not be shown.
     pub(super) fn secret(self) -> Option<Secret> {
         self.text().map(Secret::new)
@@ -77,7 +88,7 @@ impl SentMember {
         match self {
             Self::Absent => true,
             Self::Text(text) => text.trim().is_empty(),
-            Self::Number(_) | Self::List(_) | Self::Object(_) | Self::Odd => false,
+            Self::Flag(_) | Self::Number(_) | Self::List(_) | Self::Object(_) | Self::Odd => false,
         }
     }
 
@@ -116,7 +127,7 @@ impl SentMember {
                 let text = text.trim();
                 text.parse().ok().or_else(|| text.parse::<f64>().ok().and_then(whole))
             }
-            Self::Absent | Self::List(_) | Self::Object(_) | Self::Odd => None,
+            Self::Absent | Self::Flag(_) | Self::List(_) | Self::Object(_) | Self::Odd => None,
         }
     }
 }
@@ -157,8 +168,8 @@ impl<'de> Visitor<'de> for ReadMember {
         f.write_str("any value")
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<SentMember, E> {
-        Ok(SentMember::Odd)
+    fn visit_bool<E>(self, flag: bool) -> Result<SentMember, E> {
+        Ok(SentMember::Flag(flag))
     }
 
     fn visit_i64<E>(self, number: i64) -> Result<SentMember, E> {

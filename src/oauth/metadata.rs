@@ -6,10 +6,12 @@ use super::members::members;
 
 /// OpenID Connect Discovery §3, as far as tokend reads it. A member of another shape is not there: which of them is needed is for
 /// whoever needs it to say.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Metadata {
     /// The issuer of its tokens; Entra's multi-tenant documents say `{tenantid}` in it.
     pub issuer: Option<String>,
+    /// AD FS: the issuer of its access tokens.
+    pub access_token_issuer: Option<String>,
     /// RFC 6749 §3.1.
     pub authorization_endpoint: Option<String>,
     /// Where clients prove themselves.
@@ -22,6 +24,10 @@ pub struct Metadata {
     pub jwks_uri: Option<String>,
     /// OpenID Connect Core §5.3.
     pub userinfo_endpoint: Option<String>,
+    /// RFC 9126 §5.
+    pub pushed_authorization_request_endpoint: Option<String>,
+    /// RFC 9126 §5: no other authorization requests are taken than those that are pushed.
+    pub require_pushed_authorization_requests: bool,
     /// How clients may prove themselves; absent means `client_secret_basic`.
     pub token_endpoint_auth_methods_supported: Option<Vec<String>>,
     /// What client assertions may be signed with.
@@ -48,8 +54,9 @@ impl Metadata {
 
 impl<'de> Deserialize<'de> for Metadata {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        const NAMES: [&str; 10] = [
+        const NAMES: [&str; 13] = [
             "issuer",
+            "access_token_issuer",
             "authorization_endpoint",
             "token_endpoint",
             "end_session_endpoint",
@@ -57,11 +64,14 @@ impl<'de> Deserialize<'de> for Metadata {
             "device_authorization_endpoint",
             "mtls_endpoint_aliases",
             "userinfo_endpoint",
+            "pushed_authorization_request_endpoint",
+            "require_pushed_authorization_requests",
             "token_endpoint_auth_methods_supported",
             "token_endpoint_auth_signing_alg_values_supported",
         ];
         let [
             issuer,
+            access_token_issuer,
             authorization_endpoint,
             token_endpoint,
             end_session_endpoint,
@@ -69,6 +79,8 @@ impl<'de> Deserialize<'de> for Metadata {
             devices,
             aliases,
             userinfo_endpoint,
+            pushed,
+            pushed_only,
             methods,
             algorithms,
         ] = members(deserializer, NAMES)?;
@@ -82,12 +94,15 @@ impl<'de> Deserialize<'de> for Metadata {
         };
         Ok(Self {
             issuer: issuer.text(),
+            access_token_issuer: access_token_issuer.text(),
             authorization_endpoint: authorization_endpoint.text(),
             client_endpoints,
             mtls_endpoints,
             end_session_endpoint: end_session_endpoint.text(),
             jwks_uri: jwks_uri.text(),
             userinfo_endpoint: userinfo_endpoint.text(),
+            pushed_authorization_request_endpoint: pushed.text(),
+            require_pushed_authorization_requests: pushed_only.is_true(),
             token_endpoint_auth_methods_supported: methods.texts(),
             token_endpoint_auth_signing_alg_values_supported: algorithms.texts(),
         })

@@ -21,12 +21,12 @@ pub use device_response::DeviceResponse;
 pub use error_body::ErrorBody;
 pub use form::Form;
 pub use identifiers::{
-    ASSERTION_JWT_BEARER, GRANT_DEVICE_CODE, GRANT_JWT_BEARER, GRANT_PASSWORD, GRANT_REFRESH_TOKEN, GRANT_SAML1_BEARER,
-    GRANT_SAML2_BEARER, GRANT_TOKEN_EXCHANGE, SamlVersion, TOKEN_TYPE_ACCESS, TOKEN_TYPE_JWT, TOKEN_TYPE_REFRESH, TOKEN_TYPE_SAML1,
-    TOKEN_TYPE_SAML2, is_refresh_token_type,
+    ASSERTION_JWT_BEARER, GRANT_CLIENT_CREDENTIALS, GRANT_DEVICE_CODE, GRANT_JWT_BEARER, GRANT_PASSWORD, GRANT_REFRESH_TOKEN,
+    GRANT_SAML1_BEARER, GRANT_SAML2_BEARER, GRANT_TOKEN_EXCHANGE, SamlVersion, TOKEN_TYPE_ACCESS, TOKEN_TYPE_JWT,
+    TOKEN_TYPE_REFRESH, TOKEN_TYPE_SAML1, TOKEN_TYPE_SAML2, is_refresh_token_type,
 };
 pub use keys::{Key, KeySet};
-pub use metadata::Metadata;
+pub use metadata::{ClientEndpoints, Metadata};
 pub use proof::{AssertionForm, Proof, SecretPlace};
 pub use shape::no_text;
 pub use token_response::TokenResponse;

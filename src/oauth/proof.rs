@@ -32,6 +32,8 @@ struct Basic {
 pub enum AssertionForm {
     /// The certificate is named by its thumbprint, and the assertion may be sent again until it ends.
     Thumbprint,
+    /// As [`AssertionForm::Thumbprint`], always by RS256 and the thumbprint of SHA-1 (`x5t`).
+    Sha1Thumbprint,
     /// The algorithm is one that the server announces, and each request has an assertion of its own.
     Announced,
 }
@@ -50,7 +52,7 @@ pub enum SecretPlace {
 impl AssertionForm {
     /// Whether a certificate's thumbprint stands in it.
     pub fn has_thumbprint(self) -> bool {
-        self == Self::Thumbprint
+        matches!(self, Self::Thumbprint | Self::Sha1Thumbprint)
     }
 }
 

@@ -13,12 +13,13 @@ use crate::flow::{App, Service};
 pub(super) fn authority_reports(service: &Service, apps: &[&Arc<App>], clock: &Clock) -> Vec<AuthorityReport> {
     let mut held = held(service, clock);
     let mut reports: Vec<(&Arc<Authority>, AuthorityReport)> = Vec::new();
-    for app in apps {
+    let of_apps = apps.iter().flat_map(|app| app.authorities().map(move |authority| (app, authority)));
+    for (app, authority) in of_apps {
         // Apps of one authority share it.
-        let index = match reports.iter().position(|(authority, _)| Arc::ptr_eq(authority, &app.authority)) {
+        let index = match reports.iter().position(|(known, _)| Arc::ptr_eq(known, authority)) {
             Some(index) => index,
             None => {
-                reports.push((&app.authority, report(&app.authority)));
+                reports.push((authority, report(authority)));
                 reports.len() - 1
             }
         };

@@ -8,6 +8,7 @@ mod descriptors;
 mod door;
 mod listener;
 mod parts;
+mod region;
 mod report;
 mod shared;
 
@@ -68,6 +69,8 @@ pub struct Sidecar {
     certificate: Option<Certificate>,
     /// Who asks for a managed identity's tokens, where there are no callers.
     msi: Option<Arc<Callers>>,
+    /// The way to the metadata of the machine.
+    machine: Option<Door>,
     parts: Parts,
     token: Vec<Bound>,
     /// The addresses that are one caller's alone.
@@ -128,13 +131,19 @@ fn load_credential(app: &AppSettings, clock: &Clock, findings: &mut Findings) ->
 
 /// What makes two apps' authority the same one.
 fn identity(settings: &authority::Settings) -> String {
-    format!("{:?} {:?} {:?}", settings.address, settings.ca_file, settings.assertion_audience)
+    let authority::Settings { address, ca_file, assertion_audience, region, metadata, .. } = settings;
+    format!("{address:?} {ca_file:?} {assertion_audience:?} {region:?} {metadata:?}")
 }
 
 /// How many bytes of verified tokens one authority's verifier may remember. The authorities share what there is, those that some
 /// app accepts users' tokens of: the others never have one to remember.
 fn remembered(max_bytes: u64, apps: &[AppSettings]) -> u64 {
-    let accepting = apps.iter().filter(|app| app.inbound.is_some()).map(|app| identity(&app.authority)).collect::<HashSet<_>>();
+    let accepting = apps.iter().filter(|app| app.inbound.is_some());
+    let of_app = |app: &AppSettings| {
+        let others = app.authorities_of_policies();
+        std::iter::once(app.authority.clone()).chain(others).map(|settings| identity(&settings)).collect::<Vec<_>>()
+    };
+    let accepting = accepting.flat_map(of_app).collect::<HashSet<_>>();
     max_bytes / REMEMBERED / u64::try_from(accepting.len().max(1)).unwrap_or(u64::MAX)
 }
 
@@ -168,12 +177,12 @@ impl Prepared {
         // Apps of one authority share its documents, its keys and its turns.
         let mut authorities: HashMap<String, (Arc<Authority>, Arc<Inbound>)> = HashMap::new();
         let remembered = remembered(self.settings.cache.max_bytes, &self.settings.apps);
-        let mut apps = Vec::new();
-        for app in &self.apps {
-            let settings = &app.settings.authority;
+        let own_region = region::of(&self.settings);
+        let mut app_at = |app: &PreparedApp, settings: &authority::Settings| {
             let (authority, verifier) = authorities.entry(identity(settings)).or_insert_with(|| {
                 let (calls, door, metrics) = (self.settings.calls.clone(), app.door.clone(), authority_metrics.clone());
-                let authority = Authority::new(settings, calls, door, parts.clock.clone(), parts.tasks.clone(), metrics);
+                let means = (parts.clock.clone(), parts.tasks.clone(), metrics);
+                let authority = Authority::new(settings, own_region.as_ref(), calls, door, means);
                 let verifier = Arc::new(Inbound::new(Arc::clone(&authority), remembered, parts.clock.clone()));
                 (authority, verifier)
             });
@@ -182,7 +191,13 @@ impl Prepared {
             let (authority, verifier) = (Arc::clone(authority), Arc::clone(verifier));
             let callers = &self.settings.callers;
             let source = TokenClient::new(authority, credential, &app.settings.client_id, parts.clock.clone(), parts.tasks.clone());
-            apps.push(Arc::new(App::new(&app.settings, callers, source, verifier, metrics)));
+            App::new(&app.settings, callers, source, verifier, metrics)
+        };
+        let mut apps = Vec::new();
+        for app in &self.apps {
+            // At each of its policies it is an app with an authority of its own.
+            let policies = app.settings.authorities_of_policies().map(|settings| Arc::new(app_at(app, &settings))).collect();
+            apps.push(Arc::new(app_at(app, &app.settings.authority).with_policies(policies)));
         }
         let cache_settings = &self.settings.cache;
         let longest = self.settings.calls.timeout;
@@ -209,7 +224,9 @@ impl Prepared {
         let followed = self.shared.map(|shared| shared.followed());
         let certificate = self.certificate;
         let msi = self.msi.map(|msi| msi.callers(&parts));
-        Ok(Sidecar { settings: self.settings, service, cache, followed, certificate, msi, parts, token, owned, admin })
+        let machine = self.tls.and_then(|tls| region::way(&self.settings, tls));
+        let settings = self.settings;
+        Ok(Sidecar { settings, service, cache, followed, certificate, msi, machine, parts, token, owned, admin })
     }
 }
 
@@ -228,7 +245,7 @@ impl Sidecar {
 
     /// Serves until a signal. Returns whether all work ended by itself in time.
     pub async fn run(self, signals: Signals) -> bool {
-        let Self { settings, service, cache, followed, certificate, msi, parts, mut token, owned, admin } = self;
+        let Self { settings, service, cache, followed, certificate, msi, machine, parts, mut token, owned, admin } = self;
         let Parts { clock, tasks, metrics, sampler } = parts;
         let readiness = Readiness::default();
         let reloads = follow(&service, followed.as_ref(), certificate.as_ref());
@@ -244,6 +261,9 @@ impl Sidecar {
             token = listener::secure(token, certificate, &clock, &tasks, &metrics);
         }
         token.extend(owned);
+        if let Some(own) = service.apps().find_map(|app| app.authority.own_region()) {
+            region::find(own, machine, &tasks, &metrics);
+        }
         report::gauges(&metrics, &service, &cache, followed.as_ref(), certificate.as_ref(), &tasks);
         let meters = listen::Meters::new(&metrics);
         let router = http::router(service.clone(), &settings.http, msi, &clock, &metrics, sampler);

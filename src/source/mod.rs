@@ -16,12 +16,13 @@ pub use retry::Repeat;
 use self::call_time::CallTime;
 use self::retry::{Attempt, NextStep, is_about_client, is_client_taken};
 use crate::authority::{
-    Authority, AuthorityError, BegunDevice, CallPermit, Endpoints, ReadAnswer, TokenRequest, TokenVersion, token_answer,
+    Authority, AuthorityError, BegunDevice, CallPermit, Endpoints, PushedRequest, ReadAnswer, TokenRequest, TokenVersion,
+    token_answer,
 };
 use crate::clock::Clock;
 use crate::credential::{Credential, CredentialError, ProofTarget, UsedCredential};
 use crate::finding::Complaint;
-use crate::oauth::{Form, GRANT_TOKEN_EXCHANGE, Proof, SecretPlace, TokenResponse};
+use crate::oauth::{Form, GRANT_CLIENT_CREDENTIALS, GRANT_TOKEN_EXCHANGE, Proof, SecretPlace, TokenResponse};
 use crate::tasks::Tasks;
 use crate::telemetry::Context;
 use crate::token::Tenant;
@@ -137,6 +138,19 @@ impl TokenClient {
         GrantOutcome { outcome, version: used.version }
     }
 
+    /// Pushes an authorization request (RFC 9126 §2), once more where that is worth it: a request of which nobody hears ends by
+    /// itself. `None`: the authority has no such endpoint.
+    pub async fn push_request(&self, call: &GrantCall<'_>) -> GrantOutcome<Option<PushedRequest>> {
+        let mut used = self.credential.used();
+        let outcome = async {
+            let endpoint = self.authority.pushed_request_endpoint(call.context.clone()).await;
+            let Some(endpoint) = endpoint.map_err(SourceError::Before)? else { return Ok(None) };
+            self.send_until_told(call, &endpoint, PushedRequest::read, &mut used).await.map(Some)
+        };
+        let outcome = outcome.await;
+        GrantOutcome { outcome, version: used.version }
+    }
+
     /// Does all but the sending, for a grant that may be sent only while somebody else says so.
     ///
     /// # Errors
@@ -185,6 +199,11 @@ impl TokenClient {
     }
 
     async fn endpoint(&self, call: &GrantCall<'_>) -> Result<Url, SourceError> {
+        if call.form.grant() == GRANT_CLIENT_CREDENTIALS
+            && let Some(regional) = self.authority.regional_token_endpoint(call.tenant)
+        {
+            return Ok(regional);
+        }
         let endpoint = self.authority.token_endpoint(call.tenant, self.is_by_tls(call), call.context.clone()).await;
         endpoint.map_err(SourceError::Before)
     }

@@ -112,6 +112,8 @@ pub enum PartitionOwner<'a> {
     Account(&'a str),
     /// A user's, in two halves: the account `oid.tid`.
     User(&'a str, &'a str),
+    /// A user's who is known by the claim of this name alone, which is no id: whoever has an id like it is somebody else.
+    Named(&'static str, &'a str),
     /// A user's who is known by an assertion alone that cannot be verified here: whoever has another one is somebody else.
     Assertion(&'a TokenDigest),
     /// A long-running session's, by its key. It stands in a space of sessions ([`KeySpace::of_sessions`]).
@@ -141,6 +143,8 @@ pub struct VariantMembers<'a> {
     /// Whose session it was given for: the partition of the user who began that. Whoever begins another one with the same key never
     /// finds it.
     pub session: Option<&'a Partition>,
+    /// The policy that is asked, at Azure AD B2C.
+    pub policy: Option<&'a str>,
 }
 
 /// The variant of an app's usual tokens, hashed once: most requests name nothing that makes theirs another one.
@@ -148,6 +152,7 @@ pub struct VariantMembers<'a> {
 pub struct UsualVariant {
     tenant: String,
     capabilities: Vec<String>,
+    policy: Option<String>,
     hashed: Context,
     variant: Variant,
 }
@@ -215,6 +220,7 @@ impl KeySpace {
         match owner {
             PartitionOwner::App(tenant) => named(&mut context, "app", tenant.as_bytes()),
             PartitionOwner::Assertion(digest) => named(&mut context, ASSERTION, digest),
+            PartitionOwner::Named(claim, name) => named(&mut context, claim, name.as_bytes()),
             PartitionOwner::Account(id) => {
                 let numbers = id.split_once('.').and_then(|(oid, tid)| in_lower_case(oid, tid));
                 named(&mut context, "account", numbers.as_ref().map_or(id.as_bytes(), |numbers| numbers));
@@ -269,8 +275,7 @@ impl VariantMembers<'_> {
         Variant(finish(context))
     }
 
-    /// Hashes every member that is present. A new one goes to the end of the list: there it changes nothing for keys that do not
-    /// have it.
+    /// Hashes every member that is present: one that is absent changes nothing.
     fn hash(&self, context: &mut Context) {
         let Self {
             tenant,
@@ -282,6 +287,7 @@ impl VariantMembers<'_> {
             client_claims,
             assertion,
             session,
+            policy,
         } = self;
         let mut single = |name: &str, member: Option<&[u8]>| {
             if let Some(member) = member {
@@ -298,6 +304,8 @@ impl VariantMembers<'_> {
         single("subject_token_type", subject_token_type.map(str::as_bytes));
         single("requested_token_type", requested_token_type.map(str::as_bytes));
         single("client_claims", client_claims.map(str::as_bytes));
+        // It may be usual, so that it stands before what never is.
+        single("policy", policy.map(str::as_bytes));
         single(ASSERTION, assertion.map(|digest| &**digest));
         single("session", session.map(|user| &**user));
     }
@@ -308,16 +316,28 @@ impl VariantMembers<'_> {
 impl UsualVariant {
     /// What is usual for an app in its own tenant, with what it can handle.
     pub fn new(tenant: String, capabilities: Vec<String>) -> Self {
-        let members = VariantMembers { tenant: &tenant, capabilities: &capabilities, ..VariantMembers::default() };
+        Self::of(tenant, capabilities, None)
+    }
+
+    /// This with a policy.
+    #[must_use]
+    pub fn with_policy(self, policy: Option<String>) -> Self {
+        Self::of(self.tenant, self.capabilities, policy)
+    }
+
+    fn of(tenant: String, capabilities: Vec<String>, policy: Option<String>) -> Self {
+        let members =
+            VariantMembers { tenant: &tenant, capabilities: &capabilities, policy: policy.as_deref(), ..VariantMembers::default() };
         let mut hashed = begun();
         members.hash(&mut hashed);
         let variant = members.variant();
-        Self { tenant, capabilities, hashed, variant }
+        Self { tenant, capabilities, policy, hashed, variant }
     }
 
     /// The members that are usual.
     pub fn members(&self) -> VariantMembers<'_> {
-        VariantMembers { tenant: &self.tenant, capabilities: &self.capabilities, ..VariantMembers::default() }
+        let (tenant, capabilities) = (self.tenant.as_str(), self.capabilities.as_slice());
+        VariantMembers { tenant, capabilities, policy: self.policy.as_deref(), ..VariantMembers::default() }
     }
 
     /// Whether this is the variant of the members that are usual.
@@ -428,11 +448,11 @@ mod tests {
         session: Option<Partition>,
     }
 
-    const OPTIONAL: usize = 5;
+    const OPTIONAL: usize = 6;
 
     impl Owned {
         fn members(&self) -> VariantMembers<'_> {
-            let [audience, resource, subject_token_type, requested_token_type, client_claims] =
+            let [audience, resource, subject_token_type, requested_token_type, client_claims, policy] =
                 self.optional.each_ref().map(Option::as_deref);
             let Self { tenant, capabilities, assertion, session, .. } = self;
             let (assertion, session) = (assertion.as_ref(), session.as_ref());
@@ -446,6 +466,7 @@ mod tests {
                 client_claims,
                 assertion,
                 session,
+                policy,
             }
         }
 
@@ -466,6 +487,7 @@ mod tests {
             client_claims,
             assertion,
             session,
+            policy,
         } = *b;
         let each = [
             VariantMembers { tenant, ..*a },
@@ -477,6 +499,7 @@ mod tests {
             VariantMembers { client_claims, ..*a },
             VariantMembers { assertion, ..*a },
             VariantMembers { session, ..*a },
+            VariantMembers { policy, ..*a },
         ];
         each.into_iter().filter(|members| members != a).collect()
     }
@@ -492,10 +515,10 @@ mod tests {
 
     fn members() -> impl Strategy<Value = Owned> {
         let optional = || proptest::option::of(word());
-        let five = [optional(), optional(), optional(), optional(), optional()];
+        let six = [optional(), optional(), optional(), optional(), optional(), optional()];
         let assertion = proptest::option::of((0_u8..2).prop_map(|byte| TokenDigest::new([byte; 32])));
         let session = proptest::option::of((0_u8..2).prop_map(|byte| Partition::new([byte; 32])));
-        (word(), proptest::collection::vec(word(), 0..3), five, assertion, session).prop_map(
+        (word(), proptest::collection::vec(word(), 0..3), six, assertion, session).prop_map(
             |(tenant, capabilities, optional, assertion, session)| Owned { tenant, capabilities, optional, assertion, session },
         )
     }
@@ -595,6 +618,7 @@ mod tests {
             client_claims: Some("a"),
             assertion: Some(&TokenDigest::new([1; 32])),
             session: Some(&Partition::new([1; 32])),
+            policy: Some("a"),
         };
         let none = VariantMembers::default();
         let mut variants = replaced(&none, &all);
@@ -602,7 +626,7 @@ mod tests {
         let zeros = TokenDigest::default();
         variants.extend([none, VariantMembers { audience: Some(""), ..none }, VariantMembers { assertion: Some(&zeros), ..none }]);
         let hashes: HashSet<_> = variants.iter().map(VariantMembers::variant).collect();
-        assert_eq!((hashes.len(), variants.len()), (9 + 3, 9 + 3));
+        assert_eq!((hashes.len(), variants.len()), (10 + 3, 10 + 3));
         let space = KeySpace::new("h", "c");
         let owners = [
             PartitionOwner::App(""),
@@ -613,6 +637,8 @@ mod tests {
             PartitionOwner::Assertion(&zeros),
             PartitionOwner::Assertion(&TokenDigest::new([1; 32])),
             PartitionOwner::Session("a"),
+            PartitionOwner::Named("upn", "a"),
+            PartitionOwner::Named("unique_name", "a"),
         ];
         assert_eq!(owners.iter().map(|owner| space.partition(*owner)).collect::<HashSet<_>>().len(), owners.len());
     }
@@ -663,6 +689,7 @@ mod tests {
             client_claims: Some("{}"),
             assertion: None,
             session: None,
+            policy: None,
         };
         for (key, expected) in [
             (hex(space.id()), "98695fd837a0349f896e11004c3948dc869660e0a5fdaeaf097eeaa6ed8c6d8b"),

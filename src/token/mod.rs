@@ -2,6 +2,7 @@
 
 mod account;
 mod key;
+mod policy;
 mod room;
 mod scopes;
 mod sign_in;
@@ -15,6 +16,7 @@ pub use key::{
     CredentialName, FlightKey, HoldKey, KeySpace, Lane, Partition, PartitionOwner, SpaceId, TokenDigest, TokenKey, UsualVariant,
     Variant, VariantMembers, challenge_hash,
 };
+pub use policy::PolicyName;
 pub use room::{RoomTaker, TokenUser};
 pub use scopes::{Matching, ScopeError, Scopes};
 pub use sign_in::{SessionFacts, SignIn};

@@ -37,7 +37,7 @@ pub struct Times {
 /// What an authority issued, checked and dated, before it is written for keeping.
 #[derive(Clone, Debug)]
 pub struct IssuedToken {
-    /// The access token.
+    /// The access token; empty where an id token is all that was issued.
     pub access_token: Secret,
     /// `Bearer` as RFC 6750 spells it, or another scheme as the authority spelt it.
     pub token_type: String,
@@ -107,7 +107,7 @@ pub struct AnswerHead {
 #[derive(Serialize)]
 struct Members<'a> {
     // First, so that the token's place in the text is known.
-    access_token: &'a str,
+    access_token: Option<&'a str>,
     token_type: &'a str,
     // Third, so that it is found without parsing.
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -132,11 +132,16 @@ const BEFORE_TOKEN: usize = r#"{"access_token":""#.len();
 // === impl IssuedToken ===
 
 impl IssuedToken {
+    /// Whether there is an access token, and not an id token alone.
+    pub fn has_access_token(&self) -> bool {
+        !self.access_token.expose().is_empty()
+    }
+
     /// Writes the first part of the answer.
     pub fn write(&self) -> AnswerHead {
         let token = self.access_token.expose();
         let members = Members {
-            access_token: token,
+            access_token: Some(token).filter(|token| !token.is_empty()),
             token_type: &self.token_type,
             scope: &self.scope,
             expires_on: self.times.expires_on,

@@ -9,6 +9,7 @@ mod accounts;
 mod architecture;
 mod assertions;
 mod auth_code;
+mod authorities;
 mod bad_input;
 mod cache;
 mod callers;

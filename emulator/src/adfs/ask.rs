@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     registration::{Farm, FarmClient},
-    tokens::{self, Access},
+    tokens::{self, FarmAccess},
 };
 use crate::{
     call::Call,
@@ -103,7 +103,7 @@ impl<'a> FarmAsk<'a> {
 
     fn answer(&self, person: Option<&Person>, resource: &str, scope: &str) -> Map<String, Value> {
         let lifetime = self.call.lifetime.unwrap_or(self.farm.token_lifetime);
-        let access = Access { client: self.client, person, resource, scope, lifetime };
+        let access = FarmAccess { client: self.client, person, resource, scope, lifetime };
         let mut body = Map::new();
         body.insert("access_token".to_owned(), json!(self.world.sign(&access.claims(self.world, self.call))));
         body.insert("token_type".to_owned(), json!("bearer"));

@@ -1,5 +1,5 @@
-//! A farm's tokens. Access tokens are its token service's, and say of a user by which name it signs in, but no `sub`; id tokens have
-//! one, and another issuer.
+//! A farm's tokens. Access tokens are its token service's, and say of a user by which name it signs in, but no `sub`; id tokens
+//! have one, and another issuer.
 
 use serde_json::{Map, Value, json};
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// All that an access token is made of.
-pub(crate) struct Access<'a> {
+pub(crate) struct FarmAccess<'a> {
     pub(crate) client: &'a FarmClient,
     /// None: the client itself.
     pub(crate) person: Option<&'a Person>,
@@ -21,9 +21,9 @@ pub(crate) struct Access<'a> {
     pub(crate) lifetime: i64,
 }
 
-// === impl Access ===
+// === impl FarmAccess ===
 
-impl Access<'_> {
+impl FarmAccess<'_> {
     pub(crate) fn claims(&self, world: &World, call: &Call) -> Map<String, Value> {
         let mut claims = dated(world, &metadata::trust(call), self.lifetime);
         put(&mut claims, "aud", self.resource);

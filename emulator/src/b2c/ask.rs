@@ -3,9 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::{
+    asked::{AskedPolicy, aadb2c},
     registration::PolicyApp,
-    routes::{Asked, aadb2c},
-    tokens::{self, Access},
+    tokens::{self, PolicyAccess},
 };
 use crate::{
     basic,
@@ -19,7 +19,7 @@ const OWN_SCOPES: [&str; 4] = ["openid", "offline_access", "profile", "email"];
 
 /// A token request whose client is known.
 pub(super) struct PolicyAsk<'a> {
-    pub(super) at: Asked<'a>,
+    pub(super) at: AskedPolicy<'a>,
     pub(super) client: &'a PolicyApp,
 }
 
@@ -32,13 +32,13 @@ pub(super) struct Wanted<'a> {
 }
 
 /// A parameter that must be there.
-pub(super) fn needed<'a>(at: Asked<'a>, name: &str) -> Outcome<&'a str> {
+pub(super) fn needed<'a>(at: AskedPolicy<'a>, name: &str) -> Outcome<&'a str> {
     let text = format!("The request does not contain the required parameter '{name}'.");
     at.call.param(name).ok_or_else(|| aadb2c(90_053, "invalid_request", &text))
 }
 
 /// The client, if it proves itself; one that has nothing to prove itself by is a public one.
-pub(super) fn client<'a>(at: Asked<'a>) -> Outcome<&'a PolicyApp> {
+pub(super) fn client<'a>(at: AskedPolicy<'a>) -> Outcome<&'a PolicyApp> {
     let basic = basic::sent(at.call);
     let id = match &basic {
         Some((id, _)) => id.as_str(),
@@ -122,7 +122,7 @@ impl<'a> PolicyAsk<'a> {
         if let Some((api, names)) = &wanted.api {
             let scp = names.iter().filter(|name| !name.is_empty()).cloned().collect::<Vec<_>>().join(" ");
             let lifetime = call.lifetime.unwrap_or(api.token_lifetime);
-            let access = Access { at: self.at, client: self.client, person: Some(&session.person), api, scp: &scp, lifetime };
+            let access = PolicyAccess { at: self.at, client: self.client, person: Some(&session.person), api, scp: &scp, lifetime };
             body.insert("access_token".to_owned(), json!(world.sign(&access.claims())));
             body.insert("expires_in".to_owned(), json!(lifetime));
             body.insert("expires_on".to_owned(), json!(now + lifetime));
@@ -156,7 +156,7 @@ impl<'a> PolicyAsk<'a> {
             return Err(aadb2c(90_117, "invalid_request", &format!("The scope '{scope}' provided in request is not supported.")));
         };
         let lifetime = self.at.call.lifetime.unwrap_or(api.token_lifetime);
-        let access = Access { at: self.at, client: self.client, person: None, api, scp: "", lifetime };
+        let access = PolicyAccess { at: self.at, client: self.client, person: None, api, scp: "", lifetime };
         let now = self.at.world.now();
         Ok(json!({
             "access_token": self.at.world.sign(&access.claims()),

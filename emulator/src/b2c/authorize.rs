@@ -1,9 +1,9 @@
 //! A policy's authorize endpoint: a sign-in page, or with `prompt=none` an answer at once.
 
-use super::routes::{Asked, aadb2c};
+use super::asked::{AskedPolicy, aadb2c};
 use crate::{answer::Answer, authorize::Wish, fault::Fault, page};
 
-pub(super) fn serve(at: Asked<'_>) -> Answer {
+pub(super) fn serve(at: AskedPolicy<'_>) -> Answer {
     let mut wish = Wish::new(at.world, at.call, None);
     let Some(client) = at.tenant.app(wish.get("client_id").unwrap_or_default()) else {
         return page::problem("AADB2C90007: The client is not known in this tenant.");

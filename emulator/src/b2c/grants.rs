@@ -5,14 +5,14 @@ use serde_json::Value;
 
 use super::{
     ask::{PolicyAsk, client, needed},
-    routes::{Asked, aadb2c},
+    asked::{AskedPolicy, aadb2c},
 };
 use crate::{
     fault::Outcome,
     issued::{CodeProblem, Session},
 };
 
-pub(super) fn redeem(at: Asked<'_>) -> Outcome<Value> {
+pub(super) fn redeem(at: AskedPolicy<'_>) -> Outcome<Value> {
     if let Some(name) = at.call.repeated() {
         let text = format!("The request contains the parameter '{name}' more than once.");
         return Err(aadb2c(90_052, "invalid_request", &text));

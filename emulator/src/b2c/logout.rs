@@ -2,10 +2,10 @@
 
 use hyper::StatusCode;
 
-use super::routes::Asked;
+use super::asked::AskedPolicy;
 use crate::{answer::Answer, page};
 
-pub(super) fn serve(at: Asked<'_>) -> Answer {
+pub(super) fn serve(at: AskedPolicy<'_>) -> Answer {
     let parameters = at.call.query_or_form();
     let find = |name: &str| parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     let is_known = |uri: &&str| at.tenant.apps.iter().any(|app| app.redirect_uris.iter().any(|one| one == uri));

@@ -2,15 +2,15 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{metadata, registration::PolicyApp, routes::Asked};
+use super::{asked::AskedPolicy, metadata, registration::PolicyApp};
 use crate::{
     issued::{Person, Session},
     jose::{self, put},
 };
 
 /// All that an access token is made of.
-pub(super) struct Access<'a> {
-    pub(super) at: Asked<'a>,
+pub(super) struct PolicyAccess<'a> {
+    pub(super) at: AskedPolicy<'a>,
     pub(super) client: &'a PolicyApp,
     /// None: the client itself.
     pub(super) person: Option<&'a Person>,
@@ -19,9 +19,9 @@ pub(super) struct Access<'a> {
     pub(super) lifetime: i64,
 }
 
-// === impl Access ===
+// === impl PolicyAccess ===
 
-impl Access<'_> {
+impl PolicyAccess<'_> {
     pub(super) fn claims(&self) -> Map<String, Value> {
         let mut claims = dated(self.at, self.lifetime);
         put(&mut claims, "aud", &self.api.client_id);
@@ -43,7 +43,7 @@ impl Access<'_> {
     }
 }
 
-pub(super) fn id_claims(at: Asked<'_>, client_id: &str, session: &Session) -> Map<String, Value> {
+pub(super) fn id_claims(at: AskedPolicy<'_>, client_id: &str, session: &Session) -> Map<String, Value> {
     let mut claims = dated(at, 3_600);
     put(&mut claims, "aud", client_id);
     put(&mut claims, "ver", "1.0");
@@ -55,20 +55,20 @@ pub(super) fn id_claims(at: Asked<'_>, client_id: &str, session: &Session) -> Ma
     claims
 }
 
-/// The same person is another user by each policy.
-pub(super) fn client_info(at: Asked<'_>, person: &Person) -> String {
+/// A person is another user by each policy.
+pub(super) fn client_info(at: AskedPolicy<'_>, person: &Person) -> String {
     let uid = format!("{}-{}", person.id, at.policy.name.to_ascii_lowercase());
     jose::encode(json!({"uid": uid, "utid": at.tenant.id}).to_string())
 }
 
-fn about(at: Asked<'_>, claims: &mut Map<String, Value>, person: &Person) {
+fn about(at: AskedPolicy<'_>, claims: &mut Map<String, Value>, person: &Person) {
     put(claims, "sub", &person.id);
     put(claims, "name", &person.name);
     claims.insert("emails".to_owned(), json!([person.email]));
     put(claims, if at.policy.acr { "acr" } else { "tfp" }, &at.policy.name);
 }
 
-fn dated(at: Asked<'_>, lifetime: i64) -> Map<String, Value> {
+fn dated(at: AskedPolicy<'_>, lifetime: i64) -> Map<String, Value> {
     let now = at.world.now();
     let mut claims = Map::new();
     put(&mut claims, "iss", metadata::issuer(at.call, at.tenant, at.policy));

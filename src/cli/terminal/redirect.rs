@@ -156,7 +156,7 @@ impl FromStr for LoopbackUri {
 /// Whether an authorization endpoint is Entra's, B2C's, CIAM's or AD FS's, by the path that all of those have and no issuer's has
 /// to. The authority decides what it takes, whatever the configuration calls it.
 pub(super) fn is_entra_style(authorization: &Url) -> bool {
-    let path = authorization.path();
+    let path = authorization.path().trim_end_matches('/');
     path.ends_with("/oauth2/v2.0/authorize") || path.ends_with("/adfs/oauth2/authorize")
 }
 

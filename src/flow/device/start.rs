@@ -101,7 +101,7 @@ fn fits(scopes: &Scopes, common: &Common<'_>) -> Result<(), Refusal> {
 }
 
 fn not_available() -> Refusal {
-    let detail = "the app's authority has no device flow: its metadata names no `device_authorization_endpoint`";
+    let detail = "the app's authority has no device flow, or its metadata names no `device_authorization_endpoint`";
     Refusal::new(Turn::Rights, RefusalKind::FlowNotAvailable, detail)
 }
 

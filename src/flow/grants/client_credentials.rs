@@ -59,7 +59,7 @@ pub(super) fn work(plan: &CachedPlan<'_>) -> Work {
     Work::Grant {
         form: Form::default()
             .with("grant_type", "client_credentials")
-            .with_some("scope", (!scopes.is_empty()).then(|| scopes.to_string()))
+            .with_some("scope", members::app_scope(app, scopes))
             .with_some("audience", common.audience)
             .with_some("resource", common.resource)
             .with_some("claims", claims.merged(app)),

@@ -24,6 +24,9 @@ use crate::caller::Caller;
 pub(super) fn plan<'a>(asker: Asker<'a>, request: &'a Request<'a>) -> Result<Planning<'a>, Refusal> {
     match request {
         Request::ClientCredentials(common) => client_credentials::plan(asker, common).map(Planning::Done),
+        Request::OnBehalfOf(_) if !asker.app.authority.profile().has_on_behalf_of => {
+            Err(asker.app.no_such_flow("exchange of tokens"))
+        }
         Request::OnBehalfOf(request) => match (&request.saml, request.session) {
             (Some(saml), None) => saml::plan(asker, request, saml).map(Planning::Done),
             (Some(_), Some(_)) => {

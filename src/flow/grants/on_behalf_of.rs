@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::authority::{IssuerForm, MetadataDocument, OboGrant, UserIds};
+use crate::authority::{OboGrant, TargetRule, UserIds};
 use crate::flow::about::Owner;
 use crate::flow::app::{App, InboundGuard};
 use crate::flow::catalogue::Flow;
@@ -16,7 +16,7 @@ use crate::flow::refusal::{Refusal, RefusalKind};
 use crate::flow::request::{Common, OnBehalfOf};
 use crate::flow::spine::failure::no_keys;
 use crate::flow::state::FlowState;
-use crate::inbound::{Policy, TokenRejected, Verdict, Verified, Whose};
+use crate::inbound::{IssuerFacts, Policy, TokenRejected, Verdict, Verified, Whose};
 use crate::oauth::{Claims, Form, GRANT_JWT_BEARER, GRANT_TOKEN_EXCHANGE, SamlVersion, TOKEN_TYPE_ACCESS, is_refresh_token_type};
 use crate::secret::Secret;
 use crate::telemetry::Context;
@@ -125,7 +125,7 @@ pub(super) fn work(plan: &CachedPlan<'_>, request: &OnBehalfOf<'_>, (bearer, use
     let CachedPlan { app, scopes, common, claims, tenant, .. } = plan;
     let bearer = Secret::new(bearer);
     let form = match app.authority.profile().on_behalf_of {
-        OboGrant::JwtBearer => asserted(GRANT_JWT_BEARER, scopes, bearer, request),
+        OboGrant::JwtBearer => asserted(app, GRANT_JWT_BEARER, scopes, bearer, request),
         OboGrant::TokenExchange => {
             let subject = request.subject_token_type.unwrap_or(TOKEN_TYPE_ACCESS);
             token_exchange((subject, requested_of(request)), scopes, bearer, common)
@@ -151,23 +151,34 @@ pub(super) fn exchanged(app: &App, request: &OnBehalfOf<'_>) -> Exchanged {
 /// nothing is known it is refused: two such users would share one account.
 pub(super) fn owner_of<'a>(app: &App, user: &'a Claims) -> Result<PartitionOwner<'a>, Refusal> {
     let said = |claim: &'a Option<String>| claim.as_deref().filter(|text| !text.is_empty());
+    let ids = app.authority.profile().user_ids;
     match (said(&user.oid), said(&user.tid), said(&user.sub)) {
-        (Some(oid), Some(tid), _) if app.authority.profile().user_ids == UserIds::ObjectInTenant => {
-            Ok(PartitionOwner::User(oid, tid))
-        }
-        (.., Some(sub)) => Ok(PartitionOwner::Account(sub)),
-        _ => Err(invalid("it has no `sub`, so that nobody knows whose it is")),
+        (Some(oid), Some(tid), _) if ids == UserIds::ObjectInTenant => return Ok(PartitionOwner::User(oid, tid)),
+        (.., Some(sub)) => return Ok(PartitionOwner::Account(sub)),
+        _ => {}
     }
+    if ids != UserIds::SubjectOrName {
+        return Err(invalid("it has no `sub`, so that nobody knows whose it is"));
+    }
+    let named = [("upn", &user.upn), ("unique_name", &user.unique_name)];
+    let mut named = named.into_iter().filter_map(|(claim, name)| said(name).map(|name| PartitionOwner::Named(claim, name)));
+    named.next().ok_or_else(|| invalid("it has no `sub`, `upn` and `unique_name`, so that nobody knows whose it is"))
 }
 
-/// REQ-2, REQ-3, REQ-8.
-pub(super) fn asserted(grant: &str, scopes: &Scopes, assertion: Secret, request: &OnBehalfOf<'_>) -> Form {
+/// REQ-2, REQ-3, REQ-8; at AD FS REQ-16.
+pub(super) fn asserted(app: &App, grant: &str, scopes: &Scopes, assertion: Secret, request: &OnBehalfOf<'_>) -> Form {
+    let profile = app.authority.profile();
+    let scope = match profile.target {
+        TargetRule::Resource(beside) => beside.to_owned(),
+        TargetRule::Scopes | TargetRule::AudienceAndResource => scopes.with_reserved().to_string(),
+    };
     Form::default()
         .with("grant_type", grant)
         .with("requested_token_use", "on_behalf_of")
         .with_some("requested_token_type", request.requested_token_type)
-        .with("scope", scopes.with_reserved().to_string())
-        .with("client_info", "1")
+        .with("scope", scope)
+        .with_some("resource", request.common.resource)
+        .with_some("client_info", profile.client_info.then_some("1"))
         .with_secret("assertion", assertion)
 }
 
@@ -240,10 +251,10 @@ fn token_type<'a>(member: &str, kind: Option<&'a str>) -> Result<Option<&'a str>
 fn judged_before(state: &FlowState, app: &App, guard: &InboundGuard, digest: &TokenDigest) -> Option<Result<Arc<Claims>, Refusal>> {
     let policy = &guard.policy;
     let verified = app.verifier.remembered(digest, &app.client_id)?;
-    let document = if policy.needs_issuer_form() { Some(app.authority.known_document(verified.version)?) } else { None };
-    let form = document.as_deref().map(MetadataDocument::issuer_form).transpose().ok()?;
+    let document = if policy.needs_document() { Some(app.authority.known_document(verified.version)?) } else { None };
     let own = if policy.needs_own_tenant() { app.known_own_tenant()? } else { None };
-    Some(accepted(state, policy, verified, Whose::User, (form, own)))
+    let known = policy.facts(document.as_deref(), own).ok()?;
+    Some(accepted(state, policy, verified, Whose::User, known))
 }
 
 /// The user's claims, if the token is this authority's, a user's access token, and for this app.
@@ -284,26 +295,25 @@ async fn judged_about(
         TokenRejected::NoKeys(failure) => no_keys(failure),
         rejected => because(&policy.explain(bearer, &rejected), rejected.reason()),
     })?;
-    let document = if policy.needs_issuer_form() {
+    let document = if policy.needs_document() {
         Some(app.authority.document(verified.version, context.clone()).await.map_err(no_keys)?)
     } else {
         None
     };
-    let form = document.as_deref().map(MetadataDocument::issuer_form).transpose().map_err(no_keys)?;
     let own = if policy.needs_own_tenant() { app.own_tenant(context).await.map_err(no_keys)? } else { None };
-    accepted(state, policy, verified, whose, (form, own))
+    let known = policy.facts(document.as_deref(), own).map_err(no_keys)?;
+    accepted(state, policy, verified, whose, known)
 }
 
-/// What the app's policy says of a token whose signature is good, by the form of its authority's issuers and the id of the
-/// authority's own tenant, where these are needed.
+/// What the app's policy says of a token whose signature is good, by what is known of its authority's issuers.
 fn accepted(
     state: &FlowState,
     policy: &Policy,
     verified: Verified,
     whose: Whose,
-    (form, own): (Option<&IssuerForm>, Option<&str>),
+    known: IssuerFacts<'_>,
 ) -> Result<Arc<Claims>, Refusal> {
-    match policy.judge(&verified.claims, whose, (form, own), state.clock.unix()) {
+    match policy.judge(&verified.claims, whose, known, state.clock.unix()) {
         Verdict::Accepted => Ok(verified.claims),
         Verdict::Invalid(why) => Err(invalid(why)),
         Verdict::Elsewhere => {

@@ -72,7 +72,7 @@ pub(super) fn work(plan: &CachedPlan<'_>, grant: &SamlGrant<'_>) -> Work {
     let SamlGrant { request, assertion, version } = grant;
     let encoded = assertion.encoded();
     let form = match app.authority.profile().on_behalf_of {
-        OboGrant::JwtBearer => asserted(version.grant(), scopes, encoded, request),
+        OboGrant::JwtBearer => asserted(app, version.grant(), scopes, encoded, request),
         OboGrant::TokenExchange => token_exchange((version.token_type(), requested_of(request)), scopes, encoded, common),
     };
     let (owner, exchange) = (Owner::Asserted, exchanged(app, request));

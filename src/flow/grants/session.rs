@@ -275,7 +275,7 @@ impl<'a> Start<'a> {
     fn form(&self) -> Form {
         let (app, request, scopes) = (self.asker.app, self.request, self.scopes);
         if app.authority.profile().on_behalf_of == OboGrant::JwtBearer {
-            return asserted(GRANT_JWT_BEARER, scopes, Secret::new(self.bearer), request);
+            return asserted(app, GRANT_JWT_BEARER, scopes, Secret::new(self.bearer), request);
         }
         let subject = request.subject_token_type.unwrap_or(TOKEN_TYPE_ACCESS);
         let (scopes, kind) = match app.session_ask {

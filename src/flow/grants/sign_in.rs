@@ -75,7 +75,8 @@ impl<'a> SignInAsked<'a> {
 
     fn sent_scope(&self) -> Option<String> {
         // An issuer that is asked for nothing grants what is usual there, or what was granted before.
-        (!self.scopes.is_empty()).then(|| members::sign_in_scopes(self.asker.app, self.scopes).to_string())
+        let says_who = self.asker.app.authority.profile().reserved_scopes;
+        (says_who || !self.scopes.is_empty()).then(|| members::sign_in_scopes(self.asker.app, self.scopes).to_string())
     }
 
     /// What is to be done.

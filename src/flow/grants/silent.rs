@@ -4,6 +4,7 @@ use crate::caller::Caller;
 use crate::flow::catalogue::Flow;
 use crate::flow::members::{self, ClaimsMember};
 use crate::flow::plan::{AccountSearch, Asker, CachedGrant, CachedPlan, Plan, Refresh, Work, partition_of};
+use crate::flow::policies;
 use crate::flow::refusal::Refusal;
 use crate::flow::request::Silent;
 use crate::token::TokenKey;
@@ -30,6 +31,7 @@ pub(super) fn plan_of<'a>(
     members::user_target(app, common, scopes)?;
     let claims = ClaimsMember::read(common)?;
     let account = members::account(app, request.account, "account")?;
+    let app = policies::of_account(app, account, common.policy)?;
     let tenant = app.tenant(common.tenant)?;
     let variant = app.usual.variant_of(&claims.variant(app, common, tenant.as_ref()));
     let partition = partition_of(app, owner, account);

@@ -27,7 +27,7 @@ pub(super) mod send;
 mod start;
 mod unnamed;
 
-pub(super) use begin::{Beginning, device};
+pub(super) use begin::{Beginning, device, pushed};
 
 use std::sync::Arc;
 

@@ -218,7 +218,12 @@ impl Redemption {
             superset: matching == Matching::Superset,
             bypass: Bypass::Older { than: 0, challenge: 0 },
         };
-        let head = state.cache.store(&query, &Loaded { grant, granted, kept: true }).await;
+        let head = if grant.has_access_token() {
+            state.cache.store(&query, &Loaded { grant, granted, kept: true }).await
+        } else {
+            // There is nothing that could be found again.
+            grant.write()
+        };
         Ok(Redeemed { head, source: TokenSource::IdentityProvider, signed_in, account: kept, session: None })
     }
 

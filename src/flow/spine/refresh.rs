@@ -296,7 +296,7 @@ impl Refresh {
             Ok(grant) => {
                 state.succeeded(app, &job.keys(version)).await;
                 let granted = granted(app.authority.matching(), &self.scopes, &grant);
-                let kept = job.may_be_kept(&self.scopes, &grant);
+                let kept = grant.has_access_token() && job.may_be_kept(&self.scopes, &grant);
                 Ok(Loaded { grant, granted, kept })
             }
             Err(failure) => Err(Self::unusable(job, version, failure)),

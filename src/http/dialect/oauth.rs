@@ -20,8 +20,9 @@ use crate::token::Turn;
 #[derive(Serialize, ToSchema)]
 #[schema(as = OAuthToken)]
 pub(in crate::http) struct OAuthToken<'a> {
-    /// The token.
-    access_token: &'a str,
+    /// The token; absent where a policy of Azure AD B2C gave an id token alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_token: Option<&'a str>,
     /// `Bearer`; `N_A` where what was exchanged is no access token.
     token_type: &'a str,
     /// In seconds; absent where the authority does not say it.
@@ -79,8 +80,8 @@ pub(in crate::http) struct OAuthError<'a> {
 /// The first part of an answer, as it was written.
 #[derive(Deserialize)]
 struct WrittenHead<'a> {
-    #[serde(borrow)]
-    access_token: Plain<'a>,
+    #[serde(borrow, default)]
+    access_token: Option<Plain<'a>>,
     #[serde(borrow)]
     token_type: Plain<'a>,
     #[serde(borrow, default)]
@@ -123,11 +124,11 @@ fn token(answer: &Answer, shape: OAuthShape, now: i64) -> Response {
         // What was written has no token.
         return error(StatusCode::BAD_GATEWAY, &OAuthError::plain("server_error", "the answer has no token"));
     };
-    let [scope, id_token, issued] =
-        [&head.scope, &head.id_token, &head.issued_token_type].map(|member| member.as_ref().map(|plain| &*plain.0));
+    let [access_token, scope, id_token, issued] = [&head.access_token, &head.scope, &head.id_token, &head.issued_token_type]
+        .map(|member| member.as_ref().map(|plain| &*plain.0));
     let issued = shape.is_exchange.then(|| issued.unwrap_or(TOKEN_TYPE_ACCESS));
     json(written(&OAuthToken {
-        access_token: &head.access_token.0,
+        access_token,
         token_type: &head.token_type.0,
         expires_in: answer.head.expires_on.map(|ends| ends.saturating_sub(now).max(0)),
         scope: scope.filter(|scope| !scope.is_empty()),
@@ -228,7 +229,7 @@ fn of_refusal<'a>(refusal: &'a Refusal, failure: &RequestFailure<'a>) -> (Status
             _,
             RefusalKind::CallerNotAllowed | RefusalKind::UnknownApp | RefusalKind::FlowNotAllowed | RefusalKind::FlowNotAvailable,
         ) => (bad, "unauthorized_client"),
-        (_, RefusalKind::TenantNotAllowed) => (bad, "invalid_request"),
+        (_, RefusalKind::TenantNotAllowed | RefusalKind::PolicyNotAllowed) => (bad, "invalid_request"),
         (
             _,
             RefusalKind::InvalidToken

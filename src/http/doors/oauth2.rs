@@ -23,13 +23,12 @@ pub(in crate::http) const APP: &str = "app";
 const OPENID: &str = "openid";
 
 /// What of a request would make its answer mean something else than tokend gives.
-const REFUSED: [(Member, &str); 6] = [
+const REFUSED: [(Member, &str); 5] = [
     (Member::ActorToken, "a token for an actor who acts for a user is not served: leave it out"),
     (Member::AuthorizationDetails, "rich authorization requests (RFC 9396) are not served: say it by `scope`"),
     (Member::RequestObject, "request objects (RFC 9101) are not served: send the parameters themselves"),
     (Member::ReqCnf, "tokens that are bound to a key are not served: leave it out"),
     (Member::TokenType, "tokens are bearer tokens: leave it out"),
-    (Member::Policy, "user flows are not served: leave it out"),
 ];
 
 /// `POST /oauth2/token`.
@@ -187,6 +186,7 @@ fn common<'a>(given: &'a DoorInput<'_>, scopes: Option<Scopes>) -> Common<'a> {
         api: text(&members.api),
         scopes,
         tenant: text(&members.tenant),
+        policy: text(&members.policy),
         claims: text(&members.claims),
         force_refresh: members.force_refresh.unwrap_or(false),
         audience: text(&members.audience),

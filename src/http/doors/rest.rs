@@ -134,6 +134,7 @@ fn common<'a>(members: &'a Members<'_>, scopes: Option<Scopes>) -> Common<'a> {
         api: text(&members.api),
         scopes,
         tenant: text(&members.tenant),
+        policy: text(&members.policy),
         claims: text(&members.claims),
         client_claims: text(&members.client_claims),
         force_refresh: members.force_refresh.unwrap_or(false),

@@ -211,7 +211,7 @@ members! {
     access_token_sha256 AccessTokenSha256: Rare for_apis,
         body "Do not answer with the token that has this SHA-256: the one that a resource just rejected.";
     audience Audience: Text, body "RFC 8693 §2.1; OIDC issuers only.", form "RFC 8693 §2.1; OIDC issuers only.";
-    resource Resource: Text, body "RFC 8707; OIDC issuers only.", form "RFC 8707; OIDC issuers only.",
+    resource Resource: Text, body "RFC 8707; OIDC issuers and AD FS only.", form "RFC 8707; OIDC issuers and AD FS only.",
         query "The resource: an App ID URI. The token is for its `/.default`.";
     subject_token_type SubjectTokenType: Rare,
         body "RFC 8693 §2.1; OIDC issuers only, but for the types of SAML assertions. An access token, if absent.",
@@ -276,8 +276,8 @@ members! {
     token TheToken: Token, form "The token in question.";
     #[serde(skip)]
     token_type_hint TokenTypeHint: Word, form "What it may be; not needed, and not looked at.";
-    #[serde(skip)]
-    policy Policy: Word, form "A user flow at Azure AD B2C; not served yet.";
+    policy Policy: Rare for_apis, body "A policy (user flow) at Azure AD B2C, in place of the app's own. The app has to list it.",
+        form "A policy (user flow) at Azure AD B2C, in place of the app's own. The app has to list it.";
     session Session: Rare for_apis,
         body "A long-running on-behalf-of session: `new` or a key of your own with the user's token begins one, the key alone goes on with it.",
         form "A long-running on-behalf-of session that begins: `new`, or a key of your own. The refresh token of the answer continues it.";
@@ -335,6 +335,9 @@ impl MemberSet {
 
     /// With what steers the cache: there is nothing to steer where it is not read.
     pub(in crate::http) const CACHED: Self = Self::COMMON.and(&[Member::ForceRefresh, Member::AccessTokenSha256]);
+
+    /// With what both steps of a sign-in take.
+    pub(in crate::http) const SIGN_IN: Self = Self::COMMON.and(&[Member::RedirectUri, Member::Nonce, Member::Policy]);
 
     /// What a caller with `callers.*.apis` may name.
     pub(super) const FOR_APIS: Self = Self::for_apis();

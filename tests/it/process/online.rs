@@ -42,6 +42,27 @@ async fn what_does_not_work_is_1_with_the_authoritys_words() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn aut_4_an_unknown_instance_is_an_error_and_one_that_cannot_be_asked_is_none() {
+    for (script, expected) in [
+        (json!({"aadsts": 50049}), 1),
+        (json!({"raw": {"status": 503, "body": "busy"}}), 0),
+        (json!({"raw": {"status": 200, "body": "<html>"}}), 0),
+    ] {
+        let (emulator, files) = stage().await;
+        emulator.script(json!({"on": {"endpoint": "instance"}, "times": 0, "do": script})).await;
+        let config = files.path().join("tokend.yaml");
+        std::fs::write(&config, configuration(&emulator, &files)).expect("a file");
+        let mut command = tokend(&["check", "--online", "--config"]);
+        command.arg(&config);
+        let (code, text) = said(&run(command).await);
+        assert_eq!(code, expected, "{text}");
+        assert_eq!(text.contains("apps.daemon.authority: Entra knows no instance"), expected == 1, "{text}");
+        // Issuers are no instances of anybody.
+        assert!(!text.contains("apps.shop.authority"), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_issuer_that_is_another_than_the_configured_one_is_shown_with_it() {
     for (written, right) in [("/oidc/shop/", "/oidc/shop"), ("/oidc/shop//", "/oidc/shop")] {
         let (emulator, files) = stage().await;

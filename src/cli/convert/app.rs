@@ -97,6 +97,9 @@ pub(super) fn write(
         page.comment(4, comment);
     }
     page.line(4, &identity.authority.yaml());
+    if let Some(region) = region(config, &identity.authority) {
+        page.line(4, &format!("region: {}", scalar(&region)));
+    }
     page.line(4, &format!("client_id: {}", scalar(&identity.client_id)));
     page.line(4, "credential:");
     for comment in &credential.comments {
@@ -121,6 +124,16 @@ pub(super) fn write(
         page.line(4, &format!("client_id: {}", scalar(&identity.client_id)));
         page.line(4, &format!("credential: {{{}}}", credential.yaml));
     }
+}
+
+/// The region that the app asks, where its authority has regions.
+fn region(config: &SidecarConfig, authority: &AppAuthority) -> Option<String> {
+    let AppAuthority::Tenant { instance, .. } = authority else { return None };
+    let has_regions =
+        !authority.is_multi_tenant() && ![".ciamlogin.com", ".b2clogin.com"].iter().any(|end| instance.ends_with(end));
+    let (_, region) = has_regions.then(|| config.text("AzureAd:AzureRegion")).flatten()?;
+    let plain: String = region.split_whitespace().collect::<String>().to_ascii_lowercase();
+    Some(if plain == "tryautodetect" { "auto".to_owned() } else { plain })
 }
 
 fn inbound(page: &mut YamlPage, config: &SidecarConfig, identity: &AppIdentity) {

@@ -30,6 +30,8 @@ const READY: [&str; 3] = ["Path", "ClientSecret", "SignedAssertionFilePath"];
 const WORKLOAD_TOKEN: &str = "/var/run/secrets/azure/tokens/azure-identity-token";
 const SECRET_FILE: &str = "/run/secrets/client-secret";
 const PEM_FILE: &str = "/run/secrets/client.pem";
+const PFX_FILE: &str = "/run/secrets/client.pfx";
+const PASSWORD_FILE: &str = "/run/secrets/client.password";
 
 /// The members that may hold what proves the app, and so are never read.
 const SECRETS: [&str; 4] = ["ClientSecret", "Base64EncodedValue", "CertificatePassword", "CustomSignedAssertionProviderData"];
@@ -58,7 +60,7 @@ pub(super) fn choose(config: &SidecarConfig, findings: &mut Findings) -> ChosenC
     // to.
     let chosen = listed.iter().position(|one| READY.contains(&one.source)).or((!listed.is_empty()).then_some(0));
     let Some(one) = chosen.and_then(|chosen| listed.get(chosen)) else { return unlisted(config) };
-    let mut credential = converted(config, one, findings);
+    let mut credential = with_chain(converted(config, one, findings), config, findings);
     for other in listed.iter().filter(|other| other.path != one.path) {
         let said = "an app of tokend has one credential, and Microsoft's sidecar takes the first that loads";
         credential.comments.push(format!("{} ({}) was not chosen: {said}.", other.place, other.source));
@@ -153,10 +155,8 @@ fn converted(config: &SidecarConfig, one: &ListedCredential, findings: &mut Find
         "Base64Encoded" => {
             let value = config.take(&at("Base64EncodedValue"));
             let place = value.map_or_else(|| "Base64EncodedValue".to_owned(), ConfiguredValue::place);
-            pem(&format!(
-                "{place} is PKCS#12 in base64. Convert it once, and {AS_PEM}: `base64 -d | openssl pkcs12 -nodes` reads it from \
-                 standard input, and asks for its password if it has one."
-            ))
+            let comment = format!("To do: put {place} into this file as it is: PKCS#12 in base64 is read, too.");
+            pfx(PFX_FILE, vec![comment], config.take(&at("CertificatePassword")))
         }
         "KeyVault" => {
             for member in ["KeyVaultUrl", "KeyVaultCertificateName"] {
@@ -238,29 +238,50 @@ fn workload_token(config: &SidecarConfig) -> String {
     config.text("AZURE_FEDERATED_TOKEN_FILE").map_or(WORKLOAD_TOKEN, |(_, file)| file).to_owned()
 }
 
-/// A certificate with its key on disk: PEM goes on as it is, PKCS#12 has to be converted.
+/// A certificate with its key on disk, as PEM or as PKCS#12.
 fn on_disk(value: &ConfiguredValue, path: &str, password: Option<&ConfiguredValue>) -> ChosenCredential {
-    let lower = path.to_ascii_lowercase();
-    let mut comments = Vec::new();
-    let file = if lower.ends_with(".pem") {
-        comments.push(format!("{}: key and certificate as PEM, followed when the file changes.", value.place()));
-        path.to_owned()
-    } else {
-        let stem = [".pfx", ".p12"].into_iter().find(|end| lower.ends_with(end)).map_or(path.len(), |end| path.len() - end.len());
-        let pem = format!("{}.pem", path.get(..stem).unwrap_or(path));
-        let asks = password.map_or_else(
-            || "it has no password".to_owned(),
-            |password| format!("it asks for the password that {} has, and nobody needs it afterwards", password.place()),
-        );
-        comments.push(format!(
-            "To do: {} is PKCS#12, which this release does not read. Convert it once: openssl pkcs12 -in FILE.pfx -out FILE.pem \
-             -nodes ({asks}).",
-            value.place()
-        ));
-        pem
-    };
-    if !file.starts_with('/') {
+    let what = if path.to_ascii_lowercase().ends_with(".pem") { "PEM" } else { "PKCS#12" };
+    let mut comments = vec![format!("{}: key and certificate as {what}, followed when the file changes.", value.place())];
+    if !path.starts_with('/') {
         comments.push("The path is relative to where tokend is started: write the whole of it.".to_owned());
     }
-    ChosenCredential { comments, yaml: format!("certificate: {{file: {}}}", scalar(&file)), variable: None }
+    if what == "PKCS#12" {
+        return pfx(path, comments, password);
+    }
+    ChosenCredential { comments, yaml: format!("certificate: {{file: {}}}", scalar(path)), variable: None }
+}
+
+/// A certificate with its key as PKCS#12. A password that stands in the file goes to a file of its own; one that is a variable stays
+/// one.
+fn pfx(path: &str, mut comments: Vec<String>, password: Option<&ConfiguredValue>) -> ChosenCredential {
+    let file = scalar(path);
+    let Some(password) = password else {
+        return ChosenCredential { comments, yaml: format!("pfx: {{file: {file}}}"), variable: None };
+    };
+    let (said, place, variable) = match password.variable() {
+        Some(variable) => (
+            format!("To do: leave the variable {} in tokend's environment, with the password as it is.", password.name()),
+            format!("{{env: {}}}", scalar(variable)),
+            Some(variable.to_owned()),
+        ),
+        None => (
+            format!("To do: put the value of {} into {PASSWORD_FILE}, alone, and take it out of there.", password.place()),
+            format!("{{file: {PASSWORD_FILE}}}"),
+            None,
+        ),
+    };
+    comments.push(said);
+    ChosenCredential { comments, yaml: format!("pfx: {{file: {file}, password: {place}}}"), variable }
+}
+
+/// Has the chain sent where it is to be, and there is one.
+fn with_chain(mut credential: ChosenCredential, config: &SidecarConfig, findings: &mut Findings) -> ChosenCredential {
+    let has_chain = ["certificate: ", "pfx: "].iter().any(|kind| credential.yaml.starts_with(kind));
+    if has_chain
+        && config.switch("AzureAd:SendX5C", findings).is_some_and(|(_, on)| on)
+        && let Some(members) = credential.yaml.strip_suffix('}')
+    {
+        credential.yaml = format!("{members}, x5c: true}}");
+    }
+    credential
 }

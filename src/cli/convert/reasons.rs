@@ -6,7 +6,7 @@ const POP: &str = "tokend answers and judges bearer tokens only";
 const AGENTS: &str = "agent identities are not served yet";
 const CACHE: &str = "tokend has one cache, bounded in bytes: cache.memory.max_bytes, and cache.redis for several replicas";
 const USER_FLOWS: &str =
-    "user flows of Azure AD B2C are not converted: name the user flow's issuer by `issuer` in place of `authority`";
+    "write `authority: https://HOST/TENANT/POLICY` for user flows of Azure AD B2C, and the other policies in `policies`";
 const DECRYPTION: &str = "tokend takes no encrypted tokens: have the registration's token encryption switched off";
 const LISTENER_TLS: &str =
     "TLS of the listener is `tls.cert` and `tls.key`, PEM files without a password; on loopback none is needed";
@@ -18,12 +18,8 @@ const TELEMETRY: &str = "tokend has metrics at `admin_listen`, and traces by OTL
 /// sentence "NAME is not converted: …".
 const REASONS: &[(&str, &str)] = &[
     ("azuread:authority", "Instance and TenantId are there, and count alone, as at Microsoft's sidecar"),
-    ("azuread:azureregion", "tokend asks the global endpoint; a region is no part of this conversion"),
-    (
-        "azuread:sendx5c",
-        "this release signs assertions with the certificate's thumbprint, and sends no chain: register the certificate \
-                         itself, as trust by subject name and issuer needs the chain",
-    ),
+    ("azuread:azureregion", "only the one tenant of an Entra authority has regional endpoints"),
+    ("azuread:sendx5c", "only a certificate has a chain, and the credential is another one"),
     ("azuread:extraqueryparameters", "tokend adds nothing to its calls of the authority"),
     ("azuread:apphometenantid", "tokend asks the tenant of `authority`"),
     (

@@ -160,10 +160,16 @@ fn each_source_of_credentials_becomes_one_that_is_here() {
         ("SignedAssertionFromManagedIdentity", "P__ManagedIdentityClientId=m", json!({"federated_token": {"file": token}})),
         ("ClientSecret", "P__ClientSecret=s", json!({"secret": {"env": "AzureAd__ClientCredentials__0__ClientSecret"}})),
         ("6", "", json!({"secret": {"file": "/run/secrets/client-secret"}})),
-        ("Path", "P__CertificateDiskPath=/c/app.pfx", json!({"certificate": {"file": "/c/app.pem"}})),
+        ("Path", "P__CertificateDiskPath=/c/app.pfx", json!({"pfx": {"file": "/c/app.pfx"}})),
+        (
+            "Path",
+            "P__CertificateDiskPath=/c/app.pfx\nP__CertificatePassword=p\nAzureAd__SendX5C=true",
+            json!({"pfx": {"file": "/c/app.pfx", "x5c": true,
+                "password": {"env": "AzureAd__ClientCredentials__0__CertificatePassword"}}}),
+        ),
         ("Path", "P__CertificateDiskPath=/c/app.PEM", json!({"certificate": {"file": "/c/app.PEM"}})),
-        ("Path", "P__CertificateDiskPath=/c/app", json!({"certificate": {"file": "/c/app.pem"}})),
-        ("Base64Encoded", "P__Base64EncodedValue=cGZ4", json!({"certificate": {"file": "/run/secrets/client.pem"}})),
+        ("Path", "P__CertificateDiskPath=/c/app", json!({"pfx": {"file": "/c/app"}})),
+        ("Base64Encoded", "P__Base64EncodedValue=cGZ4", json!({"pfx": {"file": "/run/secrets/client.pfx"}})),
         ("KeyVault", "P__KeyVaultUrl=https://v.example", json!({"certificate": {"file": "/run/secrets/client.pem"}})),
         ("StoreWithThumbprint", "P__CertificateThumbprint=x", json!({"certificate": {"file": "/run/secrets/client.pem"}})),
         ("StoreWithSubjectName", "", json!({"certificate": {"file": "/run/secrets/client.pem"}})),
@@ -291,15 +297,16 @@ fn logs_and_hosts() {
 
 #[test]
 fn what_is_not_converted_is_named_with_its_reason() {
-    let (text, _) =
-        env("AzureAd__AzureRegion=westeurope\nAzureAd__SendX5C=true\nAzureAd__Unheard=x\nSidecar__PopValidation__ValidateQ=true\n\
+    let (text, tree) = env(
+        "AzureAd__AzureRegion=West Europe\nAzureAd__SendX5C=true\nAzureAd__Unheard=x\nSidecar__PopValidation__ValidateQ=true\n\
          DownstreamApis__a__Scopes=b\nDownstreamApis__a__RelativePath=/me\nDownstreamApis__a__AcquireTokenOptions__FmiPath=x\n\
          DownstreamApis__a__ExtraHeaderParameters__X-Own=x\nTZ=UTC\nApplicationInsights__ConnectionString=x\neyJhbGciOi=x\n\
-         DownstreamApis__a__ProtocolScheme=MTLS_POP\nAzureAd__ClientCredentials__0__TokenExchangeUrl=x\n");
+         DownstreamApis__a__ProtocolScheme=MTLS_POP\nAzureAd__ClientCredentials__0__TokenExchangeUrl=x\n",
+    );
+    assert_eq!(tree["apps"]["default"]["region"], "westeurope");
     let text = flowing(&text);
     for (name, reason) in [
-        ("AzureAd__AzureRegion (sidecar.env, line 4)", "a region"),
-        ("AzureAd__SendX5C (sidecar.env, line 5)", "sends no chain"),
+        ("AzureAd__SendX5C (sidecar.env, line 5)", "only a certificate"),
         ("AzureAd__Unheard (sidecar.env, line 6)", "nothing that is known"),
         ("Sidecar__PopValidation__ValidateQ (sidecar.env, line 7)", "bearer tokens only"),
         ("DownstreamApis__a__RelativePath (sidecar.env, line 9)", "/DownstreamApi"),

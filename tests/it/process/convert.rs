@@ -39,6 +39,10 @@ impl Sample {
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("a file");
         write("azure-identity-token", &issuer.token(clock.unix() + 3600, json!({})));
         write("orders.pem", &Emulator::pem(emulator.app("orders-api")));
+        write("client.password", CANARIES[0]);
+        let pfx = ["pkcs12", "-export", "-in", "orders.pem", "-out", "orders.pfx", "-passout", "file:client.password"];
+        let made = std::process::Command::new("openssl").args(pfx).current_dir(folder.path()).status().expect("OpenSSL");
+        assert!(made.success());
         write("ca.pem", &emulator.ca_pem);
         let sample = std::fs::read_to_string(root().join("tests/fixtures/entra-sidecar").join(name)).expect("a sample");
         let here = folder.path().display().to_string();
@@ -58,7 +62,7 @@ impl Sample {
             assert!(!text.contains(canary), "{text}");
         }
         // An image of Microsoft's has its public authority in a file of its own, which this sample does not name.
-        let text = text.replace("https://login.microsoftonline.com", &emulator.origin);
+        let text = text.replace("https://login.microsoftonline.com", &emulator.origin).replace("/run/secrets", &here);
         write("tokend.yaml", &text);
         Self { config: folder.path().join("tokend.yaml"), emulator, folder, port, text }
     }
@@ -106,16 +110,19 @@ async fn a_certificate_and_two_apis_by_appsettings() {
     let sample = Sample::converted("--appsettings", "appsettings.json", "5000").await;
     let tree = sample.tree();
     let app = &tree["apps"]["default"];
-    assert_eq!(app["credential"], json!({"certificate": {"file": sample.folder.path().join("orders.pem")}}));
+    assert_eq!(
+        app["credential"],
+        json!({"pfx": {
+        "file": sample.folder.path().join("orders.pfx"), "x5c": true,
+        "password": {"file": sample.folder.path().join("client.password")}}})
+    );
     assert_eq!(app["inbound"], json!({"audiences": ["api://orders"], "scopes": ["access_as_user"]}));
     assert_eq!(tree["listen"], format!("127.0.0.1:{}", sample.port));
     assert!(tree["apis"]["graph"].is_object() && tree["apis"]["graph"].get("overrides").is_none(), "{tree}");
     assert_eq!(tree["apis"]["agenticblueprint"]["app_token"], true);
     let flowing: Vec<&str> = sample.text.split_whitespace().filter(|word| *word != "#").collect();
     let flowing = flowing.join(" ");
-    for said in
-        ["CertificatePassword", "SendX5C", "RelativePath", "CallDownstreamApi", "Was Graph", "AllowedHosts", "Microsoft.AspNetCore"]
-    {
+    for said in ["CertificatePassword", "RelativePath", "CallDownstreamApi", "Was Graph", "AllowedHosts", "Microsoft.AspNetCore"] {
         assert!(flowing.contains(said), "{said} is not in {}", sample.text);
     }
     assert!(sample.checked().await.contains("default: the authority gives it tokens"));

@@ -208,11 +208,11 @@ impl FlowState {
 
     /// The api of this name, if it says that this door serves it. Who may not ask for it learns nothing of that.
     pub(super) fn served_to(&self, caller: Caller, door: ApiDoor, name: &str) -> Result<&Api, Arc<Refusal>> {
-        self.served_at(door, name).or_else(|refusal| {
+        self.served_at(door, name).map_err(|refusal| {
             let common = Common { api: Some(name), beyond: Beyond::Nothing, ..Common::default() };
             match self.allowed(caller, Some(Flow::OnBehalfOf), &common) {
-                Err(lacks) if lacks.kind == RefusalKind::CallerNotAllowed => Err(lacks),
-                _ => Err(refusal),
+                Err(lacks) if lacks.kind == RefusalKind::CallerNotAllowed => lacks,
+                _ => refusal,
             }
         })
     }

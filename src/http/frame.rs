@@ -339,10 +339,10 @@ impl OpenedRequest {
     /// # Errors
     /// What stands where the user's token belongs is none, or a member is not as it has to be.
     pub(super) fn given<'a>(&'a self, settings: &'a DoorSettings) -> Result<DoorInput<'a>, RequestError> {
-        let (bearer, unusable) = match self.route.body {
-            BodyKind::Unread if self.route.bearer => bearer_if_needed(&self.headers),
-            _ if self.route.bearer => (bearer(&self.headers)?, None),
-            _ => (None, None),
+        let (bearer, unusable) = match (self.route.bearer, self.route.path.judged) {
+            (true, false) => bearer_if_needed(&self.headers),
+            (true, true) => (bearer(&self.headers)?, None),
+            (false, _) => (None, None),
         };
         let (body, query) = (self.body.as_ref().map(|body| &body.bytes[..]), self.uri.query().unwrap_or_default());
         let members = match self.route.body {

@@ -63,7 +63,7 @@ pub(super) const WITHOUT_USER_POST: Route = header(
 pub(super) const VALIDATE: Route = Route {
     path: Path::ms_sidecar("/Validate"),
     method: RouteMethod::Get,
-    body: BodyKind::Sidecar,
+    body: BodyKind::Unread,
     bearer: true,
     takes: MemberSet::of(&[]),
     door: ms_sidecar::validate,

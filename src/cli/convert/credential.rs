@@ -251,8 +251,8 @@ fn on_disk(value: &ConfiguredValue, path: &str, password: Option<&ConfiguredValu
     ChosenCredential { comments, yaml: format!("certificate: {{file: {}}}", scalar(path)), variable: None }
 }
 
-/// A certificate with its key as PKCS#12. A password that stands in the file goes to a file of its own; one that is a variable stays
-/// one.
+/// A certificate with its key as PKCS#12. A password that stands in the file goes to a file of its own; one that is a variable
+/// stays one.
 fn pfx(path: &str, mut comments: Vec<String>, password: Option<&ConfiguredValue>) -> ChosenCredential {
     let file = scalar(path);
     let Some(password) = password else {

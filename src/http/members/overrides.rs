@@ -192,7 +192,7 @@ fn is_id(text: &str) -> bool {
 /// What else would say something of the token. All else is of no concern here.
 fn refuse_unknown(name: &str) -> Result<(), Fault> {
     let begins = |start: &&str| name.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start));
-    if !MEANINGFUL.iter().any(|start| begins(start)) || HARMLESS.iter().any(|start| begins(start)) {
+    if !MEANINGFUL.iter().any(&begins) || HARMLESS.iter().any(begins) {
         return Ok(());
     }
     let shown = if name.split('.').all(is_showable) { name } else { "optionsOverride…" };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, PKCS_RSA_SHA256};
 use serde_json::{Value, json};
 
 use super::helm::{NEWEST, modes, objects, only, rendered, with};
@@ -51,7 +51,7 @@ struct Contents {
 
 impl Contents {
     fn new() -> Self {
-        let key = KeyPair::generate().expect("a key");
+        let key = KeyPair::generate_for(&PKCS_RSA_SHA256).expect("a key");
         let mut params = CertificateParams::new(vec!["rel-tokend.ns.svc".to_owned()]).expect("a name");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&key).expect("a certificate").pem();
@@ -59,16 +59,38 @@ impl Contents {
         Self { key: key.serialize_pem(), certificate, ring }
     }
 
-    fn of(&self, path: &str) -> String {
+    fn of(&self, path: &str) -> Vec<u8> {
         let name = path.rsplit('/').next().unwrap_or(path);
+        match name.strip_suffix(".pfx") {
+            Some(stem) => self.pfx(&Self::text_of(&format!("{stem}.password"))),
+            None => self.text(name).into_bytes(),
+        }
+    }
+
+    /// Any text, where nothing else is needed.
+    fn text_of(name: &str) -> String {
+        format!("{name}-0123456789abcdefghijklmnopqrstuvwxyz")
+    }
+
+    /// The key and the certificate under this password, as OpenSSL writes them.
+    fn pfx(&self, password: &str) -> Vec<u8> {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("all.pem"), format!("{}{}", self.key, self.certificate)).expect("a file");
+        let password = format!("pass:{password}");
+        let arguments = ["pkcs12", "-export", "-in", "all.pem", "-out", "all.pfx", "-passout", &password];
+        run(Command::new("openssl").args(arguments).current_dir(folder.path()));
+        std::fs::read(folder.path().join("all.pfx")).expect("a PFX")
+    }
+
+    fn text(&self, name: &str) -> String {
         match name {
-            _ if name.ends_with(".key") => self.key.clone(),
+            _ if name.ends_with(".key") || name.ends_with(".jwk") => self.key.clone(),
             _ if name.ends_with(".crt") || name.ends_with(".pem") => self.certificate.clone(),
             "key-ring" => self.ring.clone(),
             "headers" => "x-api-key=some".to_owned(),
             // A header, claims of a token that ends in 2100, and a signature that nobody looks at.
             "federated" => "eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjQxMDI0NDQ4MDAsImlzcyI6Imh0dHBzOi8vYS5leGFtcGxlIiwic3ViIjoiYSIsImF1ZCI6ImIifQ.c2lnbmF0dXJl".to_owned(),
-            _ => format!("{name}-0123456789abcdefghijklmnopqrstuvwxyz"),
+            _ => Self::text_of(name),
         }
     }
 }

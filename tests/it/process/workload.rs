@@ -97,10 +97,16 @@ async fn mi_9_the_variables_of_the_webhook_are_enough() {
     let (code, text) = said(&run(cluster.pod(&["check", "--online"], &proxy)).await);
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("default: the authority gives it tokens"), "{text}");
+    let lines = || proxy.asked().into_iter().map(|asked| asked.line).collect::<Vec<String>>();
+    let own = format!("CONNECT {NAME}:{}", cluster.port);
+    // The check asks Microsoft's cloud whether it knows such a host (AUT-4); who serves asks nobody but the authority.
+    let by_check = lines();
+    let known = [own.as_str(), "CONNECT login.microsoftonline.com:443"];
+    assert!(by_check.contains(&own) && by_check.iter().all(|line| known.contains(&line.as_str())), "{by_check:?}");
     let serving = Serving::start(cluster.pod(&["serve"], &proxy)).await;
     serving.client.post("/client-credentials", &json!({"scopes": [GRAPH]})).await.token();
-    let lines: Vec<String> = proxy.asked().into_iter().map(|asked| asked.line).collect();
-    assert!(!lines.is_empty() && lines.iter().all(|line| *line == format!("CONNECT {NAME}:{}", cluster.port)), "{lines:?}");
+    let by_serving = lines().split_off(by_check.len());
+    assert!(!by_serving.is_empty() && by_serving.iter().all(|line| *line == own), "{by_serving:?}");
     let told = std::fs::read_to_string(cluster.file("told.pem")).expect("a file");
     let ca = std::fs::read_to_string(cluster.file("ca.crt")).expect("a file");
     let bare = |pem: &str| pem.split_whitespace().collect::<String>();
